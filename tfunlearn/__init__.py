@@ -1,0 +1,7 @@
+"""Federated models that are trained under attack, defended, and made to forget, with proof."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
+
+__version__ = "0.1.0"

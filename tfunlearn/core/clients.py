@@ -1,0 +1,54 @@
+"""The client set: all clients' examples in two arrays, each client a contiguous slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ClientSet:
+    """Examples of a federation, sorted by client.
+
+    Attributes:
+        images: `(N, height, width, channels)`; uint8 in 0..255, or float32 already scaled.
+        labels: `(N,)` int32.
+        offsets: `(n + 1,)` int64; client `k` owns rows `offsets[k]:offsets[k + 1]`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def from_partition(
+        cls, images: np.ndarray, labels: np.ndarray, rows: Sequence[np.ndarray]
+    ) -> ClientSet:
+        """Returns the client set in which client `k` holds the examples `rows[k]`."""
+        order = np.concatenate(rows)
+        offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows])])
+        return cls(images[order], labels[order].astype(np.int32), offsets.astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Examples per client, `(n,)` int64."""
+        return np.diff(self.offsets)
+
+    def rows(self, client: int) -> slice:
+        """Returns the slice of `images` and `labels` that belongs to `client`."""
+        return slice(int(self.offsets[client]), int(self.offsets[client + 1]))
+
+    def with_labels(self, labels: np.ndarray) -> ClientSet:
+        """Returns the same images under other labels `(N,)`."""
+        return ClientSet(self.images, labels.astype(np.int32), self.offsets)
+
+    def class_histogram(self, classes: int) -> np.ndarray:
+        """Returns `(n, classes)` int64: how many examples of each class each client holds."""
+        return np.stack(
+            [np.bincount(self.labels[self.rows(k)], minlength=classes) for k in range(len(self))]
+        )

@@ -1,0 +1,44 @@
+"""Errors that are the user's to mend, worded as one line: field, value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """A mistake in what was asked for; the command line prints it and ends with code 2."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns a hint such as `; did you mean 'iid'?`, empty when nothing is close."""
+    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def choose(field: str, name: str, known: Mapping[str, T]) -> T:
+    """Returns `known[name]`.
+
+    Args:
+        field: what is chosen, as the user calls it, for the message.
+        name: the user's word.
+        known: the family, a mapping from name to member.
+
+    Raises:
+        UserError: `name` is not in `known`; the message lists the names and the nearest one.
+    """
+    if name in known:
+        return known[name]
+    raise UserError(
+        f"{field}: unknown name '{name}'{nearest(name, known)} (known: {', '.join(sorted(known))})"
+    )
+
+
+def require_fraction(field: str, value: float) -> float:
+    """Returns `value` if it lies in (0, 1], the range of every pruning fraction."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise UserError(f"{field}: {value!r} is not a fraction; allowed is 0 < {field} <= 1")
+    return float(value)

@@ -1,0 +1,51 @@
+"""The one place that turns a list of weight arrays into a vector and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def sizes_of(shapes: Sequence[Sequence[int]]) -> list[int]:
+    """Returns the number of entries of each shape."""
+    return [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+
+
+def to_vector(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the float32 vector `(d,)` of `arrays`, each in C order, one after the other."""
+    if not arrays:
+        return np.zeros(0, np.float32)
+    return np.concatenate([np.asarray(array, np.float32).reshape(-1) for array in arrays])
+
+
+def from_vector(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Returns the arrays of `shapes` that `to_vector` would join into `vector`, as copies.
+
+    Raises:
+        ValueError: the sizes do not add up to the length of `vector`.
+    """
+    ends = np.cumsum(sizes_of(shapes), dtype=np.int64)
+    if vector.ndim != 1 or len(vector) != (ends[-1] if len(ends) else 0):
+        raise ValueError(f"vector of shape {vector.shape} does not fit shapes {list(shapes)}")
+    pieces = np.split(vector, ends[:-1]) if len(ends) else []
+    return [piece.reshape(shape).copy() for piece, shape in zip(pieces, shapes)]
+
+
+def tensors_from_vector(vector, shapes: Sequence[Sequence[int]]) -> list:
+    """Does what `from_vector` does for a TensorFlow vector, differentiably."""
+    from tfunlearn.core.lazy import tf
+
+    if not shapes:
+        return []
+    pieces = tf.split(vector, sizes_of(shapes))
+    return [tf.reshape(piece, shape) for piece, shape in zip(pieces, shapes)]
+
+
+def vector_from_tensors(tensors: Sequence):
+    """Does what `to_vector` does for TensorFlow tensors, differentiably."""
+    from tfunlearn.core.lazy import tf
+
+    if not tensors:
+        return tf.zeros([0], tf.float32)
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)

@@ -1,0 +1,160 @@
+"""What a client does in a round: one TensorFlow function, used by every face of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.lazy import tf, tff
+from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
+from tfunlearn.federated.stateless import StatelessModel
+
+
+@dataclass(frozen=True)
+class ClientTraining:
+    """How a client trains.
+
+    Attributes:
+        optimizer: `"sgd"` or `"adam"`; its state starts anew in every round.
+        lr: learning rate, > 0.
+        local_epochs: passes over the client's examples in a round, >= 1.
+        batch_size: examples in a step, >= 1; the last batch of an epoch may be smaller.
+    """
+
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    local_epochs: int = 2
+    batch_size: int = 32
+
+
+OPTIMIZERS = {
+    "sgd": lambda lr: tff.learning.optimizers.build_sgdm(learning_rate=lr),
+    "adam": lambda lr: tff.learning.optimizers.build_adam(learning_rate=lr),
+}
+
+
+class ClientWork:
+    """The local training of one client, on raw tensors.
+
+    Args:
+        model: a built Keras model that maps images to class scores.
+        training: optimizer, learning rate, epochs, batch size.
+
+    A *client* is a mapping of tensors (keys in sorted order, as TFF wants them): `boost` `()`,
+    `id` `()`, `images` `(m, h, w, c)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
+    """
+
+    def __init__(self, model: tf.keras.Model, training: ClientTraining):
+        self.stateless = StatelessModel(model)
+        self.training = training
+        self.image_shape = tuple(model.input_shape[1:])
+        self.from_logits = not ends_in_softmax(model)
+        self.trainable_size = sum(sizes_of(self.stateless.trainable_shapes))
+        self.state_size = sum(sizes_of(self.stateless.state_shapes))
+
+    def client_spec(self, image_dtype) -> dict[str, tf.TensorSpec]:
+        """Returns the `tf.TensorSpec` of every entry of a client."""
+        return dict(
+            boost=tf.TensorSpec([], tf.float32),
+            id=tf.TensorSpec([], tf.int32),
+            images=tf.TensorSpec([None, *self.image_shape], image_dtype),
+            labels=tf.TensorSpec([None], tf.int32),
+            order=tf.TensorSpec([None], tf.int32),
+            seed=tf.TensorSpec([2], tf.int32),
+        )
+
+    def trace(self, image_dtype):
+        """Returns `update` as a traced function of `(trainable, state, *client values)`."""
+        def run(trainable, state, *values):
+            names = self.client_spec(image_dtype)
+            return self.update(trainable, state, dict(zip(names, values)))
+
+        return tf.function(run, autograph=False).get_concrete_function(
+            tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size]),
+            *self.client_spec(image_dtype).values())
+
+    def update(self, trainable, state, client: dict):
+        """Trains one client and returns what it sends.
+
+        Args:
+            trainable: global trainable weights, float32 `(trainable_size,)`.
+            state: global moving statistics, float32 `(state_size,)`.
+            client: the mapping of tensors described above.
+
+        Returns:
+            The update of `trainable` times the boost, the update of `state` (never boosted: a
+            variance must stay positive), whether both are finite (else they are zeros), and the
+            mean loss over all steps (zero for a client that is not finite).
+        """
+        new_trainable, new_state, loss = self.train(
+            trainable, state, client["images"], client["labels"], client["order"], client["seed"])
+        delta = (new_trainable - trainable) * client["boost"]
+        state_delta = new_state - state
+        finite = tf.reduce_all(tf.math.is_finite(delta)) & tf.reduce_all(
+            tf.math.is_finite(state_delta))
+        return tuple(tf.where(finite, value, 0.0) for value in (delta, state_delta)) + (
+            finite, tf.where(finite, loss, 0.0))
+
+    def train(self, trainable, state, images, labels, order, seed):
+        """Trains one client from the global weights.
+
+        Args:
+            trainable: float32 `(trainable_size,)`.
+            state: float32 `(state_size,)`, moving statistics.
+            images: `(m, h, w, c)`, uint8 (divided by 255) or float32.
+            labels: int32 `(m,)`.
+            order: int32 `(local_epochs * m,)`, positions of the examples, epoch after epoch.
+            seed: int32 `(2,)`, for random layers.
+
+        Returns:
+            The new `trainable` and `state` vectors and the mean loss over all steps.
+        """
+        optimizer = OPTIMIZERS[self.training.optimizer](self.training.lr)
+        examples, batch = tf.shape(labels)[0], self.training.batch_size
+        steps_per_epoch = (examples + batch - 1) // batch
+        steps = steps_per_epoch * self.training.local_epochs
+
+        def step(index, trainable, state, optimizer_state, total_loss):
+            epoch, within = index // steps_per_epoch, index % steps_per_epoch
+            first = epoch * examples + within * batch
+            rows = order[first : tf.minimum(first + batch, (epoch + 1) * examples)]
+            inputs = to_unit_range(tf.gather(images, rows))
+            with tf.GradientTape() as tape:
+                tape.watch(trainable)
+                outputs, new_state, penalty = self.stateless.call(
+                    tensors_from_vector(trainable, self.stateless.trainable_shapes),
+                    tensors_from_vector(state, self.stateless.state_shapes),
+                    inputs, training=True, seed=seed + tf.stack([index, 0]))
+                loss = tf.reduce_mean(self.losses(tf.gather(labels, rows), outputs))
+                objective = loss + penalty
+            gradient = tape.gradient(objective, trainable)
+            optimizer_state, trainable = optimizer.next(optimizer_state, trainable, gradient)
+            return (index + 1, trainable, vector_from_tensors(new_state), optimizer_state,
+                    total_loss + loss)
+
+        start = tf.nest.map_structure(
+            tf.convert_to_tensor, optimizer.initialize(tf.TensorSpec(trainable.shape)))
+        _, trainable, state, _, total_loss = tf.while_loop(
+            lambda index, *_: index < steps, step,
+            (tf.constant(0), trainable, state, start, tf.constant(0.0)), parallel_iterations=1)
+        return trainable, state, total_loss / tf.cast(steps, tf.float32)
+
+    def losses(self, labels, outputs):
+        """Returns the cross-entropy of every example, `(batch,)`."""
+        return tf.keras.losses.sparse_categorical_crossentropy(
+            labels, outputs, from_logits=self.from_logits)
+
+
+def to_unit_range(images):
+    """Returns uint8 images as float32 in [0, 1]; float32 images as they are."""
+    if images.dtype == tf.uint8:
+        return tf.cast(images, tf.float32) / 255.0
+    return images
+
+
+def ends_in_softmax(model: tf.keras.Model) -> bool:
+    """Tells whether the model gives probabilities (softmax at its end) instead of logits."""
+    last = model.layers[-1]
+    if isinstance(last, tf.keras.layers.Softmax):
+        return True
+    return getattr(last, "activation", None) is tf.keras.activations.softmax

@@ -1,0 +1,173 @@
+"""A Keras model as a pure function of its weights, which Keras 2 does not offer by itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.lazy import tf
+
+
+class StatelessModel:
+    """Calls a built Keras model with weights given as tensors.
+
+    While a call is traced, every weight attribute of every layer (`layer.kernel`, ...) holds the
+    given tensor in place of the variable, moving statistics collect their new value, and the
+    random layers (Dropout, ...) draw from the seed of the call. Nothing of the model changes.
+
+    Args:
+        model: a built Keras model. Its weights must be float32 attributes of its layers.
+
+    Raises:
+        UserError: the model holds weights that cannot be exchanged or averaged, or constraints.
+    """
+
+    def __init__(self, model: tf.keras.Model):
+        self.model = model
+        self.trainable_shapes = [tuple(w.shape) for w in model.trainable_weights]
+        self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
+        self._places = _find_places(model)
+        self._random_layers = [m for m in model.submodules if "_random_generator" in vars(m)]
+
+    def call(self, trainable: Sequence, state: Sequence, images, *, training: bool, seed):
+        """Runs the model.
+
+        Args:
+            trainable: tensors in the order of `model.trainable_weights`.
+            state: tensors in the order of `model.non_trainable_weights` (moving statistics).
+            images: float32 `(batch, height, width, channels)`.
+            training: whether Dropout and BatchNormalization work as in training.
+            seed: int32 `(2,)`, the seed of every random layer in this call.
+
+        Returns:
+            The outputs `(batch, classes)`, the new `state`, and the sum of all weight penalties.
+        """
+        moving = [_MovingStatistic(value) for value in state]
+        values = dict(zip(map(id, self.model.trainable_weights), trainable))
+        values |= dict(zip(map(id, self.model.non_trainable_weights), moving))
+        with self._exchanged(values, _SeededRandom(seed)):
+            outputs = self.model(images, training=training)
+            penalty = self._penalty()
+        return outputs, [statistic.value for statistic in moving], penalty
+
+    @contextlib.contextmanager
+    def _exchanged(self, values: dict, random) -> Iterator[None]:
+        kept = [(layer, "_random_generator", layer._random_generator)
+                for layer in self._random_layers]
+        for layer in self._random_layers:
+            vars(layer)["_random_generator"] = random
+        for layer, attribute, variable in self._places:
+            kept.append((layer, attribute, variable))
+            vars(layer)[attribute] = values[id(variable)]
+        try:
+            yield
+        finally:
+            for layer, attribute, original in kept:
+                vars(layer)[attribute] = original
+
+    def _penalty(self):
+        """Sums kernel, bias, gamma ... regularizers over the tensors now in place."""
+        total = tf.zeros([], tf.float32)
+        for layer, attribute, _ in self._places:
+            for name in (attribute, attribute.removesuffix("_kernel")):
+                regularizer = getattr(layer, f"{name}_regularizer", None)
+                if regularizer is not None:
+                    total += regularizer(vars(layer)[attribute])
+                    break
+        return total
+
+
+def _find_places(model) -> list[tuple]:
+    """Returns `(layer, attribute name, variable)` for every place that holds a model weight."""
+    places = [
+        (layer, name, value)
+        for layer in model.submodules
+        for name, value in vars(layer).items()
+        if isinstance(value, tf.Variable) and any(value is weight for weight in model.weights)
+    ]
+    found = {id(variable) for _, _, variable in places}
+    for weight in model.weights:
+        if weight.dtype != tf.float32:
+            raise UserError(
+                f"model: weight {weight.name} is {weight.dtype.name}; federated averaging "
+                "takes float32 weights only"
+            )
+        if id(weight) not in found:
+            raise UserError(
+                f"model: weight {weight.name} is no attribute of its layer, so it cannot be "
+                "exchanged; keep it as `self.<name>` of the layer"
+            )
+    for layer, name, _ in places:
+        if getattr(layer, f"{name}_constraint", None) is not None:
+            raise UserError(
+                f"model: layer {layer.name} has a {name} constraint, which federated training "
+                "does not apply; remove it"
+            )
+    return places
+
+
+class _MovingStatistic:
+    """A non-trainable weight whose assignments give a new tensor instead of a side effect."""
+
+    def __init__(self, value):
+        self.value = value
+
+    dtype = property(lambda self: self.value.dtype)
+    shape = property(lambda self: self.value.shape)
+
+    def assign(self, value, **_):
+        self.value = tf.cast(value, self.value.dtype)
+        return self.value
+
+    def assign_add(self, delta, **_):
+        return self.assign(self.value + delta)
+
+    def assign_sub(self, delta, **_):
+        return self.assign(self.value - delta)
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        return self.value if dtype is None else tf.cast(self.value, dtype)
+
+    def __add__(self, other):
+        return self.value + other
+
+    def __sub__(self, other):
+        return self.value - other
+
+    def __mul__(self, other):
+        return self.value * other
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __rsub__(self, other):
+        return other - self.value
+
+
+class _SeededRandom:
+    """Has the face of Keras' random generator; the k-th draw of a call is a function of the seed.
+
+    Keras' own generators keep a state that several clients training at once would share.
+    """
+
+    def __init__(self, seed):
+        self._seed = seed
+        self._draws = 0
+
+    def make_seed_for_stateless_op(self):
+        self._draws += 1
+        return self._seed + tf.constant([0, 7919 * self._draws], tf.int32)
+
+    def random_uniform(self, shape, minval=0.0, maxval=None, dtype=None, nonce=None):
+        return tf.random.stateless_uniform(
+            shape, self.make_seed_for_stateless_op(), minval, 1.0 if maxval is None else maxval,
+            dtype or tf.float32)
+
+    def random_normal(self, shape, mean=0.0, stddev=1.0, dtype=None, nonce=None):
+        return tf.random.stateless_normal(
+            shape, self.make_seed_for_stateless_op(), mean, stddev, dtype or tf.float32)
+
+    def dropout(self, inputs, rate, noise_shape=None):
+        return tf.nn.experimental.stateless_dropout(
+            inputs, rate, self.make_seed_for_stateless_op(), noise_shape=noise_shape)

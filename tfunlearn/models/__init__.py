@@ -1,0 +1,69 @@
+"""Keras models by name, logits out; and `build_model`, which also takes the user's own file."""
+
+from __future__ import annotations
+
+import inspect
+
+from tfunlearn.core.errors import UserError, choose
+from tfunlearn.core.lazy import tf
+from tfunlearn.models.lenet5 import lenet5
+from tfunlearn.models.mlp import mlp
+from tfunlearn.models.resnet import resnet18, resnet18_flap, resnet20
+from tfunlearn.models.saved import is_model_file, load_model
+from tfunlearn.models.vgg11 import vgg11
+
+MODELS = {
+    "mlp": mlp,
+    "lenet5": lenet5,
+    "resnet18": resnet18,
+    "resnet18-flap": resnet18_flap,
+    "resnet20": resnet20,
+    "vgg11": vgg11,
+}
+
+
+def check_model(name: str, norm: str | None) -> None:
+    """Checks a model's name and its normalisation without building anything.
+
+    Raises:
+        UserError: the name is unknown, or the net has no normalisation to choose.
+    """
+    if is_model_file(name):
+        takes_norm = False
+    else:
+        takes_norm = "norm" in inspect.signature(choose("model", name, MODELS)).parameters
+    if norm is not None and not takes_norm:
+        raise UserError(f"norm: '{norm}' with model {name}, which has no norm layer to choose")
+
+
+def build_model(
+    name: str, input_shape: tuple[int, int, int], classes: int, *, seed: int = 0,
+    norm: str | None = None,
+) -> tf.keras.Model:
+    """Returns the named model, or the model of a `.keras` or `.h5` file.
+
+    Args:
+        name: a key of `MODELS`, or a path that ends in `.keras` or `.h5`.
+        input_shape: `(height, width, channels)` of the images.
+        classes: number of classes of the data.
+        seed: of the initial weights; default 0. A file keeps its own weights.
+        norm: `"batch"` or `"group"`; None takes the net's own default.
+
+    Raises:
+        UserError: unknown name, unreadable file, or a model that does not fit the images.
+    """
+    check_model(name, norm)
+    if is_model_file(name):
+        return load_model(name, input_shape, classes)
+    options = {} if norm is None else {"norm": norm}
+    try:
+        return MODELS[name](input_shape, classes, seed=seed, **options)
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        shape = "x".join(map(str, input_shape))
+        raise UserError(f"model: {name} cannot take images of {shape} ({_first_line(error)})")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

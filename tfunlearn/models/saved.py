@@ -1,0 +1,49 @@
+"""Models that the user brings in a file."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.lazy import tf
+
+SUFFIXES = (".keras", ".h5")
+
+
+def is_model_file(name: str) -> bool:
+    """Tells whether a model name is a file name."""
+    return str(name).endswith(SUFFIXES)
+
+
+def load_model(
+    path: str | os.PathLike, input_shape: tuple[int, ...] | None = None,
+    classes: int | None = None,
+) -> tf.keras.Model:
+    """Loads a Keras model and checks that it fits the data.
+
+    Args:
+        path: a `.keras` or `.h5` file.
+        input_shape: `(height, width, channels)` it must take; None skips the check.
+        classes: outputs it must have; None skips the check.
+
+    Raises:
+        UserError: no such file, not a Keras model, or it does not fit.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"model: no file {path}")
+    try:
+        model = tf.keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its readers raise on a corrupt file
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"model: {path} is not a Keras model that can be read ({reason})")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise UserError(f"model: {path} has {len(model.inputs)} inputs and {len(model.outputs)} "
+                        "outputs; allowed is one of each")
+    if input_shape is not None and not model.inputs[0].shape[1:].is_compatible_with(input_shape):
+        raise UserError(f"model: {path} takes images of {tuple(model.inputs[0].shape[1:])}, the "
+                        f"data has {tuple(input_shape)}")
+    if classes is not None and tuple(model.outputs[0].shape[1:]) != (classes,):
+        raise UserError(f"model: {path} gives outputs of {tuple(model.outputs[0].shape[1:])}, the "
+                        f"data has {classes} classes")
+    return model
