@@ -1,0 +1,5 @@
+"""Aggregation rules: functions over a stack of updates `(n, d)`."""
+
+from tfunlearn.aggregation.mean import mean
+
+__all__ = ["mean"]

@@ -10,6 +10,8 @@ from tfunlearn.pruning.counting import cast, count_of, rank_of, zeroed
 from tfunlearn.pruning.graph import Graph, Site
 from tfunlearn.pruning.records import FilterRecord
 
+FILTER_DECISION = {"norms": np.float64, "removed": np.bool_, "zero": np.bool_}
+
 
 def prune_filters(
     model: tf.keras.Model,
@@ -60,16 +62,16 @@ def prune_filter_site(
     """Prunes one layer on a list of weights, in the array namespace `xp`.
 
     Returns:
-        The new list, and the decision: `norms` `(filters,)`, `removed` and `zero` `(filters,)`
-        bool (pruned by this call; all zero after it).
+        The new list, and the decision (`FILTER_DECISION`, each `(filters,)`): l1 norms before,
+        which filters this call removed, and which are all zero after it. Empty if skipped.
     """
     if site.skipped:
         return weights, {}
     kernel = cast(weights[site.kernel], np.float64, xp)
     norms = xp.sum(xp.abs(xp.reshape(kernel, (-1, site.units))), axis=0)
-    dead = norms == 0
+    dead = xp.equal(norms, 0)
     if site.bias is not None:
-        dead = xp.logical_and(dead, weights[site.bias] == 0)
+        dead = xp.logical_and(dead, xp.equal(weights[site.bias], 0))
     eligible = xp.logical_not(dead) if exclude_zeroed else xp.ones_like(dead)
     live = xp.sum(cast(xp.logical_not(dead), np.int64, xp))
     others_live = live - 1 if exclude_zeroed else np.int64(site.units - 1)

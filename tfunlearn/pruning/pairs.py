@@ -11,6 +11,7 @@ from tfunlearn.pruning.graph import Graph, Site
 from tfunlearn.pruning.records import Pair, PairRecord
 
 SCORES = {"saliency": "lowest saliency first"}
+PAIR_DECISION = {"kept": np.int64, "removed": np.int64, "saliency": np.float64}
 
 
 def prune_pairs(
@@ -64,8 +65,8 @@ def prune_pair_site(
     """Prunes one layer on a list of weights, in the array namespace `xp`.
 
     Returns:
-        The new list, and the decision: `kept`, `removed` `(k,)` int64 and `saliency` `(k,)`
-        float64 of the pairs in order; saliency is infinite where no pair was left.
+        The new list, and the decision (`PAIR_DECISION`, each `(k,)`): the pairs in order;
+        the saliency is infinite where no pair was left. Empty if skipped.
     """
     if site.skipped:
         return weights, {}
@@ -102,7 +103,7 @@ def pair_saliency(kernel, bias, outgoing, *, xp=np):
     columns = cast(kernel, np.float64, xp)
     units = int(columns.shape[-1])
     columns = xp.transpose(xp.reshape(columns, (-1, units)))
-    dead = xp.logical_or(outgoing_norm == 0, _all_zero(columns, bias, xp))
+    dead = xp.logical_or(xp.equal(outgoing_norm, 0), _all_zero(columns, bias, xp))
     centred = columns - xp.mean(columns, axis=0)
     squares = xp.sum(centred**2, axis=1)
     distance = xp.sqrt(xp.maximum(
@@ -111,8 +112,8 @@ def pair_saliency(kernel, bias, outgoing, *, xp=np):
     if bias is not None:
         b = cast(bias, np.float64, xp)
         total = xp.abs(b[:, None] + b[None, :])
-        ratio = xp.abs(b[:, None] - b[None, :]) / xp.where(total == 0, np.float64(1), total)
-        distance = distance + xp.where(total == 0, np.float64(0), ratio)
+        ratio = xp.abs(b[:, None] - b[None, :]) / xp.where(xp.equal(total, 0), np.float64(1), total)
+        distance = distance + xp.where(xp.equal(total, 0), np.float64(0), ratio)
     excluded = xp.logical_or(dead[:, None], dead[None, :])
     excluded = xp.logical_or(excluded, xp.asarray(np.eye(units, dtype=bool)))
     return xp.where(excluded, np.float64(np.inf), distance * outgoing_norm[None, :])
@@ -132,7 +133,7 @@ def choose_pairs(saliency, count: int, *, xp=np):
         best = cast(xp.argmin(xp.reshape(cost, (-1,))), np.int64, xp)
         removed, kept = best // units, best % units
         picks.append((kept, removed, xp.min(cost)))
-        used = xp.logical_or(kept == numbers, removed == numbers)
+        used = xp.logical_or(xp.equal(kept, numbers), xp.equal(removed, numbers))
         cost = xp.where(xp.logical_or(used[:, None], used[None, :]), np.float64(np.inf), cost)
     return tuple(xp.stack(column) for column in zip(*picks))
 
@@ -148,8 +149,8 @@ def pair_record(site: Site, decision: dict) -> PairRecord:
 
 
 def _all_zero(columns, bias, xp):
-    zero = xp.all(columns == 0, axis=1)
-    return zero if bias is None else xp.logical_and(zero, bias == 0)
+    zero = xp.all(xp.equal(columns, 0), axis=1)
+    return zero if bias is None else xp.logical_and(zero, xp.equal(bias, 0))
 
 
 def _one_hot(units_of_pairs, found, units: int, xp):

@@ -1,0 +1,20 @@
+"""Label flip: malicious clients learn one class as another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def label_flip(labels: np.ndarray, *, source: int = 1, target: int = 7) -> np.ndarray:
+    """Returns labels `(m,)` in which every `source` reads `target`; the input is unchanged.
+
+    Args:
+        labels: true labels of a malicious client, `(m,)`.
+        source: class whose examples are relabelled; default 1.
+        target: class they are given; default 7.
+
+    Reference:
+        Tolpegin et al., "Data poisoning attacks against federated learning systems", ESORICS 2020
+        (arXiv 2007.08432); source 1 and target 7 as in Meng et al. (FLAP).
+    """
+    return np.where(labels == source, labels.dtype.type(target), labels)

@@ -1,0 +1,42 @@
+"""The value that every data set loader returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A labelled image data set with its held-out test split.
+
+    Attributes:
+        name: the name it was asked for by.
+        images: training images, `(N, height, width, channels)` uint8.
+        labels: `(N,)` int32 in 0..classes-1.
+        test_images: `(M, height, width, channels)` uint8.
+        test_labels: `(M,)` int32.
+        classes: number of classes.
+        writers: who wrote each training image, `(N,)` int32, where the data tell; else None.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: int
+    writers: np.ndarray | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return tuple(self.images.shape[1:])
+
+    def subset(self, count: int, rng: np.random.Generator) -> ImageData:
+        """Returns the data with `count` training examples drawn without replacement."""
+        rows = np.sort(rng.choice(len(self.labels), count, replace=False))
+        writers = None if self.writers is None else self.writers[rows]
+        return ImageData(self.name, self.images[rows], self.labels[rows], self.test_images,
+                         self.test_labels, self.classes, writers)

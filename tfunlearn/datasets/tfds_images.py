@@ -1,0 +1,80 @@
+"""Image data sets of TensorFlow Datasets, read from disk or, once, downloaded."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.datasets.images import ImageData
+
+
+def mnist(data_dir: str) -> ImageData:
+    """Returns MNIST: 60,000 + 10,000 digits, 28x28x1 (LeCun et al. 1998)."""
+    return _load("mnist", "mnist", data_dir, classes=10)
+
+
+def fashion_mnist(data_dir: str) -> ImageData:
+    """Returns Fashion-MNIST: 60,000 + 10,000 clothes, 28x28x1 (arXiv 1708.07747)."""
+    return _load("fashion-mnist", "fashion_mnist", data_dir, classes=10)
+
+
+def cifar10(data_dir: str) -> ImageData:
+    """Returns CIFAR-10: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
+    return _load("cifar10", "cifar10", data_dir, classes=10)
+
+
+def cifar100(data_dir: str) -> ImageData:
+    """Returns CIFAR-100: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
+    return _load("cifar100", "cifar100", data_dir, classes=100)
+
+
+def emnist_letters(data_dir: str) -> ImageData:
+    """Returns EMNIST letters: 26 classes, 28x28x1 (arXiv 1702.05373)."""
+    return _load("emnist-letters", "emnist/letters", data_dir, classes=26, first_label=1,
+                 transposed=True)
+
+
+def emnist_digits(data_dir: str) -> ImageData:
+    """Returns EMNIST digits: 10 classes, 28x28x1 (arXiv 1702.05373)."""
+    return _load("emnist-digits", "emnist/digits", data_dir, classes=10, transposed=True)
+
+
+def emnist_balanced(data_dir: str) -> ImageData:
+    """Returns EMNIST balanced: 47 classes, 28x28x1 (arXiv 1702.05373)."""
+    return _load("emnist-balanced", "emnist/balanced", data_dir, classes=47, transposed=True)
+
+
+def _load(
+    name: str, tfds_name: str, data_dir: str, *, classes: int, first_label: int = 0,
+    transposed: bool = False,
+) -> ImageData:
+    """Reads both splits; EMNIST comes transposed and its letters count from 1, here they do not."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it reports every folder it looks into
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(tfds_name, data_dir=data_dir)
+    if not builder.is_prepared():
+        _download(builder, name, data_dir)
+    arrays = []
+    for split in ("train", "test"):
+        columns = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+        images = columns["image"]
+        arrays.append(np.ascontiguousarray(images.swapaxes(1, 2)) if transposed else images)
+        arrays.append((columns["label"] - first_label).astype(np.int32))
+    return ImageData(name, *arrays, classes)
+
+
+def _download(builder, name: str, data_dir: str) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS passes on whatever its downloader meets
+        reason = (str(error).strip().splitlines() or [""])[0][:120] or type(error).__name__
+        place = pathlib.Path(data_dir) / pathlib.Path(builder.data_dir).relative_to(
+            pathlib.Path(builder.data_dir).parents[len(builder.name.split("/"))])
+        raise UserError(
+            f"dataset: {name} is not under {data_dir} and could not be downloaded ({reason}); "
+            f"fetch it with TensorFlow Datasets on a machine with network and put its folder at "
+            f"{place}, or name the folder that holds it with --data-dir")

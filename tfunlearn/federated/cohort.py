@@ -1,0 +1,64 @@
+"""Who takes part in a round, and what each of them is handed."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.seeds import generator, integers
+from tfunlearn.federated.client_work import ClientTraining
+
+
+def participants(clients: int, count: int, *, seed: int, round_number: int) -> np.ndarray:
+    """Returns the sorted ids `(count,)` of the clients of a round, drawn without replacement."""
+    if count == clients:
+        return np.arange(clients)
+    rng = generator(seed, "participation", round_number)
+    return np.sort(rng.choice(clients, count, replace=False))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The clients of one round, in the order of their ids.
+
+    Attributes:
+        round_number: counted from 1.
+        ids: client ids, `(n,)`.
+        clients: the examples they train on (of all clients; poisoned where an attack is on).
+        boosts: factor of each client's update, `(n,)`; 1 for honest clients.
+    """
+
+    round_number: int
+    ids: np.ndarray
+    clients: ClientSet
+    boosts: np.ndarray
+
+    @property
+    def examples(self) -> np.ndarray:
+        """Examples of each client, `(n,)`."""
+        return self.clients.sizes[self.ids]
+
+    def tensors(self, training: ClientTraining, seed: int) -> list[collections.OrderedDict]:
+        """Returns what each client is handed, as `ClientWork` describes it.
+
+        Shuffle orders and the seeds of random layers follow from the run's seed, the round and
+        the client's id alone.
+        """
+        handed = []
+        for client, boost in zip(self.ids, self.boosts):
+            rows = self.clients.rows(client)
+            key = (self.round_number, int(client))
+            shuffle = generator(seed, "shuffle", *key)
+            order = [shuffle.permutation(rows.stop - rows.start)
+                     for _ in range(training.local_epochs)]
+            handed.append(collections.OrderedDict(
+                boost=np.float32(boost),
+                id=np.int32(client),
+                images=self.clients.images[rows],
+                labels=self.clients.labels[rows],
+                order=np.concatenate(order).astype(np.int32),
+                seed=integers(seed, "random layers", *key, count=2)))
+        return handed

@@ -1,0 +1,181 @@
+"""Federated averaging as a TFF learning process, with our client work and FLAP as finalizer."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from tfunlearn.core.lazy import tf, tff
+from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
+from tfunlearn.federated.client_work import ClientWork
+
+
+def build_learning_process(
+    work: ClientWork, *, image_dtype=np.uint8, aggregator=None, after_aggregation=None
+) -> tff.learning.templates.LearningProcess:
+    """Returns a `tff.learning.templates.LearningProcess` over this project's client work.
+
+    A client's data set is a sequence of one element, the client's tensors (see `ClientWork`).
+    Updates cover trainable weights and moving statistics alike. A client whose update is not
+    finite counts with weight zero and is named in the metrics.
+
+    Args:
+        work: the local training.
+        image_dtype: dtype of the images, uint8 (default) or float32.
+        aggregator: a `tff.aggregators.WeightedAggregationFactory`; default weighted mean.
+        after_aggregation: function `(round, weights) -> (weights, report)` on tensors, in the
+            order of `model.get_weights()`, run on the server after each aggregation (FLAP);
+            `report` is a flat dict of tensors and reaches the metrics as `finalizer`.
+
+    Returns:
+        The process. Metrics `client_work` hold `loss_sum` (over examples), `examples`, `dropped` (ids).
+    """
+    aggregator = aggregator or tff.aggregators.MeanFactory(no_nan_division=True)
+    weights_type = _weights_type(work)
+    initial = [np.asarray(w) for w in work.stateless.model.get_weights()]
+    split = WeightOrder(work.stateless.model)
+
+    @tff.tensorflow.computation
+    def initial_weights():
+        return split.to_model_weights([tf.constant(w) for w in initial])
+
+    return tff.learning.templates.compose_learning_process(
+        initial_weights,
+        tff.learning.templates.build_broadcast_process(weights_type),
+        _client_work_process(work, weights_type, image_dtype),
+        aggregator.create(weights_type, tff.TensorType(np.float32)),
+        _finalizer(weights_type, work.stateless.model, split, after_aggregation),
+    )
+
+
+def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
+    """Returns `process` with clients given as tensors instead of data sets (faster)."""
+    @tff.tensorflow.computation(client_type(work, image_dtype))
+    def data_set(client):
+        return tf.data.Dataset.from_tensors(client)
+
+    return tff.simulation.compose_dataset_computation_with_iterative_process(data_set, process)
+
+
+def client_type(work: ClientWork, image_dtype) -> tff.Type:
+    """Returns the TFF type of one client's tensors."""
+    return tff.types.tensorflow_to_type(collections.OrderedDict(work.client_spec(image_dtype)))
+
+
+def _weights_type(work: ClientWork):
+    return tff.types.tensorflow_to_type(tff.learning.models.ModelWeights(
+        trainable=[tf.TensorSpec(s, tf.float32) for s in work.stateless.trainable_shapes],
+        non_trainable=[tf.TensorSpec(s, tf.float32) for s in work.stateless.state_shapes]))
+
+
+class WeightOrder:
+    """Moves weights between the order of `get_weights()` and TFF's two lists."""
+
+    def __init__(self, model: tf.keras.Model):
+        places = {id(weight): n for n, weight in enumerate(model.weights)}
+        self._trainable = [places[id(weight)] for weight in model.trainable_weights]
+        self._non_trainable = [places[id(weight)] for weight in model.non_trainable_weights]
+        ends = np.cumsum([0, *sizes_of([weight.shape for weight in model.weights])])
+        self._slices = [slice(first, last) for first, last in zip(ends[:-1], ends[1:])]
+
+    def to_model_weights(self, weights: list):
+        """Returns `tff.learning.models.ModelWeights` of a list in the order of the model."""
+        return tff.learning.models.ModelWeights(
+            [weights[n] for n in self._trainable], [weights[n] for n in self._non_trainable])
+
+    def to_list(self, model_weights) -> list:
+        """Returns the list in the order of the model."""
+        pairs = [*zip(self._trainable, model_weights.trainable),
+                 *zip(self._non_trainable, model_weights.non_trainable)]
+        return [weight for _, weight in sorted(pairs, key=lambda pair: pair[0])]
+
+    def write(self, row: np.ndarray, trainable: np.ndarray, non_trainable: np.ndarray) -> None:
+        """Writes two vectors into `row` `(d,)`, a vector in the order of the model."""
+        for places, vector in ((self._trainable, trainable), (self._non_trainable, non_trainable)):
+            first = 0
+            for place in places:
+                target = row[self._slices[place]]
+                target[:] = vector[first : first + len(target)]
+                first += len(target)
+
+
+def _client_work_process(work: ClientWork, weights_type, image_dtype):
+    traced = work.trace(image_dtype)
+    names = list(work.client_spec(image_dtype))
+    shapes = work.stateless
+    data_type = tff.SequenceType(client_type(work, image_dtype))
+
+    @tff.tensorflow.computation(weights_type, data_type)
+    def train(weights, data):
+        client = data.get_single_element()
+        delta, state_delta, finite, loss = traced(
+            vector_from_tensors(list(weights.trainable)),
+            vector_from_tensors(list(weights.non_trainable)),
+            *(client[name] for name in names))
+        examples = tf.cast(tf.shape(client["labels"])[0], tf.float32)
+        weight = tf.where(finite, examples, 0.0)
+        update = tff.learning.models.ModelWeights(
+            tensors_from_vector(delta, shapes.trainable_shapes),
+            tensors_from_vector(state_delta, shapes.state_shapes))
+        dropped = tf.boolean_mask(client["id"][None], tf.logical_not(finite)[None])
+        return tff.learning.templates.ClientResult(update, weight), loss * weight, dropped
+
+    ids_type = tff.TensorType(np.int32, [None])
+
+    @tff.tensorflow.computation
+    def nobody():
+        return tf.zeros([0], tf.int32)
+
+    @tff.tensorflow.computation(ids_type, ids_type)
+    def join(left, right):
+        return tf.concat([left, right], axis=0)
+
+    @tff.tensorflow.computation(ids_type)
+    def same(ids):
+        return ids
+
+    @tff.federated_computation
+    def initialize():
+        return tff.federated_value((), tff.SERVER)
+
+    @tff.federated_computation(
+        initialize.type_signature.result, tff.FederatedType(weights_type, tff.CLIENTS),
+        tff.FederatedType(data_type, tff.CLIENTS))
+    def advance(state, weights, data):
+        result, loss, dropped = tff.federated_map(train, (weights, data))
+        metrics = tff.federated_zip(collections.OrderedDict(
+            dropped=tff.federated_aggregate(dropped, nobody(), join, join, same),
+            examples=tff.federated_sum(result.update_weight),
+            loss_sum=tff.federated_sum(loss)))
+        return tff.templates.MeasuredProcessOutput(state, result, metrics)
+
+    return tff.learning.templates.ClientWorkProcess(initialize, advance)
+
+
+def _finalizer(weights_type, model, split: WeightOrder, after_aggregation):
+    if after_aggregation is not None:  # traced here, where == between tensors is elementwise
+        specs = [tf.TensorSpec(w.shape, w.dtype) for w in model.weights]
+        traced = tf.function(after_aggregation, autograph=False).get_concrete_function(
+            tf.TensorSpec([], tf.int32), specs)
+
+    @tff.tensorflow.computation(np.int32, weights_type, weights_type)
+    def apply(finished, weights, update):
+        new = tf.nest.map_structure(tf.add, split.to_list(weights), split.to_list(update))
+        report = collections.OrderedDict()
+        if after_aggregation is not None:
+            new, report = traced(finished + 1, *new)
+        return finished + 1, split.to_model_weights(new), collections.OrderedDict(report)
+
+    @tff.federated_computation
+    def initialize():
+        return tff.federated_value(0, tff.SERVER)
+
+    placed = tff.FederatedType(weights_type, tff.SERVER)
+
+    @tff.federated_computation(initialize.type_signature.result, placed, placed)
+    def advance(finished, weights, update):
+        finished, weights, report = tff.federated_map(apply, (finished, weights, update))
+        return tff.templates.MeasuredProcessOutput(finished, weights, report)
+
+    return tff.learning.templates.FinalizerProcess(initialize, advance)

@@ -1,0 +1,35 @@
+"""The state of a federation between two rounds: it is the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What the server holds after a round.
+
+    Attributes:
+        weights: the global model, in the order of `model.get_weights()`.
+        finished: number of finished rounds.
+    """
+
+    weights: list[np.ndarray]
+    finished: int = 0
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What happened in a round.
+
+    Attributes:
+        train_loss: mean training loss over the examples of all counted clients; None if none.
+        dropped: ids of clients whose update was not finite.
+        pruned: what the defence pruned, a mapping from layer name to record.
+    """
+
+    train_loss: float | None
+    dropped: tuple[int, ...] = ()
+    pruned: dict = field(default_factory=dict)
