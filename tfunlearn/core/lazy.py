@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import types
+import warnings
 
 
 class _LazyModule(types.ModuleType):
     """Stands in for a module and imports it when an attribute is first asked for."""
 
     def __getattr__(self, name: str):
-        module = importlib.import_module(self.__name__)
+        with warnings.catch_warnings():  # TFF's companions warn about their own dependencies
+            warnings.simplefilter("ignore")
+            module = importlib.import_module(self.__name__)
         value = getattr(module, name)
         setattr(self, name, value)
         return value

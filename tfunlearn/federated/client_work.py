@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
 from tfunlearn.federated.stateless import StatelessModel
+from tfunlearn.models.outputs import ends_in_softmax
 
 
 @dataclass(frozen=True)
@@ -143,18 +144,3 @@ class ClientWork:
         """Returns the cross-entropy of every example, `(batch,)`."""
         return tf.keras.losses.sparse_categorical_crossentropy(
             labels, outputs, from_logits=self.from_logits)
-
-
-def to_unit_range(images):
-    """Returns uint8 images as float32 in [0, 1]; float32 images as they are."""
-    if images.dtype == tf.uint8:
-        return tf.cast(images, tf.float32) / 255.0
-    return images
-
-
-def ends_in_softmax(model: tf.keras.Model) -> bool:
-    """Tells whether the model gives probabilities (softmax at its end) instead of logits."""
-    last = model.layers[-1]
-    if isinstance(last, tf.keras.layers.Softmax):
-        return True
-    return getattr(last, "activation", None) is tf.keras.activations.softmax

@@ -6,6 +6,7 @@ import inspect
 
 from tfunlearn.core.errors import UserError, choose
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.blocks import NORMS
 from tfunlearn.models.lenet5 import lenet5
 from tfunlearn.models.mlp import mlp
 from tfunlearn.models.resnet import resnet18, resnet18_flap, resnet20
@@ -22,17 +23,22 @@ MODELS = {
 }
 
 
+def takes_norm(name: str) -> bool:
+    """Tells whether the named net has a norm layer to choose; a file's is what it is."""
+    return not is_model_file(name) and (
+        "norm" in inspect.signature(choose("model", name, MODELS)).parameters)
+
+
 def check_model(name: str, norm: str | None) -> None:
     """Checks a model's name and its normalisation without building anything.
 
     Raises:
         UserError: the name is unknown, or the net has no normalisation to choose.
     """
-    if is_model_file(name):
-        takes_norm = False
-    else:
-        takes_norm = "norm" in inspect.signature(choose("model", name, MODELS)).parameters
-    if norm is not None and not takes_norm:
+    has_norm = takes_norm(name)
+    if norm is not None:
+        choose("norm", norm, NORMS)
+    if norm is not None and not has_norm:
         raise UserError(f"norm: '{norm}' with model {name}, which has no norm layer to choose")
 
 

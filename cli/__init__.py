@@ -1,0 +1,1 @@
+"""The command line of tfunlearn: parses, calls the library, prints."""

@@ -1,0 +1,62 @@
+"""`tfunlearn data`."""
+
+from __future__ import annotations
+
+import pathlib
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tfunlearn.core.files import first_free
+from tfunlearn.datasets import DATASETS
+from tfunlearn.experiment import run_config
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.report import save_histogram
+from tfunlearn_cli.options import config_options, merged
+
+FIELDS = ("dataset", "data_dir", "train_examples", "clients", "partition", "alpha",
+          "classes_per_client", "seed")
+
+
+@click.command()
+@config_options(FIELDS)
+@click.option("--show", is_flag=True, help="Show the classes of every client, as table and PNG.")
+@click.option("--png", metavar="FILE", help="Where --show writes its picture.  [default: "
+              "partition-<data>-<partition>.png, numbered if it exists]")
+def data(config, show, png, **flags):
+    """List data sets, or show how one is spread over clients.
+
+    Example: tfunlearn data --dataset digits --partition dirichlet --alpha 0.3 --show
+    """
+    if show:
+        _show(run_config(**merged(config, flags)), png)
+    else:
+        _list()
+
+
+def _list() -> None:
+    table = Table("data set", "what", box=None)
+    for name, loader in DATASETS.items():
+        table.add_row(name, loader.__doc__.splitlines()[0].removeprefix("Returns ").rstrip("."))
+    console = Console(highlight=False)
+    console.print(table, markup=False)
+    console.print("digits is embedded; the others are looked up in --data-dir, or downloaded there")
+
+
+def _show(settings, png: str | None) -> None:
+    federation = Federation.of(settings)
+    histogram = federation.clients.class_histogram(federation.data.classes)
+    classes = histogram.shape[1]
+    table = Table("client", "examples", *map(str, range(classes)), box=None)
+    for client, counts in enumerate(histogram):
+        table.add_row(str(client), str(counts.sum()), *map(str, counts))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=30 + 8 * classes)
+    console.print(table)
+    path = pathlib.Path(png) if png else first_free(
+        pathlib.Path(f"partition-{settings.data.dataset}-{settings.data.partition}.png"),
+        pathlib.Path.exists)
+    save_histogram(path, histogram)
+    console.print(f"picture   {path}", markup=False)

@@ -1,0 +1,112 @@
+"""What `tfunlearn train` shows: a bar and a live table on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import collections
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+LAST_ROUNDS = 8
+COLUMNS = {"test_accuracy": "test accuracy", "test_loss": "test loss",
+           "attack_success": "attack success", "source_error": "source error"}
+
+
+class TrainingDisplay:
+    """Shows a run while it trains; a context manager.
+
+    Args:
+        config: the run's configuration.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._lines = collections.deque(maxlen=LAST_ROUNDS)
+        self._progress = Progress(
+            TextColumn("round"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
+            TimeRemainingColumn(), console=self._console)
+        self._task = self._progress.add_task("round", total=config.training.rounds)
+        self._live = None
+
+    def __enter__(self):
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, get_renderable=self._picture,
+                              refresh_per_second=4)
+            self._live.start()
+        else:
+            self._say("loading TensorFlow Federated")
+        return self
+
+    def __exit__(self, *_):
+        if self._live is not None:
+            self._live.stop()
+
+    def start(self, directory, federation, model) -> None:
+        """Says what is about to be trained."""
+        config, data = self._config, federation.data
+        self._say(f"data      {data.name}: {len(data.labels)} training and "
+                  f"{len(data.test_labels)} test images, {data.classes} classes, "
+                  f"{len(federation.clients)} clients ({config.data.partition})")
+        self._say(f"model     {model.name}: {model.count_params():,} parameters")
+        self._say(f"attack    {self._attack(federation)}")
+        self._say(f"defense   {', '.join(config.defense.defense) or 'none'}")
+        self._say(f"run       {directory.path}")
+
+    def round(self, line: dict) -> None:
+        """Shows a finished round."""
+        self._lines.append(line)
+        self._progress.update(self._task, advance=1)
+        for client in line["dropped"]:
+            self._say(f"warning: update of client {client} in round {line['round']} was not "
+                      "finite and was dropped")
+        if self._live is None:
+            values = "  ".join(f"{title} {number(line[name])}" for name, title in COLUMNS.items())
+            total = self._config.training.rounds
+            self._say(f"round {line['round']:>{len(str(total))}}/{total}  {values}  "
+                      f"{line['seconds']:.2f} s{_marks(line)}")
+
+    def finish(self, run) -> None:
+        """Says where the run lies and what can be done with it."""
+        last, path = run.metrics[-1], run.directory.path
+        self._say(f"done      test accuracy {number(last['test_accuracy'])}, attack success "
+                  f"{number(last['attack_success'])} after {last['round']} rounds")
+        self._say(f"files     {path}: model.keras, metrics.jsonl, curves.png, tensorboard/")
+        self._say(f"next      tfunlearn evaluate {path}")
+
+    def _attack(self, federation) -> str:
+        attack = self._config.attack
+        if not len(federation.malicious):
+            return "none"
+        stop = attack.attack_stop or self._config.training.rounds
+        text = (f"{attack.attack} {attack.source} -> {attack.target} by clients "
+                f"{', '.join(map(str, federation.malicious))} in rounds {attack.attack_start} to "
+                f"{stop}, boost {attack.boost:g}, {federation.poisoned_examples} images relabelled")
+        if not federation.poisoned_examples:
+            text += f" (warning: no malicious client holds class {attack.source})"
+        if attack.attack_start > self._config.training.rounds:
+            text += " (warning: it starts after the last round)"
+        return text
+
+    def _picture(self):
+        if not self._lines:
+            return Group("loading TensorFlow Federated ...", self._progress)
+        table = Table("round", *COLUMNS.values(), "seconds", "", box=None)
+        for line in self._lines:
+            table.add_row(str(line["round"]), *(number(line[name]) for name in COLUMNS),
+                          f"{line['seconds']:.2f}", _marks(line).strip())
+        return Group(table, self._progress)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+        self._console.file.flush()
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _marks(line: dict) -> str:
+    return ("  attacked" if line["attackers"] else "") + ("  pruned" if line["pruned"] else "")

@@ -1,0 +1,26 @@
+"""`tfunlearn evaluate`."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tfunlearn.experiment.evaluate import evaluate as evaluate_run
+from tfunlearn_cli.display import COLUMNS, number
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+def evaluate(run, data_dir):
+    """Measure the model of a run on its test set, over all and per class."""
+    result = evaluate_run(run, data_dir=data_dir)
+    console = Console(highlight=False)
+    console.print(f"{run}: {result.rounds} of {result.planned_rounds} rounds", markup=False)
+    for name, title in COLUMNS.items():
+        console.print(f"{title:<15} {number(result.measured[name])}")
+    table = Table("class", "test images", "accuracy", box=None)
+    for label, (count, share) in enumerate(zip(result.class_counts, result.class_accuracies)):
+        table.add_row(str(label), str(count), number(share))
+    console.print(table)

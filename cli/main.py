@@ -1,0 +1,74 @@
+"""The `tfunlearn` command: its subcommands, and how every error leaves the program."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+import tfunlearn
+from tfunlearn.core.errors import UserError, nearest
+
+COMMANDS = {  # read without importing the command, so that --help stays instant
+    "train": "Train a model federatedly, under attack and defended.",
+    "evaluate": "Measure the model of a run on its test set.",
+    "data": "List data sets, or show how one is spread over clients.",
+    "models": "List the models with their sizes.",
+}
+
+
+class _Commands(click.Group):
+    """Imports a subcommand's module only when that subcommand is asked for."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            raise click.UsageError(f"no command '{name}'{nearest(name, COMMANDS)}")
+        return getattr(importlib.import_module(f"tfunlearn_cli.{name}"), name)
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tfunlearn.__version__, prog_name="tfunlearn")
+def tfunlearn_command():
+    """Federated Keras models: train under attack, defend, forget, prove."""
+
+
+def run() -> None:
+    """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        code = tfunlearn_command(standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _say(str(error), 2)
+    except click.ClickException as error:
+        return _say(error.format_message(), error.exit_code if error.exit_code != 1 else 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted", 130)
+    except BrokenPipeError:  # the reader has gone, as in `tfunlearn train | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        traceback.print_exc()
+        return _say(f"internal error, please report: {error!r}", 1)
+
+
+def _say(message: str, code: int) -> int:
+    print("tfunlearn: " + " ".join(message.split()), file=sys.stderr)
+    return code

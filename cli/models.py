@@ -1,0 +1,21 @@
+"""`tfunlearn models`."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tfunlearn.models import MODELS, build_model, takes_norm
+
+
+@click.command()
+def models():
+    """List the models with their sizes for 28x28x1 and 32x32x3 images, 10 classes."""
+    table = Table("model", "28x28x1", "32x32x3", "norm", box=None)
+    for name in MODELS:
+        sizes = [f"{build_model(name, shape, 10).count_params():,}"
+                 for shape in ((28, 28, 1), (32, 32, 3))]
+        table.add_row(name, *sizes, "batch, group" if takes_norm(name) else "-")
+    table.add_row("PATH.keras", "", "", "your own model")
+    Console(highlight=False).print(table)

@@ -1,0 +1,58 @@
+"""Command-line options made from the fields of the configuration."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterable
+
+import click
+
+from tfunlearn.experiment.config import fields_by_name, read_config
+
+
+class _CountOrFraction(click.ParamType):
+    name = "count or fraction"
+
+    def convert(self, value, param, ctx):
+        try:
+            return int(value) if isinstance(value, int) or value.isdigit() else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a count (3) nor a fraction (0.3)", param, ctx)
+
+
+def config_options(names: Iterable[str] | None = None) -> Callable:
+    """Returns a decorator that adds `--config` and one flag per field.
+
+    Args:
+        names: fields to offer; default all.
+    """
+    fields = fields_by_name()
+
+    def decorate(function):
+        for name in reversed(list(names or fields)):
+            function = _option(name, fields[name])(function)
+        return click.option("--config", metavar="FILE", help="Read fields from a .json or .toml "
+                            "file; flags override it.")(function)
+
+    return decorate
+
+
+def merged(config: str | None, flags: dict) -> dict:
+    """Returns the fields of the file, overridden by the flags that were given."""
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    return {**(read_config(config) if config else {}), **given}
+
+
+def _option(name: str, field) -> Callable:
+    flag, kinds = f"--{name.replace('_', '-')}", typing.get_args(field.type) or (field.type,)
+    shown = field.default if field.default not in (None, ()) else "none"
+    options = dict(default=None, help=f"{field.metadata['help']}  [default: {shown}]")
+    if bool in kinds:
+        return click.option(f"{flag}/--no-{flag[2:]}", **options)
+    if isinstance(field.type, types.GenericAlias):
+        return click.option(flag, multiple=True, metavar="NAME", help=options["help"])
+    if {int, float} <= set(kinds):
+        return click.option(flag, type=_CountOrFraction(), metavar="N", **options)
+    kind = next(kind for kind in kinds if kind is not type(None))
+    return click.option(flag, type=kind, **options)

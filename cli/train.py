@@ -1,0 +1,24 @@
+"""`tfunlearn train`."""
+
+from __future__ import annotations
+
+import click
+
+from tfunlearn.experiment import run_config, train as train_run
+from tfunlearn_cli.display import TrainingDisplay
+from tfunlearn_cli.options import config_options, merged
+
+
+@click.command()
+@config_options()
+@click.option("--out", metavar="DIR", help="Run directory; must be new or empty.  [default: "
+              "runs/<data>-<model>-<attack>-<defense>-seed<n>]")
+def train(config, out, **flags):
+    """Train a model federatedly, under attack and defended.
+
+    Example: tfunlearn train --attack label-flip --defense flap
+    """
+    settings = run_config(**merged(config, flags))
+    with TrainingDisplay(settings) as display:
+        run = train_run(settings, out=out, on_start=display.start, on_round=display.round)
+    display.finish(run)

@@ -1,0 +1,69 @@
+"""Files that are whole or not there: atomic writes, checksums, arrays without pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a temporary path beside `path`, and moves it there when the block ends well.
+
+    The temporary name keeps the suffix, which some writers go by.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: str | os.PathLike, content) -> None:
+    """Writes JSON atomically, indented."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> str:
+    """Writes a `.npz` atomically and returns its SHA-256."""
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        return checksum(temporary)
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads a `.npz` without pickle."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def checksum(path: str | os.PathLike) -> str:
+    """Returns the SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_free(path: pathlib.Path, taken: Callable[[pathlib.Path], bool]) -> pathlib.Path:
+    """Returns `path`, or the first of `path-2`, `path-3`, ... that is not taken."""
+    number, candidate = 1, path
+    while taken(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate

@@ -1,0 +1,51 @@
+"""Metrics on class scores: arrays in, numbers out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the share of `predictions` `(m,)` that equal `labels` `(m,)`."""
+    return float(np.mean(predictions == labels))
+
+
+def class_accuracies(predictions: np.ndarray, labels: np.ndarray, classes: int) -> list[float]:
+    """Returns the accuracy on each class, NaN for a class without examples."""
+    hits = np.bincount(labels[predictions == labels], minlength=classes)
+    counts = np.bincount(labels, minlength=classes)
+    return [float(h / c) if c else float("nan") for h, c in zip(hits, counts)]
+
+
+def attack_success(
+    predictions: np.ndarray, labels: np.ndarray, *, source: int, target: int
+) -> float:
+    """Returns the share of source-class examples predicted as the target, NaN without any."""
+    return _share(predictions[labels == source] == target)
+
+
+def source_error(predictions: np.ndarray, labels: np.ndarray, *, source: int) -> float:
+    """Returns the share of source-class examples predicted as any other class, NaN without any."""
+    return _share(predictions[labels == source] != source)
+
+
+def cross_entropy(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -> float:
+    """Returns the mean of -log p(label).
+
+    Args:
+        outputs: `(m, classes)` logits, or probabilities (clipped at 1e-7 as Keras does).
+        labels: `(m,)`.
+        from_logits: which of the two `outputs` are.
+    """
+    outputs = outputs.astype(np.float64)
+    chosen = outputs[np.arange(len(labels)), labels]
+    if from_logits:
+        top = outputs.max(axis=1)
+        losses = top + np.log(np.exp(outputs - top[:, None]).sum(axis=1)) - chosen
+    else:
+        losses = -np.log(np.clip(chosen, 1e-7, 1.0))
+    return float(losses.mean())
+
+
+def _share(hits: np.ndarray) -> float:
+    return float(hits.mean()) if len(hits) else float("nan")

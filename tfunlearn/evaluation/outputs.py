@@ -1,0 +1,36 @@
+"""Class scores of a Keras model, in batches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.lazy import tf
+
+
+class OutputsOf:
+    """Computes a model's outputs; traced once, however often its weights change.
+
+    Args:
+        model: a built Keras model.
+        batch_size: images at a time; default 500.
+    """
+
+    def __init__(self, model: tf.keras.Model, *, batch_size: int = 500):
+        self.model, self.batch_size = model, batch_size
+        self._forward = tf.function(
+            lambda images: model(to_unit_range(images), training=False), autograph=False,
+            reduce_retracing=True)
+
+    def __call__(self, images: np.ndarray, weights: list[np.ndarray] | None = None) -> np.ndarray:
+        """Returns the outputs `(m, classes)` float32.
+
+        Args:
+            images: `(m, height, width, channels)`, uint8 or float32 in [0, 1].
+            weights: set on the model first; default its own.
+        """
+        if weights is not None:
+            self.model.set_weights(weights)
+        batches = range(0, len(images), self.batch_size)
+        return np.concatenate(
+            [self._forward(images[first : first + self.batch_size]).numpy() for first in batches])

@@ -1,0 +1,59 @@
+"""Measuring the model of a run that lies on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.evaluation import OutputsOf, class_accuracies
+from tfunlearn.experiment.config import read_config, run_config
+from tfunlearn.experiment.federation import load_data
+from tfunlearn.experiment.measure import measured
+from tfunlearn.experiment.run_directory import open_run_directory
+from tfunlearn.models.saved import load_model
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """The test metrics of a run's last finished round.
+
+    Attributes:
+        rounds: finished rounds.
+        planned_rounds: rounds that the configuration asks for.
+        measured: `test_accuracy`, `test_loss`, `attack_success`, `source_error`; None where the
+            test set has no example to measure it on.
+        class_accuracies: accuracy on each class, None without test images.
+        class_counts: test images of each class.
+    """
+
+    rounds: int
+    planned_rounds: int
+    measured: dict[str, float | None]
+    class_accuracies: list[float | None]
+    class_counts: list[int]
+
+
+def evaluate(run: str | os.PathLike, *, data_dir: str | None = None) -> RunEvaluation:
+    """Measures the last finished round of a run on the test set.
+
+    Args:
+        run: the run directory.
+        data_dir: where the data set lies, if not where the run's configuration says.
+
+    Raises:
+        UserError: no run there, a damaged file, or no data set.
+    """
+    directory = open_run_directory(run)
+    fields = read_config(str(directory.config))
+    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    model, state = load_model(directory.model), directory.read_state()
+    model.set_weights(state.weights)
+    data = load_data(config.data, config.seed)
+    outputs = OutputsOf(model)(data.test_images)
+    shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
+    return RunEvaluation(
+        state.finished, config.training.rounds, measured(model, outputs, data, config.attack),
+        [None if np.isnan(share) else share for share in shares],
+        np.bincount(data.test_labels, minlength=data.classes).tolist())

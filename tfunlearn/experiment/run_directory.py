@@ -1,0 +1,139 @@
+"""The run directory: everything a run leaves behind, and nobody else writes to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import (
+    checksum, first_free, read_arrays, replacing, write_arrays, write_bytes, write_json)
+from tfunlearn.core.lazy import tf
+from tfunlearn.federated.state import ServerState
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and formats of a run.
+
+    Attributes:
+        path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
+            `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png` and `tensorboard/`.
+    """
+
+    path: pathlib.Path
+
+    config = property(lambda self: self.path / "config.json")
+    metrics = property(lambda self: self.path / "metrics.jsonl")
+    partition = property(lambda self: self.path / "partition.npz")
+    clients = property(lambda self: self.path / "clients.csv")
+    checkpoint = property(lambda self: self.path / "checkpoint.npz")
+    model = property(lambda self: self.path / "model.keras")
+    curves = property(lambda self: self.path / "curves.png")
+    tensorboard = property(lambda self: self.path / "tensorboard")
+
+    def write_config(self, flat: dict, versions: dict) -> None:
+        """Writes the resolved configuration; `--config` reads it back."""
+        write_json(self.config, {**flat, "versions": versions})
+
+    def write_partition(
+        self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
+        classes: int,
+    ) -> None:
+        """Writes who holds which training example, and each client's class histogram."""
+        write_arrays(self.partition, dict(
+            rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious))
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))])
+        for client, counts in enumerate(clients.class_histogram(classes)):
+            writer.writerow([client, int(client in malicious), counts.sum(), *counts])
+        write_bytes(self.clients, table.getvalue().encode())
+
+    def write_state(self, state: ServerState) -> str:
+        """Writes the checkpoint of a finished round and returns its SHA-256."""
+        arrays = {f"weight_{n:04d}": weight for n, weight in enumerate(state.weights)}
+        return write_arrays(self.checkpoint, {"finished": np.int64(state.finished), **arrays})
+
+    def read_state(self) -> ServerState:
+        """Reads the checkpoint.
+
+        Raises:
+            UserError: it is missing, torn, or not the one that the metrics name.
+        """
+        try:
+            arrays = read_arrays(self.checkpoint)
+        except FileNotFoundError:
+            raise UserError(f"run: {self.path} has no checkpoint; no round was finished")
+        except Exception as error:  # numpy and zipfile raise whatever they trip over
+            raise UserError(f"run: {self.checkpoint} cannot be read ({error})")
+        finished = int(arrays.pop("finished"))
+        lines = self.read_metrics()
+        if lines and lines[-1]["round"] == finished and (
+                lines[-1]["checkpoint_sha256"] != checksum(self.checkpoint)):
+            raise UserError(f"run: {self.checkpoint} is not the file that metrics.jsonl names for "
+                            f"round {finished}; it was changed")
+        return ServerState([arrays[name] for name in sorted(arrays)], finished)
+
+    def append_metrics(self, line: dict) -> None:
+        """Appends one JSON line and sends it to the disk."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_metrics(self) -> list[dict]:
+        """Returns the lines of all finished rounds."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def write_model(self, model: tf.keras.Model, weights: list[np.ndarray]) -> None:
+        """Writes the Keras model with the given weights."""
+        model.set_weights(weights)
+        with replacing(self.model) as temporary:
+            model.save(temporary)
+
+
+def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunDirectory:
+    """Returns an empty run directory, made if need be.
+
+    Args:
+        path: where; None takes `runs/<default_name>`, numbered if that exists.
+        default_name: name of the run if `path` is None.
+
+    Raises:
+        UserError: the path holds something already, or cannot be written.
+    """
+    target = pathlib.Path(path) if path is not None else first_free(
+        pathlib.Path("runs") / default_name, lambda candidate: candidate.exists())
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if any(target.iterdir()):
+            raise UserError(f"out: {target} is in use already; name a new folder")
+        write_bytes(target / ".writable", b"")
+        os.remove(target / ".writable")
+    except OSError as error:
+        raise UserError(f"out: {target} cannot be written ({error.strerror})")
+    return RunDirectory(target)
+
+
+def open_run_directory(path: str | os.PathLike) -> RunDirectory:
+    """Returns the directory of an earlier run.
+
+    Raises:
+        UserError: there is no run.
+    """
+    run = RunDirectory(pathlib.Path(path))
+    for file in (run.config, run.model):
+        if not file.is_file():
+            raise UserError(f"run: {path} is no run directory (no {file.name})")
+    return run

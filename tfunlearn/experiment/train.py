@@ -1,0 +1,151 @@
+"""A federated training run, from configuration to run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.schedules import every
+from tfunlearn.core.seeds import integers
+from tfunlearn.defenses import Flap
+from tfunlearn.evaluation import OutputsOf
+from tfunlearn.experiment.config import RunConfig
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.measure import measured
+from tfunlearn.experiment.run_directory import RunDirectory, new_run_directory
+from tfunlearn.federated import AveragingRounds, GatheringRounds, local_worker
+from tfunlearn.federated.client_work import ClientWork
+from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.models import build_model
+from tfunlearn.pruning.records import as_json
+from tfunlearn.report import save_curves
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished run.
+
+    Attributes:
+        directory: where everything lies.
+        model: the Keras model with the final weights.
+        metrics: the lines of `metrics.jsonl`.
+        federation: data, clients and attackers of the run.
+    """
+
+    directory: RunDirectory
+    model: tf.keras.Model
+    metrics: list[dict]
+    federation: Federation
+
+
+def train(
+    config: RunConfig,
+    *,
+    out: str | os.PathLike | None = None,
+    on_start: Callable[[RunDirectory, Federation, tf.keras.Model], None] = lambda *_: None,
+    on_round: Callable[[dict], None] = lambda _: None,
+) -> TrainingRun:
+    """Trains a model federatedly, under attack and defended as `config` says.
+
+    Each finished round is on disk before the next begins; an interruption of any kind leaves the
+    last one in `checkpoint.npz` and `model.keras`.
+
+    Args:
+        config: the run's configuration.
+        out: the run directory; default `runs/<data>-<model>-<attack>-<defense>-seed<n>`.
+        on_start: called once before the first round.
+        on_round: called with each line of `metrics.jsonl`.
+
+    Raises:
+        UserError: the configuration does not fit the data, or `out` cannot be used.
+    """
+    federation = Federation.of(config)
+    model = build_model(
+        config.model.model, federation.data.image_shape, federation.data.classes,
+        seed=int(integers(config.seed, "model")[0]), norm=config.model.norm)
+    run_round = _rounds(config, model, federation)
+    outputs_of = OutputsOf(model)
+    directory = new_run_directory(out, _name(config))
+    state = ServerState(model.get_weights())
+    directory.write_config(config.flat(), _versions())
+    directory.write_partition(
+        federation.parts, federation.clients, federation.malicious, federation.data.classes)
+    directory.write_model(model, state.weights)
+    on_start(directory, federation, model)
+    writer = tf.summary.create_file_writer(str(directory.tensorboard))
+    with local_worker(), writer.as_default(), _last_round_kept(directory, model):
+        for number in range(1, config.training.rounds + 1):
+            started = time.perf_counter()
+            cohort = federation.cohort(number)
+            state, report = run_round(state, cohort)
+            outputs = outputs_of(federation.data.test_images, state.weights)
+            metrics = measured(model, outputs, federation.data, config.attack)
+            line = _line(number, report, metrics, cohort.ids, federation)
+            line["checkpoint_sha256"] = directory.write_state(state)
+            line["seconds"] = round(time.perf_counter() - started, 4)
+            directory.append_metrics(line)
+            _write_events(line)
+            on_round(line)
+    lines = directory.read_metrics()
+    save_curves(directory.curves, lines)
+    return TrainingRun(directory, model, lines, federation)
+
+
+def _rounds(config: RunConfig, model, federation: Federation):
+    defense = config.defense
+    flap = None
+    if "flap" in defense.defense:
+        flap = Flap(model, fraction=defense.prune_fraction,
+                    due=every(defense.prune_every, start=defense.prune_start),
+                    include_residual=defense.include_residual)
+    face = GatheringRounds if config.training.gather else AveragingRounds
+    return face(ClientWork(model, config.training.client), seed=config.seed,
+                image_dtype=federation.data.images.dtype, flap=flap)
+
+
+def _line(
+    number: int, report: RoundReport, metrics: dict, ids: np.ndarray, federation: Federation
+) -> dict:
+    present = np.intersect1d(ids, federation.malicious)
+    return dict(
+        round=number, **metrics, train_loss=report.train_loss, clients=len(ids),
+        participants=[int(k) for k in ids],
+        attackers=[int(k) for k in present] if federation.attacked(number) else [],
+        dropped=list(report.dropped), pruned=as_json(report.pruned))
+
+
+def _write_events(line: dict) -> None:
+    for name in ("test_accuracy", "test_loss", "attack_success", "source_error", "train_loss"):
+        if line[name] is not None:
+            tf.summary.scalar(name, line[name], step=line["round"])
+    tf.summary.flush()
+
+
+@contextlib.contextmanager
+def _last_round_kept(directory: RunDirectory, model) -> Iterator[None]:
+    """Writes `model.keras` of the last finished round, however the rounds end."""
+    try:
+        yield
+    finally:
+        if directory.checkpoint.exists():
+            directory.write_model(model, directory.read_state().weights)
+
+
+def _name(config: RunConfig) -> str:
+    model = os.path.splitext(os.path.basename(config.model.model))[0]
+    defense = "+".join(config.defense.defense) or "none"
+    return f"{config.data.dataset}-{model}-{config.attack.attack}-{defense}-seed{config.seed}"
+
+
+def _versions() -> dict[str, str]:
+    packages = ("tfunlearn", "tensorflow", "tensorflow-federated", "numpy")
+    return {"python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in packages}}

@@ -1,0 +1,81 @@
+"""Pictures of a run and of a partition."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.core.files import replacing
+
+
+def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
+    """Draws accuracy and attack success over rounds, attack and prunings marked.
+
+    Args:
+        path: the PNG file.
+        lines: the lines of a run's `metrics.jsonl`.
+    """
+    figure, axes = _figure(8, 4.5)
+    rounds = [line["round"] for line in lines]
+    for name, label, style in (
+        ("test_accuracy", "test accuracy", "C0-"), ("attack_success", "attack success", "C3-"),
+        ("source_error", "source-class error", "C1--"),
+    ):
+        values = [np.nan if line[name] is None else line[name] for line in lines]
+        axes.plot(rounds, values, style, label=label, marker=".")
+    for number, line in enumerate(lines):
+        if line["attackers"]:
+            axes.axvspan(line["round"] - 0.5, line["round"] + 0.5, color="C3", alpha=0.08, lw=0,
+                         label=None if any(l["attackers"] for l in lines[:number]) else "attack")
+        if line["pruned"]:
+            axes.axvline(line["round"], color="0.6", lw=0.8, ls=":",
+                         label=None if any(l["pruned"] for l in lines[:number]) else "pruning")
+    axes.set(xlabel="round", ylabel="share of test examples", ylim=(-0.02, 1.02))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _save(figure, path)
+
+
+def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=()) -> None:
+    """Draws how many examples of each class each client holds.
+
+    Args:
+        path: the PNG file.
+        histogram: `(clients, classes)` counts.
+        malicious: ids of clients to mark.
+    """
+    clients, classes = histogram.shape
+    figure, axes = _figure(max(6, clients * 0.18), 4.5)
+    colors = _colormap(classes)
+    bottom = np.zeros(clients)
+    for label in range(classes):
+        axes.bar(np.arange(clients), histogram[:, label], bottom=bottom, color=colors(label),
+                 label=str(label), width=0.9)
+        bottom += histogram[:, label]
+    for client in malicious:
+        axes.annotate("x", (client, bottom[client]), ha="center", va="bottom", color="C3")
+    axes.set(xlabel="client", ylabel="training examples")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
+                ncols=1 + classes // 20, fontsize="small")
+    _save(figure, path)
+
+
+def _figure(width: float, height: float):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(min(width, 40), height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _colormap(classes: int):
+    from matplotlib import colormaps
+
+    return colormaps["tab10" if classes <= 10 else "turbo"].resampled(classes)
+
+
+def _save(figure, path: str | os.PathLike) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
