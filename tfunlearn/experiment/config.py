@@ -96,7 +96,7 @@ class AttackConfig:
     """Who attacks, how and when."""
 
     attack: str = option("none", f"Attack of the malicious clients: {', '.join(ATTACKS)}.")
-    malicious: int | float = option(0.2, "Malicious clients: a count, or a fraction.")
+    malicious: int | float = option(0.4, "Malicious clients: a count, or a fraction.")
     source: int = option(1, "Class that label-flip relabels.")
     target: int = option(7, "Class that label-flip turns it into.")
     attack_start: int = option(1, "First round of the attack.")
