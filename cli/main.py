@@ -45,6 +45,7 @@ def tfunlearn_command():
 
 def run() -> None:
     """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & would ignore it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(_exit_code())

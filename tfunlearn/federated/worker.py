@@ -53,7 +53,7 @@ class _Worker:
         import portpicker
 
         self._port = portpicker.pick_unused_port()
-        binary = pathlib.Path(sys.modules["tensorflow_federated"].__file__).parent
+        binary = pathlib.Path(tff.__file__).parent
         binary = binary / "data" / "worker_binary"
         if not binary.is_file():
             raise WorkerError(f"tensorflow-federated: no worker program at {binary}")
