@@ -29,7 +29,7 @@ class TrainingDisplay:
             TextColumn("round"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
             TimeRemainingColumn(), console=self._console)
         self._task = self._progress.add_task("round", total=config.training.rounds)
-        self._live = None
+        self._live, self._path = None, None
 
     def __enter__(self):
         if self._console.is_terminal:
@@ -40,9 +40,12 @@ class TrainingDisplay:
             self._say("loading TensorFlow Federated")
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self._live is not None:
             self._live.stop()
+        if self._path is not None and kind in (KeyboardInterrupt, SystemExit):
+            last = self._lines[-1]["round"] if self._lines else 0
+            self._say(f"stopped   after round {last}; that model lies in {self._path}")
 
     def start(self, directory, federation, model) -> None:
         """Says what is about to be trained."""
@@ -54,6 +57,7 @@ class TrainingDisplay:
         self._say(f"attack    {self._attack(federation)}")
         self._say(f"defense   {', '.join(config.defense.defense) or 'none'}")
         self._say(f"run       {directory.path}")
+        self._path = directory.path
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""
@@ -71,8 +75,9 @@ class TrainingDisplay:
     def finish(self, run) -> None:
         """Says where the run lies and what can be done with it."""
         last, path = run.metrics[-1], run.directory.path
-        self._say(f"done      test accuracy {number(last['test_accuracy'])}, attack success "
-                  f"{number(last['attack_success'])} after {last['round']} rounds")
+        self._say(f"done      {last['round']} rounds: test accuracy "
+                  f"{number(last['test_accuracy'])}, attack success "
+                  f"{number(last['attack_success'])}{_mean_success(run.metrics)}")
         self._say(f"files     {path}: model.keras, metrics.jsonl, curves.png, tensorboard/")
         self._say(f"next      tfunlearn evaluate {path}")
 
@@ -106,6 +111,13 @@ class TrainingDisplay:
 
 def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _mean_success(lines: list[dict]) -> str:
+    values = [line["attack_success"] for line in lines if line["attackers"]]
+    if not values or None in values:
+        return ""
+    return f" ({number(sum(values) / len(values))} on average over {len(values)} attacked rounds)"
 
 
 def _marks(line: dict) -> str:

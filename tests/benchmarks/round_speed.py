@@ -95,7 +95,8 @@ def map_fn_round(clients: ClientSet):
         return tf.nn.relu(x @ w[6] + w[7]) @ w[8] + w[9]
 
     def delta(start, x, y, order):
-        w, first, second = start, [tf.zeros_like(v) for v in start], [tf.zeros_like(v) for v in start]
+        w = start
+        first, second = ([tf.zeros_like(v) for v in start] for _ in range(2))
         for step in range(per_epoch * TRAINING.local_epochs):
             epoch, batch = divmod(step, per_epoch)
             begin = epoch * EXAMPLES + batch * TRAINING.batch_size

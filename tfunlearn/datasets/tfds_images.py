@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pathlib
 
 import numpy as np
 
@@ -72,9 +71,7 @@ def _download(builder, name: str, data_dir: str) -> None:
         builder.download_and_prepare()
     except Exception as error:  # TFDS passes on whatever its downloader meets
         reason = (str(error).strip().splitlines() or [""])[0][:120] or type(error).__name__
-        place = pathlib.Path(data_dir) / pathlib.Path(builder.data_dir).relative_to(
-            pathlib.Path(builder.data_dir).parents[len(builder.name.split("/"))])
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded ({reason}); "
             f"fetch it with TensorFlow Datasets on a machine with network and put its folder at "
-            f"{place}, or name the folder that holds it with --data-dir")
+            f"{builder.data_dir}, or name the folder that holds it with --data-dir")

@@ -53,7 +53,8 @@ class RunDirectory:
             rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious))
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))])
+        writer.writerow(
+            ["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))])
         for client, counts in enumerate(clients.class_histogram(classes)):
             writer.writerow([client, int(client in malicious), counts.sum(), *counts])
         write_bytes(self.clients, table.getvalue().encode())
@@ -95,6 +96,11 @@ class RunDirectory:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def discard_if_empty(self) -> None:
+        """Removes the folder of a run that came to nothing."""
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def write_model(self, model: tf.keras.Model, weights: list[np.ndarray]) -> None:
         """Writes the Keras model with the given weights."""

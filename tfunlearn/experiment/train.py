@@ -67,14 +67,17 @@ def train(
     Raises:
         UserError: the configuration does not fit the data, or `out` cannot be used.
     """
-    federation = Federation.of(config)
-    model = build_model(
-        config.model.model, federation.data.image_shape, federation.data.classes,
-        seed=int(integers(config.seed, "model")[0]), norm=config.model.norm)
-    run_round = _rounds(config, model, federation)
-    outputs_of = OutputsOf(model)
     directory = new_run_directory(out, _name(config))
-    state = ServerState(model.get_weights())
+    try:
+        federation = Federation.of(config)
+        model = build_model(
+            config.model.model, federation.data.image_shape, federation.data.classes,
+            seed=int(integers(config.seed, "model")[0]), norm=config.model.norm)
+        run_round = _rounds(config, model, federation)
+    except BaseException:
+        directory.discard_if_empty()
+        raise
+    outputs_of, state = OutputsOf(model), ServerState(model.get_weights())
     directory.write_config(config.flat(), _versions())
     directory.write_partition(
         federation.parts, federation.clients, federation.malicious, federation.data.classes)

@@ -12,7 +12,7 @@ from tfunlearn.federated.client_work import ClientWork
 
 
 def build_learning_process(
-    work: ClientWork, *, image_dtype=np.uint8, aggregator=None, after_aggregation=None
+    work: ClientWork, *, image_dtype=np.uint8, aggregator=None, after_aggregation=None,
 ) -> tff.learning.templates.LearningProcess:
     """Returns a `tff.learning.templates.LearningProcess` over this project's client work.
 

@@ -22,7 +22,7 @@ def lenet5(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.k
     layers, initial = tf.keras.layers, Initializers(seed)
     he_normal = initial.he_normal
     return tf.keras.Sequential([
-        layers.Input(input_shape),
+        layers.Input(input_shape, name="images"),
         layers.Conv2D(6, 5, activation="relu", kernel_initializer=he_normal(), name="conv_1"),
         layers.MaxPooling2D(2, name="pool_1"),
         layers.Conv2D(16, 5, activation="relu", kernel_initializer=he_normal(), name="conv_2"),

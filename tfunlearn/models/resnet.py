@@ -24,7 +24,8 @@ def resnet18(
     Reference:
         He et al., "Deep residual learning for image recognition", CVPR 2016 (arXiv 1512.03385).
     """
-    inputs, net = tf.keras.Input(input_shape), _Net(Initializers(seed), norm, use_bias=False)
+    inputs = tf.keras.Input(input_shape, name="images")
+    net = _Net(Initializers(seed), norm, use_bias=False)
     x = net.conv(inputs, 64, 3, 1, "stem")
     for stage, filters in enumerate((64, 128, 256, 512), start=1):
         for block in (1, 2):
@@ -51,7 +52,8 @@ def resnet20(
     Reference:
         He et al., "Deep residual learning for image recognition", CVPR 2016 (arXiv 1512.03385).
     """
-    inputs, net = tf.keras.Input(input_shape), _Net(Initializers(seed), norm, use_bias=True)
+    inputs = tf.keras.Input(input_shape, name="images")
+    net = _Net(Initializers(seed), norm, use_bias=True)
     x = tf.keras.layers.GlobalAveragePooling2D(name="pool")(net.trunk20(inputs))
     return net.finish(inputs, x, classes, "resnet20")
 
@@ -76,7 +78,8 @@ def resnet18_flap(
     """
     layers, initial = tf.keras.layers, Initializers(seed)
     decay = tf.keras.regularizers.L2(FLAP_WEIGHT_DECAY)
-    inputs, net = tf.keras.Input(input_shape), _Net(initial, norm, use_bias=True, decay=decay)
+    inputs = tf.keras.Input(input_shape, name="images")
+    net = _Net(initial, norm, use_bias=True, decay=decay)
     x = layers.AveragePooling2D(4, name="pool")(net.trunk20(inputs))
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate((256, 128), start=1):

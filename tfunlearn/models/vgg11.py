@@ -27,7 +27,7 @@ def vgg11(
         recognition", ICLR 2015 (arXiv 1409.1556).
     """
     layers, initial = tf.keras.layers, Initializers(seed)
-    model = tf.keras.Sequential([layers.Input(input_shape)], name="vgg11")
+    model = tf.keras.Sequential([layers.Input(input_shape, name="images")], name="vgg11")
     for stage, widths in enumerate(STAGES, start=1):
         for number, filters in enumerate(widths, start=1):
             name = f"stage{stage}_{number}"

@@ -155,4 +155,5 @@ def _all_zero(columns, bias, xp):
 
 def _one_hot(units_of_pairs, found, units: int, xp):
     """Returns `(k, units)` bool: which unit each pair names, no unit for a missing pair."""
-    return xp.logical_and(xp.equal(units_of_pairs[:, None], np.arange(units)[None, :]), found[:, None])
+    named = xp.equal(units_of_pairs[:, None], np.arange(units)[None, :])
+    return xp.logical_and(named, found[:, None])

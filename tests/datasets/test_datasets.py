@@ -1,0 +1,124 @@
+"""The data sets themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.datasets import DATASETS, load, tfds_images
+from tfunlearn.datasets.femnist import FILE, from_client_data, like_mnist
+
+
+def test_digits_are_real_split_and_scaled():
+    data = load("digits")
+    assert data.images.shape == (1437, 28, 28, 1) and data.test_images.shape == (360, 28, 28, 1)
+    assert data.images.dtype == np.uint8 and data.images.max() == 255 and data.images.min() == 0
+    assert np.bincount(data.test_labels).min() >= 34 and data.classes == 10
+    again = load("digits")
+    np.testing.assert_array_equal(data.images, again.images)
+    train = {image.tobytes() for image in data.images}
+    assert sum(image.tobytes() in train for image in data.test_images) == 0
+
+
+def test_scaling_keeps_corners_and_order():
+    from sklearn.datasets import load_digits
+
+    small = load_digits().images
+    data = load("digits")
+    corners = {tuple(np.rint(s[[0, 0, 7, 7], [0, 7, 0, 7]] * 255 / 16)) for s in small}
+    assert all(tuple(i[[0, 0, 27, 27], [0, 27, 0, 27], 0]) in corners for i in data.images[:50])
+
+
+def test_subset_is_drawn_from_the_data(rng):
+    data = load("digits")
+    part = data.subset(100, rng)
+    assert part.images.shape == (100, 28, 28, 1) and part.test_images is data.test_images
+    whole = {image.tobytes(): label for image, label in zip(data.images, data.labels)}
+    assert all(whole[i.tobytes()] == label for i, label in zip(part.images, part.labels))
+
+
+def test_femnist_becomes_like_mnist_with_writers_as_clients():
+    import tensorflow_federated as tff
+
+    source = tff.simulation.datasets.emnist.get_synthetic()
+    data = from_client_data("femnist-digits", source, source, 10)
+    assert data.images.shape == (20, 28, 28, 1) and data.images.dtype == np.uint8
+    assert data.writers.tolist() == [0] * 10 + [1] * 10
+    assert data.labels.tolist() == list(range(10)) * 2
+    first = next(iter(source.create_tf_dataset_for_client("synthetic1")))["pixels"].numpy()
+    np.testing.assert_array_equal(data.images[0, ..., 0], np.rint((1 - first) * 255))
+
+
+def test_background_becomes_zero():
+    assert like_mnist(np.array([[[1.0, 0.0, 0.5]]])).ravel().tolist() == [0, 255, 128]
+
+
+@pytest.mark.parametrize("name, shape, train", [
+    ("mnist", (28, 28, 1), 60_000), ("cifar10", (32, 32, 3), 50_000)])
+def test_tfds_data_on_disk_are_read(shared_data, name, shape, train):
+    data = load(name, shared_data)
+    assert data.images.shape == (train, *shape) and data.test_images.shape == (10_000, *shape)
+    assert data.images.dtype == np.uint8 and data.labels.dtype == np.int32
+    assert sorted(set(data.labels.tolist())) == list(range(10)) and data.writers is None
+
+
+class _Builder:
+    """Stands in for a TFDS builder: 3 training and 2 test images of 2x2x1."""
+
+    name, prepared = "emnist", True
+
+    def __init__(self, name, data_dir):
+        self.data_dir = f"{data_dir}/emnist/letters/3.1.0"
+
+    def is_prepared(self):
+        return self.prepared
+
+    def as_dataset(self, split, batch_size):
+        count = {"train": 3, "test": 2}[split]
+        images = np.arange(count * 4, dtype=np.uint8).reshape(count, 2, 2, 1)
+        return {"image": images, "label": np.arange(1, count + 1)}
+
+    def download_and_prepare(self):
+        raise ConnectionError("no route to host\nsecond line")
+
+
+def test_emnist_is_turned_upright_and_letters_count_from_zero(monkeypatch):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(tfds, "builder", _Builder)
+    monkeypatch.setattr(tfds, "as_numpy", lambda columns: columns)
+    data = tfds_images.emnist_letters("somewhere")
+    assert data.labels.tolist() == [0, 1, 2] and data.classes == 26
+    assert data.images[0, ..., 0].tolist() == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize("name", [n for n in DATASETS if not n.startswith(("digits", "femnist"))])
+def test_without_data_and_network_one_line_says_what_to_do(monkeypatch, name, tmp_path):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(tfds, "builder", _Builder)
+    monkeypatch.setattr(_Builder, "prepared", False)
+    with pytest.raises(UserError, match="--data-dir") as error:
+        load(name, str(tmp_path))
+    message = str(error.value)
+    assert name in message and "no route to host" in message and "\n" not in message
+    assert f"{tmp_path}/emnist/letters/3.1.0" in message
+
+
+def test_femnist_without_network_leaves_no_half_file(monkeypatch, tmp_path):
+    import tensorflow_federated as tff
+
+    def broken(only_digits, cache_dir):
+        (tmp_path / FILE).write_bytes(b"half")
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(tff.simulation.datasets.emnist, "load_data", broken)
+    with pytest.raises(UserError, match="connection lost.*emnist_all.sqlite.lzma"):
+        load("femnist", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_data_set():
+    with pytest.raises(UserError, match="did you mean 'mnist'"):
+        load("mnst")

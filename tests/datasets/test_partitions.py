@@ -1,0 +1,86 @@
+"""One contract for every partition, then what is special to each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.datasets import PARTITIONS, ImageData, check_partition
+
+OPTIONS = {"iid": {}, "dirichlet": {"alpha": 1.0}, "classes": {"per_client": 2}, "writers": {}}
+
+
+@pytest.fixture
+def data(rng):
+    labels = rng.integers(0, 10, 400).astype(np.int32)
+    writers = np.sort(rng.integers(0, 25, 400)).astype(np.int32)[rng.permutation(400)]
+    images = np.zeros((400, 4, 4, 1), np.uint8)
+    return ImageData("synthetic", images, labels, images[:5], labels[:5], 10, writers)
+
+
+def parts_of(name, data, clients=10, seed=3):
+    return PARTITIONS[name](
+        data, clients=clients, rng=np.random.default_rng(seed), **OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_every_example_goes_to_one_client_and_the_seed_decides(name, data):
+    parts = parts_of(name, data)
+    assert len(parts) == 10 and all(len(part) for part in parts)
+    check_partition(parts, 400)
+    again, other = parts_of(name, data), parts_of(name, data, seed=4)
+    assert all(np.array_equal(a, b) for a, b in zip(parts, again))
+    assert not all(np.array_equal(a, b) for a, b in zip(parts, other))
+
+
+def test_iid_shares_are_equal(data):
+    assert {len(part) for part in PARTITIONS["iid"](
+        data, clients=7, rng=np.random.default_rng(0))} == {57, 58}
+
+
+def test_small_alpha_concentrates_classes(data):
+    def spread(alpha):
+        parts = PARTITIONS["dirichlet"](
+            data, clients=5, alpha=alpha, rng=np.random.default_rng(0))
+        counts = np.stack([np.bincount(data.labels[part], minlength=10) for part in parts])
+        return (counts.max(axis=0) / counts.sum(axis=0)).mean()
+
+    assert spread(0.05) > 0.6 > 0.35 > spread(100.0)
+
+
+def test_one_class_per_client(data):
+    parts = PARTITIONS["classes"](data, clients=10, per_client=1, rng=np.random.default_rng(0))
+    held = [np.unique(data.labels[part]) for part in parts]
+    assert all(len(labels) == 1 for labels in held)
+    assert sorted(int(labels[0]) for labels in held) == list(range(10))
+
+
+@pytest.mark.parametrize("per_client, clients", [(3, 4), (4, 9), (10, 3)])
+def test_k_classes_per_client(data, per_client, clients):
+    parts = PARTITIONS["classes"](
+        data, clients=clients, per_client=per_client, rng=np.random.default_rng(0))
+    assert all(len(np.unique(data.labels[part])) == per_client for part in parts)
+    check_partition(parts, 400)
+
+
+def test_writers_are_never_torn_apart(data):
+    for clients in (25, 6):
+        parts = parts_of("writers", data, clients=clients)
+        owners = [set(data.writers[part]) for part in parts]
+        assert sum(map(len, owners)) == 25 and set.union(*owners) == set(range(25))
+
+
+def test_refusals(data, rng):
+    for per_client in (0, 11):
+        with pytest.raises(UserError, match="classes_per_client"):
+            PARTITIONS["classes"](data, clients=10, per_client=per_client, rng=rng)
+    with pytest.raises(UserError, match="cannot hold"):
+        PARTITIONS["classes"](data, clients=3, per_client=2, rng=rng)
+    with pytest.raises(UserError, match="26 clients but synthetic has 25 writers"):
+        parts_of("writers", data, clients=26)
+    nameless = ImageData("plain", data.images, data.labels, data.images, data.labels, 10)
+    with pytest.raises(UserError, match="plain has none"):
+        parts_of("writers", nameless)
+    with pytest.raises(UserError, match="401 clients got no example|got no example"):
+        check_partition(parts_of("iid", data, clients=401), 400)

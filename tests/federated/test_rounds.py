@@ -1,0 +1,187 @@
+"""Both faces of a round: equal, weighted, deterministic, robust to broken clients, pruned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.schedules import every
+from tfunlearn.core.vectors import from_vector, to_vector
+from tfunlearn.defenses import Flap
+from tfunlearn.federated import AveragingRounds, GatheringRounds, build_learning_process
+from tfunlearn.federated import gathering
+from tfunlearn.federated.client_work import ClientTraining, ClientWork
+from tfunlearn.federated.cohort import Cohort, participants
+from tfunlearn.federated.state import ServerState
+
+pytestmark = pytest.mark.usefixtures("tff_worker")
+layers = tf.keras.layers
+TRAINING = ClientTraining("sgd", lr=0.1, local_epochs=2, batch_size=3)
+FACES = [AveragingRounds, GatheringRounds]
+
+
+def small_model():
+    return tf.keras.Sequential([
+        layers.Input((8, 8, 1)), layers.Conv2D(4, 3, name="conv"),
+        layers.BatchNormalization(name="norm"), layers.ReLU(), layers.Flatten(),
+        layers.Dense(6, activation="relu", name="dense"), layers.Dropout(0.2),
+        layers.Dense(3, name="logits")])
+
+
+def cohort_of(clients, number=1, ids=None, boosts=None):
+    ids = np.arange(len(clients)) if ids is None else np.asarray(ids)
+    return Cohort(number, ids, clients, np.ones(len(ids)) if boosts is None else boosts)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_both_faces_give_the_same_model_and_report(small_clients, pruned):
+    model = small_model()
+    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
+    results = []
+    for face in FACES:
+        flap = Flap(model, fraction=0.3, due=every(2)) if pruned else None
+        run = face(work, seed=5, flap=flap)
+        after = state
+        for number in (1, 2, 3):
+            after, report = run(after, cohort_of(small_clients, number, [0, 2]))
+            assert bool(report.pruned) == (pruned and number != 2)
+        results.append((after, report))
+    (a, report_a), (b, report_b) = results
+    for left, right in zip(a.weights, b.weights):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+    assert a.finished == b.finished == 3
+    assert report_a.train_loss == pytest.approx(report_b.train_loss, rel=1e-4)
+    assert {k: getattr(v, "pruned", None) for k, v in report_a.pruned.items()} == {
+        k: getattr(v, "pruned", None) for k, v in report_b.pruned.items()}
+
+
+def test_the_model_moves_by_the_mean_weighted_by_examples(small_clients):
+    model = small_model()
+    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
+    updates = GatheringRounds(work, seed=0).gather(state.weights, cohort_of(small_clients))
+    assert updates.stack.dtype == np.float32 and updates.stack.shape == (3, model.count_params())
+    assert updates.ids.tolist() == [0, 1, 2] and updates.examples.tolist() == [5, 8, 3]
+    expected = (5 * updates.stack[0] + 8 * updates.stack[1] + 3 * updates.stack[2]) / 16
+    moving = to_vector([w.numpy() for w in model.get_layer("norm").weights[2:]])
+    for face in FACES:
+        after, _ = face(work, seed=0)(state, cohort_of(small_clients))
+        step = to_vector(after.weights) - to_vector(state.weights)
+        np.testing.assert_allclose(step, expected, rtol=1e-4, atol=1e-6)
+        # moving mean and variance are averaged like every other weight, and do move
+        norm = from_vector(expected, [w.shape for w in model.get_weights()])[4:6]
+        assert all(np.abs(part).max() > 1e-4 for part in norm)
+        np.testing.assert_allclose(to_vector(after.weights[4:6]), moving + to_vector(norm),
+                                   rtol=1e-4)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_same_seed_same_bits_other_seed_other_bits(small_clients, face):
+    model = small_model()
+    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
+    runs = [face(work, seed=seed)(state, cohort_of(small_clients))[0] for seed in (1, 1, 2)]
+    vectors = [to_vector(run.weights) for run in runs]
+    assert vectors[0].tobytes() == vectors[1].tobytes() != vectors[2].tobytes()
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_broken_clients_are_dropped_and_named(small_clients, face):
+    images = small_clients.images.astype(np.float32) / 255
+    images[small_clients.rows(1)] = np.nan
+    clients = ClientSet(images, small_clients.labels, small_clients.offsets)
+    model = small_model()
+    run = face(ClientWork(model, TRAINING), seed=0, image_dtype=np.float32)
+    state = ServerState(model.get_weights())
+    after, report = run(state, cohort_of(clients))
+    alone, _ = run(state, cohort_of(clients, ids=[0, 2]))
+    assert report.dropped == (1,) and np.isfinite(report.train_loss)
+    for a, b in zip(after.weights, alone.weights):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    nobody, report = run(state, cohort_of(clients, ids=[1]))
+    assert report.dropped == (1,) and report.train_loss is None
+    for a, b in zip(nobody.weights, state.weights):
+        np.testing.assert_array_equal(a, b)
+
+
+class Echo(ClientWork):
+    """A client that sends back the very weights it was handed."""
+
+    def update(self, trainable, state, client):
+        return trainable, state, tf.constant(True), tf.constant(0.0)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_clients_receive_the_pruned_model_in_the_next_round(small_clients, face):
+    model = small_model()
+    run = face(Echo(model, TRAINING), seed=0, flap=Flap(model, fraction=0.01, due=every(5)))
+    first, report = run(ServerState(model.get_weights()), cohort_of(small_clients))
+    second, nothing = run(first, cohort_of(small_clients, 2))
+    received = [new - old for new, old in zip(second.weights, first.weights)]
+    (channel,), (unit,) = report.pruned["conv"].pruned, report.pruned["dense"].removed
+    assert nothing.pruned == {}
+    kernel, bias, gamma, beta, _, _, dense, dense_bias, outgoing, _ = received
+    assert not kernel[..., channel].any() and np.delete(kernel, channel, axis=-1).all()
+    assert bias[channel] == gamma[channel] == beta[channel] == 0
+    assert not dense[:, unit].any() and not outgoing[unit].any() and dense_bias[unit] == 0
+    assert np.delete(outgoing, unit, axis=0).all()
+    for sent, stored in zip(received, first.weights):
+        np.testing.assert_allclose(sent, stored, rtol=1e-5)
+
+
+def test_gathering_in_chunks_changes_nothing(small_clients, monkeypatch):
+    model = small_model()
+    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
+    whole = GatheringRounds(work, seed=0).gather(state.weights, cohort_of(small_clients))
+    monkeypatch.setattr(gathering, "CHUNK_BYTES", 8 * model.count_params())
+    parts = GatheringRounds(work, seed=0).gather(state.weights, cohort_of(small_clients))
+    assert whole.stack.tobytes() == parts.stack.tobytes()
+
+
+def test_adversary_and_rule_stand_between_clients_and_model(small_clients):
+    model = small_model()
+    state, seen = ServerState(model.get_weights()), []
+
+    def adversary(updates):
+        seen.append(updates.ids.tolist())
+        return gathering.Updates(updates.ids, updates.stack * 0 + 1, updates.examples,
+                                 updates.losses, updates.dropped)
+
+    run = GatheringRounds(ClientWork(model, TRAINING), seed=0, adversary=adversary,
+                          rule=lambda stack, weights: stack[0] + weights[0])
+    after, _ = run(state, cohort_of(small_clients))
+    assert seen == [[0, 1, 2]]
+    np.testing.assert_allclose(to_vector(after.weights), to_vector(state.weights) + 6, rtol=1e-6)
+
+
+def test_the_learning_process_is_what_a_tff_user_expects(small_clients):
+    model = small_model()
+    work = ClientWork(model, TRAINING)
+    process = build_learning_process(work)
+    assert isinstance(process, tff.learning.templates.LearningProcess)
+    data_sets = [tf.data.Dataset.from_tensors(client)
+                 for client in cohort_of(small_clients).tensors(TRAINING, seed=0)]
+    output = process.next(process.initialize(), data_sets)
+    weights = process.get_model_weights(output.state)
+    assert output.metrics["client_work"]["examples"] == 16
+    expected, _ = AveragingRounds(work, seed=0)(
+        ServerState(model.get_weights()), cohort_of(small_clients))
+    weights.assign_weights_to(model)
+    for a, b in zip(model.get_weights(), expected.weights):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_participants_are_drawn_by_seed_and_round():
+    draw = lambda seed, number: participants(20, 5, seed=seed, round_number=number).tolist()
+    assert draw(0, 1) == draw(0, 1) == sorted(set(draw(0, 1))) and len(draw(0, 1)) == 5
+    assert draw(0, 1) != draw(0, 2) and draw(0, 1) != draw(1, 1)
+    assert participants(4, 4, seed=0, round_number=1).tolist() == [0, 1, 2, 3]
+
+
+def test_shuffle_orders_do_not_depend_on_who_else_takes_part(small_clients):
+    alone = cohort_of(small_clients, 3, [2]).tensors(TRAINING, seed=1)[0]
+    among = cohort_of(small_clients, 3).tensors(TRAINING, seed=1)[2]
+    assert alone["order"].tolist() == among["order"].tolist() and alone["id"] == 2
+    order = among["order"].reshape(2, 3)
+    assert all(sorted(epoch) == [0, 1, 2] for epoch in order.tolist())

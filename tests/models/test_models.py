@@ -1,0 +1,108 @@
+"""Every model: parameters, outputs, names, seeds; and the user's own files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.models import MODELS, build_model
+from tfunlearn.models.outputs import ends_in_softmax
+
+GREY, COLOUR = (28, 28, 1), (32, 32, 3)
+
+
+@pytest.mark.parametrize("name, shape, parameters, trainable", [
+    ("mlp", GREY, 575_050, 575_050),
+    ("lenet5", GREY, 44_426, 44_426),
+    ("resnet18", COLOUR, 11_183_562, 11_173_962),
+    ("resnet18-flap", GREY, 324_330, 322_954),
+    ("resnet18-flap", COLOUR, 373_770, 372_394),
+    ("resnet20", COLOUR, 274_442, 273_066),
+    ("vgg11", COLOUR, 9_236_618, 9_231_114),
+])
+def test_parameter_counts(name, shape, parameters, trainable):
+    model = build_model(name, shape, 10)
+    assert model.count_params() == parameters
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == trainable
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(name):
+    model = build_model(name, GREY, 7, seed=3)
+    images = np.random.default_rng(0).random((2, *GREY), np.float32)
+    assert model(images).shape == (2, 7)
+    assert not ends_in_softmax(model) and model.layers[-1].name == "logits"
+    again, other = build_model(name, GREY, 7, seed=3), build_model(name, GREY, 7, seed=4)
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    kernels = [n for n, w in enumerate(model.weights) if "kernel" in w.name]
+    for n in kernels:
+        np.testing.assert_array_equal(again.get_weights()[n], model.get_weights()[n])
+        assert not np.array_equal(other.get_weights()[n], model.get_weights()[n])
+    first = [tuple(model.get_weights()[n].ravel()[:8]) for n in kernels]
+    assert len(set(first)) == len(first)  # no two layers share a stream
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18-flap", "resnet20", "vgg11"])
+def test_norm_is_selectable(name):
+    model = build_model(name, GREY, 10, norm="group")
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert "GroupNormalization" in kinds and "BatchNormalization" not in kinds
+    assert not model.non_trainable_weights
+    groups = {layer.groups for layer in model.layers if hasattr(layer, "groups")
+              and "norm" in layer.name}
+    widest = max(layer.filters for layer in model.layers if hasattr(layer, "filters"))
+    assert max(groups) == widest // 16 and min(groups) >= 1
+
+
+def test_norm_refused_where_there_is_none():
+    with pytest.raises(UserError, match="lenet5, which has no norm layer"):
+        build_model("lenet5", GREY, 10, norm="group")
+    with pytest.raises(UserError, match="did you mean 'group'"):
+        build_model("vgg11", GREY, 10, norm="grup")
+
+
+def test_images_too_small_are_refused_in_one_line():
+    with pytest.raises(UserError, match="model: lenet5 cannot take images of 8x8x1") as error:
+        build_model("lenet5", (8, 8, 1), 10)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def own_model(tmp_path):
+    model = tf.keras.Sequential([tf.keras.layers.Input(GREY), tf.keras.layers.Flatten(),
+                                 tf.keras.layers.Dense(10, activation="softmax")])
+    path = tmp_path / "own.keras"
+    model.save(path)
+    return str(path), model
+
+
+def test_users_own_model_is_loaded_with_its_weights(own_model):
+    path, model = own_model
+    loaded = build_model(path, GREY, 10)
+    for a, b in zip(loaded.get_weights(), model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert ends_in_softmax(loaded)
+
+
+@pytest.mark.parametrize("shape, classes, message", [
+    (COLOUR, 10, "takes images of"), (GREY, 26, "the data has 26 classes")])
+def test_users_model_must_fit_the_data(own_model, shape, classes, message):
+    with pytest.raises(UserError, match=message):
+        build_model(own_model[0], shape, classes)
+
+
+def test_corrupt_and_missing_files_are_refused(tmp_path):
+    (tmp_path / "bad.keras").write_bytes(b"not a zip")
+    for name, message in (("bad.keras", "not a Keras model"), ("none.keras", "no file")):
+        with pytest.raises(UserError, match=message) as error:
+            build_model(str(tmp_path / name), GREY, 10)
+        assert "\n" not in str(error.value)
+
+
+def test_published_nets_of_others_load(shared_models):
+    lenet = build_model(str(shared_models / "lenet5_emnist_098.h5"), GREY, 10)
+    assert lenet.count_params() == 44_426 and ends_in_softmax(lenet)
+    resnet = build_model(str(shared_models / "resnet18.h5"), COLOUR, 10)
+    assert resnet.count_params() == 274_442

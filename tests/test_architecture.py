@@ -1,0 +1,73 @@
+"""The layers of the package and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FLOORS = {  # arrows go down only, and families on one floor do not know each other
+    "tfunlearn_cli": 4, "experiment": 3,
+    "federated": 2, "defenses": 2, "evaluation": 2, "report": 2,
+    "aggregation": 1, "attacks": 1, "pruning": 1, "datasets": 1, "models": 1,
+    "core": 0,
+}
+
+
+def family(module: str) -> str:
+    parts = module.split(".")
+    return parts[0] if parts[0] == "tfunlearn_cli" else (parts[1] if len(parts) > 1 else "")
+
+
+def imports():
+    for folder, package in ((ROOT / "tfunlearn", "tfunlearn"), (ROOT / "cli", "tfunlearn_cli")):
+        for file in folder.rglob("*.py"):
+            name = ".".join([package, *file.relative_to(folder).with_suffix("").parts])
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    yield name, node.module
+                elif isinstance(node, ast.Import):
+                    yield from ((name, alias.name) for alias in node.names)
+
+
+def test_arrows_go_down_and_families_of_a_floor_stay_apart():
+    wrong = []
+    for importer, imported in imports():
+        if not imported.startswith("tfunlearn."):
+            continue
+        above, below = family(importer), family(imported)
+        if above != below and FLOORS[above] <= FLOORS[below]:
+            wrong.append(f"{importer} -> {imported}")
+    assert not wrong
+
+
+def test_every_folder_is_in_the_package_list():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    folders = {".".join(file.parent.relative_to(ROOT).parts)
+               for file in (ROOT / "tfunlearn").rglob("__init__.py")}
+    assert listed == folders | {"tfunlearn_cli", "tfunlearn_published"}
+
+
+@pytest.mark.parametrize("code", [
+    "import tfunlearn",
+    "import sys; sys.argv = ['tfunlearn', '--help']; import tfunlearn_cli.main as m; m._exit_code()",
+    "import sys; sys.argv = ['tfunlearn', 'train', '--help']; import tfunlearn_cli.main as m; "
+    "m._exit_code()",
+])
+def test_imports_no_tensorflow(code):
+    check = "; import sys; assert not {'tensorflow', 'matplotlib', 'sklearn'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_top_level_of_the_repository():
+    fixed = {"setup.cfg", "pyproject.toml", "README.md", "tfunlearn", "cli", "tests", "data"}
+    assert fixed <= {path.name for path in ROOT.iterdir()}
