@@ -29,7 +29,8 @@ def build_learning_process(
             `report` is a flat dict of tensors and reaches the metrics as `finalizer`.
 
     Returns:
-        The process. Metrics `client_work` hold `loss_sum` (over examples), `examples`, `dropped` (ids).
+        The process. Its metrics `client_work` hold `loss_sum` (losses times examples), `examples`
+        and `dropped` (client ids).
     """
     aggregator = aggregator or tff.aggregators.MeanFactory(no_nan_division=True)
     weights_type = _weights_type(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -60,5 +61,5 @@ class PairRecord:
 
 
 def as_json(records: Mapping[str, FilterRecord | PairRecord]) -> dict[str, dict]:
-    """Returns the records as nested plain dicts, for a metrics file."""
-    return {name: asdict(record) for name, record in records.items()}
+    """Returns the records as JSON values (dicts, lists, numbers), for a metrics file."""
+    return json.loads(json.dumps({name: asdict(record) for name, record in records.items()}))

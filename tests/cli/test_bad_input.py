@@ -1,0 +1,96 @@
+"""Every mistake of the user: one line on stderr, exit code 2, nothing written over."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+
+from tfunlearn_cli import main
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["tfunlearn", *map(str, arguments)])
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["trian"], "did you mean 'train'"),
+    (["train", "--atack", "none"], "--attack"),
+    (["train", "--attack", "label-flop"], "did you mean 'label-flip'"),
+    (["train", "--defense", "flapp"], "did you mean 'flap'"),
+    (["train", "--model", "lenet"], "did you mean 'lenet5'"),
+    (["train", "--dataset", "digit"], "did you mean 'digits'"),
+    (["train", "--partition", "dirichlets"], "did you mean 'dirichlet'"),
+    (["train", "--optimizer", "sgdd"], "did you mean 'sgd'"),
+    (["train", "--norm", "group"], "no norm layer"),
+    (["train", "--prune-fraction", "0"], "prune_fraction: 0.0"),
+    (["train", "--prune-fraction", "1.2"], "prune_fraction: 1.2"),
+    (["train", "--malicious", "1.5"], "malicious: 1.5"),
+    (["train", "--malicious", "11"], "at most the number of clients (10)"),
+    (["train", "--malicious", "many"], "neither a count"),
+    (["train", "--participation", "0.0"], "participation"),
+    (["train", "--rounds", "x"], "not a valid int"),
+    (["train", "--attack", "label-flip", "--source", "12"], "source: 12 is no class of digits"),
+    (["train", "--attack", "label-flip", "--target", "1"], "target: 1"),
+    (["train", "--clients", "5000"], "got no example"),
+    (["train", "--partition", "writers"], "needs a data set with writers"),
+    (["train", "--config", "missing.toml"], "cannot be read"),
+    (["train", "--seed", "-3"], "seed: -3"),
+    (["data", "--show", "--partition", "iidd"], "did you mean 'iid'"),
+    (["evaluate", "nowhere"], "no run directory"),
+    (["evaluate"], "RUN"),
+])
+def test_one_line_and_code_2(call, tmp_path, arguments, message):
+    code, out, err = call(*arguments)
+    assert code == 2 and message in err and err.count("\n") == 1
+    assert "Traceback" not in err and list(tmp_path.rglob("*")) in ([], [tmp_path / "runs"])
+
+
+def test_unknown_key_in_a_config_file(call, tmp_path):
+    (tmp_path / "c.toml").write_text("roundz = 3\n")
+    code, _, err = call("train", "--config", "c.toml")
+    assert code == 2 and "unknown field 'roundz'; did you mean 'rounds'?" in err
+
+
+def test_used_and_unwritable_run_directories(call, tmp_path):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine.txt").write_text("keep")
+    code, _, err = call("train", "--out", "used")
+    assert code == 2 and "in use already" in err and err.count("\n") == 1
+    code, _, err = call("train", "--out", "used/mine.txt/run")
+    assert code == 2 and "cannot be written" in err and err.count("\n") == 1
+    assert (tmp_path / "used" / "mine.txt").read_text() == "keep"
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["mine.txt"]
+
+
+def test_models_that_cannot_be_used(call, tmp_path):
+    import tensorflow as tf
+
+    (tmp_path / "corrupt.keras").write_bytes(b"PK\x03\x04 nothing")
+    with zipfile.ZipFile(tmp_path / "foreign.keras", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    layers = tf.keras.layers
+    tf.keras.Sequential([layers.Input((32, 32, 3)), layers.Flatten(), layers.Dense(10)]).save(
+        tmp_path / "colour.keras")
+    tf.keras.Sequential([layers.Input((28, 28, 1)), layers.Flatten(), layers.Dense(3)]).save(
+        tmp_path / "three.keras")
+    for name, message in (("corrupt", "not a Keras model"), ("foreign", "not a Keras model"),
+                          ("colour", "the data has (28, 28, 1)"), ("three", "10 classes"),
+                          ("absent", "no file")):
+        code, _, err = call("train", "--model", f"{name}.keras")
+        assert code == 2 and message in err and err.count("\n") == 1, err
+        assert not any((tmp_path / "runs").glob("*"))
+
+
+def test_our_own_mistakes_are_code_1(call, monkeypatch):
+    monkeypatch.setattr("tfunlearn_cli.train.run_config", lambda **_: 1 / 0)
+    code, _, err = call("train")
+    assert code == 1 and "Traceback" in err and "ZeroDivisionError" in err

@@ -1,0 +1,145 @@
+"""The commands as a user types them, in a pipe and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfunlearn.experiment.evaluate import evaluate
+
+SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
+TFUNLEARN = [sys.executable, "-c", "from tfunlearn_cli.main import run; run()"]
+
+
+def workers() -> set[int]:
+    """Ids of living TFF worker processes (zombies that nobody reaps do not count)."""
+    found = set()
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, state = re.match(r"\d+ \((.*)\) (\S)", stat.read_text()).groups()
+        except (OSError, AttributeError):
+            continue
+        if name.startswith("worker_binary") and state != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def await_no_worker(known: set[int]) -> set[int]:
+    deadline = time.monotonic() + 5
+    while workers() - known and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return workers() - known
+
+
+def tfunlearn(*arguments, cwd, **options):
+    return subprocess.run([*TFUNLEARN, *arguments], cwd=cwd, capture_output=True, text=True,
+                          timeout=200, **options)
+
+
+def test_train_evaluate_and_config_from_a_file(tmp_path):
+    (tmp_path / "run.toml").write_text('rounds = 5\nattack = "label-flip"\nclients = 4\n')
+    done = tfunlearn("train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense", "flap",
+                     cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    run = tmp_path / "runs" / "digits-lenet5-label-flip-flap-seed0"
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("round ") for line in lines) == 2
+    assert "\x1b" not in done.stdout
+    assert lines[-1] == f"next      tfunlearn evaluate {run.relative_to(tmp_path)}"
+    config = json.loads((run / "config.json").read_text())
+    assert config["rounds"] == 2 and config["attack"] == "label-flip" and config["malicious"] == 1
+    again = tfunlearn("train", "--config", str(run / "config.json"), "--out", "again", cwd=tmp_path)
+    assert again.returncode == 0
+    sums = [[json.loads(line)["checkpoint_sha256"] for line in (folder / "metrics.jsonl").open()]
+            for folder in (run, tmp_path / "again")]
+    assert sums[0] == sums[1]
+    shown = tfunlearn("evaluate", str(run), cwd=tmp_path)
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert shown.returncode == 0 and shown.stderr == ""
+    assert f"test accuracy   {last['test_accuracy']:.4f}" in shown.stdout
+
+
+def test_data_and_models(tmp_path):
+    shown = tfunlearn("data", "--show", "--partition", "classes", cwd=tmp_path)
+    assert shown.returncode == 0 and shown.stderr == ""
+    rows = [line.split() for line in shown.stdout.splitlines()[1:11]]
+    assert all(row[1] == max(row[2:], key=int) and row[2:].count("0") == 9 for row in rows)
+    picture = tmp_path / "partition-digits-classes.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    listed = tfunlearn("data", cwd=tmp_path)
+    assert "femnist-digits" in listed.stdout and listed.returncode == 0
+    models = tfunlearn("models", cwd=tmp_path)
+    assert "44,426" in models.stdout and models.stderr == "" and models.returncode == 0
+
+
+@pytest.mark.parametrize("number, code", [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_signals_end_it_and_keep_the_last_round(tmp_path, number, code):
+    known = workers()
+    process = subprocess.Popen([*TFUNLEARN, "train", "--rounds", "1000", *SMALL, "--out", "run"],
+                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    for line in process.stdout:
+        if line.startswith("round    3"):
+            break
+    assert len(workers() - known) == 1
+    started = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code and time.monotonic() - started < 10
+    assert await_no_worker(known) == set() and "Traceback" not in err
+    assert 3 <= evaluate(tmp_path / "run").rounds < 1000
+    if number != signal.SIGKILL:
+        assert "stopped   after round" in out
+
+
+def test_a_closed_pipe_ends_it(tmp_path):
+    known = workers()
+    command = " ".join(["'" + part + "'" for part in [*TFUNLEARN, "train", "--rounds", "1000"]])
+    started = time.monotonic()
+    done = subprocess.run(f"{command} --out run | head -8", cwd=tmp_path, shell=True,
+                          capture_output=True, text=True, timeout=100)
+    assert len(done.stdout.splitlines()) == 8 and done.stderr == ""
+    assert time.monotonic() - started < 60 and await_no_worker(known) == set()
+    assert (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
+    known = workers()
+    code = ("import sys, tfunlearn.experiment, tfunlearn_cli.main as m\n"
+            "sys.modules['tfunlearn.experiment.train'].measured = lambda *_: 1 / 0\nm.run()\n")
+    done = subprocess.run([sys.executable, "-c", code, "train", *SMALL, "--out", "run"],
+                          cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
+    assert await_no_worker(known) == set()
+
+
+def test_a_terminal_gets_a_bar_and_a_live_table(tmp_path):
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    process = subprocess.Popen([*TFUNLEARN, "train", "--rounds", "3", *SMALL, "--out", "run"],
+                               cwd=tmp_path, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:
+            break
+        shown += chunk
+        if not chunk:
+            break
+    os.close(leader)
+    text = shown.decode(errors="replace")
+    assert process.wait(timeout=60) == 0
+    assert "3/3" in text and "attack success" in text and "\x1b[" in text
+    assert "next      tfunlearn evaluate run" in text

@@ -1,0 +1,86 @@
+"""The configuration: names, types, ranges, files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.experiment import RunConfig, read_config, run_config
+from tfunlearn.experiment.config import fields_by_name
+
+
+def test_defaults_and_flat_names_round_trip():
+    config = run_config(attack="label-flip", defense="flap", malicious=3, clients=8, lr=1)
+    assert config.defense.defense == ("flap",) and config.training.lr == 1.0
+    assert config.malicious_count == 3 and config.participants == 8
+    assert run_config(**json.loads(json.dumps(config.flat()))) == config
+    assert run_config() == RunConfig() and set(RunConfig().flat()) == set(fields_by_name())
+
+
+@pytest.mark.parametrize("value, count", [(0.4, 4), (0.25, 3), (0.01, 1), (0.0, 0), (1.0, 10),
+                                          (0, 0), (1, 1), (10, 10)])
+def test_malicious_as_count_or_fraction(value, count):
+    assert run_config(attack="label-flip", malicious=value).malicious_count == count
+    assert run_config(malicious=value).malicious_count == 0
+
+
+@pytest.mark.parametrize("values, message", [
+    (dict(atack="none"), "unknown field 'atack'; did you mean 'attack'"),
+    (dict(dataset="mnits"), "did you mean 'mnist'"),
+    (dict(model="resnet19"), "did you mean 'resnet"),
+    (dict(partition="idd"), "did you mean 'iid'"),
+    (dict(optimizer="adams"), "did you mean 'adam'"),
+    (dict(attack="labelflip"), "did you mean 'label-flip'"),
+    (dict(defense=["flapp"]), "did you mean 'flap'"),
+    (dict(model="mlp", norm="batch"), "no norm layer"),
+    (dict(clients=0), "clients: 0"),
+    (dict(clients=2.5), "clients: 2.5 is not allowed; allowed is a whole number"),
+    (dict(rounds=0), "rounds: 0"),
+    (dict(rounds=True), "rounds: True"),
+    (dict(lr=0.0), "lr: 0.0"),
+    (dict(lr="fast"), "lr: 'fast' is not allowed; allowed is a number"),
+    (dict(lr=float("nan")), "lr: nan"),
+    (dict(batch_size=-1), "batch_size: -1"),
+    (dict(local_epochs=0), "local_epochs: 0"),
+    (dict(alpha=0.0), "alpha: 0.0"),
+    (dict(participation=0.0), "participation: 0.0"),
+    (dict(participation=11), "participation: 11 is not allowed; allowed is at most the number"),
+    (dict(malicious=11), "malicious: 11 is not allowed; allowed is at most the number of clients"),
+    (dict(malicious=1.5), "malicious: 1.5"),
+    (dict(malicious=-1), "malicious: -1"),
+    (dict(attack="label-flip", source=7), "target: 7 is not allowed; allowed is a class other"),
+    (dict(attack_start=0), "attack_start: 0"),
+    (dict(attack_start=5, attack_stop=4), "attack_stop: 4"),
+    (dict(boost=float("inf")), "boost: inf"),
+    (dict(prune_fraction=0.0), "prune_fraction: 0.0"),
+    (dict(prune_fraction=1.5), "prune_fraction: 1.5"),
+    (dict(prune_every=0), "prune_every: 0"),
+    (dict(seed=-1), "seed: -1"),
+    (dict(train_examples=5), "train_examples: 5"),
+    (dict(gather="yes"), "gather: 'yes' is not allowed; allowed is true or false"),
+    (dict(defense=3), "defense: 3"),
+])
+def test_what_is_not_allowed_is_said_in_one_line(values, message):
+    with pytest.raises(UserError) as error:
+        run_config(**values)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_files_in_both_formats(tmp_path):
+    (tmp_path / "a.toml").write_text('attack = "label-flip"\ndefense = ["flap"]\nlr = 0.01\n')
+    (tmp_path / "a.json").write_text('{"rounds": 3, "versions": {"numpy": "1"}}')
+    assert run_config(**read_config(str(tmp_path / "a.toml"))).defense.defense == ("flap",)
+    assert read_config(str(tmp_path / "a.json")) == {"rounds": 3}
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("a.json", "{", "is not valid json"), ("a.toml", "x = = 1", "is not valid toml"),
+    ("a.json", "[1]", "holds a list; allowed is a table"), ("a.yaml", "x: 1", "config: unknown"),
+    ("none.json", None, "cannot be read")])
+def test_files_that_are_no_configuration(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_config(str(tmp_path / name))
