@@ -99,11 +99,20 @@ def test_without_data_and_network_one_line_says_what_to_do(monkeypatch, name, tm
 
     monkeypatch.setattr(tfds, "builder", _Builder)
     monkeypatch.setattr(_Builder, "prepared", False)
+    monkeypatch.setattr(tfds_images, "_require_host", lambda url: None)
     with pytest.raises(UserError, match="--data-dir") as error:
         load(name, str(tmp_path))
     message = str(error.value)
     assert name in message and "no route to host" in message and "\n" not in message
     assert f"{tmp_path}/emnist/letters/3.1.0" in message
+
+
+def test_an_unreachable_host_is_noticed_at_once(monkeypatch):
+    monkeypatch.setattr(tfds_images.urllib.request, "getproxies", dict)
+    with pytest.raises(OSError):
+        tfds_images._require_host("http://nowhere.invalid/file")
+    monkeypatch.setattr(tfds_images.urllib.request, "getproxies", lambda: {"http": "proxy"})
+    tfds_images._require_host("http://nowhere.invalid/file")
 
 
 def test_femnist_without_network_leaves_no_half_file(monkeypatch, tmp_path):

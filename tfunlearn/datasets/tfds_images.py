@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import socket
+import sys
+import urllib.parse
+import urllib.request
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.datasets.images import ImageData
+
+URLS = {
+    "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "cifar10": "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "cifar100": "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    "emnist": "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
+}
+CONNECT_SECONDS = 10
 
 
 def mnist(data_dir: str) -> ImageData:
@@ -67,11 +82,29 @@ def _load(
 
 
 def _download(builder, name: str, data_dir: str) -> None:
+    """Lets TFDS fetch and prepare the data; its bars show on a terminal only."""
+    import tensorflow_datasets as tfds
+
+    url = URLS[builder.name]
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare()
+        _require_host(url)
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
     except Exception as error:  # TFDS passes on whatever its downloader meets
-        reason = (str(error).strip().splitlines() or [""])[0][:120] or type(error).__name__
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded ({reason}); "
-            f"fetch it with TensorFlow Datasets on a machine with network and put its folder at "
-            f"{builder.data_dir}, or name the folder that holds it with --data-dir")
+            f"fetch {url} through TensorFlow Datasets on a machine with network and put the "
+            f"folder at {builder.data_dir}, or name the folder that holds it with --data-dir")
+
+
+def _require_host(url: str) -> None:
+    """Raises OSError at once where TFDS would retry an unreachable host for minutes."""
+    parts = urllib.parse.urlsplit(url)
+    if urllib.request.getproxies().get(parts.scheme):
+        return
+    port = {"http": 80, "https": 443}[parts.scheme]
+    socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
