@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Callable, Iterable
 
 import click
 
-from tfunlearn.experiment.config import fields_by_name, read_config
+from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, read_config
 
 
 class _CountOrFraction(click.ParamType):
@@ -44,15 +42,14 @@ def merged(config: str | None, flags: dict) -> dict:
     return {**(read_config(config) if config else {}), **given}
 
 
-def _option(name: str, field) -> Callable:
-    flag, kinds = f"--{name.replace('_', '-')}", typing.get_args(field.type) or (field.type,)
-    shown = field.default if field.default not in (None, ()) else "none"
-    options = dict(default=None, help=f"{field.metadata['help']}  [default: {shown}]")
-    if bool in kinds:
-        return click.option(f"{flag}/--no-{flag[2:]}", **options)
-    if isinstance(field.type, types.GenericAlias):
-        return click.option(flag, multiple=True, metavar="NAME", help=options["help"])
-    if {int, float} <= set(kinds):
+def _option(name: str, field: ConfigField) -> Callable:
+    flag = f"--{name.replace('_', '-')}"
+    shown = "none" if field.default in (None, ()) else field.default
+    options = dict(help=f"{field.help}  [default: {shown}]")
+    if field.many:
+        return click.option(flag, multiple=True, metavar="NAME", **options)
+    if bool in field.kinds:
+        return click.option(f"{flag}/--no-{flag[2:]}", default=None, **options)
+    if {int, float} <= set(field.kinds):
         return click.option(flag, type=_CountOrFraction(), metavar="N", **options)
-    kind = next(kind for kind in kinds if kind is not type(None))
-    return click.option(flag, type=kind, **options)
+    return click.option(flag, type=field.kinds[0], **options)

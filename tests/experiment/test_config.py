@@ -8,7 +8,7 @@ import pytest
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import RunConfig, read_config, run_config
-from tfunlearn.experiment.config import fields_by_name
+from tfunlearn.experiment.config_reading import fields_by_name
 
 
 def test_defaults_and_flat_names_round_trip():

@@ -42,3 +42,15 @@ def require_fraction(field: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise UserError(f"{field}: {value!r} is not a fraction; allowed is 0 < {field} <= 1")
     return float(value)
+
+
+def require(field: str, value, holds: bool, allowed: str) -> None:
+    """Raises a `UserError` that names field, value and what is allowed, unless `holds`."""
+    if not holds:
+        raise UserError(f"{field}: {value!r} is not allowed; allowed is {allowed}")
+
+
+def require_count_or_fraction(field: str, value: int | float) -> None:
+    """Checks a number that counts if it is whole, and is a share if it has a decimal point."""
+    holds = 0 <= value <= 1 if isinstance(value, float) else value >= 0
+    require(field, value, holds, "a count (whole number >= 0) or a fraction from 0.0 to 1.0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.evaluation import OutputsOf, class_accuracies
-from tfunlearn.experiment.config import read_config, run_config
+from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import load_data
 from tfunlearn.experiment.measure import measured
 from tfunlearn.experiment.run_directory import open_run_directory

@@ -1,0 +1,111 @@
+"""Makes a configuration from flat words: Python keywords, a file, the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import tomllib
+import typing
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tfunlearn.core.errors import UserError, choose, nearest
+from tfunlearn.experiment.config import RunConfig
+
+IGNORED_KEYS = ("versions",)  # written into a run's config.json, which can be read back
+
+
+def run_config(**values) -> RunConfig:
+    """Returns a configuration from flat field names, defaults elsewhere.
+
+    Example:
+        run_config(attack="label-flip", defense="flap", rounds=20)
+
+    Raises:
+        UserError: unknown field (the nearest one is named), wrong type, or value out of range.
+    """
+    known = fields_by_name()
+    for name in values:
+        if name not in known:
+            raise UserError(f"config: unknown field '{name}'{nearest(name, known)}")
+    values = {name: _typed(name, value, known[name]) for name, value in values.items()}
+    sections = {}
+    for name, section in _sections().items():
+        leaves = [field.name for field in dataclasses.fields(section)]
+        sections[name] = section(**{leaf: values.pop(leaf) for leaf in leaves if leaf in values})
+    return RunConfig(**sections, **values)
+
+
+def read_config(path: str) -> dict:
+    """Returns the flat fields of a `.json` or `.toml` file.
+
+    Raises:
+        UserError: no such file, not readable as what its name says, or not a flat table.
+    """
+    readers = {".json": json.loads, ".toml": tomllib.loads}
+    reader = choose("config", pathlib.Path(path).suffix, readers)
+    try:
+        content = reader(pathlib.Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"config: {path} cannot be read ({error.strerror})")
+    except ValueError as error:
+        raise UserError(f"config: {path} is not valid {pathlib.Path(path).suffix[1:]} ({error})")
+    if not isinstance(content, Mapping):
+        raise UserError(f"config: {path} holds a {type(content).__name__}; allowed is a table")
+    return {name: value for name, value in content.items() if name not in IGNORED_KEYS}
+
+
+class ConfigField(NamedTuple):
+    """A field of the tree as the outside sees it.
+
+    Attributes:
+        default: its default value.
+        help: what it means, for the command line.
+        kinds: types its value may have; for a list of names the type of one name.
+        many: whether it is a list of names.
+    """
+
+    default: object
+    help: str
+    kinds: tuple[type, ...]
+    many: bool
+
+
+def fields_by_name() -> dict[str, ConfigField]:
+    """Returns every field of the tree by its flat name."""
+    found = {}
+    for section in (*_sections().values(), RunConfig):
+        hints = typing.get_type_hints(section)
+        for field in dataclasses.fields(section):
+            hint = hints[field.name]
+            if not dataclasses.is_dataclass(hint):
+                many = typing.get_origin(hint) is tuple
+                kinds = (str,) if many else typing.get_args(hint) or (hint,)
+                found[field.name] = ConfigField(
+                    field.default, field.metadata["help"], kinds, many)
+    return found
+
+
+def _sections() -> dict[str, type]:
+    hints = typing.get_type_hints(RunConfig)
+    return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+
+
+def _typed(name: str, value, field: ConfigField):
+    """Returns `value` as the field's type; ints pass as floats, one word as a list of words."""
+    if field.many:
+        words = (value,) if isinstance(value, str) else value
+        if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
+            return tuple(word for word in words if word != "none")
+    elif isinstance(value, bool):
+        if bool in field.kinds:
+            return value
+    elif isinstance(value, field.kinds):
+        return value
+    elif float in field.kinds and isinstance(value, int):
+        return float(value)
+    words = {type(None): "null", str: "text", bool: "true or false", int: "a whole number",
+             float: "a number"}
+    allowed = "a list of names" if field.many else " or ".join(words[kind] for kind in field.kinds)
+    raise UserError(f"{name}: {value!r} is not allowed; allowed is {allowed}")
