@@ -5,14 +5,15 @@ from __future__ import annotations
 import pathlib
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from tfunlearn.core.errors import require
 from tfunlearn.core.files import first_free
 from tfunlearn.datasets import DATASETS
 from tfunlearn.experiment import run_config
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.report import save_histogram
+from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import config_options, merged
 
 FIELDS = ("dataset", "data_dir", "train_examples", "clients", "partition", "alpha",
@@ -39,24 +40,32 @@ def _list() -> None:
     table = Table("data set", "what", box=None)
     for name, loader in DATASETS.items():
         table.add_row(name, loader.__doc__.splitlines()[0].removeprefix("Returns ").rstrip("."))
-    console = Console(highlight=False)
-    console.print(table, markup=False)
+    console = PlainConsole()
+    console.print(table)
     console.print("digits is embedded; the others are looked up in --data-dir, or downloaded there")
 
 
+def _picture(settings, png: str | None) -> pathlib.Path:
+    """Returns where the picture goes; a name that was given must be new."""
+    if png is None:
+        name = f"partition-{settings.data.dataset}-{settings.data.partition}.png"
+        return first_free(pathlib.Path(name), pathlib.Path.exists)
+    path = pathlib.Path(png)
+    require("png", png, path.suffix == ".png", "a file name that ends in .png")
+    require("png", png, path.parent.is_dir(), "a file in a folder that exists")
+    require("png", png, not path.exists(), "a new file; this one exists")
+    return path
+
+
 def _show(settings, png: str | None) -> None:
+    path = _picture(settings, png)
     federation = Federation.of(settings)
     histogram = federation.clients.class_histogram(federation.data.classes)
     classes = histogram.shape[1]
     table = Table("client", "examples", *map(str, range(classes)), box=None)
     for client, counts in enumerate(histogram):
         table.add_row(str(client), str(counts.sum()), *map(str, counts))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=30 + 8 * classes)
+    console = PlainConsole(width=30 + 8 * classes)
     console.print(table)
-    path = pathlib.Path(png) if png else first_free(
-        pathlib.Path(f"partition-{settings.data.dataset}-{settings.data.partition}.png"),
-        pathlib.Path.exists)
     save_histogram(path, histogram)
     console.print(f"picture   {path}", markup=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from tfunlearn_cli.console import PlainConsole
 
 LAST_ROUNDS = 8
 COLUMNS = {"test_accuracy": "test accuracy", "test_loss": "test loss",
@@ -23,7 +25,7 @@ class TrainingDisplay:
 
     def __init__(self, config):
         self._config = config
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = PlainConsole()
         self._lines = collections.deque(maxlen=LAST_ROUNDS)
         self._progress = Progress(
             TextColumn("round"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from tfunlearn.experiment.evaluate import evaluate as evaluate_run
+from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import COLUMNS, number
 
 
@@ -16,7 +16,7 @@ from tfunlearn_cli.display import COLUMNS, number
 def evaluate(run, data_dir):
     """Measure the model of a run on its test set, over all and per class."""
     result = evaluate_run(run, data_dir=data_dir)
-    console = Console(highlight=False)
+    console = PlainConsole()
     console.print(f"{run}: {result.rounds} of {result.planned_rounds} rounds", markup=False)
     for name, title in COLUMNS.items():
         console.print(f"{title:<15} {number(result.measured[name])}")

@@ -11,7 +11,7 @@ import traceback
 import click
 
 import tfunlearn
-from tfunlearn.core.errors import UserError, nearest
+from tfunlearn.core.errors import UserError, WorkerError, nearest
 
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
@@ -37,17 +37,22 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, invoke_without_command=True,
+             context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tfunlearn.__version__, prog_name="tfunlearn")
-def tfunlearn_command():
+@click.pass_context
+def tfunlearn_command(ctx):
     """Federated Keras models: train under attack, defend, forget, prove."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def run() -> None:
     """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & would ignore it
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(_exit_code())
 
 
@@ -65,6 +70,10 @@ def _exit_code() -> int:
     except BrokenPipeError:  # the reader has gone, as in `tfunlearn train | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except WorkerError as error:
+        return _say(str(error), 1)
+    except OSError as error:  # a full disk, a folder that vanished
+        return _say(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except Exception as error:
         traceback.print_exc()
         return _say(f"internal error, please report: {error!r}", 1)

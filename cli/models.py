@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from tfunlearn.models import MODELS, build_model, takes_norm
+from tfunlearn_cli.console import PlainConsole
 
 
 @click.command()
@@ -18,4 +18,4 @@ def models():
                  for shape in ((28, 28, 1), (32, 32, 3))]
         table.add_row(name, *sizes, "batch, group" if takes_norm(name) else "-")
     table.add_row("PATH.keras", "", "", "your own model")
-    Console(highlight=False).print(table)
+    PlainConsole().print(table)

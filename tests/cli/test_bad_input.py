@@ -90,6 +90,20 @@ def test_models_that_cannot_be_used(call, tmp_path):
         assert not any((tmp_path / "runs").glob("*"))
 
 
+def test_pictures_are_not_written_over(call, tmp_path):
+    (tmp_path / "mine.png").write_bytes(b"keep")
+    for name, message in (("mine.png", "this one exists"), ("x.txt", "ends in .png"),
+                          ("none/x.png", "a folder that exists")):
+        code, _, err = call("data", "--show", "--png", name)
+        assert code == 2 and message in err and err.count("\n") == 1
+    assert (tmp_path / "mine.png").read_bytes() == b"keep"
+
+
+def test_without_a_command_there_is_help(call):
+    code, out, err = call()
+    assert code == 0 and "Commands:" in out and "train" in out and err == ""
+
+
 def test_our_own_mistakes_are_code_1(call, monkeypatch):
     monkeypatch.setattr("tfunlearn_cli.train.run_config", lambda **_: 1 / 0)
     code, _, err = call("train")

@@ -20,24 +20,39 @@ SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
 TFUNLEARN = [sys.executable, "-c", "from tfunlearn_cli.main import run; run()"]
 
 
-def workers() -> set[int]:
-    """Ids of living TFF worker processes (zombies that nobody reaps do not count)."""
-    found = set()
+def worker_of(parent: int) -> int:
+    """Returns the process id of the TFF worker that a run has started."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, state = re.match(r"\d+ \((.*)\) (\S)", stat.read_text()).groups()
+            name, _, above = re.match(r"\d+ \((.*)\) (\S) (\d+)", stat.read_text()).groups()
         except (OSError, AttributeError):
             continue
-        if name.startswith("worker_binary") and state != "Z":
-            found.add(int(stat.parent.name))
-    return found
+        if name.startswith("worker_binary") and int(above) == parent:
+            return int(stat.parent.name)
+    raise AssertionError(f"process {parent} has no worker")
 
 
-def await_no_worker(known: set[int]) -> set[int]:
+def is_gone(process: int) -> bool:
+    """Waits up to 5 s for a process to end (a zombie that nobody reaps has ended)."""
     deadline = time.monotonic() + 5
-    while workers() - known and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        try:
+            if ") Z " in pathlib.Path(f"/proc/{process}/stat").read_text():
+                return True
+        except OSError:
+            return True
         time.sleep(0.05)
-    return workers() - known
+    return False
+
+
+def run_until_round(number: int, cwd) -> tuple[subprocess.Popen, int]:
+    """Starts a long run; returns it and its worker once it has printed round `number`."""
+    process = subprocess.Popen([*TFUNLEARN, "train", "--rounds", "1000", *SMALL, "--out", "run"],
+                               cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith(f"round    {number}"):
+            return process, worker_of(process.pid)
+    raise AssertionError(process.stderr.read())
 
 
 def tfunlearn(*arguments, cwd, **options):
@@ -84,43 +99,44 @@ def test_data_and_models(tmp_path):
 @pytest.mark.parametrize("number, code", [
     (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_signals_end_it_and_keep_the_last_round(tmp_path, number, code):
-    known = workers()
-    process = subprocess.Popen([*TFUNLEARN, "train", "--rounds", "1000", *SMALL, "--out", "run"],
-                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
-    for line in process.stdout:
-        if line.startswith("round    3"):
-            break
-    assert len(workers() - known) == 1
+    process, worker = run_until_round(3, tmp_path)
     started = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code and time.monotonic() - started < 10
-    assert await_no_worker(known) == set() and "Traceback" not in err
+    assert is_gone(worker) and "Traceback" not in err
     assert 3 <= evaluate(tmp_path / "run").rounds < 1000
     if number != signal.SIGKILL:
         assert "stopped   after round" in out
 
 
 def test_a_closed_pipe_ends_it(tmp_path):
-    known = workers()
-    command = " ".join(["'" + part + "'" for part in [*TFUNLEARN, "train", "--rounds", "1000"]])
-    started = time.monotonic()
-    done = subprocess.run(f"{command} --out run | head -8", cwd=tmp_path, shell=True,
-                          capture_output=True, text=True, timeout=100)
-    assert len(done.stdout.splitlines()) == 8 and done.stderr == ""
-    assert time.monotonic() - started < 60 and await_no_worker(known) == set()
-    assert (tmp_path / "run" / "checkpoint.npz").exists()
+    process, worker = run_until_round(2, tmp_path)
+    process.stdout.close()  # what head does after its last line
+    assert process.wait(timeout=30) == 141 and process.stderr.read() == ""
+    process.stderr.close()
+    assert is_gone(worker) and evaluate(tmp_path / "run").rounds >= 2
+
+
+def test_a_worker_that_dies_ends_the_run_and_names_the_cause(tmp_path):
+    process, worker = run_until_round(2, tmp_path)
+    os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == "tfunlearn: the TFF worker process died or does not answer\n"
+    assert evaluate(tmp_path / "run").rounds >= 2
 
 
 def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
-    known = workers()
-    code = ("import sys, tfunlearn.experiment, tfunlearn_cli.main as m\n"
-            "sys.modules['tfunlearn.experiment.train'].measured = lambda *_: 1 / 0\nm.run()\n")
+    code = ("import os, sys, tfunlearn.experiment, tfunlearn_cli.main as m\n"
+            "from test_commands import worker_of\n"
+            "def fail(*_): print('worker', worker_of(os.getpid())); 1 / 0\n"
+            "sys.modules['tfunlearn.experiment.train'].measured = fail\nm.run()\n")
+    path = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", code, "train", *SMALL, "--out", "run"],
-                          cwd=tmp_path, capture_output=True, text=True, timeout=100)
+                          cwd=tmp_path, capture_output=True, text=True, timeout=100, env=path)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
-    assert await_no_worker(known) == set()
+    assert is_gone(int(re.search(r"worker (\d+)", done.stdout).group(1)))
 
 
 def test_a_terminal_gets_a_bar_and_a_live_table(tmp_path):

@@ -56,7 +56,8 @@ def test_background_becomes_zero():
 
 @pytest.mark.parametrize("name, shape, train", [
     ("mnist", (28, 28, 1), 60_000), ("cifar10", (32, 32, 3), 50_000)])
-def test_tfds_data_on_disk_are_read(shared_data, name, shape, train):
+def test_tfds_data_on_disk_are_read(shared_data, monkeypatch, name, shape, train):
+    monkeypatch.setattr(tfds_images, "_download", lambda *_: pytest.fail("tried to download"))
     data = load(name, shared_data)
     assert data.images.shape == (train, *shape) and data.test_images.shape == (10_000, *shape)
     assert data.images.dtype == np.uint8 and data.labels.dtype == np.int32

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
+from tfunlearn.datasets import ImageData, load
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.evaluate import evaluate
 from tfunlearn.experiment.federation import Federation
@@ -31,7 +32,7 @@ def test_run_directory_holds_everything(run):
     result, seen = run
     names = {path.name for path in result.directory.path.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "partition.npz", "clients.csv",
-                     "checkpoint.npz", "model.keras", "curves.png", "tensorboard"}
+                     "checkpoint.npz", "model.keras", "curves.png", "tensorboard", "worker.log"}
     lines = [json.loads(line) for line in result.directory.metrics.read_text().splitlines()]
     assert lines == seen == result.metrics and [line["round"] for line in lines] == [1, 2, 3]
     for line in lines:
@@ -41,6 +42,7 @@ def test_run_directory_holds_everything(run):
     assert result.directory.curves.read_bytes().startswith(b"\x89PNG")
     config = json.loads(result.directory.config.read_text())
     assert config["seed"] == 0 and config["versions"]["tensorflow-federated"] == "0.87.0"
+    assert len(config["weights"]["trainable"]) == 10 and config["weights"]["statistics"] == []
 
 
 def test_attack_and_pruning_happen_when_they_should(run):
@@ -70,9 +72,11 @@ def test_partition_on_disk_is_the_one_that_was_used(run):
     stored = read_arrays(result.directory.partition)
     federation = result.federation
     assert stored["malicious"].tolist() == federation.malicious.tolist()
+    whole = load("digits")  # the run used 200 of its 1,437 training images
     for client, rows in enumerate(np.split(stored["rows"], stored["offsets"][1:-1])):
-        np.testing.assert_array_equal(
-            federation.data.labels[rows], federation.clients.labels[federation.clients.rows(client)])
+        mine = federation.clients.rows(client)
+        np.testing.assert_array_equal(whole.labels[rows], federation.clients.labels[mine])
+        np.testing.assert_array_equal(whole.images[rows], federation.clients.images[mine])
     table = result.directory.clients.read_text().splitlines()
     assert table[0].startswith("client,malicious,examples,class_0") and len(table) == 5
     assert sum(int(row.split(",")[2]) for row in table[1:]) == 200
@@ -107,7 +111,11 @@ def test_the_same_seed_gives_the_same_run_and_faces_agree(run, tmp_path):
         line["checkpoint_sha256"] for line in result.metrics]
     gathered = train(run_config(**{**config.flat(), "gather": True}), out=tmp_path / "gathered")
     for a, b in zip(gathered.model.get_weights(), result.model.get_weights()):
-        np.testing.assert_allclose(a, b, atol=1e-3)
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    for ours, theirs in zip(gathered.metrics, result.metrics):
+        assert ours["attackers"] == theirs["attackers"]
+        assert {name: record.get("pruned") for name, record in ours["pruned"].items()} == {
+            name: record.get("pruned") for name, record in theirs["pruned"].items()}
 
 
 def test_an_exception_keeps_the_last_finished_round(tmp_path):
@@ -139,9 +147,57 @@ def test_a_damaged_checkpoint_is_noticed(run, tmp_path):
     copy.checkpoint.write_bytes(content)
     with pytest.raises(UserError, match="cannot be read|it was changed"):
         evaluate(copy.path)
+    np.savez(copy.checkpoint, finished=np.int64(9), weight_0000=np.zeros(3))
+    with pytest.raises(UserError, match="does not fit"):
+        evaluate(copy.path)
+    np.savez(copy.checkpoint, other=np.zeros(3))
+    with pytest.raises(UserError, match="cannot be read"):
+        evaluate(copy.path)
     copy.checkpoint.unlink()
     with pytest.raises(UserError, match="no checkpoint"):
         evaluate(copy.path)
+
+
+def test_a_torn_last_metrics_line_does_not_count(run, tmp_path):
+    import shutil
+
+    result, _ = run
+    shutil.copytree(result.directory.path, tmp_path / "copy")
+    copy = RunDirectory(tmp_path / "copy")
+    lines = copy.metrics.read_bytes().splitlines(keepends=True)
+    copy.metrics.write_bytes(b"".join(lines[:2]) + lines[2][:40])
+    assert [line["round"] for line in copy.read_metrics()] == [1, 2]
+    assert evaluate(copy.path).rounds == 3
+    copy.metrics.write_bytes(lines[0][:40] + b"\n" + lines[1])
+    with pytest.raises(UserError, match="line 1 of .* is damaged"):
+        evaluate(copy.path)
+
+
+def test_every_writer_is_a_client_unless_a_number_is_asked_for(monkeypatch, rng):
+    from tfunlearn.experiment import federation
+
+    images = np.zeros((60, 28, 28, 1), np.uint8)
+    labels = rng.integers(0, 10, 60).astype(np.int32)
+    data = ImageData("femnist-digits", images, labels, images, labels, 10,
+                     np.repeat(np.arange(12, dtype=np.int32), 5))
+    monkeypatch.setattr(federation, "load", lambda name, folder: data)
+    made = Federation.of(run_config(dataset="femnist-digits", partition="writers"))
+    assert len(made.clients) == made.config.data.clients == 12
+    assert made.clients.sizes.tolist() == [5] * 12
+    made = Federation.of(run_config(dataset="femnist-digits", partition="writers", clients=4))
+    assert made.clients.sizes.tolist() == [15] * 4
+    with pytest.raises(UserError, match="malicious: 13"):
+        Federation.of(run_config(dataset="femnist-digits", partition="writers", malicious=13))
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    first = new_run_directory(tmp_path / "run", "x")
+    with pytest.raises(UserError, match="in use already"):
+        new_run_directory(tmp_path / "run", "x")
+    first.discard()
+    assert not (tmp_path / "run").exists()
+    new_run_directory(tmp_path / "run", "x")
 
 
 def test_a_class_partition_can_leave_attackers_without_the_source_class():
@@ -156,7 +212,7 @@ def test_a_class_partition_can_leave_attackers_without_the_source_class():
 
 
 def test_setups_that_do_not_fit_leave_no_folder(tmp_path):
-    for values, message in ((dict(attack="label-flip", source=10), "source: 10 is no class"),
+    for values, message in ((dict(source=10), "source: 10 is no class"),
                             (dict(attack="label-flip", target=-1), "target: -1 is no class"),
                             (dict(train_examples=5000), "has 1437 training examples"),
                             (dict(clients=2000), "got no example"),
@@ -174,7 +230,7 @@ def test_used_and_impossible_folders_are_refused(tmp_path):
     assert (tmp_path / "used" / "mine.txt").read_text() == "keep"
     with pytest.raises(UserError, match="cannot be written"):
         new_run_directory(tmp_path / "used" / "mine.txt" / "run", "x")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="in use already"):
         new_run_directory(tmp_path / "used" / "mine.txt", "x")
 
 

@@ -93,5 +93,6 @@ def test_bytes_and_unit_range_images_train_alike(rng):
     images = rng.integers(0, 256, (3, 1, 1, 2), dtype=np.uint8)
     start = tf.constant(to_vector(model.get_weights()))
     a, *_ = work.update(start, tf.zeros([0]), client(images, LABELS, ORDER))
-    b, *_ = work.update(start, tf.zeros([0]), client(images.astype(np.float32) / 255, LABELS, ORDER))
+    scaled = images.astype(np.float32) / 255
+    b, *_ = work.update(start, tf.zeros([0]), client(scaled, LABELS, ORDER))
     np.testing.assert_array_equal(a, b)

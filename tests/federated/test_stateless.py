@@ -74,6 +74,7 @@ class _Hidden(layers.Layer):
     (_Hidden(), "no attribute of its layer"),
     (layers.Dense(2, dtype="float64"), "is float64"),
     (layers.Dense(2, kernel_constraint="non_neg"), "kernel constraint"),
+    (layers.Dense(2, activity_regularizer="l2"), "adds a loss on activations"),
 ])
 def test_models_that_cannot_be_averaged_are_refused(layer, message):
     with pytest.raises(UserError, match=message):

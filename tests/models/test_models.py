@@ -10,6 +10,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.models import MODELS, build_model
 from tfunlearn.models.outputs import ends_in_softmax
 
+layers = tf.keras.layers
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
 
 
@@ -84,6 +85,21 @@ def test_users_own_model_is_loaded_with_its_weights(own_model):
     for a, b in zip(loaded.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(a, b)
     assert ends_in_softmax(loaded)
+
+
+@pytest.mark.parametrize("end, softmax", [
+    ([layers.Dense(3)], False), ([layers.Dense(3, activation="linear")], False),
+    ([layers.Dense(3, activation="softmax")], True), ([layers.Dense(3), layers.Softmax()], True),
+    ([layers.Dense(3), layers.Activation("softmax")], True),
+    ([tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, activation="softmax")])], True)])
+def test_logits_and_probabilities_are_told_apart(end, softmax):
+    assert ends_in_softmax(tf.keras.Sequential([layers.Input((2,)), *end])) is softmax
+
+
+def test_other_ends_are_refused():
+    model = tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, activation="sigmoid")])
+    with pytest.raises(UserError, match="ends in sigmoid; allowed is softmax, or none"):
+        ends_in_softmax(model)
 
 
 @pytest.mark.parametrize("shape, classes, message", [

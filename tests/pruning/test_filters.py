@@ -88,6 +88,33 @@ def test_normalisation_without_gamma_goes_quiet_too():
     assert not quiet(np.ones((1, 6, 6, 2), np.float32)).numpy()[..., pruned].any()
 
 
+def test_normalisation_behind_a_pool_goes_quiet_too():
+    model = randomized(tf.keras.Sequential([
+        layers.Input((8, 8, 2)), layers.Conv2D(5, 3, name="conv"), layers.MaxPooling2D(2),
+        layers.ZeroPadding2D(1), layers.BatchNormalization(name="norm"), layers.Flatten(),
+        layers.Dense(3)]))
+    (pruned,) = prune_filters(model, 0.01)["conv"].pruned
+    quiet = tf.keras.Model(model.input, model.get_layer("norm").output)
+    output = quiet(np.ones((1, 8, 8, 2), np.float32)).numpy()
+    assert not output[..., pruned].any() and output.any()
+
+
+def test_normalisation_over_another_axis_is_reported():
+    model = tf.keras.Sequential([
+        layers.Input((8, 8, 2)), layers.Conv2D(5, 3, name="conv"),
+        layers.BatchNormalization(axis=1), layers.Flatten(), layers.Dense(3)])
+    assert "not one channel a filter" in prune_filters(model)["conv"].skipped
+
+
+def test_subclasses_of_convolutions_are_found():
+    class Weighted(layers.Conv2D):
+        pass
+
+    model = randomized(tf.keras.Sequential([
+        layers.Input((8, 8, 2)), Weighted(5, 3, name="mine"), layers.Flatten(), layers.Dense(3)]))
+    assert len(prune_filters(model)["mine"].pruned) == 1
+
+
 def test_zeroing_computes_what_deleting_would():
     model = randomized(tf.keras.Sequential([
         layers.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu", name="conv"),

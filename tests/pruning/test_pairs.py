@@ -81,6 +81,15 @@ def test_surgery_by_hand():
     assert outgoing.tolist() == [[0, 0], [0, 2], [4, 4]] and last_bias.tolist() == [5, 6]
 
 
+def test_incoming_weights_stay_on_request():
+    model = chain(BY_HAND)
+    assert prune_pairs(model, zero_incoming=False)["first"].removed == (0,)
+    kernel, bias, outgoing, _ = model.get_weights()
+    assert kernel.tolist() == BY_HAND[0] and bias.tolist() == BY_HAND[1]
+    assert outgoing.tolist() == [[0, 0], [0, 2], [4, 4]]
+    assert prune_pairs(model, zero_incoming=False)["first"].removed == (1,)  # 0 has no outgoing
+
+
 def test_bias_term_is_zero_where_the_sum_is():
     kernel, outgoing = np.eye(2, dtype=np.float32), np.ones((2, 1), np.float32)
     table = pair_saliency(kernel, np.array([1, -1], np.float32), outgoing)

@@ -13,6 +13,15 @@ class UserError(ValueError):
     """A mistake in what was asked for; the command line prints it and ends with code 2."""
 
 
+class WorkerError(RuntimeError):
+    """The process that runs federated computations did not start, or died."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's text, at most 120 characters, else its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns a hint such as `; did you mean 'iid'?`, empty when nothing is close."""
     match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tff
 from tfunlearn.datasets.images import ImageData
 
@@ -36,16 +36,13 @@ def _load(name: str, data_dir: str, *, only_digits: bool, classes: int) -> Image
             os.remove(target)  # half a download would be taken for a whole one next time
         if not isinstance(error, Exception):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
-            f"dataset: {name} is not under {data_dir} and could not be downloaded ({reason}); "
-            f"fetch {URL}, unpack it, and put it at {target}")
+            f"dataset: {name} is not under {data_dir} and could not be downloaded "
+            f"({first_line(error)}); fetch {URL}, unpack it, and put it at {target}")
     return from_client_data(name, train, test, classes)
 
 
-def from_client_data(
-    name: str, train, test, classes: int, track: Callable[[Iterable], Iterable] | None = None
-) -> ImageData:
+def from_client_data(name: str, train, test, classes: int) -> ImageData:
     """Joins two `tff.simulation.datasets.ClientData` with `label` and `pixels`.
 
     Args:
@@ -53,10 +50,9 @@ def from_client_data(
         train: training examples of every writer.
         test: test examples of every writer.
         classes: number of classes.
-        track: wraps the writers being read, to show progress.
     """
-    images, labels, sizes = _read(train, track)
-    test_images, test_labels, _ = _read(test, track)
+    images, labels, sizes = _read(train)
+    test_images, test_labels, _ = _read(test)
     writers = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     return ImageData(name, images, labels, test_images, test_labels, classes, writers)
 
@@ -66,9 +62,9 @@ def like_mnist(pixels: np.ndarray) -> np.ndarray:
     return np.rint((1.0 - pixels) * 255).clip(0, 255).astype(np.uint8)[..., None]
 
 
-def _read(client_data, track) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def _read(client_data) -> tuple[np.ndarray, np.ndarray, list[int]]:
     images, labels = [], []
-    for writer in (track or progress)(sorted(client_data.client_ids)):
+    for writer in progress(sorted(client_data.client_ids)):
         data_set = client_data.create_tf_dataset_for_client(writer).batch(100_000)
         columns = next(iter(data_set.as_numpy_iterator()))
         images.append(like_mnist(columns["pixels"]))

@@ -19,6 +19,7 @@ class ImageData:
         test_labels: `(M,)` int32.
         classes: number of classes.
         writers: who wrote each training image, `(N,)` int32, where the data tell; else None.
+        rows: position of each training image in the whole training split, `(N,)`; default all.
     """
 
     name: str
@@ -28,6 +29,11 @@ class ImageData:
     test_labels: np.ndarray
     classes: int
     writers: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.rows is None:
+            object.__setattr__(self, "rows", np.arange(len(self.labels)))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -39,4 +45,4 @@ class ImageData:
         rows = np.sort(rng.choice(len(self.labels), count, replace=False))
         writers = None if self.writers is None else self.writers[rows]
         return ImageData(self.name, self.images[rows], self.labels[rows], self.test_images,
-                         self.test_labels, self.classes, writers)
+                         self.test_labels, self.classes, writers, self.rows[rows])

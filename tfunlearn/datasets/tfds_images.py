@@ -12,7 +12,7 @@ import urllib.request
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.datasets.images import ImageData
 
 URLS = {
@@ -94,10 +94,9 @@ def _download(builder, name: str, data_dir: str) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     except Exception as error:  # TFDS passes on whatever its downloader meets
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
-            f"dataset: {name} is not under {data_dir} and could not be downloaded ({reason}); "
-            f"fetch {url} through TensorFlow Datasets on a machine with network and put the "
+            f"dataset: {name} is not under {data_dir} and could not be downloaded "
+            f"({first_line(error)}); fetch {url} through TensorFlow Datasets on a machine with network and put the "
             f"folder at {builder.data_dir}, or name the folder that holds it with --data-dir")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every
 from tfunlearn.pruning import FilterRecord, PairRecord
-from tfunlearn.pruning.counting import count_of
+from tfunlearn.pruning.counting import pair_count_of
 from tfunlearn.pruning.filters import FILTER_DECISION, filter_record, prune_filter_site
 from tfunlearn.pruning.graph import Graph, Site
 from tfunlearn.pruning.pairs import PAIR_DECISION, pair_record, prune_pair_site
@@ -42,7 +42,7 @@ class Flap:
         self._steps = [_Step(site, prune_filter_site, filter_record, FILTER_DECISION, site.units)
                        for site in graph.filter_sites(include_residual)]
         self._steps += [_Step(site, prune_pair_site, pair_record, PAIR_DECISION,
-                              count_of(site.units, fraction)) for site in graph.pair_sites()]
+                              pair_count_of(site.units, fraction)) for site in graph.pair_sites()]
 
     def __call__(
         self, round_number: int, weights: list[np.ndarray]

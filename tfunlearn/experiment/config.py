@@ -19,6 +19,8 @@ from tfunlearn.defenses import DEFENSES
 from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
 from tfunlearn.models import check_model
 
+DEFAULT_CLIENTS = 10
+
 
 def option(default, help: str):
     """Declares a field with the help text that the command line shows."""
@@ -32,7 +34,8 @@ class DataConfig:
     dataset: str = option("digits", f"Data set: {', '.join(DATASETS)}.")
     data_dir: str = option("data", "Folder of data sets on disk; new ones are downloaded to it.")
     train_examples: int | None = option(None, "Use only so many training examples, at random.")
-    clients: int = option(10, "Number of clients.")
+    clients: int | None = option(None, f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
+                                 "one per writer in the writers partition.")
     partition: str = option("iid", f"How examples are spread: {', '.join(PARTITIONS)}.")
     alpha: float = option(0.5, "Concentration of the dirichlet partition.")
     classes_per_client: int = option(1, "Classes each client holds in the classes partition.")
@@ -40,12 +43,14 @@ class DataConfig:
     def __post_init__(self):
         choose("dataset", self.dataset, DATASETS)
         choose("partition", self.partition, PARTITIONS)
-        require("clients", self.clients, self.clients >= 1, "at least 1")
+        if self.clients is None and self.partition != "writers":
+            object.__setattr__(self, "clients", DEFAULT_CLIENTS)
+        require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")
         require("alpha", self.alpha, 0 < self.alpha < math.inf, "a number > 0")
         require("classes_per_client", self.classes_per_client, self.classes_per_client >= 1,
                  "at least 1")
         require("train_examples", self.train_examples,
-                 self.train_examples is None or self.train_examples >= self.clients,
+                 self.train_examples is None or self.train_examples >= (self.clients or 1),
                  f"at least one per client ({self.clients})")
 
 
@@ -163,8 +168,9 @@ class RunConfig:
 
     def _check_count(self, field: str) -> None:
         value = dict(leaves(self))[field]
-        require(field, value, isinstance(value, float) or value <= self.data.clients,
-                 f"at most the number of clients ({self.data.clients})")
+        clients = self.data.clients
+        require(field, value, isinstance(value, float) or clients is None or value <= clients,
+                 f"at most the number of clients ({clients})")
 
 
 def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:

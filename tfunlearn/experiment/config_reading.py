@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tfunlearn.core.errors import UserError, choose, nearest
 from tfunlearn.experiment.config import RunConfig
 
-IGNORED_KEYS = ("versions",)  # written into a run's config.json, which can be read back
+IGNORED_KEYS = ("versions", "weights")  # notes in a run's config.json
 
 
 def run_config(**values) -> RunConfig:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.errors import UserError
 from tfunlearn.evaluation import OutputsOf, class_accuracies
 from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import load_data
@@ -49,6 +50,8 @@ def evaluate(run: str | os.PathLike, *, data_dir: str | None = None) -> RunEvalu
     fields = read_config(str(directory.config))
     config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
     model, state = load_model(directory.model), directory.read_state()
+    if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
+        raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
     model.set_weights(state.weights)
     data = load_data(config.data, config.seed)
     outputs = OutputsOf(model)(data.test_images)

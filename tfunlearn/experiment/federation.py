@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,20 @@ def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
     return parts
 
 
+def _with_client_count(config: RunConfig, data: ImageData) -> RunConfig:
+    """Makes every writer of a writers partition a client, unless a number was asked for."""
+    if config.data.clients is not None or data.writers is None:
+        return config
+    clients = len(np.unique(data.writers))
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, clients=clients))
+
+
 @dataclass(frozen=True)
 class Federation:
     """The clients of a run, and who among them attacks when.
 
     Attributes:
-        config: the run's configuration.
+        config: the run's configuration, the number of clients filled in.
         data: the data set.
         parts: rows of `data` of each client.
         clients: the honest client set.
@@ -66,12 +75,11 @@ class Federation:
             UserError: the data cannot be had or split, or the attack names a missing class.
         """
         data = load_data(config.data, config.seed)
-        attack = config.attack
-        if attack.attack != "none":
-            for field in ("source", "target"):
-                if not 0 <= getattr(attack, field) < data.classes:
-                    raise UserError(f"{field}: {getattr(attack, field)} is no class of {data.name};"
-                                    f" allowed is 0 to {data.classes - 1}")
+        config, attack = _with_client_count(config, data), config.attack
+        for field in ("source", "target"):
+            if not 0 <= getattr(attack, field) < data.classes:
+                raise UserError(f"{field}: {getattr(attack, field)} is no class of {data.name}; "
+                                f"allowed is 0 to {data.classes - 1}")
         parts = split(data, config.data, config.seed)
         clients = ClientSet.from_partition(data.images, data.labels, parts)
         malicious = choose_malicious(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import (
     checksum, first_free, read_arrays, replacing, write_arrays, write_bytes, write_json)
 from tfunlearn.core.lazy import tf
 from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import is_model_file
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class RunDirectory:
 
     Attributes:
         path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
-            `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png` and `tensorboard/`.
+            `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png`, `tensorboard/`, and
+            `worker.log`, what TFF's worker process had to say.
     """
 
     path: pathlib.Path
@@ -38,17 +41,20 @@ class RunDirectory:
     checkpoint = property(lambda self: self.path / "checkpoint.npz")
     model = property(lambda self: self.path / "model.keras")
     curves = property(lambda self: self.path / "curves.png")
+    worker_log = property(lambda self: self.path / "worker.log")
     tensorboard = property(lambda self: self.path / "tensorboard")
 
-    def write_config(self, flat: dict, versions: dict) -> None:
-        """Writes the resolved configuration; `--config` reads it back."""
-        write_json(self.config, {**flat, "versions": versions})
+    def write_config(self, flat: dict, **notes) -> None:
+        """Writes the resolved configuration, which `--config` reads back, and notes beside it."""
+        paths = {name: os.path.abspath(flat[name]) for name in ("data_dir", "model")
+                 if name == "data_dir" or is_model_file(flat[name])}
+        write_json(self.config, {**flat, **paths, **notes})
 
     def write_partition(
         self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
         classes: int,
     ) -> None:
-        """Writes who holds which training example, and each client's class histogram."""
+        """Writes who holds which example of the training split, and each client's classes."""
         write_arrays(self.partition, dict(
             rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious))
         table = io.StringIO()
@@ -72,11 +78,11 @@ class RunDirectory:
         """
         try:
             arrays = read_arrays(self.checkpoint)
+            finished = int(arrays.pop("finished"))
         except FileNotFoundError:
-            raise UserError(f"run: {self.path} has no checkpoint; no round was finished")
+            raise UserError(f"run: {self.path} has no checkpoint")
         except Exception as error:  # numpy and zipfile raise whatever they trip over
-            raise UserError(f"run: {self.checkpoint} cannot be read ({error})")
-        finished = int(arrays.pop("finished"))
+            raise UserError(f"run: {self.checkpoint} cannot be read ({first_line(error)})")
         lines = self.read_metrics()
         if lines and lines[-1]["round"] == finished and (
                 lines[-1]["checkpoint_sha256"] != checksum(self.checkpoint)):
@@ -92,14 +98,26 @@ class RunDirectory:
             os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict]:
-        """Returns the lines of all finished rounds."""
+        """Returns the lines of all finished rounds; a last line that was torn does not count.
+
+        Raises:
+            UserError: another line is no metrics line.
+        """
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+        lines, found = self.metrics.read_bytes().splitlines(), []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                if number < len(lines):
+                    raise UserError(f"run: line {number} of {self.metrics} is damaged")
+        return found
 
-    def discard_if_empty(self) -> None:
-        """Removes the folder of a run that came to nothing."""
-        if not any(self.path.iterdir()):
+    def discard(self) -> None:
+        """Removes the folder of a run that never began."""
+        self.config.unlink()
+        with contextlib.suppress(OSError):  # it was there before, and others may use it
             self.path.rmdir()
 
     def write_model(self, model: tf.keras.Model, weights: list[np.ndarray]) -> None:
@@ -110,7 +128,7 @@ class RunDirectory:
 
 
 def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunDirectory:
-    """Returns an empty run directory, made if need be.
+    """Returns a new run directory, claimed for this run by its `config.json`.
 
     Args:
         path: where; None takes `runs/<default_name>`, numbered if that exists.
@@ -119,17 +137,21 @@ def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunD
     Raises:
         UserError: the path holds something already, or cannot be written.
     """
-    target = pathlib.Path(path) if path is not None else first_free(
-        pathlib.Path("runs") / default_name, lambda candidate: candidate.exists())
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        if any(target.iterdir()):
-            raise UserError(f"out: {target} is in use already; name a new folder")
-        write_bytes(target / ".writable", b"")
-        os.remove(target / ".writable")
-    except OSError as error:
-        raise UserError(f"out: {target} cannot be written ({error.strerror})")
-    return RunDirectory(target)
+    target = pathlib.Path(path) if path is not None else pathlib.Path("runs") / default_name
+    while True:
+        if path is None:
+            target = first_free(target, os.path.lexists)
+        try:
+            target.mkdir(parents=True, exist_ok=path is not None)
+            if any(target.iterdir()):
+                raise FileExistsError
+            open(target / "config.json", "x").close()
+            return RunDirectory(target)
+        except FileExistsError:
+            if path is not None:
+                raise UserError(f"out: {target} is in use already; name a new folder")
+        except OSError as error:
+            raise UserError(f"out: {target} cannot be written ({error.strerror})")
 
 
 def open_run_directory(path: str | os.PathLike) -> RunDirectory:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +54,8 @@ def train(
 ) -> TrainingRun:
     """Trains a model federatedly, under attack and defended as `config` says.
 
-    Each finished round is on disk before the next begins; an interruption of any kind leaves the
-    last one in `checkpoint.npz` and `model.keras`.
+    Each finished round is on disk, in `checkpoint.npz` and `model.keras`, before the next begins;
+    an interruption of any kind leaves the last one there.
 
     Args:
         config: the run's configuration.
@@ -66,6 +65,7 @@ def train(
 
     Raises:
         UserError: the configuration does not fit the data, or `out` cannot be used.
+        WorkerError: TFF's worker process died.
     """
     directory = new_run_directory(out, _name(config))
     try:
@@ -73,18 +73,21 @@ def train(
         model = build_model(
             config.model.model, federation.data.image_shape, federation.data.classes,
             seed=int(integers(config.seed, "model")[0]), norm=config.model.norm)
-        run_round = _rounds(config, model, federation)
+        run_round = _rounds(federation.config, model, federation)
     except BaseException:
-        directory.discard_if_empty()
+        directory.discard()
         raise
+    config = federation.config
     outputs_of, state = OutputsOf(model), ServerState(model.get_weights())
-    directory.write_config(config.flat(), _versions())
+    directory.write_config(config.flat(), versions=_versions(), weights=_names(model))
     directory.write_partition(
-        federation.parts, federation.clients, federation.malicious, federation.data.classes)
+        [federation.data.rows[part] for part in federation.parts], federation.clients,
+        federation.malicious, federation.data.classes)
+    directory.write_state(state)
     directory.write_model(model, state.weights)
     on_start(directory, federation, model)
     writer = tf.summary.create_file_writer(str(directory.tensorboard))
-    with local_worker(), writer.as_default(), _last_round_kept(directory, model):
+    with local_worker(directory.worker_log), writer.as_default():
         for number in range(1, config.training.rounds + 1):
             started = time.perf_counter()
             cohort = federation.cohort(number)
@@ -93,6 +96,7 @@ def train(
             metrics = measured(model, outputs, federation.data, config.attack)
             line = _line(number, report, metrics, cohort.ids, federation)
             line["checkpoint_sha256"] = directory.write_state(state)
+            directory.write_model(model, state.weights)
             line["seconds"] = round(time.perf_counter() - started, 4)
             directory.append_metrics(line)
             _write_events(line)
@@ -132,16 +136,6 @@ def _write_events(line: dict) -> None:
     tf.summary.flush()
 
 
-@contextlib.contextmanager
-def _last_round_kept(directory: RunDirectory, model) -> Iterator[None]:
-    """Writes `model.keras` of the last finished round, however the rounds end."""
-    try:
-        yield
-    finally:
-        if directory.checkpoint.exists():
-            directory.write_model(model, directory.read_state().weights)
-
-
 def _name(config: RunConfig) -> str:
     model = os.path.splitext(os.path.basename(config.model.model))[0]
     defense = "+".join(config.defense.defense) or "none"
@@ -152,3 +146,9 @@ def _versions() -> dict[str, str]:
     packages = ("tfunlearn", "tensorflow", "tensorflow-federated", "numpy")
     return {"python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in packages}}
+
+
+def _names(model) -> dict[str, list[str]]:
+    """Returns what the clients' updates cover: trainable weights and moving statistics."""
+    return {"trainable": [w.name for w in model.trainable_weights],
+            "statistics": [w.name for w in model.non_trainable_weights]}

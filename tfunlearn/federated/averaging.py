@@ -36,7 +36,7 @@ class AveragingRounds:
             self._template = self.process.initialize()
         before = self._template._replace(
             global_model_weights=self._order.to_model_weights(state.weights),
-            finalizer=np.int32(state.finished))
+            finalizer=np.int32(cohort.round_number - 1))
         after, metrics = self._next(before, cohort.tensors(self._work.training, self._seed))
         work = metrics["client_work"]
         pruned = {} if self._flap is None else self._flap.records_of(

@@ -70,11 +70,9 @@ class StatelessModel:
         """Sums kernel, bias, gamma ... regularizers over the tensors now in place."""
         total = tf.zeros([], tf.float32)
         for layer, attribute, _ in self._places:
-            for name in (attribute, attribute.removesuffix("_kernel")):
-                regularizer = getattr(layer, f"{name}_regularizer", None)
-                if regularizer is not None:
-                    total += regularizer(vars(layer)[attribute])
-                    break
+            regularizer = _option_of(layer, attribute, "regularizer")
+            if regularizer is not None:
+                total += regularizer(vars(layer)[attribute])
         return total
 
 
@@ -99,12 +97,24 @@ def _find_places(model) -> list[tuple]:
                 "exchanged; keep it as `self.<name>` of the layer"
             )
     for layer, name, _ in places:
-        if getattr(layer, f"{name}_constraint", None) is not None:
+        if _option_of(layer, name, "constraint") is not None:
             raise UserError(
                 f"model: layer {layer.name} has a {name} constraint, which federated training "
                 "does not apply; remove it"
             )
+    for layer in model.submodules:
+        if getattr(layer, "activity_regularizer", None) is not None or (
+                type(layer).__name__ == "AddLoss"):
+            raise UserError(
+                f"model: layer {layer.name} adds a loss on activations, which federated training "
+                "does not apply; remove it")
     return places
+
+
+def _option_of(layer, attribute: str, kind: str):
+    """Returns the regularizer or constraint of a weight: `depthwise_kernel` has it as depthwise."""
+    own = getattr(layer, f"{attribute}_{kind}", None)
+    return own or getattr(layer, f"{attribute.removesuffix('_kernel')}_{kind}", None)
 
 
 class _MovingStatistic:

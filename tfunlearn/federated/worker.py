@@ -15,14 +15,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from tfunlearn.core.errors import WorkerError
 from tfunlearn.core.lazy import tff
 
 _START_SECONDS = 120
 _MESSAGE_BYTES = 2**31 - 1
-
-
-class WorkerError(RuntimeError):
-    """The worker process did not start, or died."""
 
 
 @contextlib.contextmanager
@@ -77,8 +74,9 @@ class _Worker:
                 raise WorkerError(f"TFF worker ended at start, code {self._process.returncode}")
             with socket.socket() as probe:
                 probe.settimeout(1)
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+                answers = probe.connect_ex(("127.0.0.1", self._port)) == 0
+            if answers and self._process.poll() is None:
+                return
             time.sleep(0.02)
         raise WorkerError(f"TFF worker opened no port within {_START_SECONDS} s")
 
@@ -96,7 +94,7 @@ class _Worker:
             remote.set_cardinalities(cardinalities)
             return remote
 
-        return tff.framework.SyncExecutionContext(
+        return _context_without_retries()(
             executor_fn=tff.framework.ResourceManagingExecutorFactory(executor),
             compiler_fn=tff.backends.native.desugar_and_transform_to_native,
             transform_args=tff.tensorflow.transform_args,
@@ -111,6 +109,21 @@ class _Worker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+def _context_without_retries() -> type:
+    """Returns TFF's synchronous context, but failing where TFF's own waits for ever."""
+    invoke_once = tff.framework.AsyncExecutionContext.invoke.__wrapped__
+
+    class LocalContext(tff.framework.SyncExecutionContext):
+        def invoke(self, comp, arg):
+            try:
+                return self._async_runner.run_coro_and_return_result(
+                    invoke_once(self._async_context, comp, arg))
+            except tff.framework.RetryableError as error:
+                raise WorkerError("the TFF worker process died or does not answer") from error
+
+    return LocalContext
 
 
 def _die_with_parent():

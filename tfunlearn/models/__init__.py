@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from tfunlearn.core.errors import UserError, choose
+from tfunlearn.core.errors import UserError, choose, first_line
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import NORMS
 from tfunlearn.models.lenet5 import lenet5
@@ -68,8 +68,4 @@ def build_model(
         if isinstance(error, UserError):
             raise
         shape = "x".join(map(str, input_shape))
-        raise UserError(f"model: {name} cannot take images of {shape} ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"model: {name} cannot take images of {shape} ({first_line(error)})")

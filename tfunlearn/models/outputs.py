@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 
 
 def ends_in_softmax(model: tf.keras.Model) -> bool:
-    """Tells whether the model gives probabilities (softmax at its end) instead of logits."""
+    """Tells whether a model gives probabilities (softmax at its end) instead of logits.
+
+    Raises:
+        UserError: it ends in another activation, for which cross-entropy has no meaning here.
+    """
     last = model.layers[-1]
+    if isinstance(last, tf.keras.Model):
+        return ends_in_softmax(last)
     if isinstance(last, tf.keras.layers.Softmax):
         return True
-    return getattr(last, "activation", None) is tf.keras.activations.softmax
+    activation = getattr(last, "activation", None)
+    if activation in (None, tf.keras.activations.linear):
+        return False
+    if activation is tf.keras.activations.softmax:
+        return True
+    name = getattr(activation, "__name__", str(activation))
+    raise UserError(f"model: '{model.name}' ends in {name}; allowed is softmax, or none (logits)")

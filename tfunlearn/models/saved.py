@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tf
 
 SUFFIXES = (".keras", ".h5")
@@ -35,8 +35,8 @@ def load_model(
     try:
         model = tf.keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers raise on a corrupt file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"model: {path} is not a Keras model that can be read ({reason})")
+        raise UserError(
+            f"model: {path} is not a Keras model that can be read ({first_line(error)})")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise UserError(f"model: {path} has {len(model.inputs)} inputs and {len(model.outputs)} "
                         "outputs; allowed is one of each")

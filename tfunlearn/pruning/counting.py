@@ -12,6 +12,11 @@ def count_of(units: int, fraction: float) -> int:
     return max(1, math.ceil(fraction * units - 1e-9))
 
 
+def pair_count_of(units: int, fraction: float) -> int:
+    """Returns how many disjoint pairs a fraction stands for: at most half of the units."""
+    return max(1, min(count_of(units, fraction), units // 2))
+
+
 def cast(array, dtype, xp):
     """Returns `array` as `dtype` in the array namespace `xp` (NumPy, or TensorFlow's NumPy)."""
     return xp.asarray(array, dtype=dtype)

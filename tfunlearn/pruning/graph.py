@@ -10,6 +10,7 @@ from tfunlearn.core.lazy import tf
 _ELEMENTWISE = ("Activation", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU",
                 "GaussianDropout", "GaussianNoise", "LeakyReLU", "PReLU", "ReLU",
                 "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "ThresholdedReLU")
+_SPATIAL = ("AveragePooling", "Cropping", "MaxPooling", "UpSampling", "ZeroPadding")
 _NORMS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
 _LEFT_ALONE = {
     "DepthwiseConv1D": "depthwise convolution", "DepthwiseConv2D": "depthwise convolution",
@@ -69,7 +70,7 @@ class Graph:
         own = {id(layer) for layer in model.layers}
         consumers = {}
         for layer in model.layers:
-            readers = {id(reader): reader for reader in map(_reader, _outbound_nodes(layer))}
+            readers = {id(node.layer): node.layer for node in layer.outbound_nodes}
             consumers[id(layer)] = [r for key, r in readers.items() if key in own]
         return cls(model, consumers, {id(w): n for n, w in enumerate(model.weights)})
 
@@ -80,7 +81,7 @@ class Graph:
     def filter_sites(self, include_residual: bool = True) -> list[Site]:
         """Returns a site for every convolution, in the order of the layers."""
         return [self._filter_site(layer, include_residual) for layer in self.model.layers
-                if "Conv" in type(layer).__name__ and (_is_conv(layer) or _left_alone(layer))]
+                if _is_conv(layer) or _left_alone(layer)]
 
     def pair_sites(self) -> list[Site]:
         """Returns a site for every Dense layer, in the order of the layers."""
@@ -93,8 +94,11 @@ class Graph:
             return Site(layer.name, layer.filters, skipped="output layer")
         if not include_residual and self._is_bypassed(layer):
             return Site(layer.name, layer.filters, skipped="inside a residual block")
-        followers = [entry for reader in self._readers_through(layer, _ELEMENTWISE)
+        followers = [entry for reader in self._readers_through(layer)
                      for entry in self._norm_entries(reader)]
+        if any(self.model.weights[entry].shape != (layer.filters,) for entry in followers):
+            return Site(layer.name, layer.filters,
+                        skipped="the normalisation behind it is not one channel a filter")
         return Site(layer.name, layer.filters, self.position(layer.kernel),
                     self.position(layer.bias), tuple(followers))
 
@@ -121,12 +125,13 @@ class Graph:
         return Site(layer.name, layer.units, self.position(layer.kernel),
                     self.position(layer.bias), tuple(norms), outgoing)
 
-    def _readers_through(self, layer, kinds) -> list:
+    def _readers_through(self, layer) -> list:
+        """Returns who reads the channels of `layer`, also behind layers that keep zeros zero."""
         found, waiting = [], list(self.consumers[id(layer)])
         while waiting:
             reader = waiting.pop(0)
             found.append(reader)
-            if type(reader).__name__ in kinds:
+            if type(reader).__name__ in _ELEMENTWISE or _keeps_channels(reader):
                 waiting += self.consumers[id(reader)]
         return found
 
@@ -159,12 +164,8 @@ class Graph:
         return False
 
 
-def _outbound_nodes(layer) -> list:
-    return getattr(layer, "outbound_nodes", None) or getattr(layer, "_outbound_nodes", [])
-
-
-def _reader(node):
-    return getattr(node, "layer", None) or node.operation
+def _keeps_channels(layer) -> bool:
+    return type(layer).__name__.startswith(_SPATIAL) and "Global" not in type(layer).__name__
 
 
 def _is_conv(layer) -> bool:

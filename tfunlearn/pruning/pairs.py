@@ -6,7 +6,7 @@ import numpy as np
 
 from tfunlearn.core.errors import choose, require_fraction
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.counting import cast, count_of, zeroed
+from tfunlearn.pruning.counting import cast, pair_count_of, zeroed
 from tfunlearn.pruning.graph import Graph, Site
 from tfunlearn.pruning.records import Pair, PairRecord
 
@@ -15,7 +15,8 @@ PAIR_DECISION = {"kept": np.int64, "removed": np.int64, "saliency": np.float64}
 
 
 def prune_pairs(
-    model: tf.keras.Model, fraction: float = 0.01, *, score: str = "saliency"
+    model: tf.keras.Model, fraction: float = 0.01, *, score: str = "saliency",
+    zero_incoming: bool = True,
 ) -> dict[str, PairRecord]:
     """Merges the most alike units of every Dense layer but the last, in place.
 
@@ -34,6 +35,7 @@ def prune_pairs(
         fraction: share of each layer's units, in (0, 1]; default 0.01. Pairs are disjoint, so no
             more than half of the units go.
         score: `"saliency"`, the formula above (default).
+        zero_incoming: zero w_j and b_j too (default True), so that training cannot revive unit j.
 
     Returns:
         A mapping from layer name to that layer's record, layers left alone included.
@@ -53,14 +55,15 @@ def prune_pairs(
     weights = model.get_weights()
     records = {}
     for site in Graph.of(model).pair_sites():
-        weights, decision = prune_pair_site(weights, site, fraction)
+        weights, decision = prune_pair_site(
+            weights, site, fraction, zero_incoming=zero_incoming)
         records[site.layer] = pair_record(site, decision)
     model.set_weights(weights)
     return records
 
 
 def prune_pair_site(
-    weights: list, site: Site, fraction: float, *, xp=np
+    weights: list, site: Site, fraction: float, *, zero_incoming: bool = True, xp=np
 ) -> tuple[list, dict]:
     """Prunes one layer on a list of weights, in the array namespace `xp`.
 
@@ -74,7 +77,7 @@ def prune_pair_site(
     outgoing = xp.concatenate([weights[entry] for entry in site.outgoing], axis=1)
     kept, removed, saliency = choose_pairs(
         pair_saliency(weights[site.kernel], bias, outgoing, xp=xp),
-        count_of(site.units, fraction), xp=xp)
+        pair_count_of(site.units, fraction), xp=xp)
     found = xp.isfinite(saliency)
     gone, heirs = (_one_hot(part, found, site.units, xp) for part in (removed, kept))
     new = list(weights)
@@ -83,9 +86,10 @@ def prune_pair_site(
         taken = xp.matmul(cast(gone, np.float32, xp), rows)
         moved = xp.matmul(xp.transpose(cast(heirs, np.float32, xp)), taken)
         new[entry] = xp.where(xp.any(gone, axis=0)[:, None], xp.zeros_like(rows), rows + moved)
-    entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
-    return (zeroed(new, entries, xp.any(gone, axis=0), xp),
-            dict(kept=kept, removed=removed, saliency=saliency))
+    if zero_incoming:
+        entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
+        new = zeroed(new, entries, xp.any(gone, axis=0), xp)
+    return new, dict(kept=kept, removed=removed, saliency=saliency)
 
 
 def pair_saliency(kernel, bias, outgoing, *, xp=np):

@@ -1,0 +1,21 @@
+"""The console that every command prints to."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+class PlainConsole(Console):
+    """A rich console without guesses at colours, that lets a closed pipe be seen.
+
+    Args:
+        width: characters a line where the output is no terminal; default rich's own.
+    """
+
+    def __init__(self, width: int | None = None):
+        super().__init__(highlight=False, soft_wrap=True)
+        if width is not None and not self.is_terminal:
+            self.width = width
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
