@@ -7,7 +7,7 @@ import pathlib
 import click
 from rich.table import Table
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import first_free
 from tfunlearn.datasets import DATASETS
 from tfunlearn.experiment import run_config
@@ -30,9 +30,11 @@ def data(config, show, png, **flags):
 
     Example: tfunlearn data --dataset digits --partition dirichlet --alpha 0.3 --show
     """
+    given = merged(config, flags)
     if show:
-        _show(run_config(**merged(config, flags)), png)
+        _show(run_config(**given), png)
     else:
+        require("show", False, not given and png is None, "--show where other options are given")
         _list()
 
 
@@ -65,7 +67,10 @@ def _show(settings, png: str | None) -> None:
     table = Table("client", "examples", *map(str, range(classes)), box=None)
     for client, counts in enumerate(histogram):
         table.add_row(str(client), str(counts.sum()), *map(str, counts))
+    try:
+        save_histogram(path, histogram)
+    except OSError as error:
+        raise UserError(f"png: {path} cannot be written ({error.strerror})")
     console = PlainConsole(width=30 + 8 * classes)
     console.print(table)
-    save_histogram(path, histogram)
     console.print(f"picture   {path}", markup=False)

@@ -87,14 +87,16 @@ class TrainingDisplay:
         attack = self._config.attack
         if not len(federation.malicious):
             return "none"
-        stop = attack.attack_stop or self._config.training.rounds
+        rounds = self._config.training.rounds
+        if attack.attack_start > rounds:
+            return (f"none (warning: attack_start {attack.attack_start} lies after the last "
+                    f"round, {rounds})")
+        stop = min(attack.attack_stop or rounds, rounds)
         text = (f"{attack.attack} {attack.source} -> {attack.target} by clients "
                 f"{', '.join(map(str, federation.malicious))} in rounds {attack.attack_start} to "
                 f"{stop}, boost {attack.boost:g}, {federation.poisoned_examples} images relabelled")
         if not federation.poisoned_examples:
             text += f" (warning: no malicious client holds class {attack.source})"
-        if attack.attack_start > self._config.training.rounds:
-            text += " (warning: it starts after the last round)"
         return text
 
     def _picture(self):

@@ -58,14 +58,18 @@ def run() -> None:
 
 def _exit_code() -> int:
     try:
-        code = tfunlearn_command(standalone_mode=False) or 0
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        with tfunlearn_command.make_context("tfunlearn", sys.argv[1:]) as context:
+            tfunlearn_command.invoke(context)
+        if sys.stdout is not None:  # it was closed before we began
+            sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as done:  # --help, --version
+        return done.exit_code
     except UserError as error:
         return _say(str(error), 2)
     except click.ClickException as error:
         return _say(error.format_message(), error.exit_code if error.exit_code != 1 else 2)
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         return _say("interrupted", 130)
     except BrokenPipeError:  # the reader has gone, as in `tfunlearn train | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

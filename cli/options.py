@@ -14,7 +14,11 @@ class _CountOrFraction(click.ParamType):
 
     def convert(self, value, param, ctx):
         try:
-            return int(value) if isinstance(value, int) or value.isdigit() else float(value)
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            return float(value)
         except ValueError:
             self.fail(f"{value!r} is neither a count (3) nor a fraction (0.3)", param, ctx)
 
@@ -39,7 +43,7 @@ def config_options(names: Iterable[str] | None = None) -> Callable:
 def merged(config: str | None, flags: dict) -> dict:
     """Returns the fields of the file, overridden by the flags that were given."""
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    return {**(read_config(config) if config else {}), **given}
+    return {**({} if config is None else read_config(config)), **given}
 
 
 def _option(name: str, field: ConfigField) -> Callable:

@@ -40,7 +40,14 @@ def call(monkeypatch, tmp_path, capsys):
     (["train", "--rounds", "x"], "not a valid int"),
     (["train", "--attack", "label-flip", "--source", "12"], "source: 12 is no class of digits"),
     (["train", "--attack", "label-flip", "--target", "1"], "target: 1"),
-    (["train", "--clients", "5000"], "got no example"),
+    (["train", "--clients", "5000"], "clients: 5000 is not allowed; allowed is at most one per"),
+    (["train", "--clients", "1" + "0" * 30], "at most one per training example"),
+    (["train", "--alpha", "1e-300", "--partition", "dirichlet"], "alpha: 1e-300"),
+    (["train", "--lr", "1e300"], "lr: 1e+300"),
+    (["train", "--boost", "1e300"], "boost: 1e+300"),
+    (["train", "--out", ""], "the name of a folder"),
+    (["train", "--config", ""], "ends in .json or .toml"),
+    (["data", "--dataset", "mnist"], "--show where other options are given"),
     (["train", "--partition", "writers"], "needs a data set with writers"),
     (["train", "--config", "missing.toml"], "cannot be read"),
     (["train", "--seed", "-3"], "seed: -3"),
@@ -51,7 +58,7 @@ def call(monkeypatch, tmp_path, capsys):
 def test_one_line_and_code_2(call, tmp_path, arguments, message):
     code, out, err = call(*arguments)
     assert code == 2 and message in err and err.count("\n") == 1
-    assert "Traceback" not in err and list(tmp_path.rglob("*")) in ([], [tmp_path / "runs"])
+    assert "Traceback" not in err and list(tmp_path.rglob("*")) == []
 
 
 def test_unknown_key_in_a_config_file(call, tmp_path):
@@ -71,6 +78,23 @@ def test_used_and_unwritable_run_directories(call, tmp_path):
     assert [path.name for path in (tmp_path / "used").iterdir()] == ["mine.txt"]
 
 
+def test_folders_that_were_there_stay_and_new_ones_go(call, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for out in ("empty", "new/a/b"):
+        assert call("train", "--model", "absent.keras", "--out", out)[0] == 2
+    assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
+
+
+@pytest.mark.parametrize("name, content", [
+    ("c.json", '{"alpha": 1' + "0" * 400 + "}"), ("c.json", "[" * 200_000),
+    ("c.json", '{"model": "x\\ud800.keras"}'), ("c.json", '{"model": "x\\u0000.keras"}'),
+    ("c.toml", "x = " + "[" * 100_000)])
+def test_malicious_config_files(call, tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    code, _, err = call("train", "--config", name)
+    assert code == 2 and err.count("\n") == 1, err[-300:]
+
+
 def test_models_that_cannot_be_used(call, tmp_path):
     import tensorflow as tf
 
@@ -82,7 +106,17 @@ def test_models_that_cannot_be_used(call, tmp_path):
         tmp_path / "colour.keras")
     tf.keras.Sequential([layers.Input((28, 28, 1)), layers.Flatten(), layers.Dense(3)]).save(
         tmp_path / "three.keras")
-    for name, message in (("corrupt", "not a Keras model"), ("foreign", "not a Keras model"),
+    images = layers.Input((28, 28, 1))
+    scores = layers.Dense(10, name="scores")(layers.Flatten()(images))
+    tf.keras.Model({"x": images}, {"y": scores}).save(tmp_path / "named.keras")
+    tf.keras.Model(images, layers.Flatten()(layers.Cropping2D(((13, 14), (9, 9)))(images))).save(
+        tmp_path / "weightless.keras")
+    pixels = layers.Input((28, 28, 1), dtype="uint8")
+    tf.keras.Model(pixels, layers.Dense(10)(layers.Flatten()(layers.Rescaling(1.0)(pixels)))).save(
+        tmp_path / "bytes.keras")
+    for name, message in (("named", "named or several"), ("weightless", "a model with trainable weights"),
+                          ("bytes", "computes in uint8"),
+                          ("corrupt", "not a Keras model"), ("foreign", "not a Keras model"),
                           ("colour", "the data has (28, 28, 1)"), ("three", "10 classes"),
                           ("absent", "no file")):
         code, _, err = call("train", "--model", f"{name}.keras")

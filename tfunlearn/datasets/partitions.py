@@ -96,5 +96,5 @@ def check_partition(parts: list[np.ndarray], examples: int) -> None:
     if empty:
         raise UserError(
             f"partition: {len(empty)} of {len(parts)} clients got no example (client {empty[0]} "
-            f"first) from {examples} examples; take fewer clients, or a larger alpha")
+            f"first) from {examples} examples; take fewer clients or another partition")
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(examples))

@@ -46,7 +46,7 @@ class DataConfig:
         if self.clients is None and self.partition != "writers":
             object.__setattr__(self, "clients", DEFAULT_CLIENTS)
         require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")
-        require("alpha", self.alpha, 0 < self.alpha < math.inf, "a number > 0")
+        require("alpha", self.alpha, 1e-3 <= self.alpha <= 1e6, "a number from 0.001 to 1e6")
         require("classes_per_client", self.classes_per_client, self.classes_per_client >= 1,
                  "at least 1")
         require("train_examples", self.train_examples,
@@ -81,7 +81,8 @@ class TrainingConfig:
         choose("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("rounds", "local_epochs", "batch_size"):
             require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        require("lr", self.lr, 0 < self.lr < math.inf, "a number > 0")
+        require("lr", self.lr, 0 < self.lr <= 1000, "a number > 0, at most 1000")
+        require("local_epochs", self.local_epochs, self.local_epochs <= 1000, "at most 1000")
         require_count_or_fraction("participation", self.participation)
         require("participation", self.participation, self.participation > 0, "more than 0")
 
@@ -106,7 +107,7 @@ class AttackConfig:
     def __post_init__(self):
         choose("attack", self.attack, ATTACKS)
         require_count_or_fraction("malicious", self.malicious)
-        require("boost", self.boost, math.isfinite(self.boost), "a finite number")
+        require("boost", self.boost, abs(self.boost) <= 1e6, "a number from -1e6 to 1e6")
         require("attack_start", self.attack_start, self.attack_start >= 1, "at least 1")
         require("attack_stop", self.attack_stop,
                  self.attack_stop is None or self.attack_stop >= self.attack_start,

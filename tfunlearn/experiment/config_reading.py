@@ -10,7 +10,7 @@ import typing
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tfunlearn.core.errors import UserError, choose, nearest
+from tfunlearn.core.errors import UserError, first_line, nearest, require
 from tfunlearn.experiment.config import RunConfig
 
 IGNORED_KEYS = ("versions", "weights")  # notes in a run's config.json
@@ -44,13 +44,14 @@ def read_config(path: str) -> dict:
         UserError: no such file, not readable as what its name says, or not a flat table.
     """
     readers = {".json": json.loads, ".toml": tomllib.loads}
-    reader = choose("config", pathlib.Path(path).suffix, readers)
+    suffix = pathlib.Path(path).suffix
+    require("config", path, suffix in readers, "a file that ends in .json or .toml")
     try:
-        content = reader(pathlib.Path(path).read_text())
+        content = readers[suffix](pathlib.Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"config: {path} cannot be read ({error.strerror})")
-    except ValueError as error:
-        raise UserError(f"config: {path} is not valid {pathlib.Path(path).suffix[1:]} ({error})")
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"config: {path} is not valid {suffix[1:]} ({first_line(error)})")
     if not isinstance(content, Mapping):
         raise UserError(f"config: {path} holds a {type(content).__name__}; allowed is a table")
     return {name: value for name, value in content.items() if name not in IGNORED_KEYS}
@@ -102,10 +103,16 @@ def _typed(name: str, value, field: ConfigField):
         if bool in field.kinds:
             return value
     elif isinstance(value, field.kinds):
-        return value
-    elif float in field.kinds and isinstance(value, int):
+        if not isinstance(value, str) or _is_plain(value):
+            return value
+    elif float in field.kinds and isinstance(value, int) and abs(value) < 2**53:
         return float(value)
     words = {type(None): "null", str: "text", bool: "true or false", int: "a whole number",
              float: "a number"}
     allowed = "a list of names" if field.many else " or ".join(words[kind] for kind in field.kinds)
     raise UserError(f"{name}: {value!r} is not allowed; allowed is {allowed}")
+
+
+def _is_plain(text: str) -> bool:
+    """Tells whether a text can be part of a file name."""
+    return "\0" not in text and text.encode("utf-8", "ignore").decode() == text

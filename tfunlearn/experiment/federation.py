@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.attacks import choose_malicious, poison
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
@@ -30,6 +30,9 @@ def load_data(config: DataConfig, seed: int) -> ImageData:
 
 def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
     """Returns the training examples of each client, as rows of `data`."""
+    require("clients", config.clients, config.clients is None
+            or config.clients <= len(data.labels),
+            f"at most one per training example ({len(data.labels)})")
     options = {"dirichlet": {"alpha": config.alpha},
                "classes": {"per_client": config.classes_per_client}}
     parts = PARTITIONS[config.partition](

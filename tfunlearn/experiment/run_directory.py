@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
     checksum, first_free, read_arrays, replacing, write_arrays, write_bytes, write_json)
 from tfunlearn.core.lazy import tf
@@ -30,9 +30,11 @@ class RunDirectory:
         path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
             `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png`, `tensorboard/`, and
             `worker.log`, what TFF's worker process had to say.
+        made: folders that were made for it, innermost first.
     """
 
     path: pathlib.Path
+    made: tuple[pathlib.Path, ...] = ()
 
     config = property(lambda self: self.path / "config.json")
     metrics = property(lambda self: self.path / "metrics.jsonl")
@@ -84,7 +86,10 @@ class RunDirectory:
         except Exception as error:  # numpy and zipfile raise whatever they trip over
             raise UserError(f"run: {self.checkpoint} cannot be read ({first_line(error)})")
         lines = self.read_metrics()
-        if lines and lines[-1]["round"] == finished and (
+        if finished - len(lines) not in (0, 1):  # it is written before its line
+            raise UserError(f"run: {self.metrics} has {len(lines)} whole lines, the checkpoint is "
+                            f"of round {finished}; one of them was changed")
+        if len(lines) == finished > 0 and (
                 lines[-1]["checkpoint_sha256"] != checksum(self.checkpoint)):
             raise UserError(f"run: {self.checkpoint} is not the file that metrics.jsonl names for "
                             f"round {finished}; it was changed")
@@ -103,28 +108,39 @@ class RunDirectory:
         Raises:
             UserError: another line is no metrics line.
         """
-        if not self.metrics.exists():
+        if not self.metrics.is_file():
             return []
         lines, found = self.metrics.read_bytes().splitlines(), []
         for number, line in enumerate(lines, start=1):
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                if number < len(lines):
-                    raise UserError(f"run: line {number} of {self.metrics} is damaged")
+            values = _metrics_line(line, number)
+            if values is None and number < len(lines):
+                raise UserError(f"run: line {number} of {self.metrics} is damaged")
+            if values is not None:
+                found.append(values)
         return found
 
     def discard(self) -> None:
-        """Removes the folder of a run that never began."""
+        """Removes what was made for a run that never began."""
         self.config.unlink()
-        with contextlib.suppress(OSError):  # it was there before, and others may use it
-            self.path.rmdir()
+        with contextlib.suppress(OSError):  # somebody else may use a parent by now
+            for folder in self.made:
+                folder.rmdir()
 
     def write_model(self, model: tf.keras.Model, weights: list[np.ndarray]) -> None:
         """Writes the Keras model with the given weights."""
         model.set_weights(weights)
         with replacing(self.model) as temporary:
             model.save(temporary)
+
+
+def _metrics_line(text: bytes, number: int) -> dict | None:
+    """Returns the values of the line of round `number`, or None if it is none."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    whole = isinstance(values, dict) and values.get("round") == number
+    return values if whole and "checkpoint_sha256" in values else None
 
 
 def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunDirectory:
@@ -137,16 +153,18 @@ def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunD
     Raises:
         UserError: the path holds something already, or cannot be written.
     """
+    require("out", path, path != "", "the name of a folder")
     target = pathlib.Path(path) if path is not None else pathlib.Path("runs") / default_name
     while True:
         if path is None:
             target = first_free(target, os.path.lexists)
         try:
+            made = tuple(f for f in (target, *target.parents) if not f.exists())
             target.mkdir(parents=True, exist_ok=path is not None)
             if any(target.iterdir()):
                 raise FileExistsError
             open(target / "config.json", "x").close()
-            return RunDirectory(target)
+            return RunDirectory(target, made)
         except FileExistsError:
             if path is not None:
                 raise UserError(f"out: {target} is in use already; name a new folder")
@@ -163,5 +181,5 @@ def open_run_directory(path: str | os.PathLike) -> RunDirectory:
     run = RunDirectory(pathlib.Path(path))
     for file in (run.config, run.model):
         if not file.is_file():
-            raise UserError(f"run: {path} is no run directory (no {file.name})")
+            raise UserError(f"run: '{path}' is no run directory (no {file.name})")
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tfunlearn.core.errors import require
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
@@ -46,6 +47,8 @@ class ClientWork:
     """
 
     def __init__(self, model: tf.keras.Model, training: ClientTraining):
+        require("model", model.name, bool(model.trainable_weights),
+                "a model with trainable weights")
         self.stateless = StatelessModel(model)
         self.training = training
         self.image_shape = tuple(model.input_shape[1:])

@@ -20,7 +20,8 @@ class StatelessModel:
         model: a built Keras model. Its weights must be float32 attributes of its layers.
 
     Raises:
-        UserError: the model holds weights that cannot be exchanged or averaged, or constraints.
+        UserError: the model holds weights that cannot be exchanged or averaged, or constraints,
+            or computes in another type than float32.
     """
 
     def __init__(self, model: tf.keras.Model):
@@ -103,6 +104,9 @@ def _find_places(model) -> list[tuple]:
                 "does not apply; remove it"
             )
     for layer in model.submodules:
+        dtype = getattr(layer, "compute_dtype", "float32")
+        if dtype != "float32":
+            raise UserError(f"model: layer {layer.name} computes in {dtype}; allowed is float32")
         if getattr(layer, "activity_regularizer", None) is not None or (
                 type(layer).__name__ == "AddLoss"):
             raise UserError(

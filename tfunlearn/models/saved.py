@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 
@@ -32,14 +33,16 @@ def load_model(
     """
     if not pathlib.Path(path).is_file():
         raise UserError(f"model: no file {path}")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # pages about a file's policies
     try:
         model = tf.keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever its readers raise on a corrupt file
         raise UserError(
             f"model: {path} is not a Keras model that can be read ({first_line(error)})")
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UserError(f"model: {path} has {len(model.inputs)} inputs and {len(model.outputs)} "
-                        "outputs; allowed is one of each")
+    if isinstance(model.input, (dict, list, tuple)) or isinstance(
+            model.output, (dict, list, tuple)):
+        raise UserError(f"model: {path} has named or several inputs or outputs; allowed is one "
+                        "plain tensor of each")
     if input_shape is not None and not model.inputs[0].shape[1:].is_compatible_with(input_shape):
         raise UserError(f"model: {path} takes images of {tuple(model.inputs[0].shape[1:])}, the "
                         f"data has {tuple(input_shape)}")
