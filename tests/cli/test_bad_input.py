@@ -114,7 +114,8 @@ def test_models_that_cannot_be_used(call, tmp_path):
     pixels = layers.Input((28, 28, 1), dtype="uint8")
     tf.keras.Model(pixels, layers.Dense(10)(layers.Flatten()(layers.Rescaling(1.0)(pixels)))).save(
         tmp_path / "bytes.keras")
-    for name, message in (("named", "named or several"), ("weightless", "a model with trainable weights"),
+    for name, message in (("named", "named or several"),
+                          ("weightless", "a model with trainable weights"),
                           ("bytes", "computes in uint8"),
                           ("corrupt", "not a Keras model"), ("foreign", "not a Keras model"),
                           ("colour", "the data has (28, 28, 1)"), ("three", "10 classes"),

@@ -77,7 +77,8 @@ def test_files_in_both_formats(tmp_path):
 
 @pytest.mark.parametrize("name, content, message", [
     ("a.json", "{", "is not valid json"), ("a.toml", "x = = 1", "is not valid toml"),
-    ("a.json", "[1]", "holds a list; allowed is a table"), ("a.yaml", "x: 1", "ends in .json or .toml"),
+    ("a.json", "[1]", "holds a list; allowed is a table"),
+    ("a.yaml", "x: 1", "ends in .json or .toml"),
     ("none.json", None, "cannot be read")])
 def test_files_that_are_no_configuration(tmp_path, name, content, message):
     if content is not None:

@@ -96,8 +96,9 @@ def _download(builder, name: str, data_dir: str) -> None:
     except Exception as error:  # TFDS passes on whatever its downloader meets
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded "
-            f"({first_line(error)}); fetch {url} through TensorFlow Datasets on a machine with network and put the "
-            f"folder at {builder.data_dir}, or name the folder that holds it with --data-dir")
+            f"({first_line(error)}); fetch {url} through TensorFlow Datasets on a machine with "
+            f"network and put the folder at {builder.data_dir}, or name the folder that holds it "
+            "with --data-dir")
 
 
 def _require_host(url: str) -> None:
