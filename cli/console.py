@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from rich.console import Console
+from rich.progress import track
 
 
 class PlainConsole(Console):
@@ -16,6 +19,10 @@ class PlainConsole(Console):
         super().__init__(highlight=False, soft_wrap=True)
         if width is not None and not self.is_terminal:
             self.width = width
+
+    def track(self, steps: Sequence) -> Iterable:
+        """Shows a bar with the time left while `steps` are gone through; nothing in a pipe."""
+        return track(steps, "", console=self, transient=True, disable=not self.is_terminal)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

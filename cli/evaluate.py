@@ -15,8 +15,8 @@ from tfunlearn_cli.display import COLUMNS, number
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 def evaluate(run, data_dir):
     """Measure the model of a run on its test set, over all and per class."""
-    result = evaluate_run(run, data_dir=data_dir)
     console = PlainConsole()
+    result = evaluate_run(run, data_dir=data_dir, track=console.track)
     console.print(f"{run}: {result.rounds} of {result.planned_rounds} rounds", markup=False)
     for name, title in COLUMNS.items():
         console.print(f"{title:<15} {number(result.measured[name])}")

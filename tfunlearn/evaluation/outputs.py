@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
 
 from tfunlearn.core.images import to_unit_range
@@ -22,15 +24,19 @@ class OutputsOf:
             lambda images: model(to_unit_range(images), training=False), autograph=False,
             reduce_retracing=True)
 
-    def __call__(self, images: np.ndarray, weights: list[np.ndarray] | None = None) -> np.ndarray:
+    def __call__(
+        self, images: np.ndarray, weights: list[np.ndarray] | None = None, *,
+        track: Callable[[Sequence], Iterable] = iter,
+    ) -> np.ndarray:
         """Returns the outputs `(m, classes)` float32.
 
         Args:
             images: `(m, height, width, channels)`, uint8 or float32 in [0, 1].
             weights: set on the model first; default its own.
+            track: wraps the sequence of batches, to show progress.
         """
         if weights is not None:
             self.model.set_weights(weights)
         batches = range(0, len(images), self.batch_size)
-        return np.concatenate(
-            [self._forward(images[first : first + self.batch_size]).numpy() for first in batches])
+        return np.concatenate([self._forward(images[first : first + self.batch_size]).numpy()
+                               for first in track(batches)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +37,16 @@ class RunEvaluation:
     class_counts: list[int]
 
 
-def evaluate(run: str | os.PathLike, *, data_dir: str | None = None) -> RunEvaluation:
+def evaluate(
+    run: str | os.PathLike, *, data_dir: str | None = None,
+    track: Callable[[Sequence], Iterable] = iter,
+) -> RunEvaluation:
     """Measures the last finished round of a run on the test set.
 
     Args:
         run: the run directory.
         data_dir: where the data set lies, if not where the run's configuration says.
+        track: wraps the sequence of test batches, to show progress.
 
     Raises:
         UserError: no run there, a damaged file, or no data set.
@@ -54,7 +59,7 @@ def evaluate(run: str | os.PathLike, *, data_dir: str | None = None) -> RunEvalu
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
     model.set_weights(state.weights)
     data = load_data(config.data, config.seed)
-    outputs = OutputsOf(model)(data.test_images)
+    outputs = OutputsOf(model)(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
     return RunEvaluation(
         state.finished, config.training.rounds, measured(model, outputs, data, config.attack),
