@@ -72,3 +72,10 @@ def test_imports_no_tensorflow(code):
 def test_top_level_of_the_repository():
     fixed = {"setup.cfg", "pyproject.toml", "README.md", "tfunlearn", "cli", "tests", "data"}
     assert fixed <= {path.name for path in ROOT.iterdir()}
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    commands = [line for line in (ROOT / "README.md").read_text().splitlines()
+                if line.startswith("python3.11 -m venv")]
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert len(commands) == 2 and all(command in ci for command in commands)
