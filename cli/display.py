@@ -80,6 +80,10 @@ class TrainingDisplay:
         self._say(f"done      {last['round']} rounds: test accuracy "
                   f"{number(last['test_accuracy'])}, attack success "
                   f"{number(last['attack_success'])}{_mean_success(run.metrics)}")
+        dropped = sum(len(line["dropped"]) for line in run.metrics)
+        if dropped:
+            self._say(f"warning: {dropped} updates were not finite and were dropped; see 'dropped' "
+                      "in metrics.jsonl")
         self._say(f"files     {path}: model.keras, metrics.jsonl, curves.png, tensorboard/")
         self._say(f"next      tfunlearn evaluate {path}")
 

@@ -77,14 +77,8 @@ def train(
     except BaseException:
         directory.discard()
         raise
-    config = federation.config
-    outputs_of, state = OutputsOf(model), ServerState(model.get_weights())
-    directory.write_config(config.flat(), versions=_versions(), weights=_names(model))
-    directory.write_partition(
-        [federation.data.rows[part] for part in federation.parts], federation.clients,
-        federation.malicious, federation.data.classes)
-    directory.write_state(state)
-    directory.write_model(model, state.weights)
+    config, outputs_of = federation.config, OutputsOf(model)
+    state = _write_start(directory, federation, model)
     on_start(directory, federation, model)
     writer = tf.summary.create_file_writer(str(directory.tensorboard))
     with local_worker(directory.worker_log), writer.as_default():
@@ -104,6 +98,18 @@ def train(
     lines = directory.read_metrics()
     save_curves(directory.curves, lines)
     return TrainingRun(directory, model, lines, federation)
+
+
+def _write_start(directory: RunDirectory, federation: Federation, model) -> ServerState:
+    """Writes what is known before the first round, and returns the state to start from."""
+    state = ServerState(model.get_weights())
+    directory.write_config(federation.config.flat(), versions=_versions(), weights=_names(model))
+    directory.write_partition(
+        [federation.data.rows[part] for part in federation.parts], federation.clients,
+        federation.malicious, federation.data.classes)
+    directory.write_state(state)
+    directory.write_model(model, state.weights)
+    return state
 
 
 def _rounds(config: RunConfig, model, federation: Federation):
