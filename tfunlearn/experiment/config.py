@@ -48,10 +48,10 @@ class DataConfig:
         require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")
         require("alpha", self.alpha, 1e-3 <= self.alpha <= 1e6, "a number from 0.001 to 1e6")
         require("classes_per_client", self.classes_per_client, self.classes_per_client >= 1,
-                 "at least 1")
+                "at least 1")
         require("train_examples", self.train_examples,
-                 self.train_examples is None or self.train_examples >= (self.clients or 1),
-                 f"at least one per client ({self.clients})")
+                self.train_examples is None or self.train_examples >= (self.clients or 1),
+                f"at least one per client ({self.clients})")
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class AttackConfig:
         require("boost", self.boost, abs(self.boost) <= 1e6, "a number from -1e6 to 1e6")
         require("attack_start", self.attack_start, self.attack_start >= 1, "at least 1")
         require("attack_stop", self.attack_stop,
-                 self.attack_stop is None or self.attack_stop >= self.attack_start,
-                 f"at least attack_start ({self.attack_start})")
+                self.attack_stop is None or self.attack_stop >= self.attack_start,
+                f"at least attack_start ({self.attack_start})")
         require("target", self.target, self.attack == "none" or self.source != self.target,
-                 f"a class other than source ({self.source})")
+                f"a class other than source ({self.source})")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class RunConfig:
         value = dict(leaves(self))[field]
         clients = self.data.clients
         require(field, value, isinstance(value, float) or clients is None or value <= clients,
-                 f"at most the number of clients ({clients})")
+                f"at most the number of clients ({clients})")
 
 
 def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:

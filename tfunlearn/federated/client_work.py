@@ -68,14 +68,17 @@ class ClientWork:
         )
 
     def trace(self, image_dtype):
-        """Returns `update` as a traced function of `(trainable, state, *client values)`."""
-        def run(trainable, state, *values):
-            names = self.client_spec(image_dtype)
-            return self.update(trainable, state, dict(zip(names, values)))
-
-        return tf.function(run, autograph=False).get_concrete_function(
+        """Returns `update`, traced once, to be called inside TFF computations."""
+        spec = self.client_spec(image_dtype)
+        traced = tf.function(
+            lambda trainable, state, *values: self.update(
+                trainable, state, dict(zip(spec, values))),
+            autograph=False,
+        ).get_concrete_function(
             tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size]),
-            *self.client_spec(image_dtype).values())
+            *spec.values())
+        return lambda trainable, state, client: traced(
+            trainable, state, *(client[name] for name in spec))
 
     def update(self, trainable, state, client: dict):
         """Trains one client and returns what it sends.

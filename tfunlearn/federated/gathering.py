@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from tfunlearn.aggregation import mean
 from tfunlearn.core.lazy import tff
-from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
+from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.learning_process import WeightOrder, client_type
@@ -97,14 +96,14 @@ class GatheringRounds:
 
 def _client_updates(work: ClientWork, image_dtype):
     """Returns the TFF computation `(trainable, state, clients) -> update of each client`."""
-    traced, names = work.trace(image_dtype), list(work.client_spec(image_dtype))
+    traced = work.trace(image_dtype)
     trainable_type = tff.TensorType(np.float32, [work.trainable_size])
     state_type = tff.TensorType(np.float32, [work.state_size])
     one_client = client_type(work, image_dtype)
 
     @tff.tensorflow.computation(trainable_type, state_type, one_client)
     def update(trainable, state, client):
-        return traced(trainable, state, *(client[name] for name in names))
+        return traced(trainable, state, client)
 
     @tff.federated_computation(
         tff.FederatedType(trainable_type, tff.SERVER), tff.FederatedType(state_type, tff.SERVER),

@@ -103,7 +103,6 @@ class WeightOrder:
 
 def _client_work_process(work: ClientWork, weights_type, image_dtype):
     traced = work.trace(image_dtype)
-    names = list(work.client_spec(image_dtype))
     shapes = work.stateless
     data_type = tff.SequenceType(client_type(work, image_dtype))
 
@@ -113,7 +112,7 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype):
         delta, state_delta, finite, loss = traced(
             vector_from_tensors(list(weights.trainable)),
             vector_from_tensors(list(weights.non_trainable)),
-            *(client[name] for name in names))
+            client)
         examples = tf.cast(tf.shape(client["labels"])[0], tf.float32)
         weight = tf.where(finite, examples, 0.0)
         update = tff.learning.models.ModelWeights(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 
 def count_of(units: int, fraction: float) -> int:
     """Returns `max(1, ceil(fraction * units))`, free of float noise such as 0.07 * 100 > 7."""
