@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, choose, require_fraction
 from tfunlearn.core.files import (
     checksum, first_free, read_arrays, replacing, write_arrays, write_json)
-from tfunlearn.core.schedules import between, every
+from tfunlearn.core.schedules import at, between, every, schedule_config, schedule_of
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector, to_vector
 
@@ -23,10 +25,15 @@ def test_choose_names_the_nearest_member():
     assert "did you mean" not in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("value", [0, -0.1, 1.01, float("nan"), True, "0.1", None])
+@pytest.mark.parametrize("value", [1, -0.1, 1.01, float("nan"), True, "0.1", None])
 def test_fractions_out_of_range_are_refused(value):
     with pytest.raises(UserError, match="fraction"):
         require_fraction("fraction", value)
+
+
+def test_fractions_from_nothing_to_less_than_all():
+    assert [require_fraction("fraction", value) for value in (0, 0.5, np.float32(0.25))] == [
+        0.0, 0.5, 0.25]
 
 
 def test_generators_depend_on_seed_purpose_and_numbers_only():
@@ -55,6 +62,22 @@ def test_schedules():
     assert [r for r in range(1, 12) if every(4, start=3)(r)] == [3, 7, 11]
     assert [r for r in range(1, 9) if between(3, 5)(r)] == [3, 4, 5]
     assert between(3)(10**6) and not between(3)(2)
+    assert [r for r in range(9) if at(2, 7)(r)] == [2, 7]
+
+
+@pytest.mark.parametrize("schedule", [every(5), every(2, start=3), between(3), at(1, 4)])
+def test_schedules_survive_json(schedule):
+    config = json.loads(json.dumps(schedule_config(schedule)))
+    assert schedule_of(config) == schedule
+
+
+def test_schedules_of_ones_own_stand_as_they_are():
+    own = lambda number: number > 3
+    assert schedule_of(schedule_config(own)) is own
+    with pytest.raises(UserError, match="did you mean 'every'"):
+        schedule_of({"name": "evry"})
+    with pytest.raises(UserError, match="period: 0"):
+        every(0)
 
 
 def test_client_set_keeps_each_client_together():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -47,9 +48,9 @@ def choose(field: str, name: str, known: Mapping[str, T]) -> T:
 
 
 def require_fraction(field: str, value: float) -> float:
-    """Returns `value` if it lies in (0, 1], the range of every pruning fraction."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise UserError(f"{field}: {value!r} is not a fraction; allowed is 0 < {field} <= 1")
+    """Returns `value` if it lies in [0, 1), the range of every pruning fraction."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise UserError(f"{field}: {value!r} is not allowed; allowed is 0 <= {field} < 1")
     return float(value)
 
 

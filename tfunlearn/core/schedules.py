@@ -1,21 +1,82 @@
-"""When something is due, as pure functions of the round (counted from 1)."""
+"""When something is due, as pure functions of a number counted from 1: a round, epoch or step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from tfunlearn.core.errors import choose, require
 
 
-def every(rounds: int, *, start: int = 1) -> Callable:
-    """Returns `due(round)`: true at rounds `start`, `start + rounds`, `start + 2 rounds`, ...
+@dataclass(frozen=True)
+class Every:
+    """Due at `start`, `start + period`, `start + 2 period`, ...; also on integer tensors."""
 
-    Works on integers and on integer tensors.
-    """
-    def due(number):
-        return (number >= start) & ((number - start) % rounds == 0)
+    period: int
+    start: int = 1
 
-    return due
+    def __post_init__(self):
+        for name in ("period", "start"):
+            value = getattr(self, name)
+            require(name, value, isinstance(value, int) and value >= 1, "a whole number >= 1")
+
+    def __call__(self, number):
+        return (number >= self.start) & ((number - self.start) % self.period == 0)
 
 
-def between(first: int, last: int | None = None) -> Callable[[int], bool]:
-    """Returns `due(round)`: true from round `first` to round `last`, both included."""
-    return lambda number: number >= first and (last is None or number <= last)
+@dataclass(frozen=True)
+class Between:
+    """Due from `first` to `last`, both included; without `last`, for good."""
+
+    first: int
+    last: int | None = None
+
+    def __call__(self, number: int) -> bool:
+        return number >= self.first and (self.last is None or number <= self.last)
+
+
+@dataclass(frozen=True)
+class At:
+    """Due at some numbers."""
+
+    numbers: tuple[int, ...]
+
+    def __call__(self, number: int) -> bool:
+        return number in self.numbers
+
+
+SCHEDULES = {"every": Every, "between": Between, "at": At}
+
+
+def every(period: int, *, start: int = 1) -> Every:
+    """Returns `due(number)`: true at `start`, `start + period`, `start + 2 period`, ..."""
+    return Every(period, start)
+
+
+def between(first: int, last: int | None = None) -> Between:
+    """Returns `due(number)`: true from `first` to `last`, both included."""
+    return Between(first, last)
+
+
+def at(*numbers: int) -> At:
+    """Returns `due(number)`: true at `numbers`."""
+    return At(tuple(numbers))
+
+
+def schedule_config(schedule: Callable) -> dict | Callable:
+    """Returns a schedule of this file as JSON values; any other callable as it is."""
+    for name, kind in SCHEDULES.items():
+        if type(schedule) is kind:
+            return {"name": name, **asdict(schedule)}
+    return schedule
+
+
+def schedule_of(config: dict | Callable) -> Callable:
+    """Returns the schedule that `schedule_config` described."""
+    if callable(config):
+        return config
+    require("schedule", config, isinstance(config, dict) and "name" in config,
+            "a callable, or the configuration of a schedule")
+    values = {name: tuple(value) if isinstance(value, list) else value
+              for name, value in config.items() if name != "name"}
+    return choose("schedule", config["name"], SCHEDULES)(**values)

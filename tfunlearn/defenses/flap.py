@@ -11,8 +11,9 @@ from tfunlearn.core.schedules import every
 from tfunlearn.pruning import FilterRecord, PairRecord
 from tfunlearn.pruning.counting import pair_count_of
 from tfunlearn.pruning.filters import FILTER_DECISION, filter_record, prune_filter_site
-from tfunlearn.pruning.graph import Graph, Site
-from tfunlearn.pruning.pairs import PAIR_DECISION, pair_record, prune_pair_site
+from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.pair_tensors import PAIR_DECISION, pair_record, prune_pair_site
+from tfunlearn.pruning.sites import Site, filter_sites, pair_sites
 
 
 class Flap:
@@ -40,9 +41,9 @@ class Flap:
         graph = Graph.of(model)
         self.fraction, self.due = fraction, due
         self._steps = [_Step(site, prune_filter_site, filter_record, FILTER_DECISION, site.units)
-                       for site in graph.filter_sites(include_residual)]
+                       for site in filter_sites(graph, include_residual=include_residual)]
         self._steps += [_Step(site, prune_pair_site, pair_record, PAIR_DECISION,
-                              pair_count_of(site.units, fraction)) for site in graph.pair_sites()]
+                              pair_count_of(site.units, fraction)) for site in pair_sites(graph)]
 
     def __call__(
         self, round_number: int, weights: list[np.ndarray]

@@ -1,7 +1,25 @@
-"""Pruning of Keras models in place: least-l1 filters, and pairs of alike units."""
+"""Pruning of Keras models in place: least-l1 filters, and pairs of alike units.
 
+Knows nothing of federated learning; runs under Keras 2 and Keras 3.
+"""
+
+from tfunlearn.core.schedules import at, between, every
+from tfunlearn.pruning.explaining import apply, explain
 from tfunlearn.pruning.filters import prune_filters
 from tfunlearn.pruning.pairs import prune_pairs
+from tfunlearn.pruning.propagation import activation_bounds, predicted_impact
 from tfunlearn.pruning.records import FilterRecord, Pair, PairRecord
 
-__all__ = ["FilterRecord", "Pair", "PairRecord", "prune_filters", "prune_pairs"]
+_CALLBACKS = ("FLAP", "FilterPruning", "PairPruning")
+
+__all__ = [*_CALLBACKS, "FilterRecord", "Pair", "PairRecord", "activation_bounds", "apply", "at",
+           "between", "every", "explain", "predicted_impact", "prune_filters", "prune_pairs"]
+
+
+def __getattr__(name: str):
+    """Imports the callbacks when they are asked for: their base class needs all of TensorFlow."""
+    if name in _CALLBACKS:
+        from tfunlearn.pruning import callbacks
+
+        return getattr(callbacks, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -6,13 +6,16 @@ import math
 
 
 def count_of(units: int, fraction: float) -> int:
-    """Returns `max(1, ceil(fraction * units))`, free of float noise such as 0.07 * 100 > 7."""
-    return max(1, math.ceil(fraction * units - 1e-9))
+    """Returns `max(1, ceil(fraction * units))`, free of float noise such as 0.07 * 100 > 7.
+
+    A fraction of 0 is none.
+    """
+    return max(1, math.ceil(fraction * units - 1e-9)) if fraction else 0
 
 
 def pair_count_of(units: int, fraction: float) -> int:
     """Returns how many disjoint pairs a fraction stands for: at most half of the units."""
-    return max(1, min(count_of(units, fraction), units // 2))
+    return min(count_of(units, fraction), units // 2)
 
 
 def cast(array, dtype, xp):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfunlearn.core.errors import require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.counting import cast, count_of, rank_of, zeroed
-from tfunlearn.pruning.graph import Graph, Site
+from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.records import FilterRecord
+from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, require_prunable
 
 FILTER_DECISION = {"norms": np.float64, "removed": np.bool_, "zero": np.bool_}
 
@@ -19,6 +22,7 @@ def prune_filters(
     *,
     include_residual: bool = True,
     exclude_zeroed: bool = True,
+    layers: Sequence[str] | None = None,
 ) -> dict[str, FilterRecord]:
     """Zeroes the filters of least l1 norm in every Conv1D/2D/3D layer, in place.
 
@@ -28,16 +32,18 @@ def prune_filters(
 
     Args:
         model: a built Sequential or functional model.
-        fraction: share of each layer's filters, in (0, 1]; default 0.01.
+        fraction: share of each layer's filters, in [0, 1); default 0.01.
         include_residual: also prune convolutions inside residual blocks; default True.
         exclude_zeroed: pass over filters that are zero already, so that repeated calls go on
             instead of picking dead filters again; default True.
+        layers: names of the layers to prune; default all.
 
     Returns:
         A mapping from layer name to that layer's record, layers left alone included.
 
     Raises:
-        UserError: `fraction` is out of range, or the model has no plain layer graph.
+        UserError: an argument is not allowed, a weight is not finite, the model has no plain
+            layer graph or nothing to prune. The model is untouched then.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
@@ -45,15 +51,26 @@ def prune_filters(
         computed is the same, and the structure stays, as the paper says.
     """
     fraction = require_fraction("fraction", fraction)
-    sites = Graph.of(model).filter_sites(include_residual)
-    weights = model.get_weights()
+    graph = Graph.of(model)
+    sites = chosen_sites(filter_sites(graph, include_residual=include_residual), layers)
+    require_prunable(graph, sites, "filters")
+    before = graph.read()
+    after, records = prune_filter_sites(before, sites, fraction, exclude_zeroed=exclude_zeroed)
+    graph.write(before, after)
+    return records
+
+
+def prune_filter_sites(
+    weights: list[np.ndarray], sites: Sequence[Site], fraction: float, *,
+    exclude_zeroed: bool = True,
+) -> tuple[list[np.ndarray], dict[str, FilterRecord]]:
+    """Returns the weights with the filters of all sites pruned, and what was pruned."""
     records = {}
     for site in sites:
         weights, decision = prune_filter_site(
             weights, site, fraction, exclude_zeroed=exclude_zeroed)
         records[site.layer] = filter_record(site, decision)
-    model.set_weights(weights)
-    return records
+    return weights, records
 
 
 def prune_filter_site(
@@ -78,9 +95,21 @@ def prune_filter_site(
     count = xp.minimum(np.int64(count_of(site.units, fraction)), others_live)
     rank = rank_of(xp.where(eligible, norms, np.float64(np.inf)), xp)
     removed = xp.logical_and(eligible, rank < count)
-    entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
     decision = dict(norms=norms, removed=removed, zero=xp.logical_or(dead, removed))
-    return zeroed(weights, entries, removed, xp), decision
+    return zeroed(weights, _entries(site), removed, xp), decision
+
+
+def zero_filters(
+    weights: list[np.ndarray], site: Site, pruned: Sequence[int]
+) -> list[np.ndarray]:
+    """Returns `weights` with filters of one layer zeroed; arrays that change are new."""
+    removed = np.isin(np.arange(site.units), pruned)
+    return zeroed(weights, _entries(site), removed, np)
+
+
+def _entries(site: Site) -> list[int]:
+    """Returns the weights that hold a filter's parameters, its normalisation's included."""
+    return [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
 
 
 def filter_record(site: Site, decision: dict) -> FilterRecord:

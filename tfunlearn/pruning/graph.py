@@ -1,55 +1,55 @@
-"""Finds, by class and by the graph, the layers of a Keras model that can be pruned."""
+"""The graph of a Keras model as plain values: calls of layers, tensors between them, weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
-
-_ELEMENTWISE = ("Activation", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU",
-                "GaussianDropout", "GaussianNoise", "LeakyReLU", "PReLU", "ReLU",
-                "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "ThresholdedReLU")
-_SPATIAL = ("AveragePooling", "Cropping", "MaxPooling", "UpSampling", "ZeroPadding")
-_NORMS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
-_LEFT_ALONE = {
-    "DepthwiseConv1D": "depthwise convolution", "DepthwiseConv2D": "depthwise convolution",
-    "SeparableConv1D": "separable convolution", "SeparableConv2D": "separable convolution",
-    "Conv1DTranspose": "transposed convolution", "Conv2DTranspose": "transposed convolution",
-    "Conv3DTranspose": "transposed convolution",
-}
+from tfunlearn.pruning.kinds import kind_of
 
 
-@dataclass(frozen=True)
-class Site:
-    """One prunable layer; all numbers are positions in `model.get_weights()`.
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One call of a layer; tensors are numbers.
 
     Attributes:
-        layer: name of the layer.
-        units: number of filters or units.
-        kernel: its kernel, output channel last.
-        bias: its bias, or None.
-        followers: entries of the normalisation behind it that are zeroed with a channel.
-        outgoing: kernels of the Dense layers that read the units (pairs only), units first.
-        skipped: why the layer is left alone, or None.
+        layer: the layer (or, under Keras 3, the operation) that is called.
+        kind: name of its Keras class, empty where what it computes is not known.
+        inputs: tensors that it reads.
+        outputs: tensors that it gives.
+        shape: shape of its first output without the batch axis; None for an open dimension.
     """
 
-    layer: str
-    units: int
-    kernel: int = -1
-    bias: int | None = None
-    followers: tuple[int, ...] = ()
-    outgoing: tuple[int, ...] = ()
-    skipped: str | None = None
+    layer: object
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    shape: tuple[int | None, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """Who reads whom in a model, and where each weight lies in `model.get_weights()`."""
+    """Who reads whom in a model, and where each weight lies in `model.get_weights()`.
+
+    Attributes:
+        model: the Keras model.
+        nodes: the calls that lead to its outputs, each behind those that it reads.
+        outputs: the tensors that the model gives.
+        readers: tensor -> nodes that read it.
+        variables: the model's weights, in the order of `model.get_weights()`.
+        positions: id of a variable -> its place in that order.
+    """
 
     model: object
-    consumers: dict[int, list] = field(default_factory=dict)
-    positions: dict[int, int] = field(default_factory=dict)
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    readers: dict[int, list[Node]]
+    variables: tuple
+    positions: dict[int, int]
 
     @classmethod
     def of(cls, model: tf.keras.Model) -> Graph:
@@ -58,127 +58,120 @@ class Graph:
         Raises:
             UserError: the model is not built, has no layer graph (subclassed), or nests another.
         """
-        if not model.built or not (hasattr(model, "inputs") and model.inputs):
-            raise UserError(
-                f"model: '{model.name}' has no layer graph; allowed are built Sequential and "
-                "functional models")
-        for layer in model.layers:
-            if isinstance(layer, tf.keras.Model):
+        outputs = _outputs_of(model)
+        numbers: dict[tuple, int] = {}
+        nodes = [_node(call, numbers) for call in _calls_in_order(outputs)]
+        for node in nodes:
+            if isinstance(node.layer, tf.keras.Model):
                 raise UserError(
-                    f"model: layer '{layer.name}' is itself a model; nested models are not "
+                    f"model: layer '{node.layer.name}' is itself a model; nested models are not "
                     "pruned, flatten it into the outer model first")
-        own = {id(layer) for layer in model.layers}
-        consumers = {}
-        for layer in model.layers:
-            readers = {id(node.layer): node.layer for node in layer.outbound_nodes}
-            consumers[id(layer)] = [r for key, r in readers.items() if key in own]
-        return cls(model, consumers, {id(w): n for n, w in enumerate(model.weights)})
+        readers: dict[int, list[Node]] = {}
+        for node in nodes:
+            for tensor in dict.fromkeys(node.inputs):
+                readers.setdefault(tensor, []).append(node)
+        variables = tuple(model.weights)
+        return cls(model, tuple(nodes), tuple(numbers[_key(tensor)] for tensor in outputs),
+                   readers, variables, {id(w): n for n, w in enumerate(variables)})
+
+    def calls(self, layer) -> list[Node]:
+        """Returns the nodes that call `layer`."""
+        return [node for node in self.nodes if node.layer is layer]
+
+    def readers_of(self, nodes: Sequence[Node]) -> list[Node]:
+        """Returns the nodes that read what `nodes` give."""
+        found = {id(reader): reader for node in nodes for tensor in node.outputs
+                 for reader in self.readers.get(tensor, ())}
+        return list(found.values())
+
+    def gives_output(self, nodes: Sequence[Node]) -> bool:
+        """Tells whether some tensor of `nodes` is an output of the model."""
+        return any(tensor in self.outputs for node in nodes for tensor in node.outputs)
 
     def position(self, weight) -> int | None:
         """Returns where `weight` lies in `model.get_weights()`; None for None."""
         return None if weight is None else self.positions[id(weight)]
 
-    def filter_sites(self, include_residual: bool = True) -> list[Site]:
-        """Returns a site for every convolution, in the order of the layers."""
-        return [self._filter_site(layer, include_residual) for layer in self.model.layers
-                if _is_conv(layer) or _left_alone(layer)]
+    def positions_of(self, layer) -> list[int]:
+        """Returns where the weights of `layer` lie, in the layer's own order."""
+        return [self.positions[id(weight)] for weight in getattr(layer, "weights", ())]
 
-    def pair_sites(self) -> list[Site]:
-        """Returns a site for every Dense layer, in the order of the layers."""
-        return [self._pair_site(layer) for layer in self.model.layers if _is_dense(layer)]
+    def read(self) -> list[np.ndarray]:
+        """Returns the weights of the model.
 
-    def _filter_site(self, layer, include_residual: bool) -> Site:
-        if not _is_conv(layer):
-            return Site(layer.name, int(layer.weights[0].shape[-1]), skipped=_left_alone(layer))
-        if not self.consumers[id(layer)]:
-            return Site(layer.name, layer.filters, skipped="output layer")
-        if not include_residual and self._is_bypassed(layer):
-            return Site(layer.name, layer.filters, skipped="inside a residual block")
-        followers = [entry for reader in self._readers_through(layer)
-                     for entry in self._norm_entries(reader)]
-        if any(self.model.weights[entry].shape != (layer.filters,) for entry in followers):
-            return Site(layer.name, layer.filters,
-                        skipped="the normalisation behind it is not one channel a filter")
-        return Site(layer.name, layer.filters, self.position(layer.kernel),
-                    self.position(layer.bias), tuple(followers))
-
-    def _pair_site(self, layer) -> Site:
-        norms, readers = [], []
-        waiting = list(self.consumers[id(layer)])
-        if not waiting:
-            return Site(layer.name, layer.units, skipped="output layer")
-        while waiting:
-            reader = waiting.pop(0)
-            kind = type(reader).__name__
-            if _is_dense(reader):
-                readers.append(reader)
-            elif (kind in _ELEMENTWISE + _NORMS or kind == "Flatten") and self.consumers[
-                    id(reader)]:
-                norms += self._norm_entries(reader)
-                waiting += self.consumers[id(reader)]
-            else:
-                return Site(layer.name, layer.units,
-                            skipped=f"read by '{reader.name}' ({kind}), not by a Dense layer")
-        if any(int(reader.kernel.shape[0]) != layer.units for reader in readers):
-            return Site(layer.name, layer.units, skipped="its units are not one input each")
-        outgoing = tuple(dict.fromkeys(self.position(reader.kernel) for reader in readers))
-        return Site(layer.name, layer.units, self.position(layer.kernel),
-                    self.position(layer.bias), tuple(norms), outgoing)
-
-    def _readers_through(self, layer) -> list:
-        """Returns who reads the channels of `layer`, also behind layers that keep zeros zero."""
-        found, waiting = [], list(self.consumers[id(layer)])
-        while waiting:
-            reader = waiting.pop(0)
-            found.append(reader)
-            if type(reader).__name__ in _ELEMENTWISE or _keeps_channels(reader):
-                waiting += self.consumers[id(reader)]
-        return found
-
-    def _norm_entries(self, layer) -> list[int]:
-        """Zeroing these makes a normalisation emit zero for a channel that is zero.
-
-        Without gamma a BatchNormalization emits -mean / deviation, so its mean goes too.
+        Raises:
+            UserError: one of them is not finite; the message names it.
         """
-        if type(layer).__name__ not in _NORMS:
-            return []
-        weights = [getattr(layer, "gamma", None), getattr(layer, "beta", None)]
-        if weights[0] is None:
-            weights.append(getattr(layer, "moving_mean", None))
-        return [self.position(weight) for weight in weights if weight is not None]
+        weights = [_array_of(variable) for variable in self.variables]
+        for variable, weight in zip(self.variables, weights):
+            if not np.isfinite(weight.sum(dtype=np.float64)) and not np.isfinite(weight).all():
+                name = getattr(variable, "path", variable.name)
+                raise UserError(f"model: weight '{name}' holds NaN or infinity; allowed are finite "
+                                "weights")
+        return weights
 
-    def _is_bypassed(self, layer) -> bool:
-        """Tells whether some path from an input to an output avoids `layer`."""
-        readers = {id(r) for group in self.consumers.values() for r in group}
-        waiting = [other for other in self.model.layers
-                   if id(other) not in readers and other is not layer]
-        seen = set()
-        while waiting:
-            current = waiting.pop()
-            if not self.consumers[id(current)]:
-                return True
-            for reader in self.consumers[id(current)]:
-                if reader is not layer and id(reader) not in seen:
-                    seen.add(id(reader))
-                    waiting.append(reader)
-        return False
+    def write(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None:
+        """Sets the weights that differ (as objects) between two lists."""
+        for variable, old, new in zip(self.variables, before, after):
+            if new is not old and isinstance(variable, tf.Variable):
+                variable.assign(new, read_value=False)
+            elif new is not old:
+                variable.assign(new)
 
 
-def _keeps_channels(layer) -> bool:
-    return type(layer).__name__.startswith(_SPATIAL) and "Global" not in type(layer).__name__
+def _array_of(variable) -> np.ndarray:
+    """Returns a copy of a variable; of TensorFlow's own, by the shorter of its two ways."""
+    return np.array(variable.value()) if isinstance(variable, tf.Variable) else variable.numpy()
 
 
-def _is_conv(layer) -> bool:
-    keras = tf.keras.layers
-    return isinstance(layer, (keras.Conv1D, keras.Conv2D, keras.Conv3D)) and not _left_alone(layer)
+def _outputs_of(model) -> list:
+    """Returns the symbolic outputs of a built model with a graph."""
+    if not isinstance(model, tf.keras.Model):
+        raise UserError(f"model: a {type(model).__name__} is not a Keras model")
+    outputs = getattr(model, "outputs", None) if model.built else None
+    if not outputs or not all(hasattr(tensor, "_keras_history") for tensor in outputs):
+        raise UserError(
+            f"model: '{model.name}' has no layer graph; allowed are built Sequential and "
+            "functional models")
+    return list(outputs)
 
 
-def _is_dense(layer) -> bool:
-    return isinstance(layer, tf.keras.layers.Dense)
+def _key(tensor) -> tuple:
+    layer, call, index = tensor._keras_history
+    return id(layer), call, index
 
 
-def _left_alone(layer) -> str | None:
-    for kind in type(layer).__mro__:
-        if kind.__name__ in _LEFT_ALONE:
-            return f"{_LEFT_ALONE[kind.__name__]}, left alone"
-    return None
+def _inputs_of(call) -> list:
+    if call.is_input:
+        return []
+    return list(call.keras_inputs if hasattr(call, "keras_inputs") else call.input_tensors)
+
+
+def _calls_in_order(outputs: list) -> list:
+    """Returns Keras' own node objects, each behind those that it reads; no recursion."""
+    done, order, stack = set(), [], [(tensor, False) for tensor in reversed(outputs)]
+    while stack:
+        tensor, expanded = stack.pop()
+        layer, number, _ = tensor._keras_history
+        key = (id(layer), number)
+        if expanded and key not in done:
+            done.add(key)
+            order.append(layer._inbound_nodes[number])
+        elif key not in done:
+            stack.append((tensor, True))
+            stack += [(read, False) for read in reversed(_inputs_of(layer._inbound_nodes[number]))]
+    return order
+
+
+def _node(call, numbers: dict) -> Node:
+    layer = call.operation if hasattr(call, "operation") else call.layer
+    given = tf.nest.flatten(call.outputs)
+    inputs = _inputs_of(call)
+    outputs = tuple(numbers.setdefault(_key(tensor), len(numbers)) for tensor in given)
+    arguments = call.arguments.kwargs if hasattr(call, "arguments") else call.call_kwargs
+    kind = kind_of(layer)
+    if (arguments.get("training") or len(given) > 1  # a Dropout that is always on, say
+            or (kind == "Add" and len(inputs) < 2)):  # one summand is a constant
+        kind = ""
+    return Node(layer, kind, tuple(numbers[_key(tensor)] for tensor in inputs), outputs,
+                tuple(given[0].shape[1:]))

@@ -1,163 +1,235 @@
-"""Cross-layer saliency pair pruning of Dense layers, structure unchanged."""
+"""Cross-layer pair pruning of Dense layers, structure unchanged."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from tfunlearn.core.errors import choose, require_fraction
+from tfunlearn.core.errors import choose, require, require_fraction
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.counting import cast, pair_count_of, zeroed
-from tfunlearn.pruning.graph import Graph, Site
+from tfunlearn.core.threads import one_blas_thread
+from tfunlearn.pruning import impact, published
+from tfunlearn.pruning.counting import pair_count_of
+from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.propagation import InputRange, Propagation
 from tfunlearn.pruning.records import Pair, PairRecord
+from tfunlearn.pruning.saliency import cheapest_pairs, pair_costs, pair_saliency
+from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prunable
 
-SCORES = {"saliency": "lowest saliency first"}
-PAIR_DECISION = {"kept": np.int64, "removed": np.int64, "saliency": np.float64}
+SCORES = {"impact": "least change of the outputs, of the most alike pairs",
+          "saliency": "most alike pairs"}
+COMPATS = {"flap": "the steps of the code published with FLAP"}
+POOL = 2  # candidates for every pair that goes, when they are ranked by impact
+WIDE = 1024  # units from which a second thread is worth its while
 
 
 def prune_pairs(
-    model: tf.keras.Model, fraction: float = 0.01, *, score: str = "saliency",
-    zero_incoming: bool = True,
+    model: tf.keras.Model,
+    fraction: float = 0.01,
+    *,
+    score: str = "impact",
+    compat: str | None = None,
+    input_range: InputRange = (0.0, 1.0),
+    alpha: float = 0.75,
+    beta: float = 0.25,
+    zero_incoming: bool | None = None,
+    layers: Sequence[str] | None = None,
 ) -> dict[str, PairRecord]:
-    """Merges the most alike units of every Dense layer but the last, in place.
+    """Merges alike units of every Dense layer but the last, in place, structure unchanged.
 
-    With incoming column w_i, bias b_i and outgoing row a_i of unit i, the cost of removing j and
+    With incoming column w_i, bias b_i and outgoing row a_i of unit i, the price of removing j and
     keeping i is
 
         S[i, j] = (|b_i - b_j| / |b_i + b_j| + ||w_i - w_j||) * ||a_j||
 
-    (bias term 0 where b_i + b_j = 0). Pairs of unused units are taken in ascending order until
-    `max(1, ceil(fraction * units))`; then `a_i += a_j` and `w_j = b_j = a_j = 0`. Units that are
-    dead already (no incoming or no outgoing weight) take no part. Later layers see the kernels
-    that earlier ones changed.
+    (bias term 0 where b_i + b_j = 0). Pairs of unused units are taken in ascending order of S:
+    `count = max(1, ceil(fraction * units))` of them, or, with `score="impact"`, twice as many, of
+    which those `count` go whose `alpha * L + beta * E` is lowest: L is the l1 norm and E the
+    entropy of the intervals by which the outputs can move (see `pair_impacts`). Then
+    `a_i += a_j` and `w_j = b_j = a_j = 0`. Later layers see the kernels that earlier ones changed.
 
     Args:
         model: a built Sequential or functional model.
-        fraction: share of each layer's units, in (0, 1]; default 0.01. Pairs are disjoint, so no
+        fraction: share of each layer's units, in [0, 1); default 0.01. Pairs are disjoint, so no
             more than half of the units go.
-        score: `"saliency"`, the formula above (default).
-        zero_incoming: zero w_j and b_j too (default True), so that training cannot revive unit j.
+        score: `"impact"` (default) or `"saliency"`.
+        compat: `"flap"` takes the published pruner's own steps, its skip of the very best pair
+            and its removal of the other unit included; default None.
+        input_range: lowest and highest input of the model, numbers or arrays of the input's
+            shape; default (0, 1). Only the impact depends on it.
+        alpha: weight of L; default 0.75.
+        beta: weight of E; default 0.25.
+        zero_incoming: zero w_j and b_j too, so that training cannot revive unit j; default None
+            is True, and False with `compat`, as published.
+        layers: names of the layers to prune; default all.
 
     Returns:
         A mapping from layer name to that layer's record, layers left alone included.
 
     Raises:
-        UserError: `fraction` or `score` is not allowed, or the model has no plain layer graph.
+        UserError: an argument is not allowed, a weight is not finite, the model has no plain
+            layer graph or nothing to prune. The model is untouched then.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning",
         after Srinivas & Babu, "Data-free parameter pruning for deep neural networks", BMVC 2015
         (arXiv 1507.06149).
-        Deviation: the scored unit j is the one removed, the best pair is not passed over, and
-        all parameters of j are zeroed, where the published code does otherwise.
+        Deviation: the scored unit j is the one removed, the best pair is not passed over, all
+        parameters of j are zeroed, bounds come from the inputs, and L and E are scaled over the
+        candidates, where the published code does otherwise. Units that are dead already take no
+        part.
     """
-    fraction = require_fraction("fraction", fraction)
-    choose("score", score, SCORES)
-    weights = model.get_weights()
-    records = {}
-    for site in Graph.of(model).pair_sites():
-        weights, decision = prune_pair_site(
-            weights, site, fraction, zero_incoming=zero_incoming)
-        records[site.layer] = pair_record(site, decision)
-    model.set_weights(weights)
+    choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming)
+    graph = Graph.of(model)
+    sites = chosen_sites(pair_sites(graph), layers)
+    require_prunable(graph, sites, "unit pairs")
+    before = graph.read()
+    after, records = choice.prune(graph, before, sites)
+    graph.write(before, after)
     return records
 
 
-def prune_pair_site(
-    weights: list, site: Site, fraction: float, *, zero_incoming: bool = True, xp=np
-) -> tuple[list, dict]:
-    """Prunes one layer on a list of weights, in the array namespace `xp`.
+@dataclass(frozen=True)
+class PairChoice:
+    """How pairs are chosen and merged; the arguments of `prune_pairs`, checked."""
 
-    Returns:
-        The new list, and the decision (`PAIR_DECISION`, each `(k,)`): the pairs in order;
-        the saliency is infinite where no pair was left. Empty if skipped.
-    """
-    if site.skipped:
-        return weights, {}
-    bias = None if site.bias is None else weights[site.bias]
-    outgoing = xp.concatenate([weights[entry] for entry in site.outgoing], axis=1)
-    kept, removed, saliency = choose_pairs(
-        pair_saliency(weights[site.kernel], bias, outgoing, xp=xp),
-        pair_count_of(site.units, fraction), xp=xp)
-    found = xp.isfinite(saliency)
-    gone, heirs = (_one_hot(part, found, site.units, xp) for part in (removed, kept))
+    fraction: float = 0.01
+    score: str = "impact"
+    compat: str | None = None
+    input_range: InputRange = (0.0, 1.0)
+    alpha: float = 0.75
+    beta: float = 0.25
+    zero_incoming: bool | None = None
+
+    def __post_init__(self):
+        require_fraction("fraction", self.fraction)
+        choose("score", self.score, SCORES)
+        if self.compat is not None:
+            choose("compat", self.compat, COMPATS)
+            require("input_range", self.input_range, np.size(self.input_range) == 2,
+                    "(low, high), two numbers, with compat")
+        for name in ("alpha", "beta"):
+            value = getattr(self, name)
+            require(name, value, np.isscalar(value) and 0 <= value < np.inf, "a number >= 0")
+
+    def prune(
+        self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
+    ) -> tuple[list[np.ndarray], dict[str, PairRecord]]:
+        """Returns the weights with the pairs of all sites merged, and what was merged."""
+        rank = self._published(graph) if self.compat else self._sound(graph)
+        records, sites = {}, list(sites)
+        widest = max((site.units for site in sites if not site.skipped), default=0)
+        with one_blas_thread() if widest < WIDE else contextlib.nullcontext():
+            for site in sites:
+                if site.skipped:
+                    record = PairRecord(site.layer, site.units, skipped=site.skipped)
+                else:
+                    candidates, bound = rank(weights, site)
+                    record = PairRecord(
+                        site.layer, site.units, candidates, self._zeroes_incoming, bound)
+                    weights = merge_pairs(weights, site, record)
+                records[site.layer] = record
+        return weights, records
+
+    @property
+    def _zeroes_incoming(self) -> bool:
+        return self.compat is None if self.zero_incoming is None else self.zero_incoming
+
+    def _sound(self, graph: Graph):
+        """Returns `rank(weights, site)`: candidates and bound by our own reading."""
+        propagation = None
+
+        def rank(weights, site):
+            nonlocal propagation
+            count = pair_count_of(site.units, self.fraction)
+            cost = pair_costs(weights[site.kernel], *_bias_and_rows(weights, site))
+            if self.score == "saliency":
+                return _candidates(weights, site, *cheapest_pairs(cost, count)), None
+            kept, removed = cheapest_pairs(cost, POOL * count)
+            del cost
+            if propagation is None:
+                propagation = Propagation(graph, weights, self.input_range)
+            propagation.update(weights)
+            if not len(kept):
+                return (), 0.0
+            interval = impact.pair_impacts(propagation, site, kept, removed)
+            l1, entropy = impact.widths(*interval), impact.entropies(*interval)
+            scores = impact.pool_scores(l1, entropy, alpha=self.alpha, beta=self.beta)
+            chosen = impact.lowest(scores, count)
+            bound = impact.largest_move(*interval, chosen)
+            return _candidates(weights, site, kept, removed, l1, entropy, scores, chosen), bound
+
+        return rank
+
+    def _published(self, graph: Graph):
+        """Returns `rank(weights, site)` by the steps of the published code.
+
+        A pair (a, b) of its list is a = column j and b = row i of S, and b goes: the unit whose
+        outgoing weights are in the score stays.
+        """
+        chain = published.dense_chain(graph)
+        numbers = {link.layer: number for number, link in enumerate(chain)}
+
+        def rank(weights, site):
+            count = published.published_count(site.units, self.fraction)
+            cost = pair_costs(weights[site.kernel], *_bias_and_rows(weights, site),
+                              allow_dead=True)
+            pool = count if self.score == "saliency" else POOL * count
+            removed, kept = cheapest_pairs(cost, pool, skip_best=True)
+            if self.score == "saliency" or not len(kept):
+                return _candidates(weights, site, kept, removed, scored=kept), None
+            number = numbers[site.layer]
+            first = self.input_range if number == 0 else (0.0, 1.0)
+            interval = published.published_impacts(chain, weights, number, kept, removed, first)
+            l1, entropy, scores = published.published_scores(
+                interval, alpha=self.alpha, beta=self.beta)
+            chosen = impact.lowest(scores, count)
+            return _candidates(weights, site, kept, removed, l1, entropy, scores, chosen,
+                               scored=kept), None
+
+        return rank
+
+
+def merge_pairs(weights: list[np.ndarray], site: Site, record: PairRecord) -> list[np.ndarray]:
+    """Returns `weights` with the chosen pairs of a record merged; arrays that change are new."""
+    kept, removed = (np.array(units, np.int64) for units in (record.kept, record.removed))
     new = list(weights)
+    if not len(removed):
+        return new
     for entry in site.outgoing:
-        rows = new[entry]
-        taken = xp.matmul(cast(gone, np.float32, xp), rows)
-        moved = xp.matmul(xp.transpose(cast(heirs, np.float32, xp)), taken)
-        new[entry] = xp.where(xp.any(gone, axis=0)[:, None], xp.zeros_like(rows), rows + moved)
-    if zero_incoming:
-        entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
-        new = zeroed(new, entries, xp.any(gone, axis=0), xp)
-    return new, dict(kept=kept, removed=removed, saliency=saliency)
+        rows = new[entry] = new[entry].copy()
+        rows[kept] += rows[removed]
+        rows[removed] = 0
+    if record.zero_incoming:
+        bias = [] if site.bias is None else [site.bias]
+        for entry in (site.kernel, *site.followers, *bias):
+            new[entry] = new[entry].copy()
+            new[entry][..., removed] = 0
+    return new
 
 
-def pair_saliency(kernel, bias, outgoing, *, xp=np):
-    """Returns `S` `(n, n)` float64: S[i, j] is the cost of removing j and keeping i.
-
-    Args:
-        kernel: incoming weights `(..., n)`.
-        bias: `(n,)`, or None.
-        outgoing: outgoing weights `(n, m)`.
-        xp: NumPy (default) or `tf.experimental.numpy`.
-
-    The diagonal and every pair with a dead unit are infinite.
-    """
-    outgoing_norm = xp.sqrt(xp.sum(cast(outgoing, np.float64, xp) ** 2, axis=1))
-    columns = cast(kernel, np.float64, xp)
-    units = int(columns.shape[-1])
-    columns = xp.transpose(xp.reshape(columns, (-1, units)))
-    dead = xp.logical_or(xp.equal(outgoing_norm, 0), _all_zero(columns, bias, xp))
-    centred = columns - xp.mean(columns, axis=0)
-    squares = xp.sum(centred**2, axis=1)
-    distance = xp.sqrt(xp.maximum(
-        squares[:, None] + squares[None, :] - 2 * xp.matmul(centred, xp.transpose(centred)),
-        np.float64(0)))
-    if bias is not None:
-        b = cast(bias, np.float64, xp)
-        total = xp.abs(b[:, None] + b[None, :])
-        ratio = xp.abs(b[:, None] - b[None, :]) / xp.where(xp.equal(total, 0), np.float64(1), total)
-        distance = distance + xp.where(xp.equal(total, 0), np.float64(0), ratio)
-    excluded = xp.logical_or(dead[:, None], dead[None, :])
-    excluded = xp.logical_or(excluded, xp.asarray(np.eye(units, dtype=bool)))
-    return xp.where(excluded, np.float64(np.inf), distance * outgoing_norm[None, :])
+def _bias_and_rows(weights, site: Site):
+    """Returns the bias and the outgoing rows of all layers that read the units, side by side."""
+    rows = [weights[entry] for entry in site.outgoing]
+    return (None if site.bias is None else weights[site.bias],
+            rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))
 
 
-def choose_pairs(saliency, count: int, *, xp=np):
-    """Returns `kept`, `removed` and saliency `(count,)` of the cheapest disjoint pairs.
-
-    Equal saliencies go to the lower removed unit, then to the lower kept one. Where fewer than
-    `count` pairs exist the last saliencies are infinite.
-    """
-    units = int(saliency.shape[0])
-    numbers = np.arange(units)
-    cost = xp.transpose(saliency)
-    picks = []
-    for _ in range(count):
-        best = cast(xp.argmin(xp.reshape(cost, (-1,))), np.int64, xp)
-        removed, kept = best // units, best % units
-        picks.append((kept, removed, xp.min(cost)))
-        used = xp.logical_or(xp.equal(kept, numbers), xp.equal(removed, numbers))
-        cost = xp.where(xp.logical_or(used[:, None], used[None, :]), np.float64(np.inf), cost)
-    return tuple(xp.stack(column) for column in zip(*picks))
-
-
-def pair_record(site: Site, decision: dict) -> PairRecord:
-    """Returns the record of a decision of `prune_pair_site`."""
-    if site.skipped:
-        return PairRecord(site.layer, site.units, skipped=site.skipped)
-    columns = (np.asarray(decision[name]) for name in ("kept", "removed", "saliency"))
-    pairs = [Pair(int(kept), int(removed), float(saliency))
-             for kept, removed, saliency in zip(*columns) if np.isfinite(saliency)]
-    return PairRecord(site.layer, site.units, tuple(pairs))
-
-
-def _all_zero(columns, bias, xp):
-    zero = xp.all(xp.equal(columns, 0), axis=1)
-    return zero if bias is None else xp.logical_and(zero, xp.equal(bias, 0))
-
-
-def _one_hot(units_of_pairs, found, units: int, xp):
-    """Returns `(k, units)` bool: which unit each pair names, no unit for a missing pair."""
-    named = xp.equal(units_of_pairs[:, None], np.arange(units)[None, :])
-    return xp.logical_and(named, found[:, None])
+def _candidates(
+    weights, site: Site, kept, removed, l1=None, entropy=None, scores=None, chosen=None, *,
+    scored=None,
+) -> tuple[Pair, ...]:
+    """Returns the pairs as values; `scored` are the units whose outgoing weights count."""
+    bias, rows = _bias_and_rows(weights, site)
+    scored = removed if scored is None else scored
+    other = kept if scored is removed else removed
+    saliency = pair_saliency(weights[site.kernel], bias, rows, other, scored)
+    if scores is None:
+        scores, chosen = saliency, np.ones(len(kept), bool)
+    nothing = [None] * len(kept)
+    columns = (values.tolist() if isinstance(values, np.ndarray) else nothing
+               for values in (kept, removed, saliency, l1, entropy, scores, chosen))
+    return tuple(Pair(*values) for values in zip(*columns))

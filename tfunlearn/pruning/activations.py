@@ -1,0 +1,85 @@
+"""Activations as intervals see them: the function, how steep it is, and where it turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A function of one number for interval arithmetic.
+
+    Attributes:
+        function: works on arrays.
+        slopes: least and greatest slope anywhere.
+        turn: where it stops falling and starts rising; None where it never falls.
+    """
+
+    function: Callable[[np.ndarray], np.ndarray]
+    slopes: tuple[float, float]
+    turn: float | None = None
+
+
+def relu(negative_slope: float = 0.0, most: float | None = None) -> Shape:
+    """Returns `min(x, most)` for x > 0 and `negative_slope * x` below; slope at least 0."""
+    def function(x):
+        x = np.where(x > 0, x, negative_slope * x)
+        return x if most is None else np.minimum(x, most)
+
+    least = 0.0 if most is not None else min(negative_slope, 1.0)
+    return Shape(function, (least, max(negative_slope, 1.0)))
+
+
+def elu(alpha: float = 1.0) -> Shape:
+    """Returns the exponential linear unit, alpha at least 0."""
+    return Shape(lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+                 (0.0, max(1.0, alpha)))
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def _gelu(x):
+    from scipy.special import ndtr
+
+    return x * ndtr(x)
+
+
+_SILU = Shape(lambda x: x * _sigmoid(x), (-0.0999, 1.0999), turn=-1.2784645427610738)
+IDENTITY = Shape(lambda x: x, (1.0, 1.0))
+
+SHAPES = {
+    "linear": IDENTITY,
+    "relu": relu(),
+    "relu6": relu(most=6.0),
+    "leaky_relu": relu(0.2),
+    "elu": elu(),
+    "selu": Shape(lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(
+        np.minimum(x, 0))), (0.0, SELU_SCALE * SELU_ALPHA)),
+    "sigmoid": Shape(_sigmoid, (0.0, 0.25)),
+    "tanh": Shape(np.tanh, (0.0, 1.0)),
+    "softplus": Shape(lambda x: np.logaddexp(x, 0), (0.0, 1.0)),
+    "softsign": Shape(lambda x: x / (1 + np.abs(x)), (0.0, 1.0)),
+    "silu": _SILU,
+    "swish": _SILU,
+    "gelu": Shape(_gelu, (-0.1290, 1.1290), turn=-0.7517915246935645),
+}
+
+
+def shape_of(activation: Callable | None) -> Shape | None:
+    """Returns the shape of a Keras or TensorFlow activation function; None where not known.
+
+    A function of the user's own is not known, whatever its name.
+    """
+    if activation is None:
+        return IDENTITY
+    home = (getattr(activation, "__module__", None) or "").partition(".")[0]
+    if home not in ("keras", "tf_keras", "tensorflow"):
+        return None
+    return SHAPES.get(getattr(activation, "__name__", ""))

@@ -1,0 +1,224 @@
+"""Pruning while `model.fit` trains, as Keras callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfunlearn.core.errors import choose, require, require_fraction
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.schedules import every, schedule_config, schedule_of
+from tfunlearn.pruning.filters import prune_filter_sites
+from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.holding import Holding
+from tfunlearn.pruning.pairs import PairChoice
+from tfunlearn.pruning.propagation import InputRange
+from tfunlearn.pruning.records import Record
+from tfunlearn.pruning.sites import (
+    Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+
+UNITS = {"epoch": "at the end of epochs", "step": "after optimizer steps"}
+
+
+class _Pruning(tf.keras.callbacks.Callback):
+    """Prunes when a schedule says so, and holds at zero what was pruned.
+
+    The state is in the weights: what is zero when training begins counts as pruned, so that
+    saving, loading and resuming need nothing else. Epochs and steps are counted from 1; steps are
+    those of the optimizer, which a saved model keeps.
+
+    Attributes:
+        records: number of the epoch or step -> what was pruned then.
+    """
+
+    def __init__(self, fraction, schedule, by, hold, layers):
+        super().__init__()
+        self.fraction = require_fraction("fraction", fraction)
+        self.schedule = schedule_of(schedule)
+        choose("by", by, UNITS)
+        require("hold", hold, isinstance(hold, bool), "True or False")
+        self.by, self.hold = by, hold
+        self.layers = None if layers is None else tuple(layers)
+        self.records: dict[int, dict[str, Record]] = {}
+        self._graph, self._step = None, 0
+
+    def on_train_begin(self, logs=None):
+        self._graph, self.records = None, {}
+        self._step = int(self.model.optimizer.iterations)
+        if self.model.built:
+            self._prepare()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._prepare()
+        if self.hold:
+            self._holding.enforce()
+        before, self._step = self._step, int(self.model.optimizer.iterations)
+        if self.by == "step":
+            due = [step for step in range(before + 1, self._step + 1) if self.schedule(step)]
+            if due:  # several where the model takes more than one step an execution
+                self._prune(due[-1])
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.by == "epoch" and self.schedule(epoch + 1):
+            self._prune(epoch + 1)
+        if logs is not None:
+            logs.update(self._holding.counts())
+
+    def get_config(self) -> dict:
+        """Returns the arguments as JSON values; a schedule of your own stands as it is."""
+        return {"fraction": self.fraction, "schedule": schedule_config(self.schedule),
+                "by": self.by, "hold": self.hold,
+                "layers": None if self.layers is None else list(self.layers)}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """Returns a callback with the arguments that `get_config` gave."""
+        return cls(**config)
+
+    def _sites(self, graph: Graph) -> tuple[list[Site], list[Site]]:
+        """Returns the filter sites and the pair sites to prune."""
+        raise NotImplementedError
+
+    def _pruned(self, weights, filters, pairs) -> tuple[list, dict[str, Record]]:
+        """Returns pruned weights and what was pruned."""
+        raise NotImplementedError
+
+    def _prepare(self) -> None:
+        """Reads the model's graph, once a training."""
+        if self._graph is None:
+            graph = Graph.of(self.model)
+            filters, pairs = self._sites(graph)
+            sites = chosen_sites([*filters, *pairs], self.layers)
+            require_prunable(graph, sites, "filters or unit pairs")
+            self._filters, self._pairs = sites[: len(filters)], sites[len(filters) :]
+            self._holding = Holding(graph, self._filters, self._pairs)
+            self._graph = graph
+
+    def _prune(self, number: int) -> None:
+        before = self._graph.read()
+        after, self.records[number] = self._pruned(before, self._filters, self._pairs)
+        self._graph.write(before, after)
+        self._holding.renew()
+
+
+class FilterPruning(_Pruning):
+    """Zeroes the filters of least l1 norm during training; see `prune_filters`.
+
+    Adds `pruned_filters`, all that are zero, to the logs of every epoch: list it before
+    TensorBoard and the like. Metrics on validation data of an epoch come before its pruning.
+
+    Args:
+        fraction: share of each layer's filters that goes each time, in [0, 1); default 0.01.
+        schedule: `due(number) -> bool`, number counted from 1; default `every(5)`: 1, 6, 11, ...
+        by: `"epoch"` (default): at the end of epochs that are due; `"step"`: after such steps.
+        hold: keep what is pruned at zero, against momentum and weight decay; default True.
+        include_residual, exclude_zeroed, layers: as for `prune_filters`.
+
+    Raises:
+        UserError: an argument is not allowed; when training begins: nothing to prune.
+
+    Example:
+        model.fit(x, y, epochs=20, callbacks=[FilterPruning(0.05, every(5, start=3))])
+    """
+
+    def __init__(
+        self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
+        by: str = "epoch", hold: bool = True, include_residual: bool = True,
+        exclude_zeroed: bool = True, layers: Sequence[str] | None = None,
+    ):
+        super().__init__(fraction, schedule, by, hold, layers)
+        self.include_residual, self.exclude_zeroed = include_residual, exclude_zeroed
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "include_residual": self.include_residual,
+                "exclude_zeroed": self.exclude_zeroed}
+
+    def _sites(self, graph):
+        return filter_sites(graph, include_residual=self.include_residual), []
+
+    def _pruned(self, weights, filters, pairs):
+        return prune_filter_sites(
+            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed)
+
+
+class PairPruning(_Pruning):
+    """Merges alike units of Dense layers during training; see `prune_pairs`.
+
+    Adds `pruned_units`, all that are dead, to the logs of every epoch.
+
+    Args:
+        fraction, schedule, by, hold: as for `FilterPruning`, of units.
+        score, compat, input_range, alpha, beta, zero_incoming, layers: as for `prune_pairs`.
+
+    Raises:
+        UserError: an argument is not allowed; when training begins: nothing to prune.
+    """
+
+    def __init__(
+        self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
+        by: str = "epoch", hold: bool = True, score: str = "impact", compat: str | None = None,
+        input_range: InputRange = (0.0, 1.0), alpha: float = 0.75, beta: float = 0.25,
+        zero_incoming: bool | None = None, layers: Sequence[str] | None = None,
+    ):
+        super().__init__(fraction, schedule, by, hold, layers)
+        self.choice = PairChoice(
+            self.fraction, score, compat, input_range, alpha, beta, zero_incoming)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), **_config_of(self.choice)}
+
+    def _sites(self, graph):
+        return [], pair_sites(graph)
+
+    def _pruned(self, weights, filters, pairs):
+        return self.choice.prune(self._graph, weights, pairs)
+
+
+class FLAP(_Pruning):
+    """Prunes filters, then unit pairs, during training, as FLAP does after an aggregation.
+
+    Adds `pruned_filters` and `pruned_units` to the logs of every epoch.
+
+    Args:
+        fraction, schedule, by, hold: as for `FilterPruning`, of filters and units.
+        include_residual: as for `prune_filters`.
+        score, compat, input_range, alpha, beta, zero_incoming: as for `prune_pairs`.
+        layers: names of the layers to prune; default all.
+
+    Raises:
+        UserError: an argument is not allowed; when training begins: nothing to prune.
+
+    Reference:
+        Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
+    """
+
+    def __init__(
+        self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
+        by: str = "epoch", hold: bool = True, include_residual: bool = True,
+        score: str = "impact", compat: str | None = None, input_range: InputRange = (0.0, 1.0),
+        alpha: float = 0.75, beta: float = 0.25, zero_incoming: bool | None = None,
+        layers: Sequence[str] | None = None,
+    ):
+        super().__init__(fraction, schedule, by, hold, layers)
+        self.include_residual = include_residual
+        self.choice = PairChoice(
+            self.fraction, score, compat, input_range, alpha, beta, zero_incoming)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "include_residual": self.include_residual,
+                **_config_of(self.choice)}
+
+    def _sites(self, graph):
+        return (filter_sites(graph, include_residual=self.include_residual), pair_sites(graph))
+
+    def _pruned(self, weights, filters, pairs):
+        weights, records = prune_filter_sites(weights, filters, self.fraction)
+        weights, merged = self.choice.prune(self._graph, weights, pairs)
+        return weights, records | merged
+
+
+def _config_of(choice: PairChoice) -> dict:
+    return {"score": choice.score, "compat": choice.compat,
+            "input_range": [np.asarray(end).tolist() for end in choice.input_range],
+            "alpha": choice.alpha, "beta": choice.beta, "zero_incoming": choice.zero_incoming}

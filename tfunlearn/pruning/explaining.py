@@ -1,0 +1,107 @@
+"""Pruning in two steps: say what would go, then take it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tfunlearn.core.errors import UserError, nearest, require_fraction
+from tfunlearn.core.lazy import tf
+from tfunlearn.pruning.filters import prune_filter_sites, zero_filters
+from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.pairs import PairChoice, merge_pairs
+from tfunlearn.pruning.propagation import InputRange
+from tfunlearn.pruning.records import FilterRecord, PairRecord, Record
+from tfunlearn.pruning.sites import (
+    Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+
+
+def explain(
+    model: tf.keras.Model,
+    fraction: float = 0.01,
+    *,
+    filters: bool = True,
+    pairs: bool = True,
+    include_residual: bool = True,
+    exclude_zeroed: bool = True,
+    score: str = "impact",
+    compat: str | None = None,
+    input_range: InputRange = (0.0, 1.0),
+    alpha: float = 0.75,
+    beta: float = 0.25,
+    zero_incoming: bool | None = None,
+    layers: Sequence[str] | None = None,
+) -> dict[str, Record]:
+    """Returns what `prune_filters` and `prune_pairs` would each do to the model, untouched.
+
+    Args:
+        model: a built Sequential or functional model.
+        fraction: share of each layer's filters and units, in [0, 1); default 0.01.
+        filters: whether to look at convolutions; default True.
+        pairs: whether to look at Dense layers; default True.
+        include_residual, exclude_zeroed: as for `prune_filters`.
+        score, compat, input_range, alpha, beta, zero_incoming: as for `prune_pairs`.
+        layers: names of the layers to look at; default all.
+
+    Returns:
+        A mapping from layer name to that layer's record, as both return it, for `apply`.
+
+    Raises:
+        UserError: as `prune_filters` and `prune_pairs`; nothing to prune of either kind.
+    """
+    fraction = require_fraction("fraction", fraction)
+    choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming)
+    graph = Graph.of(model)
+    convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
+    dense = pair_sites(graph) if pairs else []
+    sites = chosen_sites([*convolutions, *dense], layers)
+    require_prunable(graph, sites, "filters or unit pairs")
+    weights = graph.read()
+    _, records = prune_filter_sites(
+        weights, sites[: len(convolutions)], fraction, exclude_zeroed=exclude_zeroed)
+    _, merged = choice.prune(graph, weights, sites[len(convolutions) :])
+    return records | merged
+
+
+def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None:
+    """Prunes what records say, in place, whatever they were worked out on.
+
+    Args:
+        model: a built Sequential or functional model with the layers that the records name.
+        records: what `explain`, `prune_filters` or `prune_pairs` return, or one record of it.
+
+    Raises:
+        UserError: a record does not fit its layer; the model is untouched then.
+    """
+    if isinstance(records, FilterRecord | PairRecord):
+        records = {records.layer: records}
+    graph = Graph.of(model)
+    filters = {site.layer: site for site in filter_sites(graph)}
+    pairs = {site.layer: site for site in pair_sites(graph)}
+    before = weights = graph.read()
+    for name, record in records.items():
+        if isinstance(record, FilterRecord):
+            if _checked(filters, record, record.filters, record.pruned):
+                weights = zero_filters(weights, filters[name], record.pruned)
+        elif _checked(pairs, record, record.units, record.kept + record.removed):
+            weights = merge_pairs(weights, pairs[name], record)
+    graph.write(before, weights)
+
+
+def _checked(
+    known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]
+) -> bool:
+    """Tells whether a record prunes anything; raises a `UserError` if it cannot."""
+    site = known.get(record.layer)
+    if site is None:
+        raise UserError(f"records: no prunable layer '{record.layer}' in the model"
+                        f"{nearest(record.layer, known)}")
+    if not numbers:
+        return False
+    if site.skipped:
+        raise UserError(f"records: '{record.layer}' cannot be pruned ({site.skipped})")
+    if site.units != units:
+        raise UserError(f"records: '{record.layer}' has {site.units} units, its record {units}")
+    if not all(0 <= number < units for number in numbers) or len(set(numbers)) < len(numbers):
+        raise UserError(f"records: '{record.layer}' names units {sorted(numbers)}; allowed are "
+                        f"0 to {units - 1}, each once")
+    return True

@@ -1,0 +1,67 @@
+"""What a layer of a Keras model is, by its class; the same words for Keras 2 and Keras 3."""
+
+from __future__ import annotations
+
+from tfunlearn.core.lazy import tf
+
+ELEMENTWISE = frozenset((
+    "Activation", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU", "GaussianDropout",
+    "GaussianNoise", "LeakyReLU", "PReLU", "ReLU", "Relu", "SpatialDropout1D", "SpatialDropout2D",
+    "SpatialDropout3D", "ThresholdedReLU"))
+INACTIVE = frozenset((  # layers that hand their input on unchanged once training is over
+    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"))
+NORMS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
+_SPATIAL = ("AveragePooling", "Cropping", "MaxPooling", "UpSampling", "ZeroPadding")
+_LEFT_ALONE = {
+    "DepthwiseConv1D": "depthwise convolution", "DepthwiseConv2D": "depthwise convolution",
+    "SeparableConv1D": "separable convolution", "SeparableConv2D": "separable convolution",
+    "Conv1DTranspose": "transposed convolution", "Conv2DTranspose": "transposed convolution",
+    "Conv3DTranspose": "transposed convolution",
+}
+_OPERATIONS = {"Add": "Add", "Relu": "Relu"}  # of Keras 3, met where a model uses plain operators
+_SYMBOLS = {"__operators__.add": "Add", "math.add": "Add", "nn.relu": "Relu"}  # of Keras 2
+
+
+def kind_of(layer) -> str:
+    """Returns the name of the Keras class that says what `layer` computes.
+
+    A subclass counts as its Keras class as long as it leaves `call` as it is; where nothing is
+    known the answer is empty.
+    """
+    if type(layer).__name__ == "TFOpLambda":
+        return _SYMBOLS.get(layer.symbol, "")
+    if not isinstance(layer, tf.keras.layers.Layer):
+        return _OPERATIONS.get(type(layer).__name__, "")
+    for kind in type(layer).__mro__:
+        if kind.__module__.partition(".")[0] in ("keras", "tf_keras"):
+            return kind.__name__ if type(layer).call is kind.call else ""
+    return ""
+
+
+def is_conv(layer) -> bool:
+    keras = tf.keras.layers
+    return isinstance(layer, (keras.Conv1D, keras.Conv2D, keras.Conv3D)) and not left_alone(layer)
+
+
+def is_dense(layer) -> bool:
+    return isinstance(layer, tf.keras.layers.Dense)
+
+
+def left_alone(layer) -> str | None:
+    """Returns why a kind of convolution is not pruned, or None."""
+    for kind in type(layer).__mro__:
+        if kind.__name__ in _LEFT_ALONE:
+            return f"{_LEFT_ALONE[kind.__name__]}, left alone"
+    return None
+
+
+def keeps_channels(kind: str) -> bool:
+    """Tells whether a layer works on each channel by itself and keeps them apart."""
+    return kind in ELEMENTWISE or (kind.startswith(_SPATIAL) and "Global" not in kind)
+
+
+def mixes_units(layer) -> bool:
+    """Tells whether a layer's activation makes every unit depend on the others, as softmax does."""
+    name = getattr(getattr(layer, "activation", None), "__name__", "")
+    return "softmax" in name

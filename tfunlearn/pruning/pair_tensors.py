@@ -1,0 +1,117 @@
+"""Pair pruning by saliency on a list of arrays or tensors, for use inside traced TensorFlow.
+
+The same choice as `prune_pairs(model, score="saliency")`, in an array namespace `xp`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.pruning.counting import cast, pair_count_of, zeroed
+from tfunlearn.pruning.records import Pair, PairRecord
+from tfunlearn.pruning.sites import Site
+
+PAIR_DECISION = {"kept": np.int64, "removed": np.int64, "saliency": np.float64}
+
+
+def prune_pair_site(
+    weights: list, site: Site, fraction: float, *, zero_incoming: bool = True, xp=np
+) -> tuple[list, dict]:
+    """Prunes one layer on a list of weights, in the array namespace `xp`.
+
+    Returns:
+        The new list, and the decision (`PAIR_DECISION`, each `(k,)`): the pairs in order;
+        the saliency is infinite where no pair was left. Empty if skipped.
+    """
+    if site.skipped:
+        return weights, {}
+    bias = None if site.bias is None else weights[site.bias]
+    outgoing = xp.concatenate([weights[entry] for entry in site.outgoing], axis=1)
+    kept, removed, saliency = choose_pairs(
+        pair_saliency(weights[site.kernel], bias, outgoing, xp=xp),
+        pair_count_of(site.units, fraction), xp=xp)
+    found = xp.isfinite(saliency)
+    gone, heirs = (_one_hot(part, found, site.units, xp) for part in (removed, kept))
+    new = list(weights)
+    for entry in site.outgoing:
+        rows = new[entry]
+        taken = xp.matmul(cast(gone, np.float32, xp), rows)
+        moved = xp.matmul(xp.transpose(cast(heirs, np.float32, xp)), taken)
+        new[entry] = xp.where(xp.any(gone, axis=0)[:, None], xp.zeros_like(rows), rows + moved)
+    if zero_incoming:
+        entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
+        new = zeroed(new, entries, xp.any(gone, axis=0), xp)
+    return new, dict(kept=kept, removed=removed, saliency=saliency)
+
+
+def pair_saliency(kernel, bias, outgoing, *, xp=np):
+    """Returns `S` `(n, n)` float64: S[i, j] is the cost of removing j and keeping i.
+
+    Args:
+        kernel: incoming weights `(..., n)`.
+        bias: `(n,)`, or None.
+        outgoing: outgoing weights `(n, m)`.
+        xp: NumPy (default) or `tf.experimental.numpy`.
+
+    The diagonal and every pair with a dead unit are infinite.
+    """
+    outgoing_norm = xp.sqrt(xp.sum(cast(outgoing, np.float64, xp) ** 2, axis=1))
+    columns = cast(kernel, np.float64, xp)
+    units = int(columns.shape[-1])
+    columns = xp.transpose(xp.reshape(columns, (-1, units)))
+    dead = xp.logical_or(xp.equal(outgoing_norm, 0), _all_zero(columns, bias, xp))
+    centred = columns - xp.mean(columns, axis=0)
+    squares = xp.sum(centred**2, axis=1)
+    distance = xp.sqrt(xp.maximum(
+        squares[:, None] + squares[None, :] - 2 * xp.matmul(centred, xp.transpose(centred)),
+        np.float64(0)))
+    if bias is not None:
+        b = cast(bias, np.float64, xp)
+        total = xp.abs(b[:, None] + b[None, :])
+        ratio = xp.abs(b[:, None] - b[None, :]) / xp.where(xp.equal(total, 0), np.float64(1), total)
+        distance = distance + xp.where(xp.equal(total, 0), np.float64(0), ratio)
+    excluded = xp.logical_or(dead[:, None], dead[None, :])
+    excluded = xp.logical_or(excluded, xp.asarray(np.eye(units, dtype=bool)))
+    return xp.where(excluded, np.float64(np.inf), distance * outgoing_norm[None, :])
+
+
+def choose_pairs(saliency, count: int, *, xp=np):
+    """Returns `kept`, `removed` and saliency `(count,)` of the cheapest disjoint pairs.
+
+    Equal saliencies go to the lower removed unit, then to the lower kept one. Where fewer than
+    `count` pairs exist the last saliencies are infinite.
+    """
+    if not count:
+        return tuple(xp.zeros((0,), dtype) for dtype in PAIR_DECISION.values())
+    units = int(saliency.shape[0])
+    numbers = np.arange(units)
+    cost = xp.transpose(saliency)
+    picks = []
+    for _ in range(count):
+        best = cast(xp.argmin(xp.reshape(cost, (-1,))), np.int64, xp)
+        removed, kept = best // units, best % units
+        picks.append((kept, removed, xp.min(cost)))
+        used = xp.logical_or(xp.equal(kept, numbers), xp.equal(removed, numbers))
+        cost = xp.where(xp.logical_or(used[:, None], used[None, :]), np.float64(np.inf), cost)
+    return tuple(xp.stack(column) for column in zip(*picks))
+
+
+def pair_record(site: Site, decision: dict) -> PairRecord:
+    """Returns the record of a decision of `prune_pair_site`."""
+    if site.skipped:
+        return PairRecord(site.layer, site.units, skipped=site.skipped)
+    columns = (np.asarray(decision[name]) for name in ("kept", "removed", "saliency"))
+    pairs = [Pair(int(kept), int(removed), float(saliency), score=float(saliency))
+             for kept, removed, saliency in zip(*columns) if np.isfinite(saliency)]
+    return PairRecord(site.layer, site.units, tuple(pairs))
+
+
+def _all_zero(columns, bias, xp):
+    zero = xp.all(xp.equal(columns, 0), axis=1)
+    return zero if bias is None else xp.logical_and(zero, xp.equal(bias, 0))
+
+
+def _one_hot(units_of_pairs, found, units: int, xp):
+    """Returns `(k, units)` bool: which unit each pair names, no unit for a missing pair."""
+    named = xp.equal(units_of_pairs[:, None], np.arange(units)[None, :])
+    return xp.logical_and(named, found[:, None])

@@ -1,0 +1,244 @@
+"""Intervals through a whole model: bounds of every activation, and of what a pruning changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.lazy import tf
+from tfunlearn.pruning.graph import Graph, Node
+from tfunlearn.pruning.layer_stages import known_kinds, stages_of
+from tfunlearn.pruning.merges import BOUNDS, DIFFERENCES
+from tfunlearn.pruning.stages import Interval, Stage
+
+InputRange = tuple  # (low, high), numbers or arrays of the input's shape
+
+
+def activation_bounds(
+    model: tf.keras.Model, *, input_range: InputRange = (0.0, 1.0)
+) -> dict[str, Interval]:
+    """Returns bounds of the outputs of every layer, for all inputs in a range.
+
+    Interval arithmetic layer by layer: sound (in exact arithmetic; float32 rounding comes on top,
+    about one part in a million), but the wider the deeper the model. A softmax at the end is left
+    out, so that the outputs are logits.
+
+    Args:
+        model: a built Sequential or functional model.
+        input_range: lowest and highest input, numbers or arrays of the input's shape without the
+            batch axis; default (0, 1).
+
+    Returns:
+        A mapping from layer name to two arrays of the layer's output shape without the batch
+        axis; of a layer that is called several times, the widest of its calls.
+
+    Raises:
+        UserError: `input_range` is no range, or the model has a layer that no bounds can pass.
+    """
+    graph = Graph.of(model)
+    propagation = Propagation(graph, graph.read(), input_range)
+    found: dict[str, Interval] = {}
+    for node in graph.nodes:
+        lo, hi = (end[0] for end in propagation.bounds(node.outputs[0]))
+        if node.layer.name in found:
+            known = found[node.layer.name]
+            lo, hi = np.minimum(lo, known[0]), np.maximum(hi, known[1])
+        found[node.layer.name] = lo, hi
+    return found
+
+
+def predicted_impact(
+    model: tf.keras.Model, weights: Sequence[np.ndarray], *, input_range: InputRange = (0.0, 1.0)
+) -> Interval:
+    """Returns how far the outputs can move if the model's weights became `weights`.
+
+    For every input in the range, `new output - old output` lies between the two arrays. A softmax
+    at the end is left out, so that the outputs are logits.
+
+    Args:
+        model: a built Sequential or functional model.
+        weights: arrays of the shapes of `model.get_weights()`.
+        input_range: as for `activation_bounds`.
+
+    Returns:
+        Two arrays `(outputs,)`, flat; of a model with several outputs, one behind the other.
+
+    Raises:
+        UserError: as `activation_bounds`, or the shapes differ.
+    """
+    graph = Graph.of(model)
+    old = graph.read()
+    if [w.shape for w in old] != [np.shape(w) for w in weights]:
+        raise UserError("weights: their shapes are not those of the model's own weights")
+    new = [own if np.array_equal(own, w) else np.asarray(w) for own, w in zip(old, weights)]
+    lo, hi = Propagation(graph, old, input_range).change(new)
+    return lo[0], hi[0]
+
+
+class Propagation:
+    """Intervals in one model with one list of weights.
+
+    Bounds are computed when they are asked for and kept; `update` forgets those that new weights
+    make wrong.
+    """
+
+    def __init__(self, graph: Graph, weights: Sequence[np.ndarray], input_range: InputRange):
+        self.graph, self.weights = graph, list(weights)
+        self._range = _ends_of(input_range)
+        self._bounds: dict[int, Interval] = {}
+        self._exact: dict[int, tuple] = {}
+        self._used: dict[Node, set[int]] = {}  # weights that went into the bounds of a node
+
+    def bounds(self, tensor: int) -> Interval:
+        """Returns the bounds of a tensor, each `(1, *shape)` float64."""
+        if tensor not in self._bounds:
+            for node in self._needed_for(tensor):
+                if node.outputs[0] not in self._bounds:
+                    self._bounds[node.outputs[0]] = self._bounds_of(node)
+        return self._bounds[tensor]
+
+    def update(self, weights: Sequence[np.ndarray]) -> None:
+        """Takes new weights and forgets the bounds that depend on those that differ."""
+        changed = {n for n, (old, new) in enumerate(zip(self.weights, weights)) if old is not new}
+        self.weights = list(weights)
+        stale: set[int] = set()
+        for node in self.graph.nodes:
+            if changed.intersection(self._used.get(node, ())) or stale.intersection(node.inputs):
+                stale.update(node.outputs)
+        for tensor in stale:
+            self._bounds.pop(tensor, None)
+        kept = {id(weight) for weight in self.weights}
+        self._exact = {key: value for key, value in self._exact.items() if key in kept}
+
+    def difference(self, starts: dict[Node, Interval]) -> Interval:
+        """Returns how far the outputs move, `(batch, all outputs)`.
+
+        Args:
+            starts: node -> how far the result of its first stage moves, `(batch, ...)`.
+        """
+        batch = len(next(iter(starts.values()))[0])
+        return self._ends(batch, {
+            node: lambda _, node=node, start=start: _through(self._stages(node)[1:], start)
+            for node, start in starts.items()})
+
+    def change(self, weights: Sequence[np.ndarray]) -> Interval:
+        """Returns how far the outputs move if the weights became `weights`, `(1, all outputs)`."""
+        other = Propagation(self.graph, weights, self._range)
+        other._exact = self._exact  # equal arrays give equal objects, so that stages see no change
+        altered = {n for n, (old, new) in enumerate(zip(self.weights, weights)) if old is not new}
+
+        def changed(node: Node, inputs) -> Interval:
+            (move,) = inputs or [self._still(node.inputs[0], 1)]
+            x = self.bounds(node.inputs[0])
+            for old, new in zip(self._stages(node), other._stages(node)):
+                move, x = old.change(new, x, move), old.bounds(*x)
+            return move
+
+        return self._ends(1, {
+            node: lambda inputs, node=node: changed(node, inputs) for node in self.graph.nodes
+            if altered.intersection(self.graph.positions_of(node.layer))})
+
+    def _ends(self, batch: int, special: dict[Node, Callable]) -> Interval:
+        """Sends moves through the graph; `special` nodes make theirs out of their inputs' moves."""
+        moves: dict[int, Interval] = {}
+        for node in self.graph.nodes:
+            inputs = None
+            if any(tensor in moves for tensor in node.inputs):
+                inputs = [moves[tensor] if tensor in moves else self._still(tensor, batch)
+                          for tensor in node.inputs]
+            if node in special:
+                moves[node.outputs[0]] = special[node](inputs)
+            elif inputs is not None and node.kind in DIFFERENCES:
+                moves[node.outputs[0]] = DIFFERENCES[node.kind](node, inputs)
+            elif inputs is not None:
+                moves[node.outputs[0]] = _through(self._stages(node), *inputs)
+        ends = [moves[tensor] if tensor in moves else self._still(tensor, batch)
+                for tensor in self.graph.outputs]
+        return tuple(np.concatenate([end[side].reshape(batch, -1) for end in ends], axis=1)
+                     for side in (0, 1))
+
+    def _needed_for(self, tensor: int) -> list[Node]:
+        wanted, needed = {tensor}, []
+        for node in reversed(self.graph.nodes):
+            if wanted.intersection(node.outputs):
+                needed.append(node)
+                wanted.update(t for t in node.inputs if t not in self._bounds)
+        return needed[::-1]
+
+    def _bounds_of(self, node: Node) -> Interval:
+        if not node.inputs:
+            return self._input_bounds(node)
+        inputs = [self._bounds[tensor] for tensor in node.inputs]
+        if node.kind in BOUNDS:
+            return BOUNDS[node.kind](node, inputs)
+        (interval,) = inputs
+        for stage in self._stages(node):
+            interval = stage.bounds(*interval)
+        return interval
+
+    def _input_bounds(self, node: Node) -> Interval:
+        low, high = self._range
+        shape = np.broadcast_shapes(low.shape, high.shape)
+        if None in node.shape and len(shape) != len(node.shape):
+            raise UserError(
+                f"input_range: the input '{node.layer.name}' has an open dimension "
+                f"{node.shape}; allowed are arrays of the full shape")
+        if None not in node.shape:
+            shape = node.shape
+        try:
+            return tuple(np.full((1, *shape), end) for end in (low, high))
+        except ValueError:
+            raise UserError(f"input_range: shapes {low.shape}, {high.shape} do not fit the input "
+                            f"'{node.layer.name}' of shape {node.shape}")
+
+    def _still(self, tensor: int, batch: int) -> Interval:
+        """Returns a move of nothing."""
+        zero = np.broadcast_to(0.0, (batch, *self.bounds(tensor)[0].shape[1:]))
+        return zero, zero
+
+    def _stages(self, node: Node) -> list[Stage]:
+        if len(node.inputs) != 1:
+            names = ", ".join(sorted(BOUNDS))
+            raise UserError(f"model: no bounds pass layer '{node.layer.name}' "
+                            f"({type(node.layer).__name__} with {len(node.inputs)} inputs); "
+                            f"allowed with several are {names}")
+        used = self._used.setdefault(node, set())
+
+        def value(variable) -> np.ndarray:
+            position = self.graph.positions[id(variable)]
+            used.add(position)
+            return self._as_float64(self.weights[position])
+
+        return stages_of(self.graph, node, value)
+
+    def _as_float64(self, weight: np.ndarray) -> np.ndarray:
+        """Returns a weight as float64, the same object as long as the weight is the same."""
+        if id(weight) not in self._exact:
+            self._exact[id(weight)] = weight, weight.astype(np.float64)
+        return self._exact[id(weight)][1]
+
+
+def passable_layers() -> list[str]:
+    """Returns the Keras classes that bounds can pass."""
+    return sorted([*known_kinds(), *BOUNDS, "InputLayer"])
+
+
+def _ends_of(input_range: InputRange) -> Interval:
+    """Returns the two ends as arrays, checked."""
+    try:
+        low, high = (np.asarray(end, np.float64) for end in input_range)
+        holds = bool(np.all(low <= high) and np.isfinite(low).all() and np.isfinite(high).all())
+    except (TypeError, ValueError):
+        holds = False
+    if not holds:
+        raise UserError(f"input_range: {input_range!r} is not allowed; allowed is (low, high), "
+                        "finite, low <= high")
+    return low, high
+
+
+def _through(stages: Sequence[Stage], move: Interval) -> Interval:
+    for stage in stages:
+        move = stage.difference(*move)
+    return move

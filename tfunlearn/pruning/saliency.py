@@ -1,0 +1,120 @@
+"""Which units of a Dense layer are most alike: saliency of all pairs, and the cheapest of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK = 512  # rows of the pair table that are worked on at a time
+NEAR = 1e-9  # squared distances below this share of the squared norms are computed once more
+
+
+def pair_costs(
+    kernel: np.ndarray, bias: np.ndarray | None, outgoing: np.ndarray, *, allow_dead: bool = False
+) -> np.ndarray:
+    """Returns the saliency of every pair as `cost[j, i]`, the price of removing j and keeping i.
+
+        cost[j, i] = (|b_i - b_j| / |b_i + b_j| + ||w_i - w_j||) * ||a_j||
+
+    The bias term is 0 where b_i + b_j = 0 or there is no bias. The diagonal is infinite, and so
+    are the pairs of a unit without incoming or without outgoing weights.
+
+    Args:
+        kernel: incoming weights `(..., n)`.
+        bias: `(n,)`, or None.
+        outgoing: outgoing weights `(n, m)`.
+        allow_dead: let dead units take part; default False.
+
+    Returns:
+        `(n, n)` float64, worked out in blocks: besides it, memory for the kernel in float64.
+    """
+    columns = np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1])
+    bias = None if bias is None else np.asarray(bias, np.float64)
+    norms = np.sqrt(np.einsum("nm,nm->n", outgoing, outgoing, dtype=np.float64))
+    dead = (norms == 0) | _all_zero(columns, bias)
+    columns = columns - columns.mean(axis=1, keepdims=True)
+    squares = np.einsum("dn,dn->n", columns, columns)
+    cost = np.empty((len(norms), len(norms)))
+    for first in range(0, len(norms), BLOCK):
+        part, rest = slice(first, first + BLOCK), slice(first, None)
+        block = _distances(columns, squares, part, rest)
+        if bias is not None:
+            block += _ratios(bias[part, None], bias[rest])
+        cost[part, rest] = block
+        cost[rest, part] = block.T
+    with np.errstate(invalid="ignore"):  # a unit alike only to itself, times nothing
+        cost *= norms[:, None]
+    np.fill_diagonal(cost, np.inf)
+    if not allow_dead:
+        cost[dead] = cost[:, dead] = np.inf
+    return cost
+
+
+def pair_saliency(kernel, bias, outgoing, kept: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    """Returns the saliency `(k,)` of some pairs, each by itself and exactly."""
+    kernel = kernel.reshape(-1, kernel.shape[-1])
+    gaps = kernel[:, kept].astype(np.float64) - kernel[:, removed]
+    cost = np.sqrt(np.einsum("dk,dk->k", gaps, gaps))
+    if bias is not None:
+        bias = bias.astype(np.float64)
+        cost += _ratios(bias[kept], bias[removed])
+    return cost * np.linalg.norm(outgoing[removed].astype(np.float64), axis=1)
+
+
+def cheapest_pairs(
+    cost: np.ndarray, count: int, *, skip_best: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `kept` and `removed`, the cheapest disjoint pairs in ascending order of cost.
+
+    Equal costs go to the lower row, then to the lower column.
+
+    Args:
+        cost: `(n, n)`, rows removed, columns kept; infinite where a pair is not allowed. It is
+            overwritten.
+        count: how many pairs at most.
+        skip_best: leave out the very best pair (its units may come up in others).
+    """
+    partner = cost.argmin(axis=1)
+    best = cost[np.arange(len(cost)), partner]
+    if skip_best and len(cost):
+        row = int(best.argmin())
+        cost[row, partner[row]] = np.inf
+        partner[row], best[row] = cost[row].argmin(), cost[row].min()
+    pairs = []
+    while len(pairs) < count:
+        row = int(best.argmin())
+        if not np.isfinite(best[row]):
+            break
+        used = [int(partner[row]), row]
+        pairs.append(used)
+        cost[:, used] = np.inf
+        best[used] = np.inf
+        stale = np.flatnonzero(((partner == used[0]) | (partner == row)) & (best < np.inf))
+        partner[stale] = cost[stale].argmin(axis=1)
+        best[stale] = cost[stale, partner[stale]]
+    return tuple(np.array(pairs, np.int64).reshape(-1, 2).T)
+
+
+def _distances(columns, squares, part: slice, rest: slice) -> np.ndarray:
+    """Returns ||w_i - w_j|| of the units in `part` and those in `rest`, which begins with them."""
+    block = columns[:, part].T @ columns[:, rest]
+    block *= -2
+    block += squares[part, None]
+    block += squares[rest]
+    np.fill_diagonal(block, np.inf)
+    near = block < NEAR * squares[part, None]  # cancellation has left few digits, or none
+    if near.any():
+        for i, j in zip(*np.nonzero(near & (block != 0))):
+            gap = columns[:, part][:, i] - columns[:, rest][:, j]
+            block[i, j] = gap @ gap
+    return np.sqrt(block, out=block)
+
+
+def _ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Returns |x - y| / |x + y|, 0 where x + y = 0."""
+    total = np.abs(one + other)
+    return np.divide(np.abs(one - other), total, out=np.zeros_like(total), where=total != 0)
+
+
+def _all_zero(columns: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    zero = ~columns.any(axis=0)
+    return zero if bias is None else zero & (bias == 0)
