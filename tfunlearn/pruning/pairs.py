@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from tfunlearn.core.threads import one_blas_thread
 from tfunlearn.pruning import impact, published
 from tfunlearn.pruning.counting import pair_count_of
 from tfunlearn.pruning.graph import Graph
-from tfunlearn.pruning.propagation import InputRange, Propagation
+from tfunlearn.pruning.propagation import InputRange, Propagation, range_ends
 from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.saliency import cheapest_pairs, pair_costs, pair_saliency
 from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prunable
@@ -109,11 +110,15 @@ class PairChoice:
         choose("score", self.score, SCORES)
         if self.compat is not None:
             choose("compat", self.compat, COMPATS)
-            require("input_range", self.input_range, np.size(self.input_range) == 2,
-                    "(low, high), two numbers, with compat")
+        low, high = range_ends(self.input_range)
+        require("input_range", self.input_range, self.compat is None or low.ndim == high.ndim == 0,
+                "(low, high), two numbers, with compat")
         for name in ("alpha", "beta"):
             value = getattr(self, name)
-            require(name, value, np.isscalar(value) and 0 <= value < np.inf, "a number >= 0")
+            require(name, value, isinstance(value, numbers.Real) and 0 <= value < np.inf,
+                    "a number >= 0")
+        require("zero_incoming", self.zero_incoming, self.zero_incoming in (None, True, False),
+                "True, False or None")
 
     def prune(
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]

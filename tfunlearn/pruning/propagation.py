@@ -86,7 +86,7 @@ class Propagation:
 
     def __init__(self, graph: Graph, weights: Sequence[np.ndarray], input_range: InputRange):
         self.graph, self.weights = graph, list(weights)
-        self._range = _ends_of(input_range)
+        self._range = range_ends(input_range)
         self._bounds: dict[int, Interval] = {}
         self._exact: dict[int, tuple] = {}
         self._used: dict[Node, set[int]] = {}  # weights that went into the bounds of a node
@@ -225,7 +225,7 @@ def passable_layers() -> list[str]:
     return sorted([*known_kinds(), *BOUNDS, "InputLayer"])
 
 
-def _ends_of(input_range: InputRange) -> Interval:
+def range_ends(input_range: InputRange) -> Interval:
     """Returns the two ends as arrays, checked."""
     try:
         low, high = (np.asarray(end, np.float64) for end in input_range)
