@@ -63,7 +63,7 @@ def test_weights_that_are_not_finite(prune, value):
     weights = model.get_weights()
     weights[5][3] = value
     model.set_weights(weights)
-    refused(prune, model, "weight 'dense_1/bias.*' holds NaN or infinity")
+    refused(prune, model, "weight '.*dense_1/bias.*' holds NaN or infinity")
 
 
 @pytest.mark.parametrize("prune, name, message", [

@@ -71,7 +71,7 @@ def test_normalisation_behind_a_filter_goes_quiet():
         layers.BatchNormalization(name="norm"), layers.ReLU(), layers.Flatten(), layers.Dense(3)]))
     before = model.get_weights()
     (pruned,) = prune_filters(model, 0.01)["conv"].pruned
-    quiet = tf.keras.Model(model.input, model.get_layer("norm").output)
+    quiet = tf.keras.Model(model.inputs, model.get_layer("norm").output)
     output = quiet(np.random.default_rng(0).random((3, 6, 6, 2), np.float32)).numpy()
     assert not output[..., pruned].any() and output[..., [k for k in range(5) if k != pruned]].all()
     kernel, bias, gamma, beta, mean, variance = model.get_weights()[:6]
@@ -85,7 +85,7 @@ def test_normalisation_without_gamma_goes_quiet_too():
         layers.Input((6, 6, 2)), layers.Conv2D(5, 3, name="conv"),
         layers.BatchNormalization(scale=False, name="norm"), layers.Flatten(), layers.Dense(3)]))
     (pruned,) = prune_filters(model, 0.01)["conv"].pruned
-    quiet = tf.keras.Model(model.input, model.get_layer("norm").output)
+    quiet = tf.keras.Model(model.inputs, model.get_layer("norm").output)
     assert not quiet(np.ones((1, 6, 6, 2), np.float32)).numpy()[..., pruned].any()
 
 
@@ -95,7 +95,7 @@ def test_normalisation_behind_a_pool_goes_quiet_too():
         layers.ZeroPadding2D(1), layers.BatchNormalization(name="norm"), layers.Flatten(),
         layers.Dense(3)]))
     (pruned,) = prune_filters(model, 0.01)["conv"].pruned
-    quiet = tf.keras.Model(model.input, model.get_layer("norm").output)
+    quiet = tf.keras.Model(model.inputs, model.get_layer("norm").output)
     output = quiet(np.ones((1, 8, 8, 2), np.float32)).numpy()
     assert not output[..., pruned].any() and output.any()
 
