@@ -16,6 +16,7 @@ from tfunlearn.core.errors import UserError, WorkerError, nearest
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
     "evaluate": "Measure the model of a run on its test set.",
+    "prune": "Prune a Keras model in a file.",
     "data": "List data sets, or show how one is spread over clients.",
     "models": "List the models with their sizes.",
 }

@@ -11,9 +11,16 @@ from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, choose, require_fraction
 from tfunlearn.core.files import (
     checksum, first_free, read_arrays, replacing, write_arrays, write_json)
+from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.schedules import at, between, every, schedule_config, schedule_of
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector, to_vector
+
+
+def test_a_library_that_is_missing_is_named_with_its_command(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="tensorflow-federated is not installed; run: pip install"):
+        require_installed("tensorflow_federated")
 
 
 def test_choose_names_the_nearest_member():

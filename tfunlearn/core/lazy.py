@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import types
 import warnings
 
 from tfunlearn.core.errors import UserError
 
 _INSTALL = {
-    "tensorflow": "pip install tensorflow==2.14.1",
-    "tensorflow_federated": "pip install --no-deps tensorflow-federated==0.87.0",
+    "tensorflow": "pip install tensorflow",
+    "tensorflow_federated": "pip install 'tfunlearn[federated]' (Python 3.11), then pip install "
+                            "--no-deps tensorflow-federated==0.87.0",
 }
 
 
@@ -26,14 +28,15 @@ class _LazyModule(types.ModuleType):
         return value
 
 
+def require_installed(name: str) -> None:
+    """Raises a `UserError` that says how to install a library, unless it is there."""
+    if importlib.util.find_spec(name) is None:
+        raise UserError(f"{name.replace('_', '-')} is not installed; run: {_INSTALL[name]}")
+
+
 def _import(name: str):
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        command = _INSTALL[name]
-        raise UserError(f"{name.replace('_', '-')} is not installed; run: {command}")
+    require_installed(name)
+    return importlib.import_module(name)
 
 
 tf = _LazyModule("tensorflow")

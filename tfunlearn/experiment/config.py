@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tfunlearn.attacks import ATTACKS
-from tfunlearn.core.errors import choose, require, require_count_or_fraction, require_fraction
+from tfunlearn.core.errors import choose, require, require_count_or_fraction
 from tfunlearn.datasets import DATASETS, PARTITIONS
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
@@ -129,7 +129,8 @@ class DefenseConfig:
     def __post_init__(self):
         for name in self.defense:
             choose("defense", name, DEFENSES)
-        require_fraction("prune_fraction", self.prune_fraction)
+        require("prune_fraction", self.prune_fraction, 0 < self.prune_fraction < 1,
+                "0 < prune_fraction < 1")
         require("prune_start", self.prune_start, self.prune_start >= 1, "at least 1")
         require("prune_every", self.prune_every, self.prune_every >= 1, "at least 1")
 

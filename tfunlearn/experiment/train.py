@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.lazy import tf
+from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.core.schedules import every
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Flap
@@ -64,9 +64,11 @@ def train(
         on_round: called with each line of `metrics.jsonl`.
 
     Raises:
-        UserError: the configuration does not fit the data, or `out` cannot be used.
+        UserError: TensorFlow Federated is missing, the configuration does not fit the data, or
+            `out` cannot be used.
         WorkerError: TFF's worker process died.
     """
+    require_installed("tensorflow_federated")
     directory = new_run_directory(out, _name(config))
     try:
         federation = Federation.of(config)

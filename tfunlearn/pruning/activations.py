@@ -28,8 +28,8 @@ class Shape:
 def relu(negative_slope: float = 0.0, most: float | None = None) -> Shape:
     """Returns `min(x, most)` for x > 0 and `negative_slope * x` below; slope at least 0."""
     def function(x):
-        x = np.where(x > 0, x, negative_slope * x)
-        return x if most is None else np.minimum(x, most)
+        above = np.maximum(x, 0) if most is None else np.clip(x, 0, most)
+        return above + negative_slope * np.minimum(x, 0) if negative_slope else above
 
     least = 0.0 if most is not None else min(negative_slope, 1.0)
     return Shape(function, (least, max(negative_slope, 1.0)))

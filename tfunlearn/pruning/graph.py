@@ -61,8 +61,9 @@ class Graph:
         outputs = _outputs_of(model)
         numbers: dict[tuple, int] = {}
         nodes = [_node(call, numbers) for call in _calls_in_order(outputs)]
+        models = tf.keras.Model
         for node in nodes:
-            if isinstance(node.layer, tf.keras.Model):
+            if isinstance(node.layer, models):
                 raise UserError(
                     f"model: layer '{node.layer.name}' is itself a model; nested models are not "
                     "pruned, flatten it into the outer model first")
@@ -103,9 +104,11 @@ class Graph:
             UserError: one of them is not finite; the message names it.
         """
         weights = [_array_of(variable) for variable in self.variables]
-        for variable, weight in zip(self.variables, weights):
-            if not np.isfinite(weight.sum(dtype=np.float64)) and not np.isfinite(weight).all():
-                name = getattr(variable, "path", variable.name)
+        with np.errstate(over="ignore", invalid="ignore"):
+            doubtful = [n for n, weight in enumerate(weights) if not np.isfinite(weight.sum())]
+        for n in doubtful:
+            if not np.isfinite(weights[n]).all():
+                name = getattr(self.variables[n], "path", self.variables[n].name)
                 raise UserError(f"model: weight '{name}' holds NaN or infinity; allowed are finite "
                                 "weights")
         return weights
@@ -165,7 +168,8 @@ def _calls_in_order(outputs: list) -> list:
 
 def _node(call, numbers: dict) -> Node:
     layer = call.operation if hasattr(call, "operation") else call.layer
-    given = tf.nest.flatten(call.outputs)
+    single = hasattr(call.outputs, "_keras_history")
+    given = [call.outputs] if single else tf.nest.flatten(call.outputs)
     inputs = _inputs_of(call)
     outputs = tuple(numbers.setdefault(_key(tensor), len(numbers)) for tensor in given)
     arguments = call.arguments.kwargs if hasattr(call, "arguments") else call.call_kwargs

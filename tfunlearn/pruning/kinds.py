@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from tfunlearn.core.lazy import tf
 
 ELEMENTWISE = frozenset((
@@ -31,21 +33,30 @@ def kind_of(layer) -> str:
     """
     if type(layer).__name__ == "TFOpLambda":
         return _SYMBOLS.get(layer.symbol, "")
-    if not isinstance(layer, tf.keras.layers.Layer):
-        return _OPERATIONS.get(type(layer).__name__, "")
-    for kind in type(layer).__mro__:
+    return _kind_of_class(type(layer))
+
+
+@functools.cache
+def _kind_of_class(own: type) -> str:
+    if not issubclass(own, tf.keras.layers.Layer):
+        return _OPERATIONS.get(own.__name__, "")
+    for kind in own.__mro__:
         if kind.__module__.partition(".")[0] in ("keras", "tf_keras"):
-            return kind.__name__ if type(layer).call is kind.call else ""
+            return kind.__name__ if own.call is kind.call else ""
     return ""
 
 
 def is_conv(layer) -> bool:
-    keras = tf.keras.layers
-    return isinstance(layer, (keras.Conv1D, keras.Conv2D, keras.Conv3D)) and not left_alone(layer)
+    return _is_a(type(layer), ("Conv1D", "Conv2D", "Conv3D")) and not left_alone(layer)
 
 
 def is_dense(layer) -> bool:
-    return isinstance(layer, tf.keras.layers.Dense)
+    return _is_a(type(layer), ("Dense",))
+
+
+@functools.cache
+def _is_a(own: type, names: tuple[str, ...]) -> bool:
+    return issubclass(own, tuple(getattr(tf.keras.layers, name) for name in names))
 
 
 def left_alone(layer) -> str | None:

@@ -27,11 +27,12 @@ def pair_costs(
     Returns:
         `(n, n)` float64, worked out in blocks: besides it, memory for the kernel in float64.
     """
-    columns = np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1])
+    columns = np.array(kernel, np.float64).reshape(-1, kernel.shape[-1])
     bias = None if bias is None else np.asarray(bias, np.float64)
     norms = np.sqrt(np.einsum("nm,nm->n", outgoing, outgoing, dtype=np.float64))
-    dead = (norms == 0) | _all_zero(columns, bias)
-    columns = columns - columns.mean(axis=1, keepdims=True)
+    silent = np.einsum("dn,dn->n", columns, columns) == 0
+    dead = (norms == 0) | (silent if bias is None else silent & (bias == 0))
+    columns -= columns[:, :1].copy()  # what all units share would only cost digits
     squares = np.einsum("dn,dn->n", columns, columns)
     cost = np.empty((len(norms), len(norms)))
     for first in range(0, len(norms), BLOCK):
@@ -114,7 +115,3 @@ def _ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     total = np.abs(one + other)
     return np.divide(np.abs(one - other), total, out=np.zeros_like(total), where=total != 0)
 
-
-def _all_zero(columns: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    zero = ~columns.any(axis=0)
-    return zero if bias is None else zero & (bias == 0)

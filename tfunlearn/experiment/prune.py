@@ -1,0 +1,181 @@
+"""Pruning a model that lies in a file."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require, require_fraction
+from tfunlearn.core.files import replacing
+from tfunlearn.core.lazy import tf
+from tfunlearn.datasets import load
+from tfunlearn.evaluation import OutputsOf, accuracy
+from tfunlearn.models.saved import SUFFIXES, load_model
+from tfunlearn.pruning.filters import prune_filter_sites
+from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.pairs import PairChoice
+from tfunlearn.pruning.propagation import Propagation
+from tfunlearn.pruning.sites import (
+    Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+
+
+@dataclass(frozen=True)
+class PrunedLayer:
+    """What happened to one layer.
+
+    Attributes:
+        layer: its name.
+        kind: `"filters"` or `"units"`.
+        units: how many it has.
+        pruned: which of them went, in the order in which they went.
+        bound: no output of the model moves by more than this on account of this layer, for any
+            input in the range; None where it was left alone, or bounds cannot pass the model.
+        skipped: why it was left alone, or None.
+    """
+
+    layer: str
+    kind: str
+    units: int
+    pruned: tuple[int, ...] = ()
+    bound: float | None = None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class PrunedModel:
+    """A pruned model.
+
+    Attributes:
+        model: the Keras model, pruned.
+        path: where it was saved.
+        layers: what happened to its layers.
+        unbounded: why there are no impact bounds, or None.
+        accuracy_before: on the test set, None without a data set.
+        accuracy_after: the same, pruned.
+    """
+
+    model: tf.keras.Model
+    path: pathlib.Path
+    layers: tuple[PrunedLayer, ...]
+    unbounded: str | None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+
+
+def prune(
+    model: str | os.PathLike, *, out: str | os.PathLike, filters: float = 0.01,
+    pairs: float = 0.01, repeat: int = 1, score: str = "impact", compat: str | None = None,
+    input_range: tuple[float, float] = (0.0, 1.0), include_residual: bool = True,
+    layers: Sequence[str] | None = None, dataset: str | None = None, data_dir: str = "data",
+    track: Callable[[Sequence], Iterable] = iter,
+) -> PrunedModel:
+    """Prunes filters, then unit pairs, of the model in a file, and saves it in another.
+
+    Args:
+        model: a `.keras` or `.h5` file, or (Keras 2) a SavedModel folder.
+        out: the file to write, `.keras` or `.h5`; must be new. The optimizer is not kept.
+        filters: share of each convolution's filters, in [0, 1); default 0.01. 0 for none.
+        pairs: share of each Dense layer's units, in [0, 1); default 0.01. 0 for none.
+        repeat: how many times; default 1.
+        score, compat, input_range: as for `prune_pairs`.
+        include_residual: as for `prune_filters`.
+        layers: names of the layers to prune; default all.
+        dataset: a data set on whose test images accuracy is measured, before and after.
+        data_dir: where data sets lie.
+        track: wraps the sequence of layers and batches, to show progress.
+
+    Raises:
+        UserError: an argument is not allowed, the file is no model, or nothing can be pruned.
+            Nothing is written then.
+    """
+    path = _new_file(out)
+    require_fraction("filters", filters)
+    require_fraction("pairs", pairs)
+    require("repeat", repeat, isinstance(repeat, int) and repeat >= 1, "a whole number >= 1")
+    require("filters, pairs", (filters, pairs), filters or pairs, "at least one of them above 0")
+    choice = PairChoice(pairs, score, compat, input_range)
+    data = None if dataset is None else load(dataset, data_dir)
+    keras_model = load_model(model, *(() if data is None else (data.image_shape, data.classes)))
+    graph = Graph.of(keras_model)
+    work = _Work(graph, filters, choice, _sites(graph, filters, pairs, include_residual, layers))
+    measure = None if data is None else lambda: accuracy(OutputsOf(keras_model)(
+        data.test_images, track=track).argmax(axis=1), data.test_labels)
+    before = measure and measure()
+    work.run(repeat, track)
+    after = measure and measure()
+    with replacing(path) as temporary:
+        keras_model.save(temporary)
+    return PrunedModel(keras_model, path, work.layers(), work.unbounded, before, after)
+
+
+def _new_file(out: str | os.PathLike) -> pathlib.Path:
+    path = pathlib.Path(out)
+    require("out", str(out), path.suffix in SUFFIXES, "a file name that ends in .keras or .h5")
+    require("out", str(out), path.parent.is_dir(), "a file in a folder that exists")
+    require("out", str(out), not path.exists(), "a new file; this one exists")
+    return path
+
+
+def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple[str, Site]]:
+    """Returns the layers to look at, convolutions first, each with its kind."""
+    convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
+    dense = pair_sites(graph) if pairs else []
+    sites = chosen_sites([*convolutions, *dense], layers)
+    require_prunable(graph, sites, "filters or unit pairs")
+    return [("filters" if n < len(convolutions) else "units", site)
+            for n, site in enumerate(sites)]
+
+
+class _Work:
+    """Prunes layer after layer and adds up what each can do to the outputs."""
+
+    def __init__(self, graph: Graph, fraction: float, choice: PairChoice, sites):
+        self.unbounded: str | None = None
+        self._graph, self._fraction, self._choice, self._sites = graph, fraction, choice, sites
+        self._weights = graph.read()
+        self._propagation = Propagation(graph, self._weights, choice.input_range)
+        self._pruned: dict[str, list[int]] = {site.layer: [] for _, site in sites}
+        self._moves = {site.layer: (0.0, 0.0) for _, site in sites}
+
+    def run(self, repeat: int, track) -> None:
+        """Prunes all layers `repeat` times, then sets the model's weights."""
+        before = self._weights
+        for kind, site in track([pair for _ in range(repeat) for pair in self._sites]):
+            if site.skipped:
+                continue
+            new, pruned = self._prune(kind, site)
+            self._pruned[site.layer] += pruned
+            if pruned and self.unbounded is None:
+                self._add_move(site.layer, new)
+            self._weights = new
+            self._propagation.update(new)
+        self._graph.write(before, self._weights)
+
+    def layers(self) -> tuple[PrunedLayer, ...]:
+        """Returns what happened to every layer."""
+        return tuple(PrunedLayer(site.layer, kind, site.units, tuple(self._pruned[site.layer]),
+                                 self._bound(site), site.skipped) for kind, site in self._sites)
+
+    def _prune(self, kind: str, site: Site) -> tuple[list, list[int]]:
+        if kind == "filters":
+            new, records = prune_filter_sites(self._weights, [site], self._fraction)
+            return new, list(records[site.layer].pruned)
+        new, records = self._choice.prune(self._graph, self._weights, [site])
+        return new, list(records[site.layer].removed)
+
+    def _add_move(self, layer: str, new: list[np.ndarray]) -> None:
+        try:
+            move = self._propagation.change(new)
+        except UserError as error:
+            self.unbounded = str(error).removeprefix("model: ").partition(";")[0]
+            return
+        self._moves[layer] = tuple(sum_ + end for sum_, end in zip(self._moves[layer], move))
+
+    def _bound(self, site: Site) -> float | None:
+        if site.skipped or self.unbounded:
+            return None
+        return float(max(np.max(np.abs(end)) for end in self._moves[site.layer]))
