@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
 from tfunlearn.pruning import activation_bounds, predicted_impact, prune_filters, prune_pairs
-from tfunlearn.pruning.activations import SHAPES
+from tfunlearn.pruning.intervals.activations import SHAPES
 
 layers, keras = tf.keras.layers, tf.keras
 ROUNDING = 2e-5  # of the width of an interval, for float32
@@ -230,7 +230,8 @@ def test_layers_that_bounds_cannot_pass_are_named(layer, named):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("wrong", [(1, 0), (0, float("nan")), 3, (0, 1, 2), ("a", "b"), (0, [1, 1])])
+@pytest.mark.parametrize("wrong", [
+    (1, 0), (0, float("nan")), 3, (0, 1, 2), ("a", "b"), (0, [1, 1])])
 def test_ranges_that_are_none_are_refused(wrong):
     model = keras.Sequential([layers.Input((3,)), layers.Dense(2), layers.Dense(2)])
     with pytest.raises(UserError, match="input_range"):

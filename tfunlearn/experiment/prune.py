@@ -17,8 +17,8 @@ from tfunlearn.evaluation import OutputsOf, accuracy
 from tfunlearn.models.saved import SUFFIXES, load_model
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.intervals.propagation import Propagation
 from tfunlearn.pruning.pairs import PairChoice
-from tfunlearn.pruning.propagation import Propagation
 from tfunlearn.pruning.sites import (
     Site, chosen_sites, filter_sites, pair_sites, require_prunable)
 

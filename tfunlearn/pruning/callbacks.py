@@ -12,8 +12,8 @@ from tfunlearn.core.schedules import every, schedule_config, schedule_of
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.holding import Holding
+from tfunlearn.pruning.intervals.propagation import InputRange
 from tfunlearn.pruning.pairs import PairChoice
-from tfunlearn.pruning.propagation import InputRange
 from tfunlearn.pruning.records import Record
 from tfunlearn.pruning.sites import (
     Site, chosen_sites, filter_sites, pair_sites, require_prunable)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.pruning.propagation import Propagation
+from tfunlearn.pruning.intervals.propagation import Propagation
+from tfunlearn.pruning.intervals.stages import Interval
 from tfunlearn.pruning.sites import Site
-from tfunlearn.pruning.stages import Interval
 
 SIMILARITY = 0.9
 BLOCK_VALUES = 2**22  # of the table of output pairs that the entropy lays out at a time

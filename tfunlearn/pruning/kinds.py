@@ -71,8 +71,3 @@ def keeps_channels(kind: str) -> bool:
     """Tells whether a layer works on each channel by itself and keeps them apart."""
     return kind in ELEMENTWISE or (kind.startswith(_SPATIAL) and "Global" not in kind)
 
-
-def mixes_units(layer) -> bool:
-    """Tells whether a layer's activation makes every unit depend on the others, as softmax does."""
-    name = getattr(getattr(layer, "activation", None), "__name__", "")
-    return "softmax" in name

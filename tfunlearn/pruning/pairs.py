@@ -15,7 +15,7 @@ from tfunlearn.core.threads import one_blas_thread
 from tfunlearn.pruning import impact, published
 from tfunlearn.pruning.counting import pair_count_of
 from tfunlearn.pruning.graph import Graph
-from tfunlearn.pruning.propagation import InputRange, Propagation, range_ends
+from tfunlearn.pruning.intervals.propagation import InputRange, Propagation, range_ends
 from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.saliency import cheapest_pairs, pair_costs, pair_saliency
 from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prunable

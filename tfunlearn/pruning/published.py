@@ -19,8 +19,8 @@ import numpy as np
 from tfunlearn.core.errors import UserError
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.impact import entropies, widths
+from tfunlearn.pruning.intervals.stages import Interval
 from tfunlearn.pruning.kinds import INACTIVE, is_dense
-from tfunlearn.pruning.stages import Interval
 
 
 @dataclass(frozen=True)

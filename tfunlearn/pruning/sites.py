@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from tfunlearn.core.errors import UserError, nearest
 from tfunlearn.pruning.graph import Graph, Node
+from tfunlearn.pruning.intervals.activations import is_softmax
 from tfunlearn.pruning.kinds import (
-    ELEMENTWISE, NORMS, is_conv, is_dense, keeps_channels, left_alone, mixes_units)
+    ELEMENTWISE, NORMS, is_conv, is_dense, keeps_channels, left_alone)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _pair_site(graph: Graph, layer) -> Site:
     for node in [*calls, *path]:
         if graph.gives_output([node]):
             obstacle = "output layer"
-        elif mixes_units(node.layer):
+        elif is_softmax(getattr(node.layer, "activation", None)):
             obstacle = obstacle or f"the softmax of '{node.layer.name}' mixes its units"
     if obstacle is None:
         obstacle = _shared_or_folded(graph, layer, [*calls, *path], readers)

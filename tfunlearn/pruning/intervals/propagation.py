@@ -9,9 +9,9 @@ import numpy as np
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph, Node
-from tfunlearn.pruning.layer_stages import known_kinds, stages_of
-from tfunlearn.pruning.merges import BOUNDS, DIFFERENCES
-from tfunlearn.pruning.stages import Interval, Stage
+from tfunlearn.pruning.intervals.layer_stages import stages_of
+from tfunlearn.pruning.intervals.merges import BOUNDS, DIFFERENCES
+from tfunlearn.pruning.intervals.stages import Interval, Stage
 
 InputRange = tuple  # (low, high), numbers or arrays of the input's shape
 
@@ -218,11 +218,6 @@ class Propagation:
         if id(weight) not in self._exact:
             self._exact[id(weight)] = weight, weight.astype(np.float64)
         return self._exact[id(weight)][1]
-
-
-def passable_layers() -> list[str]:
-    """Returns the Keras classes that bounds can pass."""
-    return sorted([*known_kinds(), *BOUNDS, "InputLayer"])
 
 
 def range_ends(input_range: InputRange) -> Interval:

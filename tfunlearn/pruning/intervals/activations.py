@@ -73,13 +73,17 @@ SHAPES = {
 
 
 def shape_of(activation: Callable | None) -> Shape | None:
-    """Returns the shape of a Keras or TensorFlow activation function; None where not known.
+    """Returns the shape of a Keras or TensorFlow activation function; None where not known."""
+    return IDENTITY if activation is None else SHAPES.get(_name_of(activation))
 
-    A function of the user's own is not known, whatever its name.
-    """
-    if activation is None:
-        return IDENTITY
+
+def is_softmax(activation) -> bool:
+    """Tells whether an activation is Keras' or TensorFlow's softmax or log-softmax."""
+    return _name_of(activation) in ("softmax", "log_softmax", "softmax_v2", "log_softmax_v2")
+
+
+def _name_of(activation) -> str:
+    """Returns the name of an activation function; empty for a function of the user's own."""
     home = (getattr(activation, "__module__", None) or "").partition(".")[0]
-    if home not in ("keras", "tf_keras", "tensorflow"):
-        return None
-    return SHAPES.get(getattr(activation, "__name__", ""))
+    known = home in ("keras", "tf_keras", "tensorflow")
+    return getattr(activation, "__name__", "") if known else ""

@@ -7,7 +7,7 @@ from functools import reduce
 
 import numpy as np
 
-from tfunlearn.pruning.stages import Interval
+from tfunlearn.pruning.intervals.stages import Interval
 
 
 def _sum(node, inputs):

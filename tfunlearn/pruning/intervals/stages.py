@@ -15,9 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.pruning.activations import Shape
+from tfunlearn.pruning.intervals.activations import Shape
 
 Interval = tuple[np.ndarray, np.ndarray]
+
+
+class Impassable(Exception):
+    """What a layer computes has no stage; the text says what about it is in the way."""
 
 
 @dataclass(frozen=True, eq=False)

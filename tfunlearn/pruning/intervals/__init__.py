@@ -1,0 +1,1 @@
+"""Interval arithmetic through Keras models: bounds of activations, and of changes."""
