@@ -1,0 +1,89 @@
+"""`tfunlearn prune` as a user types it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfunlearn.models import build_model
+from tfunlearn_cli import main
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    build_model("lenet5", (28, 28, 1), 10).save("net.keras")
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["tfunlearn", "prune", *map(str, arguments)])
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_table_and_file(call, tmp_path):
+    code, out, err = call("net.keras", "-o", "pruned.keras", "--filters", "0.01", "--pairs", "0.01",
+                          "--repeat", "2", "--dataset", "digits")
+    assert code == 0 and not err
+    rows = {line.split()[0]: line.split() for line in out.splitlines()}
+    assert rows["conv_1"][1:4] == ["filters", "6", "2"]
+    assert rows["dense_1"][1:4] == ["units", "120", "4"] and float(rows["dense_1"][4]) > 0
+    assert rows["logits"][1:] == ["units", "10", "0", "-", "output", "layer"]
+    assert re.search(r"accuracy  0\.\d{4} before, 0\.\d{4} after", out)
+    assert "written   pruned.keras" in out and (tmp_path / "pruned.keras").is_file()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "Missing argument 'MODEL'"), (["net.keras"], "Missing option '-o'"),
+    (["none.keras", "-o", "x.keras"], "model: no file none.keras"),
+    (["bad.keras", "-o", "x.keras"], "model: bad.keras is not a Keras model that can be read"),
+    (["folder", "-o", "x.keras"], "model: folder folder holds no SavedModel"),
+    (["net.keras", "-o", "net.keras"], "out: 'net.keras' is not allowed; allowed is a new file"),
+    (["net.keras", "-o", "x"], "a file name that ends in .keras or .h5"),
+    (["net.keras", "-o", "no/x.keras"], "a file in a folder that exists"),
+    (["net.keras", "-o", "x.keras", "--filters", "1"], "filters: 1.0 is not allowed"),
+    (["net.keras", "-o", "x.keras", "--pairs", "-1"], "pairs: -1.0 is not allowed"),
+    (["net.keras", "-o", "x.keras", "--pairs", "0", "--filters", "0"], "at least one of them"),
+    (["net.keras", "-o", "x.keras", "--repeat", "0"], "repeat: 0 is not allowed"),
+    (["net.keras", "-o", "x.keras", "--score", "impakt"], "did you mean 'impact'"),
+    (["net.keras", "-o", "x.keras", "--compat", "flip"], "did you mean 'flap'"),
+    (["net.keras", "-o", "x.keras", "--layer", "logits"], "'logits' cannot be pruned (output"),
+    (["net.keras", "-o", "x.keras", "--input-range", "1", "0"], "input_range"),
+    (["net.keras", "-o", "x.keras", "--dataset", "digit"], "did you mean 'digits'"),
+    (["small.keras", "-o", "x.keras", "--dataset", "digits"], "takes images of (8,)"),
+    (["small.keras", "-o", "x.keras"], "no layer with filters or unit pairs"),
+])
+def test_one_line_code_2_and_nothing_written(call, tmp_path, arguments, message):
+    (tmp_path / "bad.keras").write_bytes(b"PK")
+    (tmp_path / "folder").mkdir()
+    tf.keras.Sequential([tf.keras.layers.Input((8,)), tf.keras.layers.Dense(2)]).save("small.keras")
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    code, out, err = call(*arguments)
+    assert code == 2 and message in err and err.count("\n") == 1 and not out
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_full_disk_is_our_failure_and_leaves_nothing(call, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "out.keras")
+
+    monkeypatch.setattr(tf.keras.Sequential, "save", full)
+    code, _, err = call("net.keras", "-o", "out.keras")
+    assert code == 1 and err == "tfunlearn: out.keras: No space left on device\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.keras"]
+
+
+def test_a_savedmodel_folder_is_read(call):
+    model = tf.keras.models.load_model("net.keras", compile=False)
+    model.save("folder", save_format="tf")
+    tf.saved_model.save(tf.Module(), "bare")
+    code, out, _ = call("folder", "-o", "pruned.h5")
+    assert code == 0 and "written   pruned.h5" in out
+    pruned = tf.keras.models.load_model("pruned.h5", compile=False)
+    assert any(np.any(a != b) for a, b in zip(model.get_weights(), pruned.get_weights()))
+    code, _, err = call("bare", "-o", "x.keras")
+    assert code == 2 and "a SavedModel that Keras did not write" in err
