@@ -32,6 +32,8 @@ class Flap:
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
         Deviation: in the published code the pruned copy never reaches the clients; here it does.
+        Pairs are chosen by saliency, as in that code's federated runs, not by impact as in the
+        paper: bounds are NumPy's work, which TFF's workers cannot run.
     """
 
     def __init__(
