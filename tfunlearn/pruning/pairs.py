@@ -6,6 +6,7 @@ import contextlib
 import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -93,6 +94,15 @@ def prune_pairs(
     return records
 
 
+class Ranking(NamedTuple):
+    """How candidates compare, each `(k,)`: l1 norm, entropy, score, and whether they go."""
+
+    l1: np.ndarray
+    entropy: np.ndarray
+    scores: np.ndarray
+    chosen: np.ndarray
+
+
 @dataclass(frozen=True)
 class PairChoice:
     """How pairs are chosen and merged; the arguments of `prune_pairs`, checked."""
@@ -124,9 +134,10 @@ class PairChoice:
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
     ) -> tuple[list[np.ndarray], dict[str, PairRecord]]:
         """Returns the weights with the pairs of all sites merged, and what was merged."""
-        rank = self._published(graph) if self.compat else self._sound(graph)
         records, sites = {}, list(sites)
         widest = max((site.units for site in sites if not site.skipped), default=0)
+        if widest:
+            rank = self._published(graph) if self.compat else self._sound(graph)
         with one_blas_thread() if widest < WIDE else contextlib.nullcontext():
             for site in sites:
                 if site.skipped:
@@ -165,7 +176,8 @@ class PairChoice:
             scores = impact.pool_scores(l1, entropy, alpha=self.alpha, beta=self.beta)
             chosen = impact.lowest(scores, count)
             bound = impact.largest_move(*interval, chosen)
-            return _candidates(weights, site, kept, removed, l1, entropy, scores, chosen), bound
+            ranking = Ranking(l1, entropy, scores, chosen)
+            return _candidates(weights, site, kept, removed, ranking), bound
 
         return rank
 
@@ -185,15 +197,14 @@ class PairChoice:
             pool = count if self.score == "saliency" else POOL * count
             removed, kept = cheapest_pairs(cost, pool, skip_best=True)
             if self.score == "saliency" or not len(kept):
-                return _candidates(weights, site, kept, removed, scored=kept), None
+                return _candidates(weights, site, kept, removed, scored_stays=True), None
             number = numbers[site.layer]
             first = self.input_range if number == 0 else (0.0, 1.0)
             interval = published.published_impacts(chain, weights, number, kept, removed, first)
             l1, entropy, scores = published.published_scores(
                 interval, alpha=self.alpha, beta=self.beta)
-            chosen = impact.lowest(scores, count)
-            return _candidates(weights, site, kept, removed, l1, entropy, scores, chosen,
-                               scored=kept), None
+            ranking = Ranking(l1, entropy, scores, impact.lowest(scores, count))
+            return _candidates(weights, site, kept, removed, ranking, scored_stays=True), None
 
         return rank
 
@@ -224,17 +235,15 @@ def _bias_and_rows(weights, site: Site):
 
 
 def _candidates(
-    weights, site: Site, kept, removed, l1=None, entropy=None, scores=None, chosen=None, *,
-    scored=None,
+    weights, site: Site, kept: np.ndarray, removed: np.ndarray, ranking: Ranking | None = None, *,
+    scored_stays: bool = False,
 ) -> tuple[Pair, ...]:
-    """Returns the pairs as values; `scored` are the units whose outgoing weights count."""
+    """Returns pairs `(k,)` as values; `scored_stays` if their saliency weighs what `kept` sends."""
     bias, rows = _bias_and_rows(weights, site)
-    scored = removed if scored is None else scored
-    other = kept if scored is removed else removed
+    other, scored = (removed, kept) if scored_stays else (kept, removed)
     saliency = pair_saliency(weights[site.kernel], bias, rows, other, scored)
-    if scores is None:
-        scores, chosen = saliency, np.ones(len(kept), bool)
-    nothing = [None] * len(kept)
-    columns = (values.tolist() if isinstance(values, np.ndarray) else nothing
-               for values in (kept, removed, saliency, l1, entropy, scores, chosen))
+    if ranking is None:
+        nothing = np.full(len(kept), None)
+        ranking = Ranking(nothing, nothing, saliency, np.ones(len(kept), bool))
+    columns = (values.tolist() for values in (kept, removed, saliency, *ranking))
     return tuple(Pair(*values) for values in zip(*columns))
