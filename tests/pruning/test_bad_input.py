@@ -154,3 +154,60 @@ def test_an_output_that_is_also_read_stays_whole():
     first = layers.Dense(4, name="first")(inputs)
     model = keras.Model(inputs, [first, layers.Dense(2)(first)])
     refused(prune_pairs, model, "first: output layer")
+
+
+def test_a_norm_over_another_axis_is_not_taken_for_the_channels():
+    inputs = keras.Input((4, 3))
+    x = layers.BatchNormalization(axis=1, name="norm")(layers.Dense(4, name="wide")(inputs))
+    refused(prune_pairs, keras.Model(inputs, layers.Dense(1)(x)), "'norm' normalises another axis")
+    square = keras.Sequential([
+        layers.Input((8, 2)), layers.Conv1D(8, 3, padding="same", name="conv"),
+        layers.BatchNormalization(axis=1), layers.Flatten(), layers.Dense(2)])
+    refused(prune_filters, square, "conv: the normalisation behind it is not one channel a filter")
+
+
+def test_units_that_feed_back_into_their_own_layer_are_left_alone():
+    shared, reader = layers.Dense(4, name="shared"), layers.Dense(4, name="reader")
+    inputs = keras.Input((4,))
+    itself = keras.Model(inputs, layers.Dense(1)(shared(shared(inputs))))
+    refused(prune_pairs, itself, "shared: ")
+    inputs = keras.Input((4,))
+    turns = keras.Model(inputs, layers.Dense(1)(reader(shared(reader(shared(inputs))))))
+    refused(prune_pairs, turns, "its units feed back into it")
+
+
+class Transposed(layers.Dense):
+    def call(self, inputs):
+        return tf.matmul(inputs, self.kernel, transpose_b=True)
+
+
+@pytest.mark.parametrize("model, message", [
+    ([layers.Dense(4, activation=layers.Softmax(), name="first")], "softmax of 'first' mixes"),
+    ([layers.Dense(4, name="first"), Transposed(4, name="own")], "read by 'own' \\(Transposed"),
+    ([Transposed(4, name="own")], "its class Transposed computes something of its own")])
+def test_dense_layers_that_are_something_else_are_left_alone(model, message):
+    refused(prune_pairs, keras.Sequential([layers.Input((4,)), *model, layers.Dense(1)]), message)
+
+
+def test_only_residual_blocks_count_as_residual():
+    one, other = keras.Input((6, 6, 1)), keras.Input((6, 6, 1))
+    x = layers.Conv2D(3, 3, padding="same", name="stem")(one)
+    y = layers.Conv2D(3, 3, padding="same", name="side")(other)
+    x = layers.Add()([x, y])
+    inner = layers.Conv2D(3, 3, padding="same", name="inner")(x)
+    x = layers.Add()([x, inner])
+    aux = layers.Dense(2)(layers.Flatten()(x))
+    x = layers.Conv2D(3, 3, name="last")(x)
+    model = keras.Model([one, other], [aux, layers.Dense(2)(layers.Flatten()(x))])
+    records = prune_filters(model, include_residual=False)
+    assert {name: record.skipped for name, record in records.items()} == {
+        "stem": None, "side": None, "inner": "inside a residual block", "last": None}
+
+
+def test_filters_of_layers_left_alone_are_counted():
+    model = keras.Sequential([
+        layers.Input((9, 9, 4)), layers.Conv2D(5, 3), layers.Conv2DTranspose(16, 3, name="up"),
+        layers.SeparableConv2D(7, 3, name="separable"), layers.DepthwiseConv2D(3, name="depthwise"),
+        layers.Flatten(), layers.Dense(2)])
+    records = prune_filters(model)
+    assert [records[name].filters for name in ("up", "separable", "depthwise")] == [16, 7, 7]

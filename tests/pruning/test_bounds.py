@@ -249,3 +249,60 @@ def test_dropout_that_is_always_on_and_open_shapes_are_refused():
         activation_bounds(model)
     lo, hi = activation_bounds(model, input_range=(np.zeros((5, 3)), np.ones((5, 3))))["sequence"]
     assert lo.shape == (5, 3) and hi.min() == 1
+
+
+def test_strides_that_differ_by_axis():
+    inputs = keras.Input((6, 7, 2))
+    x = layers.DepthwiseConv2D(2, strides=(2, 1), name="thin")(inputs)
+    model = randomized(keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(x)))
+    point = np.random.default_rng(0).random((6, 7, 2)).astype(np.float32)
+    lo, hi = activation_bounds(model, input_range=(point, point))["mean"]
+    np.testing.assert_allclose(lo, model(point[None])[0], rtol=1e-5)
+    np.testing.assert_allclose(hi, lo)
+
+
+def test_merging_aligns_ranks_as_keras_does():
+    inputs, flat = keras.Input((3, 4)), keras.Input((3,))
+    y = layers.Dense(4)(layers.Dense(10, name="inner")(flat))
+    x = layers.Average()([layers.Dense(4)(inputs), y])
+    model = randomized(keras.Model([inputs, flat], layers.Dense(1)(layers.Flatten()(x))), 2)
+    rng = np.random.default_rng(1)
+    x = [rng.random((500, 3, 4)).astype(np.float32), rng.random((500, 3)).astype(np.float32)]
+    before = model(x).numpy()
+    record = prune_pairs(model, 0.1, layers=["inner"])["inner"]
+    assert 0 < np.abs(model(x) - before).max() <= record.bound
+
+
+def test_a_layer_called_on_two_shapes_has_one_range():
+    inputs = keras.Input((8, 8, 1))
+    conv, pool = layers.Conv2D(2, 3, padding="same", name="conv"), layers.GlobalMaxPooling2D
+    x = layers.Add()([pool()(conv(inputs)), pool()(conv(layers.MaxPooling2D()(inputs)))])
+    lo, hi = activation_bounds(randomized(keras.Model(inputs, layers.Dense(2)(x))))["conv"]
+    assert lo.shape == hi.shape == () and lo < hi
+
+
+class Tripled(layers.Conv2D):
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, 3 * kernel)
+
+
+@pytest.mark.parametrize("layer", [
+    Tripled(3, 2, name="odd"), layers.ELU(-1.0, name="odd"), layers.LeakyReLU(-0.1, name="odd"),
+    layers.BatchNormalization(axis=[1, 2], name="odd"),
+    layers.Activation(tf.nn.log_softmax, name="odd")])
+def test_what_could_break_the_bounds_is_refused(layer):
+    model = keras.Sequential([layers.Input((6, 5, 4)), layer, layers.Flatten(), layers.Dense(4),
+                              layers.Dense(2)])
+    with pytest.raises(UserError, match="no bounds pass layer 'odd'"):
+        activation_bounds(model)
+
+
+@pytest.mark.parametrize("layer", [layers.BatchNormalization, lambda: layers.Dropout(0.5)])
+def test_training_given_by_position_counts(layer):
+    inputs = keras.Input((3,))
+    try:
+        x = layer()(layers.Dense(4)(inputs), True)
+    except ValueError:
+        pytest.skip("this Keras takes `training` by name only")
+    with pytest.raises(UserError, match="no bounds pass"):
+        activation_bounds(keras.Model(inputs, layers.Dense(2)(x)))

@@ -145,3 +145,46 @@ def test_a_model_without_a_prunable_layer_is_refused_before_training(examples):
     with pytest.raises(UserError, match="no layer with filters or unit pairs"):
         fit(model, examples, [FLAP()])
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+
+
+def test_averages_of_weights_do_not_undo_the_pruning(examples):
+    model = small_net()
+    try:
+        optimizer = keras.optimizers.Adam(0.01, use_ema=True)
+    except (TypeError, ValueError):
+        pytest.skip("this Keras keeps no averages")
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    fit(model, examples, [FLAP(0.2, at(1))], epochs=2)
+    assert len(zero_filters(model)) == 2
+    assert (~model.get_layer("first").get_weights()[0].any(axis=0)).sum() == 4
+
+
+def test_what_starts_at_zero_is_free_to_learn(examples):
+    model = compiled(keras.Sequential([
+        layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(16, activation="relu"),
+        layers.Dense(3, kernel_initializer="zeros", name="head")]))
+    history = fit(model, examples, [PairPruning(0.1, at(99))])
+    assert model.get_layer("head").get_weights()[0].any()
+    assert history["pruned_units"] == [0] * 4
+
+
+class OwnOptimizer(keras.Sequential):
+    """Steps an optimizer of its own, which the callback cannot see."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x, training=True)[:, 0] - tf.cast(y, tf.float32)))
+        variables = self.trainable_variables
+        for variable, gradient in zip(variables, tape.gradient(loss, variables)):
+            variable.assign(variable - 0.01 * gradient)
+        return {"loss": loss}
+
+
+def test_batches_are_counted_where_the_optimizer_does_not_step(examples):
+    model = OwnOptimizer([layers.Input((8, 8, 1)), layers.Flatten(),
+                          layers.Dense(20, activation="relu"), layers.Dense(1)])
+    model.compile("sgd")
+    callback = PairPruning(0.1, every(3), by="step")
+    fit(model, examples, [callback], epochs=2)
+    assert list(callback.records) == [1, 4, 7]

@@ -83,3 +83,17 @@ def test_records_of_what_was_left_alone_do_nothing():
         explain(model)["dense_1"], candidates=(Pair(0, 1, 0.0, chosen=False),))
     apply(model, unchosen)
     assert same(model.get_weights(), before)
+
+
+@pytest.mark.parametrize("records, message", [
+    ({"conv_2": FilterRecord("conv_1", 6, (2,))}, "records: 'conv_2'.*own layer, conv_1"),
+    ({"dense_1": None}, "records: None"), ([], "records: 'list'"),
+    (PairRecord("dense_1", 120, (Pair("1", 2, 0.0),)), "allowed are 0 to 119"),
+    (PairRecord("dense_1", 120, (Pair(0.5, 1.5, 0.0),)), "allowed are 0 to 119"),
+    (FilterRecord("conv_1", 6, (0, 1, 2, 3, 4, 5)), "at most all but one")])
+def test_what_is_no_record_is_refused(records, message):
+    model = build_model("lenet5", (28, 28, 1), 10)
+    before = model.get_weights()
+    with pytest.raises(UserError, match=message):
+        apply(model, records)
+    assert same(model.get_weights(), before)

@@ -219,3 +219,35 @@ def test_a_published_net_under_its_own_pruner(shared_models):
         assert [(p.kept, p.removed) for p in pairs] == [row[:2] for row in rows]
         np.testing.assert_allclose([(p.saliency, p.l1, p.entropy) for p in pairs],
                                    [row[2:5] for row in rows], rtol=1e-5)
+
+
+def test_published_bounds_may_be_inverted_and_stay_so():
+    # the second layer's units: [0, 1 - 2], [0, 1.1 - 3], [0, 1.3 - 4]; kept 1 for 0, say:
+    # [0 - (-1), -1.9 - 0] times 1, so that L = -1.9 - 1
+    model = tf.keras.Sequential([
+        layers.Input((2,)), layers.Dense(2, activation="relu"),
+        layers.Dense(3, activation="relu", name="b"), layers.Dense(1)])
+    model.set_weights([np.eye(2), np.zeros(2), np.array([[1, 1, 1], [0, 0.1, 0.3]]),
+                       np.array([-2.0, -3, -4]), np.ones((3, 1)), np.zeros(1)])
+    (pair,) = prune_pairs(model, compat="flap", layers=["b"])["b"].candidates
+    highs = [-1.0, -1.9, -2.7]
+    assert pair.l1 == pytest.approx(highs[pair.kept] + highs[pair.removed], rel=1e-6)
+    assert pair.l1 < 0 and pair.score < 0.5
+
+
+@pytest.mark.parametrize("shift", [-1, -2, -4])
+def test_published_steps_with_units_that_are_never_on(shift):
+    model = net((20, 16, 12, 5), ("relu", "relu", "relu", None), seed=2)
+    weights = model.get_weights()
+    for bias in (1, 3, 5):
+        weights[bias] += shift
+    model.set_weights(weights)
+    expected = published_steps([w.astype(np.float64) for w in weights], [True] * 3 + [False], 0.1)
+    records = prune_pairs(model, 0.1, compat="flap")
+    assert any(row[3] < 0 for rows in expected for row in rows)
+    for number, rows in enumerate(expected):
+        pairs = records[f"dense_{number}"].candidates
+        assert [(p.kept, p.removed, p.chosen) for p in pairs] == [
+            (*row[:2], row[6]) for row in rows]
+        np.testing.assert_allclose([(p.l1, p.entropy, p.score) for p in pairs],
+                                   [row[3:6] for row in rows], rtol=1e-5)

@@ -95,7 +95,7 @@ def prune(
     path = _new_file(out)
     require_fraction("filters", filters)
     require_fraction("pairs", pairs)
-    require("repeat", repeat, isinstance(repeat, int) and repeat >= 1, "a whole number >= 1")
+    require("repeat", repeat, type(repeat) is int and repeat >= 1, "a whole number >= 1")
     require("filters, pairs", (filters, pairs), filters or pairs, "at least one of them above 0")
     choice = PairChoice(pairs, score, compat, input_range)
     data = None if dataset is None else load(dataset, data_dir)

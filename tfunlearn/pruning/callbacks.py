@@ -24,9 +24,10 @@ UNITS = {"epoch": "at the end of epochs", "step": "after optimizer steps"}
 class _Pruning(tf.keras.callbacks.Callback):
     """Prunes when a schedule says so, and holds at zero what was pruned.
 
-    The state is in the weights: what is zero when training begins counts as pruned, so that
-    saving, loading and resuming need nothing else. Epochs and steps are counted from 1; steps are
-    those of the optimizer, which a saved model keeps.
+    The state is in the model: what is zero when training is resumed (the optimizer has stepped
+    before) counts as pruned, so that saving, loading and resuming need nothing else. Epochs and
+    steps are counted from 1; steps are those of the optimizer, which a saved model keeps, or the
+    batches of this training where the model steps some other optimizer.
 
     Attributes:
         records: number of the epoch or step -> what was pruned then.
@@ -41,11 +42,11 @@ class _Pruning(tf.keras.callbacks.Callback):
         self.by, self.hold = by, hold
         self.layers = None if layers is None else tuple(layers)
         self.records: dict[int, dict[str, Record]] = {}
-        self._graph, self._step = None, 0
+        self._graph, self._step, self._start = None, 0, 0
 
     def on_train_begin(self, logs=None):
         self._graph, self.records = None, {}
-        self._step = int(self.model.optimizer.iterations)
+        self._start = self._step = self._iterations()
         if self.model.built:
             self._prepare()
 
@@ -53,11 +54,16 @@ class _Pruning(tf.keras.callbacks.Callback):
         self._prepare()
         if self.hold:
             self._holding.enforce()
-        before, self._step = self._step, int(self.model.optimizer.iterations)
+        before, now = self._step, self._iterations()
+        self._step = now if now > self._start else before + 1
         if self.by == "step":
             due = [step for step in range(before + 1, self._step + 1) if self.schedule(step)]
             if due:  # several where the model takes more than one step an execution
                 self._prune(due[-1])
+
+    def on_train_end(self, logs=None):
+        if self.hold and self._graph is not None:  # averages of weights have just come in
+            self._holding.enforce()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.by == "epoch" and self.schedule(epoch + 1):
@@ -92,14 +98,18 @@ class _Pruning(tf.keras.callbacks.Callback):
             sites = chosen_sites([*filters, *pairs], self.layers)
             require_prunable(graph, sites, "filters or unit pairs")
             self._filters, self._pairs = sites[: len(filters)], sites[len(filters) :]
-            self._holding = Holding(graph, self._filters, self._pairs)
+            self._holding = Holding(graph, self._filters, self._pairs, resumed=self._start > 0)
             self._graph = graph
+
+    def _iterations(self) -> int:
+        """Returns how often the model's optimizer has stepped."""
+        return int(getattr(self.model.optimizer, "iterations", 0))
 
     def _prune(self, number: int) -> None:
         before = self._graph.read()
         after, self.records[number] = self._pruned(before, self._filters, self._pairs)
         self._graph.write(before, after)
-        self._holding.renew()
+        self._holding.add(self.records[number])
 
 
 class FilterPruning(_Pruning):
@@ -112,7 +122,8 @@ class FilterPruning(_Pruning):
         fraction: share of each layer's filters that goes each time, in [0, 1); default 0.01.
         schedule: `due(number) -> bool`, number counted from 1; default `every(5)`: 1, 6, 11, ...
         by: `"epoch"` (default): at the end of epochs that are due; `"step"`: after such steps.
-        hold: keep what is pruned at zero, against momentum and weight decay; default True.
+        hold: keep what is pruned at zero, against momentum and weight decay; default True. When
+            training is resumed, what is zero then counts as pruned.
         include_residual, exclude_zeroed, layers: as for `prune_filters`.
 
     Raises:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tfunlearn.core.errors import UserError, nearest, require_fraction
+import numpy as np
+
+from tfunlearn.core.errors import UserError, nearest, require, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.filters import prune_filter_sites, zero_filters
 from tfunlearn.pruning.graph import Graph
@@ -74,13 +76,20 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
     """
     if isinstance(records, FilterRecord | PairRecord):
         records = {records.layer: records}
+    require("records", type(records).__name__, isinstance(records, Mapping),
+            "a record, or a mapping from layer names to records")
     graph = Graph.of(model)
     filters = {site.layer: site for site in filter_sites(graph)}
     pairs = {site.layer: site for site in pair_sites(graph)}
     before = weights = graph.read()
     for name, record in records.items():
+        require("records", record, isinstance(record, FilterRecord | PairRecord),
+                "FilterRecord and PairRecord")
+        require("records", name, name == record.layer, f"the record's own layer, {record.layer}")
         if isinstance(record, FilterRecord):
             if _checked(filters, record, record.filters, record.pruned):
+                require("records", f"all filters of '{name}'", len(record.pruned) < record.filters,
+                        "at most all but one")
                 weights = zero_filters(weights, filters[name], record.pruned)
         elif _checked(pairs, record, record.units, record.kept + record.removed):
             weights = merge_pairs(weights, pairs[name], record)
@@ -101,7 +110,8 @@ def _checked(
         raise UserError(f"records: '{record.layer}' cannot be pruned ({site.skipped})")
     if site.units != units:
         raise UserError(f"records: '{record.layer}' has {site.units} units, its record {units}")
-    if not all(0 <= number < units for number in numbers) or len(set(numbers)) < len(numbers):
-        raise UserError(f"records: '{record.layer}' names units {sorted(numbers)}; allowed are "
+    if not all(isinstance(number, int | np.integer) and 0 <= number < units
+               for number in numbers) or len(set(numbers)) < len(numbers):
+        raise UserError(f"records: '{record.layer}' names units {list(numbers)}; allowed are "
                         f"0 to {units - 1}, each once")
     return True

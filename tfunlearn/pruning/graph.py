@@ -172,10 +172,26 @@ def _node(call, numbers: dict) -> Node:
     given = [call.outputs] if single else tf.nest.flatten(call.outputs)
     inputs = _inputs_of(call)
     outputs = tuple(numbers.setdefault(_key(tensor), len(numbers)) for tensor in given)
-    arguments = call.arguments.kwargs if hasattr(call, "arguments") else call.call_kwargs
     kind = kind_of(layer)
-    if (arguments.get("training") or len(given) > 1  # a Dropout that is always on, say
-            or (kind == "Add" and len(inputs) < 2)):  # one summand is a constant
+    is_operator = type(layer).__name__ == "TFOpLambda" or not isinstance(
+        layer, tf.keras.layers.Layer)
+    if len(given) > 1 or (not is_operator and _has_more_arguments(call)) or (
+            is_operator and kind == "Add" and not _are_alike(inputs)):
         kind = ""
     return Node(layer, kind, tuple(numbers[_key(tensor)] for tensor in inputs), outputs,
                 tuple(given[0].shape[1:]))
+
+
+def _has_more_arguments(call) -> bool:
+    """Tells whether a layer is called with more than its input: `training=True`, a mask."""
+    if hasattr(call, "arguments"):
+        positional, named = call.arguments.args, call.arguments.kwargs
+    else:
+        positional, named = call.call_args or (), call.call_kwargs or {}
+    return any(value is not None and value is not False
+               for value in [*positional[1:], *named.values()])
+
+
+def _are_alike(summands: list) -> bool:
+    """Tells whether no summand is a constant, or of another rank (which operators align anew)."""
+    return len(summands) > 1 and len({len(tensor.shape) for tensor in summands}) == 1

@@ -2,61 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.records import FilterRecord, Record
 from tfunlearn.pruning.sites import Site
 
 
 class Holding:
-    """Remembers what is zero in a model, and zeroes it again.
+    """Remembers what has been pruned, counts it, and zeroes it again.
 
     Args:
         graph: of the model.
-        filters: sites whose zero filters are held.
-        pairs: sites whose dead units are held.
+        filters: sites whose filters are pruned.
+        pairs: sites whose units are pruned.
+        resumed: whether what is zero already counts as pruned.
     """
 
-    def __init__(self, graph: Graph, filters: Sequence[Site], pairs: Sequence[Site]):
+    def __init__(
+        self, graph: Graph, filters: Sequence[Site], pairs: Sequence[Site], *, resumed: bool
+    ):
         self._graph = graph
         self._filters = [site for site in filters if not site.skipped]
         self._pairs = [site for site in pairs if not site.skipped]
-        self.renew()
+        weights = graph.read()
+        self._pruned = {site.layer: _dead(weights, site) & resumed
+                        for site in [*self._filters, *self._pairs]}
+        self._hold(weights)
 
-    def renew(self) -> None:
-        """Takes what is zero now as what is to be held."""
-        weights = self._graph.read()
-        held: dict[int, np.ndarray] = {}
-        for site in [*self._filters, *self._pairs]:
-            silent = _silent(weights, site)
-            entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
-            for entry in entries if silent.any() else ():
-                _add(held, entry, np.broadcast_to(silent, weights[entry].shape))
-        for site in self._pairs:
-            for entry in site.outgoing:
-                dead = ~weights[entry].any(axis=1)
-                if dead.any():
-                    _add(held, entry, np.broadcast_to(dead[:, None], weights[entry].shape))
-        self._zero = _zeroing([(self._graph.variables[entry], mask)
-                               for entry, mask in held.items()])
+    def add(self, records: Mapping[str, Record]) -> None:
+        """Takes what was pruned just now as what is to be held, too."""
+        for name, record in records.items():
+            units = record.pruned if isinstance(record, FilterRecord) else record.removed
+            if units:
+                self._pruned[name][list(units)] = True
+        self._hold(self._graph.read())
 
     def enforce(self) -> None:
         """Zeroes what is held."""
         self._zero()
 
     def counts(self) -> dict[str, int]:
-        """Returns how many filters are zero and how many units are dead, of the kinds held."""
+        """Returns how many of the pruned filters and units are dead now, of the kinds pruned."""
         weights = self._graph.read()
-        counts = {}
-        if self._filters:
-            counts["pruned_filters"] = sum(int(_silent(weights, site).sum())
-                                           for site in self._filters)
-        if self._pairs:
-            counts["pruned_units"] = sum(int(_dead(weights, site).sum()) for site in self._pairs)
-        return counts
+        return {name: sum(int((self._pruned[site.layer] & _dead(weights, site)).sum())
+                          for site in sites)
+                for name, sites in (("pruned_filters", self._filters),
+                                    ("pruned_units", self._pairs)) if sites}
+
+    def _hold(self, weights: list[np.ndarray]) -> None:
+        """Holds those parameters of what was pruned that are zero."""
+        held: dict[int, np.ndarray] = {}
+
+        def hold(entry: int, mask: np.ndarray) -> None:
+            mask = np.broadcast_to(mask, weights[entry].shape)
+            held[entry] = mask | held[entry] if entry in held else mask
+
+        for site in [*self._filters, *self._pairs]:
+            pruned = self._pruned[site.layer]
+            silent = pruned & _silent(weights, site)
+            entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
+            for entry in entries if silent.any() else ():
+                hold(entry, silent)
+            for entry in site.outgoing if pruned.any() else ():
+                hold(entry, (pruned & ~weights[entry].any(axis=1))[:, None])
+        self._zero = _zeroing([(self._graph.variables[entry], mask)
+                               for entry, mask in held.items()])
 
 
 def _silent(weights, site: Site) -> np.ndarray:
@@ -67,13 +81,11 @@ def _silent(weights, site: Site) -> np.ndarray:
 
 
 def _dead(weights, site: Site) -> np.ndarray:
-    """Returns which units have nothing coming in, or nothing going out."""
-    outgoing = [~weights[entry].any(axis=1) for entry in site.outgoing]
-    return _silent(weights, site) | np.logical_and.reduce(outgoing)
-
-
-def _add(held: dict[int, np.ndarray], entry: int, mask: np.ndarray) -> None:
-    held[entry] = mask | held[entry] if entry in held else mask
+    """Returns which filters or units have nothing coming in, or (units) nothing going out."""
+    silent = _silent(weights, site)
+    if not site.outgoing:
+        return silent
+    return silent | np.logical_and.reduce([~weights[entry].any(axis=1) for entry in site.outgoing])
 
 
 def _zeroing(held: list[tuple]):

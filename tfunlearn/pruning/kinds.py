@@ -14,6 +14,7 @@ INACTIVE = frozenset((  # layers that hand their input on unchanged once trainin
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"))
 NORMS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
+SUMS = ("Add", "Average", "Subtract", "Maximum", "Minimum", "Multiply")
 _SPATIAL = ("AveragePooling", "Cropping", "MaxPooling", "UpSampling", "ZeroPadding")
 _LEFT_ALONE = {
     "DepthwiseConv1D": "depthwise convolution", "DepthwiseConv2D": "depthwise convolution",
@@ -23,17 +24,25 @@ _LEFT_ALONE = {
 }
 _OPERATIONS = {"Add": "Add", "Relu": "Relu"}  # of Keras 3, met where a model uses plain operators
 _SYMBOLS = {"__operators__.add": "Add", "math.add": "Add", "nn.relu": "Relu"}  # of Keras 2
+_HARMLESS = {"get_config", "from_config"}  # what a subclass may define and still compute the same
 
 
 def kind_of(layer) -> str:
     """Returns the name of the Keras class that says what `layer` computes.
 
-    A subclass counts as its Keras class as long as it leaves `call` as it is; where nothing is
-    known the answer is empty.
+    A subclass counts as its Keras class as long as it defines no method of its own but its
+    constructor and configuration; where nothing is known the answer is empty.
     """
     if type(layer).__name__ == "TFOpLambda":
         return _SYMBOLS.get(layer.symbol, "")
+    if has_other_kernel(layer):
+        return ""
     return _kind_of_class(type(layer))
+
+
+def has_other_kernel(layer) -> bool:
+    """Tells whether Keras 3 has put something else in place of a layer's kernel."""
+    return bool(getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False))
 
 
 @functools.cache
@@ -42,15 +51,26 @@ def _kind_of_class(own: type) -> str:
         return _OPERATIONS.get(own.__name__, "")
     for kind in own.__mro__:
         if kind.__module__.partition(".")[0] in ("keras", "tf_keras"):
-            return kind.__name__ if own.call is kind.call else ""
+            return kind.__name__
+        if any(_is_own_work(name, value) for name, value in vars(kind).items()):
+            return ""
     return ""
 
 
+def _is_own_work(name: str, value) -> bool:
+    """Tells whether an attribute of a subclass may change what the layer computes."""
+    if not (callable(value) or isinstance(value, property)) or name in _HARMLESS:
+        return False
+    return name == "__call__" or not name.startswith("__")
+
+
 def is_conv(layer) -> bool:
+    """Tells whether a layer is a convolution whose filters can be pruned, or a subclass of one."""
     return _is_a(type(layer), ("Conv1D", "Conv2D", "Conv3D")) and not left_alone(layer)
 
 
 def is_dense(layer) -> bool:
+    """Tells whether a layer is a Dense layer or a subclass of it."""
     return _is_a(type(layer), ("Dense",))
 
 
@@ -70,4 +90,3 @@ def left_alone(layer) -> str | None:
 def keeps_channels(kind: str) -> bool:
     """Tells whether a layer works on each channel by itself and keeps them apart."""
     return kind in ELEMENTWISE or (kind.startswith(_SPATIAL) and "Global" not in kind)
-

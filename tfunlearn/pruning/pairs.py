@@ -116,7 +116,7 @@ class PairChoice:
     zero_incoming: bool | None = None
 
     def __post_init__(self):
-        require_fraction("fraction", self.fraction)
+        object.__setattr__(self, "fraction", require_fraction("fraction", self.fraction))
         choose("score", self.score, SCORES)
         if self.compat is not None:
             choose("compat", self.compat, COMPATS)
@@ -127,7 +127,9 @@ class PairChoice:
             value = getattr(self, name)
             require(name, value, isinstance(value, numbers.Real) and 0 <= value < np.inf,
                     "a number >= 0")
-        require("zero_incoming", self.zero_incoming, self.zero_incoming in (None, True, False),
+            object.__setattr__(self, name, float(value))
+        require("zero_incoming", self.zero_incoming,
+                self.zero_incoming is None or isinstance(self.zero_incoming, bool),
                 "True, False or None")
 
     def prune(

@@ -74,8 +74,8 @@ def published_impacts(
     """
     lo, hi = _unit_bounds(chain, weights, number, first)
     rows = weights[chain[number + 1].kernel][kept].astype(np.float64)
-    ends = [(lo[kept] - hi[removed])[:, None] * rows, (hi[kept] - lo[removed])[:, None] * rows]
-    interval = np.minimum(*ends), np.maximum(*ends)
+    low, high = (end[:, None] * rows for end in (lo[kept] - hi[removed], hi[kept] - lo[removed]))
+    interval = np.where(rows < 0, high, low), np.where(rows < 0, low, high)
     for place in range(number + 2, len(chain)):
         interval = _affine(interval, chain[place], weights)
         if place < len(chain) - 1:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from tfunlearn.core.errors import UserError, nearest
 from tfunlearn.pruning.graph import Graph, Node
-from tfunlearn.pruning.intervals.activations import is_softmax
+from tfunlearn.pruning.intervals.activations import mixes_units
 from tfunlearn.pruning.kinds import (
-    ELEMENTWISE, NORMS, is_conv, is_dense, keeps_channels, left_alone)
+    ELEMENTWISE, NORMS, SUMS, has_other_kernel, is_conv, is_dense, keeps_channels, kind_of,
+    left_alone)
 
 
 @dataclass(frozen=True)
@@ -75,24 +76,43 @@ def require_prunable(graph: Graph, sites: Sequence[Site], what: str) -> None:
 
 def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
     calls = graph.calls(layer)
-    if not is_conv(layer):
-        return Site(layer.name, int(layer.weights[0].shape[-1]), skipped=left_alone(layer))
+    filters = _channels_of(layer, calls)
+    reason = left_alone(layer) or _unlike_its_class(graph, layer, calls)
+    if reason is None and graph.gives_output(calls):
+        reason = "output layer"
+    if reason is None and not include_residual and _is_bypassed(graph, calls):
+        reason = "inside a residual block"
+    norms = [] if reason else _norms_behind(graph, calls)
+    if any(_norm_axis(node) != _channel_axis(layer, node) for node in norms):
+        reason = "the normalisation behind it is not one channel a filter"
+    if reason:
+        return Site(layer.name, filters, skipped=reason)
+    followers = [entry for node in norms for entry in norm_entries(graph, node.layer)]
+    return Site(layer.name, filters, graph.position(layer.kernel), graph.position(layer.bias),
+                tuple(dict.fromkeys(followers)))
+
+
+def _channels_of(layer, calls: Sequence[Node]) -> int:
+    if calls:
+        return calls[0].shape[0 if _is_channels_first(layer) else -1]
+    return int(getattr(layer, "filters", None) or layer.weights[0].shape[-1])
+
+
+def _unlike_its_class(graph: Graph, layer, calls: Sequence[Node]) -> str | None:
+    """Returns why a layer cannot be taken for the Conv or Dense layer that its class says."""
+    if has_other_kernel(layer):
+        return "its kernel is quantised or adapted (LoRA)"
+    if not kind_of(layer):
+        return f"its class {type(layer).__name__} computes something of its own"
     if not calls:
-        return Site(layer.name, layer.filters, skipped="does not lead to an output")
-    if graph.gives_output(calls):
-        return Site(layer.name, layer.filters, skipped="output layer")
-    if not include_residual and _is_bypassed(graph, layer):
-        return Site(layer.name, layer.filters, skipped="inside a residual block")
-    followers = _norm_entries_behind(graph, calls)
-    if any(graph.variables[entry].shape != (layer.filters,) for entry in followers):
-        return Site(layer.name, layer.filters,
-                    skipped="the normalisation behind it is not one channel a filter")
-    return Site(layer.name, layer.filters, graph.position(layer.kernel),
-                graph.position(layer.bias), tuple(followers))
+        return "does not lead to an output"
+    if any(not node.kind for node in calls):
+        return "called with more than its input"
+    return None
 
 
-def _norm_entries_behind(graph: Graph, calls: Sequence[Node]) -> list[int]:
-    """Returns the entries of the norms that read the channels of `calls` and of nothing else."""
+def _norms_behind(graph: Graph, calls: Sequence[Node]) -> list[Node]:
+    """Returns the norms that read the channels of `calls` and of nothing else."""
     reached, waiting = {}, graph.readers_of(calls)
     while waiting:
         node = waiting.pop(0)
@@ -100,9 +120,22 @@ def _norm_entries_behind(graph: Graph, calls: Sequence[Node]) -> list[int]:
             reached[id(node)] = node
             if keeps_channels(node.kind):
                 waiting += graph.readers_of([node])
-    return [entry for node in reached.values() if node.kind in NORMS
-            and all(id(call) in reached for call in graph.calls(node.layer))
-            for entry in norm_entries(graph, node.layer)]
+    return [node for node in reached.values() if node.kind in NORMS
+            and all(id(call) in reached for call in graph.calls(node.layer))]
+
+
+def _norm_axis(node: Node) -> int | None:
+    """Returns the axis that has a gamma and beta of its own, the batch axis counted; or None."""
+    axes = node.layer.axis if isinstance(node.layer.axis, (list, tuple)) else [node.layer.axis]
+    return axes[0] % (len(node.shape) + 1) if len(axes) == 1 else None
+
+
+def _channel_axis(layer, node: Node) -> int:
+    return 1 if _is_channels_first(layer) else len(node.shape)
+
+
+def _is_channels_first(layer) -> bool:
+    return getattr(layer, "data_format", None) == "channels_first"
 
 
 def norm_entries(graph: Graph, layer) -> list[int]:
@@ -118,18 +151,20 @@ def norm_entries(graph: Graph, layer) -> list[int]:
 
 def _pair_site(graph: Graph, layer) -> Site:
     calls = graph.calls(layer)
-    if not calls:
-        return Site(layer.name, layer.units, skipped="does not lead to an output")
-    path, readers, obstacle = _towards_dense(graph, calls)
+    reason = _unlike_its_class(graph, layer, calls)
+    path, readers = [], []
+    if reason is None:
+        path, readers, reason = _towards_dense(graph, calls)
     for node in [*calls, *path]:
         if graph.gives_output([node]):
-            obstacle = "output layer"
-        elif is_softmax(getattr(node.layer, "activation", None)):
-            obstacle = obstacle or f"the softmax of '{node.layer.name}' mixes its units"
-    if obstacle is None:
-        obstacle = _shared_or_folded(graph, layer, [*calls, *path], readers)
-    if obstacle:
-        return Site(layer.name, layer.units, skipped=obstacle)
+            reason = "output layer"
+        elif mixes_units(getattr(node.layer, "activation", None)):
+            reason = reason or f"the softmax of '{node.layer.name}' mixes its units"
+        elif node.kind == "BatchNormalization" and _norm_axis(node) != len(node.shape):
+            reason = reason or f"'{node.layer.name}' normalises another axis"
+    reason = reason or _shared_or_folded(graph, layer, calls, path, readers)
+    if reason:
+        return Site(layer.name, layer.units, skipped=reason)
     norms = [entry for node in path if node.kind in NORMS
              for entry in norm_entries(graph, node.layer)]
     outgoing = tuple(dict.fromkeys(graph.position(node.layer.kernel) for node in readers))
@@ -143,7 +178,7 @@ def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | N
     while waiting:
         node = waiting.pop(0)
         name = node.layer.name
-        if is_dense(node.layer):
+        if node.kind == "Dense":
             readers.append(node)
         elif node.kind in ELEMENTWISE or node.kind in ("BatchNormalization", "Flatten"):
             if node not in path:
@@ -157,26 +192,47 @@ def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | N
     return path, readers, None
 
 
-def _shared_or_folded(graph: Graph, layer, reached, readers) -> str | None:
+def _shared_or_folded(graph: Graph, layer, calls, path, readers) -> str | None:
     """Returns why the units cannot be taken out of what reads them, or None."""
     if any(int(node.layer.kernel.shape[0]) != layer.units for node in readers):
         return "its units are not one input each"
-    for node in [*reached, *readers]:
-        if any(call not in reached and call not in readers for call in graph.calls(node.layer)):
-            return f"'{node.layer.name}' behind it also reads another layer"
+    for group in (path, readers):
+        for node in group:
+            if any(call not in group for call in graph.calls(node.layer)):
+                return f"'{node.layer.name}' behind it also reads another layer"
+    waiting, seen = list(readers), set()
+    while waiting:
+        node = waiting.pop()
+        if node in calls:
+            return "its units feed back into it"
+        if id(node) not in seen:
+            seen.add(id(node))
+            waiting += graph.readers_of([node])
     return None
 
 
-def _is_bypassed(graph: Graph, layer) -> bool:
-    """Tells whether some path from an input to an output avoids `layer`."""
-    waiting = [node for node in graph.nodes if not node.inputs]
-    seen = set()
+def _is_bypassed(graph: Graph, calls: Sequence[Node]) -> bool:
+    """Tells whether a sum behind the calls also reads, past them, something that they read."""
+    behind = _reachable(graph, graph.readers_of(calls), ())
+    sums = [node for node in behind if node.kind in SUMS]
+    givers = {tensor: node for node in graph.nodes for tensor in node.outputs}
+    before, waiting = [], [givers[tensor] for node in calls for tensor in node.inputs]
     while waiting:
         node = waiting.pop()
-        if node.layer is layer or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if graph.gives_output([node]):
-            return True
-        waiting += graph.readers_of([node])
-    return False
+        if node not in before:
+            before.append(node)
+            waiting += [givers[tensor] for tensor in node.inputs]
+    past = _reachable(graph, before, calls)
+    return any(givers[tensor] in past and givers[tensor] not in behind
+               for node in sums for tensor in node.inputs)
+
+
+def _reachable(graph: Graph, starts: Sequence[Node], closed: Sequence[Node]) -> list[Node]:
+    """Returns `starts` and all nodes behind them, on paths that avoid `closed`."""
+    found, waiting = [], list(starts)
+    while waiting:
+        node = waiting.pop()
+        if node not in found and node not in closed:
+            found.append(node)
+            waiting += graph.readers_of([node])
+    return found

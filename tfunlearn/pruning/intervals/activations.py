@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.pruning.kinds import kind_of
+
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
@@ -72,18 +74,26 @@ SHAPES = {
 }
 
 
+SOFTMAXES = ("softmax", "log_softmax", "softmax_v2", "log_softmax_v2")
+MIXERS = (*SOFTMAXES, "sparsemax", "glu")
+
+
 def shape_of(activation: Callable | None) -> Shape | None:
     """Returns the shape of a Keras or TensorFlow activation function; None where not known."""
-    return IDENTITY if activation is None else SHAPES.get(_name_of(activation))
+    return IDENTITY if activation is None else SHAPES.get(name_of(activation))
 
 
-def is_softmax(activation) -> bool:
-    """Tells whether an activation is Keras' or TensorFlow's softmax or log-softmax."""
-    return _name_of(activation) in ("softmax", "log_softmax", "softmax_v2", "log_softmax_v2")
+def mixes_units(activation) -> bool:
+    """Tells whether an activation makes every unit depend on the others, as softmax does."""
+    return name_of(activation) in MIXERS or kind_of(activation) == "Softmax"
 
 
-def _name_of(activation) -> str:
-    """Returns the name of an activation function; empty for a function of the user's own."""
-    home = (getattr(activation, "__module__", None) or "").partition(".")[0]
-    known = home in ("keras", "tf_keras", "tensorflow")
+def name_of(activation) -> str:
+    """Returns the name of Keras' or TensorFlow's activation function; empty for any other.
+
+    Keras 3 keeps functions of the same names, but other defaults, in `keras.ops`.
+    """
+    home = getattr(activation, "__module__", None) or ""
+    known = home.startswith("tensorflow.") or (
+        home.startswith(("keras.", "tf_keras.")) and ".activations" in home)
     return getattr(activation, "__name__", "") if known else ""

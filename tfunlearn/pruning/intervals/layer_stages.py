@@ -9,7 +9,8 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.pruning.graph import Graph, Node
-from tfunlearn.pruning.intervals.activations import IDENTITY, elu, is_softmax, relu, shape_of
+from tfunlearn.pruning.intervals.activations import (
+    IDENTITY, SOFTMAXES, elu, name_of, relu, shape_of)
 from tfunlearn.pruning.intervals.spatial_stages import SPATIAL, channels_last, is_channels_first
 from tfunlearn.pruning.intervals.stages import (
     Confined, Elementwise, Impassable, Kink, Linear, Stage)
@@ -57,9 +58,8 @@ def _conv(node, values, is_last):
 
 
 def _depthwise(layer):
-    strides = [max(layer.strides)] * len(layer.kernel_size)
     return channels_last(layer, lambda x, kernel: depthwise(
-        x, kernel, strides, layer.dilation_rate, layer.padding))
+        x, kernel, layer.strides, layer.dilation_rate, layer.padding))
 
 
 def _depthwise_conv(node, values, is_last):
@@ -87,7 +87,10 @@ def _shift(layer, values):
 
 def _batch_norm(node, values, is_last):
     layer = node.layer
-    axis = layer.axis[0] if isinstance(layer.axis, (list, tuple)) else layer.axis
+    axes = np.atleast_1d(layer.axis).tolist()
+    if len(axes) > 1:
+        raise Impassable(" over several axes")
+    (axis,) = axes
     gamma, beta = _gamma_and_beta(layer, values)
     scale = gamma / np.sqrt(values(layer.moving_variance) + layer.epsilon)
     shift = beta - values(layer.moving_mean) * scale
@@ -142,8 +145,10 @@ def _activation(activation, is_last: bool) -> list[Stage]:
     kind = kind_of(activation)
     if kind in _RECTIFIERS:
         return _rectifier(activation, kind)
-    if is_softmax(activation):
-        return _softmax(is_last, log="log" in activation.__name__)
+    if kind == "Softmax":
+        return _softmax(is_last)
+    if name_of(activation) in SOFTMAXES:
+        return _softmax(is_last, log="log" in name_of(activation))
     shape = shape_of(activation)
     if shape is None:
         name = getattr(activation, "__name__", type(activation).__name__)
@@ -154,7 +159,9 @@ def _activation(activation, is_last: bool) -> list[Stage]:
 def _softmax(is_last: bool, log: bool = False) -> list[Stage]:
     if is_last:
         return []
-    return [Confined(np.array(-np.inf if log else 0.0), np.array(0.0 if log else 1.0))]
+    if log:
+        raise Impassable(" with a log-softmax before the end")
+    return [Confined(np.array(0.0), np.array(1.0))]
 
 
 _RECTIFIERS = {
@@ -168,10 +175,10 @@ _RECTIFIERS = {
 
 
 def _rectifier(layer, kind: str) -> list[Stage]:
-    shape = _RECTIFIERS[kind](layer)
-    if shape.slopes[0] < 0 or getattr(layer, "threshold", 0):
+    if getattr(layer, "threshold", 0) or any(
+            (getattr(layer, name, 0) or 0) < 0 for name in ("negative_slope", "alpha")):
         raise Impassable(" with a negative slope or a threshold")
-    return [Elementwise(shape)]
+    return [Elementwise(_RECTIFIERS[kind](layer))]
 
 
 _STAGES: dict[str, Callable[[Node, Values, bool], list[Stage]]] = {

@@ -41,9 +41,19 @@ def _hull(node, moves):
     return reduce(np.minimum, lows), reduce(np.maximum, highs)
 
 
+def _aligned(merge: Merge) -> Merge:
+    """Returns `merge` for inputs of any ranks: as in Keras, axes are added behind the batch."""
+    def merged(node, inputs):
+        rank = max(lo.ndim for lo, _ in inputs)
+        return merge(node, [tuple(np.expand_dims(end, tuple(range(1, rank - end.ndim + 1)))
+                                  for end in interval) for interval in inputs])
+
+    return merged
+
+
 Merge = Callable[[object, Sequence[Interval]], Interval]
 BOUNDS: dict[str, Merge] = {
-    "Add": _sum, "Average": _average, "Subtract": _subtract, "Concatenate": _concatenate,
-    "Maximum": _maximum, "Minimum": _minimum,
+    "Add": _aligned(_sum), "Average": _aligned(_average), "Subtract": _aligned(_subtract),
+    "Maximum": _aligned(_maximum), "Minimum": _aligned(_minimum), "Concatenate": _concatenate,
 }
-DIFFERENCES: dict[str, Merge] = {**BOUNDS, "Maximum": _hull, "Minimum": _hull}
+DIFFERENCES: dict[str, Merge] = {**BOUNDS, "Maximum": _aligned(_hull), "Minimum": _aligned(_hull)}

@@ -32,7 +32,8 @@ def activation_bounds(
 
     Returns:
         A mapping from layer name to two arrays of the layer's output shape without the batch
-        axis; of a layer that is called several times, the widest of its calls.
+        axis; of a layer that is called several times, the widest of its calls, and one number
+        each if their shapes differ.
 
     Raises:
         UserError: `input_range` is no range, or the model has a layer that no bounds can pass.
@@ -41,11 +42,9 @@ def activation_bounds(
     propagation = Propagation(graph, graph.read(), input_range)
     found: dict[str, Interval] = {}
     for node in graph.nodes:
-        lo, hi = (end[0] for end in propagation.bounds(node.outputs[0]))
-        if node.layer.name in found:
-            known = found[node.layer.name]
-            lo, hi = np.minimum(lo, known[0]), np.maximum(hi, known[1])
-        found[node.layer.name] = lo, hi
+        interval = tuple(end[0] for end in propagation.bounds(node.outputs[0]))
+        known = found.get(node.layer.name)
+        found[node.layer.name] = interval if known is None else _hull(known, interval)
     return found
 
 
@@ -231,6 +230,13 @@ def range_ends(input_range: InputRange) -> Interval:
         raise UserError(f"input_range: {input_range!r} is not allowed; allowed is (low, high), "
                         "finite, low <= high")
     return low, high
+
+
+def _hull(one: Interval, other: Interval) -> Interval:
+    """Returns an interval that holds both."""
+    if one[0].shape != other[0].shape:
+        one, other = ((lo.min(), hi.max()) for lo, hi in (one, other))
+    return np.minimum(one[0], other[0]), np.maximum(one[1], other[1])
 
 
 def _through(stages: Sequence[Stage], move: Interval) -> Interval:
