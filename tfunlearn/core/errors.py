@@ -40,7 +40,7 @@ def choose(field: str, name: str, known: Mapping[str, T]) -> T:
     Raises:
         UserError: `name` is not in `known`; the message lists the names and the nearest one.
     """
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     raise UserError(
         f"{field}: unknown name '{name}'{nearest(name, known)} (known: {', '.join(sorted(known))})"
@@ -58,6 +58,12 @@ def require(field: str, value, holds: bool, allowed: str) -> None:
     """Raises a `UserError` that names field, value and what is allowed, unless `holds`."""
     if not holds:
         raise UserError(f"{field}: {value!r} is not allowed; allowed is {allowed}")
+
+
+def require_flags(**flags: bool) -> None:
+    """Raises a `UserError` unless all values are True or False."""
+    for name, value in flags.items():
+        require(name, value, isinstance(value, bool), "True or False")
 
 
 def require_count_or_fraction(field: str, value: int | float) -> None:

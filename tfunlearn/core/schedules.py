@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from tfunlearn.core.errors import choose, require
+from tfunlearn.core.errors import UserError, choose, require
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Every:
     def __post_init__(self):
         for name in ("period", "start"):
             value = getattr(self, name)
-            require(name, value, isinstance(value, int) and value >= 1, "a whole number >= 1")
+            require_number(name, value)
 
     def __call__(self, number):
         return (number >= self.start) & ((number - self.start) % self.period == 0)
@@ -31,6 +32,12 @@ class Between:
     first: int
     last: int | None = None
 
+    def __post_init__(self):
+        require_number("first", self.first)
+        if self.last is not None:
+            require_number("last", self.last)
+            require("last", self.last, self.last >= self.first, f"at least first, {self.first}")
+
     def __call__(self, number: int) -> bool:
         return number >= self.first and (self.last is None or number <= self.last)
 
@@ -40,6 +47,11 @@ class At:
     """Due at some numbers."""
 
     numbers: tuple[int, ...]
+
+    def __post_init__(self):
+        require("at", self.numbers, len(self.numbers) > 0, "at least one number")
+        for number in self.numbers:
+            require_number("at", number)
 
     def __call__(self, number: int) -> bool:
         return number in self.numbers
@@ -79,4 +91,15 @@ def schedule_of(config: dict | Callable) -> Callable:
             "a callable, or the configuration of a schedule")
     values = {name: tuple(value) if isinstance(value, list) else value
               for name, value in config.items() if name != "name"}
-    return choose("schedule", config["name"], SCHEDULES)(**values)
+    kind = choose("schedule", config["name"], SCHEDULES)
+    try:
+        return kind(**values)
+    except TypeError:
+        raise UserError(f"schedule: {config!r} is not allowed; allowed are the fields of "
+                        f"{kind.__name__}: {', '.join(kind.__dataclass_fields__)}")
+
+
+def require_number(field: str, value) -> None:
+    """Raises a `UserError` unless `value` is a whole number from 1."""
+    require(field, value, isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            and value >= 1, "a whole number >= 1")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import choose, require, require_fraction
+from tfunlearn.core.errors import choose, require_flags, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every, schedule_config, schedule_of
 from tfunlearn.pruning.filters import prune_filter_sites
@@ -38,9 +38,9 @@ class _Pruning(tf.keras.callbacks.Callback):
         self.fraction = require_fraction("fraction", fraction)
         self.schedule = schedule_of(schedule)
         choose("by", by, UNITS)
-        require("hold", hold, isinstance(hold, bool), "True or False")
+        require_flags(hold=hold)
         self.by, self.hold = by, hold
-        self.layers = None if layers is None else tuple(layers)
+        self.layers = layers if layers is None or isinstance(layers, str) else tuple(layers)
         self.records: dict[int, dict[str, Record]] = {}
         self._graph, self._step, self._start = None, 0, 0
 
@@ -90,6 +90,9 @@ class _Pruning(tf.keras.callbacks.Callback):
         """Returns pruned weights and what was pruned."""
         raise NotImplementedError
 
+    def _check(self, graph: Graph) -> None:
+        """Raises a `UserError` for what would stop a later pruning."""
+
     def _prepare(self) -> None:
         """Reads the model's graph, once a training."""
         if self._graph is None:
@@ -98,6 +101,7 @@ class _Pruning(tf.keras.callbacks.Callback):
             sites = chosen_sites([*filters, *pairs], self.layers)
             require_prunable(graph, sites, "filters or unit pairs")
             self._filters, self._pairs = sites[: len(filters)], sites[len(filters) :]
+            self._check(graph)
             self._holding = Holding(graph, self._filters, self._pairs, resumed=self._start > 0)
             self._graph = graph
 
@@ -139,6 +143,7 @@ class FilterPruning(_Pruning):
         exclude_zeroed: bool = True, layers: Sequence[str] | None = None,
     ):
         super().__init__(fraction, schedule, by, hold, layers)
+        require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed)
         self.include_residual, self.exclude_zeroed = include_residual, exclude_zeroed
 
     def get_config(self) -> dict:
@@ -182,6 +187,9 @@ class PairPruning(_Pruning):
     def _sites(self, graph):
         return [], pair_sites(graph)
 
+    def _check(self, graph):
+        self.choice.check(graph, graph.read(), self._pairs)
+
     def _pruned(self, weights, filters, pairs):
         return self.choice.prune(self._graph, weights, pairs)
 
@@ -212,6 +220,7 @@ class FLAP(_Pruning):
         layers: Sequence[str] | None = None,
     ):
         super().__init__(fraction, schedule, by, hold, layers)
+        require_flags(include_residual=include_residual)
         self.include_residual = include_residual
         self.choice = PairChoice(
             self.fraction, score, compat, input_range, alpha, beta, zero_incoming)
@@ -222,6 +231,9 @@ class FLAP(_Pruning):
 
     def _sites(self, graph):
         return (filter_sites(graph, include_residual=self.include_residual), pair_sites(graph))
+
+    def _check(self, graph):
+        self.choice.check(graph, graph.read(), self._pairs)
 
     def _pruned(self, weights, filters, pairs):
         weights, records = prune_filter_sites(weights, filters, self.fraction)

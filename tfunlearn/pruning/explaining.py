@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, nearest, require, require_fraction
+from tfunlearn.core.errors import UserError, nearest, require, require_flags, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.filters import prune_filter_sites, zero_filters
 from tfunlearn.pruning.graph import Graph
@@ -51,6 +51,8 @@ def explain(
         UserError: as `prune_filters` and `prune_pairs`; nothing to prune of either kind.
     """
     fraction = require_fraction("fraction", fraction)
+    require_flags(filters=filters, pairs=pairs, include_residual=include_residual,
+                  exclude_zeroed=exclude_zeroed)
     choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming)
     graph = Graph.of(model)
     convolutions = filter_sites(graph, include_residual=include_residual) if filters else []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import require_fraction
+from tfunlearn.core.errors import require_flags, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.counting import cast, count_of, rank_of, zeroed
 from tfunlearn.pruning.graph import Graph
@@ -51,6 +51,7 @@ def prune_filters(
         computed is the same, and the structure stays, as the paper says.
     """
     fraction = require_fraction("fraction", fraction)
+    require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed)
     graph = Graph.of(model)
     sites = chosen_sites(filter_sites(graph, include_residual=include_residual), layers)
     require_prunable(graph, sites, "filters")

@@ -132,6 +132,17 @@ class PairChoice:
                 self.zero_incoming is None or isinstance(self.zero_incoming, bool),
                 "True, False or None")
 
+    def check(self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]) -> None:
+        """Raises the `UserError` that pruning would raise for the model as it is, if any."""
+        if all(site.skipped for site in sites):
+            return
+        if self.compat:
+            published.dense_chain(graph)
+        elif self.score == "impact":
+            propagation = Propagation(graph, weights, self.input_range)
+            for tensor in graph.outputs:
+                propagation.bounds(tensor)
+
     def prune(
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
     ) -> tuple[list[np.ndarray], dict[str, PairRecord]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tfunlearn.core.errors import UserError, nearest
+from tfunlearn.core.errors import UserError, nearest, require
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.activations import mixes_units
 from tfunlearn.pruning.kinds import (
@@ -55,7 +55,9 @@ def chosen_sites(sites: Sequence[Site], layers: Sequence[str] | None) -> list[Si
     """
     if layers is None:
         return list(sites)
-    known = {site.layer: site for site in sites}
+    require("layers", layers, not isinstance(layers, str) and isinstance(layers, Iterable),
+            "a list of layer names")
+    layers, known = list(layers), {site.layer: site for site in sites}
     for name in layers:
         if name not in known:
             raise UserError(f"layers: no prunable layer '{name}'{nearest(name, known)} "

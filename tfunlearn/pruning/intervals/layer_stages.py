@@ -17,6 +17,7 @@ from tfunlearn.pruning.intervals.stages import (
 from tfunlearn.pruning.intervals.windows import convolve, depthwise
 from tfunlearn.pruning.kinds import INACTIVE, kind_of
 
+WITHOUT_BOUNDS = "pairs chosen by saliency need none (score='saliency', --score saliency)"
 Values = Callable[[object], np.ndarray]  # variable -> its value, float64
 
 
@@ -40,7 +41,7 @@ def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
     except Impassable as error:
         raise UserError(
             f"model: no bounds pass layer '{node.layer.name}' ({type(node.layer).__name__}{error})"
-            "; use score='saliency', which needs none")
+            f"; {WITHOUT_BOUNDS}")
 
 
 def _dense(node, values, is_last):

@@ -9,11 +9,12 @@ import numpy as np
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph, Node
-from tfunlearn.pruning.intervals.layer_stages import stages_of
+from tfunlearn.pruning.intervals.layer_stages import WITHOUT_BOUNDS, stages_of
 from tfunlearn.pruning.intervals.merges import BOUNDS, DIFFERENCES
 from tfunlearn.pruning.intervals.stages import Interval, Stage
 
 InputRange = tuple  # (low, high), numbers or arrays of the input's shape
+LARGEST = 1e30  # of inputs, so that bounds do not overflow at once
 
 
 def activation_bounds(
@@ -71,6 +72,8 @@ def predicted_impact(
     old = graph.read()
     if [w.shape for w in old] != [np.shape(w) for w in weights]:
         raise UserError("weights: their shapes are not those of the model's own weights")
+    if not all(np.isfinite(w).all() for w in weights):
+        raise UserError("weights: some are NaN or infinite; allowed are finite weights")
     new = [own if np.array_equal(own, w) else np.asarray(w) for own, w in zip(old, weights)]
     lo, hi = Propagation(graph, old, input_range).change(new)
     return lo[0], hi[0]
@@ -152,7 +155,7 @@ class Propagation:
             elif inputs is not None and node.kind in DIFFERENCES:
                 moves[node.outputs[0]] = DIFFERENCES[node.kind](node, inputs)
             elif inputs is not None:
-                moves[node.outputs[0]] = _through(self._stages(node), *inputs)
+                moves[node.outputs[0]] = _through(self._stages(node), inputs[0])
         ends = [moves[tensor] if tensor in moves else self._still(tensor, batch)
                 for tensor in self.graph.outputs]
         return tuple(np.concatenate([end[side].reshape(batch, -1) for end in ends], axis=1)
@@ -172,8 +175,8 @@ class Propagation:
         inputs = [self._bounds[tensor] for tensor in node.inputs]
         if node.kind in BOUNDS:
             return BOUNDS[node.kind](node, inputs)
-        (interval,) = inputs
-        for stage in self._stages(node):
+        stages, (interval, *_) = self._stages(node), inputs
+        for stage in stages:
             interval = stage.bounds(*interval)
         return interval
 
@@ -183,7 +186,7 @@ class Propagation:
         if None in node.shape and len(shape) != len(node.shape):
             raise UserError(
                 f"input_range: the input '{node.layer.name}' has an open dimension "
-                f"{node.shape}; allowed are arrays of the full shape")
+                f"{node.shape}; allowed are arrays of the full shape. {WITHOUT_BOUNDS}")
         if None not in node.shape:
             shape = node.shape
         try:
@@ -201,8 +204,8 @@ class Propagation:
         if len(node.inputs) != 1:
             names = ", ".join(sorted(BOUNDS))
             raise UserError(f"model: no bounds pass layer '{node.layer.name}' "
-                            f"({type(node.layer).__name__} with {len(node.inputs)} inputs); "
-                            f"allowed with several are {names}")
+                            f"({type(node.layer).__name__} with {len(node.inputs)} inputs; known "
+                            f"with several are {names}); {WITHOUT_BOUNDS}")
         used = self._used.setdefault(node, set())
 
         def value(variable) -> np.ndarray:
@@ -223,12 +226,12 @@ def range_ends(input_range: InputRange) -> Interval:
     """Returns the two ends as arrays, checked."""
     try:
         low, high = (np.asarray(end, np.float64) for end in input_range)
-        holds = bool(np.all(low <= high) and np.isfinite(low).all() and np.isfinite(high).all())
+        holds = bool(np.all(low <= high) and np.all(np.abs([low.min(), high.max()]) <= LARGEST))
     except (TypeError, ValueError):
         holds = False
     if not holds:
         raise UserError(f"input_range: {input_range!r} is not allowed; allowed is (low, high), "
-                        "finite, low <= high")
+                        f"low <= high, both at most {LARGEST:g} in size")
     return low, high
 
 
