@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 from rich.table import Table
+from rich.text import Text
 
-from tfunlearn.experiment.prune import prune as prune_file
+from tfunlearn.experiment.prune import PrunedLayer, prune as prune_file
 from tfunlearn_cli.console import PlainConsole
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option("-o", "--out", required=True, metavar="FILE",
-              help="File to write, .keras or .h5; must be new.")
+              help="File to write, .keras or .h5; must be new. The optimizer is not kept.")
 @click.option("--filters", default=0.01, show_default=True,
-              help="Share of each convolution's filters; 0 for none.")
+              help="Share of each convolution's filters, at least one filter; 0 for none.")
 @click.option("--pairs", default=0.01, show_default=True,
-              help="Share of each Dense layer's units; 0 for none.")
+              help="Share of each Dense layer's units, at least one, at most half; 0 for none.")
 @click.option("--repeat", default=1, show_default=True, help="How many times.")
 @click.option("--score", default="impact", show_default=True,
               help="What pairs are chosen by: impact, saliency.")
@@ -27,27 +28,41 @@ from tfunlearn_cli.console import PlainConsole
               help="Prune convolutions inside residual blocks.")
 @click.option("--layer", "layers", multiple=True, metavar="NAME",
               help="A layer to prune, several times for several.  [default: all]")
-@click.option("--dataset", help="Measure accuracy on its test images, before and after.")
+@click.option("--dataset", help="Measure accuracy on its test images, scaled to the input range.")
 @click.option("--data-dir", default="data", show_default=True, help="Folder of data sets.")
 def prune(model, layers, **options):
     """Prune a Keras model: MODEL is a .keras or .h5 file, or a SavedModel folder.
 
     The impact bound says how far any output can move, for any input in the range, on account of
-    that layer; a softmax at the end is left out.
+    that layer; a softmax at the end is left out. It is the wider the deeper the model.
 
     Example: tfunlearn prune model.keras -o pruned.keras --filters 0.01 --pairs 0.01
     """
     console = PlainConsole()
+    if console.is_terminal:
+        console.print("loading TensorFlow and the model")
     result = prune_file(model, layers=layers or None, track=console.track, **options)
-    table = Table("layer", "kind", "units", "pruned", "impact bound", "", box=None)
-    for row in result.layers:
-        bound = "-" if row.bound is None else f"{row.bound:.4g}"
-        table.add_row(row.layer, row.kind, str(row.units), str(len(row.pruned)), bound,
-                      row.skipped or "")
-    console.print(table)
+    rows = [_row(layer) for layer in result.layers]
+    width = 60 + sum(max(len(row[place]) for row in rows) for place in (0, 5))
+    _print_table(PlainConsole(width=width), rows)
+    if not any(layer.pruned for layer in result.layers):
+        console.print("pruned    nothing: no filter and no pair of units is left to go")
     if result.unbounded:
         console.print(f"bounds    none: {result.unbounded}", markup=False)
     if result.accuracy_before is not None:
         console.print(f"accuracy  {result.accuracy_before:.4f} before, "
                       f"{result.accuracy_after:.4f} after")
     console.print(f"written   {result.path}", markup=False)
+
+
+def _row(layer: PrunedLayer) -> list[str]:
+    bound = "-" if layer.bound is None else f"{layer.bound:.4g}"
+    return [layer.layer, layer.kind, str(layer.units), str(len(layer.pruned)), bound,
+            layer.skipped or ""]
+
+
+def _print_table(console: PlainConsole, rows: list[list[str]]) -> None:
+    table = Table("layer", "kind", "units", "pruned", "impact bound", "", box=None)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)

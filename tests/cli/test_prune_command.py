@@ -49,22 +49,58 @@ def test_table_and_file(call, tmp_path):
     (["net.keras", "-o", "x.keras", "--pairs", "-1"], "pairs: -1.0 is not allowed"),
     (["net.keras", "-o", "x.keras", "--pairs", "0", "--filters", "0"], "at least one of them"),
     (["net.keras", "-o", "x.keras", "--repeat", "0"], "repeat: 0 is not allowed"),
+    (["net.keras", "-o", "x.keras", "--repeat", "9" * 20], "a whole number from 1 to 10000"),
+    (["net.keras", "-o", "link.keras"], "a new file; this one exists"),
     (["net.keras", "-o", "x.keras", "--score", "impakt"], "did you mean 'impact'"),
     (["net.keras", "-o", "x.keras", "--compat", "flip"], "did you mean 'flap'"),
     (["net.keras", "-o", "x.keras", "--layer", "logits"], "'logits' cannot be pruned (output"),
     (["net.keras", "-o", "x.keras", "--input-range", "1", "0"], "input_range"),
     (["net.keras", "-o", "x.keras", "--dataset", "digit"], "did you mean 'digits'"),
-    (["small.keras", "-o", "x.keras", "--dataset", "digits"], "takes images of (8,)"),
+    (["flat.keras", "-o", "x.keras", "--dataset", "digits"], "takes images of (8,)"),
     (["small.keras", "-o", "x.keras"], "no layer with filters or unit pairs"),
 ])
 def test_one_line_code_2_and_nothing_written(call, tmp_path, arguments, message):
     (tmp_path / "bad.keras").write_bytes(b"PK")
     (tmp_path / "folder").mkdir()
-    tf.keras.Sequential([tf.keras.layers.Input((8,)), tf.keras.layers.Dense(2)]).save("small.keras")
-    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    (tmp_path / "link.keras").symlink_to("nowhere.keras")
+    for name, hidden in (("small", []), ("flat", [tf.keras.layers.Dense(4)])):
+        tf.keras.Sequential([tf.keras.layers.Input((8,)), *hidden,
+                             tf.keras.layers.Dense(2)]).save(f"{name}.keras")
+    before = {path.name: path.lstat().st_mtime_ns for path in tmp_path.iterdir()}
     code, out, err = call(*arguments)
     assert code == 2 and message in err and err.count("\n") == 1 and not out
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert {path.name: path.lstat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_comes_meanwhile_is_not_written_over(call, tmp_path, monkeypatch):
+    save = tf.keras.Sequential.save
+
+    def slow(self, path, **options):
+        save(self, path, **options)
+        (tmp_path / "x.keras").write_text("precious")
+
+    monkeypatch.setattr(tf.keras.Sequential, "save", slow)
+    code, _, err = call("net.keras", "-o", "x.keras")
+    assert code == 2 and "this one has come meanwhile" in err
+    assert (tmp_path / "x.keras").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.keras", "x.keras"]
+
+
+def test_pruning_ends_when_nothing_is_left(call):
+    code, out, _ = call("net.keras", "-o", "x.keras", "--repeat", "10000", "--filters", "0.5",
+                        "--pairs", "0.4")
+    assert code == 0
+    code, out, _ = call("x.keras", "-o", "y.keras", "--pairs", "0")
+    assert code == 0 and "pruned    nothing" in out
+
+
+def test_long_names_stay_whole_in_a_pipe(call):
+    name = "a_long_name_" * 6 + "end"
+    tf.keras.Sequential([
+        tf.keras.layers.Input((8,)), tf.keras.layers.Dense(4, name=name),
+        tf.keras.layers.Dense(2)]).save("long.h5")
+    _, out, _ = call("long.h5", "-o", "x.keras")
+    assert any(line.split()[0] == name for line in out.splitlines())
 
 
 def test_a_full_disk_is_our_failure_and_leaves_nothing(call, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
 from tfunlearn.pruning import (
-    FLAP, FilterPruning, PairPruning, explain, prune_filters, prune_pairs)
+    FLAP, FilterPruning, PairPruning, at, between, every, explain, prune_filters, prune_pairs)
 
 layers, keras = tf.keras.layers, tf.keras
 PRUNINGS = [prune_filters, prune_pairs, explain]
@@ -211,3 +211,49 @@ def test_filters_of_layers_left_alone_are_counted():
         layers.Flatten(), layers.Dense(2)])
     records = prune_filters(model)
     assert [records[name].filters for name in ("up", "separable", "depthwise")] == [16, 7, 7]
+
+
+def with_two_inputs(layer):
+    inputs = keras.Input((4,))
+    x, y = (layers.Dense(4, activation="relu", name=name)(inputs) for name in ("one", "two"))
+    x = layers.Dense(4, name="three")(layer(name="odd")([x, y]))
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def test_layers_of_several_inputs_that_bounds_cannot_pass_are_named():
+    model = with_two_inputs(layers.Multiply)
+    refused(prune_pairs, model, "no bounds pass layer 'odd' \\(Multiply with 2 inputs")
+    assert prune_pairs(model, score="saliency")["three"].removed
+
+
+@pytest.mark.parametrize("callback", [
+    lambda: FLAP(0.1, every(5)), lambda: PairPruning(0.1, compat="flap")])
+def test_what_would_stop_a_later_pruning_stops_the_training_before_it(callback):
+    model = with_two_inputs(layers.Multiply)
+    model.compile("sgd", "mse")
+    before = digest(model)
+    with pytest.raises(UserError):
+        model.fit(np.ones((8, 4)), np.ones((8, 2)), verbose=0, callbacks=[callback()])
+    assert digest(model) == before
+
+
+@pytest.mark.parametrize("wrong", [lambda: at([1, 5]), at, lambda: at("5"), lambda: between(5, 1),
+                                   lambda: between("1"), lambda: every(0), lambda: every(True)])
+def test_schedules_that_would_never_be_due(wrong):
+    with pytest.raises(UserError, match="allowed is"):
+        wrong()
+
+
+@pytest.mark.parametrize("prune, options, message", [
+    (prune_filters, {"include_residual": "no"}, "include_residual: 'no'"),
+    (prune_filters, {"layers": "conv_1"}, "layers: 'conv_1' is not allowed"),
+    (prune_pairs, {"layers": 5}, "layers: 5 is not allowed"),
+    (prune_pairs, {"score": ["impact"]}, "score: unknown name"),
+    (prune_pairs, {"input_range": (-1e308, 1e308)}, "at most 1e\\+30 in size")])
+def test_arguments_of_other_types(prune, options, message):
+    refused(prune, lenet(), message, 0.01, **options)
+
+
+def test_layers_may_come_from_a_generator():
+    records = prune_pairs(lenet(), layers=(name for name in ["dense_2"]))
+    assert records["dense_2"].removed and records["dense_1"].skipped == "not named"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,31 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a temporary path beside `path`, and moves it there unless something has come there.
+
+    Raises:
+        FileExistsError: `path` exists by the time the block ends; it stays as it is.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # unlike a rename, it never replaces
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
+import tempfile
 import types
 import warnings
+from collections.abc import Iterator
 
 from tfunlearn.core.errors import UserError
 
@@ -36,7 +40,29 @@ def require_installed(name: str) -> None:
 
 def _import(name: str):
     require_installed(name)
-    return importlib.import_module(name)
+    with _stderr_held_back():
+        return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Holds back what native code writes to stderr (TensorFlow's greetings), unless it fails."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 tf = _LazyModule("tensorflow")

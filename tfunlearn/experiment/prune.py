@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require, require_fraction
-from tfunlearn.core.files import replacing
+from tfunlearn.core.errors import UserError, require, require_flags, require_fraction
+from tfunlearn.core.files import creating
 from tfunlearn.core.lazy import tf
 from tfunlearn.datasets import load
 from tfunlearn.evaluation import OutputsOf, accuracy
-from tfunlearn.models.saved import SUFFIXES, load_model
+from tfunlearn.models.saved import SUFFIXES, load_model, require_fit
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import Propagation
 from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.sites import (
     Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+
+MOST_REPEATS = 10_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def prune(
         score, compat, input_range: as for `prune_pairs`.
         include_residual: as for `prune_filters`.
         layers: names of the layers to prune; default all.
-        dataset: a data set on whose test images accuracy is measured, before and after.
+        dataset: a data set on whose test images, scaled to the input range, accuracy is measured
+            before and after; None for none.
         data_dir: where data sets lie.
         track: wraps the sequence of layers and batches, to show progress.
 
@@ -95,28 +100,51 @@ def prune(
     path = _new_file(out)
     require_fraction("filters", filters)
     require_fraction("pairs", pairs)
-    require("repeat", repeat, type(repeat) is int and repeat >= 1, "a whole number >= 1")
-    require("filters, pairs", (filters, pairs), filters or pairs, "at least one of them above 0")
+    require("repeat", repeat, type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
+            f"a whole number from 1 to {MOST_REPEATS}")
+    require("filters and pairs", 0.0, filters or pairs, "at least one of them above 0")
+    require_flags(include_residual=include_residual)
     choice = PairChoice(pairs, score, compat, input_range)
-    data = None if dataset is None else load(dataset, data_dir)
-    keras_model = load_model(model, *(() if data is None else (data.image_shape, data.classes)))
+    keras_model = load_model(model)
     graph = Graph.of(keras_model)
     work = _Work(graph, filters, choice, _sites(graph, filters, pairs, include_residual, layers))
-    measure = None if data is None else lambda: accuracy(OutputsOf(keras_model)(
-        data.test_images, track=track).argmax(axis=1), data.test_labels)
+    measure = None if dataset is None else _accuracy_of(
+        keras_model, model, load(dataset, data_dir), input_range, track)
     before = measure and measure()
     work.run(repeat, track)
     after = measure and measure()
-    with replacing(path) as temporary:
-        keras_model.save(temporary)
+    _save(keras_model, path)
     return PrunedModel(keras_model, path, work.layers(), work.unbounded, before, after)
+
+
+def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
+    """Returns a function that measures the model on test images scaled to the input range."""
+    require_fit(model, name, data.image_shape, data.classes)
+    kind = tf.as_dtype(model.inputs[0].dtype)
+    require("dataset", data.name, kind.is_floating, f"none for a model that takes {kind.name}")
+    low, high = input_range
+    images = data.test_images
+    if (low, high) != (0, 1):
+        images = (images * np.float32((high - low) / 255) + np.float32(low)).astype(np.float32)
+    return lambda: accuracy(
+        OutputsOf(model)(images, track=track).argmax(axis=1), data.test_labels)
+
+
+def _save(model, path: pathlib.Path) -> None:
+    logging.getLogger("absl").setLevel(logging.ERROR)  # remarks that .h5 is an old format
+    try:
+        with warnings.catch_warnings(), creating(path) as temporary:
+            warnings.simplefilter("ignore")
+            model.save(temporary)
+    except FileExistsError:
+        require("out", str(path), False, "a new file; this one has come meanwhile")
 
 
 def _new_file(out: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(out)
     require("out", str(out), path.suffix in SUFFIXES, "a file name that ends in .keras or .h5")
     require("out", str(out), path.parent.is_dir(), "a file in a folder that exists")
-    require("out", str(out), not path.exists(), "a new file; this one exists")
+    require("out", str(out), not os.path.lexists(path), "a new file; this one exists")
     return path
 
 
@@ -143,11 +171,16 @@ class _Work:
 
     def run(self, repeat: int, track) -> None:
         """Prunes all layers `repeat` times, then sets the model's weights."""
-        before = self._weights
-        for kind, site in track([pair for _ in range(repeat) for pair in self._sites]):
+        before, changed = self._weights, 0
+        for number, (kind, site) in enumerate(track(self._sites * repeat)):
+            if number % len(self._sites) == 0 and number:
+                if not changed:  # nothing is left to prune
+                    break
+                changed = 0
             if site.skipped:
                 continue
             new, pruned = self._prune(kind, site)
+            changed += len(pruned)
             self._pruned[site.layer] += pruned
             if pruned and self.unbounded is None:
                 self._add_move(site.layer, new)

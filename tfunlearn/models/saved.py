@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pathlib
+import zipfile
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tf
@@ -43,16 +44,27 @@ def load_model(
     if not isinstance(model, tf.keras.Model):
         raise UserError(f"model: {path} is a SavedModel that Keras did not write; allowed are "
                         ".keras files, .h5 files and folders that model.save wrote")
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise UserError(f"model: {path} has no layer graph (not built, or a class of its own); "
+                        "allowed are built Sequential and functional models")
     if not _is_plain(model):
         raise UserError(f"model: {path} has named or several inputs or outputs; allowed is one "
                         "plain tensor of each")
+    require_fit(model, path, input_shape, classes)
+    return model
+
+
+def require_fit(
+    model: tf.keras.Model, path: str | os.PathLike, input_shape: tuple[int, ...] | None,
+    classes: int | None,
+) -> None:
+    """Raises a `UserError` unless a model fits images and classes; None fits all."""
     takes, gives = (tuple(ends[0].shape[1:]) for ends in (model.inputs, model.outputs))
     if input_shape is not None and not _fits(takes, tuple(input_shape)):
         raise UserError(f"model: {path} takes images of {takes}, the data has "
                         f"{tuple(input_shape)}")
     if classes is not None and gives != (classes,):
         raise UserError(f"model: {path} gives outputs of {gives}, the data has {classes} classes")
-    return model
 
 
 def _read(path: pathlib.Path):
@@ -64,6 +76,8 @@ def _read(path: pathlib.Path):
                             "load it under TensorFlow 2.15 or older and save it as .keras")
     elif not path.is_file():
         raise UserError(f"model: no file {path}")
+    elif path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise UserError(f"model: {path} is not a Keras model that can be read (no zip archive)")
     if path.suffix == ".h5" and not _is_keras_2():
         model = _old_sequential(path)
         if model is not None:
@@ -100,8 +114,6 @@ def _old_sequential(path: pathlib.Path):
 
 def _is_plain(model) -> bool:
     """Tells whether a model takes one tensor and gives one, neither of them named."""
-    if not model.inputs or not model.outputs:
-        return False
     if isinstance(model, tf.keras.Sequential):
         return len(model.inputs) == len(model.outputs) == 1
     return not any(isinstance(ends, dict) or (isinstance(ends, (list, tuple)) and len(ends) > 1)
