@@ -127,8 +127,9 @@ def draw(path: pathlib.Path, results: dict) -> None:
     for axes, (net, found) in zip(figure.subplots(1, len(results), squeeze=False)[0],
                                   results.items()):
         for way, values in found.items():
+            dashed = "turned" in way or "published" in way
             axes.plot([100 * share for share in FRACTIONS], values, marker=".", label=way,
-                      lw=2.5 if way == "ours" else 1, ls="--" if "turned" in way or "published" in way else "-")
+                      lw=2.5 if way == "ours" else 1, ls="--" if dashed else "-")
         axes.set(title=net, xlabel="units pruned, %", ylabel="mean |logit change|")
     axes.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=110)

@@ -11,7 +11,8 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.filters import prune_filter_sites, zero_filters
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import InputRange
-from tfunlearn.pruning.pairs import PairChoice, merge_pairs
+from tfunlearn.pruning.pair_surgery import merge_pairs
+from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.records import FilterRecord, PairRecord, Record
 from tfunlearn.pruning.sites import (
     Site, chosen_sites, filter_sites, pair_sites, require_prunable)

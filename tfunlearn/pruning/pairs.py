@@ -17,6 +17,7 @@ from tfunlearn.pruning import impact, published
 from tfunlearn.pruning.counting import pair_count_of
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import InputRange, Propagation, range_ends
+from tfunlearn.pruning.pair_surgery import bias_and_rows, merge_pairs
 from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.saliency import cheapest_pairs, pair_costs, pair_saliency
 from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prunable
@@ -174,7 +175,7 @@ class PairChoice:
         def rank(weights, site):
             nonlocal propagation
             count = pair_count_of(site.units, self.fraction)
-            cost = pair_costs(weights[site.kernel], *_bias_and_rows(weights, site))
+            cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site))
             if self.score == "saliency":
                 return _candidates(weights, site, *cheapest_pairs(cost, count)), None
             kept, removed = cheapest_pairs(cost, POOL * count)
@@ -205,7 +206,7 @@ class PairChoice:
 
         def rank(weights, site):
             count = published.published_count(site.units, self.fraction)
-            cost = pair_costs(weights[site.kernel], *_bias_and_rows(weights, site),
+            cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site),
                               allow_dead=True)
             pool = count if self.score == "saliency" else POOL * count
             removed, kept = cheapest_pairs(cost, pool, skip_best=True)
@@ -222,37 +223,12 @@ class PairChoice:
         return rank
 
 
-def merge_pairs(weights: list[np.ndarray], site: Site, record: PairRecord) -> list[np.ndarray]:
-    """Returns `weights` with the chosen pairs of a record merged; arrays that change are new."""
-    kept, removed = (np.array(units, np.int64) for units in (record.kept, record.removed))
-    new = list(weights)
-    if not len(removed):
-        return new
-    for entry in site.outgoing:
-        rows = new[entry] = new[entry].copy()
-        rows[kept] += rows[removed]
-        rows[removed] = 0
-    if record.zero_incoming:
-        bias = [] if site.bias is None else [site.bias]
-        for entry in (site.kernel, *site.followers, *bias):
-            new[entry] = new[entry].copy()
-            new[entry][..., removed] = 0
-    return new
-
-
-def _bias_and_rows(weights, site: Site):
-    """Returns the bias and the outgoing rows of all layers that read the units, side by side."""
-    rows = [weights[entry] for entry in site.outgoing]
-    return (None if site.bias is None else weights[site.bias],
-            rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))
-
-
 def _candidates(
     weights, site: Site, kept: np.ndarray, removed: np.ndarray, ranking: Ranking | None = None, *,
     scored_stays: bool = False,
 ) -> tuple[Pair, ...]:
     """Returns pairs `(k,)` as values; `scored_stays` if their saliency weighs what `kept` sends."""
-    bias, rows = _bias_and_rows(weights, site)
+    bias, rows = bias_and_rows(weights, site)
     other, scored = (removed, kept) if scored_stays else (kept, removed)
     saliency = pair_saliency(weights[site.kernel], bias, rows, other, scored)
     if ranking is None:
