@@ -10,6 +10,7 @@ import numpy as np
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.kinds import kind_of
+from tfunlearn.pruning.variables import set_value, value_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class Graph:
         Raises:
             UserError: one of them is not finite; the message names it.
         """
-        weights = [_array_of(variable) for variable in self.variables]
+        weights = [value_of(variable) for variable in self.variables]
         with np.errstate(over="ignore", invalid="ignore"):
             doubtful = [n for n, weight in enumerate(weights) if not np.isfinite(weight.sum())]
         for n in doubtful:
@@ -116,15 +117,8 @@ class Graph:
     def write(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None:
         """Sets the weights that differ (as objects) between two lists."""
         for variable, old, new in zip(self.variables, before, after):
-            if new is not old and isinstance(variable, tf.Variable):
-                variable.assign(new, read_value=False)
-            elif new is not old:
-                variable.assign(new)
-
-
-def _array_of(variable) -> np.ndarray:
-    """Returns a copy of a variable; of TensorFlow's own, by the shorter of its two ways."""
-    return np.array(variable.value()) if isinstance(variable, tf.Variable) else variable.numpy()
+            if new is not old:
+                set_value(variable, new)
 
 
 def _outputs_of(model) -> list:

@@ -70,7 +70,7 @@ def entropies(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     for first in range(0, outputs, step):
         part = slice(first, first + step)
         gaps = np.abs(lo[:, part, None] - lo[:, None]) + np.abs(hi[:, part, None] - hi[:, None])
-        shares[:, part] = (1 - 0.5 * gaps / extent >= SIMILARITY).mean(axis=-1)
+        shares[:, part] = (1 - 0.5 * gaps / extent >= SIMILARITY).sum(axis=-1) / outputs
     return -(shares * np.log(shares)).sum(axis=1)
 
 

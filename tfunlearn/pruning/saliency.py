@@ -34,16 +34,8 @@ def pair_costs(
     dead = (norms == 0) | (silent if bias is None else silent & (bias == 0))
     columns -= columns[:, :1].copy()  # what all units share would only cost digits
     squares = np.einsum("dn,dn->n", columns, columns)
-    cost = np.empty((len(norms), len(norms)))
-    for first in range(0, len(norms), BLOCK):
-        part, rest = slice(first, first + BLOCK), slice(first, None)
-        block = _distances(columns, squares, part, rest)
-        if bias is not None:
-            block += _ratios(bias[part, None], bias[rest])
-        cost[part, rest] = block
-        cost[rest, part] = block.T
-    with np.errstate(invalid="ignore"):  # a unit alike only to itself, times nothing
-        cost *= norms[:, None]
+    cost = _unlikeness(columns, squares, bias)
+    cost *= norms[:, None]
     np.fill_diagonal(cost, np.inf)
     if not allow_dead:
         cost[dead] = cost[:, dead] = np.inf
@@ -95,13 +87,29 @@ def cheapest_pairs(
     return tuple(np.array(pairs, np.int64).reshape(-1, 2).T)
 
 
+def _unlikeness(columns, squares, bias) -> np.ndarray:
+    """Returns the distance of all units, with the bias term, symmetric; the diagonal is idle."""
+    units = len(squares)
+    table = None if units <= BLOCK else np.empty((units, units))
+    for first in range(0, units, BLOCK):
+        part, rest = slice(first, first + BLOCK), slice(first, None)
+        block = _distances(columns, squares, part, rest)
+        if bias is not None:
+            block += _ratios(bias[part, None], bias[rest])
+        if table is None:
+            return block
+        table[part, rest] = block
+        table[rest, part] = block.T
+    return table
+
+
 def _distances(columns, squares, part: slice, rest: slice) -> np.ndarray:
     """Returns ||w_i - w_j|| of the units in `part` and those in `rest`, which begins with them."""
     block = columns[:, part].T @ columns[:, rest]
     block *= -2
     block += squares[part, None]
     block += squares[rest]
-    np.fill_diagonal(block, np.inf)
+    np.fill_diagonal(block, 1)  # idle, and not near
     near = block < NEAR * squares[part, None]  # cancellation has left few digits, or none
     if near.any():
         for i, j in zip(*np.nonzero(near & (block != 0))):

@@ -58,18 +58,14 @@ def depthwise(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: st
 
 def _by_blocks(view: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Multiplies windows by columns, a slab of positions at a time."""
-    space = view.ndim // 2 - 1  # batch, space, channels, space
-    positions = view.shape[: space + 1]
-    out = np.empty((*positions, columns.shape[1]))
-    for part in _slabs(view):
-        block = view[:, part]
-        out[:, part] = (block.reshape(-1, len(columns)) @ columns).reshape(
-            *block.shape[: space + 1], -1)
-    return out
+    if view.size * 8 <= BLOCK_BYTES or view.shape[1] == 1:
+        positions = view.shape[: view.ndim // 2]  # batch, space; channels, window
+        return (view.reshape(-1, len(columns)) @ columns).reshape(*positions, -1)
+    return np.concatenate([_by_blocks(view[:, part], columns) for part in _slabs(view)], axis=1)
 
 
 def _slabs(view: np.ndarray) -> Iterator[slice]:
     """Gives slices of the first spatial axis whose windows take at most `BLOCK_BYTES`."""
     rows = view.shape[1]
-    step = max(1, BLOCK_BYTES * rows // max(1, view.size * 8))
+    step = max(1, min(rows - 1, BLOCK_BYTES * rows // (view.size * 8)))
     yield from (slice(first, first + step) for first in range(0, rows, step))
