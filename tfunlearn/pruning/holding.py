@@ -28,9 +28,14 @@ class Holding:
         self._graph = graph
         self._filters = [site for site in filters if not site.skipped]
         self._pairs = [site for site in pairs if not site.skipped]
+        sites = [*self._filters, *self._pairs]
+        self._entries = sorted({entry for site in sites for entry in (
+            *_incoming(site), *site.outgoing)})
+        self._zero = _zeroing([graph.variables[entry] for entry in self._entries])
+        self._masks: list | None = None
         weights = graph.read()
         self._pruned = {site.layer: _dead(weights, site) & resumed
-                        for site in [*self._filters, *self._pairs]}
+                        for site in sites}
         self._hold(weights)
 
     def add(self, records: Mapping[str, Record]) -> None:
@@ -43,7 +48,8 @@ class Holding:
 
     def enforce(self) -> None:
         """Zeroes what is held."""
-        self._zero()
+        if self._masks is not None:
+            self._zero(self._masks)
 
     def counts(self) -> dict[str, int]:
         """Returns how many of the pruned filters and units are dead now, of the kinds pruned."""
@@ -64,13 +70,18 @@ class Holding:
         for site in [*self._filters, *self._pairs]:
             pruned = self._pruned[site.layer]
             silent = pruned & _silent(weights, site)
-            entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
-            for entry in entries if silent.any() else ():
+            for entry in _incoming(site) if silent.any() else ():
                 hold(entry, silent)
             for entry in site.outgoing if pruned.any() else ():
                 hold(entry, (pruned & ~weights[entry].any(axis=1))[:, None])
-        self._zero = _zeroing([(self._graph.variables[entry], mask)
-                               for entry, mask in held.items()])
+        if held:
+            self._masks = [tf.constant(held.get(entry, np.zeros(weights[entry].shape, bool)))
+                           for entry in self._entries]
+
+
+def _incoming(site: Site) -> list[int]:
+    """Returns the entries with one value, or one slice, for each filter or unit of a layer."""
+    return [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
 
 
 def _silent(weights, site: Site) -> np.ndarray:
@@ -88,15 +99,13 @@ def _dead(weights, site: Site) -> np.ndarray:
     return silent | np.logical_and.reduce([~weights[entry].any(axis=1) for entry in site.outgoing])
 
 
-def _zeroing(held: list[tuple]):
-    """Returns a function, traced at its first call, that zeroes variables where masks are true."""
-    pairs = [(variable if isinstance(variable, tf.Variable) else variable.value, mask)
-             for variable, mask in held]
-    if not pairs:
-        return lambda: None
+def _zeroing(variables: Sequence):
+    """Returns `zero(masks)`, traced once, that zeroes variables where their masks are true."""
+    own = [variable if isinstance(variable, tf.Variable) else variable.value
+           for variable in variables]
 
-    def zero():
-        for variable, mask in pairs:
-            variable.assign(tf.where(tf.constant(mask), tf.zeros_like(variable), variable))
+    def zero(masks):
+        for variable, mask in zip(own, masks):
+            variable.assign(tf.where(mask, tf.zeros_like(variable), variable))
 
     return tf.function(zero, autograph=False)
