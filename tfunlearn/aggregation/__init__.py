@@ -1,5 +1,21 @@
-"""Aggregation rules: functions over a stack of updates `(n, d)`."""
+"""Aggregation rules: functions over a stack of updates `(n, d)`, arrays or tensors alike."""
 
+from tfunlearn.aggregation.aggregator import Aggregator
+from tfunlearn.aggregation.bucketing import bucketing
+from tfunlearn.aggregation.bulyan import bulyan
+from tfunlearn.aggregation.centered_clipping import centered_clipping
+from tfunlearn.aggregation.factories import rule_factory
+from tfunlearn.aggregation.fltrust import fltrust
+from tfunlearn.aggregation.geometric_median import geometric_median, rfa
+from tfunlearn.aggregation.krum import krum, multi_krum
 from tfunlearn.aggregation.mean import mean
+from tfunlearn.aggregation.median import median
+from tfunlearn.aggregation.nearest_neighbor_mixing import nearest_neighbor_mixing
+from tfunlearn.aggregation.norm_bound import norm_bound
+from tfunlearn.aggregation.rules import MODES, PRE_AGGREGATORS, RULES
+from tfunlearn.aggregation.trimmed_mean import trimmed_mean
 
-__all__ = ["mean"]
+__all__ = ["MODES", "PRE_AGGREGATORS", "RULES", "Aggregator", "bucketing", "bulyan",
+           "centered_clipping", "fltrust", "geometric_median", "krum", "mean", "median",
+           "multi_krum", "nearest_neighbor_mixing", "norm_bound", "rfa", "rule_factory",
+           "trimmed_mean"]

@@ -1,31 +1,40 @@
-"""Federated averaging over a stack of updates."""
+"""Federated averaging."""
 
 from __future__ import annotations
 
-import numpy as np
+from tfunlearn.aggregation.stacks import finite_stack
 
 
-def mean(updates: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
+def mean(updates, *, weights=None):
     """Returns the weighted mean of the rows.
 
         mean = sum_i weights_i updates_i / sum_i weights_i
 
     Args:
-        updates: float32 `(n, d)`.
+        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
         weights: `(n,)`, >= 0, usually examples per client; default equal.
 
     Returns:
         float32 `(d,)`.
 
     Raises:
-        ValueError: no rows, or the weights sum to zero.
+        UserError: no finite row, weights of another length, or weights that sum to zero.
 
     Reference:
         McMahan et al., "Communication-efficient learning of deep networks from decentralized
         data", AISTATS 2017 (arXiv 1602.05629).
     """
-    weights = np.ones(len(updates)) if weights is None else np.asarray(weights, np.float64)
-    total = weights.sum()
-    if not total > 0:
-        raise ValueError(f"weights: sum {total} of {len(updates)} updates; allowed is a sum > 0")
-    return (weights / total).astype(np.float32) @ updates
+    stack = finite_stack(updates, weights=weights)
+    return weighted_mean(stack, stack.weights)
+
+
+def weighted_mean(stack, weights):
+    """Returns the mean of a checked stack's rows; `weights` None counts them equally."""
+    ops, xp = stack.ops, stack.ops.xp
+    if weights is None:
+        weights = xp.ones([stack.n], xp.float64)
+    weights = xp.asarray(xp.asarray(weights, xp.float32), xp.float64)  # as `combine` rounds them
+    total = xp.sum(weights)
+    ops.demand(total > 0, f"weights: sum {total} of {stack.n} updates is not allowed; allowed is "
+               "a sum > 0", strict=True)
+    return ops.to_float32(ops.combine(weights, stack.rows) / total)

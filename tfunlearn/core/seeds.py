@@ -27,5 +27,31 @@ def integers(seed: int, purpose: str, *numbers: int, count: int = 1) -> np.ndarr
     return (state & 0x7FFFFFFF).astype(np.int32)
 
 
+def shuffled(xp, positions, seed, number):
+    """Returns random ranks of `positions`, the same bits in NumPy and in TensorFlow.
+
+    The positions are sorted by a hash of (seed, number, position): two rounds of multiplying by an
+    odd constant and folding the upper half of 32 bits into the lower one.
+
+    Args:
+        xp: `numpy`, or `tensorflow.experimental.numpy` inside a graph.
+        positions: `(n,)`, 0 to n - 1; a tensor inside a graph.
+        seed: whole number, 0 to 2**31.
+        number: which draw, such as the round; 0 to 2**31.
+    """
+    def mixed(words):
+        for _ in range(2):
+            words = ((words // 65536) ^ words) * 0x45D9F3B % 2**32
+        return (words // 65536) ^ words
+
+    def wide(value):
+        return xp.asarray(value, xp.int64)
+
+    start = mixed(mixed(wide(seed) + 1) + wide(number) * 0x9E3779B1 % 2**32)
+    keys = mixed(mixed(start + wide(positions)) % 2**32)
+    order = xp.argsort(xp.asarray(keys, xp.float64), kind="stable")
+    return xp.argsort(order, kind="stable")
+
+
 def _entropy(seed: int, purpose: str, numbers: tuple[int, ...]) -> list[int]:
     return [int(seed), zlib.crc32(purpose.encode()), *(int(number) for number in numbers)]

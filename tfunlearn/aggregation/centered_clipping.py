@@ -1,0 +1,52 @@
+"""Centred clipping."""
+
+from __future__ import annotations
+
+from tfunlearn.aggregation.stacks import finite_stack
+from tfunlearn.core.errors import require
+
+
+def centered_clipping(updates, *, center=None, clip: float = 10.0, passes: int = 1):
+    """Returns the centre moved by the mean of the rows' clipped distances from it.
+
+        v <- v + (1 / n) sum_i (x_i - v) min(1, clip / ||x_i - v||)
+
+    Args:
+        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
+            Sample counts do not matter. The theory covers `f / n` up to about 0.1.
+        center: `(d,)`, the aggregate of the round before; default zeros.
+        clip: radius, > 0; default 10. The paper's radii are 10, 100 and 1000 for client momentum
+            0, 0.9 and 0.99.
+        passes: default 1.
+
+    Returns:
+        float32 `(d,)`, the next round's `center`.
+
+    Raises:
+        UserError: no finite row, or a knob out of range.
+
+    Reference:
+        Karimireddy et al., "Learning from history for Byzantine robust optimization", ICML 2021
+        (arXiv 2012.10333).
+    """
+    require("clip", clip, 0 < clip < float("inf"), "a number > 0")
+    require("passes", passes, isinstance(passes, int) and passes >= 1, "a whole number >= 1")
+    stack = finite_stack(updates)
+    ops, xp = stack.ops, stack.ops.xp
+    if center is None:
+        center = xp.zeros([stack.rows.shape[1]], xp.float32)
+    require("center", tuple(center.shape), tuple(center.shape) == (stack.rows.shape[1],),
+            f"a vector of {stack.rows.shape[1]} values")
+    for _ in range(passes):
+        center = ops.to_float32(_pass(stack, center, clip))
+    return center
+
+
+def _pass(stack, center, clip: float):
+    ops, xp = stack.ops, stack.ops.xp
+    distances = xp.sqrt(ops.squared_distances(stack.rows, center))
+    factors = clip / xp.maximum(distances, clip)  # 1 within the radius, also at the centre
+    factors = xp.asarray(xp.asarray(factors, xp.float32), xp.float64)  # as `combine` rounds them
+    wide = xp.asarray(center, xp.float64)
+    moved = ops.combine(factors, stack.rows) - xp.sum(factors) * wide
+    return wide + moved / xp.asarray(stack.n, xp.float64)

@@ -1,0 +1,172 @@
+"""The rules as `tff.aggregators` factories, for any TFF process."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from tfunlearn.aggregation.aggregator import Aggregator
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.lazy import tf, tff
+
+
+def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True):
+    """Returns a `tff.aggregators` factory that runs a rule on the server, inside TFF.
+
+    The updates are collected by reference, then the very functions of this package run on the
+    stack, in the order in which TFF hands the clients over; the results have the same bits.
+
+    The state is a mapping: `round`, the number of finished rounds, and `reference`, the aggregate
+    of the round before (centered-clipping) or the server's own update, which the caller puts there
+    before each round (fltrust). A client of weight 0 counts as one that was not finite. A round in
+    which nobody counts gives zeros.
+
+    Args:
+        aggregator: the rule with its settings.
+        clients: most clients that a round can have; `byzantine` fractions are of it.
+        weighted: a `WeightedAggregationFactory` (default) or an `UnweightedAggregationFactory`.
+
+    Raises:
+        UserError: the rule is not valid for so many clients, or adds noise.
+
+    Example:
+        tff.learning.algorithms.build_weighted_fed_avg(
+            model_fn, client_optimizer_fn=...,
+            model_aggregator=rule_factory(Aggregator("krum", 2), clients=20))
+    """
+    require("clients", clients, isinstance(clients, int) and clients >= 1, "a whole number >= 1")
+    require("noise", aggregator.noise, aggregator.noise == 0, "0 inside TFF")
+    aggregator.check(clients)
+    base = (tff.aggregators.WeightedAggregationFactory if weighted
+            else tff.aggregators.UnweightedAggregationFactory)
+
+    class RuleFactory(base):
+        if weighted:
+            def create(self, value_type, weight_type):
+                return _process(aggregator, clients, value_type, weight_type)
+        else:
+            def create(self, value_type):
+                return _process(aggregator, clients, value_type, None)
+
+    return tff.aggregators.concat_factory(RuleFactory())
+
+
+def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
+    """Returns the `tff.templates.AggregationProcess` of vectors."""
+    if value_type.dtype != np.float32:
+        raise UserError(f"value: {value_type.dtype.__name__} is not allowed; allowed is float32")
+    size = int(value_type.shape[0])
+    collect = _collection(clients, size)
+    kept = size if aggregator.reference else 0
+
+    @tff.tensorflow.computation
+    def initial():
+        return collections.OrderedDict(
+            round=tf.constant(0), reference=tf.zeros([kept], tf.float32))
+
+    @tff.federated_computation
+    def initialize():
+        return tff.federated_eval(initial, tff.SERVER)
+
+    state_type = initialize.type_signature.result.member
+
+    @tff.tensorflow.computation(state_type, collect.type_signature.result.member)
+    def apply(state, gathered):
+        result = _aggregate(aggregator, clients, state, gathered)
+        reference = result if aggregator.reference == "previous" else state["reference"]
+        return collections.OrderedDict(round=state["round"] + 1, reference=reference), result
+
+    @tff.tensorflow.computation(weight_type or np.float32)
+    def as_float(weight):
+        return tf.cast(weight, tf.float32)
+
+    def run(state, value, weight):
+        state, result = tff.federated_map(apply, (state, collect(value, weight)))
+        return tff.templates.MeasuredProcessOutput(
+            state, result, tff.federated_value((), tff.SERVER))
+
+    placed_state = tff.FederatedType(state_type, tff.SERVER)
+    placed_value = tff.FederatedType(value_type, tff.CLIENTS)
+    if weight_type is None:
+        @tff.federated_computation(placed_state, placed_value)
+        def advance(state, value):
+            return run(state, value, tff.federated_value(np.float32(1), tff.CLIENTS))
+    else:
+        @tff.federated_computation(
+            placed_state, placed_value, tff.FederatedType(weight_type, tff.CLIENTS))
+        def advance(state, value, weight):
+            return run(state, value, tff.federated_map(as_float, weight))
+
+    return tff.templates.AggregationProcess(initialize, advance)
+
+
+def _collection(clients: int, size: int):
+    """Returns a federated computation that brings all clients' vectors and weights to the server.
+
+    The accumulator is a shift register with a slot per client: a new vector enters at the end and
+    the others move up, which passes references on, where joining tensors would copy them each time.
+    """
+    register_type = tff.to_type(collections.OrderedDict(
+        count=np.int32, weights=[tff.TensorType(np.float32, [None])] * clients,
+        rows=[tff.TensorType(np.float32, [None, size])] * clients))
+    vector, weight = tff.TensorType(np.float32, [size]), tff.TensorType(np.float32)
+
+    def register(count, weights, rows):
+        return collections.OrderedDict(count=count, weights=list(weights), rows=list(rows))
+
+    @tff.tensorflow.computation
+    def empty():
+        return register(tf.constant(0), [tf.zeros([0])] * clients,
+                        [tf.zeros([0, size])] * clients)
+
+    @tff.tensorflow.computation(register_type, (vector, weight))
+    def add(held, item):
+        row, weight = item
+        any_rows = tf.compat.v1.placeholder_with_default  # forgets that there is just one
+        return register(held["count"] + 1,
+                        [*held["weights"][1:], any_rows(weight[None], [None])],
+                        [*held["rows"][1:], any_rows(row[None], [None, size])])
+
+    @tff.tensorflow.computation(register_type, register_type)
+    def merge(left, right):
+        rows = tf.concat([*left["rows"], *right["rows"]], axis=0)
+        weights = tf.concat([*left["weights"], *right["weights"]], axis=0)
+        ends = tf.shape(rows)[0] - tf.range(clients - 1, -1, -1)
+        starts, ends = tf.maximum(ends - 1, 0), tf.maximum(ends, 0)
+        return register(left["count"] + right["count"],
+                        [weights[starts[k] : ends[k]] for k in range(clients)],
+                        [rows[starts[k] : ends[k]] for k in range(clients)])
+
+    @tff.tensorflow.computation(register_type)
+    def joined(held):
+        return collections.OrderedDict(
+            count=held["count"], weights=tf.concat(held["weights"], axis=0),
+            rows=tf.concat(held["rows"], axis=0))
+
+    @tff.federated_computation(
+        tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(weight, tff.CLIENTS))
+    def collect(value, weight):
+        return tff.federated_aggregate(
+            tff.federated_zip((value, weight)), empty(), add, merge, joined)
+
+    return collect
+
+
+def _aggregate(aggregator: Aggregator, clients: int, state, gathered):
+    """Returns the aggregate `(d,)` of collected clients, zeros if nobody counts."""
+    rows, weights = gathered["rows"], gathered["weights"]
+    seen = tf.debugging.Assert(
+        gathered["count"] <= clients,
+        ["clients: a round with", gathered["count"], "clients; allowed is at most", clients])
+    counted = weights > 0
+    rows = tf.where(counted[:, None], rows, np.float32(np.nan))  # left out, uses up one of the f
+    anybody = tf.reduce_any(counted & tf.reduce_all(tf.math.is_finite(rows), axis=1))
+
+    def rule():
+        reference = state["reference"] if aggregator.reference else None
+        return aggregator(rows, weights=weights, reference=reference, f=aggregator.f(clients),
+                          round_number=state["round"] + 1)
+
+    with tf.control_dependencies([] if seen is None else [seen]):
+        return tf.cond(anybody, rule, lambda: tf.zeros([rows.shape[1]], tf.float32))

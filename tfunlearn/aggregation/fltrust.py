@@ -1,0 +1,40 @@
+"""FLTrust: trust by the direction of an update that the server makes itself."""
+
+from __future__ import annotations
+
+from tfunlearn.aggregation.stacks import finite_stack
+from tfunlearn.core.errors import require
+
+
+def fltrust(updates, *, trusted):
+    """Returns the rows weighted by their cosine to the server's update, at its length.
+
+        trust_i = max(0, cos(x_i, g));   sum_i trust_i (||g|| / ||x_i||) x_i / sum_i trust_i
+
+    Args:
+        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
+            Sample counts do not matter.
+        trusted: g `(d,)`, the update of the server's own training on its root examples
+            (100 in the paper).
+
+    Returns:
+        float32 `(d,)`; zeros if no row is trusted. A row of zeros has trust 0.
+
+    Raises:
+        UserError: no finite row, or `trusted` of another length.
+
+    Reference:
+        Cao et al., "FLTrust: Byzantine-robust federated learning via trust bootstrapping",
+        NDSS 2021 (arXiv 2012.13995).
+    """
+    stack = finite_stack(updates)
+    ops, xp = stack.ops, stack.ops.xp
+    require("trusted", tuple(trusted.shape), tuple(trusted.shape) == (stack.rows.shape[1],),
+            f"a vector of {stack.rows.shape[1]} values")
+    norms = xp.sqrt(ops.squared_distances(stack.rows))
+    length = xp.sqrt(ops.squared_distances(trusted[None, :])[0])
+    cosines = ops.products(stack.rows, trusted) / xp.maximum(norms * length, 1e-300)
+    trust = xp.maximum(cosines, 0.0)
+    total = xp.sum(trust)
+    shares = trust / xp.where(total > 0, total, 1.0)
+    return ops.to_float32(ops.combine(shares * length / xp.maximum(norms, 1e-300), stack.rows))

@@ -1,0 +1,35 @@
+"""Nearest-neighbour mixing, a step before a rule."""
+
+from __future__ import annotations
+
+from tfunlearn.aggregation.stacks import (
+    finite_stack, require_rows, squared_distances_of, tolerated)
+
+CONDITION = "n >= 2f + 1"
+
+
+def nearest_neighbor_mixing(updates, *, f: int, strict: bool = True):
+    """Returns the stack in which every row is the mean of its `n - f` nearest, itself included.
+
+    Args:
+        updates: float32 `(n, d)`, an array or a tensor. Rows that are not finite are left out, and
+            each uses up one of the `f`.
+        f: malicious rows to withstand, >= 0.
+        strict: refuse `n < 2f + 1`; default True.
+
+    Returns:
+        float32 `(n, d)`; fewer rows if some were not finite. Of equal distances the first rows.
+
+    Raises:
+        UserError: no finite row, or the condition above.
+
+    Reference:
+        Allouah et al., "Fixing by mixing: a recipe for optimal Byzantine ML under heterogeneity",
+        AISTATS 2023 (arXiv 2302.01772).
+    """
+    stack = finite_stack(updates)
+    f, xp = tolerated(f, stack), stack.ops.xp
+    require_rows("nearest_neighbor_mixing", stack, f, 2 * f + 1, CONDITION, strict=strict)
+    order = xp.argsort(squared_distances_of(stack), axis=1, kind="stable")
+    ranks = xp.argsort(order, axis=1, kind="stable")
+    return stack.ops.mix(ranks < xp.maximum(stack.n - f, 1), stack.rows)

@@ -1,0 +1,47 @@
+"""Norm bounding."""
+
+from __future__ import annotations
+
+from tfunlearn.aggregation.stacks import finite_stack
+from tfunlearn.core.errors import require
+
+
+def norm_bound(updates, *, bound: float | None = None, weights=None, noise: float = 0.0, rng=None):
+    """Returns the mean of the rows, each shortened to the l2 norm `bound` if it is longer.
+
+        mean of x_i min(1, bound / ||x_i||), plus Gaussian noise
+
+    Args:
+        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
+        bound: greatest norm, > 0; default the median norm of the rows.
+        weights: `(n,)`, >= 0; default equal.
+        noise: standard deviation of noise on each coordinate, >= 0; default 0, arrays only.
+        rng: `numpy.random.Generator`, required with noise.
+
+    Returns:
+        float32 `(d,)`.
+
+    Raises:
+        UserError: no finite row, or a knob out of range.
+
+    Reference:
+        Sun et al., "Can you really backdoor federated learning?", 2019 (arXiv 1911.07963).
+    """
+    require("bound", bound, bound is None or 0 < bound < float("inf"), "a number > 0")
+    require("noise", noise, 0 <= noise < float("inf"), "a number >= 0")
+    require("rng", rng, noise == 0 or rng is not None, "a generator, since there is noise")
+    stack = finite_stack(updates, weights=weights)
+    ops, xp, n = stack.ops, stack.ops.xp, stack.n
+    require("noise", noise, noise == 0 or xp.__class__.__name__ == "module", "0 on tensors")
+    norms = xp.sqrt(ops.squared_distances(stack.rows))
+    if bound is None:
+        ordered = xp.sort(norms)
+        bound = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    factors = xp.where(norms > bound, bound / xp.maximum(norms, 1e-300), 1.0)
+    counted = xp.ones([n], xp.float64) if stack.weights is None else stack.weights
+    total = xp.sum(counted)
+    ops.demand(total > 0, "weights: sum 0 is not allowed; allowed is a sum > 0", strict=True)
+    result = ops.combine(factors * counted / total, stack.rows)
+    if noise:
+        result = result + rng.normal(0.0, noise, result.shape)
+    return ops.to_float32(result)

@@ -1,0 +1,149 @@
+"""What every rule does with a stack `(n, d)`, on TensorFlow tensors; `on_arrays` is its twin.
+
+The number of rows may be unknown while a graph is traced, as it is inside TFF.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.lazy import tf
+
+
+class _TensorNumpy:
+    """TensorFlow's NumPy, imported when first used."""
+
+    def __getattr__(self, name: str):
+        return getattr(tf.experimental.numpy, name)
+
+
+xp = _TensorNumpy()
+
+
+def as_stack(updates):
+    """Returns `updates` if it is a float32 tensor `(n, d)`, else raises a `UserError`."""
+    if updates.dtype != tf.float32 or updates.shape.rank != 2 or 0 in updates.shape.as_list():
+        raise UserError(f"updates: {updates.dtype.name} of shape {updates.shape} is not allowed; "
+                        "allowed is a float32 stack (n, d), n and d at least 1")
+    return updates
+
+
+def finite_rows(stack):
+    """Returns which rows hold neither NaN nor infinity, bool `(n,)`."""
+    return tf.reduce_all(tf.math.is_finite(stack), axis=1)
+
+
+def count_of(stack):
+    """Returns n, a number where it is known."""
+    known = stack.shape[0]
+    return tf.shape(stack, tf.int64)[0] if known is None else known
+
+
+def positions(n):
+    """Returns 0 to n - 1."""
+    return tf.range(tf.cast(n, tf.int64))
+
+
+def rows_where(mask, stack):
+    """Returns the rows of a mask."""
+    return tf.boolean_mask(stack, mask)
+
+
+def demand(holds, message: str, *, strict: bool) -> None:
+    """Asserts in the graph that `holds`; raises or warns at once where that is known."""
+    if isinstance(holds, (bool, int)):
+        if holds:
+            return
+        if strict:
+            raise UserError(message)
+        warnings.warn(message, stacklevel=4)
+    elif strict:
+        tf.debugging.Assert(holds, [message])
+
+
+def demand_some(stack) -> None:
+    """Asserts that a row is left."""
+    tf.debugging.Assert(tf.shape(stack)[0] > 0,
+                        ["updates: no row is finite; allowed is at least one"])
+
+
+def gram(stack):
+    """Returns all inner products of rows, float64 `(n, n)`."""
+    wide = tf.cast(stack, tf.float64)
+    return tf.matmul(wide, wide, transpose_b=True)
+
+
+def squared_distances(stack, point=None):
+    """Returns the squared l2 distance of every row from `point`, float64 `(n,)`."""
+    wide = tf.cast(stack, tf.float64)
+    if point is not None:
+        wide -= tf.cast(point, tf.float64)
+    return tf.reduce_sum(wide * wide, axis=1)
+
+
+def diagonal(matrix):
+    """Returns the diagonal of a square matrix."""
+    return tf.linalg.diag_part(matrix)
+
+
+def products(stack, vector):
+    """Returns the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
+    return tf.linalg.matvec(tf.cast(stack, tf.float64), tf.cast(vector, tf.float64))
+
+
+def combine(coefficients, stack):
+    """Returns `sum_i coefficients_i stack_i`, float64 `(d,)`, rows in order, zeros left out."""
+    coefficients = tf.cast(tf.cast(coefficients, tf.float32), tf.float64)
+    chosen = tf.reshape(tf.where(tf.not_equal(coefficients, 0)), [-1])
+
+    def add(index, total):
+        row = chosen[index]
+        term = tf.cast(tf.gather(stack, row), tf.float64) * tf.gather(coefficients, row)
+        return index + 1, total + term
+
+    zero = tf.zeros([tf.shape(stack)[1]], tf.float64)
+    zero = tf.ensure_shape(zero, [stack.shape[1]])
+    _, total = tf.while_loop(lambda index, _: index < tf.shape(chosen)[0], add,
+                             (tf.constant(0), zero), parallel_iterations=1)
+    return total
+
+
+def mix(chosen, stack):
+    """Returns the mean of the rows that each row of `chosen` names, float32 `(k, d)`."""
+    ones = tf.cast(chosen, tf.float64)
+    counts = tf.reduce_sum(ones, axis=1, keepdims=True)
+    return tf.cast(tf.matmul(ones, tf.cast(stack, tf.float64)) / counts, tf.float32)
+
+
+def by_coordinate(stack, reduce: Callable, chosen=None):
+    """Returns `reduce(sorted values (d, n)) -> (d,)` of every coordinate, float32 `(d,)`."""
+    rows = stack if chosen is None else tf.boolean_mask(stack, chosen)
+    values = tf.sort(tf.transpose(rows), axis=1)
+    return tf.cast(reduce(values), tf.float32) + tf.constant(0.0)  # -0 and 0 sort as equals
+
+
+def repeat(times, step: Callable, *state):
+    """Returns the state after `times` steps `(*state) -> state`."""
+    _, *state = tf.while_loop(lambda done, *_: done < tf.cast(times, tf.int64),
+                              lambda done, *state: (done + 1, *step(*state)),
+                              (tf.constant(0, tf.int64), *state), parallel_iterations=1)
+    return state
+
+
+def repeat_until(limit: int, step: Callable, *state):
+    """Returns the state after steps `(*state) -> (done, *state)`, at most `limit`."""
+    def once(index, _, *state):
+        done, *state = step(*state)
+        return (index + 1, done, *state)
+
+    _, _, *state = tf.while_loop(
+        lambda index, done, *_: tf.logical_and(index < limit, tf.logical_not(done)), once,
+        (tf.constant(0), tf.constant(False), *state), parallel_iterations=1)
+    return state
+
+
+def to_float32(vector):
+    """Returns a vector rounded to float32."""
+    return tf.cast(vector, tf.float32)

@@ -1,0 +1,108 @@
+"""What a rule begins with: the stack checked, rows that are not finite left out."""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import NamedTuple
+
+import numpy as np
+
+from tfunlearn.aggregation import on_arrays, on_tensors
+from tfunlearn.core.errors import UserError, require
+
+
+class Stack(NamedTuple):
+    """A checked stack.
+
+    Attributes:
+        ops: `on_arrays` or `on_tensors`, the module that works on it.
+        rows: float32 `(n, d)`, finite.
+        n: number of rows; a tensor where a graph does not know it.
+        dropped: number of rows that were not finite and were left out.
+        weights: float64 `(n,)`, or None.
+    """
+
+    ops: types.ModuleType
+    rows: object
+    n: object
+    dropped: object
+    weights: object = None
+
+
+def finite_stack(updates, *, weights=None) -> Stack:
+    """Returns the finite rows of `updates`; the input stays as it is.
+
+    Raises:
+        UserError: no stack, no finite row, or weights that do not fit it.
+    """
+    ops = kernels_of(updates)
+    stack = ops.as_stack(updates)
+    if weights is not None:
+        weights = _checked_weights(weights, stack, ops)
+    finite = ops.finite_rows(stack)
+    rows = ops.rows_where(finite, stack)
+    ops.demand_some(rows)
+    n = ops.count_of(rows)
+    if weights is not None:
+        weights = ops.rows_where(finite, weights)
+    return Stack(ops, rows, n, ops.count_of(stack) - n, weights)
+
+
+def kernels_of(updates) -> types.ModuleType:
+    """Returns the module that works on this kind of stack."""
+    return on_tensors if type(updates).__module__.startswith("tensorflow.") else on_arrays
+
+
+def tolerated(f: int, stack: Stack):
+    """Returns how many malicious rows may still be among the finite ones.
+
+    A row that is not finite counts as malicious: leaving it out uses up one of the `f`.
+    """
+    if kernels_of(f) is on_arrays:
+        require("f", f, isinstance(f, (int, np.integer)) and not isinstance(f, bool) and f >= 0,
+                "a whole number >= 0")
+    left = f - stack.dropped
+    return max(left, 0) if kernels_of(left) is on_arrays else stack.ops.xp.maximum(left, 0)
+
+
+def squared_distances_of(stack: Stack):
+    """Returns the squared l2 distances of all pairs of rows, float64 `(n, n)`, from one Gram
+    matrix in float64, whose error is 1e-16 of the squared norms."""
+    products = stack.ops.gram(stack.rows)
+    norms, xp = stack.ops.diagonal(products), stack.ops.xp
+    distances = xp.maximum(norms[:, None] + norms[None, :] - 2 * products, 0.0)
+    index = stack.ops.positions(stack.n)
+    return xp.where(xp.equal(index[:, None], index[None, :]), 0.0, distances)
+
+
+def require_rows(rule: str, stack: Stack, f, least, text: str, *, strict: bool) -> None:
+    """Checks that n is at least `least`, a number that may be a tensor."""
+    stack.ops.demand(stack.n >= least, f"{rule}: n={stack.n} updates with f={f} are not allowed; "
+                     f"allowed is {text}, here n >= {least}", strict=strict)
+
+
+def share_of(value: int | float, n, field: str):
+    """Returns a count as it is, and a fraction (a float) of n as `floor(fraction * n)`."""
+    if isinstance(value, float):
+        require(field, value, 0 <= value < 1, f"a count, or a fraction 0.0 <= {field} < 1.0")
+        if isinstance(n, (int, np.integer)):
+            return math.floor(value * n + 1e-9)
+        tf = on_tensors.tf
+        return tf.cast(tf.floor(value * tf.cast(n, tf.float64) + 1e-9), tf.int64)
+    if kernels_of(value) is on_arrays:
+        require(field, value, isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+                and value >= 0, "a whole number >= 0, or a fraction such as 0.1")
+    return value
+
+
+def _checked_weights(weights, stack, ops):
+    if ops is on_tensors:
+        return on_tensors.tf.cast(weights, "float64")
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != stack.shape[:1]:
+        raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
+                        f"per update, ({len(stack)},)")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise UserError("weights: negative or not finite; allowed are numbers >= 0")
+    return weights
