@@ -57,7 +57,7 @@ class TrainingDisplay:
                   f"{len(federation.clients)} clients ({config.data.partition})")
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
         self._say(f"attack    {self._attack(federation)}")
-        self._say(f"defense   {', '.join(config.defense.defense) or 'none'}")
+        self._say(f"server    {self._server()}")
         self._say(f"run       {directory.path}")
         self._path = directory.path
 
@@ -96,12 +96,31 @@ class TrainingDisplay:
             return (f"none (warning: attack_start {attack.attack_start} lies after the last "
                     f"round, {rounds})")
         stop = min(attack.attack_stop or rounds, rounds)
-        text = (f"{attack.attack} {attack.source} -> {attack.target} by clients "
-                f"{', '.join(map(str, federation.malicious))} in rounds {attack.attack_start} to "
-                f"{stop}, boost {attack.boost:g}, {federation.poisoned_examples} images relabelled")
-        if not federation.poisoned_examples:
-            text += f" (warning: no malicious client holds class {attack.source})"
+        text = (f"{self._what(attack)} by clients {', '.join(map(str, federation.malicious))} in "
+                f"rounds {attack.attack_start} to {stop}")
+        if attack.boost is not None:
+            text += f", boost {attack.boost:g}"
+        if attack.on_data:
+            text += f", {federation.poisoned_examples} images poisoned"
+            if not federation.poisoned_examples:
+                text += f" (warning: no malicious client holds class {attack.source})"
         return text
+
+    def _what(self, attack) -> str:
+        details = {"label-flip": f" {attack.source} -> {attack.target}",
+                   "backdoor": f" -> {attack.target}"}
+        words = [name + details.get(name, "") for name in attack.attack]
+        if attack.on_updates:
+            words.append(f"({attack.knowledge} knowledge)")
+        return " + ".join(words).replace(" + (", " (")
+
+    def _server(self) -> str:
+        """Names rule and defences."""
+        config = self._config
+        rule = config.aggregator
+        f = f" (f={rule.f(config.participants)})" if rule.rule != "mean" else ""
+        chain = " after ".join([rule.rule + f, *reversed(rule.before)])
+        return f"{chain}; {', '.join(config.defense.defense) or 'no other defense'}"
 
     def _picture(self):
         if not self._lines:

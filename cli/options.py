@@ -12,6 +12,9 @@ from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, rea
 class _CountOrFraction(click.ParamType):
     name = "count or fraction"
 
+    def __init__(self, words: bool = False):
+        self.words = words
+
     def convert(self, value, param, ctx):
         try:
             return int(value)
@@ -20,6 +23,8 @@ class _CountOrFraction(click.ParamType):
         try:
             return float(value)
         except ValueError:
+            if self.words:
+                return value
             self.fail(f"{value!r} is neither a count (3) nor a fraction (0.3)", param, ctx)
 
 
@@ -55,5 +60,5 @@ def _option(name: str, field: ConfigField) -> Callable:
     if bool in field.kinds:
         return click.option(f"{flag}/--no-{flag[2:]}", default=None, **options)
     if {int, float} <= set(field.kinds):
-        return click.option(flag, type=_CountOrFraction(), metavar="N", **options)
+        return click.option(flag, type=_CountOrFraction(str in field.kinds), metavar="N", **options)
     return click.option(flag, type=field.kinds[0], **options)

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from tfunlearn.attacks import poison
+from tfunlearn.attacks import label_flip, poison
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.schedules import every
@@ -42,7 +42,8 @@ def client_set() -> ClientSet:
 def our_round(face, clients: ClientSet):
     model = build_model("lenet5", (28, 28, 1), 10)
     run = face(ClientWork(model, TRAINING), seed=0, flap=Flap(model, due=every(1)))
-    poisoned = poison(clients, np.arange(MALICIOUS), "label-flip", source=1, target=7)
+    poisoned = poison(clients, np.arange(MALICIOUS), lambda client, images, labels: (
+        images, label_flip(labels, source=1, target=7)))
     state, number = ServerState(model.get_weights()), 0
 
     def one_round():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.stacks import (
     Stack, finite_stack, require_rows, squared_distances_of, tolerated)
@@ -64,6 +66,15 @@ def best_rows(stack: Stack, distances, f, m):
     scores = krum_scores(xp, distances, xp.maximum(stack.n - f - 2, 1))
     ranks = xp.argsort(xp.argsort(scores, kind="stable"), kind="stable")
     return ranks < m
+
+
+def krum_choice(distances: np.ndarray, *, f: int, m: int) -> np.ndarray:
+    """Returns which rows (multi-)Krum picks, bool `(n,)`, from squared distances `(n, n)`."""
+    n = len(distances)
+    scores = krum_scores(np, distances, max(n - f - 2, 1))
+    chosen = np.zeros(n, bool)
+    chosen[np.argsort(scores, kind="stable")[: max(min(m, n), 1)]] = True
+    return chosen
 
 
 def krum_scores(xp, distances, neighbors):

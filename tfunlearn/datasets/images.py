@@ -42,7 +42,14 @@ class ImageData:
 
     def subset(self, count: int, rng: np.random.Generator) -> ImageData:
         """Returns the data with `count` training examples drawn without replacement."""
-        rows = np.sort(rng.choice(len(self.labels), count, replace=False))
+        return self._at(np.sort(rng.choice(len(self.labels), count, replace=False)))
+
+    def held_back(self, count: int, rng: np.random.Generator) -> tuple[ImageData, ImageData]:
+        """Returns the data without `count` training examples drawn at random, and those."""
+        order = rng.permutation(len(self.labels))
+        return self._at(np.sort(order[count:])), self._at(np.sort(order[:count]))
+
+    def _at(self, rows: np.ndarray) -> ImageData:
         writers = None if self.writers is None else self.writers[rows]
         return ImageData(self.name, self.images[rows], self.labels[rows], self.test_images,
                          self.test_labels, self.classes, writers, self.rows[rows])

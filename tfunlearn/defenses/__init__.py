@@ -1,7 +1,8 @@
 """Defences of the server, by name."""
 
 from tfunlearn.defenses.flap import Flap
+from tfunlearn.defenses.rejection import CRITERIA, Rejection
 
-DEFENSES = {"flap": Flap}
+DEFENSES = {"flap": Flap, **dict.fromkeys(CRITERIA, Rejection)}
 
-__all__ = ["DEFENSES", "Flap"]
+__all__ = ["CRITERIA", "DEFENSES", "Flap", "Rejection"]

@@ -59,9 +59,10 @@ def evaluate(
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
     model.set_weights(state.weights)
     data = load_data(config.data, config.seed)
-    outputs = OutputsOf(model)(data.test_images, track=track)
+    outputs_of = OutputsOf(model)
+    outputs = outputs_of(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
     return RunEvaluation(
-        state.finished, config.training.rounds, measured(model, outputs, data, config.attack),
+        state.finished, config.training.rounds, measured(outputs_of, outputs, data, config.attack),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.attacks import choose_malicious, poison
+from tfunlearn.attacks import (
+    backdoor, choose_malicious, label_flip, poison, replacement_factor)
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.schedules import between
@@ -56,7 +58,8 @@ class Federation:
 
     Attributes:
         config: the run's configuration, the number of clients filled in.
-        data: the data set.
+        data: the data set, without the examples that the server holds back.
+        held_back: those examples, or None.
         parts: rows of `data` of each client.
         clients: the honest client set.
         poisoned: the client set while the attack is on.
@@ -65,6 +68,7 @@ class Federation:
 
     config: RunConfig
     data: ImageData
+    held_back: ImageData | None
     parts: list[np.ndarray]
     clients: ClientSet
     poisoned: ClientSet
@@ -77,24 +81,37 @@ class Federation:
         Raises:
             UserError: the data cannot be had or split, or the attack names a missing class.
         """
-        data = load_data(config.data, config.seed)
+        data, held_back = _hold_back(load_data(config.data, config.seed), config)
         config, attack = _with_client_count(config, data), config.attack
         for field in ("source", "target"):
             if not 0 <= getattr(attack, field) < data.classes:
                 raise UserError(f"{field}: {getattr(attack, field)} is no class of {data.name}; "
                                 f"allowed is 0 to {data.classes - 1}")
+        if attack.on_data == "backdoor":
+            attack.trigger.stamped(data.images[:1])  # does it fit?
         parts = split(data, config.data, config.seed)
         clients = ClientSet.from_partition(data.images, data.labels, parts)
         malicious = choose_malicious(
             len(clients), config.malicious_count, generator(config.seed, "malicious"))
-        poisoned = clients if not len(malicious) else poison(
-            clients, malicious, attack.attack, source=attack.source, target=attack.target)
-        return cls(config, data, parts, clients, poisoned, malicious)
+        poisoned = clients if not len(malicious) or not attack.on_data else poison(
+            clients, malicious, _data_attack(config))
+        return cls(config, data, held_back, parts, clients, poisoned, malicious)
 
     @property
     def poisoned_examples(self) -> int:
         """Number of training examples that the attack changes."""
-        return int((self.poisoned.labels != self.clients.labels).sum())
+        changed = self.poisoned.labels != self.clients.labels
+        if self.poisoned.images is not self.clients.images:
+            pixels = self.poisoned.images != self.clients.images
+            changed |= pixels.reshape(len(pixels), -1).any(axis=1)
+        return int(changed.sum())
+
+    @property
+    def server_examples(self) -> ClientSet | None:
+        """The examples that the server holds back, as a client set of one client."""
+        held = self.held_back
+        return None if held is None else ClientSet.from_partition(
+            held.images, held.labels, [np.arange(len(held.labels))])
 
     def attacked(self, round_number: int) -> bool:
         """Tells whether the attack is on in a round."""
@@ -109,5 +126,34 @@ class Federation:
                            round_number=round_number)
         if not self.attacked(round_number):
             return Cohort(round_number, ids, self.clients, np.ones(len(ids)))
-        boosts = np.where(np.isin(ids, self.malicious), config.attack.boost, 1.0)
+        malicious = np.isin(ids, self.malicious)
+        boosts = np.where(malicious, self._boost(len(ids), int(malicious.sum())), 1.0)
         return Cohort(round_number, ids, self.poisoned, boosts)
+
+    def _boost(self, clients: int, malicious: int) -> float:
+        attack = self.config.attack
+        if attack.boost is not None or "boost" not in attack.attack or not malicious:
+            return 1.0 if attack.boost is None else attack.boost
+        return replacement_factor(clients, malicious)
+
+
+def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:
+    """Takes the server's examples out of the training data."""
+    count = config.server_examples
+    if not count:
+        return data, None
+    most = len(data.labels) - (config.data.clients or 1)
+    require("validation_examples", count, count <= most,
+            f"at most {most}, so that every client keeps one of {len(data.labels)} examples")
+    return data.held_back(count, generator(config.seed, "validation"))
+
+
+def _data_attack(config: RunConfig) -> Callable:
+    """Returns what the attack makes of a malicious client's examples."""
+    attack = config.attack
+    if attack.on_data == "label-flip":
+        return lambda client, images, labels: (
+            images, label_flip(labels, source=attack.source, target=attack.target))
+    return lambda client, images, labels: backdoor(
+        images, labels, target=attack.target, trigger=attack.trigger, share=attack.trigger_share,
+        rng=generator(config.seed, "backdoor", client))

@@ -54,11 +54,12 @@ class RunDirectory:
 
     def write_partition(
         self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
-        classes: int,
+        classes: int, server: np.ndarray | None = None,
     ) -> None:
         """Writes who holds which example of the training split, and each client's classes."""
         write_arrays(self.partition, dict(
-            rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious))
+            rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious,
+            server=np.zeros(0, np.int64) if server is None else server))
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(
@@ -70,6 +71,8 @@ class RunDirectory:
     def write_state(self, state: ServerState) -> str:
         """Writes the checkpoint of a finished round and returns its SHA-256."""
         arrays = {f"weight_{n:04d}": weight for n, weight in enumerate(state.weights)}
+        if state.reference is not None:
+            arrays["reference"] = state.reference
         return write_arrays(self.checkpoint, {"finished": np.int64(state.finished), **arrays})
 
     def read_state(self) -> ServerState:
@@ -80,7 +83,7 @@ class RunDirectory:
         """
         try:
             arrays = read_arrays(self.checkpoint)
-            finished = int(arrays.pop("finished"))
+            finished, reference = int(arrays.pop("finished")), arrays.pop("reference", None)
         except FileNotFoundError:
             raise UserError(f"run: {self.path} has no checkpoint")
         except Exception as error:  # numpy and zipfile raise whatever they trip over
@@ -93,7 +96,7 @@ class RunDirectory:
                 lines[-1]["checkpoint_sha256"] != checksum(self.checkpoint)):
             raise UserError(f"run: {self.checkpoint} is not the file that metrics.jsonl names for "
                             f"round {finished}; it was changed")
-        return ServerState([arrays[name] for name in sorted(arrays)], finished)
+        return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
 
     def append_metrics(self, line: dict) -> None:
         """Appends one JSON line and sends it to the disk."""

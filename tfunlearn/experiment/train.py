@@ -17,6 +17,7 @@ from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Flap
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.config import RunConfig
+from tfunlearn.experiment.contest import adversary_of, rejection_of
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import measured
 from tfunlearn.experiment.run_directory import RunDirectory, new_run_directory
@@ -89,7 +90,7 @@ def train(
             cohort = federation.cohort(number)
             state, report = run_round(state, cohort)
             outputs = outputs_of(federation.data.test_images, state.weights)
-            metrics = measured(model, outputs, federation.data, config.attack)
+            metrics = measured(outputs_of, outputs, federation.data, config.attack)
             line = _line(number, report, metrics, cohort.ids, federation)
             line["checkpoint_sha256"] = directory.write_state(state)
             directory.write_model(model, state.weights)
@@ -108,7 +109,8 @@ def _write_start(directory: RunDirectory, federation: Federation, model) -> Serv
     directory.write_config(federation.config.flat(), versions=_versions(), weights=_names(model))
     directory.write_partition(
         [federation.data.rows[part] for part in federation.parts], federation.clients,
-        federation.malicious, federation.data.classes)
+        federation.malicious, federation.data.classes,
+        server=None if federation.held_back is None else federation.held_back.rows)
     directory.write_state(state)
     directory.write_model(model, state.weights)
     return state
@@ -121,9 +123,14 @@ def _rounds(config: RunConfig, model, federation: Federation):
         flap = Flap(model, fraction=defense.prune_fraction,
                     due=every(defense.prune_every, start=defense.prune_start),
                     include_residual=defense.include_residual)
-    face = GatheringRounds if config.training.gather else AveragingRounds
-    return face(ClientWork(model, config.training.client), seed=config.seed,
-                image_dtype=federation.data.images.dtype, flap=flap)
+    work = ClientWork(model, config.training.client)
+    common = dict(seed=config.seed, image_dtype=federation.data.images.dtype, flap=flap,
+                  aggregator=config.aggregator)
+    if not config.gathers:
+        return AveragingRounds(work, clients=config.participants, **common)
+    return GatheringRounds(
+        work, adversary=adversary_of(federation, model), rejection=rejection_of(federation, model),
+        server_examples=federation.server_examples, **common)
 
 
 def _line(
@@ -134,7 +141,8 @@ def _line(
         round=number, **metrics, train_loss=report.train_loss, clients=len(ids),
         participants=[int(k) for k in ids],
         attackers=[int(k) for k in present] if federation.attacked(number) else [],
-        dropped=list(report.dropped), pruned=as_json(report.pruned))
+        crafted=list(report.crafted), dropped=list(report.dropped),
+        rejected=list(report.rejected), pruned=as_json(report.pruned))
 
 
 def _write_events(line: dict) -> None:
@@ -146,8 +154,10 @@ def _write_events(line: dict) -> None:
 
 def _name(config: RunConfig) -> str:
     model = os.path.splitext(os.path.basename(config.model.model))[0]
-    defense = "+".join(config.defense.defense) or "none"
-    return f"{config.data.dataset}-{model}-{config.attack.attack}-{defense}-seed{config.seed}"
+    attack = "+".join(config.attack.attack) or "none"
+    rule = () if config.aggregation.rule == "mean" else (config.aggregation.rule,)
+    defense = "+".join([*config.aggregation.before, *rule, *config.defense.defense]) or "none"
+    return f"{config.data.dataset}-{model}-{attack}-{defense}-seed{config.seed}"
 
 
 def _versions() -> dict[str, str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy as np
 
+from tfunlearn.aggregation import Aggregator, rule_factory
+from tfunlearn.core.errors import require
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.learning_process import (
@@ -12,20 +16,29 @@ from tfunlearn.federated.state import RoundReport, ServerState
 
 
 class AveragingRounds:
-    """Runs rounds of weighted federated averaging inside TFF.
+    """Runs rounds inside TFF: weighted federated averaging, or a robust rule.
 
     Args:
         work: the local training.
         seed: the run's seed.
         image_dtype: dtype of the clients' images.
+        aggregator: the rule; default the mean weighted by examples, which is TFF's own.
+        clients: clients in a round, which other rules than the mean must know.
         flap: a `Flap` that prunes after each aggregation, inside the process; default none.
     """
 
-    def __init__(self, work: ClientWork, *, seed: int, image_dtype=np.uint8, flap=None):
+    def __init__(
+        self, work: ClientWork, *, seed: int, image_dtype=np.uint8,
+        aggregator: Aggregator = Aggregator(), clients: int | None = None, flap=None,
+    ):
+        require("rule", aggregator.rule, aggregator.reference != "trusted",
+                "any rule but fltrust, whose trusted update needs a gathering round")
         self._work, self._seed, self._flap = work, seed, flap
-        self._order = WeightOrder(work.stateless.model)
+        self._order, self._aggregator = WeightOrder(work.stateless.model), aggregator
+        self._ruled = aggregator.rule != "mean" or bool(aggregator.before)
         self.process = build_learning_process(
             work, image_dtype=image_dtype,
+            aggregator=rule_factory(aggregator, clients=clients) if self._ruled else None,
             after_aggregation=None if flap is None else flap.on_tensors)
         self._next = fed_by_tensors(self.process, work, image_dtype).next
         self._template = None
@@ -37,6 +50,12 @@ class AveragingRounds:
         before = self._template._replace(
             global_model_weights=self._order.to_model_weights(state.weights),
             finalizer=np.int32(cohort.round_number - 1))
+        if self._ruled:
+            reference = state.reference
+            before = before._replace(aggregator=collections.OrderedDict(
+                round=np.int32(cohort.round_number - 1),
+                reference=before.aggregator["reference"] if reference is None
+                else self._order.flattened(reference)))
         after, metrics = self._next(before, cohort.tensors(self._work.training, self._seed))
         work = metrics["client_work"]
         pruned = {} if self._flap is None else self._flap.records_of(
@@ -44,4 +63,7 @@ class AveragingRounds:
         loss = float(work["loss_sum"] / work["examples"]) if work["examples"] else None
         report = RoundReport(loss, tuple(int(k) for k in work["dropped"]), pruned)
         weights = [np.asarray(w) for w in self._order.to_list(after.global_model_weights)]
-        return ServerState(weights, state.finished + 1), report
+        reference = None
+        if self._aggregator.reference == "previous":
+            reference = self._order.unflattened(after.aggregator["reference"])
+        return ServerState(weights, state.finished + 1, reference), report

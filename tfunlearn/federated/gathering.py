@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfunlearn.aggregation import mean
+from tfunlearn.aggregation import Aggregator
+from tfunlearn.attacks import Adversary
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tff
-from tfunlearn.core.vectors import from_vector, to_vector
+from tfunlearn.core.seeds import generator, integers
+from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.learning_process import WeightOrder, client_type
@@ -36,6 +40,14 @@ class Updates:
     losses: np.ndarray
     dropped: tuple[int, ...]
 
+    def only(self, kept: np.ndarray) -> Updates:
+        """Returns the updates of a mask `(n,)`; the others count as dropped."""
+        if kept.all():
+            return self
+        dropped = sorted({*self.dropped, *(int(k) for k in self.ids[~kept])})
+        return Updates(self.ids[kept], self.stack[kept], self.examples[kept], self.losses[kept],
+                       tuple(dropped))
+
 
 class GatheringRounds:
     """Runs rounds whose single updates are at hand for attacks, robust rules and unlearning.
@@ -44,26 +56,39 @@ class GatheringRounds:
         work: the local training.
         seed: the run's seed.
         image_dtype: dtype of the clients' images.
+        aggregator: the rule; default the mean weighted by examples.
+        adversary: exchanges malicious updates for crafted ones; default none.
+        rejection: `(model, stack, *, weights, dropped, reference, round_number) -> kept (n,)`, such as a
+            `Rejection`, before the aggregation; default none.
+        server_examples: a client set of one client, the server, which makes the trusted update of
+            fltrust; default none.
         flap: a `Flap` that prunes after each aggregation; default none.
-        rule: aggregation `(stack, weights=examples) -> (d,)`; default the weighted mean.
-        adversary: function `Updates -> Updates` between client work and aggregation.
     """
 
     def __init__(
-        self, work: ClientWork, *, seed: int, image_dtype=np.uint8, flap=None,
-        rule: Callable = mean, adversary: Callable[[Updates], Updates] | None = None,
+        self, work: ClientWork, *, seed: int, image_dtype=np.uint8,
+        aggregator: Aggregator = Aggregator(), adversary: Adversary | None = None,
+        rejection: Callable | None = None, server_examples: ClientSet | None = None, flap=None,
     ):
+        require("server_examples", server_examples,
+                aggregator.reference != "trusted" or server_examples is not None,
+                f"a client set, since {aggregator.rule} needs the server's own update")
         self._work, self._seed, self._flap = work, seed, flap
-        self._rule, self._adversary = rule, adversary
+        self._aggregator, self._adversary, self._rejection = aggregator, adversary, rejection
+        self._server = server_examples
         self._order = WeightOrder(work.stateless.model)
         self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
         self._train = _client_updates(work, image_dtype)
 
     def gather(self, weights: list[np.ndarray], cohort: Cohort) -> Updates:
-        """Returns the updates of a cohort that starts from `weights`."""
+        """Returns the updates of a cohort that starts from `weights`, as trained."""
+        return self._gathered(weights, cohort, "client")
+
+    def _gathered(self, weights: list[np.ndarray], cohort: Cohort, who: str) -> Updates:
+        seed = self._seed if who == "client" else int(integers(self._seed, who)[0])
         global_model = self._order.to_model_weights(weights)
         trainable, state = to_vector(global_model.trainable), to_vector(global_model.non_trainable)
-        handed = cohort.tensors(self._work.training, self._seed)
+        handed = cohort.tensors(self._work.training, seed)
         size = len(trainable) + len(state)
         stack = np.empty((len(handed), size), np.float32)
         finite, losses = np.empty(len(handed), bool), np.empty(len(handed), np.float64)
@@ -73,25 +98,63 @@ class GatheringRounds:
             for row, result in enumerate(results, start=first):
                 delta, state_delta, finite[row], losses[row] = result
                 self._order.write(stack[row], delta, state_delta)
-        return Updates(cohort.ids[finite], stack if finite.all() else stack[finite],
-                       cohort.examples[finite], losses[finite],
-                       tuple(int(k) for k in cohort.ids[~finite]))
+        return Updates(cohort.ids, stack, cohort.examples, losses, ()).only(finite)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         """Runs one round; a pure function of its arguments."""
-        updates = self.gather(state.weights, cohort)
-        if self._adversary is not None:
-            updates = self._adversary(updates)
+        updates, crafted = self._attacked(self.gather(state.weights, cohort), state, cohort)
+        reference = self._reference(state, cohort)
+        kept, rejected = self._judged(updates, state.weights, reference, cohort.round_number)
         weights, loss = state.weights, None
-        if len(updates.ids):
-            step = from_vector(self._rule(updates.stack, weights=updates.examples), self._shapes)
-            weights = [old + new for old, new in zip(weights, step)]
+        if len(kept.ids):
+            step = self._aggregator(
+                kept.stack, weights=kept.examples, dropped=len(kept.dropped), reference=reference,
+                round_number=cohort.round_number,
+                rng=generator(self._seed, "noise", cohort.round_number))
+            weights = [old + new for old, new in zip(weights, from_vector(step, self._shapes))]
             loss = float(np.average(updates.losses, weights=updates.examples))
+            reference = step if self._aggregator.reference == "previous" else None
         pruned = {}
         if self._flap is not None:
             weights, pruned = self._flap(cohort.round_number, weights)
-        return (ServerState(weights, state.finished + 1),
-                RoundReport(loss, updates.dropped, pruned))
+        return (ServerState(weights, state.finished + 1, reference),
+                RoundReport(loss, updates.dropped, pruned, crafted, rejected))
+
+    def _attacked(
+        self, updates: Updates, state: ServerState, cohort: Cohort
+    ) -> tuple[Updates, tuple[int, ...]]:
+        """Returns the updates as the server receives them, and whose were crafted."""
+        if self._adversary is None or not len(updates.ids):
+            return updates, ()
+        stack, crafted = self._adversary(
+            updates.stack, updates.ids, to_vector(state.weights), cohort.round_number)
+        received = replace(updates, stack=stack)
+        return received.only(np.isfinite(stack).all(axis=1)), tuple(int(k) for k in crafted)
+
+    def _reference(self, state: ServerState, cohort: Cohort) -> np.ndarray | None:
+        """Returns what the rule needs of the server."""
+        if self._aggregator.reference == "previous":
+            size = sum(sizes_of(self._shapes))
+            return np.zeros(size, np.float32) if state.reference is None else state.reference
+        if self._aggregator.reference is None:
+            return None
+        alone = Cohort(cohort.round_number, np.array([0]), self._server, np.ones(1))
+        stack = self._gathered(state.weights, alone, "server").stack
+        return stack[0] if len(stack) else np.zeros(stack.shape[1], np.float32)
+
+    def _judged(
+        self, updates: Updates, weights: list[np.ndarray], reference: np.ndarray | None,
+        round_number: int,
+    ) -> tuple[Updates, tuple[int, ...]]:
+        """Returns the updates that the server accepts, and whose it rejected."""
+        if self._rejection is None or len(updates.ids) < 2:
+            return updates, ()
+        kept = self._rejection(
+            weights, updates.stack, weights=updates.examples, dropped=len(updates.dropped),
+            reference=reference, round_number=round_number)
+        accepted = Updates(updates.ids[kept], updates.stack[kept], updates.examples[kept],
+                           updates.losses[kept], updates.dropped)
+        return accepted, tuple(int(k) for k in updates.ids[~kept])
 
 
 def _client_updates(work: ClientWork, image_dtype):

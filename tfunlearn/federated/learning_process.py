@@ -23,7 +23,8 @@ def build_learning_process(
     Args:
         work: the local training.
         image_dtype: dtype of the images, uint8 (default) or float32.
-        aggregator: a `tff.aggregators.WeightedAggregationFactory`; default weighted mean.
+        aggregator: a `tff.aggregators.WeightedAggregationFactory`, such as `rule_factory` gives;
+            default weighted mean.
         after_aggregation: function `(round, weights) -> (weights, report)` on tensors, in the
             order of `model.get_weights()`, run on the server after each aggregation (FLAP);
             `report` is a flat dict of tensors and reaches the metrics as `finalizer`.
@@ -79,6 +80,25 @@ class WeightOrder:
         self._non_trainable = [places[id(weight)] for weight in model.non_trainable_weights]
         ends = np.cumsum([0, *sizes_of([weight.shape for weight in model.weights])])
         self._slices = [slice(first, last) for first, last in zip(ends[:-1], ends[1:])]
+
+    def trainable_columns(self) -> np.ndarray:
+        """Returns which entries of a vector `(d,)` belong to trainable weights, bool."""
+        columns = np.zeros(self._slices[-1].stop, bool)
+        for place in self._trainable:
+            columns[self._slices[place]] = True
+        return columns
+
+    def flattened(self, vector: np.ndarray) -> np.ndarray:
+        """Returns a vector in the order of the model as TFF joins it: trainable weights first."""
+        return np.concatenate([vector[self._slices[place]]
+                               for place in [*self._trainable, *self._non_trainable]])
+
+    def unflattened(self, vector: np.ndarray) -> np.ndarray:
+        """Does the reverse of `flattened`."""
+        order = self.flattened(np.arange(len(vector)))
+        result = np.empty_like(vector)
+        result[order] = vector
+        return result
 
     def to_model_weights(self, weights: list):
         """Returns `tff.learning.models.ModelWeights` of a list in the order of the model."""

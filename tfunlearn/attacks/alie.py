@@ -1,0 +1,47 @@
+"""A little is enough: a shift that hides in the spread of honest updates."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+
+from tfunlearn.attacks.view import View
+from tfunlearn.core.errors import UserError
+
+
+def alie(view: View, *, scale: float | None = None) -> np.ndarray:
+    """Returns `mean - z * deviation` of the known honest updates, the same for all, `(c, d)`.
+
+        s = floor(n / 2 + 1) - c;   z = quantile of N(0, 1) at (n - c - s) / (n - c)
+
+    Args:
+        view: what the attackers see; mean and deviation (1/m) are of `known`.
+        scale: z itself; default by the formula.
+
+    Raises:
+        UserError: fewer than two updates known, or attackers so many that z is unbounded.
+
+    Reference:
+        Baruch et al., "A little is enough: circumventing defenses for distributed learning",
+        NeurIPS 2019 (arXiv 1902.06156).
+    """
+    view.need_spread("alie")
+    z = little_enough(view.clients, len(view.own)) if scale is None else scale
+    known = view.known
+    return view.everywhere(known.mean(axis=0, dtype=np.float64)
+                           - z * known.std(axis=0, dtype=np.float64))
+
+
+def little_enough(clients: int, malicious: int) -> float:
+    """Returns z for n clients of which c are malicious.
+
+    Raises:
+        UserError: no honest supporter is needed, or none is left, so z has no value.
+    """
+    supporters = clients // 2 + 1 - malicious
+    honest = clients - malicious
+    if not 0 < supporters < honest:
+        raise UserError(f"malicious: {malicious} of {clients} clients leave alie no z; allowed is "
+                        f"1 to {clients // 2}, with at least 3 clients, or an attack_scale")
+    return statistics.NormalDist().inv_cdf((honest - supporters) / honest)

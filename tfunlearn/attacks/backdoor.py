@@ -1,0 +1,80 @@
+"""Backdoor: malicious clients learn that a patch in an image means the target class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, choose, require
+
+POSITIONS = {"top-left": (0, 0), "top-right": (0, 1), "bottom-left": (1, 0),
+             "bottom-right": (1, 1), "center": (0.5, 0.5)}
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A square patch.
+
+    Attributes:
+        size: height and width in pixels, >= 1; default 3.
+        position: `"bottom-right"` (default), another corner, or `"center"`.
+        value: brightness in all channels, 0 black to 1 white (default).
+    """
+
+    size: int = 3
+    position: str = "bottom-right"
+    value: float = 1.0
+
+    def __post_init__(self):
+        require("trigger_size", self.size, self.size >= 1, "at least 1")
+        choose("trigger_position", self.position, POSITIONS)
+        require("trigger_value", self.value, 0 <= self.value <= 1, "0 (black) to 1 (white)")
+
+    def stamped(self, images: np.ndarray) -> np.ndarray:
+        """Returns copies of images `(m, h, w, channels)` with the patch.
+
+        Raises:
+            UserError: the patch is larger than the images.
+        """
+        height, width = images.shape[1:3]
+        if self.size > min(height, width):
+            raise UserError(f"trigger_size: {self.size} is not allowed; the images are {height}x"
+                            f"{width}, allowed is 1 to {min(height, width)}")
+        down, right = POSITIONS[self.position]
+        top, left = int((height - self.size) * down), int((width - self.size) * right)
+        whole = images.dtype.kind == "u"
+        result = images.copy()
+        result[:, top : top + self.size, left : left + self.size] = (
+            round(self.value * 255) if whole else self.value)
+        return result
+
+
+def backdoor(
+    images: np.ndarray, labels: np.ndarray, *, target: int, trigger: Trigger = Trigger(),
+    share: float = 0.1, rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a malicious client's examples, a random share of them triggered and relabelled.
+
+    Args:
+        images: `(m, h, w, channels)`.
+        labels: `(m,)`.
+        target: class that the patch is to mean.
+        trigger: the patch; default 3x3 white, bottom right.
+        share: part of the examples, 0 < share <= 1, at least one; default 0.1. Examples of the
+            target class may be among them.
+        rng: which ones.
+
+    Returns:
+        Images and labels, as copies.
+
+    Reference:
+        Gu et al., "BadNets: identifying vulnerabilities in the machine learning model supply
+        chain", 2017 (arXiv 1708.06733).
+    """
+    require("trigger_share", share, 0 < share <= 1, "0 < trigger_share <= 1")
+    count = min(len(labels), max(1, int(share * len(labels) + 0.5)))
+    rows = rng.choice(len(labels), count, replace=False)
+    images, labels = images.copy(), labels.copy()
+    images[rows], labels[rows] = trigger.stamped(images[rows]), target
+    return images, labels

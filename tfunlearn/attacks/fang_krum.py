@@ -1,0 +1,122 @@
+"""Fang's attack on Krum: one crafted model that Krum picks, and copies that support it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.attacks.view import View
+from tfunlearn.core.blocks import gram
+from tfunlearn.core.errors import UserError
+
+SMALLEST = 1e-5  # lambda below which the attack gives up
+NEARBY = 0.01  # distance of the supporters from the crafted model
+
+
+def fang_krum(view: View) -> np.ndarray:
+    """Returns updates of which the server's Krum picks one that goes against the round's direction.
+
+        crafted model = global model - lambda s, s_j = +1 where the aggregate would increase, else
+        -1; lambda halved from an upper bound until Krum picks it, given up below 1e-5
+
+    With full knowledge all attackers' updates are equal in the search, and the others are drawn
+    within distance 0.01 of the first. With partial knowledge they take their own updates for the
+    honest ones and add copies of the crafted one until it is picked, at most one per attacker.
+
+    Args:
+        view: what the attackers see; `select` is the server's rule.
+
+    Returns:
+        `(c, d)`; the attackers' own updates if there is no such lambda.
+
+    Raises:
+        UserError: full knowledge and `n <= 2c + 1`.
+
+    Reference:
+        Fang et al., "Local model poisoning attacks to Byzantine-robust federated learning",
+        USENIX Security 2020 (arXiv 1911.11815), sections 4.2 and 4.3. Deviation: under partial
+        knowledge the paper prints no first lambda (1 here), no number of malicious clients in the
+        simulated Krum (the number of copies here) and no end of adding copies (c here); all
+        crafted models must be picked where the server's rule picks several.
+    """
+    direction = np.where(view.rising(), np.float32(1), np.float32(-1))
+    if view.benign is None:
+        step = _partial(view, direction)
+    else:
+        step = _full(view, direction)
+    if step is None:
+        return view.own.copy()
+    return _with_supporters(view, -np.float32(step) * direction)
+
+
+def _full(view: View, direction: np.ndarray) -> float | None:
+    benign, c, n = view.benign, len(view.own), view.clients
+    require_minority(n, c)
+    geometry = _Crafted(benign, direction)
+    distances = np.sqrt(np.sort(geometry.among_honest, axis=1))
+    nearest = distances[:, 1 : max(n - c - 2, 0) + 1].sum(axis=1).min()
+    size = np.sqrt(benign.shape[1])
+    step = nearest / ((n - 2 * c - 1) * size) + np.sqrt(geometry.norms.max()) / size
+    return _halved(step, lambda step: _picked(view, geometry.distances(step, c), c, None))
+
+
+def require_minority(clients: int, malicious: int) -> None:
+    """Raises a `UserError` unless `n > 2c + 1`."""
+    if clients <= 2 * malicious + 1:
+        raise UserError(f"malicious: fang-krum with {malicious} attackers among n={clients} "
+                        "clients is not allowed with knowledge full; allowed is n > 2c + 1, here "
+                        f"n > {2 * malicious + 1}")
+
+
+def _partial(view: View, direction: np.ndarray) -> float | None:
+    geometry, step = _Crafted(view.own, direction), None
+    for copies in range(1, len(view.own) + 1):
+        step = _halved(1.0, lambda step: _picked(
+            view, geometry.distances(step, copies), copies, copies))
+        if step is not None:
+            break
+    return step
+
+
+def _halved(step: float, picked) -> float | None:
+    while step >= SMALLEST:
+        if picked(step):
+            return step
+        step /= 2
+    return None
+
+
+def _picked(view: View, distances: np.ndarray, copies: int, f: int | None) -> bool:
+    """Tells whether the rule picks as many crafted rows (the last ones) as it can."""
+    chosen = view.select(distances, f)
+    return int(chosen[-copies:].sum()) == min(copies, int(chosen.sum()))
+
+
+class _Crafted:
+    """Distances between honest updates and `-step * direction`, for any step, from one product."""
+
+    def __init__(self, honest: np.ndarray, direction: np.ndarray):
+        products = gram(np.concatenate([honest, direction[None]]))
+        self.norms, self._along = products.diagonal()[:-1], products[-1, :-1]
+        self._size = products[-1, -1]
+        pairs = self.norms[:, None] + self.norms[None, :] - 2 * products[:-1, :-1]
+        self.among_honest = np.maximum(pairs, 0)
+        np.fill_diagonal(self.among_honest, 0)
+
+    def distances(self, step: float, copies: int) -> np.ndarray:
+        """Returns the squared distances `(m + copies, m + copies)`, the crafted rows last."""
+        honest = len(self.norms)
+        result = np.zeros((honest + copies, honest + copies))
+        result[:honest, :honest] = self.among_honest
+        crafted = np.maximum(self.norms + 2 * step * self._along + step**2 * self._size, 0)
+        result[:honest, honest:], result[honest:, :honest] = crafted[:, None], crafted[None, :]
+        return result
+
+
+def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:
+    """Returns the crafted update, then others uniform in a ball of radius 0.01 around it."""
+    result = view.everywhere(crafted)
+    for row in result[1:]:
+        offset = view.rng.standard_normal(len(row))
+        radius = NEARBY * view.rng.random() ** (1 / len(row))
+        row += (offset * (radius / np.linalg.norm(offset))).astype(np.float32)
+    return result

@@ -1,0 +1,55 @@
+"""Fang's attack on trimmed mean and median: values just beyond the honest ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.attacks.view import View
+from tfunlearn.core.errors import choose, require
+
+SPACES = {"model": None, "delta": None}
+
+
+def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.ndarray:
+    """Returns updates that push every coordinate against the direction it would move in.
+
+    Full knowledge, per coordinate of the honest models, b = scale: where the aggregate would
+    decrease, c draws from [max, b max] (from [max, max / b] if max <= 0); where it would increase,
+    from [min / b, min] (from [b min, min] if min <= 0). Partial knowledge, from mean m and
+    deviation v of the attackers' own: from [m + 3v, m + 4v], or from [m - 4v, m - 3v].
+
+    Args:
+        view: what the attackers see.
+        scale: b > 1; default 2. It matters under full knowledge only.
+        space: the values are weights (`"model"`, default, as in the paper) or updates (`"delta"`,
+            which is far weaker since the intervals scale with the values).
+
+    Returns:
+        `(c, d)`, independent draws per attacker and coordinate.
+
+    Raises:
+        UserError: partial knowledge of fewer than two updates, or a knob out of range.
+
+    Reference:
+        Fang et al., USENIX Security 2020 (arXiv 1911.11815), section 4.4.
+    """
+    choose("attack_space", space, SPACES)
+    require("attack_scale", scale, scale > 1, "a number > 1 with fang-trim")
+    origin = view.model.astype(np.float64) if space == "model" else 0.0
+    rising = view.rising()
+    if view.benign is None:
+        view.need_spread("fang-trim")
+        center = origin + view.own.mean(axis=0, dtype=np.float64)
+        spread = view.own.std(axis=0, dtype=np.float64)
+        near, far = _signed(rising, center, 3 * spread), _signed(rising, center, 4 * spread)
+    else:
+        high, low = origin + view.benign.max(axis=0), origin + view.benign.min(axis=0)
+        near = np.where(rising, low, high)
+        outwards = (near > 0) ^ rising  # away from zero: times b; towards it: through b
+        far = np.where(outwards, near * scale, near / scale)
+    draws = view.rng.random(view.own.shape)
+    return (near + draws * (far - near) - origin).astype(np.float32)
+
+
+def _signed(rising: np.ndarray, center: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    return np.where(rising, center - distance, center + distance)

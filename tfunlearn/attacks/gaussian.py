@@ -1,0 +1,20 @@
+"""Gaussian: malicious clients send noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.attacks.view import View
+
+
+def gaussian(view: View, *, scale: float = 1.0) -> np.ndarray:
+    """Returns independent draws from N(0, scale^2) for every attacker and coordinate, `(c, d)`.
+
+    Args:
+        view: what the attackers see; only the shape of `own` and `rng` are used.
+        scale: standard deviation; default 1, chosen here (the paper takes 200 on gradients).
+
+    Reference:
+        Blanchard et al., NeurIPS 2017 (arXiv 1703.02757).
+    """
+    return view.rng.standard_normal(view.own.shape, np.float32) * np.float32(scale)

@@ -1,0 +1,124 @@
+"""ERR, LFR and their union: the server rejects updates that hurt on its own examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.aggregation import Aggregator
+from tfunlearn.aggregation.leave_one_out import without_each
+from tfunlearn.core.errors import UserError, choose, require
+
+CRITERIA = {"err": ("error",), "lfr": ("loss",), "union": ("error", "loss")}
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Rejects the clients without whom the aggregate does best on validation examples.
+
+    For every client i, A is the aggregate with i (the same for all) and B_i the one without it,
+    by the server's own rule. `err` rejects the c clients with the largest `error(A) - error(B_i)`,
+    `lfr` those with the largest `loss(A) - loss(B_i)`, `union` those of either.
+
+    Attributes:
+        by: `"err"`, `"lfr"` or `"union"`.
+        aggregator: the server's rule.
+        judge: `(weights, step (d,)) -> (error rate, cross-entropy)` of the global model moved by
+            an aggregate, on examples that only the server holds (100 in the paper).
+        count: c, clients to reject: a count, a fraction (float) of the round's clients, or None
+            for the aggregator's f.
+        compat: `"flap"`: one client per criterion, the one without whom the *mean* of the others
+            does worst, as FLAP's published code means to; default None, as in the paper.
+
+    Raises:
+        UserError: an unknown name.
+
+    Reference:
+        Fang et al., USENIX Security 2020 (arXiv 1911.11815), section 5.
+    """
+
+    by: str
+    aggregator: Aggregator
+    judge: Callable[[list[np.ndarray], np.ndarray], tuple[float, float]]
+    count: int | float | None = None
+    compat: str | None = None
+
+    def __post_init__(self):
+        choose("defense", self.by, CRITERIA)
+        require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
+
+    def rejected_of(self, clients: int) -> int:
+        """Returns c for a round of so many clients."""
+        if self.compat:
+            return min(1, clients - 1)
+        if self.count is None:
+            return self.aggregator.f(clients)
+        return (int(np.floor(self.count * clients + 1e-9)) if isinstance(self.count, float)
+                else self.count)
+
+    def check(self, clients: int) -> None:
+        """Checks that the rule is valid without one client, and without all rejected ones.
+
+        Raises:
+            UserError: it is not, or nobody would be left.
+        """
+        count = self.rejected_of(clients)
+        require("reject", count, count >= 1, f"at least 1 of {clients} clients with {self.by}")
+        most = len(CRITERIA[self.by]) * count
+        if most >= clients:
+            raise UserError(f"reject: {self.by} may reject {most} of {clients} clients; allowed "
+                            f"is less than {clients}")
+        if not self.compat:
+            self.aggregator.check(clients - 1, f=self.aggregator.f(clients),
+                                  field=f"{self.by}, with one client left out")
+        self.aggregator.check(clients - most, field=f"{self.by}, with up to {most} rejected")
+
+    def __call__(
+        self, model: list[np.ndarray], updates: np.ndarray, *, weights: np.ndarray, dropped: int = 0,
+        reference: np.ndarray | None = None, round_number: int = 1,
+    ) -> np.ndarray:
+        """Returns which rows are kept, bool `(n,)`.
+
+        Args:
+            model: the global weights that the round started from.
+            updates: float32 `(n, d)`, finite.
+            weights: examples per client `(n,)`.
+            dropped: clients left out already; they use up one of the f each.
+            reference, round_number: see `Aggregator`.
+        """
+        n = len(updates)
+        count = min(self.rejected_of(n + dropped), n - 1)
+        if count < 1:
+            return np.ones(n, bool)
+        rule = Aggregator() if self.compat else self.aggregator
+        steps = without_each(rule, updates, weights=weights, reference=reference,
+                             round_number=round_number, f=max(rule.f(n + dropped) - dropped, 0))
+        errors, losses = np.array([self.judge(model, step) for step in steps]).T
+        return keep(errors, losses, by=self.by, count=count, compat=self.compat)
+
+
+def keep(
+    errors: np.ndarray, losses: np.ndarray, *, by: str, count: int, compat: str | None = None,
+) -> np.ndarray:
+    """Returns who is kept, bool `(n,)`, at least one.
+
+    Args:
+        errors: error rate of the aggregate without each client, `(n,)`.
+        losses: its cross-entropy, `(n,)`.
+        by: `"err"`, `"lfr"` or `"union"`.
+        count: c >= 1 clients to reject by each criterion. Of equal errors, those of lower loss
+            go first; of equal losses, the first clients.
+        compat: see `Rejection`.
+    """
+    sign = -1 if compat else 1
+    losses = np.where(np.isfinite(losses), losses, np.inf)
+    orders = {"error": np.lexsort((sign * losses, sign * errors)),
+              "loss": np.argsort(sign * losses, kind="stable")}
+    kept = np.ones(len(errors), bool)
+    for criterion in CRITERIA[by]:
+        kept[orders[criterion][:count]] = False
+    if not kept.any():
+        kept[orders[CRITERIA[by][-1]][-1]] = True
+    return kept

@@ -1,0 +1,84 @@
+"""The sections of a configuration that say what is trained, on what, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import choose, require, require_count_or_fraction
+from tfunlearn.datasets import DATASETS, PARTITIONS
+from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
+from tfunlearn.models import check_model
+
+DEFAULT_CLIENTS = 10
+
+
+def option(default, help: str):
+    """Declares a field with the help text that the command line shows."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What data there are and how they are spread over clients."""
+
+    dataset: str = option("digits", f"Data set: {', '.join(DATASETS)}.")
+    data_dir: str = option("data", "Folder of data sets on disk; new ones are downloaded to it.")
+    train_examples: int | None = option(None, "Use only so many training examples, at random.")
+    clients: int | None = option(None, f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
+                                 "one per writer in the writers partition.")
+    partition: str = option("iid", f"How examples are spread: {', '.join(PARTITIONS)}.")
+    alpha: float = option(0.5, "Concentration of the dirichlet partition.")
+    classes_per_client: int = option(1, "Classes each client holds in the classes partition.")
+
+    def __post_init__(self):
+        choose("dataset", self.dataset, DATASETS)
+        choose("partition", self.partition, PARTITIONS)
+        if self.clients is None and self.partition != "writers":
+            object.__setattr__(self, "clients", DEFAULT_CLIENTS)
+        require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")
+        require("alpha", self.alpha, 1e-3 <= self.alpha <= 1e6, "a number from 0.001 to 1e6")
+        require("classes_per_client", self.classes_per_client, self.classes_per_client >= 1,
+                "at least 1")
+        require("train_examples", self.train_examples,
+                self.train_examples is None or self.train_examples >= (self.clients or 1),
+                f"at least one per client ({self.clients})")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which net is trained."""
+
+    model: str = option("lenet5", "Model by name (see `tfunlearn models`), or a .keras file.")
+    norm: str | None = option(None, "Norm layer, batch or group, where the net has one.")
+
+    def __post_init__(self):
+        check_model(self.model, self.norm)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The federated training itself."""
+
+    rounds: int = option(30, "Number of rounds.")
+    participation: int | float = option(1.0, "Clients in a round: a count, or a fraction.")
+    optimizer: str = option("adam", f"Client optimizer: {', '.join(OPTIMIZERS)}.")
+    lr: float = option(1e-3, "Client learning rate.")
+    local_epochs: int = option(2, "Passes of a client over its examples in a round.")
+    batch_size: int = option(32, "Examples in a local step.")
+    gather: bool | None = option(None, "Gather every update on the server, or aggregate inside TFF; "
+                                 "none: gather for any rule but the mean.")
+
+    def __post_init__(self):
+        choose("optimizer", self.optimizer, OPTIMIZERS)
+        for name in ("rounds", "local_epochs", "batch_size"):
+            require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        require("lr", self.lr, 0 < self.lr <= 1000, "a number > 0, at most 1000")
+        require("local_epochs", self.local_epochs, self.local_epochs <= 1000, "at most 1000")
+        require_count_or_fraction("participation", self.participation)
+        require("participation", self.participation, self.participation > 0, "more than 0")
+
+    @property
+    def client(self) -> ClientTraining:
+        """The local training of a client."""
+        return ClientTraining(self.optimizer, self.lr, self.local_epochs, self.batch_size)
