@@ -16,6 +16,8 @@ from tfunlearn.core.errors import UserError, WorkerError, nearest
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
     "evaluate": "Measure the model of a run on its test set.",
+    "sweep": "Run a grid of rules, defenses, attacks and seeds, and show it as a table.",
+    "check-aggregator": "Put an aggregation rule through the conformance suite.",
     "prune": "Prune a Keras model in a file.",
     "data": "List data sets, or show how one is spread over clients.",
     "models": "List the models with their sizes.",
@@ -31,7 +33,8 @@ class _Commands(click.Group):
     def get_command(self, ctx, name):
         if name not in COMMANDS:
             raise click.UsageError(f"no command '{name}'{nearest(name, COMMANDS)}")
-        return getattr(importlib.import_module(f"tfunlearn_cli.{name}"), name)
+        return getattr(importlib.import_module(f"tfunlearn_cli.{name.replace('-', '_')}"),
+                       name.replace("-", "_"))
 
     def format_commands(self, ctx, formatter):
         with formatter.section("Commands"):

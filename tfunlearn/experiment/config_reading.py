@@ -41,7 +41,16 @@ def read_config(path: str) -> dict:
     """Returns the flat fields of a `.json` or `.toml` file.
 
     Raises:
-        UserError: no such file, not readable as what its name says, or not a flat table.
+        UserError: see `read_table`.
+    """
+    return {name: value for name, value in read_table(path).items() if name not in IGNORED_KEYS}
+
+
+def read_table(path: str) -> dict:
+    """Returns what a `.json` or `.toml` file holds.
+
+    Raises:
+        UserError: no such file, not readable as what its name says, or not a table.
     """
     readers = {".json": json.loads, ".toml": tomllib.loads}
     suffix = pathlib.Path(path).suffix
@@ -54,7 +63,7 @@ def read_config(path: str) -> dict:
         raise UserError(f"config: {path} is not valid {suffix[1:]} ({first_line(error)})")
     if not isinstance(content, Mapping):
         raise UserError(f"config: {path} holds a {type(content).__name__}; allowed is a table")
-    return {name: value for name, value in content.items() if name not in IGNORED_KEYS}
+    return dict(content)
 
 
 class ConfigField(NamedTuple):

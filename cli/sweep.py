@@ -1,0 +1,96 @@
+"""`tfunlearn sweep`."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tfunlearn.experiment.grid import read_grid
+from tfunlearn.experiment.sweep import sweep as run_sweep
+from tfunlearn_cli.console import PlainConsole
+
+
+@click.command()
+@click.argument("config", metavar="CONFIG")
+@click.option("--out", metavar="DIR", help="Folder of the sweep; an earlier one is continued.  "
+              "[default: runs/sweep-<name>]")
+@click.option("--data-dir", metavar="DIR", help="Folder of data sets on disk.")
+@click.option("--rounds", type=int, help="Rounds of every cell, in place of the grid's.")
+def sweep(config, out, data_dir, rounds):
+    """Run a grid of rules, defenses, attacks and seeds, and show it as a table.
+
+    CONFIG is a .toml or .json file, or the name of a ready grid: flap-table1, robustness-digits.
+    Finished cells are skipped, so the same command continues a sweep.
+    """
+    grid = read_grid(config)
+    out = out or str(pathlib.Path("runs") / f"sweep-{pathlib.Path(config).stem}")
+    given = {"data_dir": data_dir, "rounds": rounds}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    with SweepDisplay(len(grid.rows) * len(grid.columns) * len(grid.seeds), out) as display:
+        matrices = run_sweep(grid, out, overrides=overrides, on_cell=display.cell,
+                             on_round=display.round)
+    for matrix in matrices:
+        display.show(matrix)
+    display.console.print(f"files     {out}: cells.csv, "
+                          f"{', '.join(m.measure for m in matrices)} (.csv, .tex, .png)",
+                          markup=False)
+
+
+class SweepDisplay:
+    """A bar with the time left on a terminal, a line per cell in a pipe; a context manager."""
+
+    def __init__(self, cells: int, out: str):
+        self.console, self._out = PlainConsole(), out
+        self._cells, self._done, self._new, self._started = cells, 0, 0, time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=self.console,
+            disable=not self.console.is_terminal)
+        self._task = self._progress.add_task("cell", total=cells)
+
+    def __enter__(self):
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._progress.stop()
+        if kind in (KeyboardInterrupt, SystemExit):
+            self.console.print(f"stopped   after {self._done} of {self._cells} cells; the same "
+                               f"command continues {self._out}", markup=False)
+
+    def round(self, cell, line) -> None:
+        self._progress.update(self._task, description=f"cell (round {line['round']})")
+
+    def cell(self, result) -> None:
+        self._done += 1
+        self._new += result.new
+        self._progress.update(self._task, advance=1)
+        cell, width = result.cell, len(str(self._cells))
+        values = "  ".join(f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}"
+                           for name, value in result.values.items())
+        self.console.print(
+            f"cell {self._done:>{width}}/{self._cells}  {cell.row} | {cell.column} | seed "
+            f"{cell.seed}: {values}  {self._time(result)}", markup=False)
+        self.console.file.flush()
+
+    def show(self, matrix) -> None:
+        """Prints a matrix."""
+        note = "; published in brackets" if matrix.published else ""
+        self.console.print(f"\n{matrix.title}: {matrix.measure.replace('_', ' ')}{note}",
+                           markup=False)
+        table = Table("", *matrix.columns, box=None)
+        for row in matrix.rows:
+            table.add_row(row, *(matrix.text(row, column) + (
+                f" ({matrix.published[row, column]:.3f})"
+                if (row, column) in matrix.published else "") for column in matrix.columns))
+        self.console.print(table)
+
+    def _time(self, result) -> str:
+        if not result.new:
+            return "finished earlier"
+        each = (time.monotonic() - self._started) / self._new
+        return f"{result.seconds:.1f} s, {each * (self._cells - self._done) / 60:.0f} min left"

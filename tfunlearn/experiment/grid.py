@@ -1,0 +1,203 @@
+"""The grid of a sweep: rows and columns of settings, and a cell for each pair and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import itertools
+import json
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.experiment.config import RunConfig
+from tfunlearn.experiment.config_reading import fields_by_name, read_table, run_config
+
+MEASURES = ("test_accuracy", "test_loss", "attack_success", "source_error")
+OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
+KEYS = ("title", "seeds", "measures", "over", "fixed", "rows", "columns", "grid", "published")
+NO_CONTENT = ("data_dir",)  # fields that say where things lie, not what is computed
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row or column: its label, its settings, and where published figures have it."""
+
+    label: str
+    values: dict
+    published: dict
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        row, column: labels.
+        seed: the run's seed.
+        config: its configuration.
+    """
+
+    row: str
+    column: str
+    seed: int
+    config: RunConfig
+
+    @property
+    def key(self) -> str:
+        """The hash of everything that decides the run, 16 hexadecimal digits."""
+        content = {k: v for k, v in self.config.flat().items() if k not in NO_CONTENT}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep runs and shows.
+
+    Attributes:
+        title: heading of the tables.
+        rows, columns: `Line`s.
+        seeds: seeds of each pair.
+        measures: metrics to show, a table each.
+        over: `"last"` round or mean over `"attacked"` rounds.
+        fixed: settings of all cells.
+        published: table in `data/published`, and the column of its figures; or empty.
+    """
+
+    title: str
+    rows: list[Line]
+    columns: list[Line]
+    seeds: list[int]
+    measures: list[str]
+    over: str
+    fixed: dict
+    published: dict
+
+    def cells(self, **overrides) -> list[Cell]:
+        """Returns every cell, all of the first seed first.
+
+        Raises:
+            UserError: a cell's settings are not valid; the message names the cell.
+        """
+        return [self._cell(row, column, seed, overrides) for seed in self.seeds
+                for row, column in itertools.product(self.rows, self.columns)]
+
+    def _cell(self, row: Line, column: Line, seed: int, overrides: dict) -> Cell:
+        values = {**self.fixed}
+        for line in (row, column):
+            for name, value in line.values.items():
+                both = row.values.keys() & column.values.keys()
+                if name in both and not fields_by_name()[name].many:
+                    raise UserError(f"grid: {name} is set by row '{row.label}' and by column "
+                                    f"'{column.label}'; only lists of names add up")
+                values[name] = ([*_listed(values.get(name, ())), *_listed(value)]
+                                if name in both and line is column else value)
+        try:
+            return Cell(row.label, column.label, seed,
+                        run_config(**{**values, **overrides, "seed": seed}))
+        except UserError as error:
+            raise UserError(f"cell '{row.label}' / '{column.label}': {error}")
+
+
+def read_grid(name: str) -> Grid:
+    """Returns the grid of a `.toml` or `.json` file, or of a ready one by name.
+
+    Raises:
+        UserError: no such file, unknown keys or fields, or values out of range.
+    """
+    content = read_table(str(_path_of(name)))
+    for key in content:
+        if key not in KEYS:
+            raise UserError(f"grid: unknown key '{key}'{nearest(key, KEYS)} "
+                            f"(known: {', '.join(KEYS)})")
+    rows, columns = _lines(content)
+    seeds = content.get("seeds", [0])
+    require("seeds", seeds, isinstance(seeds, list) and seeds and len(set(map(str, seeds)))
+            == len(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds),
+            "a list of different whole numbers >= 0")
+    measures = content.get("measures", ["test_accuracy", "attack_success"])
+    for measure in _listed(measures) or [None]:
+        choose("measures", measure, dict.fromkeys(MEASURES))
+    over = content.get("over", "last")
+    choose("over", over, OVER)
+    fixed = _settings("fixed", content.get("fixed", {}))
+    require("fixed", "seed", "seed" not in fixed, "seeds, beside it")
+    return Grid(str(content.get("title", pathlib.Path(name).stem)), rows, columns, seeds,
+                list(_listed(measures)), over, fixed, _published(content.get("published", {})))
+
+
+def ready_grids() -> list[str]:
+    """Returns the names of the grids that come with the package."""
+    folder = importlib.resources.files("tfunlearn_sweeps")
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir()
+                  if path.name.endswith(".toml"))
+
+
+def _path_of(name: str) -> pathlib.Path:
+    if pathlib.Path(name).suffix:
+        return pathlib.Path(name)
+    choose("config", name, dict.fromkeys(ready_grids()))
+    return pathlib.Path(str(importlib.resources.files("tfunlearn_sweeps") / f"{name}.toml"))
+
+
+def _lines(content: dict) -> tuple[list[Line], list[Line]]:
+    grid = content.get("grid")
+    if grid is None:
+        return _listed_lines("rows", content), _listed_lines("columns", content)
+    require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
+            "either a grid, or rows and columns")
+    require("grid", grid, isinstance(grid, Mapping) and set(grid) <= {"rule", "defense", "attack"}
+            and all(isinstance(values, list) and values for values in grid.values()),
+            "lists of rule, defense and attack")
+    rules, defenses = grid.get("rule", ["mean"]), grid.get("defense", ["none"])
+    rows = [Line(" + ".join([str(rule), *_named(defense)]),
+                 _settings("grid", {"rule": rule, "defense": defense}), {})
+            for rule, defense in itertools.product(rules, defenses)]
+    columns = [Line(" + ".join(_named(attack)) or "no attack",
+                    _settings("grid", {"attack": attack}), {})
+               for attack in grid.get("attack", ["none"])]
+    return _different("grid", rows), _different("grid", columns)
+
+
+def _listed_lines(field: str, content: dict) -> list[Line]:
+    lines = content.get(field)
+    require(field, lines, isinstance(lines, list) and lines
+            and all(isinstance(line, Mapping) and isinstance(line.get("label"), str)
+                    for line in lines), f"tables [[{field}]], each with a label, or a [grid]")
+    return _different(field, [
+        Line(line["label"], _settings(line["label"], {
+            k: v for k, v in line.items() if k not in ("label", "published")}),
+            dict(line.get("published", {}))) for line in lines])
+
+
+def _different(field: str, lines: list[Line]) -> list[Line]:
+    labels = [line.label for line in lines]
+    require(field, labels, len(set(labels)) == len(labels), "different labels")
+    return lines
+
+
+def _settings(where: str, values) -> dict:
+    require(where, values, isinstance(values, Mapping), "a table of configuration fields")
+    known = fields_by_name()
+    for name in values:
+        if name not in known:
+            raise UserError(f"{where}: unknown field '{name}'{nearest(name, known)}")
+    return dict(values)
+
+
+def _published(values) -> dict:
+    if not values:
+        return {}
+    require("published", values, isinstance(values, Mapping)
+            and set(values) == {"table", "value", "scale", "measure"},
+            "a table with table, value, scale and measure")
+    return dict(values)
+
+
+def _named(value) -> list[str]:
+    return [str(word) for word in _listed(value) if word != "none"]
+
+
+def _listed(value) -> list:
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,192 @@
+"""A sweep: many runs from one grid, resumed where they stopped, shown as a table."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import importlib.resources
+import json
+import math
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import write_json
+from tfunlearn.core.lazy import tf
+from tfunlearn.experiment.grid import MEASURES, Cell, Grid
+from tfunlearn.experiment.train import train
+from tfunlearn.report.matrix import Matrix, save_matrix
+
+MARK = "sweep.json"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell.
+
+    Attributes:
+        cell: the cell.
+        values: each measure, None where the run has none.
+        seconds: time its rounds took.
+        new: whether it was run just now.
+    """
+
+    cell: Cell
+    values: dict[str, float | None]
+    seconds: float
+    new: bool
+
+
+def sweep(
+    grid: Grid, out: str | os.PathLike, *, overrides: dict | None = None,
+    on_cell: Callable[[CellResult], None] = lambda _: None,
+    on_round: Callable[[Cell, dict], None] = lambda *_: None,
+) -> list[Matrix]:
+    """Runs every cell of a grid that is not finished yet, and writes its tables.
+
+    A cell is finished when `results/<key>.json` is there; the key is the hash of its whole
+    configuration, so a changed setting runs anew and equal cells run once. A cell that was
+    interrupted begins again.
+
+    Args:
+        grid: the grid.
+        out: folder of the sweep: new, empty, or of an earlier sweep.
+        overrides: settings that win over the grid's.
+        on_cell: called with every result, finished earlier or new.
+        on_round: called with the cell and each line of its metrics.
+
+    Returns:
+        A matrix per measure. `out` holds `cells.csv`, and per measure `<measure>.csv`, `.tex`
+        and `.png`.
+
+    Raises:
+        UserError: a cell is not valid, `out` is something else, or in use.
+    """
+    cells = grid.cells(**(overrides or {}))
+    with _claimed(pathlib.Path(out), grid) as folder:
+        results = []
+        for cell in cells:
+            result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, on_round)
+            results.append(result)
+            on_cell(result)
+        return _write_tables(folder, grid, results)
+
+
+@contextlib.contextmanager
+def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
+    """Makes or opens the folder of a sweep and keeps other processes out."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / MARK).is_file():
+            raise UserError(f"out: {folder} is in use and no sweep; name a new folder")
+        for name in ("results", "runs"):
+            (folder / name).mkdir(exist_ok=True)
+        lock = open(folder / ".lock", "w")
+    except OSError as error:
+        raise UserError(f"out: {folder} cannot be written ({error.strerror})")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"out: another sweep is running in {folder}")
+        write_json(folder / MARK, {"title": grid.title, "over": grid.over, "seeds": grid.seeds})
+        yield folder
+
+
+def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
+    path = folder / "results" / f"{cell.key}.json"
+    try:
+        stored = json.loads(path.read_text())
+        lines = stored["metrics"]
+        values = _values(lines, over)
+        return CellResult(cell, values, float(stored["seconds"]), new=False)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"sweep: {path} is damaged ({error!r}); remove it to run the cell again")
+
+
+def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> CellResult:
+    directory = folder / "runs" / cell.key
+    if directory.exists():  # an interrupted run of ours
+        shutil.rmtree(directory)
+    run = train(cell.config, out=directory, on_round=lambda line: on_round(cell, line))
+    tf.keras.backend.clear_session()
+    lines = [{name: line[name] for name in ("round", "attackers", *MEASURES)}
+             for line in run.metrics]
+    seconds = round(sum(line["seconds"] for line in run.metrics), 3)
+    write_json(folder / "results" / f"{cell.key}.json", {
+        "row": cell.row, "column": cell.column, "config": cell.config.flat(),
+        "checkpoint_sha256": run.metrics[-1]["checkpoint_sha256"], "seconds": seconds,
+        "metrics": lines})
+    return CellResult(cell, _values(lines, over), seconds, new=True)
+
+
+def _values(lines: list[dict], over: str) -> dict[str, float | None]:
+    """Returns each measure of the last round, or its mean over attacked rounds if there are any."""
+    attacked = [line for line in lines if line["attackers"]]
+    counted = attacked if over == "attacked" and attacked else lines[-1:]
+    return {name: None if any(line[name] is None for line in counted)
+            else float(np.mean([line[name] for line in counted])) for name in MEASURES}
+
+
+def _write_tables(folder: pathlib.Path, grid: Grid, results: list[CellResult]) -> list[Matrix]:
+    _write_cells(folder / "cells.csv", results)
+    matrices = []
+    for measure in grid.measures:
+        values = {}
+        for result in results:
+            value = result.values[measure]
+            values.setdefault((result.cell.row, result.cell.column), []).append(
+                math.nan if value is None else value)
+        matrix = Matrix(grid.title, measure, [row.label for row in grid.rows],
+                        [column.label for column in grid.columns], values,
+                        published_figures(grid) if measure == grid.published.get("measure") else {})
+        save_matrix(folder / measure, matrix)
+        matrices.append(matrix)
+    return matrices
+
+
+def _write_cells(path: pathlib.Path, results: list[CellResult]) -> None:
+    from tfunlearn.core.files import replacing
+
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "column", "seed", *MEASURES, "seconds", "key"])
+        for result in results:
+            cell = result.cell
+            writer.writerow([cell.row, cell.column, cell.seed,
+                             *("" if result.values[m] is None else f"{result.values[m]:.6f}"
+                               for m in MEASURES), result.seconds, cell.key])
+
+
+def published_figures(grid: Grid) -> dict[tuple[str, str], float]:
+    """Returns the published figure of each pair that has one.
+
+    Raises:
+        UserError: there is no such table, or it has no such column.
+    """
+    if not grid.published:
+        return {}
+    table = importlib.resources.files("tfunlearn_published") / f"{grid.published['table']}.csv"
+    require("published", grid.published["table"], table.is_file(), "a table of data/published")
+    entries = list(csv.DictReader(table.read_text().splitlines()))
+    figures = {}
+    for row in grid.rows:
+        for column in grid.columns:
+            wanted = {**row.published, **column.published}
+            try:
+                found = [entry for entry in entries
+                         if wanted and all(entry[k] == str(v) for k, v in wanted.items())]
+                if len(found) == 1:
+                    figures[row.label, column.label] = (
+                        float(found[0][grid.published["value"]]) * grid.published["scale"])
+            except KeyError as error:
+                raise UserError(f"published: {grid.published['table']} has no column {error}")
+    return figures
