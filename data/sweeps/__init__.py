@@ -1,0 +1,1 @@
+"""Ready grids for `tfunlearn sweep`, a file each."""
