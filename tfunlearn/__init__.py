@@ -3,5 +3,6 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow when it is imported
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # and by what TensorFlow Federated talks through
 
 __version__ = "0.1.0"

@@ -55,7 +55,7 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
 def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     """Returns the `tff.templates.AggregationProcess` of vectors."""
     if value_type.dtype != np.float32:
-        raise UserError(f"value: {value_type.dtype.__name__} is not allowed; allowed is float32")
+        raise UserError(f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is float32")
     size = int(value_type.shape[0])
     collect = _collection(clients, size)
     kept = size if aggregator.reference else 0
@@ -102,10 +102,24 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
 
 
 def _collection(clients: int, size: int):
-    """Returns a federated computation that brings all clients' vectors and weights to the server.
+    """Returns a federated computation that brings all clients' vectors and weights to the server."""
+    vector, weight = tff.TensorType(np.float32, [size]), tff.TensorType(np.float32)
+    empty, add, merge, joined = _register(clients, size)
 
-    The accumulator is a shift register with a slot per client: a new vector enters at the end and
-    the others move up, which passes references on, where joining tensors would copy them each time.
+    @tff.federated_computation(
+        tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(weight, tff.CLIENTS))
+    def collect(value, weight):
+        return tff.federated_aggregate(
+            tff.federated_zip((value, weight)), empty(), add, merge, joined)
+
+    return collect
+
+
+def _register(clients: int, size: int):
+    """Returns the four computations of an accumulator: empty, add, merge, joined.
+
+    It is a shift register with a slot per client: a new vector enters at the end and the others
+    move up, which passes references on, where joining tensors would copy them each time.
     """
     register_type = tff.to_type(collections.OrderedDict(
         count=np.int32, weights=[tff.TensorType(np.float32, [None])] * clients,
@@ -144,13 +158,7 @@ def _collection(clients: int, size: int):
             count=held["count"], weights=tf.concat(held["weights"], axis=0),
             rows=tf.concat(held["rows"], axis=0))
 
-    @tff.federated_computation(
-        tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(weight, tff.CLIENTS))
-    def collect(value, weight):
-        return tff.federated_aggregate(
-            tff.federated_zip((value, weight)), empty(), add, merge, joined)
-
-    return collect
+    return empty, add, merge, joined
 
 
 def _aggregate(aggregator: Aggregator, clients: int, state, gathered):

@@ -72,7 +72,8 @@ def demand_some(stack) -> None:
 def gram(stack):
     """Returns all inner products of rows, float64 `(n, n)`."""
     wide = tf.cast(stack, tf.float64)
-    return tf.matmul(wide, wide, transpose_b=True)
+    products = tf.matmul(wide, wide, transpose_b=True)
+    return (products + tf.transpose(products)) / 2
 
 
 def squared_distances(stack, point=None):

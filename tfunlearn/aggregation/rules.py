@@ -62,6 +62,7 @@ class Rule:
         translates: whether a shift of all rows shifts the result; else it is zero-centred.
         scales: whether a factor on all rows scales the result.
         in_box: whether f arbitrary rows leave every coordinate of the result within the others'.
+        told_f: whether the function itself takes f (or trim) and refuses too few updates.
         averages: settings under which it is the plain mean when f = 0, or None.
     """
 
@@ -74,6 +75,7 @@ class Rule:
     translates: bool = True
     scales: bool = True
     in_box: bool = False
+    told_f: bool = False
     averages: dict | None = None
 
 
@@ -88,17 +90,19 @@ RULES: dict[str, Rule] = {
         uses=("weights",), averages={}),
     "trimmed-mean": Rule(
         trimmed_mean, lambda u, c: trimmed_mean(u, trim=c.f), lambda f: 2 * f + 1, "f < n / 2",
-        in_box=True, averages={}),
+        in_box=True, told_f=True, averages={}),
     "median": Rule(
         median, lambda u, c: median(u, compat=c.compat), lambda f: 2 * f + 1, "f < n / 2",
         uses=("compat",), in_box=True),
     "krum": Rule(
-        krum, lambda u, c: krum(u, f=c.f), lambda f: 2 * f + 3, "n >= 2f + 3", in_box=True),
+        krum, lambda u, c: krum(u, f=c.f), lambda f: 2 * f + 3, "n >= 2f + 3",
+        in_box=True, told_f=True),
     "multi-krum": Rule(
         multi_krum, lambda u, c: multi_krum(u, f=c.f, m=c.selected), lambda f: 2 * f + 3,
-        "n >= 2f + 3", uses=("selected",), in_box=True),
+        "n >= 2f + 3", uses=("selected",), in_box=True, told_f=True),
     "bulyan": Rule(
-        bulyan, lambda u, c: bulyan(u, f=c.f), lambda f: 4 * f + 3, "n >= 4f + 3", in_box=True,
+        bulyan, lambda u, c: bulyan(u, f=c.f), lambda f: 4 * f + 3, "n >= 4f + 3",
+        in_box=True, told_f=True,
         averages={}),
     "geometric-median": Rule(
         geometric_median,
@@ -119,7 +123,7 @@ RULES: dict[str, Rule] = {
         averages={"clip": 1e6}),
     "fltrust": Rule(
         fltrust, lambda u, c: fltrust(u, trusted=c.reference), lambda f: f + 1, "f < n",
-        reference="trusted", translates=False),
+        reference="trusted", translates=False, scales=False),
 }
 
 

@@ -1,4 +1,4 @@
-"""The stage between clients and server at which malicious updates are exchanged for crafted ones."""
+"""The stage between clients and server that exchanges malicious updates for crafted ones."""
 
 from __future__ import annotations
 

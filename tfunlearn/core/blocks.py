@@ -27,7 +27,8 @@ def gram(stack: np.ndarray) -> np.ndarray:
             products += filled @ filled.T
         return products
 
-    return sum_of_stripes(stripe, stack)
+    products = sum_of_stripes(stripe, stack)
+    return (products + products.T) / 2  # rows that are each other's nearest must tie exactly
 
 
 def pieces_of(*arrays: np.ndarray) -> Iterable:

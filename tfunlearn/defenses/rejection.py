@@ -76,8 +76,8 @@ class Rejection:
         self.aggregator.check(clients - most, field=f"{self.by}, with up to {most} rejected")
 
     def __call__(
-        self, model: list[np.ndarray], updates: np.ndarray, *, weights: np.ndarray, dropped: int = 0,
-        reference: np.ndarray | None = None, round_number: int = 1,
+        self, model: list[np.ndarray], updates: np.ndarray, *, weights: np.ndarray,
+        dropped: int = 0, reference: np.ndarray | None = None, round_number: int = 1,
     ) -> np.ndarray:
         """Returns which rows are kept, bool `(n,)`.
 

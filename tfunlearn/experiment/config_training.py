@@ -66,8 +66,8 @@ class TrainingConfig:
     lr: float = option(1e-3, "Client learning rate.")
     local_epochs: int = option(2, "Passes of a client over its examples in a round.")
     batch_size: int = option(32, "Examples in a local step.")
-    gather: bool | None = option(None, "Gather every update on the server, or aggregate inside TFF; "
-                                 "none: gather for any rule but the mean.")
+    gather: bool | None = option(None, "Gather every update on the server, or aggregate "
+                                 "inside TFF; none: gather for any rule but the mean.")
 
     def __post_init__(self):
         choose("optimizer", self.optimizer, OPTIMIZERS)

@@ -58,8 +58,8 @@ class GatheringRounds:
         image_dtype: dtype of the clients' images.
         aggregator: the rule; default the mean weighted by examples.
         adversary: exchanges malicious updates for crafted ones; default none.
-        rejection: `(model, stack, *, weights, dropped, reference, round_number) -> kept (n,)`, such as a
-            `Rejection`, before the aggregation; default none.
+        rejection: `(model, stack, *, weights, dropped, reference, round_number) -> kept (n,)`,
+            before the aggregation, such as a `Rejection`; default none.
         server_examples: a client set of one client, the server, which makes the trusted update of
             fltrust; default none.
         flap: a `Flap` that prunes after each aggregation; default none.

@@ -1,0 +1,52 @@
+"""`tfunlearn check-aggregator`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.table import Table
+
+from tfunlearn.experiment.check_aggregator import check
+from tfunlearn_cli.console import PlainConsole
+
+
+class _Setting(click.ParamType):
+    name = "NAME=VALUE"
+
+    def convert(self, value, param, ctx):
+        name, sign, text = value.partition("=")
+        if not sign or not name.isidentifier():
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        try:
+            return name, json.loads(text)
+        except ValueError:
+            return name, text
+
+
+@click.command("check-aggregator")
+@click.argument("name", metavar="NAME")
+@click.option("--like", metavar="RULE", help="Our rule whose promises and definition it should "
+              "fulfil.  [default: robust, no definition]")
+@click.option("--set", "settings", multiple=True, type=_Setting(), metavar="NAME=VALUE",
+              help="Keyword argument for it, may be repeated.")
+def check_aggregator(name, like, settings):
+    """Put an aggregation rule through the conformance suite.
+
+    NAME is one of our rules, or module:function (or module:Class) of anybody's. The exit code is
+    1 if a property fails.
+
+    Example: tfunlearn check-aggregator numpy:median --set axis=0
+    """
+    findings = check(name, like=like, settings=dict(settings))
+    table = Table("property", "", "what was seen", box=None)
+    for finding in findings:
+        word = {True: "ok", False: "FAILED", None: "-"}[finding.passed]
+        table.add_row(finding.name, word, finding.detail)
+    console = PlainConsole(width=160)
+    console.print(table)
+    failed = sum(finding.passed is False for finding in findings)
+    console.print(f"{name}: {failed} of {len(findings)} properties fail" if failed
+                  else f"{name}: every property holds", markup=False)
+    if failed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,111 @@
+"""Every rule of the contract table through the suite, and the suite against broken rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfunlearn.aggregation import RULES
+from tfunlearn.aggregation.conformance import (
+    PROPERTIES, Subject, _updates, check_aggregator, our_subject)
+from tfunlearn.aggregation.oracles import ORACLES
+from tfunlearn.aggregation.rules import Call
+
+
+@pytest.mark.parametrize("property_name", PROPERTIES)
+@pytest.mark.parametrize("name", RULES)
+def test_our_rules_keep_their_promises(name, property_name):
+    passed, detail = PROPERTIES[property_name](our_subject(name))
+    assert passed is None or passed, detail
+
+
+def test_no_property_is_skipped_for_every_rule():
+    for name, check in PROPERTIES.items():
+        assert sum(check(our_subject(rule))[0] is not None for rule in RULES) >= 4, name
+
+
+def failing(call, like="krum") -> set[str]:
+    def oracle(updates, f):
+        return np.array(ORACLES[like](updates.astype(float).tolist(), Call(f=f)))
+
+    findings = check_aggregator(Subject(call, RULES[like], oracle))
+    return {finding.name for finding in findings if finding.passed is False}
+
+
+def right(updates, f):
+    return RULES["krum"].call(updates, Call(f=f))
+
+
+def test_the_suite_finds_what_is_wrong():
+    assert failing(right) == set()
+    rng = np.random.default_rng(0)
+
+    def noisy(updates, f):
+        return right(updates, f) + rng.normal(0, 1e-3, updates.shape[1]).astype(np.float32)
+
+    def mutating(updates, f):
+        result = right(updates, f)
+        updates *= 0.5
+        return result
+
+    def one_neighbor_more(updates, f):
+        return right(updates, f - 1) if f else right(updates, f)
+
+    def unchecked(updates, f):
+        return right(updates, min(f, (len(updates) - 3) // 2))
+
+    def wide(updates, f):
+        return right(updates, f).astype(np.float64)
+
+    def fragile(updates, f):
+        result = right(updates, f)
+        return result if np.isfinite(updates).all() else result * np.nan
+
+    assert "deterministic" in failing(noisy)
+    assert failing(mutating) == {"input unchanged"}
+    assert "definition" in failing(one_neighbor_more)
+    assert failing(unchecked) == {"condition enforced"}
+    assert failing(wide) == {"shape and type"}
+    assert failing(fragile) == {"finite under attack", "within the benign box", "one NaN"}
+    assert failing(lambda updates, f: None) == set(PROPERTIES) - {
+        "input unchanged", "deterministic"}
+    assert "within the benign box" in failing(lambda updates, f: updates.mean(axis=0))
+    assert "permutation" in failing(lambda updates, f: updates[0])
+    assert "translation" in failing(lambda updates, f: right(updates, f) / 2)
+    assert "scale" in failing(lambda updates, f: np.tanh(right(updates, f)))
+    assert "no attackers" in failing(lambda updates, f: right(updates, f) + (f == 0))
+
+
+def test_an_error_of_the_subject_is_a_finding():
+    def broken(updates, f):
+        raise RuntimeError("out of order")
+
+    findings = check_aggregator(Subject(broken, RULES["median"]))
+    assert all("out of order" in finding.detail or finding.passed is None
+               or "RuntimeError" in finding.detail for finding in findings)
+
+
+def test_oracles_by_hand():
+    """The plain definitions themselves, on the numbers of test_rules."""
+    def rows(*values):
+        return [[float(v)] for v in values]
+
+    assert ORACLES["trimmed-mean"](rows(9, 1, 2, 4, -50), Call(f=1)) == pytest.approx([7 / 3])
+    assert ORACLES["krum"](rows(0, 1, 2, 3, 10, 11, 100), Call(f=2)) == [1]
+    assert ORACLES["bulyan"](rows(0, 1, 2, 3, 4, 5, 90), Call(f=1)) == [2]
+    assert ORACLES["norm-bound"]([[3, 4], [0, 1], [30, 40]], Call()) == pytest.approx([2, 3])
+
+
+def test_large_stacks_in_threads_give_what_small_ones_do():
+    """Blocks, stripes and threads do not show: a wide stack against its two halves."""
+    rng = np.random.default_rng(0)
+    updates = rng.standard_normal((11, 40_000)).astype(np.float32)
+    for name in ("mean", "trimmed-mean", "median"):
+        whole = RULES[name].call(updates, Call(f=2))
+        halves = [RULES[name].call(part, Call(f=2)) for part in np.split(updates, 2, axis=1)]
+        np.testing.assert_array_equal(whole, np.concatenate(halves))
+    wide = updates.astype(np.float64)
+    distances = ((wide[:, None] - wide[None]) ** 2).sum(axis=2)
+    best = np.sort(distances, axis=1)[:, 1:8].sum(axis=1).argmin()
+    np.testing.assert_array_equal(RULES["krum"].call(updates, Call(f=2)), updates[best])
+    assert _updates(0).shape == (11, 17)
