@@ -7,7 +7,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tfunlearn.aggregation import Aggregator, fltrust
+from tfunlearn.attacks import Adversary
 from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.schedules import every
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.defenses import Flap
@@ -139,20 +142,88 @@ def test_gathering_in_chunks_changes_nothing(small_clients, monkeypatch):
     assert whole.stack.tobytes() == parts.stack.tobytes()
 
 
-def test_adversary_and_rule_stand_between_clients_and_model(small_clients):
+@pytest.mark.parametrize("name, options", [
+    ("trimmed-mean", {}), ("krum", {}), ("bulyan", {}), ("geometric-median", {}), ("rfa", {}),
+    ("centered-clipping", {"clip": 0.1}), ("norm-bound", {}), ("median", {"compat": "flap"}),
+    ("multi-krum", {"before": ("nearest-neighbor-mixing",)}),
+    ("median", {"before": ("bucketing",)})])
+def test_every_rule_gives_the_same_model_on_both_faces(name, options):
+    """Also where a client breaks, and with a rule that goes on from its last aggregate."""
+    rng = np.random.default_rng(0)
+    images = rng.random((28, 8, 8, 1)).astype(np.float32)
+    clients = ClientSet(images, rng.integers(0, 3, 28).astype(np.int32), np.arange(0, 29, 4))
+    broken = images.copy()
+    broken[clients.rows(2)] = np.nan
+    broken = ClientSet(broken, clients.labels, clients.offsets)
+    model = small_model()
+    work, results = ClientWork(model, TRAINING), []
+    for face in FACES:
+        run = face(work, seed=0, image_dtype=np.float32, aggregator=Aggregator(
+            name, 1, seed=2, **options), **({"clients": 7} if face is AveragingRounds else {}))
+        state = ServerState(model.get_weights())
+        for number, data in ((1, clients), (2, broken), (3, clients)):
+            state, report = run(state, cohort_of(data, number, range(7)))
+            assert report.dropped == ((2,) if number == 2 else ())
+        results.append(state)
+    for left, right in zip(results[0].weights, results[1].weights):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+    assert (results[0].reference is None) == (name != "centered-clipping")
+    if name == "centered-clipping":
+        np.testing.assert_allclose(results[0].reference, results[1].reference, atol=1e-6)
+        assert np.abs(results[0].reference).max() > 0
+
+
+def test_adversary_rejection_and_rule_in_their_order(small_clients):
     model = small_model()
     state, seen = ServerState(model.get_weights()), []
+    size = model.count_params()
 
-    def adversary(updates):
-        seen.append(updates.ids.tolist())
-        return gathering.Updates(updates.ids, updates.stack * 0 + 1, updates.examples,
-                                 updates.losses, updates.dropped)
+    def craft(view):
+        seen.append(("adversary", view.model.tobytes() == to_vector(state.weights).tobytes()))
+        return np.full_like(view.own, np.inf if len(seen) > 3 else 1)
 
+    def rejection(model, stack, **options):
+        seen.append(("rejection", stack[1].tolist() == [1] * size, options["dropped"]))
+        return np.array([False] + [True] * (len(stack) - 1))
+
+    adversary = Adversary(craft, np.array([1]), lambda number: True, 0)
     run = GatheringRounds(ClientWork(model, TRAINING), seed=0, adversary=adversary,
-                          rule=lambda stack, weights: stack[0] + weights[0])
+                          rejection=rejection, aggregator=Aggregator("median", 0))
+    trained = run.gather(state.weights, cohort_of(small_clients))
+    after, report = run(state, cohort_of(small_clients))
+    assert seen == [("adversary", True), ("rejection", True, 0)]
+    assert report.crafted == (1,) and report.rejected == (0,) and report.dropped == ()
+    np.testing.assert_allclose(  # the median of two: their mean
+        to_vector(after.weights) - to_vector(state.weights), (1 + trained.stack[2]) / 2, rtol=1e-4,
+        atol=1e-6)
+    seen.extend([None] * 3)
+    after, report = run(state, cohort_of(small_clients))  # infinite updates are dropped, and named
+    assert report.dropped == (1,) and report.crafted == (1,)
+    assert all(np.isfinite(w).all() for w in after.weights)
+
+
+def test_fltrust_trains_on_the_servers_own_examples(small_clients):
+    model = small_model()
+    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
+    with pytest.raises(UserError, match="fltrust needs the server's own update"):
+        GatheringRounds(work, seed=0, aggregator=Aggregator("fltrust", 1))
+    with pytest.raises(UserError, match="any rule but fltrust"):
+        AveragingRounds(work, seed=0, aggregator=Aggregator("fltrust", 1), clients=3)
+    server = ClientSet(small_clients.images[:6], small_clients.labels[:6], np.array([0, 6]))
+    run = GatheringRounds(work, seed=0, aggregator=Aggregator("fltrust", 1), server_examples=server)
     after, _ = run(state, cohort_of(small_clients))
-    assert seen == [[0, 1, 2]]
-    np.testing.assert_allclose(to_vector(after.weights), to_vector(state.weights) + 6, rtol=1e-6)
+    trusted = run.server_update(state.weights, 1)
+    stack = run.gather(state.weights, cohort_of(small_clients)).stack
+    np.testing.assert_allclose(to_vector(after.weights) - to_vector(state.weights),
+                               fltrust(stack, trusted=trusted), atol=1e-6)
+    assert np.abs(trusted).max() > 1e-4
+    nowhere = ClientSet(np.full((6, 8, 8, 1), np.nan, np.float32), server.labels, server.offsets)
+    floats = ClientSet(small_clients.images / np.float32(255), small_clients.labels,
+                       small_clients.offsets)
+    run = GatheringRounds(work, seed=0, image_dtype=np.float32, server_examples=nowhere,
+                          aggregator=Aggregator("fltrust", 1))
+    after, _ = run(state, cohort_of(floats))  # an update that is not finite trusts nobody
+    np.testing.assert_array_equal(to_vector(after.weights), to_vector(state.weights))
 
 
 def test_the_learning_process_is_what_a_tff_user_expects(small_clients):

@@ -138,8 +138,12 @@ class GatheringRounds:
             return np.zeros(size, np.float32) if state.reference is None else state.reference
         if self._aggregator.reference is None:
             return None
-        alone = Cohort(cohort.round_number, np.array([0]), self._server, np.ones(1))
-        stack = self._gathered(state.weights, alone, "server").stack
+        return self.server_update(state.weights, cohort.round_number)
+
+    def server_update(self, weights: list[np.ndarray], round_number: int) -> np.ndarray:
+        """Returns the server's own update `(d,)`, zeros if it is not finite."""
+        alone = Cohort(round_number, np.array([0]), self._server, np.ones(1))
+        stack = self._gathered(weights, alone, "server").stack
         return stack[0] if len(stack) else np.zeros(stack.shape[1], np.float32)
 
     def _judged(
