@@ -1,0 +1,163 @@
+"""Runs under every attack and every rule, with the server's own examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfunlearn.aggregation import RULES
+from tfunlearn.attacks import ATTACKS
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import read_arrays
+from tfunlearn.experiment import run_config, train
+from tfunlearn.experiment.contest import adversary_of
+from tfunlearn.experiment.evaluate import evaluate
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.models import build_model
+
+SMALL = dict(train_examples=200, clients=7, malicious=2, byzantine=1, rounds=2, model="mlp")
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_every_attack_runs_and_is_recorded(attack, tmp_path):
+    knowledge = "full" if attack in ("fang", "ipm", "min-max") else "partial"
+    config = run_config(attack=attack, rule="trimmed-mean", knowledge=knowledge, attack_start=2,
+                        **SMALL)
+    run = train(config, out=tmp_path / "run")
+    first, second = run.metrics
+    malicious = run.federation.malicious.tolist()
+    assert first["attackers"] == first["crafted"] == [] and second["attackers"] == malicious
+    on_updates = config.update_attack is not None
+    assert second["crafted"] == (malicious if on_updates else [])
+    assert all(np.isfinite(w).all() for w in run.directory.read_state().weights)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_runs(rule, tmp_path):
+    run = train(run_config(rule=rule, **SMALL), out=tmp_path / "run")
+    assert run.metrics[-1]["test_accuracy"] > 0.3
+    held = run.federation.held_back
+    assert (held is not None and len(held.labels) == 100) == (rule == "fltrust")
+    state = run.directory.read_state()
+    assert (state.reference is None) == (rule != "centered-clipping")
+
+
+def test_a_round_goes_on_from_the_last_aggregate(tmp_path):
+    """Two faces of centred clipping, whose state is part of the checkpoint."""
+    runs = [train(run_config(rule="centered-clipping", clip=0.5, gather=gather, **SMALL),
+                  out=tmp_path / str(gather)) for gather in (True, False)]
+    states = [run.directory.read_state() for run in runs]
+    for left, right in zip(states[0].weights, states[1].weights):
+        np.testing.assert_allclose(left, right, atol=1e-5)
+    np.testing.assert_allclose(states[0].reference, states[1].reference, atol=1e-5)
+    assert 0 < np.linalg.norm(states[0].reference) <= 2 * 0.5 + 1e-5
+
+
+@pytest.mark.parametrize("defense", [["err"], ["lfr"], ["err", "lfr"], ["union", "flap"]])
+def test_rejection_names_who_was_rejected(defense, tmp_path):
+    config = run_config(defense=defense, attack="sign-flip", attack_scale=3.0, reject=2, **SMALL)
+    run = train(config, out=tmp_path / "run")
+    stored = read_arrays(run.directory.partition)
+    assert len(stored["server"]) == 100 and len(stored["rows"]) == 100
+    assert not set(stored["server"]) & set(stored["rows"])
+    malicious = set(run.federation.malicious.tolist())
+    for line in run.metrics:
+        assert len(line["rejected"]) == 2 or config.defense.rejection == "union"
+        assert 2 <= len(line["rejected"]) <= 4
+        assert malicious & set(line["rejected"])
+    assert run.metrics[-1]["test_accuracy"] > 0.2
+    assert bool(run.metrics[0]["pruned"]) == ("flap" in defense)
+
+
+def test_backdoor_success_is_of_triggered_images_of_other_classes(tmp_path):
+    config = run_config(attack=["backdoor", "boost"], trigger_share=0.5, target=3,
+                        **{**SMALL, "rounds": 6})
+    run = train(config, out=tmp_path / "run")
+    data, last = run.federation.data, run.metrics[-1]
+    others = data.test_labels != 3
+    triggered = data.test_images[others].copy()
+    triggered[:, -3:, -3:] = 255
+    predictions = run.model.predict(triggered / np.float32(255), verbose=0).argmax(axis=1)
+    assert last["attack_success"] == pytest.approx(np.mean(predictions == 3), abs=1e-6)
+    assert last["attack_success"] > 0.15
+    assert evaluate(run.directory.path).measured["attack_success"] == last["attack_success"]
+    assert run.federation.poisoned_examples == sum(
+        max(1, int(0.5 * run.federation.clients.sizes[k] + 0.5)) for k in run.federation.malicious)
+
+
+def test_boost_replaces_by_the_number_of_attackers():
+    federation = Federation.of(run_config(attack=["label-flip", "boost"], **SMALL))
+    cohort = federation.cohort(1)
+    assert sorted(set(cohort.boosts.tolist())) == [1, 3.5]
+    assert cohort.boosts[federation.malicious].tolist() == [3.5, 3.5]
+    federation = Federation.of(run_config(attack=["label-flip", "boost"], boost=9.0, **SMALL))
+    assert set(federation.cohort(1).boosts.tolist()) == {1, 9}
+    assert set(Federation.of(run_config(attack="label-flip", **SMALL)).cohort(1).boosts) == {1}
+
+
+def test_statistics_of_batch_normalisation_are_never_crafted():
+    federation = Federation.of(run_config(attack="sign-flip", **{**SMALL, "model": "resnet20"}))
+    model = build_model("resnet20", (28, 28, 1), 10)
+    columns = adversary_of(federation, model).columns
+    statistics = sum(w.shape.num_elements() for w in model.non_trainable_weights)
+    assert columns.sum() == model.count_params() - statistics and statistics > 0
+
+
+def test_fang_follows_the_rule():
+    for rule, name in (("krum", "fang-krum"), ("multi-krum", "fang-krum"), ("bulyan", "fang-krum"),
+                       ("mean", "fang-trim"), ("median", "fang-trim")):
+        config = run_config(attack="fang", rule=rule, **{**SMALL, "knowledge": "full"})
+        assert config.update_attack == name
+
+
+def test_who_gathers():
+    assert not run_config().gathers and run_config(gather=True).gathers
+    for values in (dict(rule="median"), dict(attack="alie"), dict(defense="err"),
+                   dict(before="bucketing")):
+        assert run_config(**values).gathers
+    assert not run_config(rule="median", gather=False).gathers
+
+
+@pytest.mark.parametrize("values, message", [
+    (dict(rule="krum", byzantine=4), "rule: krum with n=10 updates and f=4 .*here n >= 11"),
+    (dict(rule="bulyan"), "bulyan with n=10 updates and f=2 malicious ones .byzantine 0.2"),
+    (dict(rule="bulyan", byzantine="radical", clients=12), "byzantine radical.*n >= 15"),
+    (dict(rule="trimmed-mean", byzantine=0.5), "trimmed-mean with n=10 updates and f=5"),
+    (dict(rule="krum", participation=6, byzantine=2), "krum with n=6"),
+    (dict(rule="krum", byzantine="many"), "byzantine: unknown name 'many'"),
+    (dict(rule="median", selected=3), "selected: 3 is not allowed; allowed is nothing with rule"),
+    (dict(before="bucketing", rule="krum"), "krum with n=5 updates and f=2"),
+    (dict(attack=["label-flip", "backdoor"]), "at most one attack on data"),
+    (dict(attack=["alie", "ipm"]), "at most one attack on updates"),
+    (dict(attack="alie", malicious=1), "alie with knowledge partial sees 1 honest updates"),
+    (dict(attack="fang-krum", malicious=5, knowledge="full"), "allowed is n > 2c"),
+    (dict(attack="alie", knowledge="all"), "knowledge: unknown name 'all'"),
+    (dict(attack="alie", malicious=8), "leave alie no z"),
+    (dict(attack="min-max", attack_scale=2.0), "attack_scale: 2.0 .* it is for sign-flip"),
+    (dict(attack="fang-trim", attack_scale=0.5), "more than 1 with fang-trim"),
+    (dict(attack="fang-trim", attack_space="update"), "attack_space: unknown name"),
+    (dict(attack="backdoor", trigger_size=0), "trigger_size: 0"),
+    (dict(attack="backdoor", trigger_position="left"), "trigger_position"),
+    (dict(attack="backdoor", trigger_share=0.0), "trigger_share: 0.0"),
+    (dict(defense="err", validation_examples=0), "validation_examples: 0 .* since err needs"),
+    (dict(rule="fltrust", validation_examples=0), "since fltrust needs examples"),
+    (dict(defense="err", gather=False), "gather: False .* since err needs every update"),
+    (dict(attack="alie", gather=False), "since alie needs every update"),
+    (dict(defense="err", rule="krum", clients=7, byzantine=2), "err, with one client left out: krum with n=6"),
+    (dict(defense=["err", "union"]), "err, lfr or union once"),
+    (dict(defense="err", byzantine=0), "reject: 0"),
+    (dict(defense="union", reject=5), "union may reject 10 of 10"),
+    (dict(defense="err", reject=-1), "reject: -1"),
+    (dict(compat="fang"), "compat: 'fang'"),
+])
+def test_mistakes_are_found_before_any_work(values, message):
+    with pytest.raises(UserError, match=message):
+        run_config(**values)
+
+
+def test_mistakes_that_need_the_data(tmp_path):
+    for values, message in ((dict(attack="backdoor", trigger_size=29), "images are 28x28"),
+                            (dict(defense="err", validation_examples=1430), "at most 1427")):
+        with pytest.raises(UserError, match=message):
+            train(run_config(**values), out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()

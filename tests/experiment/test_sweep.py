@@ -1,0 +1,181 @@
+"""Grids, and sweeps that go on where they stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.experiment import sweep as sweep_module
+from tfunlearn.experiment.grid import Cell, read_grid, ready_grids
+from tfunlearn.experiment.sweep import published_figures, sweep
+
+GRID = """
+title = "small"
+seeds = [0, 1]
+over = "attacked"
+[fixed]
+train_examples = 150
+clients = 5
+malicious = 1
+rounds = 2
+byzantine = 1
+[grid]
+rule = ["mean", "median"]
+attack = ["none", ["label-flip", "boost"]]
+"""
+
+
+@pytest.fixture
+def grid(tmp_path):
+    def write(text):
+        (tmp_path / "grid.toml").write_text(text)
+        return read_grid(str(tmp_path / "grid.toml"))
+
+    return write
+
+
+def test_a_grid_is_rows_columns_and_seeds(grid):
+    made = grid(GRID)
+    cells = made.cells()
+    assert [row.label for row in made.rows] == ["mean", "median"]
+    assert [column.label for column in made.columns] == ["no attack", "label-flip + boost"]
+    assert len(cells) == 8 and [cell.seed for cell in cells] == [0] * 4 + [1] * 4
+    assert cells[3].config.aggregation.rule == "median"
+    assert cells[3].config.attack.attack == ("label-flip", "boost")
+    assert cells[0].config.training.rounds == 2 and cells[4].config.seed == 1
+    assert made.cells(rounds=7)[0].config.training.rounds == 7
+
+
+def test_lists_of_row_and_column_add_up(grid):
+    made = grid("""
+[[rows]]
+label = "rejecting"
+defense = ["err", "lfr"]
+[[columns]]
+label = "pruned"
+defense = "flap"
+""")
+    assert made.cells()[0].config.defense.defense == ("err", "lfr", "flap")
+    assert made.cells()[0].config.defense.rejection == "union"
+
+
+def test_the_key_is_of_all_that_decides_the_run(grid):
+    cells = grid(GRID).cells()
+    assert len({cell.key for cell in cells}) == 8
+    moved = grid(GRID).cells(data_dir="/elsewhere")
+    assert [cell.key for cell in moved] == [cell.key for cell in cells]
+    base = cells[1].config.flat()
+    keys = {cells[1].key}
+    from tfunlearn.experiment import run_config
+    for name, value in (("clip", None), ("lr", 0.5), ("attack_scale", None), ("compat", "flap"),
+                        ("bucket_size", 3), ("trigger_size", 4), ("knowledge", "full")):
+        changed = Cell("a", "b", 0, run_config(**{**base, name: value})).key
+        assert (changed in keys) == (base[name] == value)
+        keys.add(changed)
+
+
+def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
+    made, out, seen = grid(GRID), tmp_path / "out", []
+
+    class Stop(Exception):
+        pass
+
+    def stop(cell, line):
+        if len(seen) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        sweep(made, out, on_cell=seen.append, on_round=stop)
+    assert [result.new for result in seen] == [True, True]
+    assert len(list((out / "runs").iterdir())) == 3  # the third was interrupted
+    again = []
+    matrices = sweep(made, out, on_cell=again.append)
+    assert [result.new for result in again] == [False] * 2 + [True] * 6
+    assert [result.values for result in again[:2]] == [result.values for result in seen]
+    names = {path.name for path in out.iterdir()}
+    assert names == {".lock", "sweep.json", "results", "runs", "cells.csv"} | {
+        f"{measure}.{kind}" for measure in ("test_accuracy", "attack_success")
+        for kind in ("csv", "tex", "png")}
+    rows = list(csv.DictReader((out / "cells.csv").open()))
+    assert len(rows) == 8 and rows[3]["row"] == "median" and rows[3]["seed"] == "0"
+    accuracy, success = matrices
+    values = [float(row["test_accuracy"]) for row in rows
+              if (row["row"], row["column"]) == ("median", "no attack")]
+    assert accuracy.mean("median", "no attack") == pytest.approx(sum(values) / 2, abs=1e-6)
+    # an attacked cell counts the mean over its attacked rounds, an honest one its last round
+    stored = json.loads((out / "results" / f"{rows[1]['key']}.json").read_text())
+    expected = sum(line["attack_success"] for line in stored["metrics"]) / 2
+    assert float(rows[1]["attack_success"]) == pytest.approx(expected, abs=1e-6)
+    stored = json.loads((out / "results" / f"{rows[0]['key']}.json").read_text())
+    assert float(rows[0]["attack_success"]) == pytest.approx(
+        stored["metrics"][-1]["attack_success"], abs=1e-6)
+
+    monkeypatch.setattr(sweep_module, "train", None)  # nothing is left to train
+    third = []
+    sweep(made, out, on_cell=third.append)
+    assert not any(result.new for result in third)
+    (out / "results" / f"{rows[0]['key']}.json").write_text("{}")
+    with pytest.raises(UserError, match=f"{rows[0]['key']}.json is damaged"):
+        sweep(made, out)
+
+
+def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_path):
+    made = grid(GRID)
+    with sweep_module._claimed(tmp_path / "out", made):
+        with pytest.raises(UserError, match="another sweep is running"):
+            sweep(made, tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("keep")
+    with pytest.raises(UserError, match="is in use and no sweep"):
+        sweep(made, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("text, message", [
+    ("seedz = [1]\n" + GRID.replace("seeds", "#"), "unknown key 'seedz'; did you mean 'seeds'"),
+    (GRID.replace("[0, 1]", "[0, 0]"), "seeds: .* different whole numbers"),
+    (GRID.replace("[0, 1]", "[-1]"), "seeds"),
+    (GRID.replace("[0, 1]", "[]"), "seeds"),
+    (GRID.replace('over = "attacked"', 'over = "first"'), "over: unknown name 'first'"),
+    (GRID.replace('title', 'measures = ["acc"]\ntitle'), "measures: unknown name 'acc'"),
+    (GRID.replace("rounds", "roundz"), "fixed: unknown field 'roundz'; did you mean 'rounds'"),
+    (GRID.replace("rounds = 2", "seed = 2"), "seeds, beside it"),
+    (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .* lists of rule"),
+    (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense and attack"),
+    (GRID + "[[rows]]\nlabel = 'x'\n", "either a grid, or rows and columns"),
+    ("[[rows]]\nlabel = 'x'\n", "columns: None"),
+    ("[[rows]]\nrule = 'mean'\n[[columns]]\nlabel = 'x'\n", "rows: .* each with a label"),
+    ("[[rows]]\nlabel = 'x'\n[[rows]]\nlabel = 'x'\n[[columns]]\nlabel = 'y'\n",
+     "different labels"),
+    ("[[rows]]\nlabel = 'x'\nrule = 'krum'\n[[columns]]\nlabel = 'y'\nrule = 'mean'\n",
+     "rule is set by row 'x' and by column 'y'"),
+    ("[[rows]]\nlabel = 'x'\nrule = 'bulyan'\nbyzantine = 3\n[[columns]]\nlabel = 'y'\n",
+     "cell 'x' / 'y': rule: bulyan with n=10 updates and f=3"),
+    (GRID + "[published]\ntable = 'x'\n", "a table with table, value, scale and measure"),
+])
+def test_mistakes_in_a_grid(grid, text, message):
+    with pytest.raises(UserError, match=message):
+        grid(text).cells()
+
+
+def test_ready_grids_are_valid_and_know_their_published_figures():
+    assert ready_grids() == ["flap-table1", "robustness-digits"]
+    table = read_grid("flap-table1")
+    assert len(table.cells()) == 13 * 6 * len(table.seeds)
+    figures = published_figures(table)
+    assert len(figures) == 13 * 6 and figures["FedAvg", "flip"] == pytest.approx(0.308)
+    assert figures["TM, perfect", "flip, FLAP"] == pytest.approx(0.175)
+    assert figures["MK + ERR + LFR, radical", "full, FLAP"] == pytest.approx(0.179)
+    cells = {(cell.row, cell.column): cell.config for cell in table.cells() if cell.seed == 0}
+    assert cells["TM, radical", "full"].update_attack == "fang-trim"
+    assert cells["MK, radical", "full"].update_attack == "fang-krum"
+    assert cells["MK + ERR + LFR, radical", "flip, FLAP"].defense.defense == ("err", "lfr", "flap")
+    assert cells["TM, radical", "flip"].aggregator.f(20) == 6
+    assert len(read_grid("robustness-digits").cells()) == 300
+    with pytest.raises(UserError, match="did you mean 'flap-table1'"):
+        read_grid("flap-table")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_grid("missing.toml")
