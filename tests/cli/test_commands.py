@@ -71,7 +71,7 @@ def test_train_evaluate_and_config_from_a_file(tmp_path):
     assert "\x1b" not in done.stdout
     assert lines[-1] == f"next      tfunlearn evaluate {run.relative_to(tmp_path)}"
     config = json.loads((run / "config.json").read_text())
-    assert config["rounds"] == 2 and config["attack"] == "label-flip" and config["malicious"] == 1
+    assert config["rounds"] == 2 and config["attack"] == ["label-flip"] and config["malicious"] == 1
     again = tfunlearn("train", "--config", str(run / "config.json"), "--out", "again", cwd=tmp_path)
     assert again.returncode == 0
     sums = [[json.loads(line)["checkpoint_sha256"] for line in (folder / "metrics.jsonl").open()]
@@ -159,3 +159,36 @@ def test_a_terminal_gets_a_bar_and_a_live_table(tmp_path):
     assert process.wait(timeout=60) == 0
     assert "3/3" in text and "attack success" in text and "\x1b[" in text
     assert "next      tfunlearn evaluate run" in text
+
+
+def test_check_aggregator_of_ours_and_of_others(tmp_path):
+    done = tfunlearn("check-aggregator", "multi-krum", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "" and "FAILED" not in done.stdout
+    assert "same bits in TFF" in done.stdout and "every property holds" in done.stdout
+    (tmp_path / "mine.py").write_text(
+        "def halved(updates, f):\n    return updates.mean(axis=0) / 2\n")
+    done = tfunlearn("check-aggregator", "mine:halved", "--like", "mean", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr == ""
+    rows = {line[:22].strip(): line[22:].split()[0] for line in done.stdout.splitlines()[1:13]}
+    assert rows["translation"] == rows["definition"] == "FAILED" and rows["scale"] == "ok"
+
+
+def test_sweep_is_interrupted_and_continued(tmp_path):
+    (tmp_path / "grid.toml").write_text(
+        "[fixed]\ntrain_examples = 150\nclients = 5\nmalicious = 1\nrounds = 2\nbyzantine = 1\n"
+        "[grid]\nrule = ['mean', 'median']\nattack = ['none', 'sign-flip']\n")
+    process = subprocess.Popen([*TFUNLEARN, "sweep", "grid.toml"], cwd=tmp_path, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if line.startswith("cell 2/4"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "the same command continues" in out
+    assert err == "tfunlearn: interrupted\n"
+    done = tfunlearn("sweep", "grid.toml", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "" and "\x1b" not in done.stdout
+    cells = [line for line in done.stdout.splitlines() if line.startswith("cell ")]
+    assert len(cells) == 4 and [c.endswith("finished earlier") for c in cells[:2]] == [True] * 2
+    assert "grid: attack success" in done.stdout
+    assert (tmp_path / "runs" / "sweep-grid" / "attack_success.png").is_file()
