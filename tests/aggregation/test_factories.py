@@ -78,6 +78,34 @@ def test_fewer_clients_than_slots_and_more(rng):
         process.next(process.initialize(), list(updates), ones)
 
 
+@pytest.mark.parametrize("name, f, clients", [
+    ("krum", 2, 4), ("multi-krum", 2, 5), ("bulyan", 2, 6), ("trimmed-mean", 3, 4)])
+def test_a_round_with_too_few_clients_is_an_error(name, f, clients, rng):
+    process = rule_factory(Aggregator(name, f), clients=11).create(VECTOR, WEIGHT)
+    updates = rng.standard_normal((clients, 6)).astype(np.float32)
+    with pytest.raises(Exception, match="are not allowed; allowed is"):
+        process.next(process.initialize(), list(updates), [np.float32(1)] * clients)
+
+
+def test_the_centre_stays_in_a_round_in_which_nobody_counts(rng):
+    process = rule_factory(Aggregator("centered-clipping", 1), clients=3).create(VECTOR, WEIGHT)
+    updates = rng.standard_normal((3, 6)).astype(np.float32)
+    state = process.next(process.initialize(), list(updates), [np.float32(1)] * 3).state
+    after = process.next(state, list(updates), [np.float32(0)] * 3)
+    np.testing.assert_array_equal(after.state["reference"], state["reference"])
+    assert np.abs(state["reference"]).max() > 0 and not after.result.any()
+
+
+def test_huge_and_tiny_rows_have_the_same_bits(rng):
+    updates = rng.standard_normal((9, 6)).astype(np.float32)
+    updates[1], updates[2], updates[5] = 3e38, 1e-36, -1e30
+    for name in ("geometric-median", "rfa", "norm-bound", "median", "trimmed-mean", "krum"):
+        aggregator = Aggregator(name, 2)
+        process = rule_factory(aggregator, clients=9).create(VECTOR, WEIGHT)
+        result = process.next(process.initialize(), list(updates), [np.float32(1)] * 9).result
+        assert result.tobytes() == aggregator(updates, weights=np.ones(9)).tobytes()
+
+
 def test_registers_of_two_machines_are_merged_in_order(rng):
     rows = rng.standard_normal((5, 3)).astype(np.float32)
     empty, add, merge, joined = factories._register(6, 3)
@@ -128,6 +156,7 @@ def test_it_plugs_into_tffs_own_federated_averaging():
     (lambda: Aggregator("krum", selected=3), "selected: 3 is not allowed.*it is for multi-krum"),
     (lambda: Aggregator("mean", clip=3.0), "clip: 3.0 .*centered-clipping, norm-bound"),
     (lambda: Aggregator("rfa", passes=0), "passes: 0"),
+    (lambda: Aggregator("krum", compat="flap"), "compat: 'flap' .*with the median"),
     (lambda: Aggregator(before=("mixing",)), "before: unknown name 'mixing'"),
 ])
 def test_mistakes_are_found_when_it_is_built(make, message):

@@ -31,6 +31,22 @@ def test_same_as_the_rule_on_the_others(name, rows, f, rng):
     np.testing.assert_array_equal(updates, before)
 
 
+def test_rows_far_out_do_not_cancel_the_others(rng):
+    updates = rng.standard_normal((9, 20)).astype(np.float32)
+    updates[:2] = 1e30
+    for name in ("trimmed-mean", "median", "mean"):
+        for left_out, result in enumerate(without_each(Aggregator(name, 1), updates, f=1)):
+            expected = Aggregator(name, 1)(np.delete(updates, left_out, axis=0), f=1)
+            np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+def test_noise_is_left_out(rng):
+    updates = rng.standard_normal((5, 8)).astype(np.float32)
+    noisy, plain = Aggregator("norm-bound", 1, noise=1.0), Aggregator("norm-bound", 1)
+    for a, b in zip(without_each(noisy, updates, f=1), without_each(plain, updates, f=1)):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_behind_a_step_it_runs_anew(rng):
     updates = rng.standard_normal((9, 20)).astype(np.float32)
     aggregator = Aggregator("median", 1, before=("nearest-neighbor-mixing",))

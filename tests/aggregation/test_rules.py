@@ -133,6 +133,8 @@ def test_fltrust_by_hand():
     assert fltrust(-updates[:1], trusted=trusted).tolist() == [0, 0]  # nobody is trusted
     assert fltrust(np.zeros((2, 2), np.float32), trusted=trusted).tolist() == [0, 0]
     assert fltrust(updates, trusted=np.zeros(2, np.float32)).tolist() == [0, 0]
+    tiny = np.array([[1e-42, 0], [1, 0]], np.float32)  # too short to be brought to any length
+    assert fltrust(tiny, trusted=trusted).tolist() == [2, 0]
     with pytest.raises(UserError, match="a vector of 2 values"):
         fltrust(updates, trusted=np.zeros(3, np.float32))
 

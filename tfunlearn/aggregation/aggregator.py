@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.aggregation.on_arrays import demand
 from tfunlearn.aggregation.rules import MODES, PRE_AGGREGATORS, RULES, Call
 from tfunlearn.aggregation.stacks import finite_stack, tolerated
-from tfunlearn.core.errors import UserError, choose, require, require_count_or_fraction
+from tfunlearn.core.errors import choose, require, require_count_or_fraction
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Aggregator:
         bucket_size: rows in a bucket; default 2.
         seed: decides the order in bucketing; default 0.
         compat: `"flap"`: the lower median, as in FLAP's published code; default none.
+        strict: refuse rounds with too few clients for the rule; default True. False warns.
 
     Raises:
         UserError: an unknown name, a setting out of range, or one that the rule does not take.
@@ -46,6 +48,7 @@ class Aggregator:
     bucket_size: int = 2
     seed: int = 0
     compat: str | None = None
+    strict: bool = True
 
     def __post_init__(self):
         uses = choose("rule", self.rule, RULES).uses
@@ -63,6 +66,8 @@ class Aggregator:
         for field in ("selected", "passes", "bucket_size"):
             value = getattr(self, field)
             require(field, value, value is None or value >= 1, "a whole number >= 1")
+        require("compat", self.compat, self.compat is None or (
+            self.compat == "flap" and "compat" in uses), "'flap', with the median")
         require("clip", self.clip, self.clip is None or 0 < self.clip < math.inf, "a number > 0")
         require("noise", self.noise, 0 <= self.noise < math.inf, "a number >= 0")
 
@@ -92,10 +97,9 @@ class Aggregator:
         for name, step, text in [*chain, (self.rule, RULES[self.rule], RULES[self.rule].condition)]:
             if self.rule == "mean" and name == "mean":
                 continue
-            if n < step.least(f):
-                raise UserError(f"{field}: {name} with n={n} updates and f={f} malicious ones "
-                                f"(byzantine {self.byzantine}) is not allowed; allowed is {text}, "
-                                f"here n >= {step.least(f)}")
+            demand(n >= step.least(f), f"{field}: {name} with n={n} updates and f={f} malicious "
+                   f"ones (byzantine {self.byzantine}) is not allowed; allowed is {text}, here "
+                   f"n >= {step.least(f)}", strict=self.strict)
             n = step.rows_left(n, self.bucket_size) if name in self.before else n
         require("selected", self.selected, self.selected is None or self.selected <= n,
                 f"at most the number of updates ({n})")
@@ -124,8 +128,12 @@ class Aggregator:
         stack = finite_stack(updates, weights=weights)
         rows, weights, f = stack.rows, stack.weights, tolerated(max(f - dropped, 0), stack)
         for name in self.before:
-            rows = PRE_AGGREGATORS[name].call(rows, f, self.bucket_size, self.seed, round_number)
+            rows = PRE_AGGREGATORS[name].call(
+                rows, f, self.bucket_size, self.seed, round_number, self.strict)
             weights = None  # a mixed row belongs to no single client
+        selected = self.selected
+        if selected is not None and isinstance(stack.n, int):  # fewer may be left than planned
+            selected = min(selected, int(rows.shape[0]))
         return RULES[self.rule].call(rows, Call(
-            f, weights, reference, self.selected, self.clip, self.passes, self.noise, rng,
-            self.compat))
+            f, weights, reference, selected, self.clip, self.passes, self.noise, rng, self.compat,
+            self.strict))

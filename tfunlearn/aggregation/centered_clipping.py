@@ -46,7 +46,7 @@ def _pass(stack, center, clip: float):
     ops, xp = stack.ops, stack.ops.xp
     distances = xp.sqrt(ops.squared_distances(stack.rows, center))
     factors = clip / xp.maximum(distances, clip)  # 1 within the radius, also at the centre
-    factors = xp.asarray(xp.asarray(factors, xp.float32), xp.float64)  # as `combine` rounds them
+    factors = ops.rounded(factors)  # as `combine` does
     wide = xp.asarray(center, xp.float64)
     moved = ops.combine(factors, stack.rows) - xp.sum(factors) * wide
     return wide + moved / xp.asarray(stack.n, xp.float64)

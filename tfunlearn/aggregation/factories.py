@@ -15,7 +15,9 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
     """Returns a `tff.aggregators` factory that runs a rule on the server, inside TFF.
 
     The updates are collected by reference, then the very functions of this package run on the
-    stack, in the order in which TFF hands the clients over; the results have the same bits.
+    stack, in the order in which TFF hands the clients over; the results have the same bits, but for
+    numbers below 1.2e-38, which TensorFlow takes for zero, and for rows that share an offset much
+    larger than their distances. A round with too few clients for the rule is an error.
 
     The state is a mapping: `round`, the number of finished rounds, and `reference`, the aggregate
     of the round before (centered-clipping) or the server's own update, which the caller puts there
@@ -71,10 +73,17 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
 
     state_type = initialize.type_signature.result.member
 
+    aggregate = tf.function(  # in a plain graph its assertions would never run
+        lambda *values: _aggregate(aggregator, clients, *values), autograph=False,
+    ).get_concrete_function(
+        tf.TensorSpec([], tf.int32), tf.TensorSpec([kept]), tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([None]), tf.TensorSpec([None, size]))
+
     @tff.tensorflow.computation(state_type, collect.type_signature.result.member)
     def apply(state, gathered):
-        result = _aggregate(aggregator, clients, state, gathered)
-        reference = result if aggregator.reference == "previous" else state["reference"]
+        result, reference = aggregate(
+            state["round"], state["reference"], gathered["count"], gathered["weights"],
+            gathered["rows"])
         return collections.OrderedDict(round=state["round"] + 1, reference=reference), result
 
     @tff.tensorflow.computation(weight_type or np.float32)
@@ -161,20 +170,20 @@ def _register(clients: int, size: int):
     return empty, add, merge, joined
 
 
-def _aggregate(aggregator: Aggregator, clients: int, state, gathered):
-    """Returns the aggregate `(d,)` of collected clients, zeros if nobody counts."""
-    rows, weights = gathered["rows"], gathered["weights"]
-    seen = tf.debugging.Assert(
-        gathered["count"] <= clients,
-        ["clients: a round with", gathered["count"], "clients; allowed is at most", clients])
+def _aggregate(aggregator: Aggregator, clients: int, finished, reference, count, weights, rows):
+    """Returns the aggregate `(d,)` of collected clients, zeros if nobody counts, and the reference
+    of the next round."""
+    tf.debugging.Assert(count <= clients, [
+        "clients: a round with", count, "is not allowed; allowed is at most", clients])
     counted = weights > 0
     rows = tf.where(counted[:, None], rows, np.float32(np.nan))  # left out, uses up one of the f
     anybody = tf.reduce_any(counted & tf.reduce_all(tf.math.is_finite(rows), axis=1))
 
     def rule():
-        reference = state["reference"] if aggregator.reference else None
-        return aggregator(rows, weights=weights, reference=reference, f=aggregator.f(clients),
-                          round_number=state["round"] + 1)
+        result = aggregator(
+            rows, weights=weights, reference=reference if aggregator.reference else None,
+            f=aggregator.f(clients), round_number=finished + 1)
+        return result, result if aggregator.reference == "previous" else tf.identity(reference)
 
-    with tf.control_dependencies([] if seen is None else [seen]):
-        return tf.cond(anybody, rule, lambda: tf.zeros([rows.shape[1]], tf.float32))
+    return tf.cond(anybody, rule, lambda: (
+        tf.zeros([rows.shape[1]], tf.float32), tf.identity(reference)))

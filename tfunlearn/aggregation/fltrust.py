@@ -6,6 +6,9 @@ from tfunlearn.aggregation.stacks import finite_stack
 from tfunlearn.core.errors import require
 
 
+SHORTEST = 1e-30  # a shorter row cannot be brought to the server's length in float32
+
+
 def fltrust(updates, *, trusted):
     """Returns the rows weighted by their cosine to the server's update, at its length.
 
@@ -18,7 +21,7 @@ def fltrust(updates, *, trusted):
             (100 in the paper).
 
     Returns:
-        float32 `(d,)`; zeros if no row is trusted. A row of zeros has trust 0.
+        float32 `(d,)`; zeros if no row is trusted. A row shorter than 1e-30 has trust 0.
 
     Raises:
         UserError: no finite row, or `trusted` of another length.
@@ -34,7 +37,7 @@ def fltrust(updates, *, trusted):
     norms = xp.sqrt(ops.squared_distances(stack.rows))
     length = xp.sqrt(ops.squared_distances(trusted[None, :])[0])
     cosines = ops.products(stack.rows, trusted) / xp.maximum(norms * length, 1e-300)
-    trust = xp.maximum(cosines, 0.0)
+    trust = xp.where(norms < SHORTEST, 0.0, xp.maximum(cosines, 0.0))
     total = xp.sum(trust)
     shares = trust / xp.where(total > 0, total, 1.0)
-    return ops.to_float32(ops.combine(shares * length / xp.maximum(norms, 1e-300), stack.rows))
+    return ops.to_float32(ops.combine(shares * length / xp.maximum(norms, SHORTEST), stack.rows))

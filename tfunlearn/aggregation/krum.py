@@ -97,7 +97,7 @@ def _mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
     if m is not None:
         require("m", m, isinstance(m, int) and m >= 1, f"a whole number from 1 to n ({stack.n})")
         if isinstance(stack.n, int):
-            require("m", m, m <= stack.n + stack.dropped, f"1 to n ({stack.n})")
+            require("m", m, m <= stack.n + stack.dropped, f"1 to n ({stack.n + stack.dropped})")
             if m > max(stack.n - f - 2, 1):
                 warnings.warn(f"{rule}: m={m} is more than n - f - 2 = {stack.n - f - 2}, the "
                               "range that the proof covers", stacklevel=3)

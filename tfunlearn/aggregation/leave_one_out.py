@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,10 +36,11 @@ def without_each(
         round_number: see `Aggregator`.
 
     Returns:
-        n vectors `(d,)` float32, the same as the rule on n - 1 rows.
+        n vectors `(d,)` float32, the same as the rule on n - 1 rows, without added noise.
     """
     require("updates", len(updates), len(updates) >= 2, "at least 2 rows")
     stack = finite_stack(updates, weights=weights)
+    aggregator = replace(aggregator, noise=0.0)
     require("updates", len(updates), stack.n == len(updates), "finite rows only")
     shared = None if aggregator.before else _SHARED.get(aggregator.rule)
     if shared is not None:
@@ -83,13 +85,13 @@ def _trimmed_mean(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.n
     n = stack.n
     cut = min(f, (n - 2) // 2)
 
-    def reduce(ordered, ranks, values):
-        inner = ordered[:, cut : n - cut].sum(axis=1, dtype=np.float64)[:, None]
-        without_first = inner - ordered[:, cut : cut + 1]
-        without_last = inner - ordered[:, n - cut - 1 : n - cut]
-        sums = np.where(ranks < cut, without_first,
-                        np.where(ranks >= n - cut, without_last, inner - values))
-        return sums / (n - 1 - 2 * cut)
+    def reduce(ordered, ranks):
+        inner = ordered[:, cut : n - cut].astype(np.float64)
+        below, above = np.zeros_like(inner), np.zeros_like(inner)
+        np.cumsum(inner[:, :-1], axis=1, out=below[:, 1:])
+        np.cumsum(inner[:, :0:-1], axis=1, out=above[:, -2::-1])
+        places = np.clip(ranks - cut, 0, inner.shape[1] - 1)  # a cut row lets its end move in
+        return np.take_along_axis(below + above, places, axis=1) / (n - 1 - 2 * cut)
 
     yield from _by_ranks(stack, reduce)
 
@@ -99,7 +101,7 @@ def _median(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.ndarray
     if aggregator.compat:
         high = low
 
-    def reduce(ordered, ranks, values):
+    def reduce(ordered, ranks):
         def at(place):
             below, above = ordered[:, place, None], ordered[:, place + 1, None]
             return np.where(ranks <= place, above, below).astype(np.float64)
@@ -130,7 +132,7 @@ def _spread(kept: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _by_ranks(stack: Stack, reduce) -> Iterator[np.ndarray]:
-    """Gives the rows of `reduce(sorted (b, n), ranks (b, n), values (b, n)) -> (b, n)`."""
+    """Gives the rows of `reduce(sorted (b, n), ranks (b, n)) -> (b, n)`."""
     result = np.empty_like(stack.rows)
 
     def block(first: int, last: int) -> None:
@@ -139,7 +141,7 @@ def _by_ranks(stack: Stack, reduce) -> Iterator[np.ndarray]:
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(stack.n)[None, :], axis=1)
         ordered = np.take_along_axis(values, order, axis=1)
-        result[:, first:last] = reduce(ordered, ranks, values.astype(np.float64)).T
+        result[:, first:last] = reduce(ordered, ranks).T
 
     for_blocks(block, stack.rows)
     yield from result

@@ -33,7 +33,7 @@ def weighted_mean(stack, weights):
     ops, xp = stack.ops, stack.ops.xp
     if weights is None:
         weights = xp.ones([stack.n], xp.float64)
-    weights = xp.asarray(xp.asarray(weights, xp.float32), xp.float64)  # as `combine` rounds them
+    weights = ops.rounded(xp.asarray(weights, xp.float64))  # as `combine` does
     total = xp.sum(weights)
     ops.demand(total > 0, f"weights: sum {total} of {stack.n} updates is not allowed; allowed is "
                "a sum > 0", strict=True)

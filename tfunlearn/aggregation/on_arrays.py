@@ -16,7 +16,7 @@ from tfunlearn.core.errors import UserError
 
 __all__ = ["as_stack", "by_coordinate", "combine", "count_of", "demand", "demand_some", "diagonal",
            "finite_rows", "gram", "mix", "positions", "products", "repeat", "repeat_until",
-           "rows_where", "squared_distances", "to_float32", "xp"]
+           "rounded", "rows_where", "squared_distances", "to_float32", "xp"]
 
 xp = np
 
@@ -115,12 +115,12 @@ def combine(coefficients: np.ndarray, stack: np.ndarray) -> np.ndarray:
     """Returns `sum_i coefficients_i stack_i`, float64 `(d,)`, rows in order, zeros left out.
 
     Args:
-        coefficients: `(n,)`, rounded to float32.
+        coefficients: float64 `(n,)`, rounded to 24 bits.
         stack: float32 `(n, d)`.
     """
-    coefficients = coefficients.astype(np.float32)
+    coefficients = rounded(coefficients)
     chosen = np.flatnonzero(coefficients)
-    factors, result = coefficients[chosen].astype(np.float64)[:, None], np.zeros(stack.shape[1])
+    factors, result = coefficients[chosen, None], np.zeros(stack.shape[1])
 
     def block(first: int, last: int) -> None:
         terms = stack[chosen, first:last].astype(np.float64)
@@ -129,6 +129,15 @@ def combine(coefficients: np.ndarray, stack: np.ndarray) -> np.ndarray:
 
     for_blocks(block, stack)
     return result
+
+
+def rounded(numbers: np.ndarray) -> np.ndarray:
+    """Returns float64 numbers rounded to 24 bits, at any size, where float32 would end.
+
+    So the last bits, in which the twins may differ, do not reach the result.
+    """
+    spread = numbers * (2.0**29 + 1)
+    return spread - (spread - numbers)
 
 
 def mix(chosen: np.ndarray, stack: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def products(stack, vector):
 
 def combine(coefficients, stack):
     """Returns `sum_i coefficients_i stack_i`, float64 `(d,)`, rows in order, zeros left out."""
-    coefficients = tf.cast(tf.cast(coefficients, tf.float32), tf.float64)
+    coefficients = rounded(tf.cast(coefficients, tf.float64))
     chosen = tf.reshape(tf.where(tf.not_equal(coefficients, 0)), [-1])
 
     def add(index, total):
@@ -109,6 +109,12 @@ def combine(coefficients, stack):
     _, total = tf.while_loop(lambda index, _: index < tf.shape(chosen)[0], add,
                              (tf.constant(0), zero), parallel_iterations=1)
     return total
+
+
+def rounded(numbers):
+    """Returns float64 numbers rounded to 24 bits, at any size, where float32 would end."""
+    spread = numbers * tf.constant(2.0**29 + 1, tf.float64)
+    return spread - (spread - numbers)
 
 
 def mix(chosen, stack):

@@ -35,6 +35,7 @@ class Call(NamedTuple):
         noise: standard deviation of added noise.
         rng: generator of the noise.
         compat: `"flap"` or None.
+        strict: whether too few rows are refused.
     """
 
     f: int = 0
@@ -46,6 +47,7 @@ class Call(NamedTuple):
     noise: float = 0.0
     rng: object = None
     compat: str | None = None
+    strict: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Rule:
         translates: whether a shift of all rows shifts the result; else it is zero-centred.
         scales: whether a factor on all rows scales the result.
         in_box: whether f arbitrary rows leave every coordinate of the result within the others'.
+        ignores_huge: whether f rows of +-1e30 do, which less careful rules promise too.
         told_f: whether the function itself takes f (or trim) and refuses too few updates.
         averages: settings under which it is the plain mean when f = 0, or None.
     """
@@ -75,6 +78,7 @@ class Rule:
     translates: bool = True
     scales: bool = True
     in_box: bool = False
+    ignores_huge: bool = False
     told_f: bool = False
     averages: dict | None = None
 
@@ -89,20 +93,22 @@ RULES: dict[str, Rule] = {
         mean, lambda u, c: mean(u, weights=c.weights), lambda f: 1, "n >= 1",
         uses=("weights",), averages={}),
     "trimmed-mean": Rule(
-        trimmed_mean, lambda u, c: trimmed_mean(u, trim=c.f), lambda f: 2 * f + 1, "f < n / 2",
+        trimmed_mean, lambda u, c: trimmed_mean(
+            u, trim=c.f, strict=c.strict), lambda f: 2 * f + 1, "f < n / 2",
         in_box=True, told_f=True, averages={}),
     "median": Rule(
         median, lambda u, c: median(u, compat=c.compat), lambda f: 2 * f + 1, "f < n / 2",
         uses=("compat",), in_box=True),
     "krum": Rule(
-        krum, lambda u, c: krum(u, f=c.f), lambda f: 2 * f + 3, "n >= 2f + 3",
-        in_box=True, told_f=True),
+        krum, lambda u, c: krum(u, f=c.f, strict=c.strict), lambda f: 2 * f + 3, "n >= 2f + 3",
+        ignores_huge=True, told_f=True),
     "multi-krum": Rule(
-        multi_krum, lambda u, c: multi_krum(u, f=c.f, m=c.selected), lambda f: 2 * f + 3,
-        "n >= 2f + 3", uses=("selected",), in_box=True, told_f=True),
+        multi_krum, lambda u, c: multi_krum(
+            u, f=c.f, m=c.selected, strict=c.strict), lambda f: 2 * f + 3,
+        "n >= 2f + 3", uses=("selected",), ignores_huge=True, told_f=True),
     "bulyan": Rule(
-        bulyan, lambda u, c: bulyan(u, f=c.f), lambda f: 4 * f + 3, "n >= 4f + 3",
-        in_box=True, told_f=True,
+        bulyan, lambda u, c: bulyan(u, f=c.f, strict=c.strict), lambda f: 4 * f + 3, "n >= 4f + 3",
+        ignores_huge=True, told_f=True,
         averages={}),
     "geometric-median": Rule(
         geometric_median,
@@ -119,7 +125,7 @@ RULES: dict[str, Rule] = {
     "norm-bound": Rule(
         norm_bound, lambda u, c: norm_bound(
             u, bound=c.clip, weights=c.weights, noise=c.noise, rng=c.rng),
-        lambda f: 2 * f + 1, "f < n / 2", uses=("weights", "clip", "noise"), translates=False,
+        lambda f: 1, "n >= 1", uses=("weights", "clip", "noise"), translates=False,
         averages={"clip": 1e6}),
     "fltrust": Rule(
         fltrust, lambda u, c: fltrust(u, trusted=c.reference), lambda f: f + 1, "f < n",
@@ -133,7 +139,7 @@ class PreAggregator:
 
     Attributes:
         function: the step itself.
-        call: `(updates, f, size, seed, round number) -> stack`.
+        call: `(updates, f, size, seed, round number, strict) -> stack`.
         least: least number of updates for f malicious ones.
         rows_left: number of rows it gives, from n and `size`.
     """
@@ -147,11 +153,12 @@ class PreAggregator:
 PRE_AGGREGATORS: dict[str, PreAggregator] = {
     "nearest-neighbor-mixing": PreAggregator(
         nearest_neighbor_mixing,
-        lambda u, f, size, seed, number: nearest_neighbor_mixing(u, f=f),
+        lambda u, f, size, seed, number, strict: nearest_neighbor_mixing(u, f=f, strict=strict),
         lambda f: 2 * f + 1, lambda n, size: n),
     "bucketing": PreAggregator(
         bucketing,
-        lambda u, f, size, seed, number: bucketing(u, size=size, seed=seed, round_number=number),
+        lambda u, f, size, seed, number, strict: bucketing(
+            u, size=size, seed=seed, round_number=number),
         lambda f: 1, lambda n, size: -(-n // size)),
 }
 

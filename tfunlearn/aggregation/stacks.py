@@ -98,7 +98,13 @@ def share_of(value: int | float, n, field: str):
 
 def _checked_weights(weights, stack, ops):
     if ops is on_tensors:
-        return on_tensors.tf.cast(weights, "float64")
+        weights = on_tensors.tf.cast(weights, "float64")
+        if not weights.shape.is_compatible_with(stack.shape[:1]):
+            raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
+                            f"per update, {stack.shape[:1]}")
+        fine = on_tensors.tf.reduce_all((weights >= 0) & on_tensors.tf.math.is_finite(weights))
+        ops.demand(fine, "weights: negative or not finite; allowed are numbers >= 0", strict=True)
+        return weights
     weights = np.asarray(weights, np.float64)
     if weights.shape != stack.shape[:1]:
         raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
