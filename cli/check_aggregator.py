@@ -27,9 +27,9 @@ class _Setting(click.ParamType):
 @click.command("check-aggregator")
 @click.argument("name", metavar="NAME")
 @click.option("--like", metavar="RULE", help="Our rule whose promises and definition it should "
-              "fulfil.  [default: robust, no definition]")
+              "fulfil, at that rule's own defaults.  [default: robust, no definition]")
 @click.option("--set", "settings", multiple=True, type=_Setting(), metavar="NAME=VALUE",
-              help="Keyword argument for it, may be repeated.")
+              help="Keyword argument for it, may be repeated; VALUE is read as JSON, else text.")
 def check_aggregator(name, like, settings):
     """Put an aggregation rule through the conformance suite.
 
@@ -38,12 +38,15 @@ def check_aggregator(name, like, settings):
 
     Example: tfunlearn check-aggregator numpy:median --set axis=0
     """
+    console = PlainConsole(width=160)
+    console.print(f"checking {name}" + ("" if ":" in name else
+                                        ", also inside TensorFlow Federated (about 15 s)"))
+    console.file.flush()
     findings = check(name, like=like, settings=dict(settings))
     table = Table("property", "", "what was seen", box=None)
     for finding in findings:
         word = {True: "ok", False: "FAILED", None: "-"}[finding.passed]
         table.add_row(finding.name, word, finding.detail)
-    console = PlainConsole(width=160)
     console.print(table)
     failed = sum(finding.passed is False for finding in findings)
     console.print(f"{name}: {failed} of {len(findings)} properties fail" if failed

@@ -16,7 +16,7 @@ class PlainConsole(Console):
     """
 
     def __init__(self, width: int | None = None):
-        super().__init__(highlight=False, soft_wrap=True)
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False)
         if width is not None and not self.is_terminal:
             self.width = width
 

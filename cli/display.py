@@ -31,7 +31,7 @@ class TrainingDisplay:
             TextColumn("round"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
             TimeRemainingColumn(), console=self._console)
         self._task = self._progress.add_task("round", total=config.training.rounds)
-        self._live, self._path = None, None
+        self._live, self._path, self._broken = None, None, False
 
     def __enter__(self):
         if self._console.is_terminal:
@@ -68,6 +68,9 @@ class TrainingDisplay:
         for client in line["dropped"]:
             self._say(f"warning: update of client {client} in round {line['round']} was not "
                       "finite and was dropped")
+        if line["test_loss"] is None and not self._broken:
+            self._broken = True
+            self._say(f"warning: the model of round {line['round']} is not finite")
         if self._live is None:
             values = "  ".join(f"{title} {number(line[name])}" for name, title in COLUMNS.items())
             total = self._config.training.rounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -51,13 +52,29 @@ def tfunlearn_command(ctx):
         click.echo(ctx.get_help())
 
 
+_SIGNALS: list[int] = []  # what has asked us to end
+
+
 def run() -> None:
     """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & would ignore it
+    signal.signal(signal.SIGINT, _end)  # a script's & would ignore it
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-    sys.exit(_exit_code())
+            signal.signal(number, _end)
+    code = _exit_code()
+    if _SIGNALS:  # native threads in the middle of something would abort a normal exit
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _end(number: int, _) -> None:
+    _SIGNALS.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 def _exit_code() -> int:
@@ -82,7 +99,11 @@ def _exit_code() -> int:
         return _say(str(error), 1)
     except OSError as error:  # a full disk, a folder that vanished
         return _say(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+    except SystemExit as error:
+        return error.code
     except Exception as error:
+        if _SIGNALS:  # native code has made something else of it
+            return _say("interrupted", 130) if signal.SIGINT in _SIGNALS else 128 + _SIGNALS[0]
         traceback.print_exc()
         return _say(f"internal error, please report: {error!r}", 1)
 

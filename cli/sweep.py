@@ -24,13 +24,15 @@ def sweep(config, out, data_dir, rounds):
     """Run a grid of rules, defenses, attacks and seeds, and show it as a table.
 
     CONFIG is a .toml or .json file, or the name of a ready grid: flap-table1, robustness-digits.
-    Finished cells are skipped, so the same command continues a sweep.
+    Finished cells are skipped, so the same command continues a sweep. A file has [fixed] fields of
+    `train`, seeds, and a [grid] of rule, defense and attack (lists), or [[rows]] and [[columns]]
+    with a label and any fields; measures and over (last, attacked) say what the tables show.
     """
     grid = read_grid(config)
-    out = out or str(pathlib.Path("runs") / f"sweep-{pathlib.Path(config).stem}")
+    out = out if out is not None else str(pathlib.Path("runs") / f"sweep-{pathlib.Path(config).stem}")
     given = {"data_dir": data_dir, "rounds": rounds}
     overrides = {name: value for name, value in given.items() if value is not None}
-    with SweepDisplay(len(grid.rows) * len(grid.columns) * len(grid.seeds), out) as display:
+    with SweepDisplay(grid, out) as display:
         matrices = run_sweep(grid, out, overrides=overrides, on_cell=display.cell,
                              on_round=display.round)
     for matrix in matrices:
@@ -43,8 +45,11 @@ def sweep(config, out, data_dir, rounds):
 class SweepDisplay:
     """A bar with the time left on a terminal, a line per cell in a pipe; a context manager."""
 
-    def __init__(self, cells: int, out: str):
+    def __init__(self, grid, out: str):
         self.console, self._out = PlainConsole(), out
+        cells = len(grid.rows) * len(grid.columns) * len(grid.seeds)
+        self._heading = (f"sweep     {cells} cells ({len(grid.rows)} rows x {len(grid.columns)} "
+                         f"columns x {len(grid.seeds)} seeds) into {out}")
         self._cells, self._done, self._new, self._started = cells, 0, 0, time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -53,6 +58,8 @@ class SweepDisplay:
         self._task = self._progress.add_task("cell", total=cells)
 
     def __enter__(self):
+        self.console.print(self._heading)
+        self.console.file.flush()
         self._progress.start()
         return self
 

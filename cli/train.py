@@ -12,7 +12,7 @@ from tfunlearn_cli.options import config_options, merged
 @click.command()
 @config_options()
 @click.option("--out", metavar="DIR", help="Run directory; must be new or empty.  [default: "
-              "runs/<data>-<model>-<attack>-<defense>-seed<n>]")
+              "runs/<data>-<model>-<attack>-<rule and defense>-seed<n>]")
 def train(config, out, **flags):
     """Train a model federatedly, under attack and defended.
 

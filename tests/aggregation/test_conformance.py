@@ -93,6 +93,15 @@ def test_an_error_of_the_subject_is_a_finding():
                or "RuntimeError" in finding.detail for finding in findings)
 
 
+def test_code_that_ends_the_program_fails_and_does_not_end_it():
+    def leaving(updates, f):
+        raise SystemExit(0)
+
+    assert {"definition", "finite under attack", "deterministic"} <= failing(leaving)
+    everywhere_nan = failing(lambda updates, f: updates[0] * np.float32(np.nan))
+    assert {"permutation", "translation", "scale", "definition", "no attackers"} <= everywhere_nan
+
+
 def test_oracles_by_hand():
     """The plain definitions themselves, on the numbers of test_rules."""
     def rows(*values):

@@ -158,6 +158,13 @@ def test_it_plugs_into_tffs_own_federated_averaging():
     (lambda: Aggregator("rfa", passes=0), "passes: 0"),
     (lambda: Aggregator("krum", compat="flap"), "compat: 'flap' .*with the median"),
     (lambda: Aggregator(before=("mixing",)), "before: unknown name 'mixing'"),
+    (lambda: Aggregator(before="bucketing"), "before: 'bucketing' .* a tuple of names"),
+    (lambda: Aggregator(byzantine=None), "byzantine: None"),
+    (lambda: Aggregator(byzantine=[2]), "byzantine: .2."),
+    (lambda: Aggregator("multi-krum", selected="3"), "selected: '3'"),
+    (lambda: Aggregator(bucket_size=True), "bucket_size: True"),
+    (lambda: Aggregator("rfa", passes=1.5), "passes: 1.5"),
+    (lambda: Aggregator("fltrust", 1)(np.ones((4, 2), np.float32)), "reference: None"),
 ])
 def test_mistakes_are_found_when_it_is_built(make, message):
     with pytest.raises(UserError, match=message):

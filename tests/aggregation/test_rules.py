@@ -219,6 +219,21 @@ def test_single_distances_survive_a_common_offset_of_large_norm():
     (lambda u: centered_clipping(u, center=np.zeros(9)), "center: .9,."),
     (lambda u: norm_bound(u, bound=0), "bound: 0"),
     (lambda u: median(u, compat="x"), "compat: 'x'"),
+    (lambda u: centered_clipping(u, clip="x"), "clip: 'x'"),
+    (lambda u: centered_clipping(u, center="x"), "center: 'x'"),
+    (lambda u: centered_clipping(u, center=[np.nan] * 3), "center: 'not finite'"),
+    (lambda u: centered_clipping(u, passes=True), "passes: True"),
+    (lambda u: fltrust(u, trusted=[1, 2]), r"trusted: .2,. .* a vector of 3 values"),
+    (lambda u: norm_bound(u, noise=1e308), "noise: 1e.308"),
+    (lambda u: norm_bound(u, noise=1, rng=3), "rng: 3"),
+    (lambda u: geometric_median(u, nu="x"), "nu: 'x'"),
+    (lambda u: geometric_median(u, tolerance=None), "tolerance: None"),
+    (lambda u: bucketing(u, seed="x"), "seed: 'x'"),
+    (lambda u: bucketing(u, seed=2**70), "seed: .* 0 to 2147483648"),
+    (lambda u: bucketing(u, size=True, seed=0), "size: True"),
+    (lambda u: multi_krum(u, f=1, m=True), "m: True"),
+    (lambda u: mean(u, weights="abc"), "weights: not numbers"),
+    (lambda u: mean(u, weights=[1e308] * 6), "weights: 1e.308"),
 ])
 def test_preconditions_name_field_value_and_what_is_allowed(call, message):
     with pytest.raises(UserError, match=message):

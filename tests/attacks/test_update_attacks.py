@@ -20,7 +20,7 @@ def column(*values):
     return np.array(values, np.float32)[:, None]
 
 
-def select(distances, f):
+def select(distances, f, dropped=0):
     return krum_choice(distances, f=2 if f is None else f, m=1)
 
 
@@ -50,7 +50,7 @@ def test_alie_by_hand():
     assert crafted.tolist() == [[0], [0]]  # mean 2, deviation 1
     assert alie(view(column(1, 3)), scale=1.5).tolist() == [[0.5], [0.5]]
     for clients, malicious in ((10, 6), (3, 2), (2, 1)):
-        with pytest.raises(UserError, match="leave alie no z"):
+        with pytest.raises(UserError, match="leave alie no shift"):
             little_enough(clients, malicious)
 
 
@@ -179,7 +179,7 @@ def test_boost_replaces_the_model():
 
 def adversary(name, knowledge, seed=3, columns=None):
     return Adversary(UPDATE_ATTACKS[name], np.array([1, 4, 6]), lambda number: number >= 2, seed,
-                     knowledge, aggregate=lambda rows: rows.mean(axis=0), select=select,
+                     knowledge, aggregate=lambda rows, *rest: rows.mean(axis=0), select=select,
                      columns=columns)
 
 
@@ -242,7 +242,9 @@ def test_statistics_of_normalisation_are_left_as_trained(rng):
     ("min-sum", "full", 4, 3, "sees 1 honest updates; allowed are at least 2$"),
     ("ipm", "full", 4, 4, "leave ipm no honest update"),
     ("fang-krum", "full", 10, 5, "n > 2c . 1, here n > 11"),
-    ("alie", "partial", 10, 7, "leave alie no z"),
+    ("alie", "partial", 10, 7, "leave alie no shift"),
+    ("alie", "partial", 10, 2, "leave alie no shift, z=0.00"),
+    ("fang-krum", "partial", 10, 1, "needs 2 malicious clients in a round"),
     ("fang-krum", "partial", 10, 5, None), ("fang-trim", "full", 10, 1, None),
     ("alie", "partial", 10, 4, None), ("sign-flip", "partial", 1, 1, None)])
 def test_what_stands_in_the_way(attack, knowledge, clients, malicious, reason):
@@ -250,6 +252,53 @@ def test_what_stands_in_the_way(attack, knowledge, clients, malicious, reason):
 
     found = obstacle(attack, knowledge, clients, malicious)
     assert found is None if reason is None else re.search(reason, found)
+
+
+def test_what_the_server_knows_reaches_its_simulation(rng):
+    """The attackers' idea of the rule has weights, the round, drops, and untouched coordinates."""
+    stack = rng.standard_normal((6, 5)).astype(np.float32)
+    columns, seen = np.array([True, True, False, True, False]), []
+
+    def aggregate(whole, ids, dropped, reference, number):
+        seen.append((whole.copy(), ids.tolist(), dropped, reference, number))
+        return whole.mean(axis=0)
+
+    def craft(view):
+        seen.append(view)
+        view.rising()
+        assert view.select("distances", 3) == ("distances", 3, 2)
+        return view.own
+
+    attack = Adversary(craft, np.array([0, 7]), lambda number: True, 0, "full", aggregate,
+                       lambda *arguments: arguments, columns)
+    ids = np.array([0, 2, 3, 5, 7, 9])
+    _, crafted = attack(stack, ids, np.zeros(5, np.float32), 4, dropped=2, reference="before")
+    view, (whole, order, dropped, reference, number) = seen
+    assert crafted.tolist() == []  # their own updates as they were
+    assert order == [2, 3, 5, 9, 0, 7] and (dropped, reference, number) == (2, "before", 4)
+    np.testing.assert_array_equal(whole, stack[[1, 2, 3, 5, 0, 4]])
+    np.testing.assert_array_equal(view.kept_apart, stack[[1, 2, 3, 5, 0, 4]][:, ~columns])
+    assert view.clients == 8 and view.benign.shape == (4, 3)
+
+
+@pytest.mark.parametrize("knowledge", ["partial", "full"])
+def test_fang_krum_counts_the_coordinates_that_it_leaves(knowledge):
+    """With wide statistics beside narrow weights the simulated Krum still is the server's."""
+    picked = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        stack = np.concatenate([0.1 * rng.standard_normal((11, 60)),
+                                rng.standard_normal((11, 12))], axis=1).astype(np.float32)
+        columns = np.arange(72) < 60
+        attack = Adversary(UPDATE_ATTACKS["fang-krum"], np.array([3, 8]), lambda number: True, seed,
+                           knowledge, lambda whole, *rest: whole.mean(axis=0), select, columns)
+        received, crafted = attack(stack, np.arange(11), np.zeros(72, np.float32), 1)
+        if len(crafted) and knowledge == "full":
+            picked += krum_of(received) in (3, 8)
+            assert krum_of(received) in (3, 8)
+        distances = np.square(received[:, None] - received[None]).sum(axis=2)
+        assert np.isfinite(distances).all()
+    assert picked > 0 or knowledge == "partial"
 
 
 def test_a_round_that_cannot_be_attacked_is_left_alone(rng):

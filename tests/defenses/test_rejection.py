@@ -77,6 +77,17 @@ def test_how_many_are_rejected():
     assert Rejection("err", Aggregator("krum", 0.2), judge, count=0.1).rejected_of(20) == 2
     assert Rejection("err", Aggregator("krum", 0.2), judge, count=3).rejected_of(20) == 3
     assert Rejection("err", Aggregator("krum", 0.2), judge, compat="flap").rejected_of(20) == 1
+    # c is rounded where f is cut: 0.2 * 13 = 2.6
+    assert Rejection("err", Aggregator("krum", 0.2), judge).rejected_of(13) == 3
+    assert Aggregator("krum", 0.2).f(13) == 2
+
+
+def test_clients_dropped_already_count_as_rejected(rng):
+    updates = rng.standard_normal((8, 3)).astype(np.float32)
+    reject = Rejection("err", Aggregator(byzantine=2), distance_judge(0.0))
+    for dropped, gone in ((0, 2), (1, 1), (2, 0), (5, 0)):
+        keeps = reject([np.zeros(3, np.float32)], updates, weights=np.ones(8), dropped=dropped)
+        assert (~keeps).sum() == gone
 
 
 @pytest.mark.parametrize("by, rule, byzantine, count, clients, message", [

@@ -85,6 +85,52 @@ def test_backdoor_success_is_of_triggered_images_of_other_classes(tmp_path):
         max(1, int(0.5 * run.federation.clients.sizes[k] + 0.5)) for k in run.federation.malicious)
 
 
+def test_rounds_without_enough_attackers_are_not_called_attacked(tmp_path):
+    config = run_config(attack="min-max", participation=4, **{
+        **SMALL, "rounds": 6, "malicious": 3, "clients": 8})
+    run = train(config, out=tmp_path / "run")
+    present = set(run.federation.malicious.tolist())
+    counts = [len(present & set(line["participants"])) for line in run.metrics]
+    assert {count >= 2 for count in counts} == {True, False}
+    for line, count in zip(run.metrics, counts):
+        assert len(line["attackers"]) == len(line["crafted"]) == (count if count >= 2 else 0)
+
+
+@pytest.mark.parametrize("more", [dict(defense="err"), dict(attack="fang", knowledge="full")])
+def test_noise_goes_with_rejection_and_simulation(more, tmp_path):
+    config = run_config(rule="norm-bound", noise=1e-4, **{**SMALL, "rounds": 1}, **more)
+    assert len(train(config, out=tmp_path / "run").metrics) == 1
+
+
+def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
+    """Its row is missing in the adversary's simulation, as it is at the server."""
+    from tfunlearn.experiment import federation as module
+
+    original = module.Federation.cohort
+
+    def with_a_broken_client(self, number):
+        import dataclasses
+        cohort = original(self, number)
+        images = cohort.clients.images / np.float32(255)
+        honest = next(k for k in range(7) if k not in self.malicious)
+        images[cohort.clients.rows(honest)] = np.nan
+        clients = dataclasses.replace(cohort.clients, images=images)
+        return dataclasses.replace(cohort, clients=clients)
+
+    monkeypatch.setattr(module.Federation, "cohort", with_a_broken_client)
+    from tfunlearn.federated import GatheringRounds
+    from tfunlearn.experiment import train as _  # noqa: F401
+    import sys
+    trainer = sys.modules["tfunlearn.experiment.train"]
+    monkeypatch.setattr(trainer, "GatheringRounds", lambda work, **options: GatheringRounds(
+        work, **{**options, "image_dtype": np.float32}))
+    for rule in ("krum", "trimmed-mean"):
+        config = run_config(rule=rule, attack="fang", knowledge="full",
+                            **{**SMALL, "byzantine": 2, "rounds": 1})
+        (line,) = train(config, out=tmp_path / rule).metrics
+        assert len(line["dropped"]) == 1
+
+
 def test_boost_replaces_by_the_number_of_attackers():
     federation = Federation.of(run_config(attack=["label-flip", "boost"], **SMALL))
     cohort = federation.cohort(1)
@@ -132,7 +178,7 @@ def test_who_gathers():
     (dict(attack="alie", malicious=1), "alie with knowledge partial sees 1 honest updates"),
     (dict(attack="fang-krum", malicious=5, knowledge="full"), "allowed is n > 2c"),
     (dict(attack="alie", knowledge="all"), "knowledge: unknown name 'all'"),
-    (dict(attack="alie", malicious=8), "leave alie no z"),
+    (dict(attack="alie", malicious=8), "leave alie no shift"),
     (dict(attack="min-max", attack_scale=2.0), "attack_scale: 2.0 .* it is for sign-flip"),
     (dict(attack="fang-trim", attack_scale=0.5), "more than 1 with fang-trim"),
     (dict(attack="fang-trim", attack_space="update"), "attack_space: unknown name"),
@@ -149,6 +195,17 @@ def test_who_gathers():
     (dict(defense="union", reject=5), "union may reject 10 of 10"),
     (dict(defense="err", reject=-1), "reject: -1"),
     (dict(compat="fang"), "compat: 'fang'"),
+    (dict(compat="flap", rule="multi-krum"), "compat: 'flap' is not allowed.*with rule median"),
+    (dict(compat="flap", defense="err", reject=2), "reject: 2 .* compat flap"),
+    (dict(attack=["boost", "alie"]), "boost with an attack on data"),
+    (dict(attack="ipm", boost=3.0), "boost with an attack on data"),
+    (dict(attack="fang", rule="krum", attack_scale=3.0), "nothing with fang-krum"),
+    (dict(attack="fang-trim", attack_scale=3.0), "nothing with fang-trim and knowledge partial"),
+    (dict(attack="alie", malicious=1, participation=5), "sees 1 honest updates"),
+    (dict(attack="fang-krum", malicious=1), "needs 2 malicious clients"),
+    (dict(defense=["err", "err"]), "err . err' is not allowed; allowed is each once"),
+    (dict(rule="rfa", passes=10**9), "passes: 1000000000"),
+    (dict(rule="norm-bound", noise=1e39), "noise: 1e.39"),
 ])
 def test_mistakes_are_found_before_any_work(values, message):
     with pytest.raises(UserError, match=message):

@@ -70,7 +70,7 @@ def test_the_key_is_of_all_that_decides_the_run(grid):
     base = cells[1].config.flat()
     keys = {cells[1].key}
     from tfunlearn.experiment import run_config
-    for name, value in (("clip", None), ("lr", 0.5), ("attack_scale", None), ("compat", "flap"),
+    for name, value in (("clip", None), ("lr", 0.5), ("attack_scale", None), ("strict", False),
                         ("bucket_size", 3), ("trigger_size", 4), ("knowledge", "full")):
         changed = Cell("a", "b", 0, run_config(**{**base, name: value})).key
         assert (changed in keys) == (base[name] == value)
@@ -117,9 +117,12 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
     third = []
     sweep(made, out, on_cell=third.append)
     assert not any(result.new for result in third)
-    (out / "results" / f"{rows[0]['key']}.json").write_text("{}")
-    with pytest.raises(UserError, match=f"{rows[0]['key']}.json is damaged"):
-        sweep(made, out)
+    result = out / "results" / f"{rows[0]['key']}.json"
+    whole = result.read_text()
+    for content in ("{}", "[" * 100_000, whole.replace('"seconds": ', '"seconds": 1'), "5"):
+        result.write_text(content)
+        with pytest.raises(UserError, match=f"{rows[0]['key']}.json is damaged"):
+            sweep(made, out)
 
 
 def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_path):
@@ -131,7 +134,56 @@ def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_
     (tmp_path / "mine" / "thesis.txt").write_text("keep")
     with pytest.raises(UserError, match="is in use and no sweep"):
         sweep(made, tmp_path / "mine")
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    (tmp_path / "mine" / "sweep.json").write_text("my own notes")
+    with pytest.raises(UserError, match="is in use and no sweep"):
+        sweep(made, tmp_path / "mine")
+    assert (tmp_path / "mine" / "sweep.json").read_text() == "my own notes"
+    with pytest.raises(UserError, match="out: ''"):
+        sweep(made, "")
+
+
+def test_what_only_the_data_show_names_the_cell_and_leaves_no_folder(grid, tmp_path):
+    made = grid(GRID.replace('"boost"', '"boost"').replace(
+        "[fixed]", "[fixed]\nvalidation_examples = 5000"))
+    with pytest.raises(UserError, match="cell 'mean' / 'no attack': validation_examples: 5000"):
+        sweep(made, tmp_path / "deep" / "out")
+    assert not (tmp_path / "deep").exists()
+
+
+def test_published_figures_are_looked_up_before_any_cell_runs(grid, tmp_path):
+    text = "[[rows]]\nlabel = 'x'\npublished = {mode = 'perfect'}\n[[columns]]\nlabel = 'y'\n" \
+        "[published]\ntable = '%s'\nvalue = '%s'\nscale = 1\nmeasure = 'test_accuracy'\n"
+    for table, value, message in (("nope", "x", "a table of data/published"),
+                                  ("flap_table1", "nope", "no column"),
+                                  ("flap_table1", "attack", "no column of numbers")):
+        rows = text if value != "attack" else text.replace(
+            "mode = 'perfect'", "aggregation = 'fedavg', attack = 'label-flip', defense = 'none'")
+        if value == "nope":
+            rows = rows.replace("mode =", "mod =")
+        with pytest.raises(UserError, match=message):
+            sweep(grid(rows % (table, value)), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_axis_that_is_not_in_the_grid_stays_as_fixed(grid):
+    made = grid("[fixed]\nrule = 'krum'\ndefense = 'flap'\n[grid]\nattack = ['none', 'ipm']\n")
+    configs = [cell.config for cell in made.cells()]
+    assert {config.aggregation.rule for config in configs} == {"krum"}
+    assert [config.attack.attack for config in configs] == [(), ("ipm",)]
+    assert [row.label for row in made.rows] == ["as fixed"]
+    made = grid("[fixed]\nattack = 'ipm'\n[grid]\nrule = ['mean']\n")
+    assert made.cells()[0].config.attack.attack == ("ipm",)
+
+
+def test_another_model_file_is_another_cell(tmp_path):
+    from tfunlearn.experiment import run_config
+
+    cell = Cell("a", "b", 0, run_config(model=str(tmp_path / "m.keras")))
+    keys = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "m.keras").write_bytes(content)
+        keys.add(cell.key)
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize("text, message", [
@@ -142,7 +194,7 @@ def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_
     (GRID.replace('over = "attacked"', 'over = "first"'), "over: unknown name 'first'"),
     (GRID.replace('title', 'measures = ["acc"]\ntitle'), "measures: unknown name 'acc'"),
     (GRID.replace("rounds", "roundz"), "fixed: unknown field 'roundz'; did you mean 'rounds'"),
-    (GRID.replace("rounds = 2", "seed = 2"), "seeds, beside it"),
+    (GRID.replace("rounds = 2", "seed = 2"), "seeds are a list at the top"),
     (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .* lists of rule"),
     (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense and attack"),
     (GRID + "[[rows]]\nlabel = 'x'\n", "either a grid, or rows and columns"),
@@ -155,6 +207,17 @@ def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_
     ("[[rows]]\nlabel = 'x'\nrule = 'bulyan'\nbyzantine = 3\n[[columns]]\nlabel = 'y'\n",
      "cell 'x' / 'y': rule: bulyan with n=10 updates and f=3"),
     (GRID + "[published]\ntable = 'x'\n", "a table with table, value, scale and measure"),
+    (GRID.replace("[fixed]", "[fixed]\nrule = 'krum'"), "grid: 'rule' .* fixed does not have"),
+    (GRID.replace('["mean", "median"]', '["mean", 3]'), "grid: rule: 3 .* a name or a list"),
+    (GRID.replace('["mean", "median"]', '[["mean", "median"]]'), "rule: .* is not allowed"),
+    (GRID.replace('[grid]', 'before = 3\n[grid]'), "fixed: before: 3 .* a name or a list of names"),
+    (GRID.replace('title = "small"', 'title = nan'), "title: nan .* text"),
+    (GRID.replace('title', 'measures = 5\ntitle'), "measures: 5 .* a list of"),
+    (GRID.replace('title', 'measures = []\ntitle'), "measures: .* a list of"),
+    (GRID.split("[grid]")[0] + "[grid]\n", "grid: {} is not allowed"),
+    ("[[rows]]\nlabel = 'x'\nseed = 3\n[[columns]]\nlabel = 'y'\n", "x: 'seed' is not allowed"),
+    ("[[rows]]\nlabel = ' '\n[[columns]]\nlabel = 'y'\n", "each with a label"),
+    ("[[rows]]\nlabel = 'x'\npublished = 3\n[[columns]]\nlabel = 'y'\n", "x: published: 3"),
 ])
 def test_mistakes_in_a_grid(grid, text, message):
     with pytest.raises(UserError, match=message):

@@ -37,3 +37,10 @@ def test_csv_latex_and_picture(tmp_path):
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "table.csv", "table.png", "table.tex"]
+
+
+def test_labels_are_text_whatever_they_hold(tmp_path):
+    odd = [r"$\frac$", "[red]x[/red]", "名前", "x" * 300]
+    save_matrix(tmp_path / "odd", Matrix("$\\", "test_loss", odd, odd, {(odd[0], odd[0]): [2.0]}))
+    assert (tmp_path / "odd.png").read_bytes().startswith(b"\x89PNG")
+    assert r"\$\textbackslash{}frac\$" in (tmp_path / "odd.tex").read_text()

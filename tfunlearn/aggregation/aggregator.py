@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.aggregation.on_arrays import demand
+from tfunlearn.aggregation.on_arrays import as_stack, demand
 from tfunlearn.aggregation.rules import MODES, PRE_AGGREGATORS, RULES, Call
 from tfunlearn.aggregation.stacks import finite_stack, tolerated
-from tfunlearn.core.errors import choose, require, require_count_or_fraction
+from tfunlearn.core.errors import (
+    choose, require, require_count_or_fraction, require_real, require_whole)
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,14 @@ class Aggregator:
 
     def __post_init__(self):
         uses = choose("rule", self.rule, RULES).uses
+        require("before", self.before, isinstance(self.before, (tuple, list)), "a tuple of names")
         for name in self.before:
             choose("before", name, PRE_AGGREGATORS)
         if isinstance(self.byzantine, str):
             choose("byzantine", self.byzantine, MODES)
         else:
+            require_real("byzantine", self.byzantine, lambda value: value >= 0,
+                         "a count, a fraction, or one of " + ", ".join(MODES))
             require_count_or_fraction("byzantine", self.byzantine)
         for field, default in (("selected", None), ("clip", None), ("passes", None), ("noise", 0)):
             value = getattr(self, field)
@@ -64,12 +68,13 @@ class Aggregator:
             require(field, value, value == default or field in uses,
                     f"nothing with rule {self.rule}; it is for {takers}")
         for field in ("selected", "passes", "bucket_size"):
-            value = getattr(self, field)
-            require(field, value, value is None or value >= 1, "a whole number >= 1")
+            if getattr(self, field) is not None or field == "bucket_size":
+                require_whole(field, getattr(self, field), 1)
         require("compat", self.compat, self.compat is None or (
             self.compat == "flap" and "compat" in uses), "'flap', with the median")
-        require("clip", self.clip, self.clip is None or 0 < self.clip < math.inf, "a number > 0")
-        require("noise", self.noise, 0 <= self.noise < math.inf, "a number >= 0")
+        if self.clip is not None:
+            require_real("clip", self.clip, lambda value: value > 0, "a number > 0")
+        require_real("noise", self.noise, lambda value: value >= 0, "a number >= 0")
 
     @property
     def reference(self) -> str | None:
@@ -123,6 +128,10 @@ class Aggregator:
         Returns:
             float32 `(d,)`.
         """
+        if isinstance(updates, (list, tuple)):
+            updates = as_stack(updates)
+        require("reference", reference, reference is not None or self.reference != "trusted",
+                f"the server's own update, with rule {self.rule}")
         if f is None:
             f = self.f(int(updates.shape[0]) + dropped)
         stack = finite_stack(updates, weights=weights)

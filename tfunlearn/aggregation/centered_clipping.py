@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tfunlearn.aggregation.stacks import finite_stack
-from tfunlearn.core.errors import require
+from tfunlearn.aggregation.stacks import finite_stack, vector_like
+from tfunlearn.core.errors import require_real, require_whole
 
 
 def centered_clipping(updates, *, center=None, clip: float = 10.0, passes: int = 1):
@@ -29,16 +29,14 @@ def centered_clipping(updates, *, center=None, clip: float = 10.0, passes: int =
         Karimireddy et al., "Learning from history for Byzantine robust optimization", ICML 2021
         (arXiv 2012.10333).
     """
-    require("clip", clip, 0 < clip < float("inf"), "a number > 0")
-    require("passes", passes, isinstance(passes, int) and passes >= 1, "a whole number >= 1")
+    require_real("clip", clip, lambda value: value > 0, "a number > 0")
+    require_whole("passes", passes, 1)
     stack = finite_stack(updates)
-    ops, xp = stack.ops, stack.ops.xp
     if center is None:
-        center = xp.zeros([stack.rows.shape[1]], xp.float32)
-    require("center", tuple(center.shape), tuple(center.shape) == (stack.rows.shape[1],),
-            f"a vector of {stack.rows.shape[1]} values")
+        center = stack.ops.xp.zeros([stack.rows.shape[1]], stack.ops.xp.float32)
+    center = vector_like(stack, center, "center")
     for _ in range(passes):
-        center = ops.to_float32(_pass(stack, center, clip))
+        center = stack.ops.to_float32(_pass(stack, center, clip))
     return center
 
 

@@ -84,10 +84,17 @@ def check_aggregator(subject: Subject) -> list[Finding]:
         for name, check in PROPERTIES.items():
             try:
                 passed, detail = check(subject)
-            except Exception as error:  # whatever other people's code raises
-                passed, detail = False, f"raises {type(error).__name__}: {error}"[:160]
+            except (Exception, SystemExit, GeneratorExit) as error:  # other people's code
+                passed, detail = False, f"raises {type(error).__name__}: {_text(error)}"[:160]
             findings.append(Finding(name, None if passed is None else bool(passed), detail))
     return findings
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "an error without text"
 
 
 def _updates(seed: int, rule: Rule | None = None, f: int = F) -> np.ndarray:
@@ -120,8 +127,8 @@ def _permutation(subject: Subject) -> tuple[bool, str]:
     for seed in range(20):  # f = 3, since with f < 3 the last pick of Bulyan is always a tie
         updates = _updates(seed, subject.rule, 3)
         order = np.random.default_rng(seed).permutation(len(updates))
-        worst = max(worst, np.abs(_result(subject, updates, 3)
-                                  - _result(subject, updates[order], 3)).max())
+        worst = np.maximum(worst, np.abs(_result(subject, updates, 3)
+                                         - _result(subject, updates[order], 3)).max())
     return worst <= 1e-4, f"largest difference {worst:.2g} over 20 shuffles"
 
 
@@ -143,7 +150,7 @@ def _scale(subject: Subject) -> tuple[bool | None, str]:
     base, worst = _result(subject, updates), 0.0
     for factor in (2.0**-10, 0.1, 3.0, 2.0**10):
         scaled = _result(subject, updates * np.float32(factor))
-        worst = max(worst, np.abs(scaled / factor - base).max())
+        worst = np.maximum(worst, np.abs(scaled / factor - base).max())
     return worst <= 1e-4, f"largest relative difference {worst:.2g}"
 
 
@@ -170,7 +177,7 @@ def _hostile(subject: Subject, check: Callable) -> tuple[bool, str]:
             try:
                 if not check(_result(subject, updates), benign):
                     bad.append(name)
-            except Exception as error:  # refusing hostile rows is failing too: one client stops all
+            except (Exception, SystemExit) as error:  # one client must not stop all
                 bad.append(f"{name} ({type(error).__name__})")
     bad = list(dict.fromkeys(bad))
     return not bad, f"fails with {F} rows of {', '.join(bad)}" if bad else f"all {len(HOSTILE)}"
@@ -201,8 +208,9 @@ def _subtle(subject: Subject) -> tuple[bool | None, str]:
         benign = updates[F:] if seed % 2 else np.where(updates[F:] > 0, 10, 0).astype(np.float32)
         crafted = np.repeat(benign.mean(axis=0)[None], F, axis=0)
         crafted[:, rng.integers(SIZE)] = benign.max() + np.float32(rng.random())
-        worst = max(worst, _beyond(_result(subject, np.concatenate([crafted, benign])), benign))
-    return worst <= 1e-5, f"{max(worst, 0):.2g} outside at most, in 100 draws"
+        result = _result(subject, np.concatenate([crafted, benign]))
+        worst = np.maximum(worst, _beyond(result, benign))
+    return worst <= 1e-5, f"{np.maximum(worst, 0):.2g} outside at most, in 100 draws"
 
 
 def _one_nan(subject: Subject) -> tuple[bool, str]:
@@ -225,18 +233,18 @@ def _unchanged(subject: Subject) -> tuple[bool, str]:
 
 def _deterministic(subject: Subject) -> tuple[bool, str]:
     results = {np.asarray(subject.call(_updates(9, subject.rule), F)).tobytes() for _ in range(5)}
-    return len(results) == 1, f"{len(results)} different results of 5 equal calls"
+    return len(results) == 1, f"{len(results)} result{'s' * (len(results) > 1)} of 5 equal calls"
 
 
 def _condition(subject: Subject) -> tuple[bool | None, str]:
     if not subject.rule.told_f:
-        return None, "the function is not told f"
+        return None, "it takes no f, or no condition is known"
     least = subject.rule.least(F)
     try:
         subject.call(_updates(10)[: least - 1], F)
-    except Exception as error:
-        told = all(re.search(rf"\b{number}\b", str(error)) for number in (least - 1, F))
-        return told, "" if told else f"the error does not name n and f: {error}"[:160]
+    except (Exception, SystemExit) as error:
+        told = all(re.search(rf"\b{number}\b", _text(error)) for number in (least - 1, F))
+        return told, "" if told else f"the error does not name n and f: {_text(error)}"[:160]
     return False, f"n={least - 1}, f={F} is accepted; allowed is {subject.rule.condition}"
 
 
@@ -252,7 +260,8 @@ def _oracle(subject: Subject) -> tuple[bool | None, str]:
         elif rule.least(f) < 11:
             updates = updates[: rule.least(f) + seed % 4]
         difference = np.abs(_result(subject, updates, f) - subject.oracle(updates, f)).max()
-        wrong, worst, cases = wrong + (difference > 1e-3), max(worst, difference), cases + 1
+        wrong, cases = wrong + (not difference <= 1e-3), cases + 1
+        worst = np.maximum(worst, difference)
     return wrong == 0, f"{wrong} of {cases} cases differ, largest difference {worst:.2g}"
 
 

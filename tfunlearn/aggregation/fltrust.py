@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tfunlearn.aggregation.stacks import finite_stack
-from tfunlearn.core.errors import require
+from tfunlearn.aggregation.stacks import finite_stack, vector_like
 
 
 SHORTEST = 1e-30  # a shorter row cannot be brought to the server's length in float32
@@ -32,8 +31,7 @@ def fltrust(updates, *, trusted):
     """
     stack = finite_stack(updates)
     ops, xp = stack.ops, stack.ops.xp
-    require("trusted", tuple(trusted.shape), tuple(trusted.shape) == (stack.rows.shape[1],),
-            f"a vector of {stack.rows.shape[1]} values")
+    trusted = vector_like(stack, trusted, "trusted")
     norms = xp.sqrt(ops.squared_distances(stack.rows))
     length = xp.sqrt(ops.squared_distances(trusted[None, :])[0])
     cosines = ops.products(stack.rows, trusted) / xp.maximum(norms * length, 1e-300)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.stacks import finite_stack
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import require_real, require_whole
 
 MOST_PASSES = 1000
 
@@ -39,10 +39,10 @@ def geometric_median(
         one row at 1e30 dominates, so that z would stop far out; the median distance does not
         notice it.
     """
-    require("nu", nu, 0 < nu < float("inf"), "a number > 0")
-    require("tolerance", tolerance, 0 < tolerance < 1, "0 < tolerance < 1")
-    require("passes", passes, passes is None or (isinstance(passes, int) and passes >= 1),
-            "a whole number >= 1")
+    require_real("nu", nu, lambda value: value > 0, "a number > 0")
+    require_real("tolerance", tolerance, lambda value: 0 < value < 1, "0 < tolerance < 1")
+    if passes is not None:
+        require_whole("passes", passes, 1)
     stack = finite_stack(updates, weights=weights)
     return weighted_mean(stack, weiszfeld(stack, stack.ops.gram(stack.rows), stack.weights,
                                           nu=nu, tolerance=tolerance, passes=passes))

@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.stacks import (
     Stack, finite_stack, require_rows, squared_distances_of, tolerated)
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import require, require_whole
 
 CONDITION = "n >= 2f + 3"
 
@@ -95,7 +95,7 @@ def _mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
     xp = stack.ops.xp
     chosen = xp.maximum(stack.n - f - 2, 1) if m is None else m
     if m is not None:
-        require("m", m, isinstance(m, int) and m >= 1, f"a whole number from 1 to n ({stack.n})")
+        require_whole("m", m, 1)
         if isinstance(stack.n, int):
             require("m", m, m <= stack.n + stack.dropped, f"1 to n ({stack.n + stack.dropped})")
             if m > max(stack.n - f - 2, 1):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tfunlearn.aggregation.stacks import finite_stack
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import require, require_real
 
 
 def norm_bound(updates, *, bound: float | None = None, weights=None, noise: float = 0.0, rng=None):
@@ -27,9 +29,11 @@ def norm_bound(updates, *, bound: float | None = None, weights=None, noise: floa
     Reference:
         Sun et al., "Can you really backdoor federated learning?", 2019 (arXiv 1911.07963).
     """
-    require("bound", bound, bound is None or 0 < bound < float("inf"), "a number > 0")
-    require("noise", noise, 0 <= noise < float("inf"), "a number >= 0")
-    require("rng", rng, noise == 0 or rng is not None, "a generator, since there is noise")
+    if bound is not None:
+        require_real("bound", bound, lambda value: value > 0, "a number > 0")
+    require_real("noise", noise, lambda value: 0 <= value <= 1e30, "0 to 1e30")
+    require("rng", rng, noise == 0 or isinstance(rng, np.random.Generator),
+            "a numpy.random.Generator, since there is noise")
     stack = finite_stack(updates, weights=weights)
     ops, xp, n = stack.ops, stack.ops.xp, stack.n
     require("noise", noise, noise == 0 or xp.__class__.__name__ == "module", "0 on tensors")

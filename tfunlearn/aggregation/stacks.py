@@ -12,6 +12,9 @@ from tfunlearn.aggregation import on_arrays, on_tensors
 from tfunlearn.core.errors import UserError, require
 
 
+MOST_WEIGHT = 1e30  # so that sums of weights stay finite
+
+
 class Stack(NamedTuple):
     """A checked stack.
 
@@ -102,13 +105,37 @@ def _checked_weights(weights, stack, ops):
         if not weights.shape.is_compatible_with(stack.shape[:1]):
             raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
                             f"per update, {stack.shape[:1]}")
-        fine = on_tensors.tf.reduce_all((weights >= 0) & on_tensors.tf.math.is_finite(weights))
-        ops.demand(fine, "weights: negative or not finite; allowed are numbers >= 0", strict=True)
+        fine = on_tensors.tf.reduce_all((weights >= 0) & (weights <= MOST_WEIGHT))
+        ops.demand(fine, f"weights: allowed are numbers from 0 to {MOST_WEIGHT:g}", strict=True)
         return weights
-    weights = np.asarray(weights, np.float64)
+    try:
+        weights = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise UserError("weights: not numbers; allowed is one weight per update")
     if weights.shape != stack.shape[:1]:
         raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
                         f"per update, ({len(stack)},)")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise UserError("weights: negative or not finite; allowed are numbers >= 0")
+    bad = ~((weights >= 0) & (weights <= MOST_WEIGHT))
+    if bad.any():
+        raise UserError(f"weights: {weights[bad][0]} is not allowed; allowed are numbers from 0 to "
+                        f"{MOST_WEIGHT:g}")
     return weights
+
+
+def vector_like(stack: Stack, vector, field: str):
+    """Returns `vector` as float32 `(d,)`, d of the stack.
+
+    Raises:
+        UserError: it has another shape, or an array is no finite vector.
+    """
+    size = stack.rows.shape[1]
+    if kernels_of(vector) is on_arrays:
+        try:
+            vector = np.asarray(vector, np.float32)
+        except (TypeError, ValueError):
+            raise UserError(f"{field}: {vector!r} is not allowed; allowed is a vector of {size} "
+                            "values")
+        require(field, "not finite", np.isfinite(vector).all(), "a finite vector")
+    require(field, tuple(vector.shape), tuple(vector.shape) == (size,),
+            f"a vector of {size} values")
+    return vector

@@ -46,6 +46,9 @@ def obstacle(
         return (f"knowledge: {attack} with knowledge {knowledge} sees {seen} honest updates; "
                 "allowed are at least 2" + (" malicious clients in a round, or knowledge full"
                                             if knowledge == "partial" else ""))
+    if attack == "fang-krum" and knowledge == "partial" and malicious < 2:
+        return ("malicious: fang-krum with knowledge partial needs 2 malicious clients in a round, "
+                f"which support each other; here it is {malicious}")
     if knowledge == "full" and not seen:
         return f"malicious: {malicious} of {clients} clients leave {attack} no honest update"
     try:

@@ -26,8 +26,10 @@ class Adversary:
         seed: the run's seed.
         knowledge: `"partial"` (default): attackers see their own updates and the global model;
             `"full"`: every client's update as well. Either way they know the server's rule.
-        aggregate: the server's rule, `(n, d) -> (d,)`; default the mean.
-        select: the choice of the server's rule, see `View`.
+        aggregate: the server's rule, `(stack, ids, dropped, reference, round) -> (d,)`; default
+            the mean.
+        select: the choice of the server's rule, `(squared distances, f or None, dropped) -> bool
+            (n,)`, see `View`.
         obstacle: `(clients, attackers) -> reason or None`; a round with a reason is left alone,
             which can happen where clients are sampled.
         columns: bool `(d,)`, coordinates that are attacked; default all. Statistics of
@@ -48,33 +50,53 @@ class Adversary:
         choose("knowledge", self.knowledge, KNOWLEDGE)
 
     def __call__(
-        self, stack: np.ndarray, ids: np.ndarray, model: np.ndarray, round_number: int
+        self, stack: np.ndarray, ids: np.ndarray, model: np.ndarray, round_number: int, *,
+        dropped: int = 0, reference: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the stack that the server receives, and the ids of the rows that were crafted.
+        """Returns the stack that the server receives, and the ids of the rows that were changed.
 
         Args:
             stack: float32 `(n, d)`, the updates as trained.
             ids: `(n,)` client ids of the rows.
             model: float32 `(d,)`, the global model that the round started from.
             round_number: counted from 1.
+            dropped: clients of the round whose update was not finite.
+            reference: the aggregate of the round before, where the rule starts from it.
 
         Returns:
             The stack, a new one if anything was crafted, and the ids `(c,)`.
         """
         attacking = np.isin(ids, self.malicious)
         if not self.due(round_number) or not attacking.any() or (
-                self.obstacle(len(ids), int(attacking.sum()))):
+                self.obstacle(len(ids) + dropped, int(attacking.sum()))):
             return stack, ids[:0]
         columns = slice(None) if self.columns is None or self.columns.all() else self.columns
-        knowledge = {}
-        if self.knowledge == "full":
-            knowledge["benign"] = stack[~attacking][:, columns]
-        if self.aggregate is not None:
-            knowledge["aggregate"] = self.aggregate
-        view = View(stack[attacking][:, columns], model[columns], len(ids),
-                    generator(self.seed, "attack", round_number), select=self.select, **knowledge)
-        received = stack.copy()
-        crafted = received[attacking]
+        view = View(
+            stack[attacking][:, columns], model[columns], len(ids) + dropped,
+            generator(self.seed, "attack", round_number),
+            **self._knowledge(stack, ids, attacking, columns, round_number, dropped, reference))
+        received, crafted = stack.copy(), stack[attacking]
         crafted[:, columns] = self.craft(view)
+        changed = (crafted != stack[attacking]).any(axis=1)
         received[attacking] = crafted
-        return received, ids[attacking]
+        return received, ids[attacking][changed]
+
+    def _knowledge(self, stack, ids, attacking, columns, round_number, dropped, reference) -> dict:
+        """Returns the fields of the view that depend on what attackers know."""
+        order = np.flatnonzero(attacking)
+        known = {}
+        if self.knowledge == "full":
+            order = np.concatenate([np.flatnonzero(~attacking), order])
+            known["benign"] = stack[~attacking][:, columns]
+        if self.aggregate is not None:
+            def aggregate(rows: np.ndarray) -> np.ndarray:
+                whole = stack[order]
+                whole[:, columns] = rows
+                return self.aggregate(whole, ids[order], dropped, reference, round_number)[columns]
+
+            known["aggregate"] = aggregate
+        if self.select is not None:
+            known["select"] = lambda distances, f: self.select(distances, f, dropped)
+        if not isinstance(columns, slice):
+            known["kept_apart"] = stack[order][:, ~columns]
+        return known

@@ -37,11 +37,14 @@ def little_enough(clients: int, malicious: int) -> float:
     """Returns z for n clients of which c are malicious.
 
     Raises:
-        UserError: no honest supporter is needed, or none is left, so z has no value.
+        UserError: z has no value, or none above 0, with which nothing would be shifted.
     """
     supporters = clients // 2 + 1 - malicious
     honest = clients - malicious
-    if not 0 < supporters < honest:
-        raise UserError(f"malicious: {malicious} of {clients} clients leave alie no z; allowed is "
-                        f"1 to {clients // 2}, with at least 3 clients, or an attack_scale")
-    return statistics.NormalDist().inv_cdf((honest - supporters) / honest)
+    z = 0.0
+    if 0 < supporters < honest:
+        z = statistics.NormalDist().inv_cdf((honest - supporters) / honest)
+    if z <= 0:
+        raise UserError(f"malicious: {malicious} of {clients} clients leave alie no shift, z="
+                        f"{z:.2f}; allowed are numbers with z > 0, or an attack_scale")
+    return z

@@ -51,7 +51,7 @@ def fang_krum(view: View) -> np.ndarray:
 def _full(view: View, direction: np.ndarray) -> float | None:
     benign, c, n = view.benign, len(view.own), view.clients
     require_minority(n, c)
-    geometry = _Crafted(benign, direction)
+    geometry = _Crafted(benign, direction, view.kept_apart)
     distances = np.sqrt(np.sort(geometry.among_honest, axis=1))
     nearest = distances[:, 1 : max(n - c - 2, 0) + 1].sum(axis=1).min()
     size = np.sqrt(benign.shape[1])
@@ -68,7 +68,9 @@ def require_minority(clients: int, malicious: int) -> None:
 
 
 def _partial(view: View, direction: np.ndarray) -> float | None:
-    geometry, step = _Crafted(view.own, direction), None
+    apart = view.kept_apart
+    doubled = None if apart is None else np.concatenate([apart, apart])  # as honest, as crafted
+    geometry, step = _Crafted(view.own, direction, doubled), None
     for copies in range(1, len(view.own) + 1):
         step = _halved(1.0, lambda step: _picked(
             view, geometry.distances(step, copies), copies, copies))
@@ -94,22 +96,32 @@ def _picked(view: View, distances: np.ndarray, copies: int, f: int | None) -> bo
 class _Crafted:
     """Distances between honest updates and `-step * direction`, for any step, from one product."""
 
-    def __init__(self, honest: np.ndarray, direction: np.ndarray):
+    def __init__(self, honest: np.ndarray, direction: np.ndarray, apart: np.ndarray | None):
         products = gram(np.concatenate([honest, direction[None]]))
         self.norms, self._along = products.diagonal()[:-1], products[-1, :-1]
         self._size = products[-1, -1]
-        pairs = self.norms[:, None] + self.norms[None, :] - 2 * products[:-1, :-1]
-        self.among_honest = np.maximum(pairs, 0)
-        np.fill_diagonal(self.among_honest, 0)
+        self._apart = None if apart is None else _squared_distances(gram(apart))
+        self.among_honest = _squared_distances(products[:-1, :-1])
+        if apart is not None:
+            self.among_honest += self._apart[: len(honest), : len(honest)]
 
     def distances(self, step: float, copies: int) -> np.ndarray:
         """Returns the squared distances `(m + copies, m + copies)`, the crafted rows last."""
         honest = len(self.norms)
         result = np.zeros((honest + copies, honest + copies))
-        result[:honest, :honest] = self.among_honest
         crafted = np.maximum(self.norms + 2 * step * self._along + step**2 * self._size, 0)
         result[:honest, honest:], result[honest:, :honest] = crafted[:, None], crafted[None, :]
+        if self._apart is not None:
+            result += self._apart[: honest + copies, : honest + copies]
+        result[:honest, :honest] = self.among_honest
         return result
+
+
+def _squared_distances(products: np.ndarray) -> np.ndarray:
+    norms = products.diagonal()
+    distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
+    np.fill_diagonal(distances, 0)
+    return distances
 
 
 def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:

@@ -20,9 +20,11 @@ class View:
         clients: number of clients in the round, n.
         rng: generator of whatever they draw.
         benign: float32 `(n - c, d)`, everybody else's updates; None under partial knowledge.
-        aggregate: the server's rule, `(n, d) -> (d,)`.
+        aggregate: the server's rule on everybody's updates, benign ones first, `(n, d) -> (d,)`.
         select: the choice of the server's rule if that is one of the Krum family, else Krum's:
             `(squared distances (n, n), f or None for the server's own) -> bool (n,)`.
+        kept_apart: float32 `(m, e)`, of benign (if known) and own updates the coordinates that are
+            not attacked but that count in distances, such as statistics; None if there are none.
     """
 
     own: np.ndarray
@@ -32,6 +34,7 @@ class View:
     benign: np.ndarray | None = None
     aggregate: Callable[[np.ndarray], np.ndarray] = field(default=lambda rows: rows.mean(axis=0))
     select: Callable | None = None
+    kept_apart: np.ndarray | None = None
 
     @property
     def known(self) -> np.ndarray:

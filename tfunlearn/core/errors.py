@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import numbers
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -64,6 +65,19 @@ def require_flags(**flags: bool) -> None:
     """Raises a `UserError` unless all values are True or False."""
     for name, value in flags.items():
         require(name, value, isinstance(value, bool), "True or False")
+
+
+def require_real(field: str, value, holds, allowed: str) -> None:
+    """Raises a `UserError` unless `value` is a finite number, no bool, for which `holds(value)`."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    require(field, value, real and math.isfinite(value) and bool(holds(value)), allowed)
+
+
+def require_whole(field: str, value, least: int, most: int | None = None) -> None:
+    """Raises a `UserError` unless `value` is a whole number, no bool, from `least` to `most`."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    allowed = f"a whole number >= {least}" if most is None else f"a whole number, {least} to {most}"
+    require(field, value, whole and least <= value and (most is None or value <= most), allowed)
 
 
 def require_count_or_fraction(field: str, value: int | float) -> None:

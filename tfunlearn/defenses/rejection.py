@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.aggregation import Aggregator
+from tfunlearn.aggregation import MODES, Aggregator
 from tfunlearn.aggregation.leave_one_out import without_each
 from tfunlearn.core.errors import UserError, choose, require
 
@@ -27,10 +27,10 @@ class Rejection:
         aggregator: the server's rule.
         judge: `(weights, step (d,)) -> (error rate, cross-entropy)` of the global model moved by
             an aggregate, on examples that only the server holds (100 in the paper).
-        count: c, clients to reject: a count, a fraction (float) of the round's clients, or None
-            for the aggregator's f.
-        compat: `"flap"`: one client per criterion, the one without whom the *mean* of the others
-            does worst, as FLAP's published code means to; default None, as in the paper.
+        count: c, clients to reject: a count, a fraction (float) of the round's clients, rounded,
+            or None for what the aggregator calls byzantine. Clients dropped already count.
+        compat: `"flap"`: one client per criterion, the one without whom the plain mean of the
+            others does worst, as FLAP's published code means to; default None, as in the paper.
 
     Raises:
         UserError: an unknown name.
@@ -48,15 +48,16 @@ class Rejection:
     def __post_init__(self):
         choose("defense", self.by, CRITERIA)
         require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
+        require("reject", self.count, self.count is None or not self.compat,
+                "nothing with compat flap, which rejects one client by each criterion")
 
     def rejected_of(self, clients: int) -> int:
         """Returns c for a round of so many clients."""
         if self.compat:
             return min(1, clients - 1)
-        if self.count is None:
-            return self.aggregator.f(clients)
-        return (int(np.floor(self.count * clients + 1e-9)) if isinstance(self.count, float)
-                else self.count)
+        count = self.aggregator.byzantine if self.count is None else self.count
+        count = MODES.get(count, count)
+        return int(np.floor(count * clients + 0.5)) if isinstance(count, float) else count
 
     def check(self, clients: int) -> None:
         """Checks that the rule is valid without one client, and without all rejected ones.
@@ -89,10 +90,11 @@ class Rejection:
             reference, round_number: see `Aggregator`.
         """
         n = len(updates)
-        count = min(self.rejected_of(n + dropped), n - 1)
+        count = min(self.rejected_of(n + dropped) - dropped, n - 1)
         if count < 1:
             return np.ones(n, bool)
         rule = Aggregator() if self.compat else self.aggregator
+        weights = None if self.compat else weights
         steps = without_each(rule, updates, weights=weights, reference=reference,
                              round_number=round_number, f=max(rule.f(n + dropped) - dropped, 0))
         errors, losses = np.array([self.judge(model, step) for step in steps]).T

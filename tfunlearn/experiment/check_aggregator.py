@@ -41,7 +41,8 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
     if ":" not in name:
         choose("aggregator", name, RULES)
         if like or settings:
-            raise UserError("like, set: only with module:function")
+            raise UserError(f"like, set: not allowed with our own rule {name}; allowed with "
+                        "module:function")
         return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
     call = _called(_found(name), settings or {})
     if like is None:
@@ -95,13 +96,25 @@ def _found(name: str) -> Callable:
         found = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # an import runs other people's code
+    except (Exception, SystemExit) as error:  # an import runs other people's code
         raise UserError(f"aggregator: {name} cannot be had ({first_line(error)}); allowed is one "
                         "of our rules, or module:function")
     if not callable(found):
         raise UserError(f"aggregator: {name} is a {type(found).__name__}; allowed is a function "
                         "or a class")
     return found
+
+
+def _require_fit(target: Callable, known, settings: dict, place: str | None) -> None:
+    """Checks that the target takes its settings and needs nothing else."""
+    if not known:
+        return
+    values = [] if inspect.isclass(target) else [None]
+    try:
+        inspect.signature(target).bind(*values, **settings, **({place: 0} if place else {}))
+    except TypeError as error:
+        raise UserError(f"set: {first_line(error)}; allowed are the arguments of the aggregator, "
+                        f"{inspect.signature(target)}")
 
 
 def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -111,6 +124,9 @@ def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.
     except (TypeError, ValueError):  # some built-in functions have none
         known = {}
     place = next((name for name in F_NAMES if name in known), None)
+    if place in settings:
+        raise UserError(f"set: {place} is not allowed, since the suite decides it")
+    _require_fit(target, known, settings, place)
 
     def call(updates: np.ndarray, f: int) -> np.ndarray:
         options = {**settings, **({} if place is None else {place: f})}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tfunlearn.aggregation import Aggregator
-from tfunlearn.attacks import FANG, obstacle
+from tfunlearn.attacks import FANG, SCALED, obstacle
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Rejection
@@ -40,6 +40,10 @@ class RunConfig:
         require("seed", self.seed, self.seed >= 0, "at least 0")
         for field in ("malicious", "participation"):
             self._check_count(field)
+        median = self.aggregation.rule == "median"
+        require("compat", self.aggregation.compat,
+                self.aggregation.compat is None or median or self.defense.rejection,
+                "nothing but with rule median, or with defense err, lfr or union")
         self._check_server_examples()
         self._check_gather()
         if self.data.clients is not None:  # else it is checked when the writers are counted
@@ -122,12 +126,19 @@ class RunConfig:
                 f"True, since {self.needs_gathering} needs every update")
 
     def _check_attack(self) -> None:
-        """Checks that the attack can be crafted if every client takes part."""
-        if self.update_attack and self.malicious_count and self.participants == self.data.clients:
-            reason = obstacle(self.update_attack, self.attack.knowledge, self.participants,
-                              self.malicious_count, scale=self.attack.attack_scale)
-            if reason:
-                raise UserError(reason)
+        """Checks that the attack can be crafted, at least in some rounds if clients are sampled."""
+        attack, name = self.attack, self.update_attack
+        if not name or not self.malicious_count:
+            return
+        scaled = name in SCALED and (name, attack.knowledge) != ("fang-trim", "partial")
+        require("attack_scale", attack.attack_scale, attack.attack_scale is None or scaled,
+                f"nothing with {name} and knowledge {attack.knowledge}")
+        most = min(self.malicious_count, self.participants)
+        least = max(1, most - (self.data.clients - self.participants))
+        reasons = [obstacle(name, attack.knowledge, self.participants, count,
+                            scale=attack.attack_scale) for count in range(least, most + 1)]
+        if all(reasons):
+            raise UserError(reasons[-1])
 
     def _check_count(self, field: str) -> None:
         value = dict(leaves(self))[field]

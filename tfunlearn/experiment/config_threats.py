@@ -20,7 +20,7 @@ class AttackConfig:
 
     attack: tuple[str, ...] = option(
         (), f"Attack of the malicious clients, may be repeated: {', '.join(ATTACKS)}. At most one "
-        "on data and one on updates; boost goes with either.")
+        "on data and one on updates; boost goes with one on data.")
     malicious: int | float = option(0.4, "Malicious clients: a count, or a fraction.")
     knowledge: str = option("partial", f"What attackers on updates see: {', '.join(KNOWLEDGE)}.")
     source: int = option(1, "Class that label-flip relabels.")
@@ -43,6 +43,8 @@ class AttackConfig:
     def __post_init__(self):
         for name in self.attack:
             choose("attack", name, ATTACKS)
+        require("attack", " + ".join(self.attack), len(set(self.attack)) == len(self.attack),
+                "each once")
         for kind, members in (("data", DATA_ATTACKS), ("updates", (*UPDATE_ATTACKS, FANG))):
             require("attack", " + ".join(self.attack), len(self._among(members)) <= 1,
                     f"at most one attack on {kind}")
@@ -69,6 +71,8 @@ class AttackConfig:
         require("attack_scale", scale, scale is None or 0 < scale <= 1e6, "0 < attack_scale <= 1e6")
         require("attack_scale", scale, scale is None or scale > 1
                 or update not in ("fang-trim", FANG), "more than 1 with fang-trim")
+        require("boost", "with an attack on updates", update is None or (
+            self.boost is None and "boost" not in self.attack), "boost with an attack on data")
 
     def _among(self, members) -> list[str]:
         return [name for name in self.attack if name in members]
@@ -106,11 +110,14 @@ class AggregationConfig:
                                 "rfa (3), centered-clipping (1).")
     noise: float = option(0.0, "Standard deviation of the noise that norm-bound adds.")
     bucket_size: int = option(2, "Updates in a bucket of bucketing.")
+    strict: bool = option(True, "Refuse rounds with too few clients for the rule, else warn.")
     compat: str | None = option(None, "flap: the lower median, and ERR and LFR turned round, as in "
                                 "FLAP's published code.")
 
     def __post_init__(self):
         require("compat", self.compat, self.compat in (None, "flap"), "flap")
+        require("noise", self.noise, 0 <= self.noise <= 1e6, "0 to 1e6")
+        require("passes", self.passes, self.passes is None or 1 <= self.passes <= 1000, "1 to 1000")
         self.aggregator()
 
     def aggregator(self, seed: int = 0) -> Aggregator:
@@ -118,7 +125,7 @@ class AggregationConfig:
         compat = self.compat if self.rule == "median" else None
         return Aggregator(
             self.rule, self.byzantine, self.before, self.selected, self.clip, self.passes,
-            self.noise, self.bucket_size, seed, compat)
+            self.noise, self.bucket_size, seed, compat, self.strict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,8 @@ class DefenseConfig:
     def __post_init__(self):
         for name in self.defense:
             choose("defense", name, DEFENSES)
+        require("defense", " + ".join(self.defense), len(set(self.defense)) == len(self.defense),
+                "each once")
         chosen = [name for name in self.defense if name in CRITERIA]
         require("defense", " + ".join(self.defense), self._is_one(chosen),
                 "err, lfr or union once; err with lfr is the union")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,23 +32,35 @@ def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | N
         knobs["scale"] = attack.attack_scale
     if name == "fang-trim":
         knobs["space"] = attack.attack_space
-    rule = config.aggregator
-    known = Aggregator() if rule.reference else rule  # what the rule starts from is the server's
     return Adversary(
         functools.partial(UPDATE_ATTACKS[name], **knobs), federation.malicious,
         between(attack.attack_start, attack.attack_stop), config.seed, attack.knowledge,
-        aggregate=known, select=_selection(config),
+        aggregate=_aggregation(federation), select=_selection(config),
         columns=WeightOrder(model).trainable_columns(),
         obstacle=functools.partial(
             obstacle, name, attack.knowledge, scale=attack.attack_scale))
+
+
+def _aggregation(federation: Federation):
+    """Returns what the server's rule makes of a round; the mean where it has its own examples."""
+    rule = replace(federation.config.aggregator, noise=0.0)
+    if rule.reference == "trusted":
+        rule = Aggregator()
+    sizes = federation.clients.sizes
+
+    def aggregate(stack, ids, dropped, reference, round_number) -> np.ndarray:
+        return rule(stack, weights=sizes[ids], dropped=dropped, reference=reference,
+                    round_number=round_number)
+
+    return aggregate
 
 
 def _selection(config: RunConfig):
     """Returns the choice that fang-krum simulates: the server's own if it is (multi-)Krum."""
     rule = config.aggregator
 
-    def select(distances: np.ndarray, f: int | None) -> np.ndarray:
-        f = rule.f(len(distances)) if f is None else f
+    def select(distances: np.ndarray, f: int | None, dropped: int) -> np.ndarray:
+        f = max(rule.f(len(distances) + dropped) - dropped, 0) if f is None else f
         several = len(distances) - f - 2 if rule.selected is None else rule.selected
         return krum_choice(distances, f=f, m=several if rule.rule == "multi-krum" else 1)
 

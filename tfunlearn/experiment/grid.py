@@ -6,13 +6,16 @@ import hashlib
 import importlib.resources
 import itertools
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.core.files import checksum
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.config_reading import fields_by_name, read_table, run_config
+from tfunlearn.models.saved import is_model_file
 
 MEASURES = ("test_accuracy", "test_loss", "attack_success", "source_error")
 OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
@@ -48,6 +51,8 @@ class Cell:
     def key(self) -> str:
         """The hash of everything that decides the run, 16 hexadecimal digits."""
         content = {k: v for k, v in self.config.flat().items() if k not in NO_CONTENT}
+        if is_model_file(content["model"]) and os.path.isfile(content["model"]):
+            content["model"] = checksum(content["model"])
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -117,14 +122,17 @@ def read_grid(name: str) -> Grid:
             == len(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds),
             "a list of different whole numbers >= 0")
     measures = content.get("measures", ["test_accuracy", "attack_success"])
-    for measure in _listed(measures) or [None]:
+    require("measures", measures, isinstance(measures, list) and len(measures) > 0,
+            f"a list of {', '.join(MEASURES)}")
+    for measure in measures:
         choose("measures", measure, dict.fromkeys(MEASURES))
     over = content.get("over", "last")
     choose("over", over, OVER)
-    fixed = _settings("fixed", content.get("fixed", {}))
-    require("fixed", "seed", "seed" not in fixed, "seeds, beside it")
-    return Grid(str(content.get("title", pathlib.Path(name).stem)), rows, columns, seeds,
-                list(_listed(measures)), over, fixed, _published(content.get("published", {})))
+    title = content.get("title", pathlib.Path(name).stem)
+    require("title", title, isinstance(title, str), "text")
+    return Grid(title, rows, columns, seeds, list(measures), over,
+                _settings("fixed", content.get("fixed", {})),
+                _published(content.get("published", {}), measures))
 
 
 def ready_grids() -> list[str]:
@@ -147,28 +155,45 @@ def _lines(content: dict) -> tuple[list[Line], list[Line]]:
         return _listed_lines("rows", content), _listed_lines("columns", content)
     require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
             "either a grid, or rows and columns")
-    require("grid", grid, isinstance(grid, Mapping) and set(grid) <= {"rule", "defense", "attack"}
-            and all(isinstance(values, list) and values for values in grid.values()),
+    require("grid", grid, isinstance(grid, Mapping) and grid
+            and set(grid) <= {"rule", "defense", "attack"} and all(isinstance(values, list) and values for values in grid.values()),
             "lists of rule, defense and attack")
-    rules, defenses = grid.get("rule", ["mean"]), grid.get("defense", ["none"])
-    rows = [Line(" + ".join([str(rule), *_named(defense)]),
-                 _settings("grid", {"rule": rule, "defense": defense}), {})
-            for rule, defense in itertools.product(rules, defenses)]
-    columns = [Line(" + ".join(_named(attack)) or "no attack",
-                    _settings("grid", {"attack": attack}), {})
-               for attack in grid.get("attack", ["none"])]
-    return _different("grid", rows), _different("grid", columns)
+    both = grid.keys() & content.get("fixed", {}).keys()
+    require("grid", ", ".join(sorted(both)), not both, "fields that fixed does not have")
+    for name, values in grid.items():
+        for value in values:
+            _names_in(f"grid: {name}", value)
+    return (_products({k: grid[k] for k in ("rule", "defense") if k in grid}, "no defense"),
+            _products({k: grid[k] for k in ("attack",) if k in grid}, "no attack"))
+
+
+def _products(axes: dict, nothing: str) -> list[Line]:
+    """Returns a line for each combination of the axes' values, which are names or lists of them."""
+    lines = []
+    for values in itertools.product(*axes.values()):
+        words = [word for value in values for word in _listed(value) if word != "none"]
+        label = " + ".join(words) or (nothing if axes else "as fixed")
+        lines.append(Line(label, dict(zip(axes, values)), {}))
+    return _different("grid", lines)
 
 
 def _listed_lines(field: str, content: dict) -> list[Line]:
     lines = content.get(field)
     require(field, lines, isinstance(lines, list) and lines
             and all(isinstance(line, Mapping) and isinstance(line.get("label"), str)
-                    for line in lines), f"tables [[{field}]], each with a label, or a [grid]")
+                    and line["label"].strip() for line in lines), f"tables [[{field}]], each with a label, or a [grid]")
     return _different(field, [
         Line(line["label"], _settings(line["label"], {
             k: v for k, v in line.items() if k not in ("label", "published")}),
-            dict(line.get("published", {}))) for line in lines])
+            _wanted(line)) for line in lines])
+
+
+def _wanted(line: Mapping) -> dict:
+    """Returns where published figures have a row or column."""
+    wanted = line.get("published", {})
+    require(f"{line['label']}: published", wanted, isinstance(wanted, Mapping),
+            "a table of columns and their words")
+    return dict(wanted)
 
 
 def _different(field: str, lines: list[Line]) -> list[Line]:
@@ -180,23 +205,33 @@ def _different(field: str, lines: list[Line]) -> list[Line]:
 def _settings(where: str, values) -> dict:
     require(where, values, isinstance(values, Mapping), "a table of configuration fields")
     known = fields_by_name()
+    require(where, "seed", "seed" not in values, "any field but that; seeds are a list at the top")
     for name in values:
         if name not in known:
             raise UserError(f"{where}: unknown field '{name}'{nearest(name, known)}")
+        if known[name].many:
+            _names_in(f"{where}: {name}", values[name])
     return dict(values)
 
 
-def _published(values) -> dict:
-    if not values:
+def _published(values, measures: list[str]) -> dict:
+    if values == {}:
         return {}
     require("published", values, isinstance(values, Mapping)
             and set(values) == {"table", "value", "scale", "measure"},
             "a table with table, value, scale and measure")
+    for key in ("table", "value"):
+        require(f"published: {key}", values[key], isinstance(values[key], str), "text")
+    scale = values["scale"]
+    require("published: scale", scale, isinstance(scale, (int, float)) and not isinstance(
+        scale, bool) and 0 < scale < 1e9, "a number > 0")
+    choose("published: measure", values["measure"], dict.fromkeys(measures))
     return dict(values)
 
 
-def _named(value) -> list[str]:
-    return [str(word) for word in _listed(value) if word != "none"]
+def _names_in(field: str, value) -> None:
+    words = value if isinstance(value, list) else [value]
+    require(field, value, all(isinstance(word, str) for word in words), "a name or a list of names")
 
 
 def _listed(value) -> list:

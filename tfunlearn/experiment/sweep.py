@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import hashlib
 import importlib.resources
 import json
 import math
@@ -16,14 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import write_json
+from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.core.files import replacing, write_json
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.grid import MEASURES, Cell, Grid
 from tfunlearn.experiment.train import train
 from tfunlearn.report.matrix import Matrix, save_matrix
 
-MARK = "sweep.json"
+MARK, MARK_VERSION = "sweep.json", 1
 
 
 @dataclass(frozen=True)
@@ -68,23 +69,28 @@ def sweep(
     Raises:
         UserError: a cell is not valid, `out` is something else, or in use.
     """
-    cells = grid.cells(**(overrides or {}))
+    require("out", out, str(out) != "", "the name of a folder")
+    cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
+    tf.get_logger().setLevel("ERROR")  # it warns that every cell traces functions anew
     with _claimed(pathlib.Path(out), grid) as folder:
         results = []
         for cell in cells:
             result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, on_round)
             results.append(result)
             on_cell(result)
-        return _write_tables(folder, grid, results)
+        return _write_tables(folder, grid, results, figures)
 
 
 @contextlib.contextmanager
 def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
     """Makes or opens the folder of a sweep and keeps other processes out."""
+    made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not (folder / MARK).is_file():
+        if any(folder.iterdir()) and not _is_sweep(folder):
             raise UserError(f"out: {folder} is in use and no sweep; name a new folder")
+        write_json(folder / MARK, {
+            "sweep": MARK_VERSION, "title": grid.title, "over": grid.over, "seeds": grid.seeds})
         for name in ("results", "runs"):
             (folder / name).mkdir(exist_ok=True)
         lock = open(folder / ".lock", "w")
@@ -95,36 +101,68 @@ def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"out: another sweep is running in {folder}")
-        write_json(folder / MARK, {"title": grid.title, "over": grid.over, "seeds": grid.seeds})
-        yield folder
+        try:
+            yield folder
+        except UserError:
+            if not any((folder / "results").iterdir()):
+                _discard(folder, made)
+            raise
+
+
+def _is_sweep(folder: pathlib.Path) -> bool:
+    try:
+        return json.loads((folder / MARK).read_text())["sweep"] == MARK_VERSION
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _discard(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
+    """Removes what was made for a sweep that never finished a cell."""
+    for name in ("results", "runs"):
+        shutil.rmtree(folder / name)
+    for name in (MARK, ".lock"):
+        (folder / name).unlink()
+    with contextlib.suppress(OSError):  # somebody else may use a parent by now
+        for path in made:
+            path.rmdir()
 
 
 def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
     path = folder / "results" / f"{cell.key}.json"
     try:
         stored = json.loads(path.read_text())
-        lines = stored["metrics"]
-        values = _values(lines, over)
-        return CellResult(cell, values, float(stored["seconds"]), new=False)
+        if stored["sha256"] != _digest(stored):
+            raise ValueError("its checksum differs")
+        return CellResult(cell, _values(stored["metrics"], over), stored["seconds"], new=False)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"sweep: {path} is damaged ({error!r}); remove it to run the cell again")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"sweep: {path} is damaged ({first_line(error)}); remove it to run the "
+                        "cell again")
+
+
+def _digest(stored: dict) -> str:
+    """Returns the SHA-256 of a result without its own."""
+    content = {name: value for name, value in stored.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> CellResult:
     directory = folder / "runs" / cell.key
     if directory.exists():  # an interrupted run of ours
         shutil.rmtree(directory)
-    run = train(cell.config, out=directory, on_round=lambda line: on_round(cell, line))
+    try:
+        run = train(cell.config, out=directory, on_round=lambda line: on_round(cell, line))
+    except UserError as error:
+        raise UserError(f"cell '{cell.row}' / '{cell.column}': {error}")
     tf.keras.backend.clear_session()
     lines = [{name: line[name] for name in ("round", "attackers", *MEASURES)}
              for line in run.metrics]
     seconds = round(sum(line["seconds"] for line in run.metrics), 3)
-    write_json(folder / "results" / f"{cell.key}.json", {
-        "row": cell.row, "column": cell.column, "config": cell.config.flat(),
-        "checkpoint_sha256": run.metrics[-1]["checkpoint_sha256"], "seconds": seconds,
-        "metrics": lines})
+    stored = {"row": cell.row, "column": cell.column, "config": cell.config.flat(),
+              "checkpoint_sha256": run.metrics[-1]["checkpoint_sha256"], "seconds": seconds,
+              "metrics": lines}
+    write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": _digest(stored)})
     return CellResult(cell, _values(lines, over), seconds, new=True)
 
 
@@ -136,7 +174,9 @@ def _values(lines: list[dict], over: str) -> dict[str, float | None]:
             else float(np.mean([line[name] for line in counted])) for name in MEASURES}
 
 
-def _write_tables(folder: pathlib.Path, grid: Grid, results: list[CellResult]) -> list[Matrix]:
+def _write_tables(
+    folder: pathlib.Path, grid: Grid, results: list[CellResult], figures: dict,
+) -> list[Matrix]:
     _write_cells(folder / "cells.csv", results)
     matrices = []
     for measure in grid.measures:
@@ -147,15 +187,13 @@ def _write_tables(folder: pathlib.Path, grid: Grid, results: list[CellResult]) -
                 math.nan if value is None else value)
         matrix = Matrix(grid.title, measure, [row.label for row in grid.rows],
                         [column.label for column in grid.columns], values,
-                        published_figures(grid) if measure == grid.published.get("measure") else {})
+                        figures if measure == grid.published.get("measure") else {})
         save_matrix(folder / measure, matrix)
         matrices.append(matrix)
     return matrices
 
 
 def _write_cells(path: pathlib.Path, results: list[CellResult]) -> None:
-    from tfunlearn.core.files import replacing
-
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["row", "column", "seed", *MEASURES, "seconds", "key"])
@@ -189,4 +227,7 @@ def published_figures(grid: Grid) -> dict[tuple[str, str], float]:
                         float(found[0][grid.published["value"]]) * grid.published["scale"])
             except KeyError as error:
                 raise UserError(f"published: {grid.published['table']} has no column {error}")
+            except ValueError:
+                raise UserError(f"published: value '{grid.published['value']}' is no column of "
+                                f"numbers in {grid.published['table']}")
     return figures

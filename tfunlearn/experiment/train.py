@@ -136,11 +136,13 @@ def _rounds(config: RunConfig, model, federation: Federation):
 def _line(
     number: int, report: RoundReport, metrics: dict, ids: np.ndarray, federation: Federation
 ) -> dict:
-    present = np.intersect1d(ids, federation.malicious)
+    attackers = np.intersect1d(ids, federation.malicious) if federation.attacked(number) else []
+    if federation.config.update_attack and not federation.config.attack.on_data:
+        attackers = report.crafted
     return dict(
         round=number, **metrics, train_loss=report.train_loss, clients=len(ids),
         participants=[int(k) for k in ids],
-        attackers=[int(k) for k in present] if federation.attacked(number) else [],
+        attackers=[int(k) for k in attackers],
         crafted=list(report.crafted), dropped=list(report.dropped),
         rejected=list(report.rejected), pruned=as_json(report.pruned))
 

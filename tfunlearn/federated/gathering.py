@@ -102,8 +102,9 @@ class GatheringRounds:
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         """Runs one round; a pure function of its arguments."""
-        updates, crafted = self._attacked(self.gather(state.weights, cohort), state, cohort)
         reference = self._reference(state, cohort)
+        updates, crafted = self._attacked(
+            self.gather(state.weights, cohort), state, cohort, reference)
         kept, rejected = self._judged(updates, state.weights, reference, cohort.round_number)
         weights, loss = state.weights, None
         if len(kept.ids):
@@ -113,21 +114,25 @@ class GatheringRounds:
                 rng=generator(self._seed, "noise", cohort.round_number))
             weights = [old + new for old, new in zip(weights, from_vector(step, self._shapes))]
             loss = float(np.average(updates.losses, weights=updates.examples))
-            reference = step if self._aggregator.reference == "previous" else None
+            reference = step
         pruned = {}
         if self._flap is not None:
             weights, pruned = self._flap(cohort.round_number, weights)
+        if self._aggregator.reference != "previous":
+            reference = None
         return (ServerState(weights, state.finished + 1, reference),
                 RoundReport(loss, updates.dropped, pruned, crafted, rejected))
 
     def _attacked(
-        self, updates: Updates, state: ServerState, cohort: Cohort
+        self, updates: Updates, state: ServerState, cohort: Cohort, reference: np.ndarray | None
     ) -> tuple[Updates, tuple[int, ...]]:
         """Returns the updates as the server receives them, and whose were crafted."""
         if self._adversary is None or not len(updates.ids):
             return updates, ()
         stack, crafted = self._adversary(
-            updates.stack, updates.ids, to_vector(state.weights), cohort.round_number)
+            updates.stack, updates.ids, to_vector(state.weights), cohort.round_number,
+            dropped=len(updates.dropped),
+            reference=reference if self._aggregator.reference == "previous" else None)
         received = replace(updates, stack=stack)
         return received.only(np.isfinite(stack).all(axis=1)), tuple(int(k) for k in crafted)
 

@@ -7,6 +7,7 @@ import io
 import math
 import os
 import pathlib
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,8 +108,9 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
     axes = figure.subplots()
     share = matrix.measure != "test_loss"
     picture = axes.imshow(means, cmap="viridis", aspect="auto", vmin=0, vmax=1 if share else None)
-    axes.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=30, ha="right")
-    axes.set_yticks(range(len(matrix.rows)), matrix.rows)
+    axes.set_xticks(range(len(matrix.columns)), map(_drawn, matrix.columns), rotation=30,
+                    ha="right")
+    axes.set_yticks(range(len(matrix.rows)), map(_drawn, matrix.rows))
     low, high = picture.get_clim()
     for y, row in enumerate(matrix.rows):
         for x, column in enumerate(matrix.columns):
@@ -118,8 +120,14 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
             bright = not math.isnan(means[y, x]) and means[y, x] > (low + high) / 2
             axes.text(x, y, text, ha="center", va="center", fontsize=7,
                       color="black" if bright or math.isnan(means[y, x]) else "white")
-    axes.set_title(f"{matrix.title}\n{matrix.measure.replace('_', ' ')}"
+    axes.set_title(f"{_drawn(matrix.title)}\n{matrix.measure.replace('_', ' ')}"
                    + (", published in brackets" if matrix.published else ""), fontsize=9)
     figure.colorbar(picture, ax=axes)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # signs that the font does not have
         figure.savefig(temporary, dpi=120)
+
+
+def _drawn(text: str) -> str:
+    """Returns a label as matplotlib shows it: cut, and without a meaning for dollars."""
+    return (text if len(text) <= 80 else f"{text[:77]}...").replace("$", r"\$")
