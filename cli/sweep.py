@@ -29,7 +29,8 @@ def sweep(config, out, data_dir, rounds):
     with a label and any fields; measures and over (last, attacked) say what the tables show.
     """
     grid = read_grid(config)
-    out = out if out is not None else str(pathlib.Path("runs") / f"sweep-{pathlib.Path(config).stem}")
+    if out is None:
+        out = str(pathlib.Path("runs") / f"sweep-{pathlib.Path(config).stem}")
     given = {"data_dir": data_dir, "rounds": rounds}
     overrides = {name: value for name, value in given.items() if value is not None}
     with SweepDisplay(grid, out) as display:
@@ -46,7 +47,7 @@ class SweepDisplay:
     """A bar with the time left on a terminal, a line per cell in a pipe; a context manager."""
 
     def __init__(self, grid, out: str):
-        self.console, self._out = PlainConsole(), out
+        self.console, self._out = PlainConsole(width=160), out
         cells = len(grid.rows) * len(grid.columns) * len(grid.seeds)
         self._heading = (f"sweep     {cells} cells ({len(grid.rows)} rows x {len(grid.columns)} "
                          f"columns x {len(grid.seeds)} seeds) into {out}")

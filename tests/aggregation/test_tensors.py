@@ -31,7 +31,8 @@ def test_bits_are_equal(name, broken):
         updates[3, 5], updates[7, 2], updates[1] = np.nan, np.inf, 1e30
     expected = CALLS[name](updates)
     assert CALLS[name](tf.constant(updates)).numpy().tobytes() == expected.tobytes()
-    traced = tf.function(lambda u: CALLS[name](u), input_signature=[tf.TensorSpec([None, 40])], autograph=False)
+    traced = tf.function(lambda u: CALLS[name](u), autograph=False,
+                         input_signature=[tf.TensorSpec([None, 40])])
     assert traced(updates).numpy().tobytes() == expected.tobytes()
 
 

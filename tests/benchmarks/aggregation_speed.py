@@ -4,7 +4,7 @@
         [--inside-tff]
 
 Prints the median of five calls, its ratio to plain NumPy doing the same where there is a one-line
-way, the goal, and the most memory beyond the stack as a share of it (over the whole program so far).
+way, the goal, and the most memory beyond the stack so far, as a share of it.
 """
 
 from __future__ import annotations

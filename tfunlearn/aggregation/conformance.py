@@ -268,5 +268,6 @@ def _oracle(subject: Subject) -> tuple[bool | None, str]:
 PROPERTIES = {
     "shape and type": _shape, "permutation": _permutation, "translation": _translation,
     "scale": _scale, "no attackers": _without_attackers, "finite under attack": _finite,
-    "ignores huge rows": _huge, "within the benign box": _subtle, "one NaN": _one_nan, "input unchanged": _unchanged,
+    "ignores huge rows": _huge, "within the benign box": _subtle, "one NaN": _one_nan,
+    "input unchanged": _unchanged,
     "deterministic": _deterministic, "condition enforced": _condition, "definition": _oracle}

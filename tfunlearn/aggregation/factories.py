@@ -57,7 +57,8 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
 def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     """Returns the `tff.templates.AggregationProcess` of vectors."""
     if value_type.dtype != np.float32:
-        raise UserError(f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is float32")
+        raise UserError(f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is "
+                        "float32")
     size = int(value_type.shape[0])
     collect = _collection(clients, size)
     kept = size if aggregator.reference else 0
@@ -111,7 +112,7 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
 
 
 def _collection(clients: int, size: int):
-    """Returns a federated computation that brings all clients' vectors and weights to the server."""
+    """Returns a federated computation that brings clients' vectors and weights to the server."""
     vector, weight = tff.TensorType(np.float32, [size]), tff.TensorType(np.float32)
     empty, add, merge, joined = _register(clients, size)
 

@@ -156,7 +156,8 @@ def _lines(content: dict) -> tuple[list[Line], list[Line]]:
     require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
             "either a grid, or rows and columns")
     require("grid", grid, isinstance(grid, Mapping) and grid
-            and set(grid) <= {"rule", "defense", "attack"} and all(isinstance(values, list) and values for values in grid.values()),
+            and set(grid) <= {"rule", "defense", "attack"}
+            and all(isinstance(values, list) and values for values in grid.values()),
             "lists of rule, defense and attack")
     both = grid.keys() & content.get("fixed", {}).keys()
     require("grid", ", ".join(sorted(both)), not both, "fields that fixed does not have")
@@ -181,7 +182,8 @@ def _listed_lines(field: str, content: dict) -> list[Line]:
     lines = content.get(field)
     require(field, lines, isinstance(lines, list) and lines
             and all(isinstance(line, Mapping) and isinstance(line.get("label"), str)
-                    and line["label"].strip() for line in lines), f"tables [[{field}]], each with a label, or a [grid]")
+                    and line["label"].strip() for line in lines),
+            f"tables [[{field}]], each with a label, or a [grid]")
     return _different(field, [
         Line(line["label"], _settings(line["label"], {
             k: v for k, v in line.items() if k not in ("label", "published")}),
