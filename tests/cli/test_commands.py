@@ -169,7 +169,7 @@ def test_check_aggregator_of_ours_and_of_others(tmp_path):
         "def halved(updates, f):\n    return updates.mean(axis=0) / 2\n")
     done = tfunlearn("check-aggregator", "mine:halved", "--like", "mean", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr == ""
-    rows = {line[:22].strip(): line[22:].split()[0] for line in done.stdout.splitlines()[1:13]}
+    rows = {line[:22].strip(): line[22:].split()[0] for line in done.stdout.splitlines()[2:-1]}
     assert rows["translation"] == rows["definition"] == "FAILED" and rows["scale"] == "ok"
 
 

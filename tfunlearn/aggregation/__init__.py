@@ -6,12 +6,14 @@ from tfunlearn.aggregation.bulyan import bulyan
 from tfunlearn.aggregation.centered_clipping import centered_clipping
 from tfunlearn.aggregation.factories import rule_factory
 from tfunlearn.aggregation.fltrust import fltrust
-from tfunlearn.aggregation.geometric_median import geometric_median, rfa
-from tfunlearn.aggregation.krum import krum, multi_krum
+from tfunlearn.aggregation.geometric_median import geometric_median
+from tfunlearn.aggregation.krum import krum
 from tfunlearn.aggregation.mean import mean
 from tfunlearn.aggregation.median import median
+from tfunlearn.aggregation.multi_krum import multi_krum
 from tfunlearn.aggregation.nearest_neighbor_mixing import nearest_neighbor_mixing
 from tfunlearn.aggregation.norm_bound import norm_bound
+from tfunlearn.aggregation.rfa import rfa
 from tfunlearn.aggregation.rules import MODES, PRE_AGGREGATORS, RULES
 from tfunlearn.aggregation.trimmed_mean import trimmed_mean
 

@@ -1,4 +1,4 @@
-"""Geometric median by the smoothed Weiszfeld algorithm, and RFA."""
+"""Geometric median by the smoothed Weiszfeld algorithm."""
 
 from __future__ import annotations
 
@@ -46,22 +46,6 @@ def geometric_median(
     stack = finite_stack(updates, weights=weights)
     return weighted_mean(stack, weiszfeld(stack, stack.ops.gram(stack.rows), stack.weights,
                                           nu=nu, tolerance=tolerance, passes=passes))
-
-
-def rfa(updates, *, weights=None, nu: float = 1e-6, passes: int = 3):
-    """Returns the geometric median after few passes, weighted by examples: RFA.
-
-    Args:
-        updates: float32 `(n, d)`, an array or a tensor.
-        weights: `(n,)` examples per client; default equal.
-        nu: least distance that counts; default 1e-6.
-        passes: Weiszfeld passes; default 3.
-
-    Reference:
-        Pillutla et al., "Robust aggregation for federated learning", IEEE TSP 2022
-        (arXiv 1912.13445).
-    """
-    return geometric_median(updates, weights=weights, nu=nu, passes=passes)
 
 
 def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: int | None):

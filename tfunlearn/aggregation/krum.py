@@ -1,4 +1,4 @@
-"""Krum and multi-Krum."""
+"""Krum, and the scores that multi-Krum and Bulyan choose by."""
 
 from __future__ import annotations
 
@@ -35,29 +35,7 @@ def krum(updates, *, f: int, strict: bool = True):
         Blanchard et al., "Machine learning with adversaries: Byzantine tolerant gradient descent",
         NeurIPS 2017 (arXiv 1703.02757).
     """
-    return _mean_of_best(updates, f, 1, strict, "krum")
-
-
-def multi_krum(updates, *, f: int, m: int | None = None, strict: bool = True):
-    """Returns the mean of the `m` rows with the lowest Krum scores, computed once.
-
-    Args:
-        updates: float32 `(n, d)`, an array or a tensor; see `krum`.
-        f: malicious rows to withstand, >= 0. Sample counts do not matter.
-        m: rows to average, 1 (Krum) to n (the plain mean); default `n - f - 2`, the upper end of
-            the range that the proof covers; more gives a warning.
-        strict: refuse `n < 2f + 3`; default True.
-
-    Returns:
-        float32 `(d,)`.
-
-    Raises:
-        UserError: no finite row, or one of the conditions above.
-
-    Reference:
-        Blanchard et al., NeurIPS 2017 (arXiv 1703.02757).
-    """
-    return _mean_of_best(updates, f, m, strict, "multi_krum")
+    return mean_of_best(updates, f, 1, strict, "krum")
 
 
 def best_rows(stack: Stack, distances, f, m):
@@ -88,7 +66,8 @@ def krum_scores(xp, distances, neighbors):
     return xp.sum(xp.sort(distances, axis=1)[:, 1 : neighbors + 1], axis=1)
 
 
-def _mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
+def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
+    """Returns the mean of the `m` rows with the lowest scores; see `krum` and `multi_krum`."""
     stack = finite_stack(updates)
     f = tolerated(f, stack)
     require_rows(rule, stack, f, 2 * f + 3, CONDITION, strict=strict)

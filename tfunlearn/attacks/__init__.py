@@ -11,7 +11,8 @@ from tfunlearn.attacks.fang_trim import SPACES, fang_trim
 from tfunlearn.attacks.gaussian import gaussian
 from tfunlearn.attacks.ipm import ipm
 from tfunlearn.attacks.label_flip import label_flip
-from tfunlearn.attacks.min_max import min_max, min_sum
+from tfunlearn.attacks.min_max import min_max
+from tfunlearn.attacks.min_sum import min_sum
 from tfunlearn.attacks.poisoning import choose_malicious, poison
 from tfunlearn.attacks.sign_flip import sign_flip
 from tfunlearn.attacks.view import View

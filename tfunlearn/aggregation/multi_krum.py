@@ -1,0 +1,27 @@
+"""Multi-Krum."""
+
+from __future__ import annotations
+
+from tfunlearn.aggregation.krum import mean_of_best
+
+
+def multi_krum(updates, *, f: int, m: int | None = None, strict: bool = True):
+    """Returns the mean of the `m` rows with the lowest Krum scores, computed once.
+
+    Args:
+        updates: float32 `(n, d)`, an array or a tensor; see `krum`.
+        f: malicious rows to withstand, >= 0. Sample counts do not matter.
+        m: rows to average, 1 (Krum) to n (the plain mean); default `n - f - 2`, the upper end of
+            the range that the proof covers; more gives a warning.
+        strict: refuse `n < 2f + 3`; default True.
+
+    Returns:
+        float32 `(d,)`.
+
+    Raises:
+        UserError: no finite row, or one of the conditions above.
+
+    Reference:
+        Blanchard et al., NeurIPS 2017 (arXiv 1703.02757).
+    """
+    return mean_of_best(updates, f, m, strict, "multi_krum")

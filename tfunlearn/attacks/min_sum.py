@@ -1,0 +1,31 @@
+"""Min-sum: as far off as the largest sum of distances between honest updates allows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.attacks.geometry import Geometry
+from tfunlearn.attacks.view import View
+
+
+def min_sum(view: View) -> np.ndarray:
+    """Returns the mean moved by gamma deviations, within the largest sum of distances, `(c, d)`.
+
+        x = mean - gamma * deviation, gamma the largest with
+        sum_i ||x - x_i||^2 <= max_i sum_j ||x_i - x_j||^2
+
+    Args:
+        view: what the attackers see; the x_i are its `known` updates.
+
+    Raises:
+        UserError: fewer than two updates known.
+
+    Reference:
+        Shejwalkar & Houmansadr, NDSS 2021; see `min_max`.
+    """
+    view.need_spread("min-sum")
+    geometry = Geometry(view.known)
+    count = len(view.known)
+    radius = geometry.squared_distances().sum(axis=1).max() / count
+    gamma = geometry.largest(geometry.from_mean.mean(), geometry.along.mean(), radius)
+    return view.everywhere(geometry.mean - gamma * geometry.deviation)
