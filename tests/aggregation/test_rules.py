@@ -8,6 +8,7 @@ import pytest
 from tfunlearn.aggregation import (
     bucketing, bulyan, centered_clipping, fltrust, geometric_median, krum, mean, median, multi_krum,
     nearest_neighbor_mixing, norm_bound, rfa, trimmed_mean)
+from tfunlearn.aggregation.krum_flap import krum_flap
 from tfunlearn.core.errors import UserError
 
 
@@ -46,6 +47,22 @@ def test_krum_by_hand():
         assert multi_krum(updates, f=2, m=4).tolist() == [1.5]
     with pytest.warns(UserWarning):
         assert multi_krum(updates, f=2, m=7).tolist() == mean(updates).tolist()
+
+
+def test_flaps_multi_krum_by_hand():
+    # n = 5, f = 1, m = 2. Tensors of one entry each: distances are sums of absolute differences.
+    updates = np.array([[0, 0], [1, 1], [2, 0], [0, 3], [50, 50]], np.float32)
+    # 0: 2 + 2, 1: 2 + 2, 2: 2 + 2, 3: 3 + 3; the first two of the tie, divided by 5
+    np.testing.assert_allclose(krum_flap(updates, f=1, sizes=[1, 1]), [0.2, 0.2], rtol=1e-6)
+    # one tensor: 0: 1.41 + 2, 1: 1.41 + 1.41, 2: 1.41 + 2, 3: 2.24 + 3; so 1, then 0
+    np.testing.assert_allclose(krum_flap(updates, f=1), [0.2, 0.2], rtol=1e-6)
+    line = column(0, 1, 4, 5, 6.5)
+    # m = 2: 0: 1 + 4, 1: 1 + 3, 4: 1 + 2.5, 5: 1 + 1.5, 6.5: 1.5 + 2.5 -> 5 and 4; (5 + 4) / 5
+    assert krum_flap(line, f=1).tolist() == pytest.approx([1.8])
+    with pytest.raises(UserError, match="sizes: 3 is not allowed; allowed is sizes that add up"):
+        krum_flap(updates, f=1, sizes=[1, 2])
+    with pytest.raises(UserError, match="krum_flap: n=5 updates with f=2"):
+        krum_flap(updates, f=2)
 
 
 def test_krum_with_n_f_2_neighbors_not_n_f_1():

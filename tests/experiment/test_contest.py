@@ -42,6 +42,19 @@ def test_every_rule_runs(rule, tmp_path):
     assert (state.reference is None) == (rule != "centered-clipping")
 
 
+def test_flaps_multi_krum_sees_the_models_tensors(tmp_path, monkeypatch):
+    from tfunlearn.aggregation import rules
+
+    seen = []
+    original = rules.krum_flap
+    monkeypatch.setattr(rules, "krum_flap",
+                        lambda u, **options: seen.append(options) or original(u, **options))
+    run = train(run_config(rule="multi-krum", compat="flap", **{**SMALL, "rounds": 1}),
+                out=tmp_path / "run")
+    assert seen[0]["f"] == 1 and seen[0]["sizes"] == tuple(
+        w.size for w in run.model.get_weights())
+
+
 def test_a_round_goes_on_from_the_last_aggregate(tmp_path):
     """Two faces of centred clipping, whose state is part of the checkpoint."""
     runs = [train(run_config(rule="centered-clipping", clip=0.5, gather=gather, **SMALL),
@@ -196,7 +209,9 @@ def test_who_gathers():
     (dict(defense="union", reject=5), "union may reject 10 of 10"),
     (dict(defense="err", reject=-1), "reject: -1"),
     (dict(compat="fang"), "compat: 'fang'"),
-    (dict(compat="flap", rule="multi-krum"), "compat: 'flap' is not allowed.*with rule median"),
+    (dict(compat="flap", rule="krum"), "compat: 'flap' is not allowed.*with rule median"),
+    (dict(compat="flap", rule="multi-krum", selected=3), "selected: 3"),
+    (dict(compat="flap", rule="multi-krum", gather=False), "since compat needs every update"),
     (dict(compat="flap", defense="err", reject=2), "reject: 2 .* compat flap"),
     (dict(attack=["boost", "alie"]), "boost with an attack on data"),
     (dict(attack="ipm", boost=3.0), "boost with an attack on data"),

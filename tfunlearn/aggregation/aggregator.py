@@ -32,8 +32,10 @@ class Aggregator:
         noise: standard deviation of the noise that norm-bound adds; default 0.
         bucket_size: rows in a bucket; default 2.
         seed: decides the order in bucketing; default 0.
-        compat: `"flap"`: the lower median, as in FLAP's published code; default none.
+        compat: `"flap"`: the lower median, and multi-Krum with unsquared distances per tensor and a
+            shorter step, as in FLAP's published code; default none.
         strict: refuse rounds with too few clients for the rule; default True. False warns.
+        sizes: entries of the model's tensors, for multi-krum with `compat`; default one tensor.
 
     Raises:
         UserError: an unknown name, a setting out of range, or one that the rule does not take.
@@ -50,6 +52,7 @@ class Aggregator:
     seed: int = 0
     compat: str | None = None
     strict: bool = True
+    sizes: tuple[int, ...] | None = None
 
     def __post_init__(self):
         uses = choose("rule", self.rule, RULES).uses
@@ -71,7 +74,9 @@ class Aggregator:
             if getattr(self, field) is not None or field == "bucket_size":
                 require_whole(field, getattr(self, field), 1)
         require("compat", self.compat, self.compat is None or (
-            self.compat == "flap" and "compat" in uses), "'flap', with the median")
+            self.compat == "flap" and "compat" in uses), "'flap', with median or multi-krum")
+        require("selected", self.selected, self.selected is None or not self.compat,
+                "nothing with compat flap")
         if self.clip is not None:
             require_real("clip", self.clip, lambda value: value > 0, "a number > 0")
         require_real("noise", self.noise, lambda value: value >= 0, "a number >= 0")
@@ -145,4 +150,4 @@ class Aggregator:
             selected = min(selected, int(rows.shape[0]))
         return RULES[self.rule].call(rows, Call(
             f, weights, reference, selected, self.clip, self.passes, self.noise, rng, self.compat,
-            self.strict))
+            self.strict, self.sizes))

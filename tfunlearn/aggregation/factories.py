@@ -39,6 +39,8 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
     """
     require("clients", clients, isinstance(clients, int) and clients >= 1, "a whole number >= 1")
     require("noise", aggregator.noise, aggregator.noise == 0, "0 inside TFF")
+    require("compat", aggregator.compat, not aggregator.compat or aggregator.rule == "median",
+            "nothing inside TFF but with the median")
     aggregator.check(clients)
     base = (tff.aggregators.WeightedAggregationFactory if weighted
             else tff.aggregators.UnweightedAggregationFactory)

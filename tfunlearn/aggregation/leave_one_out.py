@@ -42,7 +42,8 @@ def without_each(
     stack = finite_stack(updates, weights=weights)
     aggregator = replace(aggregator, noise=0.0)
     require("updates", len(updates), stack.n == len(updates), "finite rows only")
-    shared = None if aggregator.before else _SHARED.get(aggregator.rule)
+    alone = aggregator.before or (aggregator.rule == "multi-krum" and aggregator.compat)
+    shared = None if alone else _SHARED.get(aggregator.rule)
     if shared is not None:
         yield from shared(aggregator, stack, f)
         return

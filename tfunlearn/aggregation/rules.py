@@ -15,6 +15,7 @@ from tfunlearn.aggregation.centered_clipping import centered_clipping
 from tfunlearn.aggregation.fltrust import fltrust
 from tfunlearn.aggregation.geometric_median import geometric_median
 from tfunlearn.aggregation.krum import krum
+from tfunlearn.aggregation.krum_flap import krum_flap
 from tfunlearn.aggregation.mean import mean
 from tfunlearn.aggregation.median import median
 from tfunlearn.aggregation.multi_krum import multi_krum
@@ -38,6 +39,7 @@ class Call(NamedTuple):
         rng: generator of the noise.
         compat: `"flap"` or None.
         strict: whether too few rows are refused.
+        sizes: entries of the model's tensors, which multi-krum takes with `compat`.
     """
 
     f: int = 0
@@ -50,6 +52,7 @@ class Call(NamedTuple):
     rng: object = None
     compat: str | None = None
     strict: bool = True
+    sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,9 @@ RULES: dict[str, Rule] = {
         krum, lambda u, c: krum(u, f=c.f, strict=c.strict), lambda f: 2 * f + 3, "n >= 2f + 3",
         ignores_huge=True, told_f=True),
     "multi-krum": Rule(
-        multi_krum, lambda u, c: multi_krum(
-            u, f=c.f, m=c.selected, strict=c.strict), lambda f: 2 * f + 3,
-        "n >= 2f + 3", uses=("selected",), ignores_huge=True, told_f=True),
+        multi_krum, lambda u, c: krum_flap(u, f=c.f, sizes=c.sizes, strict=c.strict) if c.compat
+        else multi_krum(u, f=c.f, m=c.selected, strict=c.strict), lambda f: 2 * f + 3,
+        "n >= 2f + 3", uses=("selected", "compat"), ignores_huge=True, told_f=True),
     "bulyan": Rule(
         bulyan, lambda u, c: bulyan(u, f=c.f, strict=c.strict), lambda f: 4 * f + 3, "n >= 4f + 3",
         ignores_huge=True, told_f=True,

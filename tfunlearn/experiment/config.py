@@ -40,10 +40,9 @@ class RunConfig:
         require("seed", self.seed, self.seed >= 0, "at least 0")
         for field in ("malicious", "participation"):
             self._check_count(field)
-        median = self.aggregation.rule == "median"
-        require("compat", self.aggregation.compat,
-                self.aggregation.compat is None or median or self.defense.rejection,
-                "nothing but with rule median, or with defense err, lfr or union")
+        changed = self.aggregation.rule in ("median", "multi-krum") or self.defense.rejection
+        require("compat", self.aggregation.compat, self.aggregation.compat is None or changed,
+                "nothing but with rule median or multi-krum, or with defense err, lfr or union")
         self._check_server_examples()
         self._check_gather()
         if self.data.clients is not None:  # else it is checked when the writers are counted
@@ -76,7 +75,8 @@ class RunConfig:
         """What needs every update at hand on the server, or None."""
         return (self.attack.on_updates or self.defense.rejection
                 or (self.aggregation.rule if self.aggregator.reference == "trusted" else None)
-                or ("noise" if self.aggregation.noise else None))
+                or ("noise" if self.aggregation.noise else None)
+                or ("compat" if self.aggregation.compat else None))
 
     @property
     def gathers(self) -> bool:

@@ -111,8 +111,9 @@ class AggregationConfig:
     noise: float = option(0.0, "Standard deviation of the noise that norm-bound adds.")
     bucket_size: int = option(2, "Updates in a bucket of bucketing.")
     strict: bool = option(True, "Refuse rounds with too few clients for the rule, else warn.")
-    compat: str | None = option(None, "flap: the lower median, and ERR and LFR turned round, as in "
-                                "FLAP's published code.")
+    compat: str | None = option(None, "flap: the lower median, multi-Krum with unsquared distances "
+                                "and a shorter step, ERR and LFR turned round, as in FLAP's "
+                                "published code.")
 
     def __post_init__(self):
         require("compat", self.compat, self.compat in (None, "flap"), "flap")
@@ -122,7 +123,7 @@ class AggregationConfig:
 
     def aggregator(self, seed: int = 0) -> Aggregator:
         """Returns the rule with its settings; `seed` decides the order in bucketing."""
-        compat = self.compat if self.rule == "median" else None
+        compat = self.compat if self.rule in ("median", "multi-krum") else None
         return Aggregator(
             self.rule, self.byzantine, self.before, self.selected, self.clip, self.passes,
             self.noise, self.bucket_size, seed, compat, self.strict)

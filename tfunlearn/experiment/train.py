@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -124,8 +125,9 @@ def _rounds(config: RunConfig, model, federation: Federation):
                     due=every(defense.prune_every, start=defense.prune_start),
                     include_residual=defense.include_residual)
     work = ClientWork(model, config.training.client)
+    sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
     common = dict(seed=config.seed, image_dtype=federation.data.images.dtype, flap=flap,
-                  aggregator=config.aggregator)
+                  aggregator=dataclasses.replace(config.aggregator, sizes=sizes))
     if not config.gathers:
         return AveragingRounds(work, clients=config.participants, **common)
     return GatheringRounds(

@@ -1,0 +1,59 @@
+"""Multi-Krum as FLAP's published code has it, to compare with its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.aggregation.krum import CONDITION
+from tfunlearn.aggregation.stacks import Stack, finite_stack, require_rows, tolerated
+from tfunlearn.core.blocks import gram
+from tfunlearn.core.errors import require
+
+
+def krum_flap(
+    updates: np.ndarray, *, f: int, sizes: Sequence[int] | None = None, strict: bool = True,
+) -> np.ndarray:
+    """Returns the sum of the `m = n - f - 2` best rows divided by n, not by m.
+
+        distance_ij = sum over tensors of ||x_i - x_j||, not squared
+        score_i = sum of the m least distances to others
+
+    Args:
+        updates: float32 `(n, d)`, arrays only; rows that are not finite are left out.
+        f: malicious rows to withstand, >= 0.
+        sizes: numbers of entries of the model's tensors, in order; default one tensor.
+        strict: refuse `n < 2f + 3`; default True.
+
+    Returns:
+        float32 `(d,)`, a step m / n times as long as multi-Krum's.
+
+    Raises:
+        UserError: no finite row, the condition above, or sizes that do not add up to d.
+
+    Reference:
+        The published code of Meng et al. (FLAP); three deviations from Blanchard et al.
+    """
+    stack = finite_stack(updates)
+    f = tolerated(f, stack)
+    require_rows("krum_flap", stack, f, 2 * f + 3, CONDITION, strict=strict)
+    sizes = [stack.rows.shape[1]] if sizes is None else list(sizes)
+    require("sizes", sum(sizes), sum(sizes) == stack.rows.shape[1],
+            f"sizes that add up to {stack.rows.shape[1]}")
+    several = max(stack.n - f - 2, 1)
+    ordered = np.sort(_distances(stack, sizes), axis=1)
+    scores = ordered[:, 1 : several + 1].sum(axis=1)
+    best = np.zeros(stack.n)
+    best[np.argsort(scores, kind="stable")[:several]] = 1
+    return stack.ops.to_float32(stack.ops.combine(best, stack.rows) / stack.n)
+
+
+def _distances(stack: Stack, sizes: Sequence[int]) -> np.ndarray:
+    total, ends = np.zeros((stack.n, stack.n)), np.cumsum([0, *sizes])
+    for first, last in zip(ends[:-1], ends[1:]):
+        products = gram(stack.rows[:, first:last])
+        norms = products.diagonal()
+        total += np.sqrt(np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0))
+    np.fill_diagonal(total, 0)
+    return total
