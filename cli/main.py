@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 
 import click
 
@@ -61,6 +62,7 @@ def run() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _end)
+    warnings.showwarning = _warn
     code = _exit_code()
     if _SIGNALS:  # native threads in the middle of something would abort a normal exit
         for stream in (sys.stdout, sys.stderr):
@@ -68,6 +70,10 @@ def run() -> None:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _warn(message, *_, **__) -> None:
+    print("tfunlearn: warning: " + " ".join(str(message).split()), file=sys.stderr)
 
 
 def _end(number: int, _) -> None:
