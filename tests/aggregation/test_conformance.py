@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfunlearn.aggregation import RULES
-from tfunlearn.aggregation.conformance import (
-    PROPERTIES, Subject, _updates, check_aggregator, our_subject)
+from tfunlearn.aggregation.conformance import check_aggregator, our_subject
 from tfunlearn.aggregation.oracles import ORACLES
+from tfunlearn.aggregation.properties import PROPERTIES, Subject, gaussian_updates
 from tfunlearn.aggregation.rules import Call
 
 
@@ -125,7 +125,7 @@ def test_large_stacks_in_threads_give_what_small_ones_do():
     distances = ((wide[:, None] - wide[None]) ** 2).sum(axis=2)
     best = np.sort(distances, axis=1)[:, 1:8].sum(axis=1).argmin()
     np.testing.assert_array_equal(RULES["krum"].call(updates, Call(f=2)), updates[best])
-    assert _updates(0).shape == (11, 17)
+    assert gaussian_updates(0).shape == (11, 17)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -138,7 +138,7 @@ def test_settings_keep_to_the_definition(name, rng):
         dict(compat="flap")] * (name == "median")
     for settings in variants:
         for seed in range(5):
-            updates = _updates(seed)[:10 + seed % 2]
+            updates = gaussian_updates(seed)[:10 + seed % 2]
             call = Call(f=2, **{k: v[: len(updates)] if k == "weights" else v
                                 for k, v in settings.items()})
             if RULES[name].reference:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tfunlearn.aggregation import RULES, Aggregator, rule_factory
-from tfunlearn.aggregation.conformance import Finding, Subject, check_aggregator, our_subject
+from tfunlearn.aggregation.conformance import Finding, check_aggregator, our_subject
 from tfunlearn.aggregation.oracles import ORACLES
+from tfunlearn.aggregation.properties import Subject
 from tfunlearn.aggregation.rules import Call, Rule
 from tfunlearn.core.errors import UserError, choose, first_line
 from tfunlearn.core.lazy import tff
