@@ -49,7 +49,7 @@ class _Worker:
     def __init__(self, log: str | os.PathLike | None):
         import portpicker
 
-        self._port = portpicker.pick_unused_port()
+        self._port, self._channel = portpicker.pick_unused_port(), None
         binary = pathlib.Path(tff.__file__).parent
         binary = binary / "data" / "worker_binary"
         if not binary.is_file():
@@ -84,9 +84,9 @@ class _Worker:
         import grpc
 
         sizes = ("max_message_length", "max_receive_message_length", "max_send_message_length")
-        channel = grpc.insecure_channel(
+        self._channel = grpc.insecure_channel(
             f"127.0.0.1:{self._port}", [(f"grpc.{name}", _MESSAGE_BYTES) for name in sizes])
-        stub = tff.framework.RemoteExecutorGrpcStub(channel)
+        stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
 
         def executor(cardinalities):
             cardinalities.setdefault(tff.CLIENTS, 0)
@@ -109,6 +109,9 @@ class _Worker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._channel is not None:  # its threads would poll on
+            self._channel.close()
+            self._channel = None
 
 
 def _context_without_retries() -> type:

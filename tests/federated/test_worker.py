@@ -1,0 +1,33 @@
+"""TFF's worker process, many times in one program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import tfunlearn
+import numpy as np
+from tfunlearn.core.lazy import tff
+from tfunlearn.federated import local_worker
+
+@tff.tensorflow.computation(np.int32)
+def increment(number):
+    return number + 1
+
+for number in range(8):
+    with local_worker():
+        assert increment(number) == number + 1
+print("done")
+"""
+
+
+def test_workers_one_after_another_are_forked_without_grpcs_handlers():
+    """Its handlers, run in the child while other threads are inside gRPC, can abort the child."""
+    environment = {**os.environ, "GRPC_VERBOSITY": "INFO"}
+    environment.pop("GRPC_ENABLE_FORK_SUPPORT", None)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True,
+                          timeout=120, env=environment)
+    assert done.returncode == 0 and done.stdout == "done\n", done.stderr
+    assert "fork" not in done.stderr
