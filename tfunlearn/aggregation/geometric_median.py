@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfunlearn.aggregation.mean import weighted_mean
-from tfunlearn.aggregation.stacks import finite_stack
+from tfunlearn.aggregation.stacks import finite_stack, shares_of
 from tfunlearn.core.errors import require_real, require_whole
 
 MOST_PASSES = 1000
@@ -59,11 +59,7 @@ def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: 
     """
     ops, xp = stack.ops, stack.ops.xp
     norms = ops.diagonal(products)
-    if weights is None:
-        weights = xp.ones([stack.n], xp.float64)
-    total = xp.sum(weights)
-    ops.demand(total > 0, "weights: sum 0 is not allowed; allowed is a sum > 0", strict=True)
-    shares = weights / total
+    shares = shares_of(stack, weights)
     middle = (stack.n - 1) // 2
 
     def step(coefficients):

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.stacks import (
-    Stack, finite_stack, require_rows, squared_distances_of, tolerated)
+    finite_stack, require_rows, squared_distances_of, tolerated)
 from tfunlearn.core.errors import require, require_whole
 
 CONDITION = "n >= 2f + 3"
@@ -38,21 +38,16 @@ def krum(updates, *, f: int, strict: bool = True):
     return mean_of_best(updates, f, 1, strict, "krum")
 
 
-def best_rows(stack: Stack, distances, f, m):
-    """Returns which `m` rows have the lowest scores, bool `(n,)`; equal ones in row order."""
-    xp = stack.ops.xp
-    scores = krum_scores(xp, distances, xp.maximum(stack.n - f - 2, 1))
+def best_rows(xp, distances, n, f, m):
+    """Returns which `m` of n rows have the lowest scores, bool `(n,)`; equal ones in row order."""
+    scores = krum_scores(xp, distances, xp.maximum(n - f - 2, 1))
     ranks = xp.argsort(xp.argsort(scores, kind="stable"), kind="stable")
     return ranks < m
 
 
 def krum_choice(distances: np.ndarray, *, f: int, m: int) -> np.ndarray:
     """Returns which rows (multi-)Krum picks, bool `(n,)`, from squared distances `(n, n)`."""
-    n = len(distances)
-    scores = krum_scores(np, distances, max(n - f - 2, 1))
-    chosen = np.zeros(n, bool)
-    chosen[np.argsort(scores, kind="stable")[: max(min(m, n), 1)]] = True
-    return chosen
+    return best_rows(np, distances, len(distances), f, max(m, 1))
 
 
 def krum_scores(xp, distances, neighbors):
@@ -81,5 +76,5 @@ def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
                 warnings.warn(f"{rule}: m={m} is more than n - f - 2 = {stack.n - f - 2}, the "
                               "range that the proof covers", stacklevel=3)
         chosen = xp.minimum(m, stack.n)
-    best = best_rows(stack, squared_distances_of(stack), f, chosen)
+    best = best_rows(xp, squared_distances_of(stack), stack.n, f, chosen)
     return weighted_mean(stack, best)

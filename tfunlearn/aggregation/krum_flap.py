@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfunlearn.aggregation.krum import CONDITION
+from tfunlearn.aggregation.krum import CONDITION, best_rows
 from tfunlearn.aggregation.stacks import Stack, finite_stack, require_rows, tolerated
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import gram, squared_distances_from
 from tfunlearn.core.errors import require
 
 
@@ -42,18 +42,13 @@ def krum_flap(
     require("sizes", sum(sizes), sum(sizes) == stack.rows.shape[1],
             f"sizes that add up to {stack.rows.shape[1]}")
     several = max(stack.n - f - 2, 1)
-    ordered = np.sort(_distances(stack, sizes), axis=1)
-    scores = ordered[:, 1 : several + 1].sum(axis=1)
-    best = np.zeros(stack.n)
-    best[np.argsort(scores, kind="stable")[:several]] = 1
+    distances = _distances(stack, sizes)
+    best = best_rows(np, distances, stack.n, f, several)
     return stack.ops.to_float32(stack.ops.combine(best, stack.rows) / stack.n)
 
 
 def _distances(stack: Stack, sizes: Sequence[int]) -> np.ndarray:
     total, ends = np.zeros((stack.n, stack.n)), np.cumsum([0, *sizes])
     for first, last in zip(ends[:-1], ends[1:]):
-        products = gram(stack.rows[:, first:last])
-        norms = products.diagonal()
-        total += np.sqrt(np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0))
-    np.fill_diagonal(total, 0)
+        total += np.sqrt(squared_distances_from(gram(stack.rows[:, first:last])))
     return total

@@ -61,10 +61,10 @@ def _mean(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.ndarray]:
 
 
 def _krum_family(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.ndarray]:
-    distances, few = squared_distances_of(stack), stack._replace(n=stack.n - 1)
-    selected = 1 if aggregator.rule == "krum" else aggregator.selected or max(few.n - f - 2, 1)
+    distances, n = squared_distances_of(stack), stack.n - 1
+    selected = 1 if aggregator.rule == "krum" else aggregator.selected or max(n - f - 2, 1)
     for kept, sub in _without(stack.n, distances):
-        yield weighted_mean(stack, _spread(kept, best_rows(few, sub, f, selected)))
+        yield weighted_mean(stack, _spread(kept, best_rows(np, sub, n, f, selected)))
 
 
 def _bulyan(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.ndarray]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.aggregation.stacks import finite_stack
+from tfunlearn.aggregation import on_arrays
+from tfunlearn.aggregation.stacks import finite_stack, shares_of
 from tfunlearn.core.errors import require, require_real
 
 
@@ -36,16 +37,13 @@ def norm_bound(updates, *, bound: float | None = None, weights=None, noise: floa
             "a numpy.random.Generator, since there is noise")
     stack = finite_stack(updates, weights=weights)
     ops, xp, n = stack.ops, stack.ops.xp, stack.n
-    require("noise", noise, noise == 0 or xp.__class__.__name__ == "module", "0 on tensors")
+    require("noise", noise, noise == 0 or ops is on_arrays, "0 on tensors")
     norms = xp.sqrt(ops.squared_distances(stack.rows))
     if bound is None:
         ordered = xp.sort(norms)
         bound = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     factors = xp.where(norms > bound, bound / xp.maximum(norms, 1e-300), 1.0)
-    counted = xp.ones([n], xp.float64) if stack.weights is None else stack.weights
-    total = xp.sum(counted)
-    ops.demand(total > 0, "weights: sum 0 is not allowed; allowed is a sum > 0", strict=True)
-    result = ops.combine(factors * counted / total, stack.rows)
+    result = ops.combine(factors * shares_of(stack, stack.weights), stack.rows)
     if noise:
         result = result + rng.normal(0.0, noise, result.shape)
     return ops.to_float32(result)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfunlearn.aggregation import on_arrays, on_tensors
-from tfunlearn.core.errors import UserError, require
-
+from tfunlearn.core.errors import UserError, require, require_whole
 
 MOST_WEIGHT = 1e30  # so that sums of weights stay finite
 
@@ -63,8 +62,7 @@ def tolerated(f: int, stack: Stack):
     A row that is not finite counts as malicious: leaving it out uses up one of the `f`.
     """
     if kernels_of(f) is on_arrays:
-        require("f", f, isinstance(f, (int, np.integer)) and not isinstance(f, bool) and f >= 0,
-                "a whole number >= 0")
+        require_whole("f", f, 0)
     left = f - stack.dropped
     return max(left, 0) if kernels_of(left) is on_arrays else stack.ops.xp.maximum(left, 0)
 
@@ -120,6 +118,19 @@ def _checked_weights(weights, stack, ops):
         raise UserError(f"weights: {weights[bad][0]} is not allowed; allowed are numbers from 0 to "
                         f"{MOST_WEIGHT:g}")
     return weights
+
+
+def shares_of(stack: Stack, weights=None):
+    """Returns each row's share of the weight, float64 `(n,)`; `weights` None counts them equally.
+
+    Raises:
+        UserError: the weights sum to zero.
+    """
+    if weights is None:
+        weights = stack.ops.xp.ones([stack.n], stack.ops.xp.float64)
+    total = stack.ops.xp.sum(weights)
+    stack.ops.demand(total > 0, "weights: sum 0 is not allowed; allowed is a sum > 0", strict=True)
+    return weights / total
 
 
 def vector_like(stack: Stack, vector, field: str):

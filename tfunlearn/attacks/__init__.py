@@ -29,7 +29,6 @@ FANG = "fang"  # fang-krum against the Krum family, fang-trim against any other 
 ATTACKS = {"boost": replacement_factor, **DATA_ATTACKS, **UPDATE_ATTACKS, FANG: None}
 
 
-
 def obstacle(
     attack: str, knowledge: str, clients: int, malicious: int, *, scale: float | None = None,
 ) -> str | None:

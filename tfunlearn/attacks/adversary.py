@@ -71,13 +71,14 @@ class Adversary:
                 self.obstacle(len(ids) + dropped, int(attacking.sum()))):
             return stack, ids[:0]
         columns = slice(None) if self.columns is None or self.columns.all() else self.columns
+        own = stack[attacking]
         view = View(
-            stack[attacking][:, columns], model[columns], len(ids) + dropped,
+            own[:, columns], model[columns], len(ids) + dropped,
             generator(self.seed, "attack", round_number),
             **self._knowledge(stack, ids, attacking, columns, round_number, dropped, reference))
-        received, crafted = stack.copy(), stack[attacking]
+        received, crafted = stack.copy(), own.copy()
         crafted[:, columns] = self.craft(view)
-        changed = (crafted != stack[attacking]).any(axis=1)
+        changed = (crafted != own).any(axis=1)
         received[attacking] = crafted
         return received, ids[attacking][changed]
 

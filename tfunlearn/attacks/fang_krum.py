@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.attacks.view import View
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import gram, squared_distances_from
 from tfunlearn.core.errors import UserError
 
 SMALLEST = 1e-5  # lambda below which the attack gives up
@@ -100,8 +100,8 @@ class _Crafted:
         products = gram(np.concatenate([honest, direction[None]]))
         self.norms, self._along = products.diagonal()[:-1], products[-1, :-1]
         self._size = products[-1, -1]
-        self._apart = None if apart is None else _squared_distances(gram(apart))
-        self.among_honest = _squared_distances(products[:-1, :-1])
+        self._apart = None if apart is None else squared_distances_from(gram(apart))
+        self.among_honest = squared_distances_from(products[:-1, :-1])
         if apart is not None:
             self.among_honest += self._apart[: len(honest), : len(honest)]
 
@@ -115,13 +115,6 @@ class _Crafted:
             result += self._apart[: honest + copies, : honest + copies]
         result[:honest, :honest] = self.among_honest
         return result
-
-
-def _squared_distances(products: np.ndarray) -> np.ndarray:
-    norms = products.diagonal()
-    distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
-    np.fill_diagonal(distances, 0)
-    return distances
 
 
 def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import gram, squared_distances_from
 
 
 class Geometry:
@@ -26,9 +26,7 @@ class Geometry:
 
     def squared_distances(self) -> np.ndarray:
         """Returns those of all pairs of updates, `(m, m)`."""
-        products = gram(self._known)
-        norms = products.diagonal()
-        return np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
+        return squared_distances_from(gram(self._known))
 
     def largest(self, distance: float, along: float, radius: float) -> float:
         """Returns the largest gamma >= 0 with `distance + 2 gamma along + gamma^2 size <= radius`,

@@ -31,6 +31,14 @@ def gram(stack: np.ndarray) -> np.ndarray:
     return (products + products.T) / 2  # rows that are each other's nearest must tie exactly
 
 
+def squared_distances_from(products: np.ndarray) -> np.ndarray:
+    """Returns the squared l2 distances of all pairs of rows, `(n, n)`, from their Gram matrix."""
+    norms = products.diagonal()
+    distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
 def pieces_of(*arrays: np.ndarray) -> Iterable:
     """Gives the arrays' last axis in blocks; a tuple of pieces for several arrays."""
     for first in range(0, arrays[0].shape[-1], BLOCK):

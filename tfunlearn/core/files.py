@@ -20,14 +20,10 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     The temporary name keeps the suffix, which some writers go by.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with _beside(path) as temporary:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -38,11 +34,9 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         FileExistsError: `path` exists by the time the block ends; it stays as it is.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
-    try:
+    with _beside(path) as temporary:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         try:
             os.link(temporary, path)  # unlike a rename, it never replaces
         except FileExistsError:
@@ -51,8 +45,21 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary path beside `path`, and removes whatever is left there."""
+    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: pathlib.Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from tfunlearn.core.errors import UserError, choose, require
+from tfunlearn.core.errors import UserError, choose, require, require_whole
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Every:
     def __post_init__(self):
         for name in ("period", "start"):
             value = getattr(self, name)
-            require_number(name, value)
+            require_whole(name, value, 1)
 
     def __call__(self, number):
         return (number >= self.start) & ((number - self.start) % self.period == 0)
@@ -33,9 +32,9 @@ class Between:
     last: int | None = None
 
     def __post_init__(self):
-        require_number("first", self.first)
+        require_whole("first", self.first, 1)
         if self.last is not None:
-            require_number("last", self.last)
+            require_whole("last", self.last, 1)
             require("last", self.last, self.last >= self.first, f"at least first, {self.first}")
 
     def __call__(self, number: int) -> bool:
@@ -51,7 +50,7 @@ class At:
     def __post_init__(self):
         require("at", self.numbers, len(self.numbers) > 0, "at least one number")
         for number in self.numbers:
-            require_number("at", number)
+            require_whole("at", number, 1)
 
     def __call__(self, number: int) -> bool:
         return number in self.numbers
@@ -97,9 +96,3 @@ def schedule_of(config: dict | Callable) -> Callable:
     except TypeError:
         raise UserError(f"schedule: {config!r} is not allowed; allowed are the fields of "
                         f"{kind.__name__}: {', '.join(kind.__dataclass_fields__)}")
-
-
-def require_number(field: str, value) -> None:
-    """Raises a `UserError` unless `value` is a whole number from 1."""
-    require(field, value, isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            and value >= 1, "a whole number >= 1")

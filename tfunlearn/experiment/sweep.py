@@ -24,7 +24,7 @@ from tfunlearn.experiment.grid import MEASURES, Cell, Grid
 from tfunlearn.experiment.train import train
 from tfunlearn.report.matrix import Matrix, save_matrix
 
-MARK, MARK_VERSION = "sweep.json", 1
+MARK, MARK_VERSION, LOCK = "sweep.json", 1, ".lock"
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,9 @@ def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
     made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not _is_sweep(folder):
+        if any(path.name != LOCK for path in folder.iterdir()) and not _is_sweep(folder):
             raise UserError(f"out: {folder} is in use and no sweep; name a new folder")
-        write_json(folder / MARK, {
-            "sweep": MARK_VERSION, "title": grid.title, "over": grid.over, "seeds": grid.seeds})
-        for name in ("results", "runs"):
-            (folder / name).mkdir(exist_ok=True)
-        lock = open(folder / ".lock", "w")
+        lock = open(folder / LOCK, "w")
     except OSError as error:
         raise UserError(f"out: {folder} cannot be written ({error.strerror})")
     with lock:
@@ -101,6 +97,10 @@ def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"out: another sweep is running in {folder}")
+        write_json(folder / MARK, {
+            "sweep": MARK_VERSION, "title": grid.title, "over": grid.over, "seeds": grid.seeds})
+        for name in ("results", "runs"):
+            (folder / name).mkdir(exist_ok=True)
         try:
             yield folder
         except UserError:
@@ -120,7 +120,7 @@ def _discard(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
     """Removes what was made for a sweep that never finished a cell."""
     for name in ("results", "runs"):
         shutil.rmtree(folder / name)
-    for name in (MARK, ".lock"):
+    for name in (MARK, LOCK):
         (folder / name).unlink()
     with contextlib.suppress(OSError):  # somebody else may use a parent by now
         for path in made:

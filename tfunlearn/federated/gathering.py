@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tfunlearn.aggregation import Aggregator
+from tfunlearn.aggregation.on_arrays import finite_rows
 from tfunlearn.attacks import Adversary
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import require
@@ -134,7 +135,7 @@ class GatheringRounds:
             dropped=len(updates.dropped),
             reference=reference if self._aggregator.reference == "previous" else None)
         received = replace(updates, stack=stack)
-        return received.only(np.isfinite(stack).all(axis=1)), tuple(int(k) for k in crafted)
+        return received.only(finite_rows(stack)), tuple(int(k) for k in crafted)
 
     def _reference(self, state: ServerState, cohort: Cohort) -> np.ndarray | None:
         """Returns what the rule needs of the server."""
