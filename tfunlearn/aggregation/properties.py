@@ -180,7 +180,8 @@ def _unchanged(subject: Subject) -> tuple[bool, str]:
 
 
 def _deterministic(subject: Subject) -> tuple[bool, str]:
-    results = {np.asarray(subject.call(gaussian_updates(9, subject.rule), F)).tobytes() for _ in range(5)}
+    results = {np.asarray(subject.call(gaussian_updates(9, subject.rule), F)).tobytes()
+               for _ in range(5)}
     return len(results) == 1, f"{len(results)} result{'s' * (len(results) > 1)} of 5 equal calls"
 
 
