@@ -132,10 +132,8 @@ def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.Federation, "cohort", with_a_broken_client)
     from tfunlearn.federated import GatheringRounds
-    from tfunlearn.experiment import train as _  # noqa: F401
-    import sys
-    trainer = sys.modules["tfunlearn.experiment.train"]
-    monkeypatch.setattr(trainer, "GatheringRounds", lambda work, **options: GatheringRounds(
+    from tfunlearn.experiment import rounds
+    monkeypatch.setattr(rounds, "GatheringRounds", lambda work, **options: GatheringRounds(
         work, **{**options, "image_dtype": np.float32}))
     for rule in ("krum", "trimmed-mean"):
         config = run_config(rule=rule, attack="fang", knowledge="full",

@@ -43,6 +43,16 @@ class ClientSet:
         """Returns the slice of `images` and `labels` that belongs to `client`."""
         return slice(int(self.offsets[client]), int(self.offsets[client + 1]))
 
+    @property
+    def present(self) -> np.ndarray:
+        """Sorted ids of the clients that hold any example."""
+        return np.flatnonzero(self.sizes)
+
+    def where(self, kept: np.ndarray) -> ClientSet:
+        """Returns the examples of a mask `(N,)`; ids stay, and a client may be left with none."""
+        ends = np.concatenate([[0], np.cumsum(kept)])
+        return ClientSet(self.images[kept], self.labels[kept], ends[self.offsets])
+
     def with_labels(self, labels: np.ndarray) -> ClientSet:
         """Returns the same images under other labels `(N,)`."""
         return ClientSet(self.images, labels.astype(np.int32), self.offsets)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tfunlearn.aggregation import Aggregator
 from tfunlearn.attacks import FANG, SCALED, obstacle
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Rejection
 from tfunlearn.experiment.config_threats import (
@@ -71,12 +72,21 @@ class RunConfig:
         return asked
 
     @property
+    def history(self) -> HistoryPolicy:
+        """What the run keeps of its rounds: the last one under attack, unless it was said."""
+        told = self.training.history
+        attacked = bool(self.attack.attack) and self.attack.malicious > 0
+        default = "last" if attacked and self.training.gather is not False else "none"
+        return HistoryPolicy.parse(default if told is None else told)
+
+    @property
     def needs_gathering(self) -> str | None:
         """What needs every update at hand on the server, or None."""
         return (self.attack.on_updates or self.defense.rejection
                 or (self.aggregation.rule if self.aggregator.reference == "trusted" else None)
                 or ("noise" if self.aggregation.noise else None)
-                or ("compat" if self.aggregation.compat else None))
+                or ("compat" if self.aggregation.compat else None)
+                or ("history" if self.history.keeps else None))
 
     @property
     def gathers(self) -> bool:
@@ -108,7 +118,11 @@ class RunConfig:
     @property
     def participants(self) -> int:
         """Number of clients in a round."""
-        return _count(self.training.participation, self.data.clients)
+        return self.participants_of(self.data.clients)
+
+    def participants_of(self, clients: int) -> int:
+        """Returns the number of clients in a round when so many are there."""
+        return min(_count(self.training.participation, clients), clients)
 
     def flat(self) -> dict:
         """Returns all fields under their flat names, as they go into a file."""

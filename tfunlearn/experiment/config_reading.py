@@ -25,16 +25,23 @@ def run_config(**values) -> RunConfig:
     Raises:
         UserError: unknown field (the nearest one is named), wrong type, or value out of range.
     """
-    known = fields_by_name()
-    for name in values:
-        if name not in known:
-            raise UserError(f"config: unknown field '{name}'{nearest(name, known)}")
-    values = {name: _typed(name, value, known[name]) for name, value in values.items()}
-    sections = {}
+    values, sections = typed(values, fields_by_name()), {}
     for name, section in _sections().items():
         leaves = [field.name for field in dataclasses.fields(section)]
         sections[name] = section(**{leaf: values.pop(leaf) for leaf in leaves if leaf in values})
     return RunConfig(**sections, **values)
+
+
+def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict:
+    """Returns the values of fields, each as its field's type.
+
+    Raises:
+        UserError: unknown field (the nearest one is named), or wrong type.
+    """
+    for name in values:
+        if name not in known:
+            raise UserError(f"config: unknown field '{name}'{nearest(name, known)}")
+    return {name: _typed(name, value, known[name]) for name, value in values.items()}
 
 
 def read_config(path: str) -> dict:
@@ -86,14 +93,19 @@ def fields_by_name() -> dict[str, ConfigField]:
     """Returns every field of the tree by its flat name."""
     found = {}
     for section in (*_sections().values(), RunConfig):
-        hints = typing.get_type_hints(section)
-        for field in dataclasses.fields(section):
-            hint = hints[field.name]
-            if not dataclasses.is_dataclass(hint):
-                many = typing.get_origin(hint) is tuple
-                kinds = (str,) if many else typing.get_args(hint) or (hint,)
-                found[field.name] = ConfigField(
-                    field.default, field.metadata["help"], kinds, many)
+        found |= fields_of(section)
+    return found
+
+
+def fields_of(section: type) -> dict[str, ConfigField]:
+    """Returns the fields of one dataclass, those that are dataclasses themselves left out."""
+    found, hints = {}, typing.get_type_hints(section)
+    for field in dataclasses.fields(section):
+        hint = hints[field.name]
+        if not dataclasses.is_dataclass(hint):
+            many = typing.get_origin(hint) is tuple
+            kinds = (str,) if many else typing.get_args(hint) or (hint,)
+            found[field.name] = ConfigField(field.default, field.metadata["help"], kinds, many)
     return found
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import choose, require, require_count_or_fraction
+from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.datasets import DATASETS, PARTITIONS
 from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
 from tfunlearn.models import check_model
@@ -67,7 +68,10 @@ class TrainingConfig:
     local_epochs: int = option(2, "Passes of a client over its examples in a round.")
     batch_size: int = option(32, "Examples in a local step.")
     gather: bool | None = option(None, "Gather every update on the server, or aggregate "
-                                 "inside TFF; none: gather for any rule but the mean.")
+                                 "inside TFF; none: gather for any rule but the mean, and "
+                                 "where history is kept.")
+    history: str | None = option(None, "Rounds whose model and updates are kept for unlearning: "
+                                 "last, all, every=K or none; if not given, last under attack.")
 
     def __post_init__(self):
         choose("optimizer", self.optimizer, OPTIMIZERS)
@@ -75,6 +79,8 @@ class TrainingConfig:
             require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         require("lr", self.lr, 0 < self.lr <= 1000, "a number > 0, at most 1000")
         require("local_epochs", self.local_epochs, self.local_epochs <= 1000, "at most 1000")
+        if self.history is not None:
+            HistoryPolicy.parse(self.history)
         require_count_or_fraction("participation", self.participation)
         require("participation", self.participation, self.participation > 0, "more than 0")
 

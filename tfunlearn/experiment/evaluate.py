@@ -12,7 +12,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.evaluation import OutputsOf, class_accuracies
 from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import load_data
-from tfunlearn.experiment.measure import measured
+from tfunlearn.experiment.measure import TestMeasures
 from tfunlearn.experiment.run_directory import open_run_directory
 from tfunlearn.models.saved import load_model
 
@@ -63,6 +63,7 @@ def evaluate(
     outputs = outputs_of(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
     return RunEvaluation(
-        state.finished, config.training.rounds, measured(outputs_of, outputs, data, config.attack),
+        state.finished, config.training.rounds,
+        TestMeasures(outputs_of, data, config.attack).of(outputs),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist())

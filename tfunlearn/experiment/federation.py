@@ -100,11 +100,16 @@ class Federation:
     @property
     def poisoned_examples(self) -> int:
         """Number of training examples that the attack changes."""
+        return int(self.changed.sum())
+
+    @property
+    def changed(self) -> np.ndarray:
+        """Which training examples the attack changes, bool `(N,)`."""
         changed = self.poisoned.labels != self.clients.labels
         if self.poisoned.images is not self.clients.images:
             pixels = self.poisoned.images != self.clients.images
             changed |= pixels.reshape(len(pixels), -1).any(axis=1)
-        return int(changed.sum())
+        return changed
 
     @property
     def server_examples(self) -> ClientSet | None:
@@ -113,17 +118,33 @@ class Federation:
         return None if held is None else ClientSet.from_partition(
             held.images, held.labels, [np.arange(len(held.labels))])
 
+    @property
+    def participants(self) -> int:
+        """Number of clients in a round."""
+        return self.config.participants_of(len(self.clients.present))
+
+    def without(self, gone: np.ndarray) -> Federation:
+        """Returns the federation once the examples of a mask `(N,)` are gone.
+
+        Ids stay; a client that is left with nothing takes part no more.
+        """
+        clients = self.clients.where(~gone)
+        poisoned = clients if self.poisoned is self.clients else self.poisoned.where(~gone)
+        return dataclasses.replace(
+            self, clients=clients, poisoned=poisoned,
+            malicious=np.intersect1d(self.malicious, clients.present))
+
     def attacked(self, round_number: int) -> bool:
         """Tells whether the attack is on in a round."""
         attack = self.config.attack
         return bool(len(self.malicious)) and between(
             attack.attack_start, attack.attack_stop)(round_number)
 
-    def cohort(self, round_number: int) -> Cohort:
-        """Returns who takes part in a round, with which data."""
-        config = self.config
-        ids = participants(len(self.clients), config.participants, seed=config.seed,
-                           round_number=round_number)
+    def cohort(self, round_number: int, ids: np.ndarray | None = None) -> Cohort:
+        """Returns who takes part in a round, with which data; `ids` if they are not to be drawn."""
+        if ids is None:
+            ids = participants(self.clients.present, self.participants, seed=self.config.seed,
+                               round_number=round_number)
         if not self.attacked(round_number):
             return Cohort(round_number, ids, self.clients, np.ones(len(ids)))
         malicious = np.isin(ids, self.malicious)

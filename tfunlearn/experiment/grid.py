@@ -6,21 +6,18 @@ import hashlib
 import importlib.resources
 import itertools
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError, choose, nearest, require
-from tfunlearn.core.files import checksum
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.config_reading import fields_by_name, read_table, run_config
-from tfunlearn.models.saved import is_model_file
+from tfunlearn.experiment.identity import content_of
 
 MEASURES = ("test_accuracy", "test_loss", "attack_success", "source_error")
 OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
 KEYS = ("title", "seeds", "measures", "over", "fixed", "rows", "columns", "grid", "published")
-NO_CONTENT = ("data_dir",)  # fields that say where things lie, not what is computed
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,8 @@ class Cell:
     @property
     def key(self) -> str:
         """The hash of everything that decides the run, 16 hexadecimal digits."""
-        content = {k: v for k, v in self.config.flat().items() if k not in NO_CONTENT}
-        if is_model_file(content["model"]) and os.path.isfile(content["model"]):
-            content["model"] = checksum(content["model"])
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        text = json.dumps(content_of(self.config), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

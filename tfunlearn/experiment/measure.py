@@ -3,49 +3,116 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import ImageData
 from tfunlearn.evaluation import OutputsOf, accuracy, attack_success, cross_entropy, source_error
 from tfunlearn.experiment.config import AttackConfig
+from tfunlearn.experiment.federation import Federation
 from tfunlearn.models.outputs import ends_in_softmax
 
+MOST_EXAMPLES = 5000  # of training data that are measured in a round
 
-def measured(
-    outputs_of: OutputsOf, outputs: np.ndarray, data: ImageData, attack: AttackConfig
-) -> dict[str, float | None]:
-    """Returns test accuracy and loss, attack success and source-class error.
+
+class TestMeasures:
+    """Measures test accuracy and loss, attack success and source-class error.
 
     Attack success is the share of source-class test images that are taken for the target; under a
     backdoor the share of triggered test images of any other class that are.
 
     Args:
-        outputs_of: gives the outputs of the model, as its weights now are.
-        outputs: its outputs on the test images, `(m, classes)`.
+        outputs_of: gives the outputs of the model.
         data: the data set.
         attack: names the source and target class.
-
-    Returns:
-        A mapping; None where the test set has no example to measure it on.
     """
-    predictions, labels = outputs.argmax(axis=1), data.test_labels
-    values = dict(
-        test_accuracy=accuracy(predictions, labels),
-        test_loss=cross_entropy(outputs, labels, from_logits=not ends_in_softmax(outputs_of.model)),
-        attack_success=_success(outputs_of, predictions, data, attack),
-        source_error=source_error(predictions, labels, source=attack.source))
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+    __test__ = False  # no test class, whatever its name
+
+    def __init__(self, outputs_of: OutputsOf, data: ImageData, attack: AttackConfig):
+        self._outputs_of, self._data, self._attack = outputs_of, data, attack
+
+    def __call__(
+        self, weights: list[np.ndarray] | None = None, *,
+        track: Callable[[Sequence], Iterable] = iter,
+    ) -> dict[str, float | None]:
+        """Returns the metrics, None where the test set has no example to measure one on.
+
+        Args:
+            weights: set on the model first; default its own.
+            track: wraps the sequence of batches, to show progress.
+        """
+        outputs = self._outputs_of(self._data.test_images, weights, track=track)
+        return self.of(outputs)
+
+    def of(self, outputs: np.ndarray) -> dict[str, float | None]:
+        """Returns the metrics, given the outputs on the test images `(m, classes)`."""
+        predictions, labels = outputs.argmax(axis=1), self._data.test_labels
+        from_logits = not ends_in_softmax(self._outputs_of.model)
+        return _known(dict(
+            test_accuracy=accuracy(predictions, labels),
+            test_loss=cross_entropy(outputs, labels, from_logits=from_logits),
+            attack_success=self._success(predictions),
+            source_error=source_error(predictions, labels, source=self._attack.source)))
+
+    def _success(self, predictions: np.ndarray) -> float:
+        attack, data = self._attack, self._data
+        if attack.on_data != "backdoor":
+            return attack_success(
+                predictions, data.test_labels, source=attack.source, target=attack.target)
+        others = data.test_labels != attack.target
+        if not others.any():
+            return math.nan
+        triggered = self._outputs_of(attack.trigger.stamped(data.test_images[others]))
+        return accuracy(triggered.argmax(axis=1), attack.target)
 
 
-def _success(
-    outputs_of: OutputsOf, predictions: np.ndarray, data: ImageData, attack: AttackConfig
-) -> float:
-    if attack.on_data != "backdoor":
-        return attack_success(
-            predictions, data.test_labels, source=attack.source, target=attack.target)
-    others = data.test_labels != attack.target
-    if not others.any():
-        return math.nan
-    triggered = outputs_of(attack.trigger.stamped(data.test_images[others]))
-    return accuracy(triggered.argmax(axis=1), attack.target)
+class ForgettingMeasures:
+    """Measures what `TestMeasures` does, and accuracy on forgotten and remaining training data.
+
+    Training data count as the clients hold them while the attack is on: poisoned images and labels
+    included. Of each part at most 5,000 examples are measured, drawn at random.
+
+    Args:
+        outputs_of: gives the outputs of the model.
+        federation: the federation before anything was forgotten.
+        forgotten: which of its examples are to be forgotten, bool `(N,)`.
+        remaining: which remain.
+    """
+
+    def __init__(
+        self, outputs_of: OutputsOf, federation: Federation, forgotten: np.ndarray,
+        remaining: np.ndarray,
+    ):
+        self._outputs_of, self._held = outputs_of, federation.poisoned
+        self._test = TestMeasures(outputs_of, federation.data, federation.config.attack)
+        parts = {"forget_accuracy": forgotten,
+                 "poisoned_accuracy": forgotten & federation.changed,
+                 "remain_accuracy": remaining}
+        self._rows = {name: _some(np.flatnonzero(rows), federation.config.seed)
+                      for name, rows in parts.items()}
+
+    def __call__(self, weights: list[np.ndarray]) -> dict[str, float | None]:
+        """Returns the metrics: those of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on
+        the forgotten examples that the attack had changed), `remain_accuracy`."""
+        values = self._test(weights)
+        for name, rows in self._rows.items():
+            values[name] = math.nan
+            if len(rows):
+                outputs = self._outputs_of(self._held.images[rows])
+                values[name] = accuracy(outputs.argmax(axis=1), self._held.labels[rows])
+        return _known(values)
+
+
+def _some(rows: np.ndarray, seed: int) -> np.ndarray:
+    if len(rows) <= MOST_EXAMPLES:
+        return rows
+    rng = generator(seed, "measured examples")
+    return np.sort(rng.choice(rows, MOST_EXAMPLES, replace=False))
+
+
+def _known(values: dict) -> dict[str, float | None]:
+    return {name: value if value is not None and math.isfinite(value) else None
+            for name, value in values.items()}

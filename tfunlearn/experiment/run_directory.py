@@ -28,8 +28,9 @@ class RunDirectory:
 
     Attributes:
         path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
-            `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png`, `tensorboard/`, and
-            `worker.log`, what TFF's worker process had to say.
+            `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png`, `tensorboard/`,
+            `worker.log`, what TFF's worker process had to say, `history/`, rounds kept for
+            unlearning, and, where it came from unlearning, `unlearning.json`.
         made: folders that were made for it, innermost first.
     """
 
@@ -44,6 +45,8 @@ class RunDirectory:
     model = property(lambda self: self.path / "model.keras")
     curves = property(lambda self: self.path / "curves.png")
     worker_log = property(lambda self: self.path / "worker.log")
+    history = property(lambda self: self.path / "history")
+    unlearning = property(lambda self: self.path / "unlearning.json")
     tensorboard = property(lambda self: self.path / "tensorboard")
 
     def write_config(self, flat: dict, **notes) -> None:
@@ -54,17 +57,27 @@ class RunDirectory:
 
     def write_partition(
         self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
-        classes: int, server: np.ndarray | None = None,
+        classes: int, server: np.ndarray | None = None, gone: np.ndarray | None = None,
     ) -> None:
-        """Writes who holds which example of the training split, and each client's classes."""
+        """Writes who holds which example of the training split, and each client's classes.
+
+        Args:
+            parts: rows of the training split of each client.
+            clients: their client set, `N` examples.
+            malicious: ids.
+            classes: number of classes.
+            server: rows that the server holds; default none.
+            gone: which examples are forgotten, bool `(N,)`; default none.
+        """
+        gone = np.zeros(len(clients.labels), bool) if gone is None else gone
         write_arrays(self.partition, dict(
             rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious,
-            server=np.zeros(0, np.int64) if server is None else server))
+            server=np.zeros(0, np.int64) if server is None else server, forgotten=gone))
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(
             ["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))])
-        for client, counts in enumerate(clients.class_histogram(classes)):
+        for client, counts in enumerate(clients.where(~gone).class_histogram(classes)):
             writer.writerow([client, int(client in malicious), counts.sum(), *counts])
         write_bytes(self.clients, table.getvalue().encode())
 

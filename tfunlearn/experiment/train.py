@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import os
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from tfunlearn.core.lazy import require_installed, tf
-from tfunlearn.core.schedules import every
-from tfunlearn.core.seeds import integers
-from tfunlearn.defenses import Flap
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.config import RunConfig
-from tfunlearn.experiment.contest import adversary_of, rejection_of
 from tfunlearn.experiment.federation import Federation
-from tfunlearn.experiment.measure import measured
+from tfunlearn.experiment.history_store import HistoryWriter
+from tfunlearn.experiment.measure import TestMeasures
+from tfunlearn.experiment.recording import Recorder
+from tfunlearn.experiment.rounds import initial_model, rounds_of
 from tfunlearn.experiment.run_directory import RunDirectory, new_run_directory
-from tfunlearn.federated import AveragingRounds, GatheringRounds, local_worker
-from tfunlearn.federated.client_work import ClientWork
-from tfunlearn.federated.state import RoundReport, ServerState
-from tfunlearn.models import build_model
-from tfunlearn.pruning.records import as_json
+from tfunlearn.federated import local_worker
+from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_curves
 
 
@@ -74,31 +66,19 @@ def train(
     directory = new_run_directory(out, _name(config))
     try:
         federation = Federation.of(config)
-        model = build_model(
-            config.model.model, federation.data.image_shape, federation.data.classes,
-            seed=int(integers(config.seed, "model")[0]), norm=config.model.norm)
-        run_round = _rounds(federation.config, model, federation)
+        model, config = initial_model(federation), federation.config
+        history = HistoryWriter(directory.history, config.history)
+        run_round = rounds_of(federation, model, keep=history.keep if config.history.keeps else None)
     except BaseException:
         directory.discard()
         raise
-    config, outputs_of = federation.config, OutputsOf(model)
     state = _write_start(directory, federation, model)
     on_start(directory, federation, model)
-    writer = tf.summary.create_file_writer(str(directory.tensorboard))
-    with local_worker(directory.worker_log), writer.as_default():
+    recorder = Recorder(directory, model, history,
+                        TestMeasures(OutputsOf(model), federation.data, config.attack), on_round)
+    with local_worker(directory.worker_log), recorder.events():
         for number in range(1, config.training.rounds + 1):
-            started = time.perf_counter()
-            cohort = federation.cohort(number)
-            state, report = run_round(state, cohort)
-            outputs = outputs_of(federation.data.test_images, state.weights)
-            metrics = measured(outputs_of, outputs, federation.data, config.attack)
-            line = _line(number, report, metrics, cohort.ids, federation)
-            line["checkpoint_sha256"] = directory.write_state(state)
-            directory.write_model(model, state.weights)
-            line["seconds"] = round(time.perf_counter() - started, 4)
-            directory.append_metrics(line)
-            _write_events(line)
-            on_round(line)
+            state, _ = recorder.run(run_round, state, federation.cohort(number), federation)
     lines = directory.read_metrics()
     save_curves(directory.curves, lines)
     return TrainingRun(directory, model, lines, federation)
@@ -107,7 +87,7 @@ def train(
 def _write_start(directory: RunDirectory, federation: Federation, model) -> ServerState:
     """Writes what is known before the first round, and returns the state to start from."""
     state = ServerState(model.get_weights())
-    directory.write_config(federation.config.flat(), versions=_versions(), weights=_names(model))
+    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model))
     directory.write_partition(
         [federation.data.rows[part] for part in federation.parts], federation.clients,
         federation.malicious, federation.data.classes,
@@ -115,45 +95,6 @@ def _write_start(directory: RunDirectory, federation: Federation, model) -> Serv
     directory.write_state(state)
     directory.write_model(model, state.weights)
     return state
-
-
-def _rounds(config: RunConfig, model, federation: Federation):
-    defense = config.defense
-    flap = None
-    if "flap" in defense.defense:
-        flap = Flap(model, fraction=defense.prune_fraction,
-                    due=every(defense.prune_every, start=defense.prune_start),
-                    include_residual=defense.include_residual)
-    work = ClientWork(model, config.training.client)
-    sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
-    common = dict(seed=config.seed, image_dtype=federation.data.images.dtype, flap=flap,
-                  aggregator=dataclasses.replace(config.aggregator, sizes=sizes))
-    if not config.gathers:
-        return AveragingRounds(work, clients=config.participants, **common)
-    return GatheringRounds(
-        work, adversary=adversary_of(federation, model), rejection=rejection_of(federation, model),
-        server_examples=federation.server_examples, **common)
-
-
-def _line(
-    number: int, report: RoundReport, metrics: dict, ids: np.ndarray, federation: Federation
-) -> dict:
-    attackers = np.intersect1d(ids, federation.malicious) if federation.attacked(number) else []
-    if federation.config.update_attack and not federation.config.attack.on_data:
-        attackers = report.crafted
-    return dict(
-        round=number, **metrics, train_loss=report.train_loss, clients=len(ids),
-        participants=[int(k) for k in ids],
-        attackers=[int(k) for k in attackers],
-        crafted=list(report.crafted), dropped=list(report.dropped),
-        rejected=list(report.rejected), pruned=as_json(report.pruned))
-
-
-def _write_events(line: dict) -> None:
-    for name in ("test_accuracy", "test_loss", "attack_success", "source_error", "train_loss"):
-        if line[name] is not None:
-            tf.summary.scalar(name, line[name], step=line["round"])
-    tf.summary.flush()
 
 
 def _name(config: RunConfig) -> str:
@@ -164,13 +105,13 @@ def _name(config: RunConfig) -> str:
     return f"{config.data.dataset}-{model}-{attack}-{defense}-seed{config.seed}"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     packages = ("tfunlearn", "tensorflow", "tensorflow-federated", "numpy")
     return {"python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in packages}}
 
 
-def _names(model) -> dict[str, list[str]]:
+def names_of(model) -> dict[str, list[str]]:
     """Returns what the clients' updates cover: trainable weights and moving statistics."""
     return {"trainable": [w.name for w in model.trainable_weights],
             "statistics": [w.name for w in model.non_trainable_weights]}

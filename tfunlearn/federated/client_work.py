@@ -8,6 +8,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
+from tfunlearn.federated.fisher_optimizer import diagonal_fisher
 from tfunlearn.federated.stateless import StatelessModel
 from tfunlearn.models.outputs import ends_in_softmax
 
@@ -17,7 +18,7 @@ class ClientTraining:
     """How a client trains.
 
     Attributes:
-        optimizer: `"sgd"` or `"adam"`; its state starts anew in every round.
+        optimizer: `"sgd"`, `"adam"` or `"fisher"` (see `diagonal_fisher`); its state starts anew in every round.
         lr: learning rate, > 0.
         local_epochs: passes over the client's examples in a round, >= 1.
         batch_size: examples in a step, >= 1; the last batch of an epoch may be smaller.
@@ -32,6 +33,7 @@ class ClientTraining:
 OPTIMIZERS = {
     "sgd": lambda lr: tff.learning.optimizers.build_sgdm(learning_rate=lr),
     "adam": lambda lr: tff.learning.optimizers.build_adam(learning_rate=lr),
+    "fisher": diagonal_fisher,
 }
 
 

@@ -12,12 +12,14 @@ from tfunlearn.core.seeds import generator, integers
 from tfunlearn.federated.client_work import ClientTraining
 
 
-def participants(clients: int, count: int, *, seed: int, round_number: int) -> np.ndarray:
-    """Returns the sorted ids `(count,)` of the clients of a round, drawn without replacement."""
-    if count == clients:
-        return np.arange(clients)
+def participants(
+    present: np.ndarray, count: int, *, seed: int, round_number: int
+) -> np.ndarray:
+    """Returns the sorted ids `(count,)` of a round, drawn from `present` without replacement."""
+    if count == len(present):
+        return present
     rng = generator(seed, "participation", round_number)
-    return np.sort(rng.choice(clients, count, replace=False))
+    return np.sort(rng.choice(present, count, replace=False))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tfunlearn.aggregation.on_arrays import finite_rows
 from tfunlearn.attacks import Adversary
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import require
+from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.lazy import tff
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
@@ -43,11 +44,15 @@ class Updates:
 
     def only(self, kept: np.ndarray) -> Updates:
         """Returns the updates of a mask `(n,)`; the others count as dropped."""
+        dropped = sorted({*self.dropped, *(int(k) for k in self.ids[~kept])})
+        return replace(self.at(kept), dropped=tuple(dropped))
+
+    def at(self, kept: np.ndarray) -> Updates:
+        """Returns the updates of a mask `(n,)`."""
         if kept.all():
             return self
-        dropped = sorted({*self.dropped, *(int(k) for k in self.ids[~kept])})
         return Updates(self.ids[kept], self.stack[kept], self.examples[kept], self.losses[kept],
-                       tuple(dropped))
+                       self.dropped)
 
 
 class GatheringRounds:
@@ -64,19 +69,22 @@ class GatheringRounds:
         server_examples: a client set of one client, the server, which makes the trusted update of
             fltrust; default none.
         flap: a `Flap` that prunes after each aggregation; default none.
+        keep: `(HistoryRound) -> None`, handed what the server received in each round; default none.
+        excluded: ids of clients whose updates are received but never aggregated; default nobody.
     """
 
     def __init__(
         self, work: ClientWork, *, seed: int, image_dtype=np.uint8,
         aggregator: Aggregator = Aggregator(), adversary: Adversary | None = None,
         rejection: Callable | None = None, server_examples: ClientSet | None = None, flap=None,
+        keep: Callable[[HistoryRound], None] | None = None, excluded: np.ndarray = (),
     ):
         require("server_examples", server_examples,
                 aggregator.reference != "trusted" or server_examples is not None,
                 f"a client set, since {aggregator.rule} needs the server's own update")
         self._work, self._seed, self._flap = work, seed, flap
         self._aggregator, self._adversary, self._rejection = aggregator, adversary, rejection
-        self._server = server_examples
+        self._server, self._keep, self._excluded = server_examples, keep, np.asarray(excluded, int)
         self._order = WeightOrder(work.stateless.model)
         self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
         self._train = _client_updates(work, image_dtype)
@@ -104,8 +112,10 @@ class GatheringRounds:
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         """Runs one round; a pure function of its arguments."""
         reference = self._reference(state, cohort)
-        updates, crafted = self._attacked(
-            self.gather(state.weights, cohort), state, cohort, reference)
+        updates, crafted = self._received(state, cohort, reference)
+        if self._keep is not None:
+            self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids, updates.stack,
+                                    updates.examples))
         kept, rejected = self._judged(updates, state.weights, reference, cohort.round_number)
         weights, loss = state.weights, None
         if len(kept.ids):
@@ -124,10 +134,15 @@ class GatheringRounds:
         return (ServerState(weights, state.finished + 1, reference),
                 RoundReport(loss, updates.dropped, pruned, crafted, rejected))
 
-    def _attacked(
-        self, updates: Updates, state: ServerState, cohort: Cohort, reference: np.ndarray | None
+    def receive(self, state: ServerState, cohort: Cohort) -> Updates:
+        """Returns the updates as the server receives them, crafted ones included."""
+        return self._received(state, cohort, self._reference(state, cohort))[0]
+
+    def _received(
+        self, state: ServerState, cohort: Cohort, reference: np.ndarray | None
     ) -> tuple[Updates, tuple[int, ...]]:
         """Returns the updates as the server receives them, and whose were crafted."""
+        updates = self.gather(state.weights, cohort)
         if self._adversary is None or not len(updates.ids):
             return updates, ()
         stack, crafted = self._adversary(
@@ -157,14 +172,12 @@ class GatheringRounds:
         round_number: int,
     ) -> tuple[Updates, tuple[int, ...]]:
         """Returns the updates that the server accepts, and whose it rejected."""
-        if self._rejection is None or len(updates.ids) < 2:
-            return updates, ()
-        kept = self._rejection(
-            weights, updates.stack, weights=updates.examples, dropped=len(updates.dropped),
-            reference=reference, round_number=round_number)
-        accepted = Updates(updates.ids[kept], updates.stack[kept], updates.examples[kept],
-                           updates.losses[kept], updates.dropped)
-        return accepted, tuple(int(k) for k in updates.ids[~kept])
+        accepted = updates.at(~np.isin(updates.ids, self._excluded))
+        if self._rejection is not None and len(accepted.ids) >= 2:
+            accepted = accepted.at(self._rejection(
+                weights, accepted.stack, weights=accepted.examples, dropped=len(accepted.dropped),
+                reference=reference, round_number=round_number))
+        return accepted, tuple(int(k) for k in np.setdiff1d(updates.ids, accepted.ids))
 
 
 def _client_updates(work: ClientWork, image_dtype):

@@ -1,5 +1,6 @@
-"""Pictures of runs and partitions."""
+"""Pictures of runs, partitions and unlearnings."""
 
 from tfunlearn.report.curves import save_curves, save_histogram
+from tfunlearn.report.recovery import save_recovery
 
-__all__ = ["save_curves", "save_histogram"]
+__all__ = ["save_curves", "save_histogram", "save_recovery"]

@@ -17,7 +17,7 @@ def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
         path: the PNG file.
         lines: the lines of a run's `metrics.jsonl`.
     """
-    figure, axes = _figure(8, 4.5)
+    figure, axes = new_figure(8, 4.5)
     rounds = [line["round"] for line in lines]
     for name, label, style in (
         ("test_accuracy", "test accuracy", "C0-"), ("attack_success", "attack success", "C3-"),
@@ -35,7 +35,7 @@ def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
     axes.set(xlabel="round", ylabel="share of test examples", ylim=(-0.02, 1.02))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=()) -> None:
@@ -47,7 +47,7 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
         malicious: ids of clients to mark.
     """
     clients, classes = histogram.shape
-    figure, axes = _figure(max(6, clients * 0.18), 4.5)
+    figure, axes = new_figure(max(6, clients * 0.18), 4.5)
     colors = _colormap(classes)
     bottom = np.zeros(clients)
     for label in range(classes):
@@ -60,10 +60,11 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
                 ncols=1 + classes // 20, fontsize="small")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(width: float, height: float):
+def new_figure(width: float, height: float):
+    """Returns an empty figure of so many inches, at most 40 wide, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(min(width, 40), height), layout="constrained")
@@ -76,6 +77,7 @@ def _colormap(classes: int):
     return colormaps["tab10" if classes <= 10 else "turbo"].resampled(classes)
 
 
-def _save(figure, path: str | os.PathLike) -> None:
+def save_figure(figure, path: str | os.PathLike) -> None:
+    """Writes a figure as PNG, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

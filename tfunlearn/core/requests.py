@@ -1,0 +1,143 @@
+"""A request to forget: clients, classes or single examples, the same for every method."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError, require
+
+FORMS = "malicious, client:ID, class:LABEL, or example:CLIENT:INDEX"
+_PATTERNS = {
+    "clients": re.compile(r"client:(\d{1,9})"),
+    "classes": re.compile(r"class:(\d{1,9})"),
+    "examples": re.compile(r"example:(\d{1,9}):(\d{1,9})"),
+}
+
+
+@dataclass(frozen=True)
+class ForgetRequest:
+    """What is to be forgotten; what remains follows from it.
+
+    Attributes:
+        clients: ids of clients, all of whose examples go.
+        classes: labels, all of whose examples go at every client (labels as the data have them,
+            not as an attacker changed them).
+        examples: pairs `(client, index)`; the index counts a client's examples from 0, in the
+            order of the run's partition, whatever was forgotten before.
+    """
+
+    clients: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
+    examples: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self):
+        for field in ("clients", "classes", "examples"):
+            object.__setattr__(self, field, tuple(sorted(set(getattr(self, field)))))
+
+    @classmethod
+    def parse(cls, words: Iterable[str], *, malicious: Sequence[int] = ()) -> ForgetRequest:
+        """Reads words such as `client:3`, `class:1`, `example:3:17`, `malicious`.
+
+        Args:
+            words: the words.
+            malicious: ids that `malicious` stands for.
+
+        Raises:
+            UserError: a word of another form, none at all, or nobody is malicious.
+        """
+        found = {"clients": [], "classes": [], "examples": []}
+        for word in words:
+            if word == "malicious":
+                require("forget", word, len(malicious) > 0,
+                        "clients, classes or examples; this run has no malicious client left")
+                found["clients"] += [int(k) for k in malicious]
+                continue
+            for field, pattern in _PATTERNS.items():
+                match = pattern.fullmatch(word)
+                if match:
+                    numbers = tuple(int(number) for number in match.groups())
+                    found[field].append(numbers if field == "examples" else numbers[0])
+                    break
+            else:
+                raise UserError(f"forget: {word!r} is not allowed; allowed is {FORMS}")
+        request = cls(*(tuple(found[field]) for field in found))
+        require("forget", "nothing", bool(request.words()), "at least one client, class or example")
+        return request
+
+    def words(self) -> list[str]:
+        """Returns the words that `parse` reads back."""
+        return [*(f"client:{k}" for k in self.clients), *(f"class:{c}" for c in self.classes),
+                *(f"example:{k}:{n}" for k, n in self.examples)]
+
+    @property
+    def whole_clients(self) -> bool:
+        """Whether it asks for whole clients and nothing else."""
+        return not self.classes and not self.examples
+
+    def label(self) -> str:
+        """Returns a short name for files and headings."""
+        parts = [f"{len(numbers)}-{what}" if len(numbers) > 4 or what == "examples" else
+                 f"{what}-" + "-".join(map(str, numbers))
+                 for what, numbers in (("clients", self.clients), ("classes", self.classes),
+                                       ("examples", self.examples)) if numbers]
+        return "-".join(parts)
+
+    def rows(self, clients: ClientSet, classes: int) -> np.ndarray:
+        """Returns which examples go, bool `(N,)`.
+
+        Args:
+            clients: the honest client set of the run, with nothing taken out.
+            classes: number of classes of the data.
+
+        Raises:
+            UserError: a client, class or example that does not exist.
+        """
+        owners = np.repeat(np.arange(len(clients)), clients.sizes)
+        for client in (*self.clients, *(client for client, _ in self.examples)):
+            require("client", client, client < len(clients), f"0 to {len(clients) - 1}")
+        for label in self.classes:
+            require("class", label, label < classes, f"0 to {classes - 1}")
+        gone = np.isin(owners, self.clients) | np.isin(clients.labels, self.classes)
+        for client, index in self.examples:
+            size = int(clients.sizes[client])
+            require("examples", f"{client}:{index}", index < size,
+                    f"indices 0 to {size - 1} for client {client}, who holds {size} examples")
+            gone[clients.offsets[client] + index] = True
+        return gone
+
+
+def read_examples(text: str) -> list[str]:
+    """Returns the words of `client:index,client:index,...`, or of a file with one pair a line.
+
+    Raises:
+        UserError: neither pairs nor a readable file of them.
+    """
+    if re.fullmatch(r"\s*\d+\s*:\s*\d+\s*(,\s*\d+\s*:\s*\d+\s*)*,?\s*", text):
+        return _pairs(text.split(","), "examples")
+    try:
+        lines = pathlib.Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserError(f"examples: {text!r} is neither client:index,... nor a file that can be "
+                        f"read ({reason})")
+    return _pairs([line.partition("#")[0] for line in lines], text)
+
+
+def _pairs(texts: Iterable[str], where: str) -> list[str]:
+    words = []
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            continue
+        match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text)
+        if match is None:
+            raise UserError(f"examples: {text.strip()[:40]!r} (entry {number} of {where}) is not "
+                            "allowed; allowed is client:index")
+        words.append(f"example:{match[1]}:{match[2]}")
+    require("examples", where, bool(words), "at least one client:index")
+    return words

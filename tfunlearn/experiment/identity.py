@@ -1,0 +1,19 @@
+"""What decides the outcome of a run, as JSON values to be hashed."""
+
+from __future__ import annotations
+
+import os
+
+from tfunlearn.core.files import checksum
+from tfunlearn.experiment.config import RunConfig
+from tfunlearn.models.saved import is_model_file
+
+NO_CONTENT = ("data_dir",)  # fields that say where things lie, not what is computed
+
+
+def content_of(config: RunConfig) -> dict:
+    """Returns the fields of a configuration that decide a run, a model file as its checksum."""
+    content = {k: v for k, v in config.flat().items() if k not in NO_CONTENT}
+    if is_model_file(content["model"]) and os.path.isfile(content["model"]):
+        content["model"] = checksum(content["model"])
+    return content

@@ -1,0 +1,120 @@
+"""Where an unlearned run lies: its key, its name, and that it is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum, first_free
+from tfunlearn.experiment.identity import content_of
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.unlearning.plans import Case
+
+ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
+
+
+def key_of(case: Case) -> str:
+    """Returns the hash of everything that decides the new run, 16 hexadecimal digits."""
+    source = case.source
+    masks = [hashlib.sha256(mask.tobytes()).hexdigest()
+             for mask in (source.gone | case.forgotten, source.gone)]
+    content = dict(config=content_of(source.federation.config), seed=case.seed,
+                   settings=case.settings.chosen(), gone=masks[0], rounds=source.training_rounds)
+    if case.settings.method not in ANEW:
+        content |= dict(source=checksum(source.directory.checkpoint), before=masks[1])
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
+    """Returns where the new run is to lie.
+
+    Raises:
+        UserError: `out` holds something already.
+    """
+    if out is None:
+        run = pathlib.Path(os.path.abspath(case.source.directory.path))
+        path = pathlib.Path(case.source.directory.path)
+        return path.parent / f"{run.name}-{case.settings.method}" if path.name else (
+            run.with_name(f"{run.name}-{case.settings.method}"))
+    require("out", out, str(out) != "", "the name of a folder")
+    target = pathlib.Path(out)
+    empty = target.is_dir() and not any(target.iterdir())
+    require("out", str(out), empty or not os.path.lexists(target), "a new or empty folder")
+    return target
+
+
+def finished_run(folder: pathlib.Path, key: str) -> RunDirectory | None:
+    """Returns the run of `folder` that has the key and is whole, or None."""
+    for path in sorted(folder.glob("*/unlearning.json")):
+        try:
+            if json.loads(path.read_text())["key"] == key:
+                directory = RunDirectory(path.parent)
+                directory.read_state()
+                return directory
+        except (OSError, ValueError, KeyError, TypeError):  # damaged, or somebody else's
+            continue
+    return None
+
+
+@dataclass
+class Folder:
+    """A folder that is being filled, and where it ends up."""
+
+    path: pathlib.Path
+    target: pathlib.Path
+
+
+@contextlib.contextmanager
+def new_folder(target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
+    """Gives a hidden folder beside `target`, which takes that name when the block ends well.
+
+    Whatever stops the block, nothing is left; what a killed process has left is removed.
+
+    Args:
+        target: the name.
+        numbered: take `target-2` and so on if it is taken.
+
+    Raises:
+        UserError: the place cannot be written, or somebody took it meanwhile.
+    """
+    made = [f for f in target.parents if not f.exists()]
+    folder = Folder(target.with_name(f".{target.name[:100]}.{os.getpid()}"), target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_orphans(target)
+        folder.path.mkdir()
+    except OSError as error:
+        raise UserError(f"out: {target} cannot be written ({error.strerror})")
+    try:
+        yield folder
+        folder.target = first_free(target, os.path.lexists) if numbered else target
+        try:
+            os.rename(folder.path, folder.target)
+        except OSError as error:
+            raise UserError(f"out: {target} cannot be written ({error.strerror})")
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else may use a parent by now
+            for parent in made:
+                parent.rmdir()
+        raise
+
+
+def _remove_orphans(target: pathlib.Path) -> None:
+    """Removes what processes that are no more had begun for the same target."""
+    for path in target.parent.glob(f".{glob_escape(target.name[:100])}.*"):
+        number = path.name.rpartition(".")[2]
+        if number.isdigit() and not pathlib.Path(f"/proc/{number}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def glob_escape(name: str) -> str:
+    """Returns a file name with what globbing would take as a pattern escaped."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

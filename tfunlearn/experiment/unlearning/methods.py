@@ -1,0 +1,30 @@
+"""Every method's plan by name."""
+
+from __future__ import annotations
+
+from tfunlearn.core.errors import choose
+from tfunlearn.experiment.unlearning.plans import (
+    Case, Plan, plan_exclude, plan_fedrecovery, plan_fedup, plan_finetune, plan_not, plan_pga,
+    plan_rapid_retrain, plan_retrain)
+from tfunlearn.experiment.unlearning.rebuilding import plan_federaser
+
+PLANS = {
+    "fedup": plan_fedup,
+    "exclude": plan_exclude,
+    "retrain": plan_retrain,
+    "finetune": plan_finetune,
+    "federaser": plan_federaser,
+    "pga": plan_pga,
+    "fedrecovery": plan_fedrecovery,
+    "not": plan_not,
+    "rapid-retrain": plan_rapid_retrain,
+}
+
+
+def plan_of(case: Case) -> Plan:
+    """Returns the plan of the case's method.
+
+    Raises:
+        UserError: the method cannot do this: not for such a request, or with too little history.
+    """
+    return choose("method", case.settings.method, PLANS)(case)

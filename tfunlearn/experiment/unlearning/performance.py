@@ -1,0 +1,174 @@
+"""Carries a plan out: waits if it must, recovers round by round, writes the new run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfunlearn.core.files import checksum, write_json
+from tfunlearn.experiment.history_store import History, HistoryWriter
+from tfunlearn.experiment.recording import Recorder
+from tfunlearn.experiment.rounds import rounds_of
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.train import names_of, versions
+from tfunlearn.experiment.unlearning.cost import Cost, round_cost
+from tfunlearn.experiment.unlearning.methods import plan_of
+from tfunlearn.experiment.unlearning.plans import Case, Plan
+from tfunlearn.federated import local_worker
+from tfunlearn.federated.state import ServerState
+from tfunlearn.report import save_recovery
+from tfunlearn.unlearning import RateLimiter
+from tfunlearn.unlearning.stopping import bound_rounds, is_over, plateau_round, target_round
+
+
+@dataclass
+class _Progress:
+    """What has happened so far.
+
+    Attributes:
+        state: the weights now, and the rounds of the new run.
+        goal: accuracy on what remains, of the model that is to be unlearned.
+        cost: of the rounds.
+        accuracies: on what remains, at the start of recovery and after each of its rounds.
+        waited: rounds of waiting.
+    """
+
+    state: ServerState
+    goal: float
+    cost: Cost = Cost()
+    accuracies: list[float] = field(default_factory=list)
+    waited: int = 0
+
+
+def perform(
+    case: Case, plan: Plan, directory: RunDirectory, key: str, measure: Callable,
+    on_round: Callable[[dict], None],
+) -> None:
+    """Unlearns into `directory`, a new folder that nobody else writes to."""
+    started, source = time.perf_counter(), case.source
+    before = measure(source.state.weights)
+    _write_setup(case, directory)
+    history = HistoryWriter(directory.history, source.federation.config.history,
+                            0 if plan.restarts else source.rounds)
+    recorder = Recorder(directory, source.model, history, measure, on_round)
+    done = _Progress(ServerState(source.state.weights), before["remain_accuracy"])
+    wait = rounds_to_wait(case)
+    with contextlib.ExitStack() as stack:
+        if wait or plan.rounds:
+            stack.enter_context(local_worker(directory.worker_log))
+            stack.enter_context(recorder.events())
+        if wait:
+            case, plan = _wait(case, directory, recorder, history, wait, done)
+        start = measure(plan.start)
+        _recover(case, plan, recorder, history, done, start)
+    directory.write_state(done.state)
+    directory.write_model(source.model, done.state.weights)
+    after = measure(done.state.weights)
+    seconds = round(time.perf_counter() - started, 3)
+    measured = dict(before=before, start=start, after=after,
+                    retrained=after if case.settings.method == "retrain" else None)
+    cost = dataclasses.replace(done.cost + plan.cost, seconds=seconds)
+    write_json(directory.unlearning, dict(
+        **_asked(case, plan, key, done.waited), rounds=len(done.accuracies) - 1,
+        report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
+        reference=None, cost=dataclasses.asdict(cost)))
+    save_recovery(directory.curves, directory.read_metrics(), measured)
+
+
+def rounds_to_wait(case: Case) -> int:
+    """Returns the rounds until the rate limiter lets the request through."""
+    if case.settings.method != "fedup":
+        return 0
+    return RateLimiter(case.settings.rate_limit).decide(
+        case.source.rounds, case.source.last_unlearning, map(int, case.flagged)).wait
+
+
+def _write_setup(case: Case, directory: RunDirectory) -> None:
+    """Writes what is known before the first round."""
+    federation, model = case.source.federation, case.source.model
+    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model))
+    directory.write_partition(
+        [federation.data.rows[part] for part in federation.parts], federation.clients,
+        federation.malicious, federation.data.classes,
+        server=None if federation.held_back is None else federation.held_back.rows,
+        gone=case.source.gone | case.forgotten)
+
+
+def _wait(
+    case: Case, directory: RunDirectory, recorder: Recorder, history: HistoryWriter, wait: int,
+    done: _Progress,
+) -> tuple[Case, Plan]:
+    """Runs rounds in which the flagged clients are heard but not aggregated; plans anew."""
+    source = case.source
+    federation = source.remaining
+    engine = rounds_of(federation, source.model, keep=history.keep, excluded=case.flagged,
+                       gather=True, seed=case.seed)
+    for number in range(source.rounds + 1, source.rounds + wait + 1):
+        cohort = federation.cohort(number)
+        done.state, _ = recorder.run(engine, done.state, cohort, federation, phase="wait")
+        done.cost += round_cost(cohort.examples, federation.config.training.client,
+                                case.parameters)
+    config, shapes = federation.config, [w.shape for w in done.state.weights]
+    kept = History.of(directory.history, directory.read_metrics(), config.history, shapes,
+                      source.rounds)
+    done.waited = wait
+    source = dataclasses.replace(source, state=done.state, rounds=source.rounds + wait,
+                                 history=source.history.then(kept))
+    case = dataclasses.replace(case, source=source)
+    return case, plan_of(case)
+
+
+def _recover(
+    case: Case, plan: Plan, recorder: Recorder, history: HistoryWriter, done: _Progress,
+    start: dict,
+) -> None:
+    """Runs the rounds of a plan until they are done or its stop rule ends them."""
+    source, remaining = case.source, case.remaining
+    done.state, done.accuracies = ServerState(plan.start, done.waited), [start["remain_accuracy"]]
+    if not plan.rounds:
+        return
+    keeps = source.federation.config.history.keeps
+    keep = history.keep if keeps else None
+    engine = rounds_of(remaining, source.model, training=plan.training, keep=keep,
+                       gather=keeps or plan.rebuild is not None, seed=case.seed)
+    run_round = engine if plan.rebuild is None else plan.rebuild(engine, keep)
+    before = 0 if plan.restarts else source.rounds
+    for number in range(1, plan.rounds + 1):
+        cohort = plan.cohort(number) if plan.cohort else remaining.cohort(before + number)
+        done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover")
+        done.accuracies.append(line["remain_accuracy"])
+        if number > plan.idle:
+            done.cost += round_cost(cohort.examples, plan.training, case.parameters)
+        if is_over(plan.stop, done.accuracies, done.goal):
+            return
+
+
+def _asked(case: Case, plan: Plan, key: str, waited: int) -> dict:
+    """Returns what was asked, and where the new run stands in the history of the federation."""
+    source = case.source
+    return dict(
+        method=case.settings.method, settings=case.settings.chosen(), key=key, seed=case.seed,
+        source=os.path.abspath(source.directory.path),
+        source_checkpoint_sha256=checksum(source.directory.checkpoint),
+        requests=[*source.requests, list(case.settings.forget)],
+        forgotten=dict(clients=[int(k) for k in case.flagged],
+                       examples=int(np.count_nonzero(case.forgotten))),
+        restarts=plan.restarts, waited_rounds=waited,
+        rounds_before=0 if plan.restarts else source.rounds - waited,
+        training_rounds=source.training_rounds,
+        unlearned_after_round=0 if plan.restarts else source.rounds)
+
+
+def _recovered(case: Case, plan: Plan, done: _Progress) -> dict:
+    """Returns the rounds that each stop rule would have taken, None where it takes more."""
+    fraction, ran = plan.report.get("fraction"), len(done.accuracies) - 1
+    bound = None if fraction is None else bound_rounds(case.source.training_rounds, fraction)
+    return dict(stop=plan.stop, bound=bound if bound is None or bound <= ran else None,
+                plateau=plateau_round(done.accuracies),
+                target=target_round(done.accuracies, done.goal))

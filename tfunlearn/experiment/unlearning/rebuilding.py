@@ -1,0 +1,75 @@
+"""FedEraser's rounds: one for each round that was kept, from the model that training began with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from tfunlearn.core.history import HistoryRound
+from tfunlearn.experiment.unlearning.plans import (
+    Case, Plan, mean_step, missing_history, require_whole_clients)
+from tfunlearn.federated import GatheringRounds
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.unlearning import calibrated, calibration_epochs
+
+
+def plan_federaser(case: Case) -> Plan:
+    """FedEraser: the first kept round as it was, without the forgotten; the others calibrated."""
+    require_whole_clients(case)
+    history, own = case.source.history, case.source.federation.config.training.client
+    if len(history.rounds) < 2 or history.rounds[0] != 1:
+        raise missing_history(case, "the first round and later ones", "every=2 (or all)")
+    ids = {number: np.intersect1d(history.ids(number), case.remaining.clients.present)
+           for number in history.rounds}
+    numbers = [number for number in history.rounds if len(ids[number])]
+    training = dataclasses.replace(
+        own, local_epochs=calibration_epochs(own.local_epochs, case.settings.calibration))
+
+    def cohort(number: int) -> Cohort:
+        stored = numbers[number - 1]
+        return case.remaining.cohort(stored, ids[stored])
+
+    return Plan(
+        case.read(1).weights, len(numbers), "rounds", training, restarts=True,
+        report=dict(history_rounds=numbers, local_epochs=training.local_epochs),
+        cost=dataclasses.replace(Plan.cost, server_storage_bytes=history.bytes()),
+        rebuild=_rebuild(case, numbers), cohort=cohort, idle=1)
+
+
+def _rebuild(case: Case, numbers: list[int]) -> Callable:
+    def made(engine: GatheringRounds, keep: Callable | None) -> Callable:
+        def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
+            number = state.finished + 1
+            stored = case.read(numbers[number - 1])
+            here = np.isin(stored.ids, cohort.ids)
+            received = HistoryRound(number, state.weights, stored.ids[here],
+                                    stored.updates[here], stored.examples[here])
+            report = RoundReport(None)
+            if number > 1:
+                fresh = engine.receive(state, cohort)
+                received = _calibrated(received, fresh, case.source.history.shapes)
+                loss = float(np.average(fresh.losses, weights=fresh.examples)) if len(
+                    fresh.ids) else None
+                report = RoundReport(loss, fresh.dropped)
+            if keep is not None:
+                keep(received)
+            weights = state.weights
+            if len(received.ids):
+                weights = mean_step(weights, received.updates, received.examples)
+            return ServerState(weights, number), report
+
+        return run_round
+
+    return made
+
+
+def _calibrated(stored: HistoryRound, fresh, shapes) -> HistoryRound:
+    """Returns the calibrated updates of the clients that answered."""
+    old, new = (np.isin(one, other) for one, other in
+                ((stored.ids, fresh.ids), (fresh.ids, stored.ids)))
+    return HistoryRound(
+        stored.round_number, stored.weights, stored.ids[old],
+        calibrated(stored.updates[old], fresh.stack[new], shapes), stored.examples[old])

@@ -1,0 +1,135 @@
+"""What is asked of one unlearning: which method, what to forget, every knob."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import choose, require, require_real, require_whole
+from tfunlearn.core.requests import FORMS, ForgetRequest
+from tfunlearn.experiment.config_reading import fields_of, typed
+from tfunlearn.experiment.config_training import option
+from tfunlearn.federated.client_work import OPTIMIZERS
+from tfunlearn.unlearning.masks import MASKS
+from tfunlearn.unlearning.stopping import STOPS
+
+METHODS = {
+    "fedup": "zeroes what malicious clients pulled away, in the benign average; recovery",
+    "exclude": "FedUP's control: goes on without the forgotten, for as many rounds",
+    "retrain": "trains anew without the forgotten, seeded as the run was: the reference",
+    "finetune": "goes on training without the forgotten",
+    "federaser": "rebuilds the model from stored updates, turned by the remaining clients",
+    "pga": "gradient ascent at the forgotten clients, within a ball; then training",
+    "fedrecovery": "takes the forgotten clients' residuals out of the final model",
+    "not": "negates the first kernel; then training",
+    "rapid-retrain": "trains anew with a diagonal Fisher optimizer",
+}
+_RECOVERS = ("recovery_optimizer", "recovery_lr", "recovery_rounds", "stop")
+USES = {  # knobs beside those of every method
+    "fedup": (*_RECOVERS, "fraction", "mask", "similarity", "average", "rate_limit"),
+    "exclude": (*_RECOVERS, "fraction", "similarity"),
+    "retrain": (),
+    "finetune": _RECOVERS,
+    "federaser": ("calibration",),
+    "pga": (*_RECOVERS, "average", "ascent_lr", "ascent_epochs", "ascent_batch", "ascent_clip",
+            "ascent_stop"),
+    "fedrecovery": ("average", "update_noise"),
+    "not": (*_RECOVERS, "negate"),
+    "rapid-retrain": ("recovery_lr", "recovery_rounds"),
+}
+EVERY = ("method", "forget", "unlearn_seed", "reference")
+DEFAULT_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class UnlearnSettings:
+    """One unlearning; field names are unique beside those of a run's configuration."""
+
+    method: str = option("fedup", f"Method: {', '.join(METHODS)}.")
+    forget: tuple[str, ...] = option(("malicious",), f"What to forget: {FORMS}.")
+    fraction: int | float | str = option(
+        "auto", "Share of each kernel that fedup zeroes, or auto: from how alike benign clients "
+        "are.")
+    mask: str = option("divergence", f"What fedup zeroes: {', '.join(MASKS)}; the last two are "
+                       "controls.")
+    similarity: str = option("model", "What auto compares: model or update.")
+    average: str = option("samples", "Weights of means over clients: samples or uniform.")
+    stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: bound for "
+                              "fedup and exclude, else rounds.")
+    recovery_rounds: int | None = option(
+        None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
+        "plateau and target (none: the rounds of the training).")
+    recovery_optimizer: str | None = option(
+        None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam with lr 0.001 for "
+        "fedup and exclude, else as in training.")
+    recovery_lr: float | None = option(None, "Learning rate of recovery.")
+    rate_limit: int = option(10, "Least number of rounds between two unlearnings with fedup.")
+    calibration: float = option(0.5, "Share of the local epochs that federaser calibrates with.")
+    ascent_lr: float = option(0.01, "Learning rate of pga's ascent.")
+    ascent_epochs: int = option(5, "Most epochs of pga's ascent.")
+    ascent_batch: int = option(128, "Examples in a step of pga's ascent.")
+    ascent_clip: float = option(5.0, "Greatest norm of a gradient in pga's ascent.")
+    ascent_stop: float = option(0.12, "Accuracy on a batch below which pga's ascent ends.")
+    negate: int = option(1, "Kernels that not negates, first ones first.")
+    update_noise: float = option(0.0, "Standard deviation of the noise of fedrecovery.")
+    unlearn_seed: int | None = option(None, "Seed of what the unlearning draws; none: the run's.")
+    reference: bool = option(True, "Retrain for comparison, once for equal requests.")
+
+    def __post_init__(self):
+        choose("method", self.method, METHODS)
+        ForgetRequest.parse(self.forget, malicious=(0,))
+        self._check_knobs()
+        for field in dataclasses.fields(self):
+            users = [name for name, fields in USES.items() if field.name in fields]
+            if field.name not in EVERY and self.method not in users:
+                require(field.name, getattr(self, field.name),
+                        getattr(self, field.name) == field.default,
+                        f"nothing with method {self.method}; it is for {', '.join(users)}")
+        require("recovery_rounds", self.recovery_rounds,
+                self.recovery_rounds is None or self.rule != "bound",
+                "nothing with stop bound; take stop rounds, plateau or target")
+
+    def _check_knobs(self) -> None:
+        if self.fraction != "auto":
+            require_real("fraction", self.fraction, lambda p: 0 <= p <= 1, "0 to 1, or auto")
+        choose("mask", self.mask, MASKS)
+        choose("similarity", self.similarity, dict.fromkeys(("model", "update")))
+        choose("average", self.average, dict.fromkeys(("samples", "uniform")))
+        if self.stop is not None:
+            choose("stop", self.stop, dict.fromkeys(STOPS))
+        require("stop", self.stop, self.stop != "bound" or self.method in ("fedup", "exclude"),
+                "rounds, plateau or target; bound is for fedup and exclude")
+        if self.recovery_optimizer is not None:
+            choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
+        for name in ("recovery_rounds", "ascent_epochs", "ascent_batch", "negate", "unlearn_seed",
+                     "rate_limit"):
+            if getattr(self, name) is not None:
+                require_whole(name, getattr(self, name), name not in ("unlearn_seed", "rate_limit"))
+        for name in ("recovery_lr", "ascent_lr", "ascent_clip", "update_noise", "calibration"):
+            if getattr(self, name) is not None:
+                require_real(name, getattr(self, name),
+                             lambda v: 0 <= v <= 1000 and (v > 0 or name == "update_noise"),
+                             f"a number {'>=' if name == 'update_noise' else '>'} 0, at most 1000")
+        require_real("ascent_stop", self.ascent_stop, lambda v: 0 <= v <= 1, "0 to 1")
+
+    @property
+    def rule(self) -> str:
+        """The stop rule, the method's own if none was chosen."""
+        own = "bound" if self.method in ("fedup", "exclude") else "rounds"
+        return self.stop or own
+
+    def chosen(self) -> dict:
+        """Returns the knobs that the method uses, as they go into a file."""
+        return {name: getattr(self, name) for name in ("method", *USES[self.method])}
+
+
+def unlearn_settings(**values) -> UnlearnSettings:
+    """Returns settings from flat field names, defaults elsewhere.
+
+    Example:
+        unlearn_settings(method="not", forget=["client:3"])
+
+    Raises:
+        UserError: unknown field (the nearest one is named), wrong type, or value out of range.
+    """
+    return UnlearnSettings(**typed(values, fields_of(UnlearnSettings)))

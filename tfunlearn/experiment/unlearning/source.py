@@ -1,0 +1,140 @@
+"""The run that something is to be forgotten from, as it lies on disk; nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.core.files import read_arrays
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.requests import ForgetRequest
+from tfunlearn.experiment.config_reading import read_config, run_config
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.history_store import History
+from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory
+from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import load_model
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run, read back.
+
+    Attributes:
+        directory: where it lies.
+        federation: everybody who was there at first, with all examples.
+        gone: examples that were forgotten before, bool `(N,)`.
+        requests: the requests before, each a list of words.
+        state: the final weights.
+        model: the Keras model with them.
+        history: the rounds it kept, those of the runs it came from included.
+        rounds: rounds of the federation since training began.
+        training_rounds: rounds of the training from scratch, R*.
+        last_unlearning: round after which something was last forgotten, or None.
+    """
+
+    directory: RunDirectory
+    federation: Federation
+    gone: np.ndarray
+    requests: list[list[str]]
+    state: ServerState
+    model: tf.keras.Model
+    history: History
+    rounds: int
+    training_rounds: int
+    last_unlearning: int | None
+
+    @property
+    def remaining(self) -> Federation:
+        """The federation as it is now."""
+        return self.federation.without(self.gone)
+
+
+def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
+    """Reads a run.
+
+    Args:
+        run: the run directory, of `train` or of `unlearn`.
+        data_dir: where the data set lies, if not where the run's configuration says.
+
+    Raises:
+        UserError: no run there, a damaged file, or data that are not the run's.
+    """
+    directory = open_run_directory(run)
+    fields = read_config(str(directory.config))
+    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    state, lines, notes = directory.read_state(), directory.read_metrics(), read_notes(directory)
+    model = load_model(directory.model)
+    shapes = [w.shape for w in state.weights]
+    if [w.shape for w in model.get_weights()] != shapes:
+        raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
+    model.set_weights(state.weights)
+    federation = Federation.of(config)
+    _check_partition(directory, federation)
+    gone, requests = np.zeros(len(federation.clients.labels), bool), []
+    before, trained, last = 0, len(lines), None
+    if notes is not None:
+        requests, before = notes["requests"], notes["rounds_before"]
+        trained, last = notes["training_rounds"], notes["unlearned_after_round"]
+        for words in requests:
+            gone |= ForgetRequest.parse(words).rows(federation.clients, federation.data.classes)
+    require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
+    return Source(directory, federation, gone, requests, state, model,
+                  _history(directory, config, lines, notes, shapes),
+                  before + len(lines), trained, last)
+
+
+def read_notes(directory: RunDirectory) -> dict | None:
+    """Returns what `unlearning.json` says, None for a run of `train`.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not directory.unlearning.exists():
+        return None
+    try:
+        notes = json.loads(directory.unlearning.read_text())
+        whole = (isinstance(notes["requests"], list) and notes["requests"]
+                 and isinstance(notes["source"], str) and isinstance(notes["key"], str)
+                 and isinstance(notes["restarts"], bool) and isinstance(notes["measured"], dict))
+        for name in ("rounds_before", "training_rounds", "unlearned_after_round"):
+            whole = whole and type(notes[name]) is int and notes[name] >= 0
+        if not whole:
+            raise ValueError("a value has the wrong type")
+        return notes
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"run: {directory.unlearning} is damaged ({first_line(error)})")
+
+
+def _history(directory: RunDirectory, config, lines, notes, shapes) -> History:
+    """Returns the rounds of a run and, where it went on from another one, of that too."""
+    own = History.of(directory.history, lines, config.history, shapes,
+                     0 if notes is None else notes["rounds_before"])
+    if notes is None or notes["restarts"]:
+        return own
+    earlier = RunDirectory(pathlib.Path(notes["source"]))
+    if not earlier.config.is_file():
+        return own
+    return _history(earlier, config, earlier.read_metrics(), read_notes(earlier), shapes).then(own)
+
+
+def _check_partition(directory: RunDirectory, federation: Federation) -> None:
+    """Raises a `UserError` unless the data are spread as they were when the run was trained."""
+    try:
+        stored = read_arrays(directory.partition)
+        rows = np.concatenate([federation.data.rows[part] for part in federation.parts])
+        same = (np.array_equal(stored["rows"], rows)
+                and np.array_equal(stored["offsets"], federation.clients.offsets)
+                and np.array_equal(stored["malicious"], federation.malicious))
+    except FileNotFoundError:
+        raise UserError(f"run: {directory.partition} is missing")
+    except Exception as error:  # numpy and zipfile raise whatever they trip over
+        raise UserError(f"run: {directory.partition} cannot be read ({first_line(error)})")
+    if not same:
+        raise UserError(f"run: {directory.partition} is not how its config.json spreads the data "
+                        "now; the data set, the file or this program has changed")

@@ -1,0 +1,156 @@
+"""One unlearning, from a run directory to a new one beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.files import write_json
+from tfunlearn.core.lazy import require_installed
+from tfunlearn.core.requests import ForgetRequest
+from tfunlearn.evaluation import OutputsOf
+from tfunlearn.experiment.measure import ForgettingMeasures
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.unlearning.folders import finished_run, key_of, new_folder, target_of
+from tfunlearn.experiment.unlearning.methods import plan_of
+from tfunlearn.experiment.unlearning.performance import perform
+from tfunlearn.experiment.unlearning.plans import Case
+from tfunlearn.experiment.unlearning.settings import UnlearnSettings
+from tfunlearn.experiment.unlearning.source import Source, open_source, read_notes
+from tfunlearn.report import save_recovery
+
+
+@dataclass(frozen=True)
+class UnlearningRun:
+    """A finished unlearning.
+
+    Attributes:
+        directory: the new run directory.
+        notes: what its `unlearning.json` says: method, requests, report, measured, cost ...
+        metrics: the lines of its `metrics.jsonl`.
+        new: False if it lay there finished already.
+    """
+
+    directory: RunDirectory
+    notes: dict
+    metrics: list[dict]
+    new: bool
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What an unlearning tells while it goes on; all default to silence.
+
+    Attributes:
+        start: called with the case, the plan and the folder before the first round.
+        round: called with each line of metrics.
+        reference: called with the number of rounds before the retraining, if it must be done.
+        reference_round: called with each line of its metrics.
+    """
+
+    start: Callable = lambda *_: None
+    round: Callable = lambda *_: None
+    reference: Callable = lambda *_: None
+    reference_round: Callable = lambda *_: None
+
+
+def unlearn(
+    run: str | os.PathLike, settings: UnlearnSettings = UnlearnSettings(), *,
+    out: str | os.PathLike | None = None, data_dir: str | None = None, watch: Watch = Watch(),
+) -> UnlearningRun:
+    """Forgets clients, classes or examples of a run, and compares with retraining.
+
+    The run is read, never written. The new run appears as a whole once it is done: an interrupted
+    unlearning leaves nothing, and the same call begins again. One that lies finished beside the
+    run is not repeated, and neither is its retraining.
+
+    Args:
+        run: the run directory, of `train` or of an earlier `unlearn`, which is gone on from.
+        settings: method, request and knobs.
+        out: the new run directory; default `<run>-<method>`, numbered if that is taken.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        watch: what to call meanwhile.
+
+    Raises:
+        UserError: no run there, a damaged file, a request that cannot be met, too little history
+            for the method, or `out` is in use.
+        WorkerError: TFF's worker process died.
+    """
+    require_installed("tensorflow_federated")
+    source = open_source(run, data_dir)
+    case = case_of(source, settings)
+    directory, new = _performed(case, out, watch.start, watch.round)
+    notes = read_notes(directory)
+    if settings.reference and settings.method != "retrain" and (
+            notes["measured"]["retrained"] is None):
+        notes = _compared(case, directory, notes, watch)
+    return UnlearningRun(directory, notes, directory.read_metrics(), new)
+
+
+def case_of(source: Source, settings: UnlearnSettings) -> Case:
+    """Returns what is to be forgotten from a run.
+
+    Raises:
+        UserError: something that does not exist, that was forgotten already, or everything.
+    """
+    federation = source.federation
+    request = ForgetRequest.parse(
+        settings.forget, malicious=np.intersect1d(federation.malicious,
+                                                  source.remaining.clients.present))
+    rows = request.rows(federation.clients, federation.data.classes)
+    require("forget", " ".join(request.words())[:80], bool((rows & ~source.gone).any()),
+            "something that is there; it was forgotten before, or nobody ever held it")
+    gone = rows | source.gone
+    require("forget", " ".join(request.words())[:80], not gone.all(),
+            "anything but everything; at least one example must remain")
+    remaining = federation.without(gone)
+    remaining.config.aggregator.check(remaining.participants)
+    flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
+    seed = federation.config.seed if settings.unlearn_seed is None else settings.unlearn_seed
+    settings = dataclasses.replace(settings, forget=tuple(request.words()))
+    return Case(settings, source, rows & ~source.gone, remaining, flagged, seed)
+
+
+def _performed(
+    case: Case, out: str | os.PathLike | None, on_start: Callable, on_round: Callable
+) -> tuple[RunDirectory, bool]:
+    """Returns the run of a case, and whether it was made just now."""
+    key, target = key_of(case), target_of(case, out)
+    if out is None:
+        found = finished_run(target.parent, key)
+        if found is not None:
+            return found, False
+    plan = plan_of(case)
+    with new_folder(target, numbered=out is None) as folder:
+        on_start(case, plan, target)
+        perform(case, plan, RunDirectory(folder.path), key, measures_of(case), on_round)
+    return RunDirectory(folder.target), True
+
+
+def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) -> dict:
+    """Measures the retrained model too, writes that into the notes, and draws the picture anew."""
+    settings = UnlearnSettings(
+        "retrain", case.settings.forget, unlearn_seed=case.settings.unlearn_seed)
+    retraining = dataclasses.replace(case, settings=settings)
+
+    def started(*_) -> None:
+        watch.reference(case.source.training_rounds)
+
+    reference, _ = _performed(retraining, None, started, watch.reference_round)
+    measure = measures_of(case)
+    notes["reference"] = os.path.abspath(reference.path)
+    notes["measured"]["retrained"] = measure(reference.read_state().weights)
+    write_json(directory.unlearning, notes)
+    save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
+    return notes
+
+
+def measures_of(case: Case) -> ForgettingMeasures:
+    """Returns the measure of a case's models."""
+    federation, gone = case.source.federation, case.source.gone | case.forgotten
+    return ForgettingMeasures(OutputsOf(case.source.model), federation, case.forgotten, ~gone)

@@ -1,0 +1,48 @@
+"""The picture of an unlearning: recovery round by round, beside the models before and retrained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfunlearn.report.curves import new_figure, save_figure
+
+SHOWN = {"test_accuracy": ("test accuracy", "C0"), "remain_accuracy": ("remaining data", "C2"),
+         "forget_accuracy": ("forgotten data", "C1"),
+         "poisoned_accuracy": ("forgotten, poisoned", "C4"),
+         "attack_success": ("attack success", "C3")}
+
+
+def save_recovery(
+    path: str | os.PathLike, lines: Sequence[dict], measured: Mapping[str, dict | None],
+) -> None:
+    """Draws the metrics before unlearning, after it, and over the rounds of recovery.
+
+    Args:
+        path: the PNG file.
+        lines: the lines of the run's `metrics.jsonl`.
+        measured: metrics of the models `before`, at the `start` of recovery, `after` and
+            `retrained` (dotted lines), the last of which may be None.
+    """
+    figure, axes = new_figure(8.5, 4.5)
+    waited = sum(line["phase"] == "wait" for line in lines)
+    rounds = [-1, *range(len(lines) + 1)]
+    for name, (label, color) in SHOWN.items():
+        values = [line[name] for line in lines]
+        points = [measured["before"][name], *values[:waited], measured["start"][name],
+                  *values[waited:]]
+        if all(point is None for point in points):
+            continue
+        axes.plot(rounds, [np.nan if p is None else p for p in points], color=color, marker=".",
+                  label=label)
+        reference = (measured.get("retrained") or {}).get(name)
+        if reference is not None:
+            axes.axhline(reference, color=color, ls=":", lw=1)
+    axes.axvline(waited - 0.5, color="0.6", lw=0.8)
+    axes.set(xlabel="round (-1: before; 0: unlearned, not yet recovered; dotted: retrained)",
+             ylabel="share of examples", ylim=(-0.02, 1.02))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    save_figure(figure, path)

@@ -1,0 +1,90 @@
+"""FedRecovery: take a client's weighted residuals out of the final model, without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tfunlearn.core.errors import require, require_real
+from tfunlearn.core.history import HistoryRound
+from tfunlearn.core.vectors import from_vector, to_vector
+
+
+def fedrecovery(
+    weights: Sequence[np.ndarray], history: Iterable[HistoryRound], *, forgotten: Sequence[int],
+    average: str = "samples", noise: float = 0.0, rng: np.random.Generator | None = None,
+) -> list[np.ndarray]:
+    """Returns the final model with the forgotten clients' residuals added.
+
+    Per round i, with A_i the mean of all updates and B_i that of the remaining clients':
+
+        w + sum_i p_i (B_i - A_i),    p_i = |A_i|^2 / sum_j |A_j|^2
+
+    plus Gaussian noise. With equal weights and one forgotten client u, B_i - A_i is
+    (B_i - update of u) / n, the paper's residual. A round that only forgotten clients were in
+    counts for the p_i alone.
+
+    Args:
+        weights: the final model, as `model.get_weights()` gives it.
+        history: every round of the training.
+        forgotten: ids of the clients.
+        average: weights of the means, `"samples"` (default, as federated averaging has them) or
+            `"uniform"` (the paper's).
+        noise: standard deviation of the noise; default 0. See `noise_deviation`.
+        rng: generator of the noise.
+
+    Raises:
+        UserError: a setting out of range, or a history without rounds.
+
+    Reference:
+        Zhang et al., "FedRecovery: Differentially Private Machine Unlearning for Federated
+        Learning Frameworks" (IEEE TIFS 18, 2023, pages 4732-4746). Deviation: updates
+        stand for gradients times -lr, whose factor cancels in p; no noise by default, since the
+        bound that the paper derives it from is not known for a neural network.
+    """
+    require("average", average, average in ("samples", "uniform"), "samples or uniform")
+    require_real("noise", noise, lambda value: value >= 0, "a number >= 0")
+    require("rng", rng, noise == 0 or rng is not None, "a generator, with noise")
+    total, norms, rounds = 0.0, 0.0, 0
+    for kept in history:
+        shares = np.asarray(kept.examples if average == "samples" else np.ones(len(kept.ids)),
+                            np.float64)
+        remaining = ~np.isin(kept.ids, forgotten)
+        whole = _mean(kept.updates, shares)
+        squared, rounds = float(whole @ whole), rounds + 1
+        norms += squared
+        if remaining.any() and not remaining.all():
+            total = total + squared * (_mean(kept.updates, np.where(remaining, shares, 0)) - whole)
+    require("history", "no round", rounds > 0, "every round of the training")
+    vector = to_vector(weights).astype(np.float64) + (total / norms if norms else 0.0)
+    if noise:
+        vector = vector + rng.normal(0.0, noise, len(vector))
+    return from_vector(vector.astype(np.float32), [weight.shape for weight in weights])
+
+
+def noise_deviation(distance: float, epsilon: float, beta: float) -> float:
+    """Returns the deviation that makes two models `distance` apart indistinguishable.
+
+        (distance / sqrt 2) / (sqrt(ln(1 / beta) + epsilon) - sqrt(ln(1 / beta)))
+
+    Args:
+        distance: bound on the l2 distance of recovered and retrained model, > 0.
+        epsilon: > 0.
+        beta: 0 < beta < 1.
+    """
+    for name, value, holds in (("distance", distance, distance > 0),
+                               ("epsilon", epsilon, epsilon > 0), ("beta", beta, 0 < beta < 1)):
+        require(name, value, holds, "a number > 0" if name != "beta" else "0 < beta < 1")
+    root = math.sqrt(math.log(1 / beta))
+    return distance / math.sqrt(2) / (math.sqrt(math.log(1 / beta) + epsilon) - root)
+
+
+def _mean(updates: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Returns the weighted mean of rows, float64, a row at a time."""
+    total = np.zeros(updates.shape[1])
+    for row, share in zip(updates, shares / shares.sum()):
+        if share:
+            total += row * np.float64(share)
+    return total

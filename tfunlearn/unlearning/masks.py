@@ -1,0 +1,47 @@
+"""Which entries of a kernel are pruned: FedUP's mask and the controls it is compared with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def entries_of(size: int, fraction: float) -> int:
+    """Returns `ceil(fraction * size)`; float noise below 1e-6 does not count."""
+    return min(size, math.ceil(round(fraction * size, 6)))
+
+
+def largest(scores: np.ndarray, fraction: float) -> np.ndarray:
+    """Returns a mask of the `ceil(fraction * size)` largest scores, bool, of the same shape.
+
+    Among equal scores those that come first in C order are taken.
+    """
+    flat, count = scores.reshape(-1), entries_of(scores.size, fraction)
+    mask = np.zeros(flat.size, bool)
+    if count:
+        least = np.partition(flat, flat.size - count)[flat.size - count]
+        np.greater(flat, least, out=mask)
+        ties = np.flatnonzero(flat == least)
+        mask[ties[: count - np.count_nonzero(mask)]] = True
+    return mask.reshape(scores.shape)
+
+
+def divergence(difference: np.ndarray, weight: np.ndarray, rng=None) -> np.ndarray:
+    """Returns FedUP's rank, `difference^2 * |weight|`."""
+    scores = np.square(difference, dtype=np.float64)
+    scores *= np.abs(weight)
+    return scores
+
+
+def magnitude(difference: np.ndarray, weight: np.ndarray, rng=None) -> np.ndarray:
+    """Returns `|weight|`: a control that does not look at the malicious clients."""
+    return np.abs(weight)
+
+
+def random(difference: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Returns random scores: a control that looks at nothing."""
+    return rng.random(weight.shape, np.float32)
+
+
+MASKS = {"divergence": divergence, "magnitude": magnitude, "random": random}
