@@ -47,7 +47,7 @@ class SweepDisplay:
     """A bar with the time left on a terminal, a line per cell in a pipe; a context manager."""
 
     def __init__(self, grid, out: str):
-        self.console, self._out = PlainConsole(width=160), out
+        self.console, self._out, self._measures = PlainConsole(width=160), out, grid.measures
         cells = len(grid.rows) * len(grid.columns) * len(grid.seeds)
         self._heading = (f"sweep     {cells} cells ({len(grid.rows)} rows x {len(grid.columns)} "
                          f"columns x {len(grid.seeds)} seeds) into {out}")
@@ -79,7 +79,7 @@ class SweepDisplay:
         self._progress.update(self._task, advance=1)
         cell, width = result.cell, len(str(self._cells))
         values = "  ".join(f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}"
-                           for name, value in result.values.items())
+                           for name, value in result.values.items() if name in self._measures)
         self.console.print(
             f"cell {self._done:>{width}}/{self._cells}  {cell.row} | {cell.column} | seed "
             f"{cell.seed}: {values}  {self._time(result)}", markup=False)

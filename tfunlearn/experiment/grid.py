@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.resources
 import itertools
@@ -12,11 +13,17 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError, choose, nearest, require
 from tfunlearn.experiment.config import RunConfig
-from tfunlearn.experiment.config_reading import fields_by_name, read_table, run_config
+from tfunlearn.experiment.config_reading import (
+    ConfigField, fields_by_name, fields_of, read_table, run_config)
 from tfunlearn.experiment.identity import content_of
+from tfunlearn.experiment.unlearning.settings import METHODS, UnlearnSettings, unlearn_settings
 
-MEASURES = ("test_accuracy", "test_loss", "attack_success", "source_error")
+TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
+FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "test_gap", "forget_gap",
+             "poisoned_gap", "attack_gap", "rounds", "bound", "test_recovered")
+MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
 OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
+UNLEARN_FIELDS = fields_of(UnlearnSettings)
 KEYS = ("title", "seeds", "measures", "over", "fixed", "rows", "columns", "grid", "published")
 
 
@@ -36,19 +43,30 @@ class Cell:
     Attributes:
         row, column: labels.
         seed: the run's seed.
-        config: its configuration.
+        config: configuration of its training.
+        unlearning: what is forgotten afterwards, and how; None if nothing is.
+        measures_only: whether the trained model is measured as it is, for that request.
     """
 
     row: str
     column: str
     seed: int
     config: RunConfig
+    unlearning: UnlearnSettings | None = None
+    measures_only: bool = False
 
     @property
     def key(self) -> str:
-        """The hash of everything that decides the run, 16 hexadecimal digits."""
-        text = json.dumps(content_of(self.config), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The hash of everything that decides the cell, 16 hexadecimal digits."""
+        if self.unlearning is None:
+            return self.training_key
+        asked = dataclasses.asdict(self.unlearning)
+        return _hash([content_of(self.config), asked, self.measures_only])
+
+    @property
+    def training_key(self) -> str:
+        """The hash of everything that decides the training."""
+        return _hash(content_of(self.config))
 
 
 @dataclass(frozen=True)
@@ -88,16 +106,38 @@ class Grid:
         for line in (row, column):
             for name, value in line.values.items():
                 both = row.values.keys() & column.values.keys()
-                if name in both and not fields_by_name()[name].many:
+                if name in both and not known_fields()[name].many:
                     raise UserError(f"grid: {name} is set by row '{row.label}' and by column "
                                     f"'{column.label}'; only lists of names add up")
                 values[name] = ([*_listed(values.get(name, ())), *_listed(value)]
                                 if name in both and line is column else value)
+        asked = {name: values.pop(name) for name in list(values) if name in UNLEARN_FIELDS}
         try:
-            return Cell(row.label, column.label, seed,
-                        run_config(**{**values, **overrides, "seed": seed}))
+            config = run_config(**{**values, **overrides, "seed": seed})
+            return Cell(row.label, column.label, seed, config, *_unlearning(asked))
         except UserError as error:
             raise UserError(f"cell '{row.label}' / '{column.label}': {error}")
+
+
+def known_fields() -> dict[str, ConfigField]:
+    """Returns the fields that a grid may set: those of a run and those of an unlearning."""
+    return {**fields_by_name(), **UNLEARN_FIELDS}
+
+
+def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
+    """Returns what a cell unlearns, and whether it only measures that; method none does."""
+    if not asked:
+        return None, False
+    require("method", None, "method" in asked, f"none, {', '.join(METHODS)}, where a cell has "
+            f"{next(iter(asked))}")
+    if asked["method"] != "none":
+        return unlearn_settings(**asked), False
+    return unlearn_settings(method="retrain", **{k: v for k, v in asked.items() if k == "forget"}), True
+
+
+def _hash(content) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_grid(name: str) -> Grid:
@@ -151,16 +191,16 @@ def _lines(content: dict) -> tuple[list[Line], list[Line]]:
     require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
             "either a grid, or rows and columns")
     require("grid", grid, isinstance(grid, Mapping) and grid
-            and set(grid) <= {"rule", "defense", "attack"}
+            and set(grid) <= {"rule", "defense", "attack", "method"}
             and all(isinstance(values, list) and values for values in grid.values()),
-            "lists of rule, defense and attack")
+            "lists of rule, defense, attack and method")
     both = grid.keys() & content.get("fixed", {}).keys()
     require("grid", ", ".join(sorted(both)), not both, "fields that fixed does not have")
     for name, values in grid.items():
         for value in values:
             _names_in(f"grid: {name}", value)
     return (_products({k: grid[k] for k in ("rule", "defense") if k in grid}, "no defense"),
-            _products({k: grid[k] for k in ("attack",) if k in grid}, "no attack"))
+            _products({k: grid[k] for k in ("attack", "method") if k in grid}, "no attack"))
 
 
 def _products(axes: dict, nothing: str) -> list[Line]:
@@ -168,6 +208,8 @@ def _products(axes: dict, nothing: str) -> list[Line]:
     lines = []
     for values in itertools.product(*axes.values()):
         words = [word for value in values for word in _listed(value) if word != "none"]
+        if "method" in axes and values[list(axes).index("method")] == "none":
+            words.append("not unlearned")
         label = " + ".join(words) or (nothing if axes else "as fixed")
         lines.append(Line(label, dict(zip(axes, values)), {}))
     return _different("grid", lines)
@@ -201,7 +243,7 @@ def _different(field: str, lines: list[Line]) -> list[Line]:
 
 def _settings(where: str, values) -> dict:
     require(where, values, isinstance(values, Mapping), "a table of configuration fields")
-    known = fields_by_name()
+    known = known_fields()
     require(where, "seed", "seed" not in values, "any field but that; seeds are a list at the top")
     for name in values:
         if name not in known:

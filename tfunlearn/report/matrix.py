@@ -106,7 +106,8 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
     figure = Figure(figsize=(min(3 + 1.6 * len(matrix.columns), 30),
                              min(1.8 + 0.5 * len(matrix.rows), 30)), layout="constrained")
     axes = figure.subplots()
-    share = matrix.measure != "test_loss"
+    known = means[~np.isnan(means)]
+    share = matrix.measure != "test_loss" and bool(((known >= 0) & (known <= 1)).all())
     picture = axes.imshow(means, cmap="viridis", aspect="auto", vmin=0, vmax=1 if share else None)
     axes.set_xticks(range(len(matrix.columns)), map(_drawn, matrix.columns), rotation=30,
                     ha="right")

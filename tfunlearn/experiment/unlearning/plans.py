@@ -125,7 +125,7 @@ def plan_exclude(case: Case) -> Plan:
     if case.settings.rule != "bound":
         return _recovery(case, case.source.state.weights)
     require_whole_clients(case)
-    fraction, report = case.settings.fraction, {}
+    fraction, report, storage = case.settings.fraction, {}, 0
     if fraction == "auto":
         kept, place = _round_of_both_groups(case), kernels_of(case.source.model)[-1]
         start = kept.weights[place] if case.settings.similarity == "update" else 0.0
@@ -134,8 +134,9 @@ def plan_exclude(case: Case) -> Plan:
             [(local[place] - start).reshape(-1)
              for local, kept_one in zip(kept.local_models(), benign) if kept_one]))
         fraction, report = estimate.fraction, {"estimate": dataclasses.asdict(estimate)}
+        storage = case.source.history.bytes([kept.round_number])
     return _recovery(case, case.source.state.weights, fraction=fraction,
-                     report={"fraction": fraction, **report})
+                     report={"fraction": fraction, **report}, storage=storage)
 
 
 def plan_finetune(case: Case) -> Plan:

@@ -54,8 +54,8 @@ class UnlearnSettings:
                        "controls.")
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
-    stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: bound for "
-                              "fedup and exclude, else rounds.")
+    stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: target for "
+                              "fedup, bound for exclude, else rounds.")
     recovery_rounds: int | None = option(
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
         "plateau and target (none: the rounds of the training).")
@@ -115,8 +115,7 @@ class UnlearnSettings:
     @property
     def rule(self) -> str:
         """The stop rule, the method's own if none was chosen."""
-        own = "bound" if self.method in ("fedup", "exclude") else "rounds"
-        return self.stop or own
+        return self.stop or {"fedup": "target", "exclude": "bound"}.get(self.method, "rounds")
 
     def chosen(self) -> dict:
         """Returns the knobs that the method uses, as they go into a file."""

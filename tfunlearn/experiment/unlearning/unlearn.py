@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import require
-from tfunlearn.core.files import write_json
+from tfunlearn.core.files import checksum, write_json
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
@@ -148,6 +148,14 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
     write_json(directory.unlearning, notes)
     save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
     return notes
+
+
+def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict, str]:
+    """Returns the metrics of a run as it is, for what `settings.forget` names, and the checksum of
+    its weights."""
+    case = case_of(open_source(run), settings)
+    return (measures_of(case)(case.source.state.weights),
+            checksum(case.source.directory.checkpoint))
 
 
 def measures_of(case: Case) -> ForgettingMeasures:
