@@ -88,6 +88,14 @@ class TrainingDisplay:
             self._say(f"warning: {dropped} updates were not finite and were dropped; see 'dropped' "
                       "in metrics.jsonl")
         self._say(f"files     {path}: model.keras, metrics.jsonl, curves.png, tensorboard/")
+        kept = [line for line in run.metrics if "history_bytes" in line]
+        if kept:
+            policy = self._config.history
+            stay = [line for line in kept if line is kept[-1] or policy.stays(line["round"])]
+            size = sum(line["history_bytes"] for line in stay)
+            self._say(f"history   {len(stay)} round{'s' * (len(stay) > 1)} kept for unlearning, "
+                      f"{size / 1e6:,.1f} MB")
+            self._say(f"next      tfunlearn unlearn {path}")
         self._say(f"next      tfunlearn evaluate {path}")
 
     def _attack(self, federation) -> str:

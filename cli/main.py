@@ -17,6 +17,7 @@ from tfunlearn.core.errors import UserError, WorkerError, nearest
 
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
+    "unlearn": "Forget clients, classes or examples of a run, and compare with retraining.",
     "evaluate": "Measure the model of a run on its test set.",
     "sweep": "Run a grid of rules, defenses, attacks and seeds, and show it as a table.",
     "check-aggregator": "Put an aggregation rule through the conformance suite.",

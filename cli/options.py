@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import click
 
@@ -37,10 +37,19 @@ def config_options(names: Iterable[str] | None = None) -> Callable:
     fields = fields_by_name()
 
     def decorate(function):
-        for name in reversed(list(names or fields)):
-            function = _option(name, fields[name])(function)
+        function = field_options({name: fields[name] for name in names or fields})(function)
         return click.option("--config", metavar="FILE", help="Read fields from a .json or .toml "
                             "file; flags override it.")(function)
+
+    return decorate
+
+
+def field_options(fields: Mapping[str, ConfigField]) -> Callable:
+    """Returns a decorator that adds one flag per field."""
+    def decorate(function):
+        for name, field in reversed(fields.items()):
+            function = _option(name, field)(function)
+        return function
 
     return decorate
 

@@ -16,6 +16,7 @@ from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
 from tfunlearn.experiment.config import DataConfig, RunConfig
+from tfunlearn.experiment.config_threats import AggregationConfig, DefenseConfig
 from tfunlearn.federated.cohort import Cohort, participants
 
 
@@ -133,6 +134,12 @@ class Federation:
         return dataclasses.replace(
             self, clients=clients, poisoned=poisoned,
             malicious=np.intersect1d(self.malicious, clients.present))
+
+    def undefended(self) -> Federation:
+        """Returns the same federation under plain federated averaging."""
+        config = dataclasses.replace(
+            self.config, aggregation=AggregationConfig(), defense=DefenseConfig())
+        return dataclasses.replace(self, config=config)
 
     def attacked(self, round_number: int) -> bool:
         """Tells whether the attack is on in a round."""

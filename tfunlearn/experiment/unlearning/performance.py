@@ -129,7 +129,7 @@ def _recover(
     start: dict,
 ) -> None:
     """Runs the rounds of a plan until they are done or its stop rule ends them."""
-    source, remaining = case.source, case.remaining
+    source, remaining = case.source, case.recovering
     done.state, done.accuracies = ServerState(plan.start, done.waited), [start["remain_accuracy"]]
     if not plan.rounds:
         return

@@ -23,6 +23,7 @@ from tfunlearn.unlearning import (
     ascend, estimate_fraction, fedrecovery, fedup, kernels_of, negate, trust_radius)
 from tfunlearn.unlearning.stopping import bound_rounds
 
+ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
 RANDOM_MODELS = 10  # that pga's radius is measured with
 
 
@@ -50,6 +51,12 @@ class Case:
     def parameters(self) -> int:
         """Number of weights of the model."""
         return self.source.model.count_params()
+
+    @property
+    def recovering(self) -> Federation:
+        """The remaining federation as it recovers: by plain federated averaging, if not told."""
+        kept = self.settings.keep_defense or self.settings.method in ANEW
+        return self.remaining if kept else self.remaining.undefended()
 
     @property
     def training(self) -> ClientTraining:

@@ -24,7 +24,7 @@ METHODS = {
     "not": "negates the first kernel; then training",
     "rapid-retrain": "trains anew with a diagonal Fisher optimizer",
 }
-_RECOVERS = ("recovery_optimizer", "recovery_lr", "recovery_rounds", "stop")
+_RECOVERS = ("recovery_optimizer", "recovery_lr", "recovery_rounds", "stop", "keep_defense")
 USES = {  # knobs beside those of every method
     "fedup": (*_RECOVERS, "fraction", "mask", "similarity", "average", "rate_limit"),
     "exclude": (*_RECOVERS, "fraction", "similarity"),
@@ -63,6 +63,8 @@ class UnlearnSettings:
         None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam with lr 0.001 for "
         "fedup and exclude, else as in training.")
     recovery_lr: float | None = option(None, "Learning rate of recovery.")
+    keep_defense: bool = option(False, "Recover under the run's rule and defenses, not by plain "
+                                "federated averaging.")
     rate_limit: int = option(10, "Least number of rounds between two unlearnings with fedup.")
     calibration: float = option(0.5, "Share of the local epochs that federaser calibrates with.")
     ascent_lr: float = option(0.01, "Learning rate of pga's ascent.")

@@ -14,12 +14,13 @@ from tfunlearn.core.files import checksum, write_json
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
+from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning.folders import finished_run, key_of, new_folder, target_of
 from tfunlearn.experiment.unlearning.methods import plan_of
-from tfunlearn.experiment.unlearning.performance import perform
-from tfunlearn.experiment.unlearning.plans import Case
+from tfunlearn.experiment.unlearning.performance import perform, rounds_to_wait
+from tfunlearn.experiment.unlearning.plans import ANEW, Case
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import Source, open_source, read_notes
 from tfunlearn.report import save_recovery
@@ -47,7 +48,8 @@ class Watch:
     """What an unlearning tells while it goes on; all default to silence.
 
     Attributes:
-        start: called with the case, the plan and the folder before the first round.
+        start: called with the case, the plan, the rounds of waiting and the folder, before the
+            first round.
         round: called with each line of metrics.
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
@@ -109,11 +111,20 @@ def case_of(source: Source, settings: UnlearnSettings) -> Case:
     require("forget", " ".join(request.words())[:80], not gone.all(),
             "anything but everything; at least one example must remain")
     remaining = federation.without(gone)
-    remaining.config.aggregator.check(remaining.participants)
+    if settings.reference or settings.keep_defense or settings.method in ANEW:
+        _check_rule(remaining)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
     seed = federation.config.seed if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(request.words()))
     return Case(settings, source, rows & ~source.gone, remaining, flagged, seed)
+
+
+def _check_rule(remaining: Federation) -> None:
+    """Raises a `UserError` unless the run's rule and rejection can work with those who remain."""
+    config = remaining.config
+    config.aggregator.check(remaining.participants)
+    if config.defense.rejection:
+        config.rejection_by(None).check(remaining.participants)
 
 
 def _performed(
@@ -127,7 +138,7 @@ def _performed(
             return found, False
     plan = plan_of(case)
     with new_folder(target, numbered=out is None) as folder:
-        on_start(case, plan, target)
+        on_start(case, plan, rounds_to_wait(case), target)
         perform(case, plan, RunDirectory(folder.path), key, measures_of(case), on_round)
     return RunDirectory(folder.target), True
 

@@ -1,0 +1,169 @@
+"""What `tfunlearn unlearn` shows: a bar on a terminal, plain lines in a pipe, a table at the end."""
+
+from __future__ import annotations
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.display import number
+
+ROWS = {
+    "test_accuracy": "test accuracy", "test_loss": "test loss",
+    "attack_success": "attack success", "source_error": "source error",
+    "forget_accuracy": "forgotten data, accuracy",
+    "poisoned_accuracy": "poisoned among them, accuracy",
+    "remain_accuracy": "remaining data, accuracy",
+}
+
+
+class UnlearningDisplay:
+    """Shows an unlearning while it goes on; a context manager."""
+
+    def __init__(self, run: str):
+        self._run, self._console = run, PlainConsole()
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=self._console,
+            disable=not self._console.is_terminal)
+        self._task, self._rounds, self._begun = None, 0, False
+
+    def __enter__(self):
+        self._say("loading TensorFlow Federated")
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._progress.stop()
+        if kind in (KeyboardInterrupt, SystemExit) and self._begun:
+            self._say("stopped   nothing half done is left; the same command goes on from what is "
+                      "finished")
+
+    def start(self, case, plan, waiting: int, target) -> None:
+        """Says what is about to be done."""
+        self._begun, source = True, case.source
+        remaining = case.remaining.clients
+        self._say(f"run       {self._run}: {source.rounds} rounds")
+        self._say(f"forget    {self._request(case)}")
+        self._say(f"remain    {len(remaining.present)} clients with {len(remaining.labels)} "
+                  "examples")
+        self._say(f"method    {case.settings.method}{_details(plan.report)}")
+        if waiting:
+            self._say(f"wait      {waiting} rounds without the forgotten, since rounds from one "
+                      f"unlearning to the next are at least {case.settings.rate_limit} "
+                      "(--rate-limit)")
+        if plan.rounds:
+            self._rounds = plan.rounds + waiting
+            self._task = self._progress.add_task("recovery", total=self._rounds)
+        self._target = target
+
+    def round(self, line: dict) -> None:
+        """Shows a finished round."""
+        self._progress.update(self._task, advance=1)
+        self._line(line, self._rounds, line["phase"])
+
+    def reference(self, rounds: int) -> None:
+        """Says that the retraining for comparison begins."""
+        self._progress.update(self._task, completed=self._rounds) if self._task is not None else 0
+        self._say(f"retrain   {rounds} rounds from scratch, for comparison (--no-reference leaves "
+                  "it out)")
+        self._rounds = rounds
+        self._task = self._progress.add_task("retraining", total=rounds)
+
+    def reference_round(self, line: dict) -> None:
+        """Shows a finished round of the retraining."""
+        self._progress.update(self._task, advance=1)
+        if line["round"] in (1, self._rounds) or line["round"] % 10 == 0:
+            self._line(line, self._rounds, "retrain")
+
+    def finish(self, run) -> None:
+        """Shows before, after and retrained, the cost, and where everything lies."""
+        notes = run.notes
+        if not run.new:
+            self._say(f"found     {run.directory.path}, unlearned so earlier")
+        measured = notes["measured"]
+        titles = [title for title in ("before", "after", "retrained") if measured[title]]
+        table = Table("", *titles, box=None)
+        for name, label in ROWS.items():
+            if any(measured[title][name] is not None for title in titles):
+                table.add_row(label, *(number(measured[title][name]) for title in titles))
+        PlainConsole(width=100).print(table)
+        self._say(f"recovery  {_recovery(notes)}")
+        self._say(f"cost      {_cost(notes['cost'])}")
+        self._say(f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
+                  "curves.png")
+        if notes["reference"]:
+            self._say(f"retrained {notes['reference']}")
+
+    def _request(self, case) -> str:
+        words = []
+        if len(case.flagged):
+            ids = ", ".join(map(str, case.flagged[:20])) + (", ..." if len(case.flagged) > 20
+                                                           else "")
+            words.append(f"client{'s' * (len(case.flagged) > 1)} {ids}")
+        parts = [word for word in case.settings.forget if not word.startswith("client:")]
+        words += parts[:5] + (["..."] if len(parts) > 5 else [])
+        poisoned = int((case.forgotten & case.source.federation.changed).sum())
+        return (f"{', '.join(words)}: {int(case.forgotten.sum())} examples"
+                + (f", {poisoned} of them poisoned" if poisoned else ""))
+
+    def _line(self, line: dict, rounds: int, phase: str) -> None:
+        if self._console.is_terminal:
+            return
+        values = "  ".join(f"{label} {number(line[name])}" for name, label in (
+            ("test_accuracy", "test"), ("forget_accuracy", "forgotten"),
+            ("remain_accuracy", "remaining"), ("attack_success", "attack success")))
+        self._say(f"{phase:<8}  round {line['round']:>{len(str(rounds))}}/{rounds}  {values}  "
+                  f"{line['seconds']:.2f} s")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+        self._console.file.flush()
+
+
+def _details(report: dict) -> str:
+    """Returns what a method reports, in words."""
+    words = []
+    if "history_round" in report:
+        words.append(f"from kept round {report['history_round']}")
+    if "history_rounds" in report:
+        words.append(f"from {len(report['history_rounds'])} kept rounds, "
+                     f"{report['local_epochs']} local epochs")
+    if "fraction" in report:
+        estimate, words_of = report.get("estimate"), f"fraction {report['fraction']:.4f}"
+        if estimate and estimate["z"] is not None:
+            words_of += (f" (auto: P = {estimate['p_max'] - estimate['p_min']:.2f} z^"
+                         f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
+                         f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} benign "
+                         "clients)")
+        words.append(words_of)
+    if "zeroed" in report:
+        words.append(f"{sum(z['entries'] for z in report['zeroed'].values()):,} of "
+                     f"{sum(z['of'] for z in report['zeroed'].values()):,} kernel entries zeroed")
+    if "negated" in report:
+        words.append(f"negated {', '.join(report['negated'])}")
+    if "ascents" in report:
+        words.append(f"{sum(a['steps'] for a in report['ascents'])} steps of ascent within "
+                     f"{report['radius']:.3g}")
+    return ": " + "; ".join(words) if words else ""
+
+
+def _recovery(notes: dict) -> str:
+    recovered = notes["recovered"]
+    words = [f"{notes['rounds']} rounds, stop {recovered['stop']}"]
+    if notes["waited_rounds"]:
+        words.append(f"after {notes['waited_rounds']} rounds of waiting")
+    for name in ("bound", "plateau", "target"):
+        if name != recovered["stop"] and recovered[name] is not None:
+            words.append(f"{name} after {recovered[name]}")
+    if recovered["stop"] == "target" and recovered["target"] is None:
+        words.append("warning: the accuracy of before was not reached")
+    return "; ".join(words)
+
+
+def _cost(cost: dict) -> str:
+    size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
+        "bytes_down", "bytes_up", "server_storage_bytes")}
+    return (f"{cost['rounds']} rounds, {cost['seconds']:.1f} s, {cost['client_steps']:,} client "
+            f"steps, {size['bytes_down']} down, {size['bytes_up']} up, "
+            f"{size['server_storage_bytes']} kept at the server")
