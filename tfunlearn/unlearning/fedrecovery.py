@@ -84,7 +84,7 @@ def noise_deviation(distance: float, epsilon: float, beta: float) -> float:
 def _mean(updates: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Returns the weighted mean of rows, float64, a row at a time."""
     total = np.zeros(updates.shape[1])
-    for row, share in zip(updates, shares / shares.sum()):
+    for row, share in zip(updates, shares):
         if share:
-            total += row * np.float64(share)
-    return total
+            total += np.multiply(row, share, dtype=np.float64)
+    return total / shares.sum()

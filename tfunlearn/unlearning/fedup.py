@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.blocks import pieces_of
 from tfunlearn.core.errors import UserError, choose, require, require_real
 from tfunlearn.unlearning.masks import MASKS, largest
 from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
@@ -86,11 +87,13 @@ def fedup(
     share = fraction if estimate is None else estimate.fraction
     weights, masks = [], {}
     for place, weight in enumerate(global_weights):
-        means = [_mean(client_weights, place, group) for group in groups]
-        average = means[1].astype(weight.dtype)
+        difference = _mean(client_weights, place, groups[0]) if place in kernels else 0.0
+        benign = _mean(client_weights, place, groups[1])
+        difference -= benign
+        average = benign.astype(weight.dtype)
+        del benign  # the largest kernel decides how much memory this takes
         if place in kernels:
-            scores = MASKS[mask](means[0] - means[1], weight, rng)
-            masks[place] = largest(scores, share)
+            masks[place] = largest(MASKS[mask](difference, weight, rng), share)
             average[masks[place]] = 0
         weights.append(average)
     return PrunedModel(weights, masks, float(share), estimate)
@@ -110,7 +113,7 @@ def _groups(
     require("examples", sizes.tolist(), sizes.shape == (clients,) and bool((sizes > 0).all()),
             f"{clients} numbers > 0")
     benign = [k for k in range(clients) if k not in flagged]
-    return [[(k, sizes[k] / sizes[group].sum()) for k in group] for group in (flagged, benign)]
+    return [[(k, sizes[k]) for k in group] for group in (flagged, benign)]
 
 
 def _check(global_weights, client_weights, fraction, mask, similarity, rng) -> None:
@@ -126,16 +129,15 @@ def _check(global_weights, client_weights, fraction, mask, similarity, rng) -> N
 
 def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndarray:
     """Returns the weighted mean of one array over a group, float64."""
-    total = None
+    total = np.zeros(client_weights[group[0][0]][place].shape, np.float64)
     for position, weight in group:
         array = client_weights[position][place]
-        if total is None:
-            total = np.multiply(array, weight, dtype=np.float64)
-            continue
         if array.shape != total.shape:
             raise UserError(f"client_weights: array {place} of client {position} has shape "
                             f"{array.shape}; allowed is {total.shape}")
-        total += array * np.float64(weight)
+        for sums, piece in pieces_of(total.reshape(-1), array.reshape(-1)):
+            sums += np.multiply(piece, weight, dtype=np.float64)
+    total /= sum(weight for _, weight in group)
     if not np.isfinite(total).all():
         raise UserError(f"client_weights: array {place} holds NaN or infinity; allowed are finite "
                         "weights")

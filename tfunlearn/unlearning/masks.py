@@ -28,10 +28,10 @@ def largest(scores: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def divergence(difference: np.ndarray, weight: np.ndarray, rng=None) -> np.ndarray:
-    """Returns FedUP's rank, `difference^2 * |weight|`."""
-    scores = np.square(difference, dtype=np.float64)
-    scores *= np.abs(weight)
-    return scores
+    """Returns FedUP's rank, `difference^2 * |weight|`, in the place of `difference`."""
+    np.square(difference, out=difference)
+    difference *= np.abs(weight)
+    return difference
 
 
 def magnitude(difference: np.ndarray, weight: np.ndarray, rng=None) -> np.ndarray:

@@ -1,0 +1,77 @@
+"""Requests to forget: words, masks over examples, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.requests import ForgetRequest, read_examples
+
+
+@pytest.fixture
+def clients():
+    """Clients with examples 0-1, 2-4, none, 5."""
+    return ClientSet(np.zeros((6, 2, 2, 1), np.uint8), np.array([0, 1, 1, 2, 0, 1], np.int32),
+                     np.array([0, 2, 5, 5, 6]))
+
+
+@pytest.mark.parametrize("words, gone", [
+    (["client:1"], [2, 3, 4]), (["client:0", "client:3"], [0, 1, 5]), (["class:1"], [1, 2, 5]),
+    (["example:1:2"], [4]), (["example:1:0", "class:0", "client:3"], [0, 2, 4, 5]),
+    (["client:2"], []), (["malicious"], [0, 1])])
+def test_what_goes(clients, words, gone):
+    request = ForgetRequest.parse(words, malicious=[0])
+    assert np.flatnonzero(request.rows(clients, 3)).tolist() == gone
+
+
+def test_what_remains_keeps_ids_and_order(clients):
+    rest = clients.where(~ForgetRequest(clients=(1,), classes=(1,)).rows(clients, 3))
+    assert rest.sizes.tolist() == [1, 0, 0, 0] and rest.present.tolist() == [0]
+    assert rest.labels.tolist() == [0] and len(rest) == 4
+    assert clients.where(np.ones(6, bool)).offsets.tolist() == clients.offsets.tolist()
+
+
+def test_words_are_read_back_and_sorted():
+    request = ForgetRequest.parse(["example:3:9", "client:7", "class:1", "client:2", "client:7"])
+    assert request.words() == ["client:2", "client:7", "class:1", "example:3:9"]
+    assert ForgetRequest.parse(request.words()) == request
+    assert not request.whole_clients and ForgetRequest((1,)).whole_clients
+
+
+@pytest.mark.parametrize("words, message", [
+    ([], "at least one client"), (["client:x"], "'client:x' is not allowed"),
+    (["client:-1"], "malicious, client:ID"), (["clients:1"], "class:LABEL"),
+    (["malicious"], "no malicious client left"), (["example:1"], "example:CLIENT:INDEX")])
+def test_words_that_are_refused(words, message):
+    with pytest.raises(UserError, match=message):
+        ForgetRequest.parse(words)
+
+
+@pytest.mark.parametrize("words, message", [
+    (["client:4"], "client: 4 is not allowed; allowed is 0 to 3"),
+    (["class:3"], "class: 3 is not allowed; allowed is 0 to 2"),
+    (["example:1:3"], "indices 0 to 2 for client 1, who holds 3 examples"),
+    (["example:9:0"], "client: 9")])
+def test_what_does_not_exist(clients, words, message):
+    with pytest.raises(UserError, match=message):
+        ForgetRequest.parse(words).rows(clients, 3)
+
+
+def test_examples_from_text_and_file(tmp_path):
+    assert read_examples("3:5, 4:0,") == ["example:3:5", "example:4:0"]
+    (tmp_path / "list.txt").write_text("# client:index\n3:5\n\n 4 : 0  # second\n")
+    assert read_examples(str(tmp_path / "list.txt")) == ["example:3:5", "example:4:0"]
+    (tmp_path / "bad.txt").write_text("3:5\nx\n")
+    for text, message in ((str(tmp_path / "bad.txt"), "entry 2 of"), ("3:5,4", "neither"),
+                          (str(tmp_path), "neither"), ("", "neither"),
+                          (str(tmp_path / "none"), "No such file")):
+        with pytest.raises(UserError, match=message):
+            read_examples(text)
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    with pytest.raises(UserError, match="at least one client:index"):
+        read_examples(str(tmp_path / "empty.txt"))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="no text"):
+        read_examples(str(tmp_path / "binary"))
