@@ -17,7 +17,11 @@ def evaluate(run, data_dir):
     """Measure the model of a run on its test set, over all and per class."""
     console = PlainConsole()
     result = evaluate_run(run, data_dir=data_dir, track=console.track)
-    console.print(f"{run}: {result.rounds} of {result.planned_rounds} rounds", markup=False)
+    if result.method:
+        what = f"{result.method}, {result.rounds} rounds after {result.rounds_before}"
+    else:
+        what = f"{result.rounds} of {result.planned_rounds} rounds"
+    console.print(f"{run}: {what}", markup=False)
     for name, title in COLUMNS.items():
         console.print(f"{title:<15} {number(result.measured[name])}")
     table = Table("class", "test images", "accuracy", box=None)

@@ -80,7 +80,8 @@ class UnlearningDisplay:
         """Shows before, after and retrained, the cost, and where everything lies."""
         notes = run.notes
         if not run.new:
-            self._say(f"found     {run.directory.path}, unlearned so earlier")
+            self._say(f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
+                      f"of {_words(notes['requests'][-1])}")
         measured = notes["measured"]
         titles = [title for title in ("before", "after", "retrained") if measured[title]]
         table = Table("", *titles, box=None)
@@ -102,7 +103,7 @@ class UnlearningDisplay:
                                                            else "")
             words.append(f"client{'s' * (len(case.flagged) > 1)} {ids}")
         parts = [word for word in case.settings.forget if not word.startswith("client:")]
-        words += parts[:5] + (["..."] if len(parts) > 5 else [])
+        words += [_words(parts)] if parts else []
         poisoned = int((case.forgotten & case.source.federation.changed).sum())
         return (f"{', '.join(words)}: {int(case.forgotten.sum())} examples"
                 + (f", {poisoned} of them poisoned" if poisoned else ""))
@@ -119,6 +120,10 @@ class UnlearningDisplay:
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
+
+
+def _words(request: list[str]) -> str:
+    return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
 
 
 def _details(report: dict) -> str:

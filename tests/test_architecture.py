@@ -59,6 +59,8 @@ def test_every_folder_is_in_the_package_list():
     "import tfunlearn",
     "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['--help']; m._exit_code()",
     "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['train', '--help']; m._exit_code()",
+    "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['unlearn', '--help']; m._exit_code()",
+    "import tfunlearn.unlearning",
 ])
 def test_imports_no_tensorflow(code):
     heavy = {"tensorflow", "tensorflow_federated", "keras", "matplotlib", "sklearn", "scipy",

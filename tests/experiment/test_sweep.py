@@ -196,7 +196,7 @@ def test_another_model_file_is_another_cell(tmp_path):
     (GRID.replace("rounds", "roundz"), "fixed: unknown field 'roundz'; did you mean 'rounds'"),
     (GRID.replace("rounds = 2", "seed = 2"), "seeds are a list at the top"),
     (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .* lists of rule"),
-    (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense and attack"),
+    (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense, attack and method"),
     (GRID + "[[rows]]\nlabel = 'x'\n", "either a grid, or rows and columns"),
     ("[[rows]]\nlabel = 'x'\n", "columns: None"),
     ("[[rows]]\nrule = 'mean'\n[[columns]]\nlabel = 'x'\n", "rows: .* each with a label"),
@@ -225,7 +225,7 @@ def test_mistakes_in_a_grid(grid, text, message):
 
 
 def test_ready_grids_are_valid_and_know_their_published_figures():
-    assert ready_grids() == ["flap-table1", "robustness-digits"]
+    assert ready_grids() == ["fedup-claims", "flap-table1", "robustness-digits"]
     table = read_grid("flap-table1")
     assert len(table.cells()) == 13 * 6 * len(table.seeds)
     figures = published_figures(table)
@@ -242,3 +242,55 @@ def test_ready_grids_are_valid_and_know_their_published_figures():
         read_grid("flap-table")
     with pytest.raises(UserError, match="cannot be read"):
         read_grid("missing.toml")
+
+
+def test_cells_that_unlearn_share_their_training_and_reference(grid, tmp_path):
+    made = grid("""
+measures = ["forget_gap", "test_accuracy", "rounds"]
+[fixed]
+train_examples = 150
+clients = 5
+malicious = 1
+rounds = 2
+attack = "label-flip"
+forget = "malicious"
+[[rows]]
+label = "one"
+[[columns]]
+label = "before"
+method = "none"
+[[columns]]
+label = "retrained"
+method = "retrain"
+[[columns]]
+label = "fedup"
+method = "fedup"
+fraction = 0.1
+stop = "bound"
+""")
+    done = []
+    matrices = sweep(made, tmp_path / "out", on_cell=done.append)
+    runs = sorted(path.name for path in (tmp_path / "out" / "runs").iterdir())
+    assert len(runs) == 3 and runs[1:] == [f"{runs[0]}-fedup", f"{runs[0]}-retrain"]
+    values = {result.cell.column: result.values for result in done}
+    assert values["before"]["forget_gap"] is None and values["retrained"]["forget_gap"] == 0
+    notes = json.loads((tmp_path / "out" / "runs" / runs[1] / "unlearning.json").read_text())
+    after, retrained = notes["measured"]["after"], notes["measured"]["retrained"]
+    assert values["fedup"]["forget_gap"] == pytest.approx(
+        after["forget_accuracy"] - retrained["forget_accuracy"])
+    assert values["fedup"]["rounds"] == values["fedup"]["bound"] == 1
+    assert values["before"]["forget_accuracy"] == notes["measured"]["before"]["forget_accuracy"]
+    assert matrices[0].text("one", "before") == "-"
+    again = []
+    sweep(made, tmp_path / "out", on_cell=again.append)
+    assert not any(result.new for result in again)
+
+
+@pytest.mark.parametrize("values, message", [
+    ('forget = "malicious"', "method: None is not allowed"),
+    ('method = "fedupp"', "did you mean 'fedup'"),
+    ('method = "not"\nmask = "random"', "nothing with method not"),
+    ('method = "fedup"\nforget = "x"', "forget: 'x'")])
+def test_mistakes_in_what_a_cell_unlearns(grid, values, message):
+    with pytest.raises(UserError, match=f"cell 'mean' / 'no attack': .*{message}"):
+        grid(GRID.replace("[grid]", f"{values}\n[grid]")).cells()

@@ -13,7 +13,7 @@ from tfunlearn.evaluation import OutputsOf, class_accuracies
 from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import load_data
 from tfunlearn.experiment.measure import TestMeasures
-from tfunlearn.experiment.run_directory import open_run_directory
+from tfunlearn.experiment.run_directory import open_run_directory, read_notes
 from tfunlearn.models.saved import load_model
 
 
@@ -23,7 +23,9 @@ class RunEvaluation:
 
     Attributes:
         rounds: finished rounds.
-        planned_rounds: rounds that the configuration asks for.
+        planned_rounds: rounds that the configuration asks for; of an unlearned run, its own.
+        method: how it was unlearned, None for a run of `train`.
+        rounds_before: rounds of the federation before it.
         measured: `test_accuracy`, `test_loss`, `attack_success`, `source_error`; None where the
             test set has no example to measure it on.
         class_accuracies: accuracy on each class, None without test images.
@@ -35,6 +37,8 @@ class RunEvaluation:
     measured: dict[str, float | None]
     class_accuracies: list[float | None]
     class_counts: list[int]
+    method: str | None = None
+    rounds_before: int = 0
 
 
 def evaluate(
@@ -62,8 +66,10 @@ def evaluate(
     outputs_of = OutputsOf(model)
     outputs = outputs_of(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
+    notes = read_notes(directory) or {}
     return RunEvaluation(
-        state.finished, config.training.rounds,
+        state.finished, state.finished if notes else config.training.rounds,
         TestMeasures(outputs_of, data, config.attack).of(outputs),
         [None if np.isnan(share) else share for share in shares],
-        np.bincount(data.test_labels, minlength=data.classes).tolist())
+        np.bincount(data.test_labels, minlength=data.classes).tolist(),
+        notes.get("method"), notes.get("rounds_before", 0))

@@ -199,3 +199,26 @@ def open_run_directory(path: str | os.PathLike) -> RunDirectory:
         if not file.is_file():
             raise UserError(f"run: '{path}' is no run directory (no {file.name})")
     return run
+
+
+def read_notes(directory: RunDirectory) -> dict | None:
+    """Returns what `unlearning.json` says, None for a run of `train`.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not directory.unlearning.exists():
+        return None
+    try:
+        notes = json.loads(directory.unlearning.read_text())
+        whole = (isinstance(notes["requests"], list) and notes["requests"]
+                 and isinstance(notes["source"], str) and isinstance(notes["key"], str)
+                 and isinstance(notes["restarts"], bool)
+                 and isinstance(notes["method"], str) and isinstance(notes["measured"], dict))
+        for name in ("rounds_before", "training_rounds", "unlearned_after_round"):
+            whole = whole and type(notes[name]) is int and notes[name] >= 0
+        if not whole:
+            raise ValueError("a value has the wrong type")
+        return notes
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"run: {directory.unlearning} is damaged ({first_line(error)})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.history_store import History
-from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory
+from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory, read_notes
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
 
@@ -87,28 +86,6 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     return Source(directory, federation, gone, requests, state, model,
                   _history(directory, config, lines, notes, shapes),
                   before + len(lines), trained, last)
-
-
-def read_notes(directory: RunDirectory) -> dict | None:
-    """Returns what `unlearning.json` says, None for a run of `train`.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    if not directory.unlearning.exists():
-        return None
-    try:
-        notes = json.loads(directory.unlearning.read_text())
-        whole = (isinstance(notes["requests"], list) and notes["requests"]
-                 and isinstance(notes["source"], str) and isinstance(notes["key"], str)
-                 and isinstance(notes["restarts"], bool) and isinstance(notes["measured"], dict))
-        for name in ("rounds_before", "training_rounds", "unlearned_after_round"):
-            whole = whole and type(notes[name]) is int and notes[name] >= 0
-        if not whole:
-            raise ValueError("a value has the wrong type")
-        return notes
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"run: {directory.unlearning} is damaged ({first_line(error)})")
 
 
 def _history(directory: RunDirectory, config, lines, notes, shapes) -> History:

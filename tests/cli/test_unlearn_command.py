@@ -1,0 +1,161 @@
+"""`tfunlearn unlearn` as a user types it, and every mistake in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfunlearn.core.files import checksum
+from tfunlearn.experiment import run_config, train
+from tfunlearn_cli import main
+
+TFUNLEARN = [sys.executable, "-c", "from tfunlearn_cli.main import run; run()"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with `run`, kept last round, and `bare`, without an attack and its history."""
+    folder = tmp_path_factory.mktemp("unlearn")
+    small = dict(train_examples=240, clients=6, rounds=3, lr=3e-3)
+    train(run_config(attack="label-flip", malicious=2, **small), out=folder / "run")
+    train(run_config(**small), out=folder / "bare")
+    return folder
+
+
+def sums(folder):
+    return {str(path): checksum(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def call(monkeypatch, trained, capsys):
+    monkeypatch.chdir(trained)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["tfunlearn", "unlearn", *map(str, arguments)])
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_without_flags_it_forgets_the_attackers_and_compares(trained):
+    before = sums(trained / "run")
+    done = subprocess.run([*TFUNLEARN, "unlearn", "run"], cwd=trained, capture_output=True,
+                          text=True, timeout=200)
+    assert done.returncode == 0 and done.stderr == "" and "\x1b" not in done.stdout
+    assert sums(trained / "run") == before
+    notes = json.loads((trained / "run-fedup" / "unlearning.json").read_text())
+    assert f"forget    clients {', '.join(map(str, notes['forgotten']['clients']))}: 80" in (
+        done.stdout)
+    assert f"fraction {notes['report']['fraction']:.4f} (auto: P = 0.14 z^5 + 0.01" in done.stdout
+    assert "before  after   retrained" in done.stdout
+    for name in ("before", "after", "retrained"):
+        assert f"{notes['measured'][name]['forget_accuracy']:.4f}" in done.stdout
+    assert "kept at the server" in done.stdout and "retrained " in done.stdout
+    shown = subprocess.run([*TFUNLEARN, "evaluate", "run-fedup"], cwd=trained, capture_output=True,
+                           text=True, timeout=100)
+    assert shown.returncode == 0 and (
+        f"test accuracy   {notes['measured']['after']['test_accuracy']:.4f}" in shown.stdout)
+    assert f"run-fedup: fedup, {notes['rounds']} rounds after 3" in shown.stdout
+
+
+def test_requests_of_every_kind(call, trained):
+    quick = ("--method", "finetune", "--recovery-rounds", "1", "--no-reference")
+    (trained / "list.txt").write_text("1:0\n1:3\n")
+    for number, (flags, words) in enumerate([
+            (["--client", 3, "--client", 1], ["client:1", "client:3"]),
+            (["--class", 1], ["class:1"]), (["--examples", "2:5,0:1"], ["example:0:1",
+                                                                       "example:2:5"]),
+            (["--examples", "list.txt", "--client", "5"], ["client:5", "example:1:0",
+                                                            "example:1:3"])]):
+        code, out, err = call("run", *quick, *flags, "--out", f"kind-{number}")
+        assert code == 0 and err == "", err
+        notes = json.loads((trained / f"kind-{number}" / "unlearning.json").read_text())
+        assert notes["requests"] == [words]
+    code, out, _ = call("run", *quick, "--class", 2)
+    assert code == 0 and "forget    class:2: " in out
+    code, out, _ = call("run", *quick, "--class", 2)
+    assert code == 0 and "found     run-finetune, unlearned so earlier; finetune of class:2" in out
+
+
+def test_settings_from_a_file(call, trained):
+    (trained / "not.toml").write_text('method = "not"\nrecovery_rounds = 3\nreference = false\n')
+    code, out, err = call("run", "--config", "not.toml", "--recovery-rounds", 1)
+    assert code == 0 and "recovery  1 rounds, stop rounds" in out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "Missing argument 'RUN'"),
+    (["nowhere"], "'nowhere' is no run directory"),
+    (["bare"], "forget: 'malicious' is not allowed"),
+    (["bare", "--client", 0], "fedup needs a round with flagged clients and more benign ones; this "
+     "run has kept no round; train with --history last"),
+    (["run", "--method", "fedrecovery"], "every round, 1 to 3; this run has kept round 3; train "
+     "with --history all"),
+    (["run", "--method", "federaser"], "train with --history every=2 (or all)"),
+    (["run", "--method", "fedupp"], "did you mean 'fedup'"),
+    (["run", "--client", 6], "client: 6 is not allowed; allowed is 0 to 5"),
+    (["run", "--client", -1], "--client"), (["run", "--client", "x"], "--client"),
+    (["run", "--class", 10], "class: 10 is not allowed; allowed is 0 to 9"),
+    (["run", "--examples", "1:99"], "examples: '1:99' is not allowed; allowed is indices 0 to 39"),
+    (["run", "--examples", "1:x"], "neither client:index,... nor a file"),
+    (["run", "--examples", ""], "client:index,... or a file"),
+    (["run", *[f for k in range(6) for f in ("--client", k)]], "anything but everything"),
+    (["run", *[f for k in range(3) for f in ("--client", k)]], "3 of 6 clients"),
+    (["run", "--fraction", "1.2"], "fraction: 1.2"), (["run", "--fraction", "x"], "fraction: 'x'"),
+    (["run", "--stop", "soon"], "stop: unknown name 'soon'"),
+    (["run", "--mask", "randm"], "did you mean 'random'"),
+    (["run", "--method", "not", "--fraction", "0.1"], "nothing with method not"),
+    (["run", "--config", "none.toml"], "cannot be read"),
+    (["run", "--out", "bare"], "a new or empty folder"),
+    (["run", "--out", ""], "the name of a folder"),
+    (["run", "--data-dir", "x", "--methd", "y"], "--method"),
+])
+def test_one_line_and_code_2(call, trained, arguments, message):
+    before = sums(trained)
+    code, out, err = call(*arguments)
+    assert code == 2 and message in err and err.count("\n") == 1, err
+    assert sums(trained) == before
+
+
+def test_an_interrupted_command_leaves_nothing(trained):
+    process = subprocess.Popen(
+        [*TFUNLEARN, "unlearn", "run", "--method", "not", "--recovery-rounds", "500", "--out",
+         "stopped"], cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("recover   round   2"):
+            break
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and time.monotonic() - started < 10
+    assert "nothing half done is left" in out and "Traceback" not in err
+    assert not (trained / "stopped").exists()
+    assert not [path for path in trained.iterdir() if path.name.startswith(".stopped")]
+
+
+def test_on_a_terminal_there_is_a_bar_and_a_table(trained):
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [*TFUNLEARN, "unlearn", "run", "--method", "finetune", "--recovery-rounds", "3", "--out",
+         "shown"], cwd=trained, stdin=child, stdout=child, stderr=child,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"})
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(parent, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    assert process.wait(timeout=60) == 0
+    assert b"recovery" in shown and b"3/3" in shown and b"retrained" in shown
