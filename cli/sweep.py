@@ -9,7 +9,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tfunlearn.experiment.grid import read_grid
+from tfunlearn.experiment.grid_reading import read_grid
 from tfunlearn.experiment.sweep import sweep as run_sweep
 from tfunlearn_cli.console import PlainConsole
 

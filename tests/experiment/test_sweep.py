@@ -8,8 +8,9 @@ import json
 import pytest
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.experiment import sweep as sweep_module
-from tfunlearn.experiment.grid import Cell, read_grid, ready_grids
+from tfunlearn.experiment import sweep as sweep_module, sweep_cells
+from tfunlearn.experiment.grid import Cell
+from tfunlearn.experiment.grid_reading import read_grid, ready_grids
 from tfunlearn.experiment.sweep import published_figures, sweep
 
 GRID = """
@@ -113,7 +114,7 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
     assert float(rows[0]["attack_success"]) == pytest.approx(
         stored["metrics"][-1]["attack_success"], abs=1e-6)
 
-    monkeypatch.setattr(sweep_module, "train", None)  # nothing is left to train
+    monkeypatch.setattr(sweep_cells, "train", None)  # nothing is left to train
     third = []
     sweep(made, out, on_cell=third.append)
     assert not any(result.new for result in third)

@@ -1,61 +1,31 @@
-"""Unlearning of runs: every method end to end, one after the other, and back to what was kept."""
+"""Unlearning of runs: every method end to end, and one request after the other."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from unlearn_cases import SMALL, contents, quick
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, read_arrays
+from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.evaluate import evaluate
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning import Watch, unlearn
 from tfunlearn.experiment.unlearning.methods import PLANS
 from tfunlearn.experiment.unlearning.settings import METHODS, USES
 from tfunlearn.experiment.unlearning.source import open_source
 from tfunlearn.unlearning import fedup, kernels_of
 
-SMALL = dict(train_examples=240, clients=6, rounds=4, lr=3e-3, malicious=2, attack="label-flip",
-             history="all")
-QUICK = {"fedup": dict(fraction=0.1, stop="rounds", recovery_rounds=1), "finetune": dict(
-    recovery_rounds=1), "not": dict(recovery_rounds=1), "pga": dict(recovery_rounds=1),
-    "exclude": dict(fraction=0.1), "rapid-retrain": dict(recovery_rounds=2)}
-
-
-def quick(method="fedup", **more):
-    return unlearn_settings(**{"method": method, "reference": False, **QUICK.get(method, {}),
-                               **more})
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): checksum(path)
-            for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    return train(run_config(**SMALL), out=folder)
-
-
-@pytest.fixture
-def copied(run, tmp_path):
-    """A copy of the run in a folder of its own, so that nothing finished is found beside it."""
-    shutil.copytree(run.directory.path, tmp_path / "run")
-    return tmp_path / "run"
-
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(run, copied, method):
+def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, copied, method):
     before = contents(copied)
     got = unlearn(copied, quick(method))
     assert contents(copied) == before
@@ -68,7 +38,7 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(run, copied
     assert (got.directory.path / "config.json").read_bytes() == (
         copied / "config.json").read_bytes()
     notes = json.loads(got.directory.unlearning.read_text())
-    malicious = run.federation.malicious.tolist()
+    malicious = kept_run.federation.malicious.tolist()
     assert notes == got.notes and notes["forgotten"] == {"clients": malicious, "examples": 80}
     assert notes["requests"] == [[f"client:{k}" for k in malicious]]
     assert notes["rounds"] == len(got.metrics) and notes["source"] == str(copied)
@@ -89,7 +59,7 @@ def test_tables_of_methods_agree():
     assert set(PLANS) == set(METHODS) == set(USES)
 
 
-def test_the_same_again_gives_the_same_bits(run, copied, tmp_path):
+def test_the_same_again_gives_the_same_bits(kept_run, copied, tmp_path):
     for method in ("fedup", "pga", "federaser", "rapid-retrain"):
         weights = [unlearn(copied, quick(method), out=tmp_path / f"{method}-{n}").directory
                    for n in (1, 2)]
@@ -97,13 +67,13 @@ def test_the_same_again_gives_the_same_bits(run, copied, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-def test_fedup_starts_from_what_its_function_gives(run, copied):
+def test_fedup_starts_from_what_its_function_gives(kept_run, copied):
     starts = []
     got = unlearn(copied, quick(), watch=Watch(start=lambda case, plan, *_: starts.append(plan)))
     kept = open_source(copied).history.read(4)
     assert kept.ids.tolist() == list(range(6)) and got.notes["report"]["history_round"] == 4
-    expected = fedup(kept.weights, kept.local_models(), malicious=run.federation.malicious,
-                     fraction=0.1, examples=kept.examples, kernels=kernels_of(run.model))
+    expected = fedup(kept.weights, kept.local_models(), malicious=kept_run.federation.malicious,
+                     fraction=0.1, examples=kept.examples, kernels=kernels_of(kept_run.model))
     for a, b in zip(starts[0].start, expected.weights):
         np.testing.assert_array_equal(a, b)
     zeroed = got.notes["report"]["zeroed"]
@@ -112,9 +82,9 @@ def test_fedup_starts_from_what_its_function_gives(run, copied):
         "dense_2/kernel:0": 1008, "logits/kernel:0": 84}
 
 
-def test_costs_are_counted(run, copied):
+def test_costs_are_counted(kept_run, copied):
     notes = unlearn(copied, quick()).notes
-    cost, size = notes["cost"], run.model.count_params()
+    cost, size = notes["cost"], kept_run.model.count_params()
     # 4 clients of 40 examples: 2 steps of 32 in each of 2 epochs
     assert (cost["rounds"], cost["client_steps"]) == (1, 16)
     assert cost["bytes_down"] == cost["bytes_up"] == 4 * 4 * size
@@ -131,7 +101,7 @@ def test_costs_are_counted(run, copied):
     assert unlearn(copied, quick("fedrecovery")).notes["cost"]["bytes_down"] == 0
 
 
-def test_retraining_is_a_training_without_the_forgotten(run, copied, tmp_path, monkeypatch):
+def test_retraining_is_a_training_without_the_forgotten(kept_run, copied, tmp_path, monkeypatch):
     got = unlearn(copied, quick("retrain"))
     original = Federation.of.__func__
 
@@ -144,11 +114,11 @@ def test_retraining_is_a_training_without_the_forgotten(run, copied, tmp_path, m
     trained = train(run_config(**SMALL), out=tmp_path / "trained")
     for a, b in zip(trained.model.get_weights(), got.directory.read_state().weights):
         np.testing.assert_array_equal(a, b)
-    first = read_arrays(run.directory.history / "round_00001.npz")["weights"]
+    first = read_arrays(kept_run.directory.history / "round_00001.npz")["weights"]
     own = read_arrays(got.directory.history / "round_00001.npz")
     np.testing.assert_array_equal(own["weights"], first)  # the same initial model
     # and the same shuffles: in round 1 the remaining clients do what they did
-    theirs = read_arrays(run.directory.history / "round_00001.npz")
+    theirs = read_arrays(kept_run.directory.history / "round_00001.npz")
     np.testing.assert_array_equal(own["updates"],
                                   theirs["updates"][np.isin(theirs["ids"], own["ids"])])
 
@@ -170,11 +140,11 @@ def test_the_reference_is_trained_once_and_shared(copied):
 @pytest.mark.parametrize("words, examples, clients", [
     (["class:3"], None, []), (["example:1:0", "example:1:5", "example:4:2"], 3, []),
     (["client:0", "class:3"], None, [0])])
-def test_classes_and_examples(run, copied, words, examples, clients):
+def test_classes_and_examples(kept_run, copied, words, examples, clients):
     for method in ("retrain", "finetune", "not", "rapid-retrain"):
         got = unlearn(copied, quick(method, forget=words))
         stored = read_arrays(got.directory.partition)
-        held = run.federation.clients
+        held = kept_run.federation.clients
         if examples is None:
             owners = np.repeat(np.arange(6), held.sizes)
             expected = (held.labels == 3) | np.isin(owners, clients)
@@ -190,7 +160,7 @@ def test_classes_and_examples(run, copied, words, examples, clients):
             unlearn(copied, quick(method, forget=words))
 
 
-def test_requests_follow_each_other(run, copied):
+def test_requests_follow_each_other(kept_run, copied):
     first = unlearn(copied, quick("fedup", forget=["client:1"]))
     second = unlearn(first.directory.path, quick("fedup", forget=["client:2"], rate_limit=0))
     third = unlearn(second.directory.path, quick("finetune", forget=["class:4"]))
@@ -212,21 +182,7 @@ def test_requests_follow_each_other(run, copied):
         np.testing.assert_array_equal(a, b)
 
 
-def test_history_is_followed_back_through_runs(copied):
-    first = unlearn(copied, quick("finetune", forget=["client:1"]))
-    source = open_source(first.directory.path)
-    assert source.history.rounds == [1, 2, 3, 4, 5] and source.rounds == 5
-    second = unlearn(first.directory.path, quick("fedrecovery", forget=["client:2"]))
-    third = unlearn(second.directory.path, quick("federaser", forget=["client:3"]))
-    assert third.notes["report"]["history_rounds"] == [1, 2, 3, 4, 5]
-    for line in third.metrics:
-        assert set(line["participants"]) == {0, 4, 5}
-    assert open_source(third.directory.path).history.rounds == [1, 2, 3, 4, 5]  # its own
-    shutil.rmtree(copied)
-    assert open_source(first.directory.path).history.rounds == [5]
-
-
-def test_the_rate_limiter_waits_without_aggregating_the_flagged(run, copied):
+def test_the_rate_limiter_waits_without_aggregating_the_flagged(kept_run, copied):
     first = unlearn(copied, quick("fedup", forget=["client:1"]))
     said = []
     second = unlearn(first.directory.path, quick("fedup", forget=["client:2"], rate_limit=3),
@@ -241,138 +197,6 @@ def test_the_rate_limiter_waits_without_aggregating_the_flagged(run, copied):
     assert second.notes["cost"]["rounds"] == 3
     later = unlearn(second.directory.path, quick("fedup", forget=["client:3"], rate_limit=1))
     assert later.notes["waited_rounds"] == 0
-
-
-def test_sampled_rounds_are_walked_back_to_both_groups(tmp_path):
-    config = run_config(**{**SMALL, "rounds": 6, "participation": 2, "malicious": 1, "seed": 3})
-    made = train(config, out=tmp_path / "run")
-    sets = [line["participants"] for line in made.metrics]
-    client = next(k for k in range(6) if k not in sets[-1] and any(k in s for s in sets))
-    with pytest.raises(UserError, match="flagged clients and more benign ones.*--history"):
-        unlearn(tmp_path / "run", quick(forget=[f"client:{client}"]))
-    config = dataclasses.replace(config, training=dataclasses.replace(
-        config.training, participation=3))
-    made = train(config, out=tmp_path / "three")
-    sets = [line["participants"] for line in made.metrics]
-    client = next(k for k in range(6) if k not in sets[-1] and any(k in s for s in sets))
-    newest = max(n for n, s in enumerate(sets, start=1) if client in s)
-    got = unlearn(tmp_path / "three", quick(forget=[f"client:{client}"]))
-    assert got.notes["report"]["history_round"] == newest
-
-
-@pytest.mark.parametrize("history, kept", [
-    ("last", [4]), ("all", [1, 2, 3, 4]), ("every=2", [1, 3, 4]), ("every=3", [1, 4]),
-    ("none", None)])
-def test_what_a_run_keeps(tmp_path, history, kept):
-    made = train(run_config(**{**SMALL, "history": history}), out=tmp_path / "run")
-    folder = made.directory.history
-    names = sorted(p.name for p in folder.iterdir()) if folder.exists() else None
-    assert names == (None if kept is None else [f"round_{n:05d}.npz" for n in kept])
-    if kept is None:
-        for method, flag in (("fedup", "last"), ("pga", "last"), ("federaser", "every=2"),
-                             ("fedrecovery", "all")):
-            with pytest.raises(UserError, match=f"{method} needs .*kept no round; train with "
-                                                f"--history {flag}"):
-                unlearn(tmp_path / "run", quick(method))
-        assert unlearn(tmp_path / "run", quick("finetune")).metrics[0]["round"] == 1
-        return
-    source = open_source(tmp_path / "run")
-    assert source.history.rounds == kept
-    last, size = source.history.read(4), made.model.count_params()
-    assert last.updates.shape == (6, size) and last.updates.dtype == np.float32
-    step = np.average(last.updates.astype(np.float64), axis=0, weights=last.examples)
-    start = 0
-    for before, after in zip(last.weights, made.model.get_weights()):
-        moved = step[start : start + before.size].reshape(before.shape)
-        np.testing.assert_allclose(before + moved, after, atol=1e-6)
-        start += before.size
-    if history != "all":
-        with pytest.raises(UserError, match="every round, 1 to 4; this run has kept .*--history"):
-            unlearn(tmp_path / "run", quick("fedrecovery"))
-
-
-def test_history_defaults():
-    assert run_config().history.text == "none" and not run_config().gathers
-    assert run_config(attack="label-flip").history.text == "last"
-    assert run_config(attack="label-flip").gathers
-    assert run_config(attack="label-flip", malicious=0).history.text == "none"
-    assert run_config(attack="label-flip", gather=False).history.text == "none"
-    assert run_config(history="every=3").gathers
-    for text in ("every=0", "every", "some", "every=-1", "every=1.5"):
-        with pytest.raises(UserError, match="history: .*every=K"):
-            run_config(history=text)
-    with pytest.raises(UserError, match="gather: False.*since history needs every update"):
-        run_config(history="last", gather=False)
-
-
-def test_a_damaged_history_file_is_named_with_its_checksum(run, copied):
-    file = copied / "history" / "round_00004.npz"
-    named = run.metrics[-1]["history_sha256"]
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(UserError) as error:
-        unlearn(copied, quick())
-    assert str(file) in str(error.value) and checksum(file)[:16] in str(error.value)
-    assert named[:16] in str(error.value) and "\n" not in str(error.value)
-    for method in ("federaser", "fedrecovery", "pga"):
-        with pytest.raises(UserError, match="round_00004.npz"):
-            unlearn(copied, quick(method))
-    file.write_bytes(content[:1000])
-    with pytest.raises(UserError, match="damaged: its SHA-256"):
-        unlearn(copied, quick())
-    file.unlink()
-    with pytest.raises(UserError, match="round_00004.npz is missing; metrics.jsonl names it"):
-        unlearn(copied, quick())
-    assert [p.name for p in copied.parent.iterdir()] == ["run"]  # nothing half done
-
-
-@pytest.mark.parametrize("words, message", [
-    (["client:6"], "client: 6 is not allowed; allowed is 0 to 5"),
-    (["class:10"], "class: 10 is not allowed; allowed is 0 to 9"),
-    (["example:0:40"], "indices 0 to 39 for client 0"),
-    ([f"client:{k}" for k in range(6)], "anything but everything"),
-    ([f"class:{k}" for k in range(10)], "anything but everything"),
-    (["client:0", "client:1", "client:2"], "3 of 6 clients.*benign majority")])
-def test_requests_that_cannot_be_met(copied, words, message):
-    before = contents(copied)
-    with pytest.raises(UserError, match=message):
-        unlearn(copied, quick(forget=words))
-    assert contents(copied.parent) == {f"run/{name}": sum_ for name, sum_ in before.items()}
-
-
-def test_an_interruption_leaves_nothing_and_can_be_repeated(copied):
-    def stop(line):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        unlearn(copied, quick(), watch=Watch(round=stop))
-    assert [p.name for p in copied.parent.iterdir()] == ["run"]
-    orphan = copied.parent / ".run-fedup.999999999"  # as SIGKILL would leave it
-    orphan.mkdir()
-    (orphan / "config.json").write_text("{}")
-    got = unlearn(copied, quick())
-    assert got.directory.path.name == "run-fedup" and not orphan.exists()
-    with pytest.raises(KeyboardInterrupt):  # the method is done, the reference is not
-        unlearn(copied, quick("not", reference=True), watch=Watch(reference_round=stop))
-    assert not copied.with_name("run-retrain").exists()
-    whole = unlearn(copied, quick("not", reference=True))
-    assert not whole.new and whole.notes["measured"]["retrained"] is not None
-
-
-def test_where_the_new_run_goes(copied, tmp_path):
-    (tmp_path / "used").mkdir()
-    (tmp_path / "used" / "mine.txt").write_text("keep")
-    for out, message in ((tmp_path / "used", "a new or empty folder"), ("", "name of a folder"),
-                         (copied, "a new or empty folder"),
-                         (tmp_path / "used" / "mine.txt" / "x", "cannot be written")):
-        with pytest.raises(UserError, match=message):
-            unlearn(copied, quick("finetune"), out=out)
-    (tmp_path / "empty").mkdir()
-    for out in ("empty", "new/a/b"):
-        assert unlearn(copied, quick("finetune"), out=tmp_path / out).directory.path == (
-            tmp_path / out)
-    assert (tmp_path / "used" / "mine.txt").read_text() == "keep"
 
 
 def test_stop_rules_end_recovery(copied):
@@ -401,37 +225,14 @@ def test_recovery_is_plain_averaging_unless_told_otherwise(tmp_path):
     np.testing.assert_allclose(moved, after, atol=1e-6)
 
 
-def test_attackers_that_stay_go_on_attacking(run, copied):
-    one, other = run.federation.malicious.tolist()
+def test_attackers_that_stay_go_on_attacking(kept_run, copied):
+    one, other = kept_run.federation.malicious.tolist()
     got = unlearn(copied, quick("finetune", forget=[f"client:{one}"]))
     assert got.metrics[0]["attackers"] == [other]
     rest = unlearn(got.directory.path, quick("finetune"))  # the default: all that attacked
     assert rest.notes["requests"] == [[f"client:{one}"], [f"client:{other}"]]
     with pytest.raises(UserError, match="no malicious client left"):
         unlearn(rest.directory.path, quick("finetune"))
-
-
-@pytest.mark.parametrize("values, message", [
-    (dict(method="fedupp"), "did you mean 'fedup'"), (dict(mask="all"), "mask"),
-    (dict(method="not", mask="random"), "nothing with method not; it is for fedup"),
-    (dict(method="retrain", recovery_rounds=3), "nothing with method retrain"),
-    (dict(fraction=1.5), "fraction: 1.5"), (dict(fraction="most"), "fraction: 'most'"),
-    (dict(stop="bound", recovery_rounds=3), "nothing with stop bound"),
-    (dict(method="not", stop="bound"), "bound is for fedup and exclude"),
-    (dict(recovery_rounds=0), "recovery_rounds: 0"), (dict(rate_limit=-1), "rate_limit: -1"),
-    (dict(recovery_optimizer="adm"), "did you mean 'adam'"), (dict(recovery_lr=0), "recovery_lr"),
-    (dict(forget=[]), "at least one"), (dict(forget=["client"]), "client:ID"),
-    (dict(unlearn_seed=-2), "unlearn_seed"), (dict(methd="x"), "did you mean 'method'"),
-    (dict(method="pga", ascent_stop=2), "ascent_stop"),
-    (dict(method="not", negate=0), "negate: 0")])
-def test_settings_that_are_refused(values, message):
-    with pytest.raises(UserError, match=message):
-        unlearn_settings(**values)
-
-
-def test_too_many_kernels_to_negate(copied):
-    with pytest.raises(UserError, match="negate: 3 is not allowed; allowed is at most 2"):
-        unlearn(copied, quick("not", negate=3))
 
 
 def test_another_seed_draws_anew(copied, tmp_path):
@@ -442,29 +243,3 @@ def test_another_seed_draws_anew(copied, tmp_path):
     for name in ("rows", "malicious", "forgotten"):
         np.testing.assert_array_equal(*(read_arrays(d.directory.partition)[name]
                                         for d in (first, second)))
-
-
-def test_data_that_are_not_the_runs(copied):
-    stored = read_arrays(copied / "partition.npz")
-    stored["rows"] = stored["rows"][::-1]
-    np.savez(copied / "partition.npz", **stored)
-    with pytest.raises(UserError, match="is not how its config.json spreads the data"):
-        unlearn(copied, quick())
-
-
-def test_damaged_notes(copied):
-    got = unlearn(copied, quick("finetune"))
-    whole = got.notes
-    for broken in ("{", "[]", json.dumps({**whole, "requests": []}),
-                   json.dumps({**whole, "rounds_before": "x"}), "[" * 100_000):
-        got.directory.unlearning.write_text(broken)
-        with pytest.raises(UserError, match="unlearning.json is damaged"):
-            unlearn(got.directory.path, quick("finetune", forget=["class:1"]))
-
-
-def test_the_rule_must_bear_those_who_remain(tmp_path):
-    config = run_config(**{**SMALL, "rule": "krum", "byzantine": 1})
-    train(config, out=tmp_path / "run")
-    with pytest.raises(UserError, match="krum with n=4 updates and f=1"):
-        unlearn(tmp_path / "run", quick(reference=True))
-    assert unlearn(tmp_path / "run", quick()).notes["rounds"] == 1

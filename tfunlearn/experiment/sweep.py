@@ -18,14 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.core.files import checksum, replacing, write_json
+from tfunlearn.core.files import replacing, write_json
 from tfunlearn.core.lazy import tf
-from tfunlearn.experiment.grid import MEASURES, TRAINED, Cell, Grid
-from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.train import train
-from tfunlearn.experiment.unlearning import Watch, measure_run, unlearn
+from tfunlearn.experiment.grid import MEASURES, Cell, Grid
+from tfunlearn.experiment.sweep_cells import train_cell, unlearn_cell
 from tfunlearn.report.matrix import Matrix, save_matrix
-from tfunlearn.unlearning.stopping import bound_rounds, target_round
 
 MARK, MARK_VERSION, LOCK = "sweep.json", 1, ".lock"
 
@@ -153,9 +150,9 @@ def _digest(stored: dict) -> str:
 def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> CellResult:
     try:
         if cell.unlearning is None:
-            lines, digest, seconds = _trained(folder, cell, on_round)
+            lines, digest, seconds = train_cell(folder, cell, on_round)
         else:
-            lines, digest, seconds = _unlearned(folder, cell, on_round)
+            lines, digest, seconds = unlearn_cell(folder, cell, on_round)
     except UserError as error:
         raise UserError(f"cell '{cell.row}' / '{cell.column}': {error}")
     tf.keras.backend.clear_session()
@@ -164,63 +161,6 @@ def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> Cel
               "checkpoint_sha256": digest, "seconds": seconds, "metrics": lines}
     write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": _digest(stored)})
     return CellResult(cell, _values(lines, over), seconds, new=True)
-
-
-def _trained(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run and returns its metrics, the checksum of its weights, its seconds."""
-    directory = folder / "runs" / cell.training_key
-    if directory.exists():  # an interrupted run of ours
-        shutil.rmtree(directory)
-    run = train(cell.config, out=directory, on_round=lambda line: on_round(cell, line))
-    lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)}
-             for line in run.metrics]
-    return (lines, run.metrics[-1]["checkpoint_sha256"],
-            round(sum(line["seconds"] for line in run.metrics), 3))
-
-
-def _unlearned(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run unless another cell has, unlearns, and returns what `_trained` does.
-
-    The metrics are one line, of the model after it, with the gaps to retraining.
-    """
-    directory = folder / "runs" / cell.training_key
-    if not _is_whole(directory, cell):
-        _trained(folder, cell, on_round)
-    if cell.measures_only:
-        values, digest = measure_run(directory, cell.unlearning)
-        return [_forgetting_line(values, None)], digest, 0.0
-    run = unlearn(directory, cell.unlearning, watch=Watch(
-        round=lambda line: on_round(cell, line),
-        reference_round=lambda line: on_round(cell, line)))
-    measured, notes = run.notes["measured"], run.notes
-    recovered = target_round([measured["start"]["test_accuracy"],
-                              *(line["test_accuracy"] for line in run.metrics
-                                if line["phase"] == "recover")],
-                             measured["before"]["test_accuracy"])
-    fraction = notes["report"].get("fraction")
-    line = _forgetting_line(
-        measured["after"], measured["retrained"], rounds=notes["rounds"],
-        bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
-        test_recovered=recovered)
-    return [line], checksum(run.directory.checkpoint), notes["cost"]["seconds"]
-
-
-def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
-    """Tells whether a training lies there, finished and undamaged."""
-    try:
-        return RunDirectory(path).read_state().finished == cell.config.training.rounds
-    except UserError:
-        return False
-
-
-def _forgetting_line(after: dict, retrained: dict | None, **more) -> dict:
-    gaps = {"test_gap": "test_accuracy", "forget_gap": "forget_accuracy",
-            "poisoned_gap": "poisoned_accuracy", "attack_gap": "attack_success"}
-    line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], **after, **more}
-    for gap, name in gaps.items():
-        if retrained is not None and None not in (after[name], retrained[name]):
-            line[gap] = after[name] - retrained[name]
-    return line
 
 
 def _values(lines: list[dict], over: str) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free
 from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.unlearning.plans import ANEW, Case
+from tfunlearn.experiment.unlearning.case import ANEW, Case
 
 def key_of(case: Case) -> str:
     """Returns the hash of everything that decides the new run, 16 hexadecimal digits."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tfunlearn.core.errors import choose
+from tfunlearn.experiment.unlearning.case import Case, Plan
 from tfunlearn.experiment.unlearning.plans import (
-    Case, Plan, plan_exclude, plan_fedrecovery, plan_fedup, plan_finetune, plan_not, plan_pga,
+    plan_exclude, plan_fedrecovery, plan_fedup, plan_finetune, plan_not, plan_pga,
     plan_rapid_retrain, plan_retrain)
 from tfunlearn.experiment.unlearning.rebuilding import plan_federaser
 

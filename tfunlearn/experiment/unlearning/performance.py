@@ -19,7 +19,7 @@ from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.train import names_of, versions
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.experiment.unlearning.methods import plan_of
-from tfunlearn.experiment.unlearning.plans import Case, Plan
+from tfunlearn.experiment.unlearning.case import Case, Plan
 from tfunlearn.federated import local_worker
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_recovery

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tfunlearn.core.history import HistoryRound
-from tfunlearn.experiment.unlearning.plans import (
-    Case, Plan, mean_step, missing_history, require_whole_clients)
+from tfunlearn.experiment.unlearning.case import (
+    Case, Plan, missing_history, require_whole_clients)
+from tfunlearn.experiment.unlearning.plans import mean_step
 from tfunlearn.federated import GatheringRounds
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import RoundReport, ServerState

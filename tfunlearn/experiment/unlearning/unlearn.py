@@ -20,7 +20,7 @@ from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning.folders import finished_run, key_of, new_folder, target_of
 from tfunlearn.experiment.unlearning.methods import plan_of
 from tfunlearn.experiment.unlearning.performance import perform, rounds_to_wait
-from tfunlearn.experiment.unlearning.plans import ANEW, Case
+from tfunlearn.experiment.unlearning.case import ANEW, Case
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import Source, open_source
 from tfunlearn.report import save_recovery

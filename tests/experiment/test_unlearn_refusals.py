@@ -1,0 +1,111 @@
+"""What cannot be unlearned, and that nothing half done is left."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from unlearn_cases import SMALL, contents, quick
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import read_arrays
+from tfunlearn.experiment import run_config, train
+from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+
+
+@pytest.mark.parametrize("words, message", [
+    (["client:6"], "client: 6 is not allowed; allowed is 0 to 5"),
+    (["class:10"], "class: 10 is not allowed; allowed is 0 to 9"),
+    (["example:0:40"], "indices 0 to 39 for client 0"),
+    ([f"client:{k}" for k in range(6)], "anything but everything"),
+    ([f"class:{k}" for k in range(10)], "anything but everything"),
+    (["client:0", "client:1", "client:2"], "3 of 6 clients.*benign majority")])
+def test_requests_that_cannot_be_met(copied, words, message):
+    before = contents(copied)
+    with pytest.raises(UserError, match=message):
+        unlearn(copied, quick(forget=words))
+    assert contents(copied.parent) == {f"run/{name}": sum_ for name, sum_ in before.items()}
+
+
+def test_where_the_new_run_goes(copied, tmp_path):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine.txt").write_text("keep")
+    for out, message in ((tmp_path / "used", "a new or empty folder"), ("", "name of a folder"),
+                         (copied, "a new or empty folder"),
+                         (tmp_path / "used" / "mine.txt" / "x", "cannot be written")):
+        with pytest.raises(UserError, match=message):
+            unlearn(copied, quick("finetune"), out=out)
+    (tmp_path / "empty").mkdir()
+    for out in ("empty", "new/a/b"):
+        assert unlearn(copied, quick("finetune"), out=tmp_path / out).directory.path == (
+            tmp_path / out)
+    assert (tmp_path / "used" / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("values, message", [
+    (dict(method="fedupp"), "did you mean 'fedup'"), (dict(mask="all"), "mask"),
+    (dict(method="not", mask="random"), "nothing with method not; it is for fedup"),
+    (dict(method="retrain", recovery_rounds=3), "nothing with method retrain"),
+    (dict(fraction=1.5), "fraction: 1.5"), (dict(fraction="most"), "fraction: 'most'"),
+    (dict(stop="bound", recovery_rounds=3), "nothing with stop bound"),
+    (dict(method="not", stop="bound"), "bound is for fedup and exclude"),
+    (dict(recovery_rounds=0), "recovery_rounds: 0"), (dict(rate_limit=-1), "rate_limit: -1"),
+    (dict(recovery_optimizer="adm"), "did you mean 'adam'"), (dict(recovery_lr=0), "recovery_lr"),
+    (dict(forget=[]), "at least one"), (dict(forget=["client"]), "client:ID"),
+    (dict(unlearn_seed=-2), "unlearn_seed"), (dict(methd="x"), "did you mean 'method'"),
+    (dict(method="pga", ascent_stop=2), "ascent_stop"),
+    (dict(method="not", negate=0), "negate: 0")])
+def test_settings_that_are_refused(values, message):
+    with pytest.raises(UserError, match=message):
+        unlearn_settings(**values)
+
+
+def test_too_many_kernels_to_negate(copied):
+    with pytest.raises(UserError, match="negate: 3 is not allowed; allowed is at most 2"):
+        unlearn(copied, quick("not", negate=3))
+
+
+def test_data_that_are_not_the_runs(copied):
+    stored = read_arrays(copied / "partition.npz")
+    stored["rows"] = stored["rows"][::-1]
+    np.savez(copied / "partition.npz", **stored)
+    with pytest.raises(UserError, match="is not how its config.json spreads the data"):
+        unlearn(copied, quick())
+
+
+def test_damaged_notes(copied):
+    got = unlearn(copied, quick("finetune"))
+    whole = got.notes
+    for broken in ("{", "[]", json.dumps({**whole, "requests": []}),
+                   json.dumps({**whole, "rounds_before": "x"}), "[" * 100_000):
+        got.directory.unlearning.write_text(broken)
+        with pytest.raises(UserError, match="unlearning.json is damaged"):
+            unlearn(got.directory.path, quick("finetune", forget=["class:1"]))
+
+
+def test_the_rule_must_bear_those_who_remain(tmp_path):
+    config = run_config(**{**SMALL, "rule": "krum", "byzantine": 1})
+    train(config, out=tmp_path / "run")
+    with pytest.raises(UserError, match="krum with n=4 updates and f=1"):
+        unlearn(tmp_path / "run", quick(reference=True))
+    assert unlearn(tmp_path / "run", quick()).notes["rounds"] == 1
+
+
+def test_an_interruption_leaves_nothing_and_can_be_repeated(copied):
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unlearn(copied, quick(), watch=Watch(round=stop))
+    assert [p.name for p in copied.parent.iterdir()] == ["run"]
+    orphan = copied.parent / ".run-fedup.999999999"  # as SIGKILL would leave it
+    orphan.mkdir()
+    (orphan / "config.json").write_text("{}")
+    got = unlearn(copied, quick())
+    assert got.directory.path.name == "run-fedup" and not orphan.exists()
+    with pytest.raises(KeyboardInterrupt):  # the method is done, the reference is not
+        unlearn(copied, quick("not", reference=True), watch=Watch(reference_round=stop))
+    assert not copied.with_name("run-retrain").exists()
+    whole = unlearn(copied, quick("not", reference=True))
+    assert not whole.new and whole.notes["measured"]["retrained"] is not None

@@ -1,0 +1,27 @@
+"""The small run that tests of unlearning share, and quick settings of every method."""
+
+from __future__ import annotations
+
+import pathlib
+
+from tfunlearn.core.files import checksum
+from tfunlearn.experiment.unlearning import unlearn_settings
+
+SMALL = dict(train_examples=240, clients=6, rounds=4, lr=3e-3, malicious=2, attack="label-flip",
+             history="all")
+QUICK = {"fedup": dict(fraction=0.1, stop="rounds", recovery_rounds=1),
+         "finetune": dict(recovery_rounds=1), "not": dict(recovery_rounds=1),
+         "pga": dict(recovery_rounds=1), "exclude": dict(fraction=0.1),
+         "rapid-retrain": dict(recovery_rounds=2)}
+
+
+def quick(method="fedup", **more):
+    """Returns settings with one round of recovery and without the reference."""
+    return unlearn_settings(**{"method": method, "reference": False, **QUICK.get(method, {}),
+                               **more})
+
+
+def contents(folder):
+    """Returns the checksum of every file below a folder."""
+    return {str(path.relative_to(folder)): checksum(path)
+            for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}

@@ -1,0 +1,72 @@
+"""What a sweep does for one of its cells: train, and unlearn where the cell asks for it."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Callable
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import checksum
+from tfunlearn.experiment.grid import MEASURES, TRAINED, Cell
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.train import train
+from tfunlearn.experiment.unlearning import Watch, measure_run, unlearn
+from tfunlearn.unlearning.stopping import bound_rounds, target_round
+
+
+def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
+    """Trains the cell's run and returns its metrics, the checksum of its weights, its seconds."""
+    directory = folder / "runs" / cell.training_key
+    if directory.exists():  # an interrupted run of ours
+        shutil.rmtree(directory)
+    run = train(cell.config, out=directory, on_round=lambda line: on_round(cell, line))
+    lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)}
+             for line in run.metrics]
+    return (lines, run.metrics[-1]["checkpoint_sha256"],
+            round(sum(line["seconds"] for line in run.metrics), 3))
+
+
+def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
+    """Trains the cell's run unless another cell has, unlearns, and returns what `train_cell` does.
+
+    The metrics are one line, of the model after it, with the gaps to retraining.
+    """
+    directory = folder / "runs" / cell.training_key
+    if not _is_whole(directory, cell):
+        train_cell(folder, cell, on_round)
+    if cell.measures_only:
+        values, digest = measure_run(directory, cell.unlearning)
+        return [_forgetting_line(values, None)], digest, 0.0
+    run = unlearn(directory, cell.unlearning, watch=Watch(
+        round=lambda line: on_round(cell, line),
+        reference_round=lambda line: on_round(cell, line)))
+    measured, notes = run.notes["measured"], run.notes
+    recovered = target_round([measured["start"]["test_accuracy"],
+                              *(line["test_accuracy"] for line in run.metrics
+                                if line["phase"] == "recover")],
+                             measured["before"]["test_accuracy"])
+    fraction = notes["report"].get("fraction")
+    line = _forgetting_line(
+        measured["after"], measured["retrained"], rounds=notes["rounds"],
+        bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
+        test_recovered=recovered)
+    return [line], checksum(run.directory.checkpoint), notes["cost"]["seconds"]
+
+
+def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
+    """Tells whether a training lies there, finished and undamaged."""
+    try:
+        return RunDirectory(path).read_state().finished == cell.config.training.rounds
+    except UserError:
+        return False
+
+
+def _forgetting_line(after: dict, retrained: dict | None, **more) -> dict:
+    gaps = {"test_gap": "test_accuracy", "forget_gap": "forget_accuracy",
+            "poisoned_gap": "poisoned_accuracy", "attack_gap": "attack_success"}
+    line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], **after, **more}
+    for gap, name in gaps.items():
+        if retrained is not None and None not in (after[name], retrained[name]):
+            line[gap] = after[name] - retrained[name]
+    return line

@@ -1,0 +1,137 @@
+"""What is to be forgotten from what, what a method plans, and what it may demand of the case."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.history import HistoryRound
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.unlearning.cost import Cost
+from tfunlearn.experiment.unlearning.settings import UnlearnSettings
+from tfunlearn.experiment.unlearning.source import Source
+from tfunlearn.federated.client_work import ClientTraining
+
+ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is to be forgotten, from what.
+
+    Attributes:
+        settings: the method and its knobs.
+        source: the run.
+        forgotten: examples of this request, bool `(N,)`.
+        remaining: the federation without them and without what was forgotten before.
+        flagged: ids of the clients that the request leaves with nothing.
+        seed: of what the unlearning draws.
+    """
+
+    settings: UnlearnSettings
+    source: Source
+    forgotten: np.ndarray
+    remaining: Federation
+    flagged: np.ndarray
+    seed: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights of the model."""
+        return self.source.model.count_params()
+
+    @property
+    def recovering(self) -> Federation:
+        """The remaining federation as it recovers: by plain federated averaging, if not told."""
+        kept = self.settings.keep_defense or self.settings.method in ANEW
+        return self.remaining if kept else self.remaining.undefended()
+
+    @property
+    def training(self) -> ClientTraining:
+        """The local training of recovery, as the settings have it, else as the run had it."""
+        settings, own = self.settings, self.source.federation.config.training.client
+        optimizer, lr = settings.recovery_optimizer or own.optimizer, own.lr
+        if settings.method in ("fedup", "exclude") and settings.recovery_optimizer is None:
+            optimizer, lr = "adam", 1e-3
+        return dataclasses.replace(own, optimizer=optimizer, lr=settings.recovery_lr or lr)
+
+    def read(self, number: int) -> HistoryRound:
+        """Returns a kept round without the clients that were forgotten before."""
+        kept = self.source.history.read(number)
+        here = np.isin(kept.ids, np.union1d(self.remaining.clients.present, self.flagged))
+        if here.all():
+            return kept
+        return HistoryRound(kept.round_number, kept.weights, kept.ids[here], kept.updates[here],
+                            kept.examples[here])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a method goes about a case.
+
+    Attributes:
+        start: weights that recovery starts from.
+        rounds: most rounds of recovery.
+        stop: rule that may end it earlier: plateau or target; else it takes all rounds.
+        training: local training of its rounds.
+        restarts: whether it begins anew: rounds count from 1 again, and what was kept before is
+            of no more use.
+        report: what the method has to say, JSON values.
+        cost: of what it did before the first round.
+        rebuild: `(engine, keep) -> run_round` in place of ordinary rounds, or None.
+        cohort: `(round) -> Cohort` in place of drawn clients, or None.
+        idle: first rounds in which no client works.
+    """
+
+    start: list[np.ndarray]
+    rounds: int
+    stop: str
+    training: ClientTraining
+    restarts: bool = False
+    report: dict = field(default_factory=dict)
+    cost: Cost = Cost()
+    rebuild: Callable | None = None
+    cohort: Callable | None = None
+    idle: int = 0
+
+
+def require_majority(case: Case) -> None:
+    """Raises a `UserError` unless fewer clients are to be forgotten than remain."""
+    flagged, benign = len(case.flagged), len(case.remaining.clients.present)
+    require("forget", f"{flagged} of {flagged + benign} clients", flagged < benign,
+            "fewer than half, since fedup needs a benign majority")
+
+
+def missing_history(case: Case, need: str, flag: str) -> UserError:
+    """Returns the error for a history that does not hold what a method needs."""
+    rounds = case.source.history.rounds
+    kept = "no round" if not rounds else f"round {rounds[0]}" if len(rounds) == 1 else (
+        f"{len(rounds)} rounds, {rounds[0]} to {rounds[-1]}")
+    return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}; "
+                     f"train with --history {flag}")
+
+
+def require_whole_clients(case: Case) -> None:
+    held = case.source.remaining.clients
+    whole = int(case.forgotten.sum()) == int(held.sizes[case.flagged].sum())
+    require("forget", f"parts of clients with {case.settings.method}", whole,
+            "whole clients; retrain, finetune, not and rapid-retrain forget classes and examples")
+
+
+def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:
+    """Returns the newest kept round in which forgotten and remaining clients took part."""
+    if majority:
+        require_majority(case)
+    for number in reversed(case.source.history.rounds):
+        kept = case.read(number)
+        flagged = int(np.isin(kept.ids, case.flagged).sum())
+        benign = len(kept.ids) - flagged
+        if flagged and benign and (flagged < benign or not majority):
+            return kept
+    raise missing_history(
+        case, "a round with flagged clients and more benign ones" if majority
+        else "a round with forgotten and remaining clients", "last (all, if clients are sampled)")
