@@ -24,10 +24,11 @@ def sweep(config, out, data_dir, rounds):
     """Run a grid of rules, defenses, attacks and seeds, and show it as a table.
 
     CONFIG is a .toml or .json file, or the name of a ready grid: fedup-claims, flap-table1,
-    robustness-digits.
-    Finished cells are skipped, so the same command continues a sweep. A file has [fixed] fields of
-    `train` and `unlearn`, seeds, and a [grid] of rule, defense, attack and method (lists), or [[rows]] and [[columns]]
-    with a label and any fields; measures and over (last, attacked) say what the tables show.
+    robustness-digits. Finished cells are skipped, so the same command continues a sweep. A file has
+    [fixed] fields of `train` and `unlearn`, seeds, and a [grid] of rule, defense, attack and method
+    (lists), or [[rows]] and [[columns]] with a label and any fields; measures and over (last,
+    attacked) say what the tables show. A cell with a method unlearns what forget names; method none
+    measures the trained model for that.
     """
     grid = read_grid(config)
     if out is None:

@@ -28,7 +28,7 @@ def save_recovery(
     """
     figure, axes = new_figure(8.5, 4.5)
     waited = sum(line["phase"] == "wait" for line in lines)
-    rounds = [-1, *range(len(lines) + 1)]
+    rounds = range(-waited - 1, len(lines) - waited + 1)
     for name, (label, color) in SHOWN.items():
         values = [line[name] for line in lines]
         points = [measured["before"][name], *values[:waited], measured["start"][name],
@@ -40,8 +40,8 @@ def save_recovery(
         reference = (measured.get("retrained") or {}).get(name)
         if reference is not None:
             axes.axhline(reference, color=color, ls=":", lw=1)
-    axes.axvline(waited - 0.5, color="0.6", lw=0.8)
-    axes.set(xlabel="round (-1: before; 0: unlearned, not yet recovered; dotted: retrained)",
+    axes.axvline(-0.5, color="0.6", lw=0.8)
+    axes.set(xlabel="round (left: before; 0: unlearned, not yet recovered; dotted: retrained)",
              ylabel="share of examples", ylim=(-0.02, 1.02))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

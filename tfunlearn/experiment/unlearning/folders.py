@@ -91,17 +91,25 @@ def new_folder(target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
         raise UserError(f"out: {target} cannot be written ({error.strerror})")
     try:
         yield folder
-        folder.target = first_free(target, os.path.lexists) if numbered else target
-        try:
-            os.rename(folder.path, folder.target)
-        except OSError as error:
-            raise UserError(f"out: {target} cannot be written ({error.strerror})")
+        folder.target = _moved(folder.path, target, numbered)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         with contextlib.suppress(OSError):  # somebody else may use a parent by now
             for parent in made:
                 parent.rmdir()
         raise
+
+
+def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
+    """Gives a folder its name, or the first free number of it, and returns that."""
+    while True:
+        name = first_free(target, os.path.lexists) if numbered else target
+        try:
+            os.rename(path, name)
+            return name
+        except OSError as error:
+            if not (numbered and os.path.lexists(name)):  # else somebody was faster
+                raise UserError(f"out: {target} cannot be written ({error.strerror})")
 
 
 def _remove_orphans(target: pathlib.Path) -> None:

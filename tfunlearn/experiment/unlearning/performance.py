@@ -67,8 +67,9 @@ def perform(
             case, plan = _wait(case, directory, recorder, history, wait, done)
         start = measure(plan.start)
         _recover(case, plan, recorder, history, done, start)
-    directory.write_state(done.state)
-    directory.write_model(source.model, done.state.weights)
+    if not done.state.finished:
+        directory.write_state(done.state)
+        directory.write_model(source.model, done.state.weights)
     after = measure(done.state.weights)
     seconds = round(time.perf_counter() - started, 3)
     measured = dict(before=before, start=start, after=after,
