@@ -49,5 +49,6 @@ def unlearn(run, malicious, clients, classes, examples, config, data_dir, out, *
     settings = unlearn_settings(**given)
     with UnlearningDisplay(run) as display:
         result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=Watch(
-            display.start, display.round, display.reference, display.reference_round))
+            display.start, display.plan, display.round, display.reference,
+            display.reference_round))
     display.finish(result)

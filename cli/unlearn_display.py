@@ -26,7 +26,7 @@ class UnlearningDisplay:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=self._console,
             disable=not self._console.is_terminal)
-        self._task, self._rounds, self._begun = None, 0, False
+        self._task, self._rounds, self._begun, self._method = None, 0, False, ""
 
     def __enter__(self):
         self._say("loading TensorFlow Federated")
@@ -39,23 +39,27 @@ class UnlearningDisplay:
             self._say("stopped   nothing half done is left; the same command goes on from what is "
                       "finished")
 
-    def start(self, case, plan, waiting: int, target) -> None:
+    def start(self, case, waiting: int, target) -> None:
         """Says what is about to be done."""
-        self._begun, source = True, case.source
+        self._begun, source, self._method = True, case.source, case.settings.method
         remaining = case.remaining.clients
         self._say(f"run       {self._run}: {source.rounds} rounds")
         self._say(f"forget    {self._request(case)}")
         self._say(f"remain    {len(remaining.present)} clients with {len(remaining.labels)} "
                   "examples")
-        self._say(f"method    {case.settings.method}{_details(plan.report)}")
         if waiting:
             self._say(f"wait      {waiting} rounds without the forgotten, since rounds from one "
                       f"unlearning to the next are at least {case.settings.rate_limit} "
                       "(--rate-limit)")
+            self._rounds = waiting
+            self._task = self._progress.add_task("waiting", total=waiting)
+
+    def plan(self, plan) -> None:
+        """Says what the method will do."""
+        self._say(f"method    {self._method}{_details(plan.report)}")
         if plan.rounds:
-            self._rounds = plan.rounds + waiting
-            self._task = self._progress.add_task("recovery", total=self._rounds)
-        self._target = target
+            self._rounds += plan.rounds
+            self._task = self._progress.add_task("recovery", total=plan.rounds)
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""
@@ -64,7 +68,8 @@ class UnlearningDisplay:
 
     def reference(self, rounds: int) -> None:
         """Says that the retraining for comparison begins."""
-        self._progress.update(self._task, completed=self._rounds) if self._task is not None else 0
+        if self._task is not None:  # a stop rule may have ended it early
+            self._progress.remove_task(self._task)
         self._say(f"retrain   {rounds} rounds from scratch, for comparison (--no-reference leaves "
                   "it out)")
         self._rounds = rounds

@@ -69,7 +69,7 @@ def test_the_same_again_gives_the_same_bits(kept_run, copied, tmp_path):
 
 def test_fedup_starts_from_what_its_function_gives(kept_run, copied):
     starts = []
-    got = unlearn(copied, quick(), watch=Watch(start=lambda case, plan, *_: starts.append(plan)))
+    got = unlearn(copied, quick(), watch=Watch(plan=starts.append))
     kept = open_source(copied).history.read(4)
     assert kept.ids.tolist() == list(range(6)) and got.notes["report"]["history_round"] == 4
     expected = fedup(kept.weights, kept.local_models(), malicious=kept_run.federation.malicious,
@@ -186,7 +186,7 @@ def test_the_rate_limiter_waits_without_aggregating_the_flagged(kept_run, copied
     first = unlearn(copied, quick("fedup", forget=["client:1"]))
     said = []
     second = unlearn(first.directory.path, quick("fedup", forget=["client:2"], rate_limit=3),
-                     watch=Watch(start=lambda case, plan, wait, *_: said.append(wait)))
+                     watch=Watch(start=lambda case, wait, *_: said.append(wait)))
     phases = [line["phase"] for line in second.metrics]
     assert said == [2] and phases == ["wait", "wait", "recover"]
     for line in second.metrics[:2]:

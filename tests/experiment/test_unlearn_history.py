@@ -10,7 +10,7 @@ import pytest
 from unlearn_cases import SMALL, quick
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum
+from tfunlearn.core.files import checksum, read_arrays
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn
 from tfunlearn.experiment.unlearning.source import open_source
@@ -23,11 +23,19 @@ def test_history_is_followed_back_through_runs(copied):
     second = unlearn(first.directory.path, quick("fedrecovery", forget=["client:2"]))
     third = unlearn(second.directory.path, quick("federaser", forget=["client:3"]))
     assert third.notes["report"]["history_rounds"] == [1, 2, 3, 4, 5]
-    for line in third.metrics:
+    assert third.metrics[0]["participants"] == []  # nobody works in the first round
+    for line in third.metrics[1:]:
         assert set(line["participants"]) == {0, 4, 5}
     assert open_source(third.directory.path).history.rounds == [1, 2, 3, 4, 5]  # its own
+    kept = read_arrays(copied / "checkpoint.npz")
+    for name in kept:  # another run in its place is not followed
+        kept[name] = kept[name] * 2
+    np.savez(copied / "checkpoint.npz", **kept)
+    assert open_source(first.directory.path).history.rounds == [5]
     shutil.rmtree(copied)
     assert open_source(first.directory.path).history.rounds == [5]
+    with pytest.raises(UserError, match="every round, 1 to 5.*the run before it, .*run, is gone"):
+        unlearn(first.directory.path, quick("fedrecovery", forget=["client:4"]))
 
 
 def test_sampled_rounds_are_walked_back_to_both_groups(tmp_path):

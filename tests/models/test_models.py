@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.models.initial import redrawn
 from tfunlearn.models import MODELS, build_model
 from tfunlearn.models.outputs import ends_in_softmax
 
@@ -122,3 +123,22 @@ def test_published_nets_of_others_load(shared_models):
     assert lenet.count_params() == 44_426 and ends_in_softmax(lenet)
     resnet = build_model(str(shared_models / "resnet18.h5"), COLOUR, 10)
     assert resnet.count_params() == 274_442
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20", "vgg11"])
+def test_weights_are_redrawn_from_their_own_initializers(name):
+    model = build_model(name, (32, 32, 3), 10, seed=3)
+    before = model.get_weights()
+    first, again, other = (redrawn(model, seed) for seed in (1, 1, 2))
+    for kept, now, a, b, c in zip(before, model.get_weights(), first, again, other):
+        np.testing.assert_array_equal(kept, now)
+        np.testing.assert_array_equal(a, b)
+        assert a.shape == kept.shape and a.dtype == kept.dtype
+        if kept.ndim > 1:
+            assert (a != kept).any() and (a != c).any()
+            assert np.std(a) == pytest.approx(np.std(kept), rel=0.25)
+        else:
+            np.testing.assert_array_equal(a, c)
+    kernels = [w for w in first if w.ndim > 1]
+    for a, b in zip(kernels, kernels[1:]):  # equal shapes do not get equal draws
+        assert a.shape != b.shape or (a != b).any()

@@ -91,11 +91,30 @@ def test_recovery_is_the_papers_formula_for_one_client(rng):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_rounds_without_updates_or_without_others(rng):
+    (one,) = rounds_of(rng, 1, 3, 4)
+    empty = HistoryRound(2, one.weights, np.zeros(0, int), np.zeros((0, 4), np.float32),
+                         np.zeros(0, int))
+    w = [np.zeros(4, np.float32)]
+    np.testing.assert_array_equal(fedrecovery(w, [one, empty], forgotten=[0])[0],
+                                  fedrecovery(w, [one], forgotten=[0])[0])
+    assert not fedrecovery(w, [empty], forgotten=[0])[0].any()
+    alone = HistoryRound(2, one.weights, np.array([0]), 3 * one.updates[:1], np.array([1]))
+    size = [float(np.sum(np.average(h.updates.astype(float), axis=0, weights=h.examples) ** 2))
+            for h in (one, alone)]
+    np.testing.assert_allclose(
+        fedrecovery(w, [one, alone], forgotten=[0])[0],
+        fedrecovery(w, [one], forgotten=[0])[0] * size[0] / sum(size), rtol=1e-4)
+
+
 def test_recovery_noise_and_refusals(rng):
     history, w = rounds_of(rng, 2, 3, 2000), [np.zeros(2000, np.float32)]
     calm = fedrecovery(w, history, forgotten=[0])[0]
     noisy = fedrecovery(w, history, forgotten=[0], noise=0.5, rng=np.random.default_rng(1))[0]
     assert np.std(noisy - calm) == pytest.approx(0.5, rel=0.1)
+    spared = fedrecovery(w, history, forgotten=[0], noise=0.5, noisy=[],
+                         rng=np.random.default_rng(1))[0]
+    np.testing.assert_array_equal(spared, calm)
     with pytest.raises(UserError, match="a generator"):
         fedrecovery(w, history, forgotten=[0], noise=0.5)
     with pytest.raises(UserError, match="every round"):
@@ -157,6 +176,19 @@ def test_the_ascent_stays_in_the_ball_and_stops_when_forgotten(rng):
     again = ascend(model, start, images, labels, radius=1e3, lr=1.0, batch_size=8, epochs=50,
                    forget_accuracy=0.12, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(again.weights[0], free.weights[0])
+
+
+def test_the_ascent_draws_nothing_and_keeps_moving_statistics(rng):
+    model = tf.keras.Sequential([
+        layers.Input((2, 2, 1)), layers.Flatten(), layers.Dense(6), layers.BatchNormalization(),
+        layers.Dropout(0.5), layers.Dense(2)])
+    images, labels = rng.random((8, 2, 2, 1)).astype(np.float32), np.arange(8, dtype=np.int32) % 2
+    first, second = (ascend(model, model.get_weights(), images, labels, radius=9, epochs=2,
+                            forget_accuracy=0, rng=np.random.default_rng(4)) for _ in range(2))
+    for a, b in zip(first.weights, second.weights):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(first.weights[4], np.zeros(6))
+    np.testing.assert_array_equal(first.weights[5], np.ones(6))
 
 
 @pytest.mark.parametrize("values, field", [

@@ -190,6 +190,11 @@ def test_broken_weights_are_refused():
     clients[1][0][0, 0] = np.nan
     with pytest.raises(UserError, match="array 0 holds NaN"):
         fedup(G, clients, malicious=[0], fraction=0.5)
+    for value in (np.nan, np.inf):
+        G, clients = by_hand()
+        G[0][1, 1] = value
+        with pytest.raises(UserError, match="global_weights: 'NaN or infinity in array 0'"):
+            fedup(G, clients, malicious=[0], fraction=0.5)
     G, clients = by_hand()
     clients[2][1] = np.zeros(3, np.float32)
     with pytest.raises(UserError, match=r"array 1 of client 2 has shape \(3,\)"):

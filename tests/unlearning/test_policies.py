@@ -21,6 +21,9 @@ def test_plateau_is_two_rounds_without_two_tenths_of_a_point():
     assert plateau_round([0.1, 0.5, 0.501, 0.503, 0.504, 0.5]) == 5
     assert plateau_round([0.9, 0.1, 0.2]) == 2
     assert plateau_round([0.9]) is None
+    for count in range(1, 499):  # exactly 0.2 points more each time, whatever floats make of it
+        values = [(count + n) / 500 for n in range(3)]
+        assert plateau_round(values) is None and target_round(values[:1], values[0] + 0.01) == 0
 
 
 def test_target_is_within_a_point_of_before():

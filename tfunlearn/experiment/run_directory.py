@@ -53,7 +53,14 @@ class RunDirectory:
         """Writes the resolved configuration, which `--config` reads back, and notes beside it."""
         paths = {name: os.path.abspath(flat[name]) for name in ("data_dir", "model")
                  if name == "data_dir" or is_model_file(flat[name])}
+        if "model" in paths and os.path.isfile(paths["model"]):
+            notes["model_sha256"] = checksum(paths["model"])
         write_json(self.config, {**flat, **paths, **notes})
+
+    def model_sha256(self) -> str | None:
+        """Returns the checksum of the model file that the run began with, None without one."""
+        found = json.loads(self.config.read_text()).get("model_sha256")
+        return found if isinstance(found, str) else None
 
     def write_partition(
         self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
@@ -105,10 +112,12 @@ class RunDirectory:
         if finished - len(lines) not in (0, 1):  # it is written before its line
             raise UserError(f"run: {self.metrics} has {len(lines)} whole lines, the checkpoint is "
                             f"of round {finished}; one of them was changed")
-        if len(lines) == finished > 0 and (
-                lines[-1]["checkpoint_sha256"] != checksum(self.checkpoint)):
-            raise UserError(f"run: {self.checkpoint} is not the file that metrics.jsonl names for "
-                            f"round {finished}; it was changed")
+        named = lines[-1]["checkpoint_sha256"] if len(lines) == finished > 0 else None
+        where = f"metrics.jsonl names for round {finished}"
+        if not lines and self.unlearning.exists():
+            named, where = read_notes(self)["checkpoint_sha256"], "unlearning.json names"
+        if named is not None and named != checksum(self.checkpoint):
+            raise UserError(f"run: {self.checkpoint} is not the file that {where}; it was changed")
         return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
 
     def append_metrics(self, line: dict) -> None:
@@ -217,6 +226,8 @@ def read_notes(directory: RunDirectory) -> dict | None:
                  and isinstance(notes["method"], str) and isinstance(notes["measured"], dict))
         for name in ("rounds_before", "training_rounds", "unlearned_after_round"):
             whole = whole and type(notes[name]) is int and notes[name] >= 0
+        for name in ("checkpoint_sha256", "source_checkpoint_sha256"):
+            whole = whole and isinstance(notes[name], str)
         if not whole:
             raise ValueError("a value has the wrong type")
         return notes

@@ -16,25 +16,27 @@ from tfunlearn.unlearning.stopping import bound_rounds, target_round
 
 
 def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run and returns its metrics, the checksum of its weights, its seconds."""
+    """Trains the cell's run, unless it lies there whole, and returns its metrics, the checksum of its weights, its seconds."""
     directory = folder / "runs" / cell.training_key
-    if directory.exists():  # an interrupted run of ours
-        shutil.rmtree(directory)
-    run = train(cell.config, out=directory, on_round=lambda line: on_round(cell, line))
-    lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)}
-             for line in run.metrics]
-    return (lines, run.metrics[-1]["checkpoint_sha256"],
-            round(sum(line["seconds"] for line in run.metrics), 3))
+    if _is_whole(directory, cell):
+        metrics = RunDirectory(directory).read_metrics()
+    else:
+        if directory.exists():  # an interrupted run of ours
+            shutil.rmtree(directory)
+        metrics = train(cell.config, out=directory,
+                        on_round=lambda line: on_round(cell, line)).metrics
+    lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)} for line in metrics]
+    return (lines, metrics[-1]["checkpoint_sha256"],
+            round(sum(line["seconds"] for line in metrics), 3))
 
 
 def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run unless another cell has, unlearns, and returns what `train_cell` does.
+    """Trains the cell's run if no cell has, unlearns, and returns what `train_cell` does.
 
     The metrics are one line, of the model after it, with the gaps to retraining.
     """
     directory = folder / "runs" / cell.training_key
-    if not _is_whole(directory, cell):
-        train_cell(folder, cell, on_round)
+    train_cell(folder, cell, on_round)
     if cell.measures_only:
         values, digest = measure_run(directory, cell.unlearning)
         return [_forgetting_line(values, None)], digest, 0.0
@@ -57,7 +59,8 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
 def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
     """Tells whether a training lies there, finished and undamaged."""
     try:
-        return RunDirectory(path).read_state().finished == cell.config.training.rounds
+        directory, rounds = RunDirectory(path), cell.config.training.rounds
+        return directory.read_state().finished == rounds == len(directory.read_metrics())
     except UserError:
         return False
 

@@ -134,9 +134,9 @@ class GatheringRounds:
         return (ServerState(weights, state.finished + 1, reference),
                 RoundReport(loss, updates.dropped, pruned, crafted, rejected))
 
-    def receive(self, state: ServerState, cohort: Cohort) -> Updates:
-        """Returns the updates as the server receives them, crafted ones included."""
-        return self._received(state, cohort, self._reference(state, cohort))[0]
+    def receive(self, state: ServerState, cohort: Cohort) -> tuple[Updates, tuple[int, ...]]:
+        """Returns the updates as the server receives them, and whose were crafted."""
+        return self._received(state, cohort, self._reference(state, cohort))
 
     def _received(
         self, state: ServerState, cohort: Cohort, reference: np.ndarray | None

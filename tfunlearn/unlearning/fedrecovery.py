@@ -14,7 +14,8 @@ from tfunlearn.core.vectors import from_vector, to_vector
 
 def fedrecovery(
     weights: Sequence[np.ndarray], history: Iterable[HistoryRound], *, forgotten: Sequence[int],
-    average: str = "samples", noise: float = 0.0, rng: np.random.Generator | None = None,
+    average: str = "samples", noise: float = 0.0, noisy: Sequence[int] | None = None,
+    rng: np.random.Generator | None = None,
 ) -> list[np.ndarray]:
     """Returns the final model with the forgotten clients' residuals added.
 
@@ -24,7 +25,7 @@ def fedrecovery(
 
     plus Gaussian noise. With equal weights and one forgotten client u, B_i - A_i is
     (B_i - update of u) / n, the paper's residual. A round that only forgotten clients were in
-    counts for the p_i alone.
+    counts for the p_i alone, one without any update not at all.
 
     Args:
         weights: the final model, as `model.get_weights()` gives it.
@@ -33,6 +34,7 @@ def fedrecovery(
         average: weights of the means, `"samples"` (default, as federated averaging has them) or
             `"uniform"` (the paper's).
         noise: standard deviation of the noise; default 0. See `noise_deviation`.
+        noisy: places of the arrays that get noise; default all. A moving variance must not.
         rng: generator of the noise.
 
     Raises:
@@ -49,19 +51,25 @@ def fedrecovery(
     require("rng", rng, noise == 0 or rng is not None, "a generator, with noise")
     total, norms, rounds = 0.0, 0.0, 0
     for kept in history:
+        rounds += 1
+        if not len(kept.ids):
+            continue
         shares = np.asarray(kept.examples if average == "samples" else np.ones(len(kept.ids)),
                             np.float64)
         remaining = ~np.isin(kept.ids, forgotten)
         whole = _mean(kept.updates, shares)
-        squared, rounds = float(whole @ whole), rounds + 1
+        squared = float(whole @ whole)
         norms += squared
         if remaining.any() and not remaining.all():
             total = total + squared * (_mean(kept.updates, np.where(remaining, shares, 0)) - whole)
     require("history", "no round", rounds > 0, "every round of the training")
     vector = to_vector(weights).astype(np.float64) + (total / norms if norms else 0.0)
+    result = from_vector(vector.astype(np.float32), [weight.shape for weight in weights])
     if noise:
-        vector = vector + rng.normal(0.0, noise, len(vector))
-    return from_vector(vector.astype(np.float32), [weight.shape for weight in weights])
+        for place in range(len(result)) if noisy is None else noisy:
+            drawn = rng.normal(0.0, noise, result[place].shape)
+            result[place] = (result[place] + drawn).astype(np.float32)
+    return result
 
 
 def noise_deviation(distance: float, epsilon: float, beta: float) -> float:

@@ -122,6 +122,9 @@ def _check(global_weights, client_weights, fraction, mask, similarity, rng) -> N
     choose("mask", mask, MASKS)
     choose("similarity", similarity, dict.fromkeys(("model", "update")))
     require("rng", rng, mask != "random" or rng is not None, "a generator, with a random mask")
+    for place, weight in enumerate(global_weights):
+        require("global_weights", f"NaN or infinity in array {place}", np.isfinite(weight).all(),
+                "finite weights")
     for position, client in enumerate(client_weights):
         require("client_weights", f"{len(client)} arrays of client {position}",
                 len(client) == len(global_weights), f"{len(global_weights)} arrays")

@@ -78,7 +78,8 @@ def ascend(
         Halimi et al., "Federated Unlearning: How to Efficiently Erase a Client in FL?"
         (arXiv 2207.05521). Deviation: the published code stops at a squared distance of 2.2 from
         the client's last model, a constant for its net on MNIST; here the paper's threshold on the
-        accuracy ends the ascent, read off the batch at hand.
+        accuracy ends the ascent, read off the batch at hand. Layers work as in inference, so that
+        Dropout draws nothing and moving statistics stay.
     """
     for name, value in (("radius", radius), ("lr", lr), ("clip", clip)):
         require_real(name, value, lambda number: number > 0, "a number > 0")
@@ -116,7 +117,7 @@ def _step(model, radius: float, lr: float, momentum: float, clip: float) -> Call
 
     def step(images, labels):
         with tf.GradientTape() as tape:
-            outputs = model(to_unit_range(images), training=True)
+            outputs = model(to_unit_range(images), training=False)
             loss = -tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
                 labels, outputs, from_logits=from_logits))
         gradients = tape.gradient(loss, variables)

@@ -1,4 +1,9 @@
-"""When recovery after pruning is over: the three stop rules, on a curve of accuracies."""
+"""When recovery after pruning is over: the three stop rules, on a curve of accuracies.
+
+Deviation: FedUP's rules speak of a retained validation set and of benign accuracy. The accuracies
+here are on the remaining clients' own training data, which a federation can measure by itself; what
+attackers among them have poisoned counts too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from collections.abc import Sequence
 
 STOPS = ("bound", "plateau", "target", "rounds")
 PATIENCE, LEAST_GAIN, MARGIN = 2, 0.002, 0.01
+NOISE = 1e-9  # of a difference of two shares
 
 
 def bound_rounds(retraining_rounds: int, fraction: float) -> int:
@@ -22,7 +28,7 @@ def plateau_round(accuracies: Sequence[float]) -> int | None:
     """
     best, still = accuracies[0], 0
     for number, value in enumerate(accuracies[1:], start=1):
-        if value >= best + LEAST_GAIN:
+        if value >= best + LEAST_GAIN - NOISE:
             best, still = value, 0
         else:
             still += 1
@@ -39,7 +45,7 @@ def target_round(accuracies: Sequence[float], before: float) -> int | None:
         before: of the model that was to be unlearned.
     """
     for number, value in enumerate(accuracies):
-        if value >= before - MARGIN:
+        if value >= before - MARGIN - NOISE:
             return number
     return None
 

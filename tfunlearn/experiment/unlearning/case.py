@@ -16,6 +16,7 @@ from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import Source
 from tfunlearn.federated.client_work import ClientTraining
 
+ADAPTIVE = {"adam": 1e-3, "fisher": 1e-3}  # learning rates where recovery takes up an optimizer
 ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
 
 
@@ -54,10 +55,14 @@ class Case:
     def training(self) -> ClientTraining:
         """The local training of recovery, as the settings have it, else as the run had it."""
         settings, own = self.settings, self.source.federation.config.training.client
-        optimizer, lr = settings.recovery_optimizer or own.optimizer, own.lr
-        if settings.method in ("fedup", "exclude") and settings.recovery_optimizer is None:
-            optimizer, lr = "adam", 1e-3
-        return dataclasses.replace(own, optimizer=optimizer, lr=settings.recovery_lr or lr)
+        usual = "adam" if settings.method in ("fedup", "exclude") else own.optimizer
+        optimizer, lr = settings.recovery_optimizer or usual, settings.recovery_lr
+        fresh = settings.method in ("fedup", "exclude") or optimizer != own.optimizer
+        if lr is None and fresh:
+            lr = ADAPTIVE.get(optimizer)
+        require("recovery_lr", lr, lr is not None or optimizer == own.optimizer,
+                f"a number, since the run was trained with {own.optimizer}, not {optimizer}")
+        return dataclasses.replace(own, optimizer=optimizer, lr=own.lr if lr is None else lr)
 
     def read(self, number: int) -> HistoryRound:
         """Returns a kept round without the clients that were forgotten before."""
@@ -84,7 +89,6 @@ class Plan:
         cost: of what it did before the first round.
         rebuild: `(engine, keep) -> run_round` in place of ordinary rounds, or None.
         cohort: `(round) -> Cohort` in place of drawn clients, or None.
-        idle: first rounds in which no client works.
     """
 
     start: list[np.ndarray]
@@ -96,7 +100,6 @@ class Plan:
     cost: Cost = Cost()
     rebuild: Callable | None = None
     cohort: Callable | None = None
-    idle: int = 0
 
 
 def require_majority(case: Case) -> None:
@@ -111,8 +114,10 @@ def missing_history(case: Case, need: str, flag: str) -> UserError:
     rounds = case.source.history.rounds
     kept = "no round" if not rounds else f"round {rounds[0]}" if len(rounds) == 1 else (
         f"{len(rounds)} rounds, {rounds[0]} to {rounds[-1]}")
-    return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}; "
-                     f"train with --history {flag}")
+    lost = f" (the run before it, {case.source.lost}, is gone or was changed)" if (
+        case.source.lost) else ""
+    return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}"
+                     f"{lost}; train with --history {flag}")
 
 
 def require_whole_clients(case: Case) -> None:
@@ -123,15 +128,20 @@ def require_whole_clients(case: Case) -> None:
 
 
 def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:
-    """Returns the newest kept round in which forgotten and remaining clients took part."""
+    """Returns the newest kept round in which forgotten and remaining clients took part.
+
+    Rounds from before the last unlearning do not count: their models still hold what was forgotten
+    then.
+    """
     if majority:
         require_majority(case)
-    for number in reversed(case.source.history.rounds):
+    last = case.source.last_unlearning or 0
+    for number in reversed([n for n in case.source.history.rounds if n > last]):
         kept = case.read(number)
         flagged = int(np.isin(kept.ids, case.flagged).sum())
         benign = len(kept.ids) - flagged
         if flagged and benign and (flagged < benign or not majority):
             return kept
-    raise missing_history(
-        case, "a round with flagged clients and more benign ones" if majority
-        else "a round with forgotten and remaining clients", "last (all, if clients are sampled)")
+    who = "flagged clients and more benign ones" if majority else "forgotten and remaining clients"
+    since = f", later than the last unlearning (round {last})" if last else ""
+    raise missing_history(case, f"a round with {who}{since}", "last (all, if clients are sampled)")

@@ -11,21 +11,43 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free
 from tfunlearn.experiment.identity import content_of
-from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning.case import ANEW, Case
 
-def key_of(case: Case) -> str:
-    """Returns the hash of everything that decides the new run, 16 hexadecimal digits."""
-    source = case.source
-    masks = [hashlib.sha256(mask.tobytes()).hexdigest()
-             for mask in (source.gone | case.forgotten, source.gone)]
-    content = dict(config=content_of(source.federation.config), seed=case.seed,
-                   settings=case.settings.chosen(), gone=masks[0], rounds=source.training_rounds)
-    if case.settings.method not in ANEW:
-        content |= dict(source=checksum(source.directory.checkpoint), before=masks[1])
+def keys_of(case: Case) -> dict[str, str]:
+    """Returns the hashes of everything that decides the new run and its weights.
+
+    Returns:
+        `key`, of the whole request, and `weights_key`, which a retraining shares with every other
+        one that ends in the same weights, wherever it started from.
+    """
+    source, settings = case.source, case.settings
+    held = source.federation.poisoned
+    weights = dict(
+        config=content_of(source.federation.config), seed=case.seed, settings=settings.chosen(),
+        data=_digest(held.images, held.labels, held.offsets), rounds=source.training_rounds,
+        gone=_digest(source.gone | case.forgotten))
+    asked = dict(source=checksum(source.directory.checkpoint), before=_digest(source.gone),
+                 requests=source.requests, rounds_before=source.rounds,
+                 last=source.last_unlearning)
+    if settings.method not in ANEW:
+        weights |= asked
+    return {"key": _hash(weights | asked), "weights_key": _hash(weights)}
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _hash(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -47,15 +69,16 @@ def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
     return target
 
 
-def finished_run(folder: pathlib.Path, key: str) -> RunDirectory | None:
-    """Returns the run of `folder` that has the key and is whole, or None."""
+def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | None:
+    """Returns the whole run of `folder` whose notes have that `key` under `name`, or None."""
     for path in sorted(folder.glob("*/unlearning.json")):
+        directory = RunDirectory(path.parent)
         try:
-            if json.loads(path.read_text())["key"] == key:
-                directory = RunDirectory(path.parent)
-                directory.read_state()
-                return directory
-        except (OSError, ValueError, KeyError, TypeError):  # damaged, or somebody else's
+            if path.parent.name.startswith(".") or read_notes(directory)[name] != key:
+                continue
+            directory.read_state()
+            return directory
+        except (UserError, OSError, KeyError):  # damaged, or somebody else's
             continue
     return None
 
@@ -116,8 +139,18 @@ def _remove_orphans(target: pathlib.Path) -> None:
     """Removes what processes that are no more had begun for the same target."""
     for path in target.parent.glob(f".{glob_escape(target.name[:100])}.*"):
         number = path.name.rpartition(".")[2]
-        if number.isdigit() and not pathlib.Path(f"/proc/{number}").exists():
+        if number.isdigit() and not _is_alive(int(number)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
 
 
 def glob_escape(name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, write_json
 from tfunlearn.experiment.history_store import History, HistoryWriter
 from tfunlearn.experiment.recording import Recorder
@@ -19,7 +20,8 @@ from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.train import names_of, versions
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.experiment.unlearning.methods import plan_of
-from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.case import (
+    Case, Plan, require_majority, require_whole_clients)
 from tfunlearn.federated import local_worker
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_recovery
@@ -47,39 +49,64 @@ class _Progress:
 
 
 def perform(
-    case: Case, plan: Plan, directory: RunDirectory, key: str, measure: Callable,
-    on_round: Callable[[dict], None],
+    case: Case, directory: RunDirectory, keys: dict[str, str], measure: Callable,
+    on_plan: Callable[[Plan], None], on_round: Callable[[dict], None],
 ) -> None:
-    """Unlearns into `directory`, a new folder that nobody else writes to."""
+    """Unlearns into `directory`, a new folder that nobody else writes to.
+
+    Args:
+        case: what is to be forgotten.
+        directory: the folder.
+        keys: go into its notes.
+        measure: `weights -> metrics`.
+        on_plan: called with the plan, after the rounds of waiting if there are any.
+        on_round: called with each line of metrics.
+
+    Raises:
+        UserError: the method cannot do this; see `plan_of`.
+    """
     started, source = time.perf_counter(), case.source
+    wait = rounds_to_wait(case)
+    plan = None if wait else _planned(case, on_plan)
     before = measure(source.state.weights)
     _write_setup(case, directory)
     history = HistoryWriter(directory.history, source.federation.config.history,
-                            0 if plan.restarts else source.rounds)
+                            0 if plan and plan.restarts else source.rounds)
     recorder = Recorder(directory, source.model, history, measure, on_round)
-    done = _Progress(ServerState(source.state.weights), before["remain_accuracy"])
-    wait = rounds_to_wait(case)
+    done = _Progress(ServerState(source.state.weights, 0, source.state.reference),
+                     before["remain_accuracy"])
     with contextlib.ExitStack() as stack:
         if wait or plan.rounds:
             stack.enter_context(local_worker(directory.worker_log))
             stack.enter_context(recorder.events())
         if wait:
-            case, plan = _wait(case, directory, recorder, history, wait, done)
+            case = _waited(case, directory, recorder, history, wait, done)
+            plan = _planned(case, on_plan)
         start = measure(plan.start)
         _recover(case, plan, recorder, history, done, start)
     if not done.state.finished:
         directory.write_state(done.state)
         directory.write_model(source.model, done.state.weights)
     after = measure(done.state.weights)
-    seconds = round(time.perf_counter() - started, 3)
     measured = dict(before=before, start=start, after=after,
                     retrained=after if case.settings.method == "retrain" else None)
-    cost = dataclasses.replace(done.cost + plan.cost, seconds=seconds)
-    write_json(directory.unlearning, dict(
-        **_asked(case, plan, key, done.waited), rounds=len(done.accuracies) - 1,
-        report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
-        reference=None, cost=dataclasses.asdict(cost)))
+    seconds = round(time.perf_counter() - started, 3)
     save_recovery(directory.curves, directory.read_metrics(), measured)
+    write_json(directory.unlearning, dict(
+        **keys, **_asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
+        report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
+        reference=None, checkpoint_sha256=checksum(directory.checkpoint),
+        cost=dataclasses.asdict(dataclasses.replace(done.cost + plan.cost, seconds=seconds))))
+
+
+def _planned(case: Case, on_plan: Callable[[Plan], None]) -> Plan:
+    """Returns the plan of a case, its start finite, and announces it."""
+    plan = plan_of(case)
+    if not all(np.isfinite(weight).all() for weight in plan.start):
+        raise UserError(f"method: {case.settings.method} gives weights that are not finite for "
+                        "this run; take another method")
+    on_plan(plan)
+    return plan
 
 
 def rounds_to_wait(case: Case) -> int:
@@ -88,6 +115,13 @@ def rounds_to_wait(case: Case) -> int:
         return 0
     return RateLimiter(case.settings.rate_limit).decide(
         case.source.rounds, case.source.last_unlearning, map(int, case.flagged)).wait
+
+
+def check_before_waiting(case: Case) -> None:
+    """Raises a `UserError` where waiting would be in vain."""
+    if rounds_to_wait(case):
+        require_whole_clients(case)
+        require_majority(case)
 
 
 def _write_setup(case: Case, directory: RunDirectory) -> None:
@@ -101,28 +135,28 @@ def _write_setup(case: Case, directory: RunDirectory) -> None:
         gone=case.source.gone | case.forgotten)
 
 
-def _wait(
+def _waited(
     case: Case, directory: RunDirectory, recorder: Recorder, history: HistoryWriter, wait: int,
     done: _Progress,
-) -> tuple[Case, Plan]:
-    """Runs rounds in which the flagged clients are heard but not aggregated; plans anew."""
-    source = case.source
-    federation = source.remaining
-    engine = rounds_of(federation, source.model, keep=history.keep, excluded=case.flagged,
+) -> Case:
+    """Runs rounds in which the flagged clients are heard but not aggregated.
+
+    Those who remain are drawn as ever, and every flagged client sends its update too, so that the
+    last round holds both groups.
+    """
+    source, config = case.source, case.source.federation.config
+    engine = rounds_of(source.remaining, source.model, keep=history.keep, excluded=case.flagged,
                        gather=True, seed=case.seed)
     for number in range(source.rounds + 1, source.rounds + wait + 1):
-        cohort = federation.cohort(number)
-        done.state, _ = recorder.run(engine, done.state, cohort, federation, phase="wait")
-        done.cost += round_cost(cohort.examples, federation.config.training.client,
-                                case.parameters)
-    config, shapes = federation.config, [w.shape for w in done.state.weights]
-    kept = History.of(directory.history, directory.read_metrics(), config.history, shapes,
-                      source.rounds)
+        ids = np.union1d(case.remaining.cohort(number).ids, case.flagged)
+        cohort = source.remaining.cohort(number, ids)
+        done.state, _ = recorder.run(engine, done.state, cohort, source.remaining, phase="wait")
+        done.cost += round_cost(cohort.examples, config.training.client, case.parameters)
+    kept = History.of(directory.history, directory.read_metrics(), config.history,
+                      [w.shape for w in done.state.weights], source.rounds)
     done.waited = wait
-    source = dataclasses.replace(source, state=done.state, rounds=source.rounds + wait,
-                                 history=source.history.then(kept))
-    case = dataclasses.replace(case, source=source)
-    return case, plan_of(case)
+    return dataclasses.replace(case, source=dataclasses.replace(
+        source, state=done.state, rounds=source.rounds + wait, history=source.history.then(kept)))
 
 
 def _recover(
@@ -144,17 +178,16 @@ def _recover(
         cohort = plan.cohort(number) if plan.cohort else remaining.cohort(before + number)
         done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover")
         done.accuracies.append(line["remain_accuracy"])
-        if number > plan.idle:
-            done.cost += round_cost(cohort.examples, plan.training, case.parameters)
+        done.cost += round_cost(cohort.examples, plan.training, case.parameters)
         if is_over(plan.stop, done.accuracies, done.goal):
             return
 
 
-def _asked(case: Case, plan: Plan, key: str, waited: int) -> dict:
+def _asked(case: Case, plan: Plan, waited: int) -> dict:
     """Returns what was asked, and where the new run stands in the history of the federation."""
     source = case.source
     return dict(
-        method=case.settings.method, settings=case.settings.chosen(), key=key, seed=case.seed,
+        method=case.settings.method, settings=case.settings.chosen(), seed=case.seed,
         source=os.path.abspath(source.directory.path),
         source_checkpoint_sha256=checksum(source.directory.checkpoint),
         requests=[*source.requests, list(case.settings.forget)],

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfunlearn.aggregation import mean
 from tfunlearn.core.errors import require
-from tfunlearn.core.seeds import generator
+from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector
 from tfunlearn.experiment.rounds import initial_model
 from tfunlearn.experiment.unlearning.case import (
@@ -16,6 +16,7 @@ from tfunlearn.experiment.unlearning.case import (
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
 from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.models.initial import redrawn
 from tfunlearn.unlearning import (
     ascend, estimate_fraction, fedrecovery, fedup, kernels_of, negate, trust_radius)
 from tfunlearn.unlearning.stopping import bound_rounds
@@ -44,7 +45,7 @@ def plan_fedup(case: Case) -> Plan:
 
 
 def plan_exclude(case: Case) -> Plan:
-    """FedUP's control: nothing is pruned, the same number of rounds."""
+    """FedUP's control: nothing is pruned, the bound's number of rounds."""
     if case.settings.rule != "bound":
         return _recovery(case, case.source.state.weights)
     require_whole_clients(case)
@@ -77,17 +78,24 @@ def plan_not(case: Case) -> Plan:
 
 
 def plan_pga(case: Case) -> Plan:
-    """Projected gradient ascent at each forgotten client; the server takes their mean."""
+    """Projected gradient ascent at each forgotten client; the server takes their mean.
+
+    Deviation: the centre is weighted by examples, as federated averaging weights clients, unless
+    `average` is uniform (the paper's); that several clients' results are averaged is chosen here.
+    """
     require_whole_clients(case)
     source, settings = case.source, case.settings
     kept = round_of_both_groups(case, majority=False)
     remaining = ~np.isin(kept.ids, case.flagged)
     center = mean_step(kept.weights, kept.updates[remaining],
                        kept.examples[remaining] if settings.average == "samples" else None)
-    radius = trust_radius(center, [
-        initial_model(source.federation, case.seed + 1 + n).get_weights()
-        for n in range(RANDOM_MODELS)])
-    held, ascents = source.federation.poisoned, []
+    trainable = [n for n, weight in enumerate(source.model.weights) if weight.trainable]
+    radius = trust_radius([center[n] for n in trainable], [
+        [drawn[n] for n in trainable]
+        for drawn in (redrawn(source.model, seed) for seed in
+                      integers(case.seed, "random models", count=RANDOM_MODELS))])
+    here, ascents = source.remaining, []
+    held = here.poisoned if here.attacked(source.rounds) else here.clients
     for client in case.flagged:
         rows = held.rows(client)
         ascents.append(ascend(
@@ -101,14 +109,18 @@ def plan_pga(case: Case) -> Plan:
         dict(client=int(client), steps=ascent.steps, accuracy=ascent.accuracy,
              distance=ascent.distance) for client, ascent in zip(case.flagged, ascents)])
     sent = 4 * case.parameters * len(ascents)
-    cost = Cost(client_steps=sum(ascent.steps for ascent in ascents), bytes_down=sent,
+    cost = Cost(rounds=1, client_steps=sum(ascent.steps for ascent in ascents), bytes_down=sent,
                 bytes_up=sent)
     return _recovery(case, start, report=report, cost=cost,
                      storage=source.history.bytes([kept.round_number]))
 
 
 def plan_fedrecovery(case: Case) -> Plan:
-    """FedRecovery: no round at all."""
+    """FedRecovery: no round at all.
+
+    Deviation: it takes the rounds for weighted means, whatever rule the run had; under a robust
+    rule the residuals are not what was applied.
+    """
     require_whole_clients(case)
     source, settings = case.source, case.settings
     if set(range(1, source.rounds + 1)) - set(source.history.rounds):
@@ -116,6 +128,7 @@ def plan_fedrecovery(case: Case) -> Plan:
     weights = fedrecovery(
         source.state.weights, (case.read(number) for number in source.history.rounds),
         forgotten=case.flagged, average=settings.average, noise=settings.update_noise,
+        noisy=[n for n, weight in enumerate(source.model.weights) if weight.trainable],
         rng=generator(case.seed, "recovery noise"))
     return Plan(weights, 0, "rounds", case.training,
                 cost=Cost(server_storage_bytes=source.history.bytes()))
@@ -149,6 +162,7 @@ def _recovery(
 
 
 def _anew(case: Case, training: ClientTraining, rounds: int) -> Plan:
+    case.source.check_model_file()
     start = initial_model(case.source.federation, case.seed).get_weights()
     return Plan(start, rounds, "rounds", training, restarts=True)
 

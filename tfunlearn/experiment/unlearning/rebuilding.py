@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfunlearn.core.errors import require
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.experiment.unlearning.case import (
     Case, Plan, missing_history, require_whole_clients)
+from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.plans import mean_step
 from tfunlearn.federated import GatheringRounds
 from tfunlearn.federated.cohort import Cohort
@@ -18,43 +20,59 @@ from tfunlearn.unlearning import calibrated, calibration_epochs
 
 
 def plan_federaser(case: Case) -> Plan:
-    """FedEraser: the first kept round as it was, without the forgotten; the others calibrated."""
+    """FedEraser: the first kept round as it was, without the forgotten; the others calibrated.
+
+    Deviation: it averages by examples, whatever rule the run had.
+    """
     require_whole_clients(case)
+    _require_nothing_partly_gone(case)
     history, own = case.source.history, case.source.federation.config.training.client
     if len(history.rounds) < 2 or history.rounds[0] != 1:
         raise missing_history(case, "the first round and later ones", "every=2 (or all)")
     ids = {number: np.intersect1d(history.ids(number), case.remaining.clients.present)
            for number in history.rounds}
     numbers = [number for number in history.rounds if len(ids[number])]
+    if not numbers:
+        raise missing_history(case, "a round with remaining clients", "all")
     training = dataclasses.replace(
         own, local_epochs=calibration_epochs(own.local_epochs, case.settings.calibration))
 
     def cohort(number: int) -> Cohort:
         stored = numbers[number - 1]
-        return case.remaining.cohort(stored, ids[stored])
+        return case.recovering.cohort(stored, ids[stored][: 0 if stored == 1 else None])
 
     return Plan(
         case.read(1).weights, len(numbers), "rounds", training, restarts=True,
         report=dict(history_rounds=numbers, local_epochs=training.local_epochs),
-        cost=dataclasses.replace(Plan.cost, server_storage_bytes=history.bytes()),
-        rebuild=_rebuild(case, numbers), cohort=cohort, idle=1)
+        cost=Cost(server_storage_bytes=history.bytes()), rebuild=_rebuild(case, numbers),
+        cohort=cohort)
+
+
+def _require_nothing_partly_gone(case: Case) -> None:
+    """Raises a `UserError` if a remaining client's stored updates hold what is forgotten."""
+    source = case.source
+    before, now = source.federation.clients.sizes, source.remaining.clients.sizes
+    partly = [int(k) for k in case.remaining.clients.present if now[k] < before[k]]
+    require("forget", f"examples of clients {partly[:5]} were forgotten before, which", not partly,
+            "nothing with federaser, whose stored updates hold them; take retrain")
 
 
 def _rebuild(case: Case, numbers: list[int]) -> Callable:
+    """Returns what makes the rounds; the training's first one is taken as it was."""
     def made(engine: GatheringRounds, keep: Callable | None) -> Callable:
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
             number = state.finished + 1
             stored = case.read(numbers[number - 1])
-            here = np.isin(stored.ids, cohort.ids)
+            here = np.isin(stored.ids, case.remaining.clients.present)
             received = HistoryRound(number, state.weights, stored.ids[here],
                                     stored.updates[here], stored.examples[here])
             report = RoundReport(None)
-            if number > 1:
-                fresh = engine.receive(state, cohort)
+            if len(cohort.ids):
+                fresh, crafted = engine.receive(state, cohort)
                 received = _calibrated(received, fresh, case.source.history.shapes)
                 loss = float(np.average(fresh.losses, weights=fresh.examples)) if len(
                     fresh.ids) else None
-                report = RoundReport(loss, fresh.dropped)
+                report = RoundReport(loss, fresh.dropped, crafted=crafted)
             if keep is not None:
                 keep(received)
             weights = state.weights

@@ -15,7 +15,7 @@ from tfunlearn.unlearning.stopping import STOPS
 
 METHODS = {
     "fedup": "zeroes what malicious clients pulled away, in the benign average; recovery",
-    "exclude": "FedUP's control: goes on without the forgotten, for as many rounds",
+    "exclude": "FedUP's control: goes on without the forgotten, for the bound's rounds",
     "retrain": "trains anew without the forgotten, seeded as the run was: the reference",
     "finetune": "goes on training without the forgotten",
     "federaser": "rebuilds the model from stored updates, turned by the remaining clients",
@@ -60,9 +60,11 @@ class UnlearnSettings:
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
         "plateau and target (none: the rounds of the training).")
     recovery_optimizer: str | None = option(
-        None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam with lr 0.001 for "
-        "fedup and exclude, else as in training.")
-    recovery_lr: float | None = option(None, "Learning rate of recovery.")
+        None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam for fedup and exclude, "
+        "else as in training.")
+    recovery_lr: float | None = option(
+        None, "Learning rate of recovery; none: 0.001 for fedup, exclude and where another adaptive "
+        "optimizer is taken up, else as in training.")
     keep_defense: bool = option(False, "Recover under the run's rule and defenses, not by plain "
                                 "federated averaging.")
     rate_limit: int = option(10, "Least number of rounds between two unlearnings with fedup.")

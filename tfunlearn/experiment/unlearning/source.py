@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.core.files import read_arrays
+from tfunlearn.core.files import checksum, read_arrays
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.config_reading import read_config, run_config
@@ -17,7 +17,7 @@ from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.history_store import History
 from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory, read_notes
 from tfunlearn.federated.state import ServerState
-from tfunlearn.models.saved import load_model
+from tfunlearn.models.saved import is_model_file, load_model
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Source:
         rounds: rounds of the federation since training began.
         training_rounds: rounds of the training from scratch, R*.
         last_unlearning: round after which something was last forgotten, or None.
+        lost: path of a run that it came from, whose history can no longer be read; else None.
+        model_sha256: of the model file that training began with; None without one.
     """
 
     directory: RunDirectory
@@ -47,6 +49,17 @@ class Source:
     rounds: int
     training_rounds: int
     last_unlearning: int | None
+    lost: str | None = None
+    model_sha256: str | None = None
+
+    def check_model_file(self) -> None:
+        """Raises a `UserError` unless the model file that training began with is still the same."""
+        path = self.federation.config.model.model
+        if self.model_sha256 is None or not is_model_file(path):
+            return
+        if not os.path.isfile(path) or checksum(path) != self.model_sha256:
+            raise UserError(f"model: {path} is gone or is no longer the file that the run began "
+                            f"with (SHA-256 {self.model_sha256[:16]}...); put that back to retrain")
 
     @property
     def remaining(self) -> Federation:
@@ -76,28 +89,39 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     federation = Federation.of(config)
     _check_partition(directory, federation)
     gone, requests = np.zeros(len(federation.clients.labels), bool), []
-    before, trained, last = 0, len(lines), None
+    before, trained, last = 0, state.finished, None
     if notes is not None:
         requests, before = notes["requests"], notes["rounds_before"]
         trained, last = notes["training_rounds"], notes["unlearned_after_round"]
         for words in requests:
             gone |= ForgetRequest.parse(words).rows(federation.clients, federation.data.classes)
     require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
-    return Source(directory, federation, gone, requests, state, model,
-                  _history(directory, config, lines, notes, shapes),
-                  before + len(lines), trained, last)
+    history, lost = _history(directory, config, lines, notes, shapes)
+    return Source(directory, federation, gone, requests, state, model, history,
+                  before + state.finished, trained, last, lost, directory.model_sha256())
 
 
-def _history(directory: RunDirectory, config, lines, notes, shapes) -> History:
-    """Returns the rounds of a run and, where it went on from another one, of that too."""
+def _history(
+    directory: RunDirectory, config, lines, notes, shapes
+) -> tuple[History, str | None]:
+    """Returns the rounds of a run and, where it went on from another one, of that too.
+
+    The other one is followed as long as it holds the very weights that were gone on from; else its
+    path is given back too.
+    """
     own = History.of(directory.history, lines, config.history, shapes,
                      0 if notes is None else notes["rounds_before"])
     if notes is None or notes["restarts"]:
-        return own
+        return own, None
     earlier = RunDirectory(pathlib.Path(notes["source"]))
-    if not earlier.config.is_file():
-        return own
-    return _history(earlier, config, earlier.read_metrics(), read_notes(earlier), shapes).then(own)
+    try:
+        same = checksum(earlier.checkpoint) == notes["source_checkpoint_sha256"]
+    except OSError:
+        same = False
+    if not same:
+        return own, notes["source"]
+    history, lost = _history(earlier, config, earlier.read_metrics(), read_notes(earlier), shapes)
+    return history.then(own), lost
 
 
 def _check_partition(directory: RunDirectory, federation: Federation) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, write_json
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.requests import ForgetRequest
@@ -17,9 +17,10 @@ from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
-from tfunlearn.experiment.unlearning.folders import finished_run, key_of, new_folder, target_of
-from tfunlearn.experiment.unlearning.methods import plan_of
-from tfunlearn.experiment.unlearning.performance import perform, rounds_to_wait
+from tfunlearn.experiment.unlearning.folders import (
+    finished_run, keys_of, new_folder, target_of)
+from tfunlearn.experiment.unlearning.performance import (
+    check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.experiment.unlearning.case import ANEW, Case
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import Source, open_source
@@ -48,14 +49,15 @@ class Watch:
     """What an unlearning tells while it goes on; all default to silence.
 
     Attributes:
-        start: called with the case, the plan, the rounds of waiting and the folder, before the
-            first round.
+        start: called with the case, the rounds of waiting and the folder, before anything is done.
+        plan: called with the plan, once it is made; after the waiting.
         round: called with each line of metrics.
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
     """
 
     start: Callable = lambda *_: None
+    plan: Callable = lambda *_: None
     round: Callable = lambda *_: None
     reference: Callable = lambda *_: None
     reference_round: Callable = lambda *_: None
@@ -84,9 +86,8 @@ def unlearn(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    source = open_source(run, data_dir)
-    case = case_of(source, settings)
-    directory, new = _performed(case, out, watch.start, watch.round)
+    case = case_of(open_source(run, data_dir), settings)
+    directory, new = _performed(case, out, "key", watch)
     notes = read_notes(directory)
     if settings.reference and settings.method != "retrain" and (
             notes["measured"]["retrained"] is None):
@@ -111,35 +112,44 @@ def case_of(source: Source, settings: UnlearnSettings) -> Case:
     require("forget", " ".join(request.words())[:80], not gone.all(),
             "anything but everything; at least one example must remain")
     remaining = federation.without(gone)
-    if settings.reference or settings.keep_defense or settings.method in ANEW:
-        _check_rule(remaining)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
     seed = federation.config.seed if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(request.words()))
-    return Case(settings, source, rows & ~source.gone, remaining, flagged, seed)
+    case = Case(settings, source, rows & ~source.gone, remaining, flagged, seed)
+    if (settings.reference or settings.keep_defense or settings.method in ANEW
+            or rounds_to_wait(case)):
+        _check_rule(remaining)
+    return case
 
 
 def _check_rule(remaining: Federation) -> None:
     """Raises a `UserError` unless the run's rule and rejection can work with those who remain."""
     config = remaining.config
-    config.aggregator.check(remaining.participants)
-    if config.defense.rejection:
-        config.rejection_by(None).check(remaining.participants)
+    try:
+        config.aggregator.check(remaining.participants)
+        if config.defense.rejection:
+            config.rejection_by(None).check(remaining.participants)
+    except UserError as error:
+        raise UserError(f"{error}; without --keep-defense, and with --no-reference, the run's rule "
+                        "is not needed")
 
 
 def _performed(
-    case: Case, out: str | os.PathLike | None, on_start: Callable, on_round: Callable
+    case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> tuple[RunDirectory, bool]:
-    """Returns the run of a case, and whether it was made just now."""
-    key, target = key_of(case), target_of(case, out)
+    """Returns the run of a case, and whether it was made just now.
+
+    One that lies beside the run finished, with the same key under `name`, is taken as it is.
+    """
+    keys, target = keys_of(case), target_of(case, out)
     if out is None:
-        found = finished_run(target.parent, key)
+        found = finished_run(target.parent, name, keys[name])
         if found is not None:
             return found, False
-    plan = plan_of(case)
+    check_before_waiting(case)
     with new_folder(target, numbered=out is None) as folder:
-        on_start(case, plan, rounds_to_wait(case), target)
-        perform(case, plan, RunDirectory(folder.path), key, measures_of(case), on_round)
+        watch.start(case, rounds_to_wait(case), target)
+        perform(case, RunDirectory(folder.path), keys, measures_of(case), watch.plan, watch.round)
     return RunDirectory(folder.target), True
 
 
@@ -148,14 +158,11 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
     settings = UnlearnSettings(
         "retrain", case.settings.forget, unlearn_seed=case.settings.unlearn_seed)
     retraining = dataclasses.replace(case, settings=settings)
-
-    def started(*_) -> None:
-        watch.reference(case.source.training_rounds)
-
-    reference, _ = _performed(retraining, None, started, watch.reference_round)
-    measure = measures_of(case)
+    silent = Watch(start=lambda *_: watch.reference(case.source.training_rounds),
+                   round=watch.reference_round)
+    reference, _ = _performed(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
-    notes["measured"]["retrained"] = measure(reference.read_state().weights)
+    notes["measured"]["retrained"] = measures_of(case)(reference.read_state().weights)
     write_json(directory.unlearning, notes)
     save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
     return notes
