@@ -1,4 +1,4 @@
-"""What `tfunlearn unlearn` shows: a bar on a terminal, plain lines in a pipe, a table at the end."""
+"""What `tfunlearn unlearn` shows: a bar on a terminal, plain lines in a pipe, a table at last."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def _details(report: dict) -> str:
         if estimate and estimate["z"] is not None:
             words_of += (f" (auto: P = {estimate['p_max'] - estimate['p_min']:.2f} z^"
                          f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
-                         f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} benign "
-                         "clients)")
+                         f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} "
+                         "benign clients)")
         words.append(words_of)
     if "zeroed" in report:
         words.append(f"{sum(z['entries'] for z in report['zeroed'].values()):,} of "

@@ -244,7 +244,8 @@ def test_the_learning_process_is_what_a_tff_user_expects(small_clients):
 
 
 def test_participants_are_drawn_by_seed_and_round():
-    draw = lambda seed, number: participants(np.arange(20), 5, seed=seed, round_number=number).tolist()
+    draw = lambda seed, number: participants(
+        np.arange(20), 5, seed=seed, round_number=number).tolist()
     assert draw(0, 1) == draw(0, 1) == sorted(set(draw(0, 1))) and len(draw(0, 1)) == 5
     assert draw(0, 1) != draw(0, 2) and draw(0, 1) != draw(1, 1)
     assert participants(np.arange(4), 4, seed=0, round_number=1).tolist() == [0, 1, 2, 3]

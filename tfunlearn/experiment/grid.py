@@ -127,7 +127,7 @@ def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
             f"{next(iter(asked))}")
     if asked["method"] != "none":
         return unlearn_settings(**asked), False
-    return unlearn_settings(method="retrain", **{k: v for k, v in asked.items() if k == "forget"}), True
+    return unlearn_settings(**{**asked, "method": "retrain"}), True
 
 
 def _hash(content) -> str:

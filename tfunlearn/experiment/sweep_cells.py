@@ -16,7 +16,11 @@ from tfunlearn.unlearning.stopping import bound_rounds, target_round
 
 
 def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run, unless it lies there whole, and returns its metrics, the checksum of its weights, its seconds."""
+    """Trains the cell's run, unless it lies there whole.
+
+    Returns:
+        Its metrics, the checksum of its weights, and the seconds of its rounds.
+    """
     directory = folder / "runs" / cell.training_key
     if _is_whole(directory, cell):
         metrics = RunDirectory(directory).read_metrics()

@@ -68,7 +68,8 @@ def train(
         federation = Federation.of(config)
         model, config = initial_model(federation), federation.config
         history = HistoryWriter(directory.history, config.history)
-        run_round = rounds_of(federation, model, keep=history.keep if config.history.keeps else None)
+        keep = history.keep if config.history.keeps else None
+        run_round = rounds_of(federation, model, keep=keep)
     except BaseException:
         directory.discard()
         raise

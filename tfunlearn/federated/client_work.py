@@ -18,7 +18,8 @@ class ClientTraining:
     """How a client trains.
 
     Attributes:
-        optimizer: `"sgd"`, `"adam"` or `"fisher"` (see `diagonal_fisher`); its state starts anew in every round.
+        optimizer: `"sgd"`, `"adam"` or `"fisher"` (see `diagonal_fisher`); its state starts anew
+            in every round.
         lr: learning rate, > 0.
         local_epochs: passes over the client's examples in a round, >= 1.
         batch_size: examples in a step, >= 1; the last batch of an epoch may be smaller.

@@ -121,6 +121,7 @@ def missing_history(case: Case, need: str, flag: str) -> UserError:
 
 
 def require_whole_clients(case: Case) -> None:
+    """Raises a `UserError` unless the request takes whole clients and nothing else."""
     held = case.source.remaining.clients
     whole = int(case.forgotten.sum()) == int(held.sizes[case.flagged].sum())
     require("forget", f"parts of clients with {case.settings.method}", whole,

@@ -63,8 +63,8 @@ class UnlearnSettings:
         None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam for fedup and exclude, "
         "else as in training.")
     recovery_lr: float | None = option(
-        None, "Learning rate of recovery; none: 0.001 for fedup, exclude and where another adaptive "
-        "optimizer is taken up, else as in training.")
+        None, "Learning rate of recovery; none: 0.001 for fedup, exclude and where another "
+        "adaptive optimizer is taken up, else as in training.")
     keep_defense: bool = option(False, "Recover under the run's rule and defenses, not by plain "
                                 "federated averaging.")
     rate_limit: int = option(10, "Least number of rounds between two unlearnings with fedup.")
