@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
 LAST_ROUNDS = 8
@@ -63,6 +64,7 @@ class TrainingDisplay:
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""
+        signals.check()
         self._lines.append(line)
         self._progress.update(self._task, advance=1)
         for client in line["dropped"]:
@@ -96,6 +98,8 @@ class TrainingDisplay:
             self._say(f"history   {len(stay)} round{'s' * (len(stay) > 1)} kept for unlearning, "
                       f"{size / 1e6:,.1f} MB")
             self._say(f"next      tfunlearn unlearn {path}")
+        else:
+            self._say("history   none kept; --history last keeps what most unlearning needs")
         self._say(f"next      tfunlearn evaluate {path}")
 
     def _attack(self, federation) -> str:

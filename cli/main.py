@@ -14,6 +14,7 @@ import click
 
 import tfunlearn
 from tfunlearn.core.errors import UserError, WorkerError, nearest
+from tfunlearn_cli import signals
 
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
@@ -54,18 +55,13 @@ def tfunlearn_command(ctx):
         click.echo(ctx.get_help())
 
 
-_SIGNALS: list[int] = []  # what has asked us to end
-
-
 def run() -> None:
     """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
-    signal.signal(signal.SIGINT, _end)  # a script's & would ignore it
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, _end)
+    signals.install()
     warnings.showwarning = _warn
+    sys.unraisablehook = lambda _: None  # what destructors trip over after an error says nothing
     code = _exit_code()
-    if _SIGNALS:  # native threads in the middle of something would abort a normal exit
+    if signals.received:  # native threads in the middle of something would abort a normal exit
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -75,13 +71,6 @@ def run() -> None:
 
 def _warn(message, *_, **__) -> None:
     print("tfunlearn: warning: " + " ".join(str(message).split()), file=sys.stderr)
-
-
-def _end(number: int, _) -> None:
-    _SIGNALS.append(number)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
 
 
 def _exit_code() -> int:
@@ -109,8 +98,10 @@ def _exit_code() -> int:
     except SystemExit as error:
         return error.code
     except Exception as error:
-        if _SIGNALS:  # native code has made something else of it
-            return _say("interrupted", 130) if signal.SIGINT in _SIGNALS else 128 + _SIGNALS[0]
+        if signals.received:  # native code has made something else of it
+            if signal.SIGINT in signals.received:
+                return _say("interrupted", 130)
+            return 128 + signals.received[0]
         traceback.print_exc()
         return _say(f"internal error, please report: {error!r}", 1)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tfunlearn.experiment.grid_reading import read_grid
 from tfunlearn.experiment.sweep import sweep as run_sweep
+from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
 
@@ -73,6 +74,7 @@ class SweepDisplay:
                                f"command continues {self._out}", markup=False)
 
     def round(self, cell, line) -> None:
+        signals.check()
         self._progress.update(self._task, description=f"cell (round {line['round']})")
 
     def cell(self, result) -> None:

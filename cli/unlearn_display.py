@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
 
@@ -43,12 +44,12 @@ class UnlearningDisplay:
         """Says what is about to be done."""
         self._begun, source, self._method = True, case.source, case.settings.method
         remaining = case.remaining.clients
-        self._say(f"run       {self._run}: {source.rounds} rounds")
+        self._say(f"run       {self._run}: {_count(source.rounds, 'round')}")
         self._say(f"forget    {self._request(case)}")
-        self._say(f"remain    {len(remaining.present)} clients with {len(remaining.labels)} "
-                  "examples")
+        self._say(f"remain    {_count(len(remaining.present), 'client')} with "
+                  f"{_count(len(remaining.labels), 'example')}")
         if waiting:
-            self._say(f"wait      {waiting} rounds without the forgotten, since rounds from one "
+            self._say(f"wait      {_count(waiting, 'round')} without the forgotten, since rounds from one "
                       f"unlearning to the next are at least {case.settings.rate_limit} "
                       "(--rate-limit)")
             self._rounds = waiting
@@ -56,13 +57,14 @@ class UnlearningDisplay:
 
     def plan(self, plan) -> None:
         """Says what the method will do."""
-        self._say(f"method    {self._method}{_details(plan.report)}")
+        self._say(f"method    {self._method}{_details(self._method, plan.report)}")
         if plan.rounds:
             self._rounds += plan.rounds
             self._task = self._progress.add_task("recovery", total=plan.rounds)
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""
+        signals.check()
         self._progress.update(self._task, advance=1)
         self._line(line, self._rounds, line["phase"])
 
@@ -77,6 +79,7 @@ class UnlearningDisplay:
 
     def reference_round(self, line: dict) -> None:
         """Shows a finished round of the retraining."""
+        signals.check()
         self._progress.update(self._task, advance=1)
         if line["round"] in (1, self._rounds) or line["round"] % 10 == 0:
             self._line(line, self._rounds, "retrain")
@@ -88,14 +91,20 @@ class UnlearningDisplay:
             self._say(f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
                       f"of {_words(notes['requests'][-1])}")
         measured = notes["measured"]
-        titles = [title for title in ("before", "after", "retrained") if measured[title]]
+        titles = [title for title in ("before", "after", "retrained") if measured[title]
+                  and (title, notes["method"]) != ("after", "retrain")]
         table = Table("", *titles, box=None)
         for name, label in ROWS.items():
             if any(measured[title][name] is not None for title in titles):
                 table.add_row(label, *(number(measured[title][name]) for title in titles))
+        rounds = {"before": str(notes["rounds_before"] or notes["training_rounds"]),
+                  "after": _trained(notes), "retrained": str(notes["training_rounds"])}
+        table.add_row("rounds of training", *(rounds[title] for title in titles))
         PlainConsole(width=100).print(table)
         self._say(f"recovery  {_recovery(notes)}")
-        self._say(f"cost      {_cost(notes['cost'])}")
+        if notes["recovered"]["stop"] == "target" and not notes["recovered"]["reached"]:
+            self._say("warning: accuracy on the remaining data is more than a point below before")
+        self._say(f"cost      {_cost(notes['cost'])}" + ("" if run.new else " (then)"))
         self._say(f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
                   "curves.png")
         if notes["reference"]:
@@ -110,7 +119,7 @@ class UnlearningDisplay:
         parts = [word for word in case.settings.forget if not word.startswith("client:")]
         words += [_words(parts)] if parts else []
         poisoned = int((case.forgotten & case.source.federation.changed).sum())
-        return (f"{', '.join(words)}: {int(case.forgotten.sum())} examples"
+        return (f"{', '.join(words)}: {_count(int(case.forgotten.sum()), 'example')}"
                 + (f", {poisoned} of them poisoned" if poisoned else ""))
 
     def _line(self, line: dict, rounds: int, phase: str) -> None:
@@ -131,14 +140,18 @@ def _words(request: list[str]) -> str:
     return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
 
 
-def _details(report: dict) -> str:
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("s" if number != 1 else "")
+
+
+def _details(method: str, report: dict) -> str:
     """Returns what a method reports, in words."""
     words = []
     if "history_round" in report:
         words.append(f"from kept round {report['history_round']}")
     if "history_rounds" in report:
-        words.append(f"from {len(report['history_rounds'])} kept rounds, "
-                     f"{report['local_epochs']} local epochs")
+        words.append(f"from {_count(len(report['history_rounds']), 'kept round')}, "
+                     f"{_count(report['local_epochs'], 'local epoch')}")
     if "fraction" in report:
         estimate, words_of = report.get("estimate"), f"fraction {report['fraction']:.4f}"
         if estimate and estimate["z"] is not None:
@@ -146,34 +159,39 @@ def _details(report: dict) -> str:
                          f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
                          f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} "
                          "benign clients)")
-        words.append(words_of)
+        words.append(words_of + (", which only sets the number of rounds" if method == "exclude"
+                                 else ""))
     if "zeroed" in report:
         words.append(f"{sum(z['entries'] for z in report['zeroed'].values()):,} of "
                      f"{sum(z['of'] for z in report['zeroed'].values()):,} kernel entries zeroed")
     if "negated" in report:
         words.append(f"negated {', '.join(report['negated'])}")
     if "ascents" in report:
-        words.append(f"{sum(a['steps'] for a in report['ascents'])} steps of ascent within "
-                     f"{report['radius']:.3g}")
+        steps = sum(ascent["steps"] for ascent in report["ascents"])
+        words.append(f"{_count(steps, 'step')} of ascent within {report['radius']:.3g}")
     return ": " + "; ".join(words) if words else ""
+
+
+def _trained(notes: dict) -> str:
+    """Returns the rounds that lie behind the model after unlearning."""
+    own = notes["rounds"] + notes["waited_rounds"]
+    return str(own) if notes["restarts"] else f"{notes['rounds_before']} + {own}"
 
 
 def _recovery(notes: dict) -> str:
     recovered = notes["recovered"]
-    words = [f"{notes['rounds']} rounds, stop {recovered['stop']}"]
+    words = [f"{_count(notes['rounds'], 'round')}, stop {recovered['stop']}"]
     if notes["waited_rounds"]:
-        words.append(f"after {notes['waited_rounds']} rounds of waiting")
+        words.append(f"after {_count(notes['waited_rounds'], 'round')} of waiting")
     for name in ("bound", "plateau", "target"):
-        if name != recovered["stop"] and recovered[name] is not None:
+        if name != recovered["stop"] and recovered[name]:
             words.append(f"{name} after {recovered[name]}")
-    if recovered["stop"] == "target" and recovered["target"] is None:
-        words.append("warning: the accuracy of before was not reached")
     return "; ".join(words)
 
 
 def _cost(cost: dict) -> str:
     size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
         "bytes_down", "bytes_up", "server_storage_bytes")}
-    return (f"{cost['rounds']} rounds, {cost['seconds']:.1f} s, {cost['client_steps']:,} client "
-            f"steps, {size['bytes_down']} down, {size['bytes_up']} up, "
+    return (f"{_count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
+            f"{_count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, {size['bytes_up']} up, "
             f"{size['server_storage_bytes']} kept at the server")

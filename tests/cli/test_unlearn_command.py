@@ -88,7 +88,7 @@ def test_requests_of_every_kind(call, trained):
 def test_settings_from_a_file(call, trained):
     (trained / "not.toml").write_text('method = "not"\nrecovery_rounds = 3\nreference = false\n')
     code, out, err = call("run", "--config", "not.toml", "--recovery-rounds", 1)
-    assert code == 0 and "recovery  1 rounds, stop rounds" in out
+    assert code == 0 and "recovery  1 round, stop rounds" in out
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -139,6 +139,17 @@ def test_an_interrupted_command_leaves_nothing(trained):
     assert "nothing half done is left" in out and "Traceback" not in err
     assert not (trained / "stopped").exists()
     assert not [path for path in trained.iterdir() if path.name.startswith(".stopped")]
+
+
+def test_a_signal_that_was_lost_in_a_callback_still_ends_it(call, monkeypatch):
+    from tfunlearn_cli import signals
+
+    monkeypatch.setattr(signals, "received", [signal.SIGTERM])
+    with pytest.raises(SystemExit) as ended:
+        signals.check()
+    assert ended.value.code == 143
+    code, _, _ = call("run", "--method", "finetune", "--recovery-rounds", "2", "--out", "lost")
+    assert code == 143
 
 
 def test_on_a_terminal_there_is_a_bar_and_a_table(trained):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from unlearn_cases import SMALL, contents, quick
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import read_arrays
+from tfunlearn.core.files import digest_of, read_arrays
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.evaluate import evaluate
 from tfunlearn.experiment.federation import Federation
@@ -38,6 +38,7 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
     assert (got.directory.path / "config.json").read_bytes() == (
         copied / "config.json").read_bytes()
     notes = json.loads(got.directory.unlearning.read_text())
+    assert notes.pop("sha256") == digest_of(notes)
     malicious = kept_run.federation.malicious.tolist()
     assert notes == got.notes and notes["forgotten"] == {"clients": malicious, "examples": 80}
     assert notes["requests"] == [[f"client:{k}" for k in malicious]]
@@ -156,7 +157,7 @@ def test_classes_and_examples(kept_run, copied, words, examples, clients):
         table = got.directory.clients.read_text().splitlines()
         assert sum(int(row.split(",")[2]) for row in table[1:]) == 240 - expected.sum()
     for method in ("fedup", "pga", "fedrecovery", "federaser"):
-        with pytest.raises(UserError, match="whole clients"):
+        with pytest.raises(UserError, match="allowed are whole clients"):
             unlearn(copied, quick(method, forget=words))
 
 
@@ -231,7 +232,7 @@ def test_attackers_that_stay_go_on_attacking(kept_run, copied):
     assert got.metrics[0]["attackers"] == [other]
     rest = unlearn(got.directory.path, quick("finetune"))  # the default: all that attacked
     assert rest.notes["requests"] == [[f"client:{one}"], [f"client:{other}"]]
-    with pytest.raises(UserError, match="no malicious client left"):
+    with pytest.raises(UserError, match="nobody who attacked is there"):
         unlearn(rest.directory.path, quick("finetune"))
 
 

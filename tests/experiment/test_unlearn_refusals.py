@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning.folders import MARK
 
 
 @pytest.mark.parametrize("words, message", [
@@ -33,6 +35,9 @@ def test_where_the_new_run_goes(copied, tmp_path):
     (tmp_path / "used" / "mine.txt").write_text("keep")
     for out, message in ((tmp_path / "used", "a new or empty folder"), ("", "name of a folder"),
                          (copied, "a new or empty folder"),
+                         (copied / "new", "apart from the run"),
+                         (copied / "history" / "x" / "y", "apart from the run"),
+                         (tmp_path / ("x" * 300), "File name too long"),
                          (tmp_path / "used" / "mine.txt" / "x", "cannot be written")):
         with pytest.raises(UserError, match=message):
             unlearn(copied, quick("finetune"), out=out)
@@ -77,11 +82,15 @@ def test_data_that_are_not_the_runs(copied):
 def test_damaged_notes(copied):
     got = unlearn(copied, quick("finetune"))
     whole = got.notes
-    for broken in ("{", "[]", json.dumps({**whole, "requests": []}),
-                   json.dumps({**whole, "rounds_before": "x"}), "[" * 100_000):
+    for broken in ("{", "[]", "null", json.dumps({**whole, "requests": [["client:0"]]}),
+                   json.dumps({**whole, "rounds_before": 10**30}), "[" * 100_000):
         got.directory.unlearning.write_text(broken)
         with pytest.raises(UserError, match="unlearning.json is damaged"):
             unlearn(got.directory.path, quick("finetune", forget=["class:1"]))
+    again = unlearn(copied, quick("finetune"))  # not taken for a finished one
+    assert again.new and again.directory.path.name == "run-finetune-2"
+    (again.directory.model).unlink()
+    assert unlearn(copied, quick("finetune")).directory.path.name == "run-finetune-3"
 
 
 def test_the_rule_must_bear_those_who_remain(tmp_path):
@@ -102,10 +111,58 @@ def test_an_interruption_leaves_nothing_and_can_be_repeated(copied):
     orphan = copied.parent / ".run-fedup.999999999"  # as SIGKILL would leave it
     orphan.mkdir()
     (orphan / "config.json").write_text("{}")
+    (orphan / MARK).write_text(socket.gethostname())
+    others = copied.parent / ".run-fedup.999999998"  # somebody else's, whatever its name
+    others.mkdir()
+    (others / "mine.txt").write_text("keep")
     got = unlearn(copied, quick())
     assert got.directory.path.name == "run-fedup" and not orphan.exists()
+    assert (others / "mine.txt").read_text() == "keep"
     with pytest.raises(KeyboardInterrupt):  # the method is done, the reference is not
         unlearn(copied, quick("not", reference=True), watch=Watch(reference_round=stop))
     assert not copied.with_name("run-retrain").exists()
     whole = unlearn(copied, quick("not", reference=True))
     assert not whole.new and whole.notes["measured"]["retrained"] is not None
+
+
+def test_the_new_run_lies_beside_the_run_however_it_is_named(copied, monkeypatch):
+    for folder, name in ((copied / "history", ".."), (copied, "."), (copied.parent, "run/"),
+                         (copied.parent, "run/history/.."), (copied.parent, "link")):
+        if name == "link":
+            (copied.parent / "link").symlink_to("run")
+        monkeypatch.chdir(folder)
+        before = contents(copied)
+        got = unlearn(name, quick("finetune"))
+        assert got.directory.path.resolve().parent == copied.parent and contents(copied) == before
+    assert sorted(path.name for path in copied.parent.iterdir()) == [
+        "link", "run", "run-finetune"]  # the same each time, found again
+    (copied.parent / "empty").mkdir()
+    monkeypatch.chdir(copied.parent / "empty")
+    with pytest.raises(UserError, match="apart from the run and from here"):
+        unlearn("../run", quick("finetune"), out=".")
+
+
+def test_numbers_follow_the_whole_name_of_a_folder(copied):
+    copied.rename(copied.with_name("lr0.001"))
+    for number, client in enumerate((0, 1, 2), start=1):
+        got = unlearn(copied.with_name("lr0.001"), quick("finetune", forget=[f"client:{client}"]))
+        assert got.directory.path.name == "lr0.001-finetune" + (f"-{number}" if number > 1 else "")
+
+
+@pytest.mark.parametrize("change", [
+    {"history_bytes": "big"}, {"history_sha256": 5}, {"round": 2.0}, {"round": True}])
+def test_damaged_metrics_lines(copied, change):
+    lines = (copied / "metrics.jsonl").read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), **change})
+    (copied / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="line 2 of .*metrics.jsonl is damaged"):
+        unlearn(copied, quick())
+
+
+def test_damage_is_noticed_before_the_first_round(copied):
+    file = copied / "history" / "round_00003.npz"
+    file.write_bytes(file.read_bytes()[:-1])
+    rounds = []
+    with pytest.raises(UserError, match="round_00003.npz is damaged"):
+        unlearn(copied, quick("federaser"), watch=Watch(round=rounds.append))
+    assert rounds == []

@@ -31,6 +31,7 @@ def test_target_is_within_a_point_of_before():
     assert target_round([0.955], 0.96) == 0
     assert target_round([0.2, 0.3], 0.96) is None
     assert is_over("target", [0.2, 0.96], 0.96) and not is_over("target", [0.2, 0.9], 0.96)
+    assert not is_over("target", [0.96, 0.1], 0.96)  # what was reached before recovery is over
     assert is_over("plateau", [0.2, 0.2, 0.2], 1) and not is_over("rounds", [0.2, 0.2, 0.2], 0.1)
 
 

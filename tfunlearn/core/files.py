@@ -53,6 +53,9 @@ def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
     temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -93,10 +96,22 @@ def checksum(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def first_free(path: pathlib.Path, taken: Callable[[pathlib.Path], bool]) -> pathlib.Path:
-    """Returns `path`, or the first of `path-2`, `path-3`, ... that is not taken."""
+def digest_of(content: Mapping) -> str:
+    """Returns the SHA-256 of JSON values, but for an entry `sha256`, hexadecimal."""
+    text = json.dumps({k: v for k, v in content.items() if k != "sha256"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first_free(
+    path: pathlib.Path, taken: Callable[[pathlib.Path], bool], *, folder: bool = False
+) -> pathlib.Path:
+    """Returns `path`, or the first of `path-2`, `path-3`, ... that is not taken.
+
+    The number stands before the suffix, unless `path` is a folder, whose name has none.
+    """
+    stem, suffix = (path.name, "") if folder else (path.stem, path.suffix)
     number, candidate = 1, path
     while taken(candidate):
         number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        candidate = path.with_name(f"{stem}-{number}{suffix}")
     return candidate

@@ -55,7 +55,7 @@ class ForgetRequest:
         for word in words:
             if word == "malicious":
                 require("forget", word, len(malicious) > 0,
-                        "clients, classes or examples; this run has no malicious client left")
+                        "clients, classes or examples by name; nobody who attacked is there")
                 found["clients"] += [int(k) for k in malicious]
                 continue
             for field, pattern in _PATTERNS.items():

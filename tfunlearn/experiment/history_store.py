@@ -105,16 +105,23 @@ class History:
         Raises:
             UserError: its file is missing or is not the one that the metrics name.
         """
-        path, named = self.kept[number].path, self.kept[number].digest
-        with _readable(path, named):
-            found = checksum(path)
-            if found != named:
-                raise UserError(f"history: {path} is damaged: its SHA-256 is {found[:16]}..., "
-                                f"metrics.jsonl names {named[:16]}...")
+        self.verify([number])
+        path = self.kept[number].path
+        with _readable(path, self.kept[number].digest):
             arrays = read_arrays(path)
             return HistoryRound(
                 int(arrays["round"]), from_vector(arrays["weights"], self.shapes), arrays["ids"],
                 self._updates(arrays["updates"]), arrays["examples"])
+
+    def verify(self, rounds: Sequence[int] | None = None) -> None:
+        """Raises a `UserError` unless the files of some rounds, default all, are whole."""
+        for number in self.kept if rounds is None else rounds:
+            path, named = self.kept[number].path, self.kept[number].digest
+            with _readable(path, named):
+                found = checksum(path)
+                if found != named:
+                    raise UserError(f"history: {path} is damaged: its SHA-256 is {found[:16]}..., "
+                                    f"metrics.jsonl names {named[:16]}...")
 
     def ids(self, number: int) -> np.ndarray:
         """Returns who took part in a kept round, without reading all of it."""

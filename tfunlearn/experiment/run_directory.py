@@ -16,7 +16,7 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
-    checksum, first_free, read_arrays, replacing, write_arrays, write_bytes, write_json)
+    checksum, digest_of, first_free, read_arrays, replacing, write_arrays, write_bytes, write_json)
 from tfunlearn.core.lazy import tf
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
@@ -164,8 +164,12 @@ def _metrics_line(text: bytes, number: int) -> dict | None:
         values = json.loads(text)
     except ValueError:
         return None
-    whole = isinstance(values, dict) and values.get("round") == number
-    return values if whole and "checkpoint_sha256" in values else None
+    whole = (isinstance(values, dict) and type(values.get("round")) is int
+             and values["round"] == number and "checkpoint_sha256" in values)
+    if whole and "history_sha256" in values:
+        whole = isinstance(values["history_sha256"], str) and type(
+            values.get("history_bytes")) is int
+    return values if whole else None
 
 
 def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunDirectory:
@@ -182,7 +186,7 @@ def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunD
     target = pathlib.Path(path) if path is not None else pathlib.Path("runs") / default_name
     while True:
         if path is None:
-            target = first_free(target, os.path.lexists)
+            target = first_free(target, os.path.lexists, folder=True)
         try:
             made = tuple(f for f in (target, *target.parents) if not f.exists())
             target.mkdir(parents=True, exist_ok=path is not None)
@@ -203,11 +207,17 @@ def open_run_directory(path: str | os.PathLike) -> RunDirectory:
     Raises:
         UserError: there is no run.
     """
-    run = RunDirectory(pathlib.Path(path))
+    target = pathlib.Path(path)
+    run = RunDirectory(target.resolve() if ".." in target.parts else target)
     for file in (run.config, run.model):
         if not file.is_file():
             raise UserError(f"run: '{path}' is no run directory (no {file.name})")
     return run
+
+
+def write_notes(directory: RunDirectory, notes: dict) -> None:
+    """Writes `unlearning.json`, with the checksum of what it says."""
+    write_json(directory.unlearning, {**notes, "sha256": digest_of(notes)})
 
 
 def read_notes(directory: RunDirectory) -> dict | None:
@@ -220,16 +230,8 @@ def read_notes(directory: RunDirectory) -> dict | None:
         return None
     try:
         notes = json.loads(directory.unlearning.read_text())
-        whole = (isinstance(notes["requests"], list) and notes["requests"]
-                 and isinstance(notes["source"], str) and isinstance(notes["key"], str)
-                 and isinstance(notes["restarts"], bool)
-                 and isinstance(notes["method"], str) and isinstance(notes["measured"], dict))
-        for name in ("rounds_before", "training_rounds", "unlearned_after_round"):
-            whole = whole and type(notes[name]) is int and notes[name] >= 0
-        for name in ("checkpoint_sha256", "source_checkpoint_sha256"):
-            whole = whole and isinstance(notes[name], str)
-        if not whole:
-            raise ValueError("a value has the wrong type")
+        if notes.pop("sha256") != digest_of(notes):
+            raise ValueError("its checksum differs")
         return notes
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"run: {directory.unlearning} is damaged ({first_line(error)})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
-import hashlib
 import importlib.resources
 import json
 import math
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.core.files import replacing, write_json
+from tfunlearn.core.files import digest_of, replacing, write_json
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.grid import MEASURES, Cell, Grid
 from tfunlearn.experiment.sweep_cells import train_cell, unlearn_cell
@@ -131,7 +130,7 @@ def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
     path = folder / "results" / f"{cell.key}.json"
     try:
         stored = json.loads(path.read_text())
-        if stored["sha256"] != _digest(stored):
+        if stored["sha256"] != digest_of(stored):
             raise ValueError("its checksum differs")
         return CellResult(cell, _values(stored["metrics"], over), stored["seconds"], new=False)
     except FileNotFoundError:
@@ -139,12 +138,6 @@ def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"sweep: {path} is damaged ({first_line(error)}); remove it to run the "
                         "cell again")
-
-
-def _digest(stored: dict) -> str:
-    """Returns the SHA-256 of a result without its own."""
-    content = {name: value for name, value in stored.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> CellResult:
@@ -159,7 +152,7 @@ def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> Cel
     stored = {"row": cell.row, "column": cell.column, "config": cell.config.flat(),
               "unlearning": cell.unlearning and cell.unlearning.chosen(),
               "checkpoint_sha256": digest, "seconds": seconds, "metrics": lines}
-    write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": _digest(stored)})
+    write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": digest_of(stored)})
     return CellResult(cell, _values(lines, over), seconds, new=True)
 
 

@@ -51,7 +51,7 @@ def target_round(accuracies: Sequence[float], before: float) -> int | None:
 
 
 def is_over(stop: str, accuracies: Sequence[float], before: float) -> bool:
-    """Tells whether a stop rule that looks at accuracies ends the recovery here."""
+    """Tells whether a stop rule that looks at accuracies ends the recovery at the last of them."""
     if stop == "plateau":
         return plateau_round(accuracies) is not None
-    return stop == "target" and target_round(accuracies, before) is not None
+    return stop == "target" and target_round(accuracies[-1:], before) is not None

@@ -117,15 +117,17 @@ def missing_history(case: Case, need: str, flag: str) -> UserError:
     lost = f" (the run before it, {case.source.lost}, is gone or was changed)" if (
         case.source.lost) else ""
     return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}"
-                     f"{lost}; train with --history {flag}")
+                     f"{lost}; train with --history {flag}, or take a method that needs none: "
+                     "retrain, finetune, not, rapid-retrain")
 
 
 def require_whole_clients(case: Case) -> None:
     """Raises a `UserError` unless the request takes whole clients and nothing else."""
     held = case.source.remaining.clients
-    whole = int(case.forgotten.sum()) == int(held.sizes[case.flagged].sum())
-    require("forget", f"parts of clients with {case.settings.method}", whole,
-            "whole clients; retrain, finetune, not and rapid-retrain forget classes and examples")
+    if int(case.forgotten.sum()) != int(held.sizes[case.flagged].sum()):
+        raise UserError(f"forget: {' '.join(case.settings.forget)[:80]!r} is not allowed with "
+                        f"{case.settings.method}; allowed are whole clients. Classes and examples "
+                        "are forgotten by retrain, finetune, not and rapid-retrain")
 
 
 def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:

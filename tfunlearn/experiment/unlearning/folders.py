@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from tfunlearn.core.files import checksum, first_free
 from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning.case import ANEW, Case
+MARK = ".unlearning"  # in a folder that is being filled: the machine that does it
+
 
 def keys_of(case: Case) -> dict[str, str]:
     """Returns the hashes of everything that decides the new run and its weights.
@@ -55,17 +58,23 @@ def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
     """Returns where the new run is to lie.
 
     Raises:
-        UserError: `out` holds something already.
+        UserError: `out` holds something already, or lies in the run.
     """
+    run = case.source.directory.path
     if out is None:
-        run = pathlib.Path(os.path.abspath(case.source.directory.path))
-        path = pathlib.Path(case.source.directory.path)
-        return path.parent / f"{run.name}-{case.settings.method}" if path.name else (
-            run.with_name(f"{run.name}-{case.settings.method}"))
+        run = run if run.name else run.resolve()
+        return run.parent / f"{run.name}-{case.settings.method}"
     require("out", out, str(out) != "", "the name of a folder")
     target = pathlib.Path(out)
-    empty = target.is_dir() and not any(target.iterdir())
-    require("out", str(out), empty or not os.path.lexists(target), "a new or empty folder")
+    target = target if target.name and ".." not in target.parts else target.resolve()
+    try:
+        empty = target.is_dir() and not any(target.iterdir())
+        require("out", str(out), empty or not os.path.lexists(target), "a new or empty folder")
+        within = [run.resolve(), pathlib.Path.cwd()] if empty else [run.resolve()]
+        require("out", str(out), run.resolve() not in target.resolve().parents
+                and target.resolve() not in within, "a folder apart from the run and from here")
+    except OSError as error:
+        raise UserError(f"out: {str(target)[:100]} cannot be written ({error.strerror})")
     return target
 
 
@@ -77,7 +86,8 @@ def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | No
             if path.parent.name.startswith(".") or read_notes(directory)[name] != key:
                 continue
             directory.read_state()
-            return directory
+            if directory.model.is_file():
+                return directory
         except (UserError, OSError, KeyError):  # damaged, or somebody else's
             continue
     return None
@@ -110,10 +120,12 @@ def new_folder(target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_orphans(target)
         folder.path.mkdir()
+        (folder.path / MARK).write_text(socket.gethostname())
     except OSError as error:
         raise UserError(f"out: {target} cannot be written ({error.strerror})")
     try:
         yield folder
+        (folder.path / MARK).unlink()
         folder.target = _moved(folder.path, target, numbered)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -126,7 +138,7 @@ def new_folder(target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
 def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
     """Gives a folder its name, or the first free number of it, and returns that."""
     while True:
-        name = first_free(target, os.path.lexists) if numbered else target
+        name = first_free(target, os.path.lexists, folder=True) if numbered else target
         try:
             os.rename(path, name)
             return name
@@ -139,8 +151,16 @@ def _remove_orphans(target: pathlib.Path) -> None:
     """Removes what processes that are no more had begun for the same target."""
     for path in target.parent.glob(f".{glob_escape(target.name[:100])}.*"):
         number = path.name.rpartition(".")[2]
-        if number.isdigit() and not _is_alive(int(number)):
+        if number.isdigit() and _is_ours(path) and not _is_alive(int(number)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+    """Tells whether a folder was begun by this program, on this machine."""
+    try:
+        return (path / MARK).read_text() == socket.gethostname()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_alive(process: int) -> bool:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, write_json
+from tfunlearn.core.files import checksum
 from tfunlearn.experiment.history_store import History, HistoryWriter
 from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import rounds_of
-from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.run_directory import RunDirectory, write_notes
 from tfunlearn.experiment.train import names_of, versions
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.experiment.unlearning.methods import plan_of
@@ -92,7 +92,7 @@ def perform(
                     retrained=after if case.settings.method == "retrain" else None)
     seconds = round(time.perf_counter() - started, 3)
     save_recovery(directory.curves, directory.read_metrics(), measured)
-    write_json(directory.unlearning, dict(
+    write_notes(directory, dict(
         **keys, **_asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
         report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
@@ -203,6 +203,7 @@ def _recovered(case: Case, plan: Plan, done: _Progress) -> dict:
     """Returns the rounds that each stop rule would have taken, None where it takes more."""
     fraction, ran = plan.report.get("fraction"), len(done.accuracies) - 1
     bound = None if fraction is None else bound_rounds(case.source.training_rounds, fraction)
-    return dict(stop=plan.stop, bound=bound if bound is None or bound <= ran else None,
-                plateau=plateau_round(done.accuracies),
-                target=target_round(done.accuracies, done.goal))
+    return dict(
+        stop=plan.stop, reached=target_round(done.accuracies[-1:], done.goal) is not None,
+        bound=bound if bound is None or bound <= ran else None,
+        plateau=plateau_round(done.accuracies), target=target_round(done.accuracies, done.goal))

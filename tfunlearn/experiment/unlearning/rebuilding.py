@@ -29,6 +29,7 @@ def plan_federaser(case: Case) -> Plan:
     history, own = case.source.history, case.source.federation.config.training.client
     if len(history.rounds) < 2 or history.rounds[0] != 1:
         raise missing_history(case, "the first round and later ones", "every=2 (or all)")
+    history.verify()
     ids = {number: np.intersect1d(history.ids(number), case.remaining.clients.present)
            for number in history.rounds}
     numbers = [number for number in history.rounds if len(ids[number])]

@@ -108,7 +108,8 @@ class UnlearnSettings:
         for name in ("recovery_rounds", "ascent_epochs", "ascent_batch", "negate", "unlearn_seed",
                      "rate_limit"):
             if getattr(self, name) is not None:
-                require_whole(name, getattr(self, name), name not in ("unlearn_seed", "rate_limit"))
+                least = 0 if name in ("unlearn_seed", "rate_limit") else 1
+                require_whole(name, getattr(self, name), least, 10**9)
         for name in ("recovery_lr", "ascent_lr", "ascent_clip", "update_noise", "calibration"):
             if getattr(self, name) is not None:
                 require_real(name, getattr(self, name),

@@ -77,6 +77,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     Raises:
         UserError: no run there, a damaged file, or data that are not the run's.
     """
+    require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory = open_run_directory(run)
     fields = read_config(str(directory.config))
     config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})

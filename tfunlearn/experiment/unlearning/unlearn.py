@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum, write_json
+from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
-from tfunlearn.experiment.run_directory import RunDirectory, read_notes
+from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
 from tfunlearn.experiment.unlearning.folders import (
     finished_run, keys_of, new_folder, target_of)
 from tfunlearn.experiment.unlearning.performance import (
@@ -163,7 +163,7 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
     reference, _ = _performed(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
     notes["measured"]["retrained"] = measures_of(case)(reference.read_state().weights)
-    write_json(directory.unlearning, notes)
+    write_notes(directory, notes)
     save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
     return notes
 
