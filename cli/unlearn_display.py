@@ -49,8 +49,8 @@ class UnlearningDisplay:
         self._say(f"remain    {_count(len(remaining.present), 'client')} with "
                   f"{_count(len(remaining.labels), 'example')}")
         if waiting:
-            self._say(f"wait      {_count(waiting, 'round')} without the forgotten, since rounds from one "
-                      f"unlearning to the next are at least {case.settings.rate_limit} "
+            self._say(f"wait      {_count(waiting, 'round')} without the forgotten: from one "
+                      f"unlearning to the next there are at least {case.settings.rate_limit} "
                       "(--rate-limit)")
             self._rounds = waiting
             self._task = self._progress.add_task("waiting", total=waiting)
@@ -193,5 +193,5 @@ def _cost(cost: dict) -> str:
     size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
         "bytes_down", "bytes_up", "server_storage_bytes")}
     return (f"{_count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
-            f"{_count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, {size['bytes_up']} up, "
-            f"{size['server_storage_bytes']} kept at the server")
+            f"{_count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, "
+            f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server")

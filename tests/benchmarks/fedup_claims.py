@@ -54,7 +54,8 @@ def claims(cells: dict, rows: list) -> None:
     held = [key for key in attacked if cells[key[0], "before", key[1]]["attack_success"] >= 0.1]
     spread = {}
     for row in {row for row, _ in attacked}:
-        values = [cells[row, "retrain", seed]["forget_accuracy"] for r, seed in attacked if r == row]
+        values = [cells[row, "retrain", seed]["forget_accuracy"]
+                  for r, seed in attacked if r == row]
         spread[row] = statistics.stdev(values) if len(values) > 1 else 0.0
 
     def gap(column, key, name="forget_gap"):
