@@ -128,10 +128,11 @@ def test_a_worker_that_dies_ends_the_run_and_names_the_cause(tmp_path):
 
 
 def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
-    code = ("import os, sys, tfunlearn.experiment, tfunlearn_cli.main as m\n"
+    code = ("import os, tfunlearn_cli.main as m\n"
+            "from tfunlearn.experiment.measure import TestMeasures\n"
             "from test_commands import worker_of\n"
             "def fail(*_): print('worker', worker_of(os.getpid())); 1 / 0\n"
-            "sys.modules['tfunlearn.experiment.train'].measured = fail\nm.run()\n")
+            "TestMeasures.__call__ = fail\nm.run()\n")
     path = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", code, "train", *SMALL, "--out", "run"],
                           cwd=tmp_path, capture_output=True, text=True, timeout=100, env=path)
