@@ -22,7 +22,7 @@ def diagonal_fisher(
     holds them.
 
     Args:
-        lr: learning rate, > 0.
+        lr: learning rate, > 0; 0.001 in the paper.
         first: decay of the momentum; default 0.9, the paper's.
         second: decay of the curvature; default 0.999, the paper's.
         damping: added to the curvature; default 0.01, chosen: with 1e-8, as is usual, a weight

@@ -30,7 +30,8 @@ def calibrated(
     Reference:
         Liu et al., "FedEraser: Enabling Efficient Client-Level Data Removal from Federated
         Learning Models" (IWQoS 2021). By client as in the paper; the published code averages the
-        clients first. By array as in that code.
+        clients first. By array as in that code. That every second round is kept and half of the
+        local epochs are run is the paper's setting.
     """
     require("fresh", fresh.shape, fresh.shape == stored.shape, f"shape {stored.shape}")
     result, first = np.zeros_like(stored), 0

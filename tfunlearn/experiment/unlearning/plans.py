@@ -64,12 +64,12 @@ def plan_exclude(case: Case) -> Plan:
 
 
 def plan_finetune(case: Case) -> Plan:
-    """Goes on training on what remains."""
+    """Goes on training on what remains; how many rounds is chosen here, no paper fixes it."""
     return _recovery(case, case.source.state.weights)
 
 
 def plan_not(case: Case) -> Plan:
-    """NoT: negates the first kernels."""
+    """NoT: negates the first convolutions, or the first kernels of a net without one."""
     model, count = case.source.model, case.settings.negate
     places = kernels_of(model, convolutions_only=True) or kernels_of(model)
     require("negate", count, count <= len(places), f"at most {len(places)}, the model's kernels")
@@ -141,7 +141,10 @@ def plan_retrain(case: Case) -> Plan:
 
 
 def plan_rapid_retrain(case: Case) -> Plan:
-    """Training from scratch with the diagonal Fisher optimizer."""
+    """Training from scratch with the diagonal Fisher optimizer.
+
+    Its learning rate is the paper's; the rounds are those of the training, so that they compare.
+    """
     training = dataclasses.replace(case.training, optimizer="fisher",
                                    lr=case.settings.recovery_lr or 1e-3)
     return _anew(case, training, case.settings.recovery_rounds or case.source.training_rounds)
