@@ -80,14 +80,6 @@ class ForgetRequest:
         """Whether it asks for whole clients and nothing else."""
         return not self.classes and not self.examples
 
-    def label(self) -> str:
-        """Returns a short name for files and headings."""
-        parts = [f"{len(numbers)}-{what}" if len(numbers) > 4 or what == "examples" else
-                 f"{what}-" + "-".join(map(str, numbers))
-                 for what, numbers in (("clients", self.clients), ("classes", self.classes),
-                                       ("examples", self.examples)) if numbers]
-        return "-".join(parts)
-
     def rows(self, clients: ClientSet, classes: int) -> np.ndarray:
         """Returns which examples go, bool `(N,)`.
 

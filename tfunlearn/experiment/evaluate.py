@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
 from tfunlearn.evaluation import OutputsOf, class_accuracies
-from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import load_data
 from tfunlearn.experiment.measure import TestMeasures
-from tfunlearn.experiment.run_directory import open_run_directory, read_notes
-from tfunlearn.models.saved import load_model
+from tfunlearn.experiment.opening import open_run
+from tfunlearn.experiment.run_directory import read_notes
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,7 @@ def evaluate(
     Raises:
         UserError: no run there, a damaged file, or no data set.
     """
-    directory = open_run_directory(run)
-    fields = read_config(str(directory.config))
-    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
-    model, state = load_model(directory.model), directory.read_state()
-    if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
-        raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
-    model.set_weights(state.weights)
+    directory, config, state, model = open_run(run, data_dir)
     data = load_data(config.data, config.seed)
     outputs_of = OutputsOf(model)
     outputs = outputs_of(data.test_images, track=track)

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum
 from tfunlearn.experiment.grid import MEASURES, TRAINED, Cell
 from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.train import train
@@ -57,7 +56,7 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
         measured["after"], measured["retrained"], rounds=notes["rounds"],
         bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
         test_recovered=recovered)
-    return [line], checksum(run.directory.checkpoint), notes["cost"]["seconds"]
+    return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
 
 
 def _is_whole(path: pathlib.Path, cell: Cell) -> bool:

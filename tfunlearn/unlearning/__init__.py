@@ -2,7 +2,7 @@
 
 from tfunlearn.unlearning.federaser import calibrated, calibration_epochs
 from tfunlearn.unlearning.fedrecovery import fedrecovery, noise_deviation
-from tfunlearn.unlearning.fedup import PrunedModel, fedup
+from tfunlearn.unlearning.fedup import PrunedModel, estimate_of, fedup
 from tfunlearn.unlearning.kernels import kernels_of
 from tfunlearn.unlearning.masks import MASKS
 from tfunlearn.unlearning.negation import negate
@@ -11,5 +11,5 @@ from tfunlearn.unlearning.rate_limit import RateLimiter
 from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
 
 __all__ = ["FractionEstimate", "MASKS", "PrunedModel", "RateLimiter", "ascend", "calibrated",
-           "calibration_epochs", "estimate_fraction", "fedrecovery", "fedup", "kernels_of",
-           "negate", "noise_deviation", "trust_radius"]
+           "calibration_epochs", "estimate_fraction", "estimate_of", "fedrecovery", "fedup",
+           "kernels_of", "negate", "noise_deviation", "trust_radius"]

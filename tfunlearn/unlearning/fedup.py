@@ -83,7 +83,8 @@ def fedup(
     estimate = None
     if fraction == "auto":
         require("kernels", kernels, len(kernels) > 0, "at least one kernel")
-        estimate = _estimate(global_weights, client_weights, kernels[-1], groups[1], similarity)
+        benign = [position for position, _ in groups[1]]
+        estimate = estimate_of(global_weights, client_weights, benign, kernels[-1], similarity)
     share = fraction if estimate is None else estimate.fraction
     weights, masks = [], {}
     for place, weight in enumerate(global_weights):
@@ -147,7 +148,19 @@ def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndar
     return total
 
 
-def _estimate(global_weights, client_weights, place: int, benign, similarity: str):
-    start = global_weights[place] if similarity == "update" else 0.0
+def estimate_of(
+    global_weights: Sequence[np.ndarray], client_weights: Sequence[Sequence[np.ndarray]],
+    benign: Sequence[int], kernel: int, similarity: str = "model",
+) -> FractionEstimate:
+    """Returns `estimate_fraction` of the benign clients' last kernel.
+
+    Args:
+        global_weights: what the clients started from.
+        client_weights: each client's weights, as in `fedup`.
+        benign: positions of the benign clients.
+        kernel: place of the last kernel.
+        similarity: compare the kernels as they are, `"model"`, or their changes, `"update"`.
+    """
+    start = global_weights[kernel] if similarity == "update" else 0.0
     return estimate_fraction(np.stack(
-        [(client_weights[position][place] - start).reshape(-1) for position, _ in benign]))
+        [(client_weights[position][kernel] - start).reshape(-1) for position in benign]))

@@ -18,7 +18,7 @@ from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
 from tfunlearn.federated.client_work import ClientTraining
 from tfunlearn.models.initial import redrawn
 from tfunlearn.unlearning import (
-    ascend, estimate_fraction, fedrecovery, fedup, kernels_of, negate, trust_radius)
+    ascend, estimate_of, fedrecovery, fedup, kernels_of, negate, trust_radius)
 from tfunlearn.unlearning.stopping import bound_rounds
 
 RANDOM_MODELS = 10  # that pga's radius is measured with
@@ -51,12 +51,10 @@ def plan_exclude(case: Case) -> Plan:
     require_whole_clients(case)
     fraction, report, storage = case.settings.fraction, {}, 0
     if fraction == "auto":
-        kept, place = round_of_both_groups(case), kernels_of(case.source.model)[-1]
-        start = kept.weights[place] if case.settings.similarity == "update" else 0.0
-        benign = ~np.isin(kept.ids, case.flagged)
-        estimate = estimate_fraction(np.stack(
-            [(local[place] - start).reshape(-1)
-             for local, kept_one in zip(kept.local_models(), benign) if kept_one]))
+        kept = round_of_both_groups(case)
+        estimate = estimate_of(
+            kept.weights, kept.local_models(), np.flatnonzero(~np.isin(kept.ids, case.flagged)),
+            kernels_of(case.source.model)[-1], case.settings.similarity)
         fraction, report = estimate.fraction, {"estimate": dataclasses.asdict(estimate)}
         storage = case.source.history.bytes([kept.round_number])
     return _recovery(case, case.source.state.weights, fraction=fraction,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import checksum, read_arrays
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.requests import ForgetRequest
-from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.history_store import History
-from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory, read_notes
+from tfunlearn.experiment.opening import open_run
+from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.federated.state import ServerState
-from tfunlearn.models.saved import is_model_file, load_model
+from tfunlearn.models.saved import is_model_file
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Source:
             raise UserError(f"model: {path} is gone or is no longer the file that the run began "
                             f"with (SHA-256 {self.model_sha256[:16]}...); put that back to retrain")
 
-    @property
+    @functools.cached_property
     def remaining(self) -> Federation:
-        """The federation as it is now."""
+        """The federation as it is now; a copy of its examples, made once."""
         return self.federation.without(self.gone)
 
 
@@ -78,15 +79,9 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
         UserError: no run there, a damaged file, or data that are not the run's.
     """
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
-    directory = open_run_directory(run)
-    fields = read_config(str(directory.config))
-    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
-    state, lines, notes = directory.read_state(), directory.read_metrics(), read_notes(directory)
-    model = load_model(directory.model)
+    directory, config, state, model = open_run(run, data_dir)
+    lines, notes = directory.read_metrics(), read_notes(directory)
     shapes = [w.shape for w in state.weights]
-    if [w.shape for w in model.get_weights()] != shapes:
-        raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
-    model.set_weights(state.weights)
     federation = Federation.of(config)
     _check_partition(directory, federation)
     gone, requests = np.zeros(len(federation.clients.labels), bool), []
