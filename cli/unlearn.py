@@ -7,7 +7,7 @@ import click
 from tfunlearn.core.errors import require
 from tfunlearn.core.requests import read_examples
 from tfunlearn.experiment.config_reading import fields_of, read_config
-from tfunlearn.experiment.unlearning import UnlearnSettings, Watch, unlearn as unlearn_run
+from tfunlearn.experiment.unlearning import UnlearnSettings, unlearn as unlearn_run
 from tfunlearn.experiment.unlearning import unlearn_settings
 from tfunlearn_cli.options import field_options
 from tfunlearn_cli.unlearn_display import UnlearningDisplay
@@ -48,7 +48,5 @@ def unlearn(run, malicious, clients, classes, examples, config, data_dir, out, *
         given["forget"] = words
     settings = unlearn_settings(**given)
     with UnlearningDisplay(run) as display:
-        result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=Watch(
-            display.start, display.plan, display.round, display.reference,
-            display.reference_round))
+        result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=display.watch())
     display.finish(result)

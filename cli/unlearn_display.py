@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
@@ -15,7 +18,10 @@ ROWS = {
     "forget_accuracy": "forgotten data, accuracy",
     "poisoned_accuracy": "poisoned among them, accuracy",
     "remain_accuracy": "remaining data, accuracy",
+    "forget_test_accuracy": "forgotten classes, test accuracy",
+    "remain_test_accuracy": "other classes, test accuracy",
 }
+COARSE = 0.01  # effects that come in larger steps hardly tell channels apart
 
 
 class UnlearningDisplay:
@@ -40,6 +46,11 @@ class UnlearningDisplay:
             self._say("stopped   nothing half done is left; the same command goes on from what is "
                       "finished")
 
+    def watch(self) -> Watch:
+        """Returns what an unlearning is to call."""
+        return Watch(start=self.start, plan=self.plan, round=self.round, track=self.track,
+                     reference=self.reference, reference_round=self.reference_round)
+
     def start(self, case, waiting: int, target) -> None:
         """Says what is about to be done."""
         self._begun, source, self._method = True, case.source, case.settings.method
@@ -55,9 +66,20 @@ class UnlearningDisplay:
             self._rounds = waiting
             self._task = self._progress.add_task("waiting", total=waiting)
 
+    def track(self, steps: Sequence) -> Iterator:
+        """Shows a bar while the steps of a measurement are gone through."""
+        task = self._progress.add_task("measuring", total=len(steps))
+        for step in steps:
+            signals.check()
+            yield step
+            self._progress.update(task, advance=1)
+        self._progress.remove_task(task)
+
     def plan(self, plan) -> None:
         """Says what the method will do."""
         self._say(f"method    {self._method}{_details(self._method, plan.report)}")
+        for line in _remarks(plan.report):
+            self._say(line)
         if plan.rounds:
             self._rounds += plan.rounds
             self._task = self._progress.add_task("recovery", total=plan.rounds)
@@ -95,8 +117,8 @@ class UnlearningDisplay:
                   and (title, notes["method"]) != ("after", "retrain")]
         table = Table("", *titles, box=None)
         for name, label in ROWS.items():
-            if any(measured[title][name] is not None for title in titles):
-                table.add_row(label, *(number(measured[title][name]) for title in titles))
+            if any(measured[title].get(name) is not None for title in titles):
+                table.add_row(label, *(number(measured[title].get(name)) for title in titles))
         rounds = {"before": str(notes["rounds_before"] or notes["training_rounds"]),
                   "after": _trained(notes), "retrained": str(notes["training_rounds"])}
         table.add_row("rounds of training", *(rounds[title] for title in titles))
@@ -164,12 +186,46 @@ def _details(method: str, report: dict) -> str:
     if "zeroed" in report:
         words.append(f"{sum(z['entries'] for z in report['zeroed'].values()):,} of "
                      f"{sum(z['of'] for z in report['zeroed'].values()):,} kernel entries zeroed")
+    if "probe" in report:
+        words.append(_channels(report))
+    if "pruned" in report:
+        words.append(f"{sum(map(len, report['pruned'].values()))} of "
+                     f"{sum(report['channels'].values())} channels of "
+                     f"{_count(len(report['channels']), 'convolution')} pruned")
     if "negated" in report:
         words.append(f"negated {', '.join(report['negated'])}")
     if "ascents" in report:
         steps = sum(ascent["steps"] for ascent in report["ascents"])
         words.append(f"{_count(steps, 'step')} of ascent within {report['radius']:.3g}")
     return ": " + "; ".join(words) if words else ""
+
+
+def _channels(report: dict) -> str:
+    """Returns which channels ablation-channel trains, in words."""
+    chosen = sum(map(len, report["selected"].values()))
+    return (f"{report['mode']}; {report['selection']} channels, {chosen} of "
+            f"{sum(report['channels'].values())} in {_count(len(report['channels']), 'layer')}: "
+            f"{report['entries']:,} of {report['of']:,} weights; "
+            f"{_count(report['samples'], 'sample')}"
+            + (f" {report['origin']}" if report["origin"] else ""))
+
+
+def _remarks(report: dict) -> list[str]:
+    """Returns what else is to be said of a plan before its first round."""
+    if "probe" not in report:
+        return []
+    probe, lines = report["probe"], []
+    if report["extension"]:
+        lines.append("extension the paper forgets whole classes; "
+                     f"{', '.join(report['extension'])}: by the same steps")
+    lines.append(f"keeps     {_count(report['perturbation']['examples'], 'example')} to be "
+                 "forgotten stay in use, wrongly labelled, until the last round")
+    if probe["resolution"] > COARSE:
+        lines.append(f"warning: a probe of {_count(probe['examples'], 'example')} tells effects "
+                     f"apart in steps of {probe['resolution']:.3g}; in {len(probe['undecided'])} "
+                     f"of {_count(len(report['channels']), 'layer')} the loss decided between "
+                     "equal ones")
+    return lines
 
 
 def _trained(notes: dict) -> str:

@@ -135,6 +135,17 @@ class Federation:
             self, clients=clients, poisoned=poisoned,
             malicious=np.intersect1d(self.malicious, clients.present))
 
+    def held(self, round_number: int) -> ClientSet:
+        """Returns the examples as the clients hold them in a round: poisoned under attack."""
+        return self.poisoned if self.attacked(round_number) else self.clients
+
+    def relabelled(self, labels: np.ndarray, malicious: np.ndarray) -> Federation:
+        """Returns the federation with other labels `(N,)`, poisoned images kept, in which only
+        the clients `malicious` attack."""
+        clients = self.clients.with_labels(labels)
+        poisoned = clients if self.poisoned is self.clients else self.poisoned.with_labels(labels)
+        return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
+
     def undefended(self) -> Federation:
         """Returns the same federation under plain federated averaging."""
         config = dataclasses.replace(

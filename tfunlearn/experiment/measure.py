@@ -44,8 +44,21 @@ class TestMeasures:
             weights: set on the model first; default its own.
             track: wraps the sequence of batches, to show progress.
         """
-        outputs = self._outputs_of(self._data.test_images, weights, track=track)
-        return self.of(outputs)
+        return self.of(self.outputs(weights, track=track))
+
+    def outputs(
+        self, weights: list[np.ndarray] | None = None, *,
+        track: Callable[[Sequence], Iterable] = iter,
+    ) -> np.ndarray:
+        """Returns the outputs on the test images `(m, classes)`; arguments as above."""
+        return self._outputs_of(self._data.test_images, weights, track=track)
+
+    def accuracy_on(self, outputs: np.ndarray, classes: np.ndarray) -> float:
+        """Returns the accuracy on the test images of some classes, NaN if there are none."""
+        rows = np.isin(self._data.test_labels, classes)
+        if not rows.any():
+            return math.nan
+        return accuracy(outputs[rows].argmax(axis=1), self._data.test_labels[rows])
 
     def of(self, outputs: np.ndarray) -> dict[str, float | None]:
         """Returns the metrics, given the outputs on the test images `(m, classes)`."""
@@ -73,7 +86,8 @@ class ForgettingMeasures:
     """Measures what `TestMeasures` does, and accuracy on forgotten and remaining training data.
 
     Training data count as the clients hold them while the attack is on: poisoned images and labels
-    included. Of each part at most 5,000 examples are measured, drawn at random.
+    included. Of each part at most 5,000 examples are measured, drawn at random. Where whole classes
+    go, test accuracy is measured on those that go now and on those that stay.
 
     Args:
         outputs_of: gives the outputs of the model.
@@ -93,11 +107,20 @@ class ForgettingMeasures:
                  "remain_accuracy": remaining}
         self._rows = {name: _some(np.flatnonzero(rows), federation.config.seed)
                       for name, rows in parts.items()}
+        stay = np.unique(federation.clients.labels[remaining])
+        go = np.setdiff1d(federation.clients.labels[forgotten], stay)
+        self._classes = {"forget_test_accuracy": go,
+                         "remain_test_accuracy": stay if len(go) else go}
 
     def __call__(self, weights: list[np.ndarray]) -> dict[str, float | None]:
         """Returns the metrics: those of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on
-        the forgotten examples that the attack had changed), `remain_accuracy`."""
-        values = self._test(weights)
+        the forgotten examples that the attack had changed), `remain_accuracy`,
+        `forget_test_accuracy` (on test images of the classes of which nothing remains) and
+        `remain_test_accuracy` (of the classes that stay, if some go)."""
+        outputs = self._test.outputs(weights)
+        values = self._test.of(outputs)
+        for name, classes in self._classes.items():
+            values[name] = self._test.accuracy_on(outputs, classes)
         for name, rows in self._rows.items():
             values[name] = math.nan
             if len(rows):

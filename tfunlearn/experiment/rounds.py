@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from tfunlearn.defenses import Flap
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.contest import adversary_of, rejection_of
 from tfunlearn.experiment.federation import Federation
-from tfunlearn.federated import AveragingRounds, GatheringRounds
+from tfunlearn.federated import AveragingRounds, GatheringRounds, PartialRounds
 from tfunlearn.federated.client_work import ClientTraining, ClientWork
 from tfunlearn.models import build_model
 
@@ -32,7 +32,7 @@ def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.M
 def rounds_of(
     federation: Federation, model: tf.keras.Model, *, training: ClientTraining | None = None,
     keep: Callable[[HistoryRound], None] | None = None, excluded: np.ndarray = (),
-    gather: bool = False, seed: int | None = None,
+    gather: bool = False, seed: int | None = None, movable: Sequence[np.ndarray] | None = None,
 ) -> AveragingRounds | GatheringRounds:
     """Returns the engine, `(state, cohort) -> (state, report)`.
 
@@ -44,9 +44,11 @@ def rounds_of(
         excluded: ids of clients that are heard but not aggregated; needs gathering.
         gather: whether to gather although the configuration does not ask for it.
         seed: of the clients' shuffles; default the run's.
+        movable: which entries of the weights clients may change; default all.
     """
     config = federation.config
-    work = ClientWork(model, config.training.client if training is None else training)
+    work = ClientWork(model, config.training.client if training is None else training,
+                      movable=movable)
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
     common = dict(seed=config.seed if seed is None else seed, flap=_flap(config, model),
                   image_dtype=federation.data.images.dtype,
@@ -56,6 +58,32 @@ def rounds_of(
     return GatheringRounds(
         work, adversary=adversary_of(federation, model), rejection=rejection_of(federation, model),
         server_examples=federation.server_examples, keep=keep, excluded=excluded, **common)
+
+
+def partial_rounds_of(
+    federation: Federation, model: tf.keras.Model, weights: Sequence[np.ndarray], *,
+    movable: Sequence[np.ndarray], training: ClientTraining, seed: int, on_server: bool = False,
+    keep: Callable[[HistoryRound], None] | None = None,
+) -> PartialRounds:
+    """Returns the engine of rounds that move only some entries of the weights.
+
+    Args:
+        federation: who takes part; its attackers craft partial updates, as if for the plain mean.
+        model: the Keras model; only its graph is read.
+        weights: that every client holds from the start.
+        movable: which entries, a bool array for each weight.
+        training: the local training.
+        seed: of the clients' shuffles.
+        on_server: the server trains by itself, without clients.
+        keep: handed what the server received in each round.
+    """
+    adversary = None if on_server else adversary_of(federation, model)
+    if adversary is not None:
+        adversary = dataclasses.replace(adversary, columns=None, aggregate=None)
+    return PartialRounds(
+        ClientWork(model, training, movable=movable, fixed_norms=True), weights,
+        seed=seed, image_dtype=federation.data.images.dtype, on_server=on_server,
+        adversary=adversary, keep=keep)
 
 
 def _flap(config: RunConfig, model: tf.keras.Model) -> Flap | None:

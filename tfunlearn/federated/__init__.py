@@ -1,9 +1,10 @@
-"""The federated engine: client work, its two rounds, and the TFF worker they run in."""
+"""The federated engine: client work, its rounds, and the TFF worker they run in."""
 
 from tfunlearn.federated.averaging import AveragingRounds
 from tfunlearn.federated.gathering import GatheringRounds, Updates
 from tfunlearn.federated.learning_process import build_learning_process
+from tfunlearn.federated.partial import PartialRounds
 from tfunlearn.federated.worker import local_worker
 
-__all__ = ["AveragingRounds", "GatheringRounds", "Updates", "build_learning_process",
-           "local_worker"]
+__all__ = ["AveragingRounds", "GatheringRounds", "PartialRounds", "Updates",
+           "build_learning_process", "local_worker"]

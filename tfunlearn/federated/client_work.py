@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.images import to_unit_range
@@ -18,8 +21,8 @@ class ClientTraining:
     """How a client trains.
 
     Attributes:
-        optimizer: `"sgd"`, `"adam"` or `"fisher"` (see `diagonal_fisher`); its state starts anew
-            in every round.
+        optimizer: `"sgd"`, `"momentum"` (0.9), `"adam"`, `"adamw"` (weight decay 0.004) or
+            `"fisher"` (see `diagonal_fisher`); its state starts anew in every round.
         lr: learning rate, > 0.
         local_epochs: passes over the client's examples in a round, >= 1.
         batch_size: examples in a step, >= 1; the last batch of an epoch may be smaller.
@@ -33,7 +36,9 @@ class ClientTraining:
 
 OPTIMIZERS = {
     "sgd": lambda lr: tff.learning.optimizers.build_sgdm(learning_rate=lr),
+    "momentum": lambda lr: tff.learning.optimizers.build_sgdm(learning_rate=lr, momentum=0.9),
     "adam": lambda lr: tff.learning.optimizers.build_adam(learning_rate=lr),
+    "adamw": lambda lr: tff.learning.optimizers.build_adamw(learning_rate=lr),
     "fisher": diagonal_fisher,
 }
 
@@ -44,14 +49,23 @@ class ClientWork:
     Args:
         model: a built Keras model that maps images to class scores.
         training: optimizer, learning rate, epochs, batch size.
+        movable: which entries may change, a bool array for each of the model's weights in their
+            order; the others keep their bits, whatever the optimizer does. Default all.
+        fixed_norms: moving statistics stay as they are, and BatchNormalization works as in
+            inference; default False.
 
     A *client* is a mapping of tensors (keys in sorted order, as TFF wants them): `boost` `()`,
     `id` `()`, `images` `(m, h, w, c)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
     """
 
-    def __init__(self, model: tf.keras.Model, training: ClientTraining):
+    def __init__(
+        self, model: tf.keras.Model, training: ClientTraining, *,
+        movable: Sequence[np.ndarray] | None = None, fixed_norms: bool = False,
+    ):
         require("model", model.name, bool(model.trainable_weights),
                 "a model with trainable weights")
+        self.movable = None if movable is None else _trainable_entries(model, movable)
+        self.fixed_norms = fixed_norms
         self.stateless = StatelessModel(model)
         self.training = training
         self.image_shape = tuple(model.input_shape[1:])
@@ -134,13 +148,18 @@ class ClientWork:
                 outputs, new_state, penalty = self.stateless.call(
                     tensors_from_vector(trainable, self.stateless.trainable_shapes),
                     tensors_from_vector(state, self.stateless.state_shapes),
-                    inputs, training=True, seed=seed + tf.stack([index, 0]))
+                    inputs, training=True, seed=seed + tf.stack([index, 0]),
+                    fixed_norms=self.fixed_norms)
                 loss = tf.reduce_mean(self.losses(tf.gather(labels, rows), outputs))
                 objective = loss + penalty
             gradient = tape.gradient(objective, trainable)
-            optimizer_state, trainable = optimizer.next(optimizer_state, trainable, gradient)
-            return (index + 1, trainable, vector_from_tensors(new_state), optimizer_state,
-                    total_loss + loss)
+            if self.movable is not None:
+                gradient = tf.where(self.movable, gradient, 0.0)
+            optimizer_state, moved = optimizer.next(optimizer_state, trainable, gradient)
+            if self.movable is not None:  # weight decay moves what has no gradient
+                moved = tf.where(self.movable, moved, trainable)
+            new_state = state if self.fixed_norms else vector_from_tensors(new_state)
+            return index + 1, moved, new_state, optimizer_state, total_loss + loss
 
         start = tf.nest.map_structure(
             tf.convert_to_tensor, optimizer.initialize(tf.TensorSpec(trainable.shape)))
@@ -153,3 +172,10 @@ class ClientWork:
         """Returns the cross-entropy of every example, `(batch,)`."""
         return tf.keras.losses.sparse_categorical_crossentropy(
             labels, outputs, from_logits=self.from_logits)
+
+
+def _trainable_entries(model: tf.keras.Model, masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the masks of the trainable weights as one vector, bool `(trainable_size,)`."""
+    by_weight = {id(weight): mask for weight, mask in zip(model.weights, masks)}
+    return np.concatenate([by_weight[id(weight)].reshape(-1)
+                           for weight in model.trainable_weights])

@@ -30,8 +30,11 @@ class StatelessModel:
         self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
         self._places = _find_places(model)
         self._random_layers = [m for m in model.submodules if "_random_generator" in vars(m)]
+        norms = tf.keras.layers.BatchNormalization
+        self._batch_norms = [layer for layer in model.submodules if isinstance(layer, norms)]
 
-    def call(self, trainable: Sequence, state: Sequence, images, *, training: bool, seed):
+    def call(self, trainable: Sequence, state: Sequence, images, *, training: bool, seed,
+             fixed_norms: bool = False):
         """Runs the model.
 
         Args:
@@ -40,6 +43,7 @@ class StatelessModel:
             images: float32 `(batch, height, width, channels)`.
             training: whether Dropout and BatchNormalization work as in training.
             seed: int32 `(2,)`, the seed of every random layer in this call.
+            fixed_norms: BatchNormalization works as in inference all the same; default False.
 
         Returns:
             The outputs `(batch, classes)`, the new `state`, and the sum of all weight penalties.
@@ -47,17 +51,20 @@ class StatelessModel:
         moving = [_MovingStatistic(value) for value in state]
         values = dict(zip(map(id, self.model.trainable_weights), trainable))
         values |= dict(zip(map(id, self.model.non_trainable_weights), moving))
-        with self._exchanged(values, _SeededRandom(seed)):
+        with self._exchanged(values, _SeededRandom(seed), fixed_norms):
             outputs = self.model(images, training=training)
             penalty = self._penalty()
         return outputs, [statistic.value for statistic in moving], penalty
 
     @contextlib.contextmanager
-    def _exchanged(self, values: dict, random) -> Iterator[None]:
+    def _exchanged(self, values: dict, random, fixed_norms: bool) -> Iterator[None]:
         kept = [(layer, "_random_generator", layer._random_generator)
                 for layer in self._random_layers]
         for layer in self._random_layers:
             vars(layer)["_random_generator"] = random
+        for layer in self._batch_norms if fixed_norms else ():
+            kept.append((layer, "_trainable", layer._trainable))  # Keras' word for inference
+            vars(layer)["_trainable"] = False
         for layer, attribute, variable in self._places:
             kept.append((layer, attribute, variable))
             vars(layer)[attribute] = values[id(variable)]

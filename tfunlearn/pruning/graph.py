@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Node:
         inputs: tensors that it reads.
         outputs: tensors that it gives.
         shape: shape of its first output without the batch axis; None for an open dimension.
+        call: Keras' own node, which knows the arguments of the call.
     """
 
     layer: object
@@ -30,6 +31,7 @@ class Node:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     shape: tuple[int | None, ...]
+    call: object
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class Graph:
         readers: tensor -> nodes that read it.
         variables: the model's weights, in the order of `model.get_weights()`.
         positions: id of a variable -> its place in that order.
+        numbers: Keras' own name of a symbolic tensor -> its number.
     """
 
     model: object
@@ -51,6 +54,7 @@ class Graph:
     readers: dict[int, list[Node]]
     variables: tuple
     positions: dict[int, int]
+    numbers: dict[tuple, int]
 
     @classmethod
     def of(cls, model: tf.keras.Model) -> Graph:
@@ -74,7 +78,11 @@ class Graph:
                 readers.setdefault(tensor, []).append(node)
         variables = tuple(model.weights)
         return cls(model, tuple(nodes), tuple(numbers[_key(tensor)] for tensor in outputs),
-                   readers, variables, {id(w): n for n, w in enumerate(variables)})
+                   readers, variables, {id(w): n for n, w in enumerate(variables)}, numbers)
+
+    def number_of(self, tensor) -> int:
+        """Returns the number of one of the model's symbolic tensors."""
+        return self.numbers[_key(tensor)]
 
     def calls(self, layer) -> list[Node]:
         """Returns the nodes that call `layer`."""
@@ -167,21 +175,26 @@ def _node(call, numbers: dict) -> Node:
     inputs = _inputs_of(call)
     outputs = tuple(numbers.setdefault(_key(tensor), len(numbers)) for tensor in given)
     kind = kind_of(layer)
+    shape, read = tuple(given[0].shape[1:]), tuple(numbers[_key(tensor)] for tensor in inputs)
     is_operator = type(layer).__name__ == "TFOpLambda" or not isinstance(
         layer, tf.keras.layers.Layer)
-    if len(given) > 1 or (not is_operator and _has_more_arguments(call)) or (
+    node = Node(layer, kind, read, outputs, shape, call)
+    if len(given) > 1 or (not is_operator and _has_more_arguments(node)) or (
             is_operator and kind == "Add" and not _are_alike(inputs)):
-        kind = ""
-    return Node(layer, kind, tuple(numbers[_key(tensor)] for tensor in inputs), outputs,
-                tuple(given[0].shape[1:]))
+        return replace(node, kind="")
+    return node
 
 
-def _has_more_arguments(call) -> bool:
+def arguments_of(node: Node) -> tuple[tuple, dict]:
+    """Returns what a layer is called with, symbolic tensors included, as Keras recorded it."""
+    if hasattr(node.call, "arguments"):
+        return tuple(node.call.arguments.args), dict(node.call.arguments.kwargs)
+    return tuple(node.call.call_args or ()), dict(node.call.call_kwargs or {})
+
+
+def _has_more_arguments(node: Node) -> bool:
     """Tells whether a layer is called with more than its input: `training=True`, a mask."""
-    if hasattr(call, "arguments"):
-        positional, named = call.arguments.args, call.arguments.kwargs
-    else:
-        positional, named = call.call_args or (), call.call_kwargs or {}
+    positional, named = arguments_of(node)
     return any(value is not None and value is not False
                for value in [*positional[1:], *named.values()])
 

@@ -9,8 +9,9 @@ from tfunlearn.core.errors import UserError, nearest, require
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.activations import mixes_units
 from tfunlearn.pruning.kinds import (
-    ELEMENTWISE, NORMS, SUMS, has_other_kernel, is_conv, is_dense, keeps_channels, kind_of,
-    left_alone)
+    ELEMENTWISE, NORMS, SUMS, has_other_kernel, is_conv, is_dense, kind_of, left_alone)
+from tfunlearn.pruning.norms import (
+    channel_axis, is_channels_first, norm_axis, norm_entries, norms_behind)
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,13 @@ def require_prunable(graph: Graph, sites: Sequence[Site], what: str) -> None:
 def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
     calls = graph.calls(layer)
     filters = _channels_of(layer, calls)
-    reason = left_alone(layer) or _unlike_its_class(graph, layer, calls)
+    reason = left_alone(layer) or unlike_its_class(graph, layer, calls)
     if reason is None and graph.gives_output(calls):
         reason = "output layer"
     if reason is None and not include_residual and _is_bypassed(graph, calls):
         reason = "inside a residual block"
-    norms = [] if reason else _norms_behind(graph, calls)
-    if any(_norm_axis(node) != _channel_axis(layer, node) for node in norms):
+    norms = [] if reason else norms_behind(graph, calls)
+    if any(norm_axis(node) != channel_axis(layer, node) for node in norms):
         reason = "the normalisation behind it is not one channel a filter"
     if reason:
         return Site(layer.name, filters, skipped=reason)
@@ -96,11 +97,11 @@ def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
 
 def _channels_of(layer, calls: Sequence[Node]) -> int:
     if calls:
-        return calls[0].shape[0 if _is_channels_first(layer) else -1]
+        return calls[0].shape[0 if is_channels_first(layer) else -1]
     return int(getattr(layer, "filters", None) or layer.weights[0].shape[-1])
 
 
-def _unlike_its_class(graph: Graph, layer, calls: Sequence[Node]) -> str | None:
+def unlike_its_class(graph: Graph, layer, calls: Sequence[Node]) -> str | None:
     """Returns why a layer cannot be taken for the Conv or Dense layer that its class says."""
     if has_other_kernel(layer):
         return "its kernel is quantised or adapted (LoRA)"
@@ -113,47 +114,9 @@ def _unlike_its_class(graph: Graph, layer, calls: Sequence[Node]) -> str | None:
     return None
 
 
-def _norms_behind(graph: Graph, calls: Sequence[Node]) -> list[Node]:
-    """Returns the norms that read the channels of `calls` and of nothing else."""
-    reached, waiting = {}, graph.readers_of(calls)
-    while waiting:
-        node = waiting.pop(0)
-        if id(node) not in reached:
-            reached[id(node)] = node
-            if keeps_channels(node.kind):
-                waiting += graph.readers_of([node])
-    return [node for node in reached.values() if node.kind in NORMS
-            and all(id(call) in reached for call in graph.calls(node.layer))]
-
-
-def _norm_axis(node: Node) -> int | None:
-    """Returns the axis that has a gamma and beta of its own, the batch axis counted; or None."""
-    axes = node.layer.axis if isinstance(node.layer.axis, (list, tuple)) else [node.layer.axis]
-    return axes[0] % (len(node.shape) + 1) if len(axes) == 1 else None
-
-
-def _channel_axis(layer, node: Node) -> int:
-    return 1 if _is_channels_first(layer) else len(node.shape)
-
-
-def _is_channels_first(layer) -> bool:
-    return getattr(layer, "data_format", None) == "channels_first"
-
-
-def norm_entries(graph: Graph, layer) -> list[int]:
-    """Returns the entries that, zeroed, make a normalisation emit zero for a channel of zeros.
-
-    Without gamma a BatchNormalization emits -mean / deviation, so its mean goes too.
-    """
-    weights = [getattr(layer, "gamma", None), getattr(layer, "beta", None)]
-    if weights[0] is None:
-        weights.append(getattr(layer, "moving_mean", None))
-    return [graph.position(weight) for weight in weights if weight is not None]
-
-
 def _pair_site(graph: Graph, layer) -> Site:
     calls = graph.calls(layer)
-    reason = _unlike_its_class(graph, layer, calls)
+    reason = unlike_its_class(graph, layer, calls)
     path, readers = [], []
     if reason is None:
         path, readers, reason = _towards_dense(graph, calls)
@@ -162,7 +125,7 @@ def _pair_site(graph: Graph, layer) -> Site:
             reason = "output layer"
         elif mixes_units(getattr(node.layer, "activation", None)):
             reason = reason or f"the softmax of '{node.layer.name}' mixes its units"
-        elif node.kind == "BatchNormalization" and _norm_axis(node) != len(node.shape):
+        elif node.kind == "BatchNormalization" and norm_axis(node) != len(node.shape):
             reason = reason or f"'{node.layer.name}' normalises another axis"
     reason = reason or _shared_or_folded(graph, layer, calls, path, readers)
     if reason:

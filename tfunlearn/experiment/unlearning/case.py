@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.history import HistoryRound
+from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
@@ -31,6 +32,7 @@ class Case:
         remaining: the federation without them and without what was forgotten before.
         flagged: ids of the clients that the request leaves with nothing.
         seed: of what the unlearning draws.
+        track: wraps the steps of a measurement before the first round, to show progress.
     """
 
     settings: UnlearnSettings
@@ -39,6 +41,7 @@ class Case:
     remaining: Federation
     flagged: np.ndarray
     seed: int
+    track: Callable[[Sequence], Iterable] = iter
 
     @property
     def parameters(self) -> int:
@@ -62,7 +65,19 @@ class Case:
             lr = ADAPTIVE.get(optimizer)
         require("recovery_lr", lr, lr is not None or optimizer == own.optimizer,
                 f"a number, since the run was trained with {own.optimizer}, not {optimizer}")
-        return dataclasses.replace(own, optimizer=optimizer, lr=own.lr if lr is None else lr)
+        return dataclasses.replace(
+            own, optimizer=optimizer, lr=own.lr if lr is None else lr,
+            local_epochs=settings.recovery_epochs or own.local_epochs)
+
+    @property
+    def forgotten_classes(self) -> list[int]:
+        """The classes that the request names."""
+        return list(ForgetRequest.parse(self.settings.forget).classes)
+
+    @property
+    def forgotten_here(self) -> np.ndarray:
+        """Which examples of `source.remaining` are to be forgotten, bool."""
+        return self.forgotten[~self.source.gone]
 
     def read(self, number: int) -> HistoryRound:
         """Returns a kept round without the clients that were forgotten before."""
@@ -87,8 +102,10 @@ class Plan:
             of no more use.
         report: what the method has to say, JSON values.
         cost: of what it did before the first round.
-        rebuild: `(engine, keep) -> run_round` in place of ordinary rounds, or None.
+        rounds_by: `(keep or None) -> run_round` in place of ordinary rounds, or None.
         cohort: `(round) -> Cohort` in place of drawn clients, or None.
+        entries: how many entries of the weights travel each way; default all.
+        remote: whether clients work, in TFF's worker.
     """
 
     start: list[np.ndarray]
@@ -98,8 +115,10 @@ class Plan:
     restarts: bool = False
     report: dict = field(default_factory=dict)
     cost: Cost = Cost()
-    rebuild: Callable | None = None
+    rounds_by: Callable | None = None
     cohort: Callable | None = None
+    entries: int | None = None
+    remote: bool = True
 
 
 def require_majority(case: Case) -> None:
@@ -127,7 +146,8 @@ def require_whole_clients(case: Case) -> None:
     if int(case.forgotten.sum()) != int(held.sizes[case.flagged].sum()):
         raise UserError(f"forget: {' '.join(case.settings.forget)[:80]!r} is not allowed with "
                         f"{case.settings.method}; allowed are whole clients. Classes and examples "
-                        "are forgotten by retrain, finetune, not and rapid-retrain")
+                        "are forgotten by retrain, finetune, not, rapid-retrain and "
+                        "ablation-channel")
 
 
 def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:

@@ -76,8 +76,9 @@ def perform(
     done = _Progress(ServerState(source.state.weights, 0, source.state.reference),
                      before["remain_accuracy"])
     with contextlib.ExitStack() as stack:
-        if wait or plan.rounds:
+        if wait or (plan.rounds and plan.remote):
             stack.enter_context(local_worker(directory.worker_log))
+        if wait or plan.rounds:
             stack.enter_context(recorder.events())
         if wait:
             case = _waited(case, directory, recorder, history, wait, done)
@@ -170,15 +171,15 @@ def _recover(
         return
     keeps = source.federation.config.history.keeps
     keep = history.keep if keeps else None
-    engine = rounds_of(remaining, source.model, training=plan.training, keep=keep,
-                       gather=keeps or plan.rebuild is not None, seed=case.seed)
-    run_round = engine if plan.rebuild is None else plan.rebuild(engine, keep)
+    run_round = plan.rounds_by(keep) if plan.rounds_by else rounds_of(
+        remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=case.seed)
+    entries = case.parameters if plan.entries is None else plan.entries
     before = 0 if plan.restarts else source.rounds
     for number in range(1, plan.rounds + 1):
         cohort = plan.cohort(number) if plan.cohort else remaining.cohort(before + number)
         done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover")
         done.accuracies.append(line["remain_accuracy"])
-        done.cost += round_cost(cohort.examples, plan.training, case.parameters)
+        done.cost += round_cost(cohort.examples, plan.training, entries)
         if is_over(plan.stop, done.accuracies, done.goal):
             return
 

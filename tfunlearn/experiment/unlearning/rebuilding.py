@@ -9,11 +9,12 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.history import HistoryRound
+from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.unlearning.case import (
     Case, Plan, missing_history, require_whole_clients)
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.plans import mean_step
-from tfunlearn.federated import GatheringRounds
+from tfunlearn.federated.client_work import ClientTraining
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.unlearning import calibrated, calibration_epochs
@@ -45,8 +46,8 @@ def plan_federaser(case: Case) -> Plan:
     return Plan(
         case.read(1).weights, len(numbers), "rounds", training, restarts=True,
         report=dict(history_rounds=numbers, local_epochs=training.local_epochs),
-        cost=Cost(server_storage_bytes=history.bytes()), rebuild=_rebuild(case, numbers),
-        cohort=cohort)
+        cost=Cost(server_storage_bytes=history.bytes()),
+        rounds_by=_rebuild(case, numbers, training), cohort=cohort)
 
 
 def _require_nothing_partly_gone(case: Case) -> None:
@@ -58,9 +59,12 @@ def _require_nothing_partly_gone(case: Case) -> None:
             "nothing with federaser, whose stored updates hold them; take retrain")
 
 
-def _rebuild(case: Case, numbers: list[int]) -> Callable:
+def _rebuild(case: Case, numbers: list[int], training: ClientTraining) -> Callable:
     """Returns what makes the rounds; the training's first one is taken as it was."""
-    def made(engine: GatheringRounds, keep: Callable | None) -> Callable:
+    def made(keep: Callable | None) -> Callable:
+        engine = rounds_of(case.recovering, case.source.model, training=training, gather=True,
+                           seed=case.seed)
+
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
             number = state.finished + 1
             stored = case.read(numbers[number - 1])

@@ -10,6 +10,9 @@ from tfunlearn.core.requests import FORMS, ForgetRequest
 from tfunlearn.experiment.config_reading import fields_of, typed
 from tfunlearn.experiment.config_training import option
 from tfunlearn.federated.client_work import OPTIMIZERS
+from tfunlearn.pruning.channels import PARTS
+from tfunlearn.unlearning.channel_selection import SELECTIONS
+from tfunlearn.unlearning.class_discriminative import SCOPES
 from tfunlearn.unlearning.masks import MASKS
 from tfunlearn.unlearning.stopping import STOPS
 
@@ -23,8 +26,12 @@ METHODS = {
     "fedrecovery": "takes the forgotten clients' residuals out of the final model",
     "not": "negates the first kernel; then training",
     "rapid-retrain": "trains anew with a diagonal Fisher optimizer",
+    "ablation-channel": "trains the channels that matter most for the forgotten, on what remains "
+                        "and on the forgotten under wrong labels",
+    "cdp": "prunes the channels that tell the forgotten classes from others (TF-IDF); training",
 }
-_RECOVERS = ("recovery_optimizer", "recovery_lr", "recovery_rounds", "stop", "keep_defense")
+_TRAINS = ("recovery_optimizer", "recovery_lr", "recovery_epochs", "recovery_rounds", "stop")
+_RECOVERS = (*_TRAINS, "keep_defense")
 USES = {  # knobs beside those of every method
     "fedup": (*_RECOVERS, "fraction", "mask", "similarity", "average", "rate_limit"),
     "exclude": (*_RECOVERS, "fraction", "similarity"),
@@ -36,9 +43,15 @@ USES = {  # knobs beside those of every method
     "fedrecovery": ("average", "update_noise"),
     "not": (*_RECOVERS, "negate"),
     "rapid-retrain": ("recovery_lr", "recovery_rounds"),
+    "ablation-channel": (*_TRAINS, "mode", "delta", "channel", "selection", "probe", "redraw",
+                         "server_samples", "server_batch"),
+    "cdp": (*_RECOVERS, "channel", "prune_share", "prune_scope"),
 }
 EVERY = ("method", "forget", "unlearn_seed", "reference")
 DEFAULT_ROUNDS = 10
+OWN_STOPS = {"fedup": "target", "exclude": "bound", "cdp": "target"}
+MODES = {"decentralized": "all clients train and send the selected channels",
+         "centralized": "the server trains them on samples of its own"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class UnlearnSettings:
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: target for "
-                              "fedup, bound for exclude, else rounds.")
+                              "fedup and cdp, bound for exclude, else rounds.")
     recovery_rounds: int | None = option(
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
         "plateau and target (none: the rounds of the training).")
@@ -65,6 +78,8 @@ class UnlearnSettings:
     recovery_lr: float | None = option(
         None, "Learning rate of recovery; none: 0.001 for fedup, exclude and where another "
         "adaptive optimizer is taken up, else as in training.")
+    recovery_epochs: int | None = option(
+        None, "Local epochs in a round of recovery; none: as in training.")
     keep_defense: bool = option(False, "Recover under the run's rule and defenses, not by plain "
                                 "federated averaging.")
     rate_limit: int = option(10, "Least number of rounds between two unlearnings with fedup.")
@@ -76,6 +91,17 @@ class UnlearnSettings:
     ascent_stop: float = option(0.12, "Accuracy on a batch below which pga's ascent ends.")
     negate: int = option(1, "Kernels that not negates, first ones first.")
     update_noise: float = option(0.0, "Standard deviation of the noise of fedrecovery.")
+    mode: str = option("decentralized", f"Who trains with ablation-channel: {', '.join(MODES)}.")
+    delta: float = option(0.05, "Share of each layer's channels that ablation-channel updates.")
+    channel: str = option("filter", f"What a channel consists of: {', '.join(PARTS)}.")
+    selection: str = option("important", f"Which channels: {', '.join(SELECTIONS)}; the last two "
+                            "are controls.")
+    probe: int = option(1000, "Most forgotten examples that the effects are measured on.")
+    redraw: bool = option(False, "Draw the wrong labels anew in every round.")
+    server_samples: int = option(1600, "Most samples of the server, mode centralized.")
+    server_batch: int = option(64, "Samples in a step of the server, mode centralized.")
+    prune_share: float = option(0.1, "Share of the channels that cdp prunes.")
+    prune_scope: str = option("layer", f"What cdp's share is of: {', '.join(SCOPES)}.")
     unlearn_seed: int | None = option(None, "Seed of what the unlearning draws; none: the run's.")
     reference: bool = option(True, "Retrain for comparison, once for equal requests.")
 
@@ -92,11 +118,24 @@ class UnlearnSettings:
         require("recovery_rounds", self.recovery_rounds,
                 self.recovery_rounds is None or self.rule != "bound",
                 "nothing with stop bound; take stop rounds, plateau or target")
+        self._check_mode()
+
+    def _check_mode(self) -> None:
+        unused = {"decentralized": ("server_samples", "server_batch"),
+                  "centralized": ("recovery_epochs",)}
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in unused[self.mode]:
+            require(name, getattr(self, name), getattr(self, name) == defaults[name]
+                    or self.method != "ablation-channel", f"nothing with mode {self.mode}")
 
     def _check_knobs(self) -> None:
         if self.fraction != "auto":
             require_real("fraction", self.fraction, lambda p: 0 <= p <= 1, "0 to 1, or auto")
-        choose("mask", self.mask, MASKS)
+        for name, known in (("mask", MASKS), ("mode", MODES), ("channel", PARTS),
+                            ("selection", SELECTIONS), ("prune_scope", SCOPES)):
+            choose(name, getattr(self, name), known)
+        require_real("delta", self.delta, lambda d: 0 < d <= 1, "a share > 0, at most 1")
+        require_real("prune_share", self.prune_share, lambda r: 0 < r < 1, "a share > 0 and < 1")
         choose("similarity", self.similarity, dict.fromkeys(("model", "update")))
         choose("average", self.average, dict.fromkeys(("samples", "uniform")))
         if self.stop is not None:
@@ -105,8 +144,9 @@ class UnlearnSettings:
                 "rounds, plateau or target; bound is for fedup and exclude")
         if self.recovery_optimizer is not None:
             choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
-        for name in ("recovery_rounds", "ascent_epochs", "ascent_batch", "negate", "unlearn_seed",
-                     "rate_limit"):
+        for name in ("recovery_rounds", "recovery_epochs", "ascent_epochs", "ascent_batch",
+                     "negate", "unlearn_seed", "rate_limit", "probe", "server_samples",
+                     "server_batch"):
             if getattr(self, name) is not None:
                 least = 0 if name in ("unlearn_seed", "rate_limit") else 1
                 require_whole(name, getattr(self, name), least, 10**9)
@@ -120,7 +160,7 @@ class UnlearnSettings:
     @property
     def rule(self) -> str:
         """The stop rule, the method's own if none was chosen."""
-        return self.stop or {"fedup": "target", "exclude": "bound"}.get(self.method, "rounds")
+        return self.stop or OWN_STOPS.get(self.method, "rounds")
 
     def chosen(self) -> dict:
         """Returns the knobs that the method uses, as they go into a file."""

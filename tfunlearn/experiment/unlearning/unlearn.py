@@ -52,6 +52,7 @@ class Watch:
         start: called with the case, the rounds of waiting and the folder, before anything is done.
         plan: called with the plan, once it is made; after the waiting.
         round: called with each line of metrics.
+        track: wraps the steps of what is measured before the first round, to show progress.
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
     """
@@ -59,6 +60,7 @@ class Watch:
     start: Callable = lambda *_: None
     plan: Callable = lambda *_: None
     round: Callable = lambda *_: None
+    track: Callable = iter
     reference: Callable = lambda *_: None
     reference_round: Callable = lambda *_: None
 
@@ -86,7 +88,7 @@ def unlearn(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    case = case_of(open_source(run, data_dir), settings)
+    case = dataclasses.replace(case_of(open_source(run, data_dir), settings), track=watch.track)
     directory, new = _performed(case, out, "key", watch)
     notes = read_notes(directory)
     if settings.reference and settings.method != "retrain" and (

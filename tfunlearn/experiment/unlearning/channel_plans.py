@@ -1,0 +1,203 @@
+"""Plans of the methods that work on channels: ablation-channel unlearning, and CDP."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import require
+from tfunlearn.core.seeds import generator
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.rounds import partial_rounds_of, rounds_of
+from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.cost import Cost
+from tfunlearn.experiment.unlearning.server_samples import server_samples
+from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
+from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.pruning.channels import channel_layers, masks_of, without_channels
+from tfunlearn.unlearning import (
+    ChannelEffects, ClassActivations, channel_effects, discriminative_channels, mean_over_clients,
+    select_channels, undecided_layers, wrong_labels)
+
+SERVER_TRAINING = dict(optimizer="sgd", lr=0.01)  # the paper's on CIFAR
+INDEX_BYTES = 4  # of a channel's index in the message to each client
+
+
+def plan_ablation_channel(case: Case) -> Plan:
+    """Ablation-channel unlearning: trains the channels that matter for what is to be forgotten.
+
+    Deviation: the paper forgets classes; clients and single examples are forgotten by the same
+    steps, as an extension. Wrong labels are never those of a class that is to be forgotten.
+
+    Reference:
+        Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
+        Explanation".
+    """
+    return _centralized(case) if case.settings.mode == "centralized" else _decentralized(case)
+
+
+def _decentralized(case: Case) -> Plan:
+    """DE: every client trains, on what remains and on what is to be forgotten, wrongly labelled.
+
+    Deviation: with `redraw` labels are drawn anew in every round, not in every local epoch.
+    """
+    federation, training = case.source.remaining, case.training
+    held = federation.held(case.source.rounds)
+    effects, chosen, movable = _selected(case, held, case.forgotten_here)
+    trainable = _trainable(case, movable)
+    perturbed = _perturbed(case, federation, held)
+
+    def cohort(number: int) -> Cohort:
+        return perturbed(number).cohort(case.source.rounds + number)
+
+    def rounds_by(keep: Callable | None) -> Callable:
+        return partial_rounds_of(
+            perturbed(1), case.source.model, case.source.state.weights, movable=movable,
+            training=training, seed=case.seed, keep=keep)
+
+    index = INDEX_BYTES * sum(map(len, chosen.values())) * len(federation.clients.present)
+    return _plan(case, training, effects, chosen, trainable, rounds_by=rounds_by, cohort=cohort,
+                 entries=trainable, cost=Cost(bytes_down=index), examples=int(
+                     case.forgotten_here.sum()), samples=len(held.labels),
+                 index_bytes=index)
+
+
+def _centralized(case: Case) -> Plan:
+    """CE: the server trains on samples of its own; a round is one epoch."""
+    samples, settings = server_samples(case), case.settings
+    effects, chosen, movable = _selected(case, samples.examples, samples.forgotten)
+    own = {name: value for name, value in (("optimizer", settings.recovery_optimizer),
+                                           ("lr", settings.recovery_lr)) if value is not None}
+    training = ClientTraining(**{**SERVER_TRAINING, **own}, local_epochs=1,
+                              batch_size=settings.server_batch)
+    labels = functools.partial(_labels, case, samples.examples, samples.forgotten)
+    nobody = case.source.remaining.cohort(case.source.rounds + 1, np.zeros(0, int))
+
+    def rounds_by(keep: Callable | None) -> Callable:
+        engine = partial_rounds_of(
+            case.source.remaining, case.source.model, case.source.state.weights, movable=movable,
+            training=training, seed=case.seed, on_server=True)
+
+        def run_round(state, cohort):
+            examples = samples.examples.with_labels(labels(cohort.round_number))
+            return engine(state, Cohort(cohort.round_number, np.array([0]), examples, np.ones(1)))
+
+        return run_round
+
+    def cohort(number: int) -> Cohort:
+        return dataclasses.replace(nobody, round_number=number)
+
+    return _plan(case, training, effects, chosen, _trainable(case, movable), rounds_by=rounds_by,
+                 cohort=cohort, entries=0, remote=False, examples=int(samples.forgotten.sum()),
+                 samples=len(samples.examples.labels), origin=samples.origin)
+
+
+def _selected(
+    case: Case, held: ClientSet, forgotten: np.ndarray
+) -> tuple[ChannelEffects, dict[str, np.ndarray], list[np.ndarray]]:
+    """Returns the effects on a probe of what is to be forgotten, the channels chosen by them, and
+    the entries that belong to these channels."""
+    settings, model, weights = case.settings, case.source.model, case.source.state.weights
+    model.set_weights(weights)
+    rows = np.flatnonzero(forgotten)
+    if len(rows) > settings.probe:
+        rows = np.sort(generator(case.seed, "probe").choice(rows, settings.probe, replace=False))
+    effects = channel_effects(model, held.images[rows], held.labels[rows],
+                              parts=settings.channel, track=case.track)
+    chosen = select_channels(effects, settings.delta, selection=settings.selection,
+                             rng=generator(case.seed, "random channels"))
+    return effects, chosen, masks_of(channel_layers(model, settings.channel), chosen,
+                                     [weight.shape for weight in weights])
+
+
+def _trainable(case: Case, movable: list[np.ndarray]) -> int:
+    """Returns how many of the movable entries are trained."""
+    return sum(int(mask.sum()) for mask, weight in zip(movable, case.source.model.weights)
+               if weight.trainable)
+
+
+def _labels(case: Case, held: ClientSet, forgotten: np.ndarray, number: int) -> np.ndarray:
+    """Returns the labels `(N,)` in a round: wrong ones for what is to be forgotten."""
+    classes, labels = case.source.federation.data.classes, held.labels.copy()
+    for client in held.present:
+        rows = np.arange(len(labels))[held.rows(client)]
+        rows = rows[forgotten[rows]]
+        draw = (int(client), number) if case.settings.redraw else (int(client),)
+        labels[rows] = wrong_labels(labels[rows], classes=classes, forgotten=case.forgotten_classes,
+                                    rng=generator(case.seed, "wrong labels", *draw))
+    return labels
+
+
+def _perturbed(case: Case, federation: Federation, held: ClientSet) -> Callable:
+    """Returns `round -> federation` with wrong labels; clients that leave attack no more."""
+    @functools.lru_cache(maxsize=1)
+    def of(number: int) -> Federation:
+        labels = _labels(case, held, case.forgotten_here, number)
+        return federation.relabelled(labels, case.remaining.malicious).undefended()
+
+    return of if case.settings.redraw else lambda number: of(0)
+
+
+def _plan(
+    case: Case, training: ClientTraining, effects: ChannelEffects, chosen: dict[str, np.ndarray],
+    trainable: int, *, examples: int, samples: int, origin: str | None = None,
+    index_bytes: int = 0, **more,
+) -> Plan:
+    """Returns the plan with its report."""
+    settings = case.settings
+    default = DEFAULT_ROUNDS if settings.rule == "rounds" else case.source.training_rounds
+    kinds = sorted({word.partition(":")[0] for word in settings.forget} - {"class"})
+    report = dict(
+        mode=settings.mode, selection=settings.selection, delta=settings.delta,
+        channel=settings.channel, extension=kinds or None, samples=samples, origin=origin,
+        entries=trainable, of=case.parameters, index_bytes=index_bytes,
+        selected={name: [int(j) for j in channels] for name, channels in chosen.items()},
+        channels={name: len(effect) for name, effect in effects.items()},
+        probe=dict(examples=effects.examples, accuracy=effects.accuracy,
+                   resolution=effects.resolution,
+                   undecided=undecided_layers(effects, settings.delta)),
+        perturbation=dict(examples=examples, seed=case.seed, redraw=settings.redraw))
+    return Plan(case.source.state.weights, settings.recovery_rounds or default, settings.rule,
+                training, report=report, **more)
+
+
+def plan_cdp(case: Case) -> Plan:
+    """CDP: prunes channels by TF-IDF, silent and fixed from then on; training on what remains.
+
+    Deviation: the kernel slices that read a pruned channel are left as they are; what they read is
+    zero under `filter+bn`, and their gradient with it.
+    """
+    classes, federation = case.forgotten_classes, case.source.remaining
+    require("forget", " ".join(case.settings.forget)[:80],
+            len(classes) > 0 and all(word.startswith("class:") for word in case.settings.forget),
+            "classes alone, with cdp")
+    source, settings = case.source, case.settings
+    model, held = source.model, federation.held(source.rounds)
+    model.set_weights(source.state.weights)
+    activations = ClassActivations(model)
+    uploads = [activations(held.images[held.rows(k)], held.labels[held.rows(k)],
+                           federation.data.classes) for k in case.track(list(held.present))]
+    chosen = discriminative_channels(mean_over_clients(uploads), classes,
+                                     share=settings.prune_share, scope=settings.prune_scope)
+    layers = channel_layers(model, settings.channel)
+    fixed = masks_of(layers, chosen, [weight.shape for weight in source.state.weights])
+    start = without_channels(source.state.weights, layers, chosen)
+    default = DEFAULT_ROUNDS if settings.rule == "rounds" else source.training_rounds
+    keeps = source.federation.config.history.keeps
+
+    def rounds_by(keep: Callable | None) -> Callable:
+        return rounds_of(case.recovering, model, training=case.training, keep=keep, gather=keeps,
+                         seed=case.seed, movable=[~mask for mask in fixed])
+
+    report = dict(pruned={name: [int(j) for j in channels] for name, channels in chosen.items()},
+                  channels={name: means.shape[1] for name, means in uploads[0].items()},
+                  channel=settings.channel, scope=settings.prune_scope)
+    sent = 4 * len(uploads) * sum(means.size for means in uploads[0].values())
+    return Plan(start, settings.recovery_rounds or default, settings.rule, case.training,
+                report=report, rounds_by=rounds_by,
+                cost=Cost(rounds=1, bytes_down=4 * case.parameters * len(uploads), bytes_up=sent))

@@ -1,0 +1,136 @@
+"""Rounds in which only some entries of the weights travel: the server's partial model, partial
+updates back, their unweighted mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tfunlearn.aggregation import mean
+from tfunlearn.aggregation.on_arrays import finite_rows
+from tfunlearn.attacks import Adversary
+from tfunlearn.core.history import HistoryRound
+from tfunlearn.core.lazy import tf, tff
+from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
+from tfunlearn.federated.client_work import ClientWork
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.federated.gathering import Updates
+from tfunlearn.federated.learning_process import WeightOrder, client_type
+from tfunlearn.federated.state import RoundReport, ServerState
+
+
+class PartialRounds:
+    """Runs rounds that move the movable entries of `work` and nothing else.
+
+        M[T] <- M[T] + mean_k R_k[T]
+
+    Every client holds the whole model from the start; in a round it is handed `M[T]`, float32
+    `(entries,)`, and sends `R_k[T]` back. Everything outside `T` keeps its bits.
+
+    Args:
+        work: the local training, made with `movable` and `fixed_norms`.
+        weights: the model that every client holds, in the order of `model.get_weights()`.
+        seed: the run's seed.
+        image_dtype: dtype of the images.
+        on_server: train here, on the examples of the only member of each cohort, and not through
+            TFF at clients; default False.
+        adversary: exchanges malicious updates `(n, entries)` for crafted ones; default none.
+        keep: `(HistoryRound) -> None`, handed what the server received, zeros outside `T`.
+    """
+
+    def __init__(
+        self, work: ClientWork, weights: Sequence[np.ndarray], *, seed: int,
+        image_dtype=np.uint8, on_server: bool = False, adversary: Adversary | None = None,
+        keep: Callable[[HistoryRound], None] | None = None,
+    ):
+        self._work, self._seed, self._adversary, self._keep = work, seed, adversary, keep
+        model = work.stateless.model
+        order, self._shapes = WeightOrder(model), [tuple(w.shape) for w in model.weights]
+        split = order.to_model_weights(list(weights))
+        places = order.to_model_weights(
+            from_vector(np.arange(sum(sizes_of(self._shapes))), self._shapes))
+        self._entries = np.concatenate(
+            [part.reshape(-1) for part in places.trainable])[work.movable].astype(np.int64)
+        update = _partial_update(
+            work, to_vector(split.trainable), to_vector(split.non_trainable), image_dtype)
+        self._train = _here(update) if on_server else _at_clients(
+            update, len(self._entries), client_type(work, image_dtype))
+
+    @property
+    def entries(self) -> int:
+        """Number of entries that travel."""
+        return len(self._entries)
+
+    def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
+        """Runs one round; a pure function of its arguments."""
+        vector = to_vector(state.weights)
+        handed = cohort.tensors(self._work.training, self._seed)
+        results = self._train(vector[self._entries], handed)
+        updates = Updates(
+            cohort.ids, np.stack([np.asarray(delta) for delta, *_ in results]), cohort.examples,
+            np.array([float(loss) for *_, loss in results]), ())
+        updates = updates.only(np.array([bool(finite) for _, finite, _ in results]))
+        updates, crafted = self._received(updates, vector, cohort.round_number)
+        if self._keep is not None:
+            full = np.zeros((len(updates.ids), len(vector)), np.float32)
+            full[:, self._entries] = updates.stack
+            self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids, full,
+                                    updates.examples))
+        loss = None
+        if len(updates.ids):
+            vector[self._entries] += mean(updates.stack)
+            loss = float(np.average(updates.losses, weights=updates.examples))
+        return (ServerState(from_vector(vector, self._shapes), state.finished + 1),
+                RoundReport(loss, updates.dropped, crafted=crafted))
+
+    def _received(
+        self, updates: Updates, vector: np.ndarray, round_number: int
+    ) -> tuple[Updates, tuple[int, ...]]:
+        """Returns the updates as the server receives them, and whose were crafted."""
+        if self._adversary is None or not len(updates.ids):
+            return updates, ()
+        stack, crafted = self._adversary(updates.stack, updates.ids, vector[self._entries],
+                                         round_number, dropped=len(updates.dropped))
+        received = replace(updates, stack=stack).only(finite_rows(stack))
+        return received, tuple(int(k) for k in crafted)
+
+
+def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype):
+    """Returns `(partial, client) -> partial update, whether it is finite, loss`, traced once."""
+    places = np.flatnonzero(work.movable)[:, None].astype(np.int64)
+    spec = work.client_spec(image_dtype)
+
+    def update(partial, *values):
+        client = dict(zip(spec, values))
+        start = tf.tensor_scatter_nd_update(tf.constant(trainable), places, partial)
+        delta, _, finite, loss = work.update(start, tf.constant(state), client)
+        return tf.gather_nd(delta, places), finite, loss
+
+    traced = tf.function(update, autograph=False).get_concrete_function(
+        tf.TensorSpec([len(places)]), *spec.values())
+    return lambda partial, client: traced(partial, *(client[name] for name in spec))
+
+
+def _here(update: Callable) -> Callable:
+    """Returns `(partial, clients) -> results`, worked out in this process."""
+    return lambda partial, clients: [
+        update(tf.constant(partial), {name: tf.constant(value) for name, value in client.items()})
+        for client in clients]
+
+
+def _at_clients(update: Callable, entries: int, one_client) -> Callable:
+    """Returns `(partial, clients) -> results` as a TFF computation."""
+    partial_type = tff.TensorType(np.float32, [entries])
+
+    @tff.tensorflow.computation(partial_type, one_client)
+    def work_of_one(partial, client):
+        return update(partial, client)
+
+    @tff.federated_computation(
+        tff.FederatedType(partial_type, tff.SERVER), tff.FederatedType(one_client, tff.CLIENTS))
+    def work_of_all(partial, clients):
+        return tff.federated_map(work_of_one, (tff.federated_broadcast(partial), clients))
+
+    return work_of_all

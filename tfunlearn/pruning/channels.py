@@ -1,0 +1,123 @@
+"""The output channels of Conv and Dense layers, and which entries of the weights are whose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.core.lazy import tf
+from tfunlearn.pruning.counting import zeroed
+from tfunlearn.pruning.graph import Graph, Node
+from tfunlearn.pruning.kinds import has_other_kernel, is_conv, is_dense
+from tfunlearn.pruning.norms import channel_axis, norm_axis, norm_entries, norms_behind
+
+PARTS = {  # what belongs to an output channel
+    "filter": "its slice of the kernel and its bias",
+    "filter+bn": "its gamma and beta in the normalisation behind too",
+}
+
+
+@dataclass(frozen=True)
+class ChannelLayer:
+    """One Conv or Dense layer; all numbers are positions in `model.get_weights()`.
+
+    Attributes:
+        layer: name of the layer.
+        channels: number of filters or units.
+        entries: the weights that have a slice for each channel, along their last axis: kernel,
+            bias, and under `filter+bn` those of the normalisation.
+    """
+
+    layer: str
+    channels: int
+    entries: tuple[int, ...]
+
+
+def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list[ChannelLayer]:
+    """Returns every Conv1D/2D/3D and Dense layer that leads to the output, in the model's order.
+
+    Depthwise, separable and transposed convolutions are left out: their kernels have no slice for
+    each output channel.
+
+    Args:
+        model: a built Sequential or functional model, or its graph.
+        parts: what a channel consists of, `"filter"` (default) or `"filter+bn"`.
+
+    Raises:
+        UserError: there is no such layer, or the kernel of one is quantised or adapted (LoRA).
+    """
+    choose("channel", parts, PARTS)
+    graph = model if isinstance(model, Graph) else Graph.of(model)
+    found = []
+    for layer in graph.model.layers:
+        if not (is_conv(layer) or is_dense(layer)) or not graph.calls(layer):
+            continue
+        if has_other_kernel(layer):
+            raise UserError(f"model: the kernel of layer '{layer.name}' is quantised or adapted "
+                            "(LoRA); allowed are plain kernels")
+        norms = norms_of(graph, layer) if parts == "filter+bn" else []
+        weights = [layer.kernel, *([] if layer.bias is None else [layer.bias])]
+        entries = [graph.position(weight) for weight in weights]
+        for node in norms:
+            entries += norm_entries(graph, node.layer)
+        found.append(ChannelLayer(layer.name, int(layer.kernel.shape[-1]),
+                                  tuple(dict.fromkeys(entries))))
+    require("model", graph.model.name, bool(found), "a model with a Conv or Dense layer")
+    return found
+
+
+def norms_of(graph: Graph, layer) -> list[Node]:
+    """Returns the calls of normalisations that have one gamma and beta for each channel."""
+    calls = graph.calls(layer)
+    return [node for node in norms_behind(graph, calls)
+            if norm_axis(node) == channel_axis(layer, calls[0])]
+
+
+def named_layers(
+    layers: Sequence[ChannelLayer], names: Sequence[str] | None
+) -> list[ChannelLayer]:
+    """Returns the layers of these names, default all.
+
+    Raises:
+        UserError: a name is not among them.
+    """
+    known = {layer.layer: layer for layer in layers}
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"layer: no Conv or Dense layer '{name}'{nearest(name, known)} "
+                            f"(known: {', '.join(known)})")
+    return [layer for layer in layers if names is None or layer.layer in names]
+
+
+def masks_of(
+    layers: Sequence[ChannelLayer], chosen: Mapping[str, Sequence[int]],
+    shapes: Sequence[Sequence[int]],
+) -> list[np.ndarray]:
+    """Returns which entries belong to the chosen channels, one bool array for each weight.
+
+    Args:
+        layers: as `channel_layers` gives them.
+        chosen: layer name to channels; a layer that is missing has none.
+        shapes: of `model.get_weights()`.
+    """
+    masks = [np.zeros(shape, bool) for shape in shapes]
+    for layer in layers:
+        for entry in layer.entries:
+            masks[entry][..., np.asarray(chosen.get(layer.layer, ()), int)] = True
+    return masks
+
+
+def without_channels(
+    weights: Sequence[np.ndarray], layers: Sequence[ChannelLayer],
+    chosen: Mapping[str, Sequence[int]],
+) -> list[np.ndarray]:
+    """Returns the weights with the chosen channels zeroed; the others are the same arrays."""
+    new = list(weights)
+    for layer in layers:
+        removed = np.isin(np.arange(layer.channels), chosen.get(layer.layer, ()))
+        if removed.any():
+            new = zeroed(new, layer.entries, removed, np)
+    return new

@@ -1,0 +1,73 @@
+"""Which channels of each layer are updated: those that matter most for what is to be forgotten."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.core.errors import choose, require_real
+from tfunlearn.pruning.counting import count_of
+from tfunlearn.unlearning.channel_effects import ChannelEffects
+
+
+def important(ranking: np.ndarray, count: int, rng=None) -> np.ndarray:
+    """Returns the channels of largest effect, the largest first."""
+    return ranking[:count]
+
+
+def unimportant(ranking: np.ndarray, count: int, rng=None) -> np.ndarray:
+    """Returns the channels of least effect, the least first: a control."""
+    return ranking[::-1][:count]
+
+
+def random(ranking: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns random channels: the control that the paper calls DE-Random."""
+    return rng.permutation(len(ranking))[:count]
+
+
+SELECTIONS = {"important": important, "random": random, "unimportant": unimportant}
+
+
+def select_channels(
+    effects: ChannelEffects, delta: float = 0.05, *, selection: str = "important",
+    rng: np.random.Generator | None = None,
+) -> dict[str, np.ndarray]:
+    """Returns the channels of each layer that unlearning updates.
+
+        count[l] = max(1, ceil(delta * channels[l]))
+
+    Args:
+        effects: as `channel_effects` gives them.
+        delta: share of each layer's channels, in (0, 1]; default 0.05.
+        selection: `"important"` (default), `"random"` or `"unimportant"`.
+        rng: for random channels.
+
+    Returns:
+        Layer name to channels, int64, largest effect first; equal effects are ordered by
+        `ChannelEffects.ranked`.
+
+    Raises:
+        UserError: `delta` or `selection` is not allowed.
+
+    Reference:
+        Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
+        Explanation". Deviation: its pseudo-code sorts from small to large and takes the first
+        ones; text, definition and case study mean the channels of largest effect, as here.
+    """
+    require_real("delta", delta, lambda d: 0 < d <= 1, "a share > 0, at most 1")
+    pick = choose("selection", selection, SELECTIONS)
+    if selection == "random" and rng is None:
+        raise ValueError("random channels need rng")
+    return {name: pick(effects.ranked(name), count_of(len(effects[name]), delta), rng)
+            for name in effects}
+
+
+def undecided_layers(effects: ChannelEffects, delta: float) -> list[str]:
+    """Returns the layers whose selection the tie rule decided: the effects of the last channel
+    taken and the first one left are equal."""
+    found = []
+    for name, effect in effects.items():
+        falling = -np.sort(-effect)
+        count = count_of(len(effect), delta)
+        if count < len(effect) and falling[count - 1] == falling[count]:
+            found.append(name)
+    return found
