@@ -16,8 +16,9 @@ from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.unlearning.settings import METHODS, UnlearnSettings, unlearn_settings
 
 TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
-FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "test_gap", "forget_gap",
-             "poisoned_gap", "attack_gap", "rounds", "bound", "test_recovered")
+FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
+             "remain_test_accuracy", "work_seconds", "test_gap", "forget_gap", "poisoned_gap",
+             "attack_gap", "rounds", "bound", "test_recovered")
 MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
 UNLEARN_FIELDS = fields_of(UnlearnSettings)
 

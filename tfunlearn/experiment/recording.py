@@ -63,10 +63,12 @@ class Recorder:
         """
         started, number = time.perf_counter(), state.finished + 1
         state, report = run_round(state, cohort)
+        worked = time.perf_counter() - started
         line = dict(round=number, **self._measure(state.weights),
                     **_what_happened(report, cohort, federation), **more, **self._history.note())
         line["checkpoint_sha256"] = self._directory.write_state(state)
         self._directory.write_model(self._model, state.weights)
+        line["work_seconds"] = round(worked, 4)
         line["seconds"] = round(time.perf_counter() - started, 4)
         self._directory.append_metrics(line)
         self._history.settle(number)

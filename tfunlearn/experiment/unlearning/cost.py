@@ -16,6 +16,7 @@ class Cost:
     Attributes:
         rounds: rounds in which clients worked.
         seconds: wall time, evaluation included.
+        work_seconds: of the rounds and of what the method did before them, without evaluation.
         client_steps: optimizer steps of all clients.
         bytes_down: models sent to clients, float32.
         bytes_up: updates sent by clients, float32.
@@ -24,6 +25,7 @@ class Cost:
 
     rounds: int = 0
     seconds: float = 0.0
+    work_seconds: float = 0.0
     client_steps: int = 0
     bytes_down: int = 0
     bytes_up: int = 0

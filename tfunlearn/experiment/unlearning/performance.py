@@ -97,12 +97,20 @@ def perform(
         **keys, **_asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
         report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
-        cost=dataclasses.asdict(dataclasses.replace(done.cost + plan.cost, seconds=seconds))))
+        cost=_rounded(dataclasses.replace(done.cost + plan.cost, seconds=seconds))))
+
+
+def _rounded(cost: Cost) -> dict:
+    """Returns a cost as it goes into the notes, seconds to the millisecond."""
+    return {name: round(value, 3) for name, value in dataclasses.asdict(cost).items()}
 
 
 def _planned(case: Case, on_plan: Callable[[Plan], None]) -> Plan:
     """Returns the plan of a case, its start finite, and announces it."""
+    started = time.perf_counter()
     plan = plan_of(case)
+    plan = dataclasses.replace(plan, cost=plan.cost + Cost(
+        work_seconds=time.perf_counter() - started))
     if not all(np.isfinite(weight).all() for weight in plan.start):
         raise UserError(f"method: {case.settings.method} gives weights that are not finite for "
                         "this run; take another method")
@@ -151,8 +159,9 @@ def _waited(
     for number in range(source.rounds + 1, source.rounds + wait + 1):
         ids = np.union1d(case.remaining.cohort(number).ids, case.flagged)
         cohort = source.remaining.cohort(number, ids)
-        done.state, _ = recorder.run(engine, done.state, cohort, source.remaining, phase="wait")
+        done.state, line = recorder.run(engine, done.state, cohort, source.remaining, phase="wait")
         done.cost += round_cost(cohort.examples, config.training.client, case.parameters)
+        done.cost += Cost(work_seconds=line["work_seconds"])
     kept = History.of(directory.history, directory.read_metrics(), config.history,
                       [w.shape for w in done.state.weights], source.rounds)
     done.waited = wait
@@ -180,6 +189,7 @@ def _recover(
         done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover")
         done.accuracies.append(line["remain_accuracy"])
         done.cost += round_cost(cohort.examples, plan.training, entries)
+        done.cost += Cost(work_seconds=line["work_seconds"])
         if is_over(plan.stop, done.accuracies, done.goal):
             return
 
