@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import click
 
 from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, read_config
+from tfunlearn.experiment.presets import preset
 
 
 class _CountOrFraction(click.ParamType):
@@ -54,10 +55,23 @@ def field_options(fields: Mapping[str, ConfigField]) -> Callable:
     return decorate
 
 
-def merged(config: str | None, flags: dict) -> dict:
-    """Returns the fields of the file, overridden by the flags that were given."""
+def preset_option(function: Callable) -> Callable:
+    """Adds `--preset`."""
+    return click.option("--preset", metavar="NAME", help="Begin with the settings of a paper's "
+                        "experiment; --config and flags override it. An unknown name lists them."
+                        )(function)
+
+
+def preset_fields(name: str | None, command: str) -> dict:
+    """Returns the fields that a preset sets for a command; none without a name."""
+    return {} if name is None else preset(name, command)
+
+
+def merged(config: str | None, flags: dict, begin: Mapping = {}) -> dict:
+    """Returns the fields of a preset, overridden by those of the file, overridden by the flags
+    that were given."""
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    return {**({} if config is None else read_config(config)), **given}
+    return {**begin, **({} if config is None else read_config(config)), **given}
 
 
 def _option(name: str, field: ConfigField) -> Callable:

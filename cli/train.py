@@ -6,19 +6,20 @@ import click
 
 from tfunlearn.experiment import run_config, train as train_run
 from tfunlearn_cli.display import TrainingDisplay
-from tfunlearn_cli.options import config_options, merged
+from tfunlearn_cli.options import config_options, merged, preset_fields, preset_option
 
 
 @click.command()
 @config_options()
+@preset_option
 @click.option("--out", metavar="DIR", help="Run directory; must be new or empty.  [default: "
               "runs/<data>-<model>-<attack>-<rule and defense>-seed<n>]")
-def train(config, out, **flags):
+def train(config, preset, out, **flags):
     """Train a model federatedly, under attack and defended.
 
     Example: tfunlearn train --attack label-flip --defense flap
     """
-    settings = run_config(**merged(config, flags))
+    settings = run_config(**merged(config, flags, preset_fields(preset, "train")))
     with TrainingDisplay(settings) as display:
         run = train_run(settings, out=out, on_start=display.start, on_round=display.round)
     display.finish(run)

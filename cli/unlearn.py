@@ -6,10 +6,10 @@ import click
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.requests import read_examples
-from tfunlearn.experiment.config_reading import fields_of, read_config
+from tfunlearn.experiment.config_reading import fields_of
 from tfunlearn.experiment.unlearning import UnlearnSettings, unlearn as unlearn_run
 from tfunlearn.experiment.unlearning import unlearn_settings
-from tfunlearn_cli.options import field_options
+from tfunlearn_cli.options import field_options, merged, preset_fields, preset_option
 from tfunlearn_cli.unlearn_display import UnlearningDisplay
 
 KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if name != "forget"}
@@ -28,17 +28,20 @@ KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if na
 @field_options(KNOBS)
 @click.option("--config", metavar="FILE", help="Read these fields from a .json or .toml file; "
               "flags override it.")
+@preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @click.option("--out", metavar="DIR", help="New run directory.  [default: <RUN>-<method>]")
-def unlearn(run, malicious, clients, classes, examples, config, data_dir, out, **knobs):
+def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
     """Forget clients, classes or examples of a run, and compare with retraining.
 
     RUN is the folder of a run, of `train` or of an earlier `unlearn`; it stays as it is.
 
     Example: tfunlearn unlearn runs/digits-lenet5-label-flip-flap-seed0 --method fedup
     """
-    given = {} if config is None else read_config(config)
-    given |= {name: value for name, value in knobs.items() if value is not None}
+    begin, given = preset_fields(preset, "unlearn"), merged(config, knobs)
+    if given.get("method", begin.get("method")) != begin.get("method"):
+        begin = {"forget": begin["forget"]} if begin else {}  # its knobs are the other method's
+    given = {**begin, **given}
     words = [*(["malicious"] if malicious else []), *(f"client:{k}" for k in clients),
              *(f"class:{c}" for c in classes)]
     if examples is not None:

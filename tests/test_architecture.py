@@ -52,7 +52,8 @@ def test_every_folder_is_in_the_package_list():
     listed = set(config["options"]["packages"].split())
     folders = {".".join(file.parent.relative_to(ROOT).parts)
                for file in (ROOT / "tfunlearn").rglob("__init__.py")}
-    assert listed == folders | {"tfunlearn_cli", "tfunlearn_published", "tfunlearn_sweeps"}
+    assert listed == folders | {
+        "tfunlearn_cli", "tfunlearn_presets", "tfunlearn_published", "tfunlearn_sweeps"}
 
 
 @pytest.mark.parametrize("code", [

@@ -1,0 +1,1 @@
+"""Settings of the papers' experiments, one file each, as TOML."""
