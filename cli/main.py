@@ -19,6 +19,7 @@ from tfunlearn_cli import signals
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
     "unlearn": "Forget clients, classes or examples of a run, and compare with retraining.",
+    "channels": "Measure what each channel of a run's model matters for what is to be forgotten.",
     "evaluate": "Measure the model of a run on its test set.",
     "sweep": "Run a grid of rules, defenses, attacks and seeds, and show it as a table.",
     "check-aggregator": "Put an aggregation rule through the conformance suite.",

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import click
 
+from tfunlearn.core.errors import require
+from tfunlearn.core.requests import read_examples
 from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, read_config
 from tfunlearn.experiment.presets import preset
 
@@ -60,6 +62,34 @@ def preset_option(function: Callable) -> Callable:
     return click.option("--preset", metavar="NAME", help="Begin with the settings of a paper's "
                         "experiment; --config and flags override it. An unknown name lists them."
                         )(function)
+
+
+def request_options(function: Callable) -> Callable:
+    """Adds the flags that say what is to be forgotten."""
+    for option in reversed((
+        click.option("--malicious", is_flag=True, help="Forget all clients that attacked.  "
+                     "[default, unless something else is named]"),
+        click.option("--client", "clients", multiple=True, type=click.IntRange(min=0),
+                     metavar="ID", help="Forget a client, may be repeated."),
+        click.option("--class", "classes", multiple=True, type=click.IntRange(min=0),
+                     metavar="LABEL", help="Forget a class at every client, may be repeated."),
+        click.option("--examples", metavar="PAIRS|FILE", help="Forget examples: client:index,... "
+                     "with indices from 0, or a file with one client:index a line."),
+    )):
+        function = option(function)
+    return function
+
+
+def request_words(
+    malicious: bool, clients: Iterable[int], classes: Iterable[int], examples: str | None
+) -> list[str]:
+    """Returns the words of the request that the flags make, none if none was given."""
+    words = [*(["malicious"] if malicious else []), *(f"client:{k}" for k in clients),
+             *(f"class:{c}" for c in classes)]
+    if examples is not None:
+        require("examples", examples, examples != "", "client:index,... or a file")
+        words += read_examples(examples)
+    return words
 
 
 def preset_fields(name: str | None, command: str) -> dict:

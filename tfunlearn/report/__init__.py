@@ -1,6 +1,7 @@
 """Pictures of runs, partitions and unlearnings."""
 
+from tfunlearn.report.channels import save_effects
 from tfunlearn.report.curves import save_curves, save_histogram
 from tfunlearn.report.recovery import save_recovery
 
-__all__ = ["save_curves", "save_histogram", "save_recovery"]
+__all__ = ["save_effects", "save_curves", "save_histogram", "save_recovery"]

@@ -11,6 +11,7 @@ from tfunlearn.report.curves import new_figure, save_figure
 
 SHOWN = {"test_accuracy": ("test accuracy", "C0"), "remain_accuracy": ("remaining data", "C2"),
          "forget_accuracy": ("forgotten data", "C1"),
+         "forget_test_accuracy": ("forgotten classes, test", "C5"),
          "poisoned_accuracy": ("forgotten, poisoned", "C4"),
          "attack_success": ("attack success", "C3")}
 
@@ -30,8 +31,8 @@ def save_recovery(
     waited = sum(line["phase"] == "wait" for line in lines)
     rounds = range(-waited - 1, len(lines) - waited + 1)
     for name, (label, color) in SHOWN.items():
-        values = [line[name] for line in lines]
-        points = [measured["before"][name], *values[:waited], measured["start"][name],
+        values = [line.get(name) for line in lines]
+        points = [measured["before"].get(name), *values[:waited], measured["start"].get(name),
                   *values[waited:]]
         if all(point is None for point in points):
             continue

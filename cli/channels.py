@@ -1,0 +1,78 @@
+"""`tfunlearn channels`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.experiment.channels import ChannelStudy, study_channels, write_effects
+from tfunlearn.report import save_effects
+from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.display import number
+from tfunlearn_cli.options import request_options, request_words
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@request_options
+@click.option("--delta", default=0.3, show_default=True, help="Share of a layer's channels that "
+              "count as important.")
+@click.option("--channel", default="filter", show_default=True,
+              help="What a channel consists of: filter, filter+bn.")
+@click.option("--layer", "layers", multiple=True, metavar="NAME",
+              help="A layer, several times for several.  [default: all]")
+@click.option("--probe", default=1000, show_default=True,
+              help="Most examples that effects are measured on.")
+@click.option("--prune", is_flag=True, help="Also measure each layer without its important, random "
+              "and unimportant channels.")
+@click.option("--plot", metavar="FILE", help="Draw the effects into a PNG file.")
+@click.option("--csv", "table", metavar="FILE", help="Write the effects into a CSV file.")
+@click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+def channels(run, malicious, clients, classes, examples, layers, plot, table, **options):
+    """Measure what each channel of a run's model matters for what is to be forgotten.
+
+    The effect of a channel is the accuracy that is lost without it: on training examples that are
+    to be forgotten, and on those that remain.
+
+    Example: tfunlearn channels runs/digits-lenet5-none-none-seed0 --class 1 --plot effects.png
+    """
+    console = PlainConsole()
+    console.print("loading TensorFlow and the run")
+    words = request_words(malicious, clients, classes, examples) or ["malicious"]
+    study = study_channels(run, words, layers=layers or None, track=console.track, **options)
+    _print_effects(study)
+    if study.pruned:
+        _print_pruned(study)
+    if study.undecided:
+        console.print(f"probe     {study.forget.examples} examples tell effects apart in steps of "
+                      f"{study.forget.resolution:.3g}; in {len(study.undecided)} of "
+                      f"{len(study.forget)} layers the loss decided between equal ones")
+    if table:
+        write_effects(table, study)
+        console.print(f"written   {table}")
+    if plot:
+        try:
+            save_effects(plot, study.forget, study.remain, study.chosen)
+        except (OSError, ValueError) as error:  # a name that Matplotlib cannot write
+            raise UserError(f"plot: {plot[:100]} cannot be written ({error})")
+        console.print(f"written   {plot}")
+
+
+def _print_effects(study: ChannelStudy) -> None:
+    shown = Table("layer", "channels", "selected", "largest effect", "mean of selected",
+                  "the same, remaining", box=None)
+    for name, effect in study.forget.items():
+        selected = study.chosen[name]
+        shown.add_row(name, str(len(effect)), str(len(selected)), number(effect.max()),
+                      number(effect[selected].mean()), number(study.remain[name][selected].mean()))
+    PlainConsole(width=120).print(shown)
+
+
+def _print_pruned(study: ChannelStudy) -> None:
+    shown = Table("pruned layer", "channels", "accuracy, to forget", "accuracy, remaining",
+                  box=None)
+    for line in study.pruned:
+        shown.add_row(line.layer or "none", line.selection, number(line.forget),
+                      number(line.remain))
+    PlainConsole(width=120).print(shown)
