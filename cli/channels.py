@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import click
 from rich.table import Table
 
@@ -53,6 +55,7 @@ def channels(run, malicious, clients, classes, examples, layers, plot, table, **
         console.print(f"written   {table}")
     if plot:
         try:
+            pathlib.Path(plot).parent.mkdir(parents=True, exist_ok=True)
             save_effects(plot, study.forget, study.remain, study.chosen)
         except (OSError, ValueError) as error:  # a name that Matplotlib cannot write
             raise UserError(f"plot: {plot[:100]} cannot be written ({error})")

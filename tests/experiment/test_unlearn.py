@@ -24,7 +24,7 @@ from tfunlearn.experiment.unlearning.source import open_source
 from tfunlearn.unlearning import fedup, kernels_of
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "cdp"])
 def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, copied, method):
     before = contents(copied)
     got = unlearn(copied, quick(method))
@@ -44,8 +44,10 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
     assert notes["requests"] == [[f"client:{k}" for k in malicious]]
     assert notes["rounds"] == len(got.metrics) and notes["source"] == str(copied)
     for line in got.metrics:
-        assert not set(line["participants"]) & set(malicious) and line["phase"] == "recover"
+        at_work = set(line["participants"]) & set(malicious)  # on perturbation data
+        assert bool(at_work) == (method == "ablation-channel") and line["phase"] == "recover"
     for values in (notes["measured"][name] for name in ("before", "start", "after")):
+        assert values.pop("forget_test_accuracy") is values.pop("remain_test_accuracy") is None
         assert all(math.isfinite(v) for v in values.values())
     model = tf.keras.models.load_model(got.directory.model)
     for a, b in zip(model.get_weights(), got.directory.read_state().weights):
@@ -142,7 +144,7 @@ def test_the_reference_is_trained_once_and_shared(copied):
     (["class:3"], None, []), (["example:1:0", "example:1:5", "example:4:2"], 3, []),
     (["client:0", "class:3"], None, [0])])
 def test_classes_and_examples(kept_run, copied, words, examples, clients):
-    for method in ("retrain", "finetune", "not", "rapid-retrain"):
+    for method in ("retrain", "finetune", "not", "rapid-retrain", "ablation-channel"):
         got = unlearn(copied, quick(method, forget=words))
         stored = read_arrays(got.directory.partition)
         held = kept_run.federation.clients

@@ -248,7 +248,8 @@ class _Steps:
                 scores.append(self._score(self._forward(self._images[rows])[-1], labels, 1))
             finally:
                 self._graph.write(after, before)
-        return tuple(np.array([float(score[n][0]) for score in scores]) for n in (0, 1))
+        return (np.array([int(right[0]) for right, _ in scores]),
+                np.array([float(loss[0]) for _, loss in scores]))
 
     def _sizes(self) -> dict[int, int]:
         """Returns the bytes of every tensor of the graph for one example."""

@@ -1,0 +1,100 @@
+"""`tfunlearn channels`, and what `tfunlearn unlearn` says of channels."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from tfunlearn.experiment import run_config, train
+from tfunlearn_cli import main
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("channels")
+    train(run_config(train_examples=240, clients=6, rounds=3, lr=3e-3), out=folder / "run")
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch, trained, capsys):
+    monkeypatch.chdir(trained)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["tfunlearn", *map(str, arguments)])
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_table_picture_and_csv(call, trained):
+    code, out, err = call("channels", "run", "--class", "1", "--delta", "0.1", "--layer", "conv_1",
+                          "--layer", "logits", "--prune", "--plot", "pictures/effects.png", "--csv",
+                          "new/effects.csv")
+    assert (code, err) == (0, "") and "\x1b" not in out
+    assert (trained / "pictures" / "effects.png").read_bytes()[:4] == b"\x89PNG"
+    with open(trained / "new" / "effects.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["layer"] for row in rows] == ["conv_1"] * 6 + ["logits"] * 10
+    largest = max(float(row["forget_effect"]) for row in rows if row["layer"] == "logits")
+    assert f"{largest:.4f}" in out and "logits        unimportant" in out
+    assert sum(int(row["selected"]) for row in rows) == 2
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--class", 1, "--delta", 0], "delta: 0.0 is not allowed"),
+    (["--class", 1, "--delta", 1.1], "delta: 1.1 is not allowed"),
+    (["--class", 1, "--layer", "conv"], "no Conv or Dense layer 'conv'"),
+    (["--class", 11], "class: 11 is not allowed"), ([], "nobody who attacked is there"),
+    (["--class", 1, "--channel", "all"], "channel: unknown name 'all'"),
+    (["--class", 1, "--probe", 0], "probe: 0"),
+    (["--class", 1, "--layer", "logits", "--plot", "run/config.json/x.png"], "cannot be written"),
+    (["--class", 1, "--layer", "logits", "--csv", "run/config.json/x.csv"], "cannot be written")])
+def test_mistakes_are_one_line(call, arguments, message):
+    code, out, err = call("channels", "run", *arguments)
+    assert code == 2 and message in err and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_unlearning_says_what_is_kept_and_how_fine_the_probe_is(call, trained):
+    code, out, err = call("unlearn", "run", "--method", "ablation-channel", "--class", 1,
+                          "--recovery-rounds", 1, "--no-reference")
+    assert (code, err) == (0, "")
+    report = json.loads((trained / "run-ablation-channel" / "unlearning.json").read_text())[
+        "report"]
+    assert "decentralized; important channels, 14 of 236 in 5 layers" in out
+    assert f"{report['perturbation']['examples']} examples to be forgotten stay in use" in out
+    step = 1 / report["probe"]["examples"]
+    assert f"warning: a probe of {report['probe']['examples']} examples" in out
+    assert f"in steps of {step:.3g}" in out and "extension" not in out
+    assert "forgotten classes, test accuracy" in out
+
+
+def test_the_extension_is_marked(call):
+    code, out, _ = call("unlearn", "run", "--method", "ablation-channel", "--client", 1,
+                        "--mode", "centralized", "--recovery-rounds", 1, "--no-reference")
+    assert code == 0
+    assert "extension the paper forgets whole classes; client: by the same steps" in out
+    assert "240 samples drawn from the clients' training data" in out
+
+
+def test_presets(call, trained):
+    code, out, err = call("unlearn", "run", "--preset", "ablation-channel-mnist-one-class",
+                          "--recovery-rounds", 1, "--no-reference", "--out", "preset")
+    assert (code, err) == (0, "")
+    notes = json.loads((trained / "preset" / "unlearning.json").read_text())
+    assert notes["settings"]["delta"] == 0.2 and notes["settings"]["recovery_lr"] == 0.1
+    assert notes["requests"] == [["class:1"]]
+    code, *_ = call("unlearn", "run", "--preset", "ablation-channel-mnist-one-class", "--method",
+                    "finetune", "--recovery-rounds", 1, "--no-reference", "--out", "other")
+    assert code == 0
+    notes = json.loads((trained / "other" / "unlearning.json").read_text())
+    assert notes["method"] == "finetune" and notes["requests"] == [["class:1"]]
+    code, _, err = call("train", "--preset", "ablation")
+    assert code == 2 and "ablation-channel-cifar10-resnet20" in err
+    code, out, _ = call("train", "--preset", "ablation-channel-mnist-one-class", "--dataset",
+                        "digits", "--train-examples", 200, "--rounds", 1, "--out", "trained")
+    config = json.loads((trained / "trained" / "config.json").read_text())
+    assert code == 0 and config["partition"] == "classes" and config["lr"] == 0.1
