@@ -11,6 +11,8 @@ from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
+from tfunlearn_cli.unlearn_words import (
+    cost_in_words, count, details, recovery, remarks, request_in_words, rounds_behind)
 
 ROWS = {
     "test_accuracy": "test accuracy", "test_loss": "test loss",
@@ -21,7 +23,6 @@ ROWS = {
     "forget_test_accuracy": "forgotten classes, test accuracy",
     "remain_test_accuracy": "other classes, test accuracy",
 }
-COARSE = 0.01  # effects that come in larger steps hardly tell channels apart
 
 
 class UnlearningDisplay:
@@ -55,12 +56,12 @@ class UnlearningDisplay:
         """Says what is about to be done."""
         self._begun, source, self._method = True, case.source, case.settings.method
         remaining = case.remaining.clients
-        self._say(f"run       {self._run}: {_count(source.rounds, 'round')}")
+        self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
         self._say(f"forget    {self._request(case)}")
-        self._say(f"remain    {_count(len(remaining.present), 'client')} with "
-                  f"{_count(len(remaining.labels), 'example')}")
+        self._say(f"remain    {count(len(remaining.present), 'client')} with "
+                  f"{count(len(remaining.labels), 'example')}")
         if waiting:
-            self._say(f"wait      {_count(waiting, 'round')} without the forgotten: from one "
+            self._say(f"wait      {count(waiting, 'round')} without the forgotten: from one "
                       f"unlearning to the next there are at least {case.settings.rate_limit} "
                       "(--rate-limit)")
             self._rounds = waiting
@@ -77,8 +78,8 @@ class UnlearningDisplay:
 
     def plan(self, plan) -> None:
         """Says what the method will do."""
-        self._say(f"method    {self._method}{_details(self._method, plan.report)}")
-        for line in _remarks(plan.report):
+        self._say(f"method    {self._method}{details(self._method, plan.report)}")
+        for line in remarks(plan.report):
             self._say(line)
         if plan.rounds:
             self._rounds += plan.rounds
@@ -111,7 +112,7 @@ class UnlearningDisplay:
         notes = run.notes
         if not run.new:
             self._say(f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
-                      f"of {_words(notes['requests'][-1])}")
+                      f"of {request_in_words(notes['requests'][-1])}")
         measured = notes["measured"]
         titles = [title for title in ("before", "after", "retrained") if measured[title]
                   and (title, notes["method"]) != ("after", "retrain")]
@@ -120,13 +121,13 @@ class UnlearningDisplay:
             if any(measured[title].get(name) is not None for title in titles):
                 table.add_row(label, *(number(measured[title].get(name)) for title in titles))
         rounds = {"before": str(notes["rounds_before"] or notes["training_rounds"]),
-                  "after": _trained(notes), "retrained": str(notes["training_rounds"])}
+                  "after": rounds_behind(notes), "retrained": str(notes["training_rounds"])}
         table.add_row("rounds of training", *(rounds[title] for title in titles))
         PlainConsole(width=100).print(table)
-        self._say(f"recovery  {_recovery(notes)}")
+        self._say(f"recovery  {recovery(notes)}")
         if notes["recovered"]["stop"] == "target" and not notes["recovered"]["reached"]:
             self._say("warning: accuracy on the remaining data is more than a point below before")
-        self._say(f"cost      {_cost(notes['cost'])}" + ("" if run.new else " (then)"))
+        self._say(f"cost      {cost_in_words(notes['cost'])}" + ("" if run.new else " (then)"))
         self._say(f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
                   "curves.png")
         if notes["reference"]:
@@ -139,9 +140,9 @@ class UnlearningDisplay:
                                                            else "")
             words.append(f"client{'s' * (len(case.flagged) > 1)} {ids}")
         parts = [word for word in case.settings.forget if not word.startswith("client:")]
-        words += [_words(parts)] if parts else []
+        words += [request_in_words(parts)] if parts else []
         poisoned = int((case.forgotten & case.source.federation.changed).sum())
-        return (f"{', '.join(words)}: {_count(int(case.forgotten.sum()), 'example')}"
+        return (f"{', '.join(words)}: {count(int(case.forgotten.sum()), 'example')}"
                 + (f", {poisoned} of them poisoned" if poisoned else ""))
 
     def _line(self, line: dict, rounds: int, phase: str) -> None:
@@ -156,98 +157,3 @@ class UnlearningDisplay:
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
-
-
-def _words(request: list[str]) -> str:
-    return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("s" if number != 1 else "")
-
-
-def _details(method: str, report: dict) -> str:
-    """Returns what a method reports, in words."""
-    words = []
-    if "history_round" in report:
-        words.append(f"from kept round {report['history_round']}")
-    if "history_rounds" in report:
-        words.append(f"from {_count(len(report['history_rounds']), 'kept round')}, "
-                     f"{_count(report['local_epochs'], 'local epoch')}")
-    if "fraction" in report:
-        estimate, words_of = report.get("estimate"), f"fraction {report['fraction']:.4f}"
-        if estimate and estimate["z"] is not None:
-            words_of += (f" (auto: P = {estimate['p_max'] - estimate['p_min']:.2f} z^"
-                         f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
-                         f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} "
-                         "benign clients)")
-        words.append(words_of + (", which only sets the number of rounds" if method == "exclude"
-                                 else ""))
-    if "zeroed" in report:
-        words.append(f"{sum(z['entries'] for z in report['zeroed'].values()):,} of "
-                     f"{sum(z['of'] for z in report['zeroed'].values()):,} kernel entries zeroed")
-    if "probe" in report:
-        words.append(_channels(report))
-    if "pruned" in report:
-        words.append(f"{sum(map(len, report['pruned'].values()))} of "
-                     f"{sum(report['channels'].values())} channels of "
-                     f"{_count(len(report['channels']), 'convolution')} pruned")
-    if "negated" in report:
-        words.append(f"negated {', '.join(report['negated'])}")
-    if "ascents" in report:
-        steps = sum(ascent["steps"] for ascent in report["ascents"])
-        words.append(f"{_count(steps, 'step')} of ascent within {report['radius']:.3g}")
-    return ": " + "; ".join(words) if words else ""
-
-
-def _channels(report: dict) -> str:
-    """Returns which channels ablation-channel trains, in words."""
-    chosen = sum(map(len, report["selected"].values()))
-    return (f"{report['mode']}; {report['selection']} channels, {chosen} of "
-            f"{sum(report['channels'].values())} in {_count(len(report['channels']), 'layer')}: "
-            f"{report['entries']:,} of {report['of']:,} weights; "
-            f"{_count(report['samples'], 'sample')}"
-            + (f" {report['origin']}" if report["origin"] else ""))
-
-
-def _remarks(report: dict) -> list[str]:
-    """Returns what else is to be said of a plan before its first round."""
-    if "probe" not in report:
-        return []
-    probe, lines = report["probe"], []
-    if report["extension"]:
-        lines.append("extension the paper forgets whole classes; "
-                     f"{', '.join(report['extension'])}: by the same steps")
-    lines.append(f"keeps     {_count(report['perturbation']['examples'], 'example')} to be "
-                 "forgotten stay in use, wrongly labelled, until the last round")
-    if probe["resolution"] > COARSE:
-        lines.append(f"warning: a probe of {_count(probe['examples'], 'example')} tells effects "
-                     f"apart in steps of {probe['resolution']:.3g}; in {len(probe['undecided'])} "
-                     f"of {_count(len(report['channels']), 'layer')} the loss decided between "
-                     "equal ones")
-    return lines
-
-
-def _trained(notes: dict) -> str:
-    """Returns the rounds that lie behind the model after unlearning."""
-    own = notes["rounds"] + notes["waited_rounds"]
-    return str(own) if notes["restarts"] else f"{notes['rounds_before']} + {own}"
-
-
-def _recovery(notes: dict) -> str:
-    recovered = notes["recovered"]
-    words = [f"{_count(notes['rounds'], 'round')}, stop {recovered['stop']}"]
-    if notes["waited_rounds"]:
-        words.append(f"after {_count(notes['waited_rounds'], 'round')} of waiting")
-    for name in ("bound", "plateau", "target"):
-        if name != recovered["stop"] and recovered[name]:
-            words.append(f"{name} after {recovered[name]}")
-    return "; ".join(words)
-
-
-def _cost(cost: dict) -> str:
-    size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
-        "bytes_down", "bytes_up", "server_storage_bytes")}
-    return (f"{_count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
-            f"{_count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, "
-            f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server")

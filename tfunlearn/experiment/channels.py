@@ -91,7 +91,8 @@ def study_channels(
     named_layers(channel_layers(model, channel), layers)
     held = source.remaining.held(source.rounds)
     effects = []
-    for purpose, rows in (("probe", case.forgotten_here), ("remaining probe", ~case.forgotten_here)):
+    for purpose, rows in (("probe", case.forgotten_here),
+                          ("remaining probe", ~case.forgotten_here)):
         part = _some(held, rows, probe, generator(case.seed, purpose))
         effects.append(channel_effects(model, *part, parts=channel, layers=layers, track=track))
     pruned = _pruned(case, effects[0], track) if prune else []

@@ -1,0 +1,104 @@
+"""What `tfunlearn unlearn` says of a plan, a recovery and a cost: reports in, words out."""
+
+from __future__ import annotations
+
+COARSE = 0.01  # effects that come in larger steps hardly tell channels apart
+
+
+def request_in_words(request: list[str]) -> str:
+    """Returns the first words of a request."""
+    return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
+
+
+def count(number: int, what: str) -> str:
+    """Returns `1 round`, `2 rounds`."""
+    return f"{number:,} {what}" + ("s" if number != 1 else "")
+
+
+def details(method: str, report: dict) -> str:
+    """Returns what a method reports, in words."""
+    words = []
+    if "history_round" in report:
+        words.append(f"from kept round {report['history_round']}")
+    if "history_rounds" in report:
+        words.append(f"from {count(len(report['history_rounds']), 'kept round')}, "
+                     f"{count(report['local_epochs'], 'local epoch')}")
+    if "fraction" in report:
+        estimate, words_of = report.get("estimate"), f"fraction {report['fraction']:.4f}"
+        if estimate and estimate["z"] is not None:
+            words_of += (f" (auto: P = {estimate['p_max'] - estimate['p_min']:.2f} z^"
+                         f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
+                         f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} "
+                         "benign clients)")
+        words.append(words_of + (", which only sets the number of rounds" if method == "exclude"
+                                 else ""))
+    if "zeroed" in report:
+        words.append(f"{sum(z['entries'] for z in report['zeroed'].values()):,} of "
+                     f"{sum(z['of'] for z in report['zeroed'].values()):,} kernel entries zeroed")
+    if "probe" in report:
+        words.append(_channels(report))
+    if "pruned" in report:
+        words.append(f"{sum(map(len, report['pruned'].values()))} of "
+                     f"{sum(report['channels'].values())} channels of "
+                     f"{count(len(report['channels']), 'convolution')} pruned")
+    if "negated" in report:
+        words.append(f"negated {', '.join(report['negated'])}")
+    if "ascents" in report:
+        steps = sum(ascent["steps"] for ascent in report["ascents"])
+        words.append(f"{count(steps, 'step')} of ascent within {report['radius']:.3g}")
+    return ": " + "; ".join(words) if words else ""
+
+
+def _channels(report: dict) -> str:
+    """Returns which channels ablation-channel trains, in words."""
+    chosen = sum(map(len, report["selected"].values()))
+    return (f"{report['mode']}; {report['selection']} channels, {chosen} of "
+            f"{sum(report['channels'].values())} in {count(len(report['channels']), 'layer')}: "
+            f"{report['entries']:,} of {report['of']:,} weights; "
+            f"{count(report['samples'], 'sample')}"
+            + (f" {report['origin']}" if report["origin"] else ""))
+
+
+def remarks(report: dict) -> list[str]:
+    """Returns what else is to be said of a plan before its first round."""
+    if "probe" not in report:
+        return []
+    probe, lines = report["probe"], []
+    if report["extension"]:
+        lines.append("extension the paper forgets whole classes; "
+                     f"{', '.join(report['extension'])}: by the same steps")
+    lines.append(f"keeps     {count(report['perturbation']['examples'], 'example')} to be "
+                 "forgotten stay in use, wrongly labelled, until the last round")
+    if probe["resolution"] > COARSE:
+        lines.append(f"warning: a probe of {count(probe['examples'], 'example')} tells effects "
+                     f"apart in steps of {probe['resolution']:.3g}; in {len(probe['undecided'])} "
+                     f"of {count(len(report['channels']), 'layer')} the loss decided between "
+                     "equal ones")
+    return lines
+
+
+def rounds_behind(notes: dict) -> str:
+    """Returns the rounds that lie behind the model after unlearning."""
+    own = notes["rounds"] + notes["waited_rounds"]
+    return str(own) if notes["restarts"] else f"{notes['rounds_before']} + {own}"
+
+
+def recovery(notes: dict) -> str:
+    """Returns how recovery went, and when other stop rules would have ended it."""
+    recovered = notes["recovered"]
+    words = [f"{count(notes['rounds'], 'round')}, stop {recovered['stop']}"]
+    if notes["waited_rounds"]:
+        words.append(f"after {count(notes['waited_rounds'], 'round')} of waiting")
+    for name in ("bound", "plateau", "target"):
+        if name != recovered["stop"] and recovered[name]:
+            words.append(f"{name} after {recovered[name]}")
+    return "; ".join(words)
+
+
+def cost_in_words(cost: dict) -> str:
+    """Returns what an unlearning has cost."""
+    size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
+        "bytes_down", "bytes_up", "server_storage_bytes")}
+    return (f"{count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
+            f"{count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, "
+            f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server")
