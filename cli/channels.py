@@ -46,10 +46,8 @@ def channels(run, malicious, clients, classes, examples, layers, plot, table, **
     _print_effects(study)
     if study.pruned:
         _print_pruned(study)
-    if study.undecided:
-        console.print(f"probe     {study.forget.examples} examples tell effects apart in steps of "
-                      f"{study.forget.resolution:.3g}; in {len(study.undecided)} of "
-                      f"{len(study.forget)} layers the loss decided between equal ones")
+    console.print(f"probe     {study.forget.examples} examples to forget, effects in steps of "
+                  f"{study.forget.resolution:.3g}; {study.remain.examples} that remain")
     if table:
         write_effects(table, study)
         console.print(f"written   {table}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-COARSE = 0.01  # effects that come in larger steps hardly tell channels apart
-
 
 def request_in_words(request: list[str]) -> str:
     """Returns the first words of a request."""
@@ -63,17 +61,12 @@ def remarks(report: dict) -> list[str]:
     """Returns what else is to be said of a plan before its first round."""
     if "probe" not in report:
         return []
-    probe, lines = report["probe"], []
+    lines = []
     if report["extension"]:
         lines.append("extension the paper forgets whole classes; "
                      f"{', '.join(report['extension'])}: by the same steps")
     lines.append(f"keeps     {count(report['perturbation']['examples'], 'example')} to be "
                  "forgotten stay in use, wrongly labelled, until the last round")
-    if probe["resolution"] > COARSE:
-        lines.append(f"warning: a probe of {count(probe['examples'], 'example')} tells effects "
-                     f"apart in steps of {probe['resolution']:.3g}; in {len(probe['undecided'])} "
-                     f"of {count(len(report['channels']), 'layer')} the loss decided between "
-                     "equal ones")
     return lines
 
 

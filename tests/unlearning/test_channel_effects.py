@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -227,6 +229,21 @@ def test_what_is_refused(make, arguments, message):
         probe, labels = probe[:0], labels[:0]
     with pytest.raises(UserError, match=message):
         channel_effects(model, probe, labels, **arguments)
+
+
+def test_a_probe_too_small_is_named_with_its_resolution():
+    effects = ChannelEffects({"a": np.array([.5, .5, 0]), "b": np.array([.5, .2, 0])},
+                             {"a": np.array([0, .1, 0]), "b": np.zeros(3)}, 1, 8)
+    with pytest.warns(UserWarning, match="8 examples tell effects apart in steps of 0.125; in 1 of "
+                                         "2 layers the loss decided"):
+        assert select_channels(effects, 0.3)["a"].tolist() == [1]
+    effects.examples = 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        select_channels(effects, 0.3)
+        effects.examples = 8
+        select_channels(effects, 0.6)
+        select_channels(effects, 0.3, selection="random", rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("delta", [0, -0.1, 1.01, float("nan"), "0.1", True, None])

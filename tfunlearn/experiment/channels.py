@@ -19,8 +19,7 @@ from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import open_source
 from tfunlearn.experiment.unlearning.unlearn import case_of, measures_of
 from tfunlearn.pruning.channels import channel_layers, named_layers, without_channels
-from tfunlearn.unlearning import (
-    SELECTIONS, ChannelEffects, channel_effects, select_channels, undecided_layers)
+from tfunlearn.unlearning import SELECTIONS, ChannelEffects, channel_effects, select_channels
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,12 @@ class ChannelStudy:
         forget: effects on what is to be forgotten.
         remain: effects on what remains.
         chosen: layer name to the channels of largest effect, as many as `delta` asks for.
-        undecided: layers in which equal effects had to be told apart by the loss.
         pruned: the study of Table 3, empty if it was not asked for.
     """
 
     forget: ChannelEffects
     remain: ChannelEffects
     chosen: dict[str, np.ndarray]
-    undecided: list[str]
     pruned: list[PrunedLayer]
 
 
@@ -96,8 +93,7 @@ def study_channels(
         part = _some(held, rows, probe, generator(case.seed, purpose))
         effects.append(channel_effects(model, *part, parts=channel, layers=layers, track=track))
     pruned = _pruned(case, effects[0], track) if prune else []
-    return ChannelStudy(*effects, select_channels(effects[0], delta),
-                        undecided_layers(effects[0], delta), pruned)
+    return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
 
 
 def _some(

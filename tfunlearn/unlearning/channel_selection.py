@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from tfunlearn.core.errors import choose, require_real
 from tfunlearn.pruning.counting import count_of
 from tfunlearn.unlearning.channel_effects import ChannelEffects
+
+COARSE = 0.01  # effects that come in larger steps hardly tell channels apart
 
 
 def important(ranking: np.ndarray, count: int, rng=None) -> np.ndarray:
@@ -48,6 +52,10 @@ def select_channels(
     Raises:
         UserError: `delta` or `selection` is not allowed.
 
+    Warns:
+        UserWarning: effects come in steps of more than 0.01, since the probe is small, and in some
+            layer equal ones had to be told apart by the loss.
+
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
         Explanation". Deviation: its pseudo-code sorts from small to large and takes the first
@@ -57,6 +65,12 @@ def select_channels(
     pick = choose("selection", selection, SELECTIONS)
     if selection == "random" and rng is None:
         raise ValueError("random channels need rng")
+    undecided = undecided_layers(effects, delta)
+    if selection == "important" and effects.resolution > COARSE and undecided:
+        warnings.warn(
+            f"probe: {effects.examples} examples tell effects apart in steps of "
+            f"{effects.resolution:.3g}; in {len(undecided)} of {len(effects)} layers the loss "
+            "decided between equal ones", stacklevel=2)
     return {name: pick(effects.ranked(name), count_of(len(effects[name]), delta), rng)
             for name in effects}
 
