@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import click
 from rich.table import Table
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import new_file
 from tfunlearn.experiment.channels import ChannelStudy, study_channels, write_effects
 from tfunlearn.report import save_effects
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
+from tfunlearn_cli.unlearn_words import count
 from tfunlearn_cli.options import request_options, request_words
 
 
@@ -28,8 +27,8 @@ from tfunlearn_cli.options import request_options, request_words
               help="Most examples that effects are measured on.")
 @click.option("--prune", is_flag=True, help="Also measure each layer without its important, random "
               "and unimportant channels.")
-@click.option("--plot", metavar="FILE", help="Draw the effects into a PNG file.")
-@click.option("--csv", "table", metavar="FILE", help="Write the effects into a CSV file.")
+@click.option("--plot", metavar="FILE", help="Draw the effects into a new .png file.")
+@click.option("--csv", "table", metavar="FILE", help="Write the effects into a new .csv file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 def channels(run, malicious, clients, classes, examples, layers, plot, table, **options):
     """Measure what each channel of a run's model matters for what is to be forgotten.
@@ -40,23 +39,22 @@ def channels(run, malicious, clients, classes, examples, layers, plot, table, **
     Example: tfunlearn channels runs/digits-lenet5-none-none-seed0 --class 1 --plot effects.png
     """
     console = PlainConsole()
-    console.print("loading TensorFlow and the run")
+    for field, name, suffix in (("plot", plot, ".png"), ("csv", table, ".csv")):
+        if name is not None:
+            new_file(field, name, [suffix])
     words = request_words(malicious, clients, classes, examples) or ["malicious"]
+    console.print("loading TensorFlow and the run")
     study = study_channels(run, words, layers=layers or None, track=console.track, **options)
     _print_effects(study)
     if study.pruned:
         _print_pruned(study)
-    console.print(f"probe     {study.forget.examples} examples to forget, effects in steps of "
+    console.print(f"probe     {count(study.forget.examples, 'example')} to forget, effects in steps of "
                   f"{study.forget.resolution:.3g}; {study.remain.examples} that remain")
     if table:
         write_effects(table, study)
         console.print(f"written   {table}")
     if plot:
-        try:
-            pathlib.Path(plot).parent.mkdir(parents=True, exist_ok=True)
-            save_effects(plot, study.forget, study.remain, study.chosen)
-        except (OSError, ValueError) as error:  # a name that Matplotlib cannot write
-            raise UserError(f"plot: {plot[:100]} cannot be written ({error})")
+        save_effects(plot, study.forget, study.remain, study.chosen)
         console.print(f"written   {plot}")
 
 

@@ -9,7 +9,7 @@ import click
 from tfunlearn.core.errors import require
 from tfunlearn.core.requests import read_examples
 from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, read_config
-from tfunlearn.experiment.presets import preset
+from tfunlearn.experiment.presets import preset, presets
 
 
 class _CountOrFraction(click.ParamType):
@@ -60,7 +60,7 @@ def field_options(fields: Mapping[str, ConfigField]) -> Callable:
 def preset_option(function: Callable) -> Callable:
     """Adds `--preset`."""
     return click.option("--preset", metavar="NAME", help="Begin with the settings of a paper's "
-                        "experiment; --config and flags override it. An unknown name lists them."
+                        f"experiment; --config and flags override it: {', '.join(presets())}."
                         )(function)
 
 

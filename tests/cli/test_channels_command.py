@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -32,11 +33,10 @@ def call(monkeypatch, trained, capsys):
 
 def test_table_picture_and_csv(call, trained):
     code, out, err = call("channels", "run", "--class", "1", "--delta", "0.1", "--layer", "conv_1",
-                          "--layer", "logits", "--prune", "--plot", "pictures/effects.png", "--csv",
-                          "new/effects.csv")
+                          "--layer", "logits", "--prune", "--plot", "effects.png", "--csv", "effects.csv")
     assert (code, err) == (0, "") and "\x1b" not in out
-    assert (trained / "pictures" / "effects.png").read_bytes()[:4] == b"\x89PNG"
-    with open(trained / "new" / "effects.csv") as file:
+    assert (trained / "effects.png").read_bytes()[:4] == b"\x89PNG"
+    with open(trained / "effects.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["layer"] for row in rows] == ["conv_1"] * 6 + ["logits"] * 10
     largest = max(float(row["forget_effect"]) for row in rows if row["layer"] == "logits")
@@ -51,11 +51,24 @@ def test_table_picture_and_csv(call, trained):
     (["--class", 11], "class: 11 is not allowed"), ([], "nobody who attacked is there"),
     (["--class", 1, "--channel", "all"], "channel: unknown name 'all'"),
     (["--class", 1, "--probe", 0], "probe: 0"),
-    (["--class", 1, "--layer", "logits", "--plot", "run/config.json/x.png"], "cannot be written"),
-    (["--class", 1, "--layer", "logits", "--csv", "run/config.json/x.csv"], "cannot be written")])
+    (["--class", 1, "--plot", "run/config.json/x.png"], "plot: .* a folder that exists"),
+    (["--class", 1, "--plot", "run/curves.png"], "a new file; this one exists"),
+    (["--class", 1, "--plot", "effects.pdf"], "plot: 'effects.pdf' .* ends in .png"),
+    (["--class", 1, "--csv", "run/config.json"], "a file name that ends in .csv"),
+    (["--class", 1, "--csv", ""], "csv: ''"), (["--class", 1, "--csv", "no/x.csv"], "that exists")])
 def test_mistakes_are_one_line(call, arguments, message):
     code, out, err = call("channels", "run", *arguments)
-    assert code == 2 and message in err and err.count("\n") == 1 and "Traceback" not in err
+    assert code == 2 and re.search(message, err) and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_a_finished_run_is_found_in_the_folder_that_is_named(call, trained):
+    asked = ("unlearn", "run", "--method", "finetune", "--class", 2, "--recovery-rounds", 1,
+             "--no-reference", "--out", "named")
+    assert call(*asked)[0] == 0
+    code, out, err = call(*asked)
+    assert (code, err) == (0, "") and "found     named, unlearned so earlier" in out
+    code, _, err = call(*(value if value != 2 else 3 for value in asked))
+    assert code == 2 and "out: 'named' is not allowed" in err
 
 
 def test_unlearning_says_what_is_kept_and_how_fine_the_probe_is(call, trained):

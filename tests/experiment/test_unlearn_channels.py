@@ -15,7 +15,8 @@ from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.channels import study_channels, write_effects
 from tfunlearn.experiment.presets import preset, presets
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
-from tfunlearn.experiment.unlearning.channel_plans import _labels
+from tfunlearn.experiment.unlearning.channel_plans import _perturbed, _wrong_labels
+from tfunlearn.experiment.unlearning.methods import plan_of
 from tfunlearn.experiment.unlearning.server_samples import server_samples, stratified
 from tfunlearn.experiment.unlearning.source import open_source
 from tfunlearn.experiment.unlearning.unlearn import case_of
@@ -105,12 +106,50 @@ def test_clients_and_examples_are_marked_as_an_extension(copied, words, kinds):
 def test_wrong_labels_are_drawn_once_or_anew(copied):
     for redraw in (False, True):
         case = case_of(open_source(copied), ablation(redraw=redraw))
-        held = case.source.remaining.held(case.source.rounds)
-        first, second = (_labels(case, held, case.forgotten_here, number) for number in (1, 2))
-        kept = ~case.forgotten_here
-        assert (first[kept] == held.labels[kept]).all()
-        assert (first[~kept] != held.labels[~kept]).all() and 3 not in first[~kept]
+        held, mask = case.source.remaining.held(case.source.rounds), case.forgotten_here
+        first, second = (_wrong_labels(case, held, mask, number) for number in (1, 2))
+        assert (first != held.labels[mask]).all() and 3 not in first
         assert (first == second).all() == (not redraw)
+
+
+def perturbed_rounds(run, words, *numbers):
+    """Returns a case, and what its clients train on in some rounds of DE."""
+    case = case_of(open_source(run), ablation(forget=words))
+    federation = case.source.remaining
+    of = _perturbed(case, federation, federation.held(case.source.rounds))
+    return case, [of(1).cohort(case.source.rounds + number).clients for number in numbers]
+
+
+def test_no_wrong_label_is_a_class_forgotten_before(copied, tmp_path):
+    unlearn(copied, quick("finetune", forget=["class:3", "class:5"]), out=tmp_path / "gone")
+    case, [clients] = perturbed_rounds(tmp_path / "gone", ["class:1"], 1)
+    labels = clients.labels[case.forgotten_here]
+    assert len(labels) > 10 and not set(labels) & {1, 3, 5}
+
+
+def test_a_backdoor_is_forgotten_with_its_triggers(tmp_path):
+    run = train(run_config(**{**SMALL, "rounds": 2, "attack": ["backdoor"], "history": "none",
+                              "trigger_share": 0.5}), out=tmp_path / "run")
+    everybody = [f"client:{k}" for k in run.federation.malicious]
+    for words in (everybody, everybody[:1]):
+        case, [clients] = perturbed_rounds(tmp_path / "run", words, 1)
+        mask, federation = case.forgotten_here, case.source.remaining
+        np.testing.assert_array_equal(clients.images[mask], federation.poisoned.images[mask])
+        assert (clients.images[mask] != federation.clients.images[mask]).any()
+        assert (clients.labels[mask] != federation.poisoned.labels[mask]).all()
+        others = federation.poisoned if len(words) == 1 else federation.clients
+        np.testing.assert_array_equal(clients.labels[~mask], others.labels[~mask])
+
+
+def test_remaining_labels_follow_the_attacks_schedule(tmp_path):
+    train(run_config(**{**SMALL, "rounds": 2, "attack_stop": 3, "history": "none"}),
+          out=tmp_path / "run")
+    case, [on, off] = perturbed_rounds(tmp_path / "run", ["class:3"], 1, 2)
+    federation, kept = case.source.remaining, ~case.forgotten_here
+    assert federation.attacked(3) != federation.attacked(4)
+    for clients, number in ((on, 3), (off, 4)):
+        np.testing.assert_array_equal(clients.labels[kept], federation.held(number).labels[kept])
+    assert (on.labels[kept] != off.labels[kept]).any()
 
 
 def test_leaving_attackers_attack_no_more(kept_run, copied):
@@ -173,6 +212,55 @@ def test_a_class_that_the_server_does_not_have(held_back):
     with pytest.raises(UserError, match="class: 3 is not allowed; allowed is a class of which the "
                        "server has samples"):
         server_samples(case)
+
+
+def test_the_server_holds_nothing_of_classes_forgotten_before(held_back, tmp_path):
+    unlearn(held_back.directory.path, quick("finetune", forget=["class:3"]), out=tmp_path / "gone")
+    samples = server_samples(case_of(open_source(tmp_path / "gone"), ablation(
+        mode="centralized", forget=["class:1"])))
+    labels = held_back.federation.held_back.labels
+    assert 3 not in samples.examples.labels and (labels == 3).any()
+    assert len(samples.examples.labels) == (labels != 3).sum()
+    assert (samples.examples.labels[samples.forgotten] == 1).all()
+
+
+def test_one_class_per_client_and_flipped_labels(tmp_path):
+    run = train(run_config(**{**SMALL, "rounds": 1, "partition": "classes", "clients": 10,
+                              "history": "none", "train_examples": 200, "malicious": 10,
+                              "validation_examples": 40}), out=tmp_path / "run")
+    source = run.federation.config.attack.source
+    case = case_of(open_source(tmp_path / "run"), ablation(
+        mode="centralized", forget=[f"class:{source}"]))
+    assert len(case.flagged) and server_samples(case).origin == "held back by the server"
+    clients = case_of(open_source(tmp_path / "run"), ablation(
+        mode="centralized", forget=[f"class:{source}", "client:0"]))
+    assert server_samples(clients).forgotten.any()  # though all labels of the class are flipped
+
+
+def test_partial_updates_are_no_evidence_for_fedup(copied, tmp_path):
+    unlearn(copied, ablation(recovery_rounds=2), out=tmp_path / "partial")
+    assert not (tmp_path / "partial" / "history").exists()
+    with pytest.raises(UserError, match="later than the last unlearning"):
+        unlearn(tmp_path / "partial", quick("fedup", forget=["client:0"], rate_limit=0))
+
+
+def test_adaptive_optimizers_bring_their_learning_rate(copied):
+    for mode in ("decentralized", "centralized"):
+        case = case_of(open_source(copied), ablation(mode=mode, recovery_optimizer="adamw"))
+        assert plan_of(case).training.lr == 1e-3
+    case = case_of(open_source(copied), ablation(mode="centralized"))
+    assert (plan_of(case).training.optimizer, plan_of(case).training.lr) == ("sgd", 0.01)
+
+
+def test_crafted_updates_do_not_wake_pruned_channels(tmp_path):
+    train(run_config(**{**SMALL, "rounds": 1, "attack": ["gaussian"], "history": "none"}),
+          out=tmp_path / "run")
+    got = unlearn(tmp_path / "run", quick("cdp", prune_share=0.3, recovery_rounds=2))
+    weights = got.directory.read_state().weights
+    masks = masks_of(channel_layers(open_source(tmp_path / "run").model),
+                     got.notes["report"]["pruned"], [w.shape for w in weights])
+    assert sum(mask.sum() for mask in masks) > 0 and got.metrics[-1]["crafted"]
+    assert all((w[mask] == 0).all() for w, mask in zip(weights, masks))
 
 
 def test_a_class_that_no_client_has(copied, tmp_path):

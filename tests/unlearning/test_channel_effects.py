@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
+from tfunlearn.pruning.channels import channel_layers, without_channels
 from tfunlearn.unlearning import ChannelEffects, channel_effects, select_channels, undecided_layers
 
 layers = tf.keras.layers
@@ -132,6 +133,66 @@ def test_masks_travel_along():
     compare(model, images, np.argmax(model(images), axis=1))
 
 
+def test_what_is_no_row_of_an_example_is_not_tiled():
+    inputs = layers.Input((6, 6, 2))
+    x = layers.Conv2D(3, 3, padding="same", name="first")(inputs)
+    y = layers.Conv2D(3, 1, name="second")(inputs)
+    x = BatchMean()([x, y])
+    outputs = layers.Dense(4, name="scores")(layers.Flatten()(x))
+    model = perturbed(tf.keras.Model(inputs, outputs))
+    _, checked = compare(model, *hesitant_probe(model, 20))
+    assert checked == 3 + 3 + 4
+
+
+class BatchMean(layers.Layer):
+    """Divides one input by the mean of the other over all examples."""
+
+    def call(self, inputs):
+        return inputs[0] / (1 + tf.reduce_mean(inputs[1]))
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("norm", ["BatchNormalization", "GroupNormalization",
+                                  "LayerNormalization"])
+def test_channels_with_their_norm(norm, scale, center):
+    options = dict(groups=2) if norm == "GroupNormalization" else {}
+    inputs = layers.Input((6, 6, 2))
+    x = layers.Conv2D(4, 3, name="first")(inputs)
+    x = getattr(layers, norm)(scale=scale, center=center, **options)(x)
+    x = layers.Flatten()(layers.ReLU()(x))
+    model = perturbed(tf.keras.Model(inputs, layers.Dense(4, name="scores")(x)))
+    images, labels = hesitant_probe(model, 20)
+    found = channel_effects(model, images, labels, parts="filter+bn")
+    before = model.get_weights()
+    for layer in channel_layers(model, "filter+bn"):
+        for channel in range(layer.channels):
+            model.set_weights(without_channels(before, [layer], {layer.layer: [channel]}))
+            accuracy = np.mean(np.argmax(model(images, training=False), axis=1) == labels)
+            assert found[layer.layer][channel] == pytest.approx(found.accuracy - accuracy)
+            model.set_weights(before)
+
+
+def test_layers_that_insist_on_training_are_refused():
+    inputs = layers.Input((6, 6, 2))
+    x = layers.Conv2D(3, 3, name="first")(inputs)
+    x = layers.BatchNormalization(name="norm")(x, training=True)
+    model = tf.keras.Model(inputs, layers.Dense(2, name="scores")(layers.Flatten()(x)))
+    before = model.get_weights()
+    with pytest.raises(UserError, match="layer 'norm' is called with training=True"):
+        channel_effects(model, np.ones((4, 6, 6, 2), np.float32), np.array([0, 1, 0, 1]))
+    assert all((a == b).all() for a, b in zip(before, model.get_weights()))
+
+
+def test_losses_of_a_saturated_softmax():
+    inputs = layers.Input((2,))
+    model = tf.keras.Model(inputs, layers.Dense(2, activation="softmax", name="scores")(inputs))
+    model.set_weights([np.eye(2) * 20, np.zeros(2)])
+    found = channel_effects(model, np.array([[3, 1]], np.float32), np.array([1]))
+    # logits 60, 20: loss 40; without unit 0: 0, 20; without unit 1: 60, 0
+    np.testing.assert_allclose(found.losses["scores"], [-40, 20], atol=1e-4)
+
+
 def by_hand():
     """Returns a Dense net whose effects can be worked out: two units, two classes."""
     inputs = layers.Input((2,))
@@ -206,6 +267,8 @@ def test_where_the_loss_decided():
     assert undecided_layers(effects, 0.3) == ["a"]
     assert undecided_layers(effects, 0.6) == []
     assert undecided_layers(effects, 1.0) == []
+    assert undecided_layers(effects, 0.3, selection="random") == []
+    assert undecided_layers(effects, 0.6, selection="unimportant") == ["a"]
 
 
 def without_kernels():

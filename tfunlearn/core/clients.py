@@ -57,6 +57,18 @@ class ClientSet:
         """Returns the same images under other labels `(N,)`."""
         return ClientSet(self.images, labels.astype(np.int32), self.offsets)
 
+    def with_examples(
+        self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray
+    ) -> ClientSet:
+        """Returns the same examples but for those of a mask `(N,)`, which are exchanged."""
+        new = self.images
+        if not np.array_equal(new[mask], images):
+            new = new.copy()
+            new[mask] = images
+        own = self.labels.copy()
+        own[mask] = labels
+        return ClientSet(new, own, self.offsets)
+
     def class_histogram(self, classes: int) -> np.ndarray:
         """Returns `(n, classes)` int64: how many examples of each class each client holds."""
         return np.stack(

@@ -8,9 +8,11 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+
+from tfunlearn.core.errors import require
 
 
 @contextlib.contextmanager
@@ -63,6 +65,20 @@ def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def _sync(path: pathlib.Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pathlib.Path:
+    """Returns the path of a file that is to be made.
+
+    Raises:
+        UserError: it has another suffix, lies in no folder, or is there already.
+    """
+    path = pathlib.Path(name)
+    require(field, str(name), path.suffix in suffixes,
+            f"a file name that ends in {' or '.join(suffixes)}")
+    require(field, str(name), path.parent.is_dir(), "a file in a folder that exists")
+    require(field, str(name), not os.path.lexists(path), "a new file; this one exists")
+    return path
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

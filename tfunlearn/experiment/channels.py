@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import replacing
+from tfunlearn.core.files import creating
 from tfunlearn.core.seeds import generator
 from tfunlearn.experiment.unlearning.case import Case
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
@@ -132,20 +130,14 @@ def write_effects(path: str | os.PathLike, study: ChannelStudy) -> None:
     forgotten and on what remains, and whether the channel is among the chosen.
 
     Raises:
-        UserError: the file cannot be written.
+        OSError: the file is there already or cannot be written.
     """
-    try:
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["layer", "channel", "forget_effect", "forget_loss", "remain_effect",
-                           "remain_loss", "selected"])
-            for name, effect in study.forget.items():
-                for channel in range(len(effect)):
-                    rows.writerow([name, channel, effect[channel],
-                                   study.forget.losses[name][channel],
-                                   study.remain[name][channel],
-                                   study.remain.losses[name][channel],
-                                   int(channel in study.chosen[name])])
-    except OSError as error:
-        raise UserError(f"csv: {str(path)[:100]} cannot be written ({error.strerror})")
+    with creating(path) as temporary, open(temporary, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["layer", "channel", "forget_effect", "forget_loss", "remain_effect",
+                       "remain_loss", "selected"])
+        for name, effect in study.forget.items():
+            for channel in range(len(effect)):
+                rows.writerow([name, channel, effect[channel], study.forget.losses[name][channel],
+                               study.remain[name][channel], study.remain.losses[name][channel],
+                               int(channel in study.chosen[name])])

@@ -139,11 +139,14 @@ class Federation:
         """Returns the examples as the clients hold them in a round: poisoned under attack."""
         return self.poisoned if self.attacked(round_number) else self.clients
 
-    def relabelled(self, labels: np.ndarray, malicious: np.ndarray) -> Federation:
-        """Returns the federation with other labels `(N,)`, poisoned images kept, in which only
-        the clients `malicious` attack."""
-        clients = self.clients.with_labels(labels)
-        poisoned = clients if self.poisoned is self.clients else self.poisoned.with_labels(labels)
+    def with_examples(
+        self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray, malicious: np.ndarray
+    ) -> Federation:
+        """Returns the federation with other examples in the places of a mask `(N,)`, under attack
+        and without, in which only the clients `malicious` attack."""
+        clients = self.clients.with_examples(mask, images, labels)
+        poisoned = clients if self.poisoned is self.clients else (
+            self.poisoned.with_examples(mask, images, labels))
         return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
 
     def undefended(self) -> Federation:

@@ -13,7 +13,8 @@ from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.config_reading import (
     ConfigField, fields_by_name, fields_of, run_config)
 from tfunlearn.experiment.identity import content_of
-from tfunlearn.experiment.unlearning.settings import METHODS, UnlearnSettings, unlearn_settings
+from tfunlearn.experiment.unlearning.settings import (
+    EVERY, METHODS, UnlearnSettings, unlearn_settings)
 
 TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
 FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
@@ -56,8 +57,9 @@ class Cell:
         """The hash of everything that decides the cell, 16 hexadecimal digits."""
         if self.unlearning is None:
             return self.training_key
-        asked = dataclasses.asdict(self.unlearning)
-        return _hash([content_of(self.config), asked, self.measures_only])
+        asked = {name: getattr(self.unlearning, name) for name in EVERY}
+        return _hash([content_of(self.config), asked, self.unlearning.chosen(),
+                      self.measures_only])
 
     @property
     def training_key(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require, require_flags, require_fraction
-from tfunlearn.core.files import creating
+from tfunlearn.core.files import creating, new_file
 from tfunlearn.core.lazy import tf
 from tfunlearn.datasets import load
 from tfunlearn.evaluation import OutputsOf, accuracy
@@ -97,7 +97,7 @@ def prune(
         UserError: an argument is not allowed, the file is no model, or nothing can be pruned.
             Nothing is written then.
     """
-    path = _new_file(out)
+    path = new_file("out", out, SUFFIXES)
     require_fraction("filters", filters)
     require_fraction("pairs", pairs)
     require("repeat", repeat, type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
@@ -138,14 +138,6 @@ def _save(model, path: pathlib.Path) -> None:
             model.save(temporary)
     except FileExistsError:
         require("out", str(path), False, "a new file; this one has come meanwhile")
-
-
-def _new_file(out: str | os.PathLike) -> pathlib.Path:
-    path = pathlib.Path(out)
-    require("out", str(out), path.suffix in SUFFIXES, "a file name that ends in .keras or .h5")
-    require("out", str(out), path.parent.is_dir(), "a file in a folder that exists")
-    require("out", str(out), not os.path.lexists(path), "a new file; this one exists")
-    return path
 
 
 def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple[str, Site]]:

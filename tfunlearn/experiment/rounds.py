@@ -63,7 +63,6 @@ def rounds_of(
 def partial_rounds_of(
     federation: Federation, model: tf.keras.Model, weights: Sequence[np.ndarray], *,
     movable: Sequence[np.ndarray], training: ClientTraining, seed: int, on_server: bool = False,
-    keep: Callable[[HistoryRound], None] | None = None,
 ) -> PartialRounds:
     """Returns the engine of rounds that move only some entries of the weights.
 
@@ -75,7 +74,6 @@ def partial_rounds_of(
         training: the local training.
         seed: of the clients' shuffles.
         on_server: the server trains by itself, without clients.
-        keep: handed what the server received in each round.
     """
     adversary = None if on_server else adversary_of(federation, model)
     if adversary is not None:
@@ -83,7 +81,7 @@ def partial_rounds_of(
     return PartialRounds(
         ClientWork(model, training, movable=movable, fixed_norms=True), weights,
         seed=seed, image_dtype=federation.data.images.dtype, on_server=on_server,
-        adversary=adversary, keep=keep)
+        adversary=adversary)
 
 
 def _flap(config: RunConfig, model: tf.keras.Model) -> Flap | None:

@@ -54,7 +54,7 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
     fraction = notes["report"].get("fraction")
     line = _forgetting_line(
         measured["after"], measured["retrained"], rounds=notes["rounds"],
-        work_seconds=notes["cost"]["work_seconds"],
+        work_seconds=notes["cost"].get("work_seconds"),
         bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
         test_recovered=recovered)
     return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]

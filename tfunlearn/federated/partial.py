@@ -11,7 +11,6 @@ import numpy as np
 from tfunlearn.aggregation import mean
 from tfunlearn.aggregation.on_arrays import finite_rows
 from tfunlearn.attacks import Adversary
-from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
 from tfunlearn.federated.client_work import ClientWork
@@ -37,15 +36,13 @@ class PartialRounds:
         on_server: train here, on the examples of the only member of each cohort, and not through
             TFF at clients; default False.
         adversary: exchanges malicious updates `(n, entries)` for crafted ones; default none.
-        keep: `(HistoryRound) -> None`, handed what the server received, zeros outside `T`.
     """
 
     def __init__(
         self, work: ClientWork, weights: Sequence[np.ndarray], *, seed: int,
         image_dtype=np.uint8, on_server: bool = False, adversary: Adversary | None = None,
-        keep: Callable[[HistoryRound], None] | None = None,
     ):
-        self._work, self._seed, self._adversary, self._keep = work, seed, adversary, keep
+        self._work, self._seed, self._adversary = work, seed, adversary
         model = work.stateless.model
         order, self._shapes = WeightOrder(model), [tuple(w.shape) for w in model.weights]
         split = order.to_model_weights(list(weights))
@@ -73,11 +70,6 @@ class PartialRounds:
             np.array([float(loss) for *_, loss in results]), ())
         updates = updates.only(np.array([bool(finite) for _, finite, _ in results]))
         updates, crafted = self._received(updates, vector, cohort.round_number)
-        if self._keep is not None:
-            full = np.zeros((len(updates.ids), len(vector)), np.float32)
-            full[:, self._entries] = updates.stack
-            self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids, full,
-                                    updates.examples))
         loss = None
         if len(updates.ids):
             vector[self._entries] += mean(updates.stack)

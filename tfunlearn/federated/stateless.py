@@ -30,7 +30,8 @@ class StatelessModel:
         self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
         self._places = _find_places(model)
         self._random_layers = [m for m in model.submodules if "_random_generator" in vars(m)]
-        norms = tf.keras.layers.BatchNormalization
+        norms = (tf.keras.layers.BatchNormalization,
+                 tf.keras.layers.experimental.SyncBatchNormalization)
         self._batch_norms = [layer for layer in model.submodules if isinstance(layer, norms)]
 
     def call(self, trainable: Sequence, state: Sequence, images, *, training: bool, seed,

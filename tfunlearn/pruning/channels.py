@@ -70,10 +70,15 @@ def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list
 
 
 def norms_of(graph: Graph, layer) -> list[Node]:
-    """Returns the calls of normalisations that have one gamma and beta for each channel."""
+    """Returns the calls of normalisations that give zero for a channel whose gamma and beta are.
+
+    They have one of each for a channel. Without gamma only BatchNormalization can be silenced, by
+    its mean; the others work out their own.
+    """
     calls = graph.calls(layer)
     return [node for node in norms_behind(graph, calls)
-            if norm_axis(node) == channel_axis(layer, calls[0])]
+            if norm_axis(node) == channel_axis(layer, calls[0])
+            and (node.layer.scale or node.kind == "BatchNormalization")]
 
 
 def named_layers(

@@ -71,7 +71,7 @@ class Graph:
             if isinstance(node.layer, models):
                 raise UserError(
                     f"model: layer '{node.layer.name}' is itself a model; nested models are not "
-                    "pruned, flatten it into the outer model first")
+                    "taken apart, flatten it into the outer model first")
         readers: dict[int, list[Node]] = {}
         for node in nodes:
             for tensor in dict.fromkeys(node.inputs):

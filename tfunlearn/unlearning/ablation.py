@@ -12,7 +12,7 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.pruning.channels import ChannelLayer, norms_of, without_channels
 from tfunlearn.pruning.execution import behind, call, execute, without_activation
-from tfunlearn.pruning.graph import Graph, Node
+from tfunlearn.pruning.graph import Graph, Node, arguments_of
 from tfunlearn.pruning.norms import channel_axis
 
 LIVE = 4  # tensors of the greatest size that are held at once while a suffix runs
@@ -41,14 +41,22 @@ class Ablation:
         """Returns how a layer's channels, which consist of `parts`, are silenced."""
         keras_layer = graph.model.get_layer(layer.layer)
         calls = graph.calls(keras_layer)
-        if len(calls) > 1 or not calls[0].kind or _has_masks(graph):
-            return cls(layer, None)
         node, suffix = calls[0], behind(graph, calls[0])
+        if len(calls) > 1 or _has_masks(graph) or not all(
+                later.kind and _is_by_example(later) for later in (node, *suffix)):
+            return cls(layer, None)
         norms = norms_of(graph, keras_layer) if parts == "filter+bn" else []
         given = {tensor for later in (node, *suffix) for tensor in later.outputs}
         read = [*node.inputs, *(tensor for later in suffix for tensor in later.inputs)]
         return cls(layer, node, tuple(suffix), tuple(norms),
                    tuple(dict.fromkeys(tensor for tensor in read if tensor not in given)))
+
+
+def _is_by_example(node: Node) -> bool:
+    """Tells whether all that a node reads and gives has one row for each example."""
+    tensors = tf.nest.flatten([arguments_of(node), node.call.outputs])
+    return all(len(tensor.shape) > 0 and tensor.shape[0] is None for tensor in tensors
+               if hasattr(tensor, "_keras_history"))
 
 
 def _has_masks(graph: Graph) -> bool:
@@ -118,8 +126,11 @@ class Steps:
         """Returns correct predictions and summed losses of each copy of the examples."""
         labels = tf.tile(labels, [copies])
         right = tf.equal(tf.argmax(outputs, axis=1, output_type=tf.int32), labels)
-        losses = tf.keras.losses.sparse_categorical_crossentropy(
-            labels, outputs, from_logits=self._from_logits)
+        if self._from_logits:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+        else:  # Keras' own goes back to the logits in some places, and clips in others
+            own = tf.gather(outputs, labels, batch_dims=1)
+            losses = -tf.math.log(tf.maximum(own, np.finfo(np.float32).tiny))
         return (tf.reduce_sum(tf.reshape(tf.cast(right, tf.int64), [copies, -1]), axis=1),
                 tf.reduce_sum(tf.reshape(tf.cast(losses, tf.float64), [copies, -1]), axis=1))
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.errors import UserError, require, require_whole
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.channels import channel_layers, named_layers
-from tfunlearn.pruning.graph import Graph
+from tfunlearn.pruning.graph import Graph, arguments_of
 from tfunlearn.unlearning.ablation import Ablation, Steps
 
 MEMORY = 2**30
@@ -54,8 +54,8 @@ def channel_effects(
 
     Each layer's input is computed once; a channel is silenced in the layer's own output, for a
     block of channels in one batch, and only what lies behind the layer runs again. That is the
-    arithmetic of zeroing the channel's kernel and bias. Layers that are called twice or compute
-    something of their own, and models with masks, are ablated one channel at a time.
+    arithmetic of zeroing the channel's kernel and bias. Layers that are called twice, layers before
+    anything that is not a plain Keras layer, and models with masks are ablated one channel at a time.
 
     Args:
         model: a built Sequential or functional Keras model that gives class scores; unchanged.
@@ -73,8 +73,8 @@ def channel_effects(
         A dict of layer name to `(channels,)`, with more about the probe.
 
     Raises:
-        UserError: no Conv or Dense layer, no plain layer graph, an empty probe, or labels that do
-            not fit.
+        UserError: no Conv or Dense layer, no plain layer graph, a layer called with
+            `training=True`, an empty probe, or labels that do not fit.
 
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
@@ -82,6 +82,7 @@ def channel_effects(
     """
     graph = Graph.of(model)
     chosen = named_layers(channel_layers(graph, parts), layers)
+    _require_inference(graph)
     probe_y = _checked(model, probe_x, probe_y)
     require_whole("memory", memory, 1)
     steps = Steps(graph, [Ablation.of(graph, layer, parts) for layer in chosen],
@@ -97,6 +98,15 @@ def channel_effects(
         {name: (steps.correct - right) / count for name, right in correct.items()},
         {name: (loss - steps.loss) / count for name, loss in losses.items()},
         steps.correct / count, count)
+
+
+def _require_inference(graph: Graph) -> None:
+    """Raises a `UserError` if some layer works as in training whatever it is told."""
+    for node in graph.nodes:
+        positional, named = arguments_of(node)
+        if named.get("training") is True or (len(positional) > 1 and positional[1] is True):
+            raise UserError(f"model: layer '{node.layer.name}' is called with training=True; "
+                            "allowed are layers that can work in inference")
 
 
 def _checked(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:

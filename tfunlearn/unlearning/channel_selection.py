@@ -65,8 +65,8 @@ def select_channels(
     pick = choose("selection", selection, SELECTIONS)
     if selection == "random" and rng is None:
         raise ValueError("random channels need rng")
-    undecided = undecided_layers(effects, delta)
-    if selection == "important" and effects.resolution > COARSE and undecided:
+    undecided = undecided_layers(effects, delta, selection=selection)
+    if effects.resolution > COARSE and undecided:
         warnings.warn(
             f"probe: {effects.examples} examples tell effects apart in steps of "
             f"{effects.resolution:.3g}; in {len(undecided)} of {len(effects)} layers the loss "
@@ -75,13 +75,17 @@ def select_channels(
             for name in effects}
 
 
-def undecided_layers(effects: ChannelEffects, delta: float) -> list[str]:
+def undecided_layers(
+    effects: ChannelEffects, delta: float, *, selection: str = "important"
+) -> list[str]:
     """Returns the layers whose selection the tie rule decided: the effects of the last channel
-    taken and the first one left are equal."""
+    taken and the first one left are equal. Random channels are never decided by it."""
+    if selection == "random":
+        return []
     found = []
     for name, effect in effects.items():
-        falling = -np.sort(-effect)
+        ordered = effect[SELECTIONS[selection](effects.ranked(name), len(effect))]
         count = count_of(len(effect), delta)
-        if count < len(effect) and falling[count - 1] == falling[count]:
+        if count < len(effect) and ordered[count - 1] == ordered[count]:
             found.append(name)
     return found

@@ -17,7 +17,7 @@ from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import Source
 from tfunlearn.federated.client_work import ClientTraining
 
-ADAPTIVE = {"adam": 1e-3, "fisher": 1e-3}  # learning rates where recovery takes up an optimizer
+ADAPTIVE = {"adam": 1e-3, "adamw": 1e-3, "fisher": 1e-3}  # learning rates where recovery takes up an optimizer
 ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
 
 
@@ -73,6 +73,12 @@ class Case:
     def forgotten_classes(self) -> list[int]:
         """The classes that the request names."""
         return list(ForgetRequest.parse(self.settings.forget).classes)
+
+    @property
+    def earlier_classes(self) -> list[int]:
+        """The classes that earlier requests named."""
+        return sorted({label for words in self.source.requests
+                       for label in ForgetRequest.parse(words).classes})
 
     @property
     def forgotten_here(self) -> np.ndarray:

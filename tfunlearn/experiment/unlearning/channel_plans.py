@@ -13,7 +13,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.rounds import partial_rounds_of, rounds_of
-from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.case import ADAPTIVE, Case, Plan
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.server_samples import server_samples
 from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
@@ -24,7 +24,7 @@ from tfunlearn.unlearning import (
     ChannelEffects, ClassActivations, channel_effects, discriminative_channels, mean_over_clients,
     select_channels, undecided_layers, wrong_labels)
 
-SERVER_TRAINING = dict(optimizer="sgd", lr=0.01)  # the paper's on CIFAR
+SERVER_LR = 0.01  # the paper's on CIFAR
 INDEX_BYTES = 4  # of a channel's index in the message to each client
 
 
@@ -44,6 +44,9 @@ def plan_ablation_channel(case: Case) -> Plan:
 def _decentralized(case: Case) -> Plan:
     """DE: every client trains, on what remains and on what is to be forgotten, wrongly labelled.
 
+    Its rounds are not kept: partial updates say nothing of the rest of the net to a method that
+    goes on from them.
+
     Deviation: with `redraw` labels are drawn anew in every round, not in every local epoch.
     """
     federation, training = case.source.remaining, case.training
@@ -58,7 +61,7 @@ def _decentralized(case: Case) -> Plan:
     def rounds_by(keep: Callable | None) -> Callable:
         return partial_rounds_of(
             perturbed(1), case.source.model, case.source.state.weights, movable=movable,
-            training=training, seed=case.seed, keep=keep)
+            training=training, seed=case.seed)
 
     index = INDEX_BYTES * sum(map(len, chosen.values())) * len(federation.clients.present)
     return _plan(case, training, effects, chosen, trainable, rounds_by=rounds_by, cohort=cohort,
@@ -71,11 +74,10 @@ def _centralized(case: Case) -> Plan:
     """CE: the server trains on samples of its own; a round is one epoch."""
     samples, settings = server_samples(case), case.settings
     effects, chosen, movable = _selected(case, samples.examples, samples.forgotten)
-    own = {name: value for name, value in (("optimizer", settings.recovery_optimizer),
-                                           ("lr", settings.recovery_lr)) if value is not None}
-    training = ClientTraining(**{**SERVER_TRAINING, **own}, local_epochs=1,
-                              batch_size=settings.server_batch)
-    labels = functools.partial(_labels, case, samples.examples, samples.forgotten)
+    optimizer = settings.recovery_optimizer or "sgd"
+    training = ClientTraining(
+        optimizer, settings.recovery_lr or ADAPTIVE.get(optimizer, SERVER_LR), local_epochs=1,
+        batch_size=settings.server_batch)
     nobody = case.source.remaining.cohort(case.source.rounds + 1, np.zeros(0, int))
 
     def rounds_by(keep: Callable | None) -> Callable:
@@ -84,7 +86,10 @@ def _centralized(case: Case) -> Plan:
             training=training, seed=case.seed, on_server=True)
 
         def run_round(state, cohort):
-            examples = samples.examples.with_labels(labels(cohort.round_number))
+            labels = samples.examples.labels.copy()
+            labels[samples.forgotten] = _wrong_labels(
+                case, samples.examples, samples.forgotten, cohort.round_number)
+            examples = samples.examples.with_labels(labels)
             return engine(state, Cohort(cohort.round_number, np.array([0]), examples, np.ones(1)))
 
         return run_round
@@ -121,24 +126,31 @@ def _trainable(case: Case, movable: list[np.ndarray]) -> int:
                if weight.trainable)
 
 
-def _labels(case: Case, held: ClientSet, forgotten: np.ndarray, number: int) -> np.ndarray:
-    """Returns the labels `(N,)` in a round: wrong ones for what is to be forgotten."""
-    classes, labels = case.source.federation.data.classes, held.labels.copy()
+def _wrong_labels(
+    case: Case, held: ClientSet, forgotten: np.ndarray, number: int
+) -> np.ndarray:
+    """Returns wrong labels in a round for the forgotten examples, in their order."""
+    gone, labels = [*case.forgotten_classes, *case.earlier_classes], held.labels.copy()
     for client in held.present:
         rows = np.arange(len(labels))[held.rows(client)]
         rows = rows[forgotten[rows]]
         draw = (int(client), number) if case.settings.redraw else (int(client),)
-        labels[rows] = wrong_labels(labels[rows], classes=classes, forgotten=case.forgotten_classes,
-                                    rng=generator(case.seed, "wrong labels", *draw))
-    return labels
+        labels[rows] = wrong_labels(
+            labels[rows], classes=case.source.federation.data.classes, forgotten=gone,
+            rng=generator(case.seed, "wrong labels", *draw))
+    return labels[forgotten]
 
 
 def _perturbed(case: Case, federation: Federation, held: ClientSet) -> Callable:
-    """Returns `round -> federation` with wrong labels; clients that leave attack no more."""
+    """Returns `round -> federation` in which what is to be forgotten has wrong labels, its images
+    as they were held; clients that leave attack no more."""
+    mask = case.forgotten_here
+
     @functools.lru_cache(maxsize=1)
     def of(number: int) -> Federation:
-        labels = _labels(case, held, case.forgotten_here, number)
-        return federation.relabelled(labels, case.remaining.malicious).undefended()
+        return federation.with_examples(
+            mask, held.images[mask], _wrong_labels(case, held, mask, number),
+            case.remaining.malicious).undefended()
 
     return of if case.settings.redraw else lambda number: of(0)
 
@@ -155,12 +167,13 @@ def _plan(
     report = dict(
         mode=settings.mode, selection=settings.selection, delta=settings.delta,
         channel=settings.channel, extension=kinds or None, samples=samples, origin=origin,
-        entries=trainable, of=case.parameters, index_bytes=index_bytes,
+        training=dataclasses.asdict(training), entries=trainable, of=case.parameters, index_bytes=index_bytes,
         selected={name: [int(j) for j in channels] for name, channels in chosen.items()},
         channels={name: len(effect) for name, effect in effects.items()},
         probe=dict(examples=effects.examples, accuracy=effects.accuracy,
                    resolution=effects.resolution,
-                   undecided=undecided_layers(effects, settings.delta)),
+                   undecided=undecided_layers(effects, settings.delta,
+                                              selection=settings.selection)),
         perturbation=dict(examples=examples, seed=case.seed, redraw=settings.redraw))
     return Plan(case.source.state.weights, settings.recovery_rounds or default, settings.rule,
                 training, report=report, **more)
@@ -191,8 +204,15 @@ def plan_cdp(case: Case) -> Plan:
     keeps = source.federation.config.history.keeps
 
     def rounds_by(keep: Callable | None) -> Callable:
-        return rounds_of(case.recovering, model, training=case.training, keep=keep, gather=keeps,
-                         seed=case.seed, movable=[~mask for mask in fixed])
+        engine = rounds_of(case.recovering, model, training=case.training, keep=keep,
+                           gather=keeps, seed=case.seed, movable=[~mask for mask in fixed])
+
+        def run_round(state, cohort):
+            state, report = engine(state, cohort)  # in which attackers send what they like
+            return dataclasses.replace(
+                state, weights=without_channels(state.weights, layers, chosen)), report
+
+        return run_round
 
     report = dict(pruned={name: [int(j) for j in channels] for name, channels in chosen.items()},
                   channels={name: means.shape[1] for name, means in uploads[0].items()},

@@ -81,16 +81,21 @@ def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
 def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | None:
     """Returns the whole run of `folder` whose notes have that `key` under `name`, or None."""
     for path in sorted(folder.glob("*/unlearning.json")):
-        directory = RunDirectory(path.parent)
-        try:
-            if path.parent.name.startswith(".") or read_notes(directory)[name] != key:
-                continue
-            directory.read_state()
-            if directory.model.is_file():
-                return directory
-        except (UserError, OSError, KeyError):  # damaged, or somebody else's
-            continue
+        if not path.parent.name.startswith(".") and is_finished(path.parent, name, key):
+            return RunDirectory(path.parent)
     return None
+
+
+def is_finished(folder: pathlib.Path, name: str, key: str) -> bool:
+    """Tells whether a whole run lies in `folder` whose notes have that `key` under `name`."""
+    directory = RunDirectory(folder)
+    try:
+        if read_notes(directory)[name] != key:
+            return False
+        directory.read_state()
+        return directory.model.is_file()
+    except (UserError, OSError, KeyError, TypeError):  # damaged, or somebody else's, or no notes
+        return False
 
 
 @dataclass

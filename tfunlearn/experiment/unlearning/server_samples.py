@@ -30,22 +30,24 @@ class ServerSamples:
 def server_samples(case: Case) -> ServerSamples:
     """Returns at most `settings.server_samples` samples, each class with its natural share.
 
-    They are those that the run has held back at the server; if it has none, or clients or single
-    examples are to be forgotten, they are drawn from what the clients hold.
+    They are those that the run has held back at the server, without classes that were forgotten
+    before; if it has none, or clients or single examples are to be forgotten, they are drawn from
+    what the clients hold.
 
     Raises:
         UserError: the server has no sample of what is to be forgotten, or of what remains.
     """
     federation, classes = case.source.remaining, case.forgotten_classes
     held_back = federation.server_examples
-    if held_back is not None and not len(case.flagged) and _classes_only(case):
-        pool, forgotten = held_back, np.isin(held_back.labels, classes)
+    if held_back is not None and _classes_only(case):
+        pool = held_back.where(~np.isin(held_back.labels, case.earlier_classes))
+        forgotten, true = np.isin(pool.labels, classes), pool.labels
         origin = "held back by the server"
     else:
         pool, forgotten = federation.held(case.source.rounds), case.forgotten_here
-        origin = "drawn from the clients' training data"
+        true, origin = federation.clients.labels, "drawn from the clients' training data"
     for label in classes:
-        require("class", label, bool((forgotten & (pool.labels == label)).any()),
+        require("class", label, bool((forgotten & (true == label)).any()),
                 "a class of which the server has samples, for mode centralized; take "
                 "decentralized")
     require("forget", " ".join(case.settings.forget)[:80],

@@ -74,10 +74,10 @@ class UnlearnSettings:
         "plateau and target (none: the rounds of the training).")
     recovery_optimizer: str | None = option(
         None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam for fedup and exclude, "
-        "else as in training.")
+        "sgd for mode centralized, else as in training.")
     recovery_lr: float | None = option(
         None, "Learning rate of recovery; none: 0.001 for fedup, exclude and where another "
-        "adaptive optimizer is taken up, else as in training.")
+        "adaptive optimizer is taken up, 0.01 for mode centralized, else as in training.")
     recovery_epochs: int | None = option(
         None, "Local epochs in a round of recovery; none: as in training.")
     keep_defense: bool = option(False, "Recover under the run's rule and defenses, not by plain "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
 from tfunlearn.experiment.unlearning.folders import (
-    finished_run, keys_of, new_folder, target_of)
+    finished_run, is_finished, keys_of, new_folder, target_of)
 from tfunlearn.experiment.unlearning.performance import (
     check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.experiment.unlearning.case import ANEW, Case
@@ -141,9 +142,13 @@ def _performed(
 ) -> tuple[RunDirectory, bool]:
     """Returns the run of a case, and whether it was made just now.
 
-    One that lies beside the run finished, with the same key under `name`, is taken as it is.
+    One that lies finished in `out`, or beside the run without it, with the same key under `name`,
+    is taken as it is.
     """
-    keys, target = keys_of(case), target_of(case, out)
+    keys = keys_of(case)
+    if out is not None and str(out) and is_finished(pathlib.Path(out), name, keys[name]):
+        return RunDirectory(pathlib.Path(out)), False
+    target = target_of(case, out)
     if out is None:
         found = finished_run(target.parent, name, keys[name])
         if found is not None:
