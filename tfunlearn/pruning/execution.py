@@ -46,6 +46,65 @@ def behind(graph: Graph, start: Node) -> list[Node]:
     return found
 
 
+def waists(graph: Graph) -> list[tuple[int, int]]:
+    """Returns where the graph is one tensor wide, as pairs of position and tensor.
+
+    Nodes behind that position in `graph.nodes` read what the others have given by that tensor only.
+    The last pair is the output of the model, which must be a single one.
+    """
+    last = {tensor: len(graph.nodes) for tensor in graph.outputs}
+    for position, node in enumerate(graph.nodes):
+        for tensor in node.inputs:
+            last[tensor] = max(position, last.get(tensor, 0))
+    found, alive = [], set()
+    for position, node in enumerate(graph.nodes):
+        alive = {tensor for tensor in (*alive, *node.outputs) if last.get(tensor, -1) > position}
+        if len(alive) == 1:
+            found.append((position, *alive))
+    return found
+
+
+class Tail:
+    """Runs a model from one waist of its graph to the output; each stretch is traced once.
+
+    Args:
+        graph: the model's graph.
+
+    Attributes:
+        waists: as `waists` gives them.
+    """
+
+    def __init__(self, graph: Graph):
+        self.waists, self._graph, self._stretches = waists(graph), graph, {}
+
+    def __call__(self, number: int, value):
+        """Returns the output of the model for a value of the tensor of waist `number`."""
+        for each in range(number, len(self.waists) - 1):
+            value = self._stretch(each, value)(value)
+        return value
+
+    def _stretch(self, number: int, value):
+        """Returns the function from a waist to the next one."""
+        if number not in self._stretches:
+            (first, given), (last, wanted) = self.waists[number : number + 2]
+            nodes = self._graph.nodes[first + 1 : last + 1]
+
+            def run(tensor):
+                values = {given: tensor}
+                execute(self._graph, nodes, values)
+                return values[wanted]
+
+            self._stretches[number] = traced(run, [value])
+        return self._stretches[number]
+
+
+def traced(function, examples: Iterable):
+    """Returns a function on tensors like `examples`, traced here for any length of their first
+    axis."""
+    return tf.function(function, autograph=False).get_concrete_function(*(
+        tf.TensorSpec([None, *example.shape[1:]], example.dtype) for example in examples))
+
+
 @contextlib.contextmanager
 def without_activation(layer) -> Iterator[None]:
     """Takes a layer's activation away while calls of it are traced."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,12 @@ from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.pruning.channels import ChannelLayer, norms_of, without_channels
-from tfunlearn.pruning.execution import behind, call, execute, without_activation
+from tfunlearn.pruning.execution import (
+    Tail, behind, call, execute, traced, without_activation)
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 from tfunlearn.pruning.norms import channel_axis
 
-LIVE = 4  # tensors of the greatest size that are held at once while a suffix runs
+LIVE = 4  # tensors of the greatest size that are held at once while a model runs
 
 
 @dataclass(frozen=True)
@@ -25,30 +26,40 @@ class Ablation:
     Attributes:
         layer: the layer.
         node: its only call; None where the weights must be zeroed, one channel at a time.
-        suffix: the calls behind it.
+        behind: the calls behind it.
         norms: those among them whose channel is silenced too.
-        reads: tensors that must be at hand: its inputs, and what passes by it.
+        waist: number of the waist behind the layer and these.
+        until: how many of `behind` lie before that waist.
+        reads: tensors that must be at hand: its inputs, and what passes by it before the waist.
     """
 
     layer: ChannelLayer
     node: Node | None
-    suffix: tuple[Node, ...] = ()
+    behind: tuple[Node, ...] = ()
     norms: tuple[Node, ...] = ()
+    waist: int = 0
+    until: int = 0
     reads: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, graph: Graph, layer: ChannelLayer, parts: str) -> Ablation:
+    def of(
+        cls, graph: Graph, layer: ChannelLayer, parts: str, waists: Sequence[tuple[int, int]]
+    ) -> Ablation:
         """Returns how a layer's channels, which consist of `parts`, are silenced."""
         keras_layer = graph.model.get_layer(layer.layer)
         calls = graph.calls(keras_layer)
-        node, suffix = calls[0], behind(graph, calls[0])
+        node, later = calls[0], behind(graph, calls[0])
         if len(calls) > 1 or _has_masks(graph) or not all(
-                later.kind and _is_by_example(later) for later in (node, *suffix)):
+                each.kind and _is_by_example(each) for each in (node, *later)):
             return cls(layer, None)
         norms = norms_of(graph, keras_layer) if parts == "filter+bn" else []
-        given = {tensor for later in (node, *suffix) for tensor in later.outputs}
-        read = [*node.inputs, *(tensor for later in suffix for tensor in later.inputs)]
-        return cls(layer, node, tuple(suffix), tuple(norms),
+        places = {id(each): place for place, each in enumerate(graph.nodes)}
+        furthest = max(places[id(each)] for each in (node, *norms))
+        waist = next(n for n, (place, _) in enumerate(waists) if place >= furthest)
+        own = [each for each in later if places[id(each)] <= waists[waist][0]]
+        given = {tensor for each in (node, *own) for tensor in each.outputs}
+        read = [*node.inputs, *(tensor for each in own for tensor in each.inputs)]
+        return cls(layer, node, tuple(later), tuple(norms), waist, len(own),
                    tuple(dict.fromkeys(tensor for tensor in read if tensor not in given)))
 
 
@@ -70,7 +81,8 @@ class Steps:
 
     Args:
         graph: the model's graph.
-        ablations: the layers.
+        layers: the layers.
+        parts: what a channel consists of.
         images: the probe, `(n, height, width, channels)`.
         labels: int32 `(n,)`.
         memory: bytes that may be used at a time, about.
@@ -81,15 +93,17 @@ class Steps:
     """
 
     def __init__(
-        self, graph: Graph, ablations: Sequence[Ablation], images: np.ndarray, labels: np.ndarray,
-        memory: int,
+        self, graph: Graph, layers: Sequence[ChannelLayer], parts: str, images: np.ndarray,
+        labels: np.ndarray, memory: int,
     ):
         self._graph, self._images, self._labels = graph, images, labels
+        self._tail = Tail(graph)
+        ablations = [Ablation.of(graph, layer, parts, self._tail.waists) for layer in layers]
         self._ablations = {ablation.layer.layer: ablation for ablation in ablations}
         self._from_logits = not ends_in_softmax(graph.model)
         self._reads = tuple(dict.fromkeys(t for a in ablations for t in a.reads))
-        self._forward = tf.function(self._values_of, autograph=False, reduce_retracing=True)
-        self._suffixes, self._rows, self._values = {}, None, ()
+        self._forward = traced(self._values_of, [images])
+        self._beginnings, self._rows, self._values = {}, None, ()
         sizes = self._sizes()
         cached = max(1, sum(sizes[tensor] for tensor in self._reads))
         part = max(1, min(len(labels), memory // cached))
@@ -104,7 +118,7 @@ class Steps:
         labels = tf.constant(self._labels[rows])
         if rows != self._rows:
             self._rows = rows
-            *self._values, outputs = self._forward(self._images[rows])
+            *self._values, outputs = self._forward(tf.constant(self._images[rows]))
             right, loss = self._score(outputs, labels, 1)
             self.correct += int(right[0])
             self.loss += float(loss[0])
@@ -112,12 +126,17 @@ class Steps:
         if ablation.node is None:
             return self._zeroing(ablation, rows, channels)
         known = dict(zip(self._reads, self._values))
-        right, loss = self._suffix(ablation)(
-            tf.constant(channels, tf.int32), labels, *(known[t] for t in ablation.reads))
+        tensors = [tf.constant(channels, tf.int32), *(known[tensor] for tensor in ablation.reads)]
+        if layer not in self._beginnings:
+            self._beginnings[layer] = traced(
+                lambda channels, *values: self._without(
+                    ablation, channels, dict(zip(ablation.reads, values))), tensors)
+        outputs = self._tail(ablation.waist, self._beginnings[layer](*tensors))
+        right, loss = self._score(outputs, labels, len(channels))
         return right.numpy(), loss.numpy()
 
     def _values_of(self, images) -> tuple:
-        """Returns the tensors that the suffixes read, and the outputs."""
+        """Returns the tensors that the ablations read, and the outputs."""
         values = {self._graph.number_of(self._graph.model.inputs[0]): to_unit_range(images)}
         execute(self._graph, self._graph.nodes, values)
         return (*(values[tensor] for tensor in self._reads), values[self._graph.outputs[0]])
@@ -134,44 +153,35 @@ class Steps:
         return (tf.reduce_sum(tf.reshape(tf.cast(right, tf.int64), [copies, -1]), axis=1),
                 tf.reduce_sum(tf.reshape(tf.cast(losses, tf.float64), [copies, -1]), axis=1))
 
-    def _suffix(self, ablation: Ablation) -> Callable:
-        """Returns `(channels, labels, *tensors) -> scores`, traced once for a layer."""
-        name = ablation.layer.layer
-        if name not in self._suffixes:
-            self._suffixes[name] = tf.function(
-                lambda channels, labels, *tensors: self._without(
-                    ablation, channels, labels, dict(zip(ablation.reads, tensors))),
-                autograph=False, reduce_retracing=True)
-        return self._suffixes[name]
-
-    def _without(self, ablation: Ablation, channels, labels, values: dict):
-        """Runs the suffix with one channel silenced in each copy of the examples."""
+    def _without(self, ablation: Ablation, channels, values: dict):
+        """Runs the model to the next waist, with one channel silenced in each copy of the
+        examples."""
         node, copies = ablation.node, tf.shape(channels)[0]
         with without_activation(node.layer):
             given = call(self._graph, node, values)
-        values = {tensor: _tiled(value, copies) for tensor, value in values.items()}
         silent = _channels_of_copies(
-            channels, ablation.layer.channels, tf.shape(labels)[0], given.shape.rank,
+            channels, ablation.layer.channels, tf.shape(given)[0], given.shape.rank,
             channel_axis(node.layer, node))
+        values = {tensor: _tiled(value, copies) for tensor, value in values.items()}
         given = tf.where(silent, tf.zeros([], given.dtype), _tiled(given, copies))
         activation = node.layer.activation
         values[node.outputs[0]] = given if activation is None else activation(given)
-        for later in ablation.suffix:
+        for later in ablation.behind[: ablation.until]:
             execute(self._graph, [later], values)
             if later in ablation.norms:
                 value = values[later.outputs[0]]
                 values[later.outputs[0]] = tf.where(silent, tf.zeros([], value.dtype), value)
-        return self._score(values[self._graph.outputs[0]], labels, copies)
+        return values[self._tail.waists[ablation.waist][1]]
 
     def _zeroing(self, ablation: Ablation, rows: slice, channels: np.ndarray):
         """Runs the whole model with the weights of one channel after the other zeroed."""
         before, scores = self._graph.read(), []
-        labels = tf.constant(self._labels[rows])
+        images, labels = tf.constant(self._images[rows]), tf.constant(self._labels[rows])
         for channel in channels:
             after = without_channels(before, [ablation.layer], {ablation.layer.layer: [channel]})
             try:
                 self._graph.write(before, after)
-                scores.append(self._score(self._forward(self._images[rows])[-1], labels, 1))
+                scores.append(self._score(self._forward(images)[-1], labels, 1))
             finally:
                 self._graph.write(after, before)
         return (np.array([int(right[0]) for right, _ in scores]),
@@ -191,7 +201,7 @@ def _blocks(
     """Returns the channels of a layer in blocks that fit into memory."""
     if ablation.node is None:
         return [np.array([channel]) for channel in range(ablation.layer.channels)]
-    widest = max(sizes[tensor] for node in (ablation.node, *ablation.suffix)
+    widest = max(sizes[tensor] for node in (ablation.node, *ablation.behind)
                  for tensor in (*node.inputs, *node.outputs))
     block = max(1, memory // (LIVE * examples * widest))
     return [np.arange(first, min(first + block, ablation.layer.channels))

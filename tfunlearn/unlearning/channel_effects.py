@@ -10,7 +10,7 @@ from tfunlearn.core.errors import UserError, require, require_whole
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.channels import channel_layers, named_layers
 from tfunlearn.pruning.graph import Graph, arguments_of
-from tfunlearn.unlearning.ablation import Ablation, Steps
+from tfunlearn.unlearning.ablation import Steps
 
 MEMORY = 2**30
 
@@ -83,10 +83,9 @@ def channel_effects(
     graph = Graph.of(model)
     chosen = named_layers(channel_layers(graph, parts), layers)
     _require_inference(graph)
-    probe_y = _checked(model, probe_x, probe_y)
+    probe_x, probe_y = np.asarray(probe_x), _checked(model, probe_x, probe_y)
     require_whole("memory", memory, 1)
-    steps = Steps(graph, [Ablation.of(graph, layer, parts) for layer in chosen],
-                   probe_x, probe_y, memory)
+    steps = Steps(graph, chosen, parts, probe_x, probe_y, memory)
     correct = {layer.layer: np.zeros(layer.channels, np.int64) for layer in chosen}
     losses = {layer.layer: np.zeros(layer.channels) for layer in chosen}
     for rows, layer, channels in track(steps.plan):
