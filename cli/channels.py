@@ -48,8 +48,8 @@ def channels(run, malicious, clients, classes, examples, layers, plot, table, **
     _print_effects(study)
     if study.pruned:
         _print_pruned(study)
-    console.print(f"probe     {count(study.forget.examples, 'example')} to forget, effects in steps of "
-                  f"{study.forget.resolution:.3g}; {study.remain.examples} that remain")
+    console.print(f"probe     {count(study.forget.examples, 'example')} to forget, effects in "
+                  f"steps of {study.forget.resolution:.3g}; {study.remain.examples} that remain")
     if table:
         write_effects(table, study)
         console.print(f"written   {table}")

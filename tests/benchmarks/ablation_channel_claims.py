@@ -85,8 +85,8 @@ def mean(values) -> str:
 
 def summary(runs: list[dict]) -> None:
     """Prints accuracies and costs of every column."""
-    print("\n| | seeds | forgotten class | other classes | epochs until below 0.05 | seconds of work "
-          "| MB sent | samples |\n|---|---|---|---|---|---|---|---|")
+    print("\n| | seeds | forgotten class | other classes | epochs until below 0.05 | seconds of "
+          "work | MB sent | samples |\n|---|---|---|---|---|---|---|---|")
     first = {run["seed"]: run["notes"]["measured"]["before"] for run in runs}
     print("| before | " + f"{len(first)} | " + " | ".join(
         mean([line[name] for line in first.values()]) for name in PARTS) + " | - | - | - | - |")

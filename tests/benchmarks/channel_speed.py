@@ -3,11 +3,11 @@
 Run: .venv/bin/python tests/benchmarks/channel_speed.py [--every N]
 
 The plain ways zero a channel, measure the whole model on the probe, and put the channel back: by
-`model.evaluate` as it comes, by `model.predict` on one batch, by calling the model, and by a compiled
-function. They are run for every N-th channel (default 12; 1 takes minutes) and their time is
-multiplied by N. Every accuracy is compared. Prints seconds and ratios from one process. What lies
-behind the layers is 1/2.9 of the multiplications of all these forward passes; the rest of a ratio is
-overhead saved.
+`model.evaluate` as it comes, by `model.predict` on one batch, by calling the model, and by a
+compiled function. They are run for every N-th channel (default 12; 1 takes minutes) and their time
+is multiplied by N. Every accuracy is compared. Prints seconds and ratios from one process. What
+lies behind the layers takes about a third of the multiplications of all these forward passes; the
+rest of a ratio is overhead saved.
 """
 
 from __future__ import annotations

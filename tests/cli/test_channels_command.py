@@ -33,7 +33,8 @@ def call(monkeypatch, trained, capsys):
 
 def test_table_picture_and_csv(call, trained):
     code, out, err = call("channels", "run", "--class", "1", "--delta", "0.1", "--layer", "conv_1",
-                          "--layer", "logits", "--prune", "--plot", "effects.png", "--csv", "effects.csv")
+                          "--layer", "logits", "--prune", "--plot", "effects.png", "--csv",
+                          "effects.csv")
     assert (code, err) == (0, "") and "\x1b" not in out
     assert (trained / "effects.png").read_bytes()[:4] == b"\x89PNG"
     with open(trained / "effects.csv") as file:

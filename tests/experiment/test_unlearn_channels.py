@@ -273,7 +273,7 @@ def test_a_class_that_no_client_has(copied, tmp_path):
 
 
 def test_cdp_prunes_and_keeps_pruned(kept_run, copied):
-    got = unlearn(copied, quick("cdp", prune_share=0.3, channel="filter+bn", recovery_rounds=2))
+    got = unlearn(copied, quick("cdp", prune_share=0.3, recovery_rounds=2))
     weights = got.directory.read_state().weights
     pruned = got.notes["report"]["pruned"]
     assert [len(c) for c in pruned.values()] == [2, 5]
@@ -300,7 +300,8 @@ def test_cdp_prunes_and_keeps_pruned(kept_run, copied):
     (dict(keep_defense=True), "nothing with method ablation-channel"),
     (dict(method="fedup", delta=0.5), "nothing with method fedup; it is for ablation-channel"),
     (dict(method="cdp", prune_share=1), "prune_share: 1"),
-    (dict(method="cdp", delta=0.1), "nothing with method cdp")])
+    (dict(method="cdp", delta=0.1), "nothing with method cdp"),
+    (dict(method="cdp", channel="filter+bn"), "nothing with method cdp")])
 def test_settings_that_are_refused(values, message):
     with pytest.raises(UserError, match=message):
         unlearn_settings(**{"method": "ablation-channel", **values})

@@ -55,7 +55,8 @@ def channel_effects(
     Each layer's input is computed once; a channel is silenced in the layer's own output, for a
     block of channels in one batch, and only what lies behind the layer runs again. That is the
     arithmetic of zeroing the channel's kernel and bias. Layers that are called twice, layers before
-    anything that is not a plain Keras layer, and models with masks are ablated one channel at a time.
+    anything that is not a plain Keras layer, and models with masks are ablated one channel at a
+    time.
 
     Args:
         model: a built Sequential or functional Keras model that gives class scores; unchanged.

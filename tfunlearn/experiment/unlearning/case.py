@@ -13,11 +13,11 @@ from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.unlearning.cost import Cost
-from tfunlearn.experiment.unlearning.settings import UnlearnSettings
+from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS, UnlearnSettings
 from tfunlearn.experiment.unlearning.source import Source
 from tfunlearn.federated.client_work import ClientTraining
 
-ADAPTIVE = {"adam": 1e-3, "adamw": 1e-3, "fisher": 1e-3}  # learning rates where recovery takes up an optimizer
+ADAPTIVE = dict.fromkeys(("adam", "adamw", "fisher"), 1e-3)  # learning rates that they bring
 ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
 
 
@@ -68,6 +68,13 @@ class Case:
         return dataclasses.replace(
             own, optimizer=optimizer, lr=own.lr if lr is None else lr,
             local_epochs=settings.recovery_epochs or own.local_epochs)
+
+    @property
+    def recovery_rounds(self) -> int:
+        """Most rounds of recovery under every stop rule but the bound."""
+        rule = self.settings.rule
+        default = DEFAULT_ROUNDS if rule == "rounds" else self.source.training_rounds
+        return self.settings.recovery_rounds or default
 
     @property
     def forgotten_classes(self) -> list[int]:

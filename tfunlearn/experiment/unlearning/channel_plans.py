@@ -1,4 +1,4 @@
-"""Plans of the methods that work on channels: ablation-channel unlearning, and CDP."""
+"""The plan of ablation-channel unlearning: at the clients (DE) or at the server (CE)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from collections.abc import Callable
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator
 from tfunlearn.experiment.federation import Federation
-from tfunlearn.experiment.rounds import partial_rounds_of, rounds_of
+from tfunlearn.experiment.rounds import partial_rounds_of
 from tfunlearn.experiment.unlearning.case import ADAPTIVE, Case, Plan
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.server_samples import server_samples
-from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
 from tfunlearn.federated.client_work import ClientTraining
 from tfunlearn.federated.cohort import Cohort
-from tfunlearn.pruning.channels import channel_layers, masks_of, without_channels
+from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.unlearning import (
-    ChannelEffects, ClassActivations, channel_effects, discriminative_channels, mean_over_clients,
-    select_channels, undecided_layers, wrong_labels)
+    ChannelEffects, channel_effects, select_channels, undecided_layers, wrong_labels)
 
 SERVER_LR = 0.01  # the paper's on CIFAR
 INDEX_BYTES = 4  # of a channel's index in the message to each client
@@ -162,12 +159,12 @@ def _plan(
 ) -> Plan:
     """Returns the plan with its report."""
     settings = case.settings
-    default = DEFAULT_ROUNDS if settings.rule == "rounds" else case.source.training_rounds
     kinds = sorted({word.partition(":")[0] for word in settings.forget} - {"class"})
     report = dict(
         mode=settings.mode, selection=settings.selection, delta=settings.delta,
         channel=settings.channel, extension=kinds or None, samples=samples, origin=origin,
-        training=dataclasses.asdict(training), entries=trainable, of=case.parameters, index_bytes=index_bytes,
+        training=dataclasses.asdict(training), entries=trainable, of=case.parameters,
+        index_bytes=index_bytes,
         selected={name: [int(j) for j in channels] for name, channels in chosen.items()},
         channels={name: len(effect) for name, effect in effects.items()},
         probe=dict(examples=effects.examples, accuracy=effects.accuracy,
@@ -175,49 +172,5 @@ def _plan(
                    undecided=undecided_layers(effects, settings.delta,
                                               selection=settings.selection)),
         perturbation=dict(examples=examples, seed=case.seed, redraw=settings.redraw))
-    return Plan(case.source.state.weights, settings.recovery_rounds or default, settings.rule,
-                training, report=report, **more)
-
-
-def plan_cdp(case: Case) -> Plan:
-    """CDP: prunes channels by TF-IDF, silent and fixed from then on; training on what remains.
-
-    Deviation: the kernel slices that read a pruned channel are left as they are; what they read is
-    zero under `filter+bn`, and their gradient with it.
-    """
-    classes, federation = case.forgotten_classes, case.source.remaining
-    require("forget", " ".join(case.settings.forget)[:80],
-            len(classes) > 0 and all(word.startswith("class:") for word in case.settings.forget),
-            "classes alone, with cdp")
-    source, settings = case.source, case.settings
-    model, held = source.model, federation.held(source.rounds)
-    model.set_weights(source.state.weights)
-    activations = ClassActivations(model)
-    uploads = [activations(held.images[held.rows(k)], held.labels[held.rows(k)],
-                           federation.data.classes) for k in case.track(list(held.present))]
-    chosen = discriminative_channels(mean_over_clients(uploads), classes,
-                                     share=settings.prune_share, scope=settings.prune_scope)
-    layers = channel_layers(model, settings.channel)
-    fixed = masks_of(layers, chosen, [weight.shape for weight in source.state.weights])
-    start = without_channels(source.state.weights, layers, chosen)
-    default = DEFAULT_ROUNDS if settings.rule == "rounds" else source.training_rounds
-    keeps = source.federation.config.history.keeps
-
-    def rounds_by(keep: Callable | None) -> Callable:
-        engine = rounds_of(case.recovering, model, training=case.training, keep=keep,
-                           gather=keeps, seed=case.seed, movable=[~mask for mask in fixed])
-
-        def run_round(state, cohort):
-            state, report = engine(state, cohort)  # in which attackers send what they like
-            return dataclasses.replace(
-                state, weights=without_channels(state.weights, layers, chosen)), report
-
-        return run_round
-
-    report = dict(pruned={name: [int(j) for j in channels] for name, channels in chosen.items()},
-                  channels={name: means.shape[1] for name, means in uploads[0].items()},
-                  channel=settings.channel, scope=settings.prune_scope)
-    sent = 4 * len(uploads) * sum(means.size for means in uploads[0].values())
-    return Plan(start, settings.recovery_rounds or default, settings.rule, case.training,
-                report=report, rounds_by=rounds_by,
-                cost=Cost(rounds=1, bytes_down=4 * case.parameters * len(uploads), bytes_up=sent))
+    return Plan(case.source.state.weights, case.recovery_rounds, settings.rule, training,
+                report=report, **more)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tfunlearn.core.errors import choose
 from tfunlearn.experiment.unlearning.case import Case, Plan
-from tfunlearn.experiment.unlearning.channel_plans import plan_ablation_channel, plan_cdp
+from tfunlearn.experiment.unlearning.cdp_plan import plan_cdp
+from tfunlearn.experiment.unlearning.channel_plans import plan_ablation_channel
 from tfunlearn.experiment.unlearning.plans import (
     plan_exclude, plan_fedrecovery, plan_fedup, plan_finetune, plan_not, plan_pga,
     plan_rapid_retrain, plan_retrain)

@@ -14,7 +14,6 @@ from tfunlearn.experiment.rounds import initial_model
 from tfunlearn.experiment.unlearning.case import (
     Case, Plan, missing_history, require_whole_clients, round_of_both_groups)
 from tfunlearn.experiment.unlearning.cost import Cost
-from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
 from tfunlearn.federated.client_work import ClientTraining
 from tfunlearn.models.initial import redrawn
 from tfunlearn.unlearning import (
@@ -154,8 +153,7 @@ def _recovery(
 ) -> Plan:
     """Returns a plan of ordinary rounds from `start`."""
     settings = case.settings
-    default = DEFAULT_ROUNDS if settings.rule == "rounds" else case.source.training_rounds
-    rounds = settings.recovery_rounds or default
+    rounds = case.recovery_rounds
     if settings.rule == "bound":
         rounds = bound_rounds(case.source.training_rounds, fraction)
     return Plan(start, rounds, settings.rule, case.training, report=report or {},

@@ -45,7 +45,7 @@ USES = {  # knobs beside those of every method
     "rapid-retrain": ("recovery_lr", "recovery_rounds"),
     "ablation-channel": (*_TRAINS, "mode", "delta", "channel", "selection", "probe", "redraw",
                          "server_samples", "server_batch"),
-    "cdp": (*_RECOVERS, "channel", "prune_share", "prune_scope"),
+    "cdp": (*_RECOVERS, "prune_share", "prune_scope"),
 }
 EVERY = ("method", "forget", "unlearn_seed", "reference")
 DEFAULT_ROUNDS = 10
