@@ -6,19 +6,11 @@ import zipfile
 
 import pytest
 
-from tfunlearn_cli import main
-
 
 @pytest.fixture
-def call(monkeypatch, tmp_path, capsys):
+def call(monkeypatch, tmp_path, typed):
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["tfunlearn", *map(str, arguments)])
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return run
+    return typed
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -9,7 +9,6 @@ import re
 import pytest
 
 from tfunlearn.experiment import run_config, train
-from tfunlearn_cli import main
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +19,9 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def call(monkeypatch, trained, capsys):
+def call(monkeypatch, trained, typed):
     monkeypatch.chdir(trained)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["tfunlearn", *map(str, arguments)])
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return run
+    return typed
 
 
 def test_table_picture_and_csv(call, trained):

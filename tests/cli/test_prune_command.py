@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -9,20 +10,13 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.models import build_model
-from tfunlearn_cli import main
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path, capsys):
+def call(monkeypatch, tmp_path, typed):
     monkeypatch.chdir(tmp_path)
     build_model("lenet5", (28, 28, 1), 10).save("net.keras")
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["tfunlearn", "prune", *map(str, arguments)])
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return run
+    return functools.partial(typed, "prune")
 
 
 def test_table_and_file(call, tmp_path):

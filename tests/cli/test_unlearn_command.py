@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pty
@@ -14,7 +15,6 @@ import pytest
 
 from tfunlearn.core.files import checksum
 from tfunlearn.experiment import run_config, train
-from tfunlearn_cli import main
 
 TFUNLEARN = [sys.executable, "-c", "from tfunlearn_cli.main import run; run()"]
 
@@ -34,15 +34,9 @@ def sums(folder):
 
 
 @pytest.fixture
-def call(monkeypatch, trained, capsys):
+def call(monkeypatch, trained, typed):
     monkeypatch.chdir(trained)
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["tfunlearn", "unlearn", *map(str, arguments)])
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return run
+    return functools.partial(typed, "unlearn")
 
 
 def test_without_flags_it_forgets_the_attackers_and_compares(trained):

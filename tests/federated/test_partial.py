@@ -153,7 +153,7 @@ def test_an_adversary_crafts_partial_updates():
     work = ClientWork(model, ClientTraining("sgd", 0.05, 1, 8), movable=masks, fixed_norms=True)
     seen = []
 
-    def flip(stack, ids, vector, number, *, dropped):
+    def flip(stack, ids, vector, number, *, dropped, reference):
         seen.append((stack.shape, vector.shape, number, dropped))
         return np.where((ids == 2)[:, None], -stack, stack), np.array([2])
 

@@ -21,6 +21,11 @@ def generator(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
     return np.random.default_rng(_entropy(seed, purpose, numbers))
 
 
+def at_most(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns the rows, or so many of them, sorted, drawn without replacement."""
+    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+
 def integers(seed: int, purpose: str, *numbers: int, count: int = 1) -> np.ndarray:
     """Returns `count` int32 seeds `(count,)` for code that takes seeds, not generators."""
     state = np.random.SeedSequence(_entropy(seed, purpose, numbers)).generate_state(count)

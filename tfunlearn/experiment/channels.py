@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.files import creating
-from tfunlearn.core.seeds import generator
+from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.experiment.unlearning.case import Case
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.experiment.unlearning.source import open_source
@@ -88,20 +87,11 @@ def study_channels(
     effects = []
     for purpose, rows in (("probe", case.forgotten_here),
                           ("remaining probe", ~case.forgotten_here)):
-        part = _some(held, rows, probe, generator(case.seed, purpose))
-        effects.append(channel_effects(model, *part, parts=channel, layers=layers, track=track))
+        rows = at_most(np.flatnonzero(rows), probe, generator(case.seed, purpose))
+        effects.append(channel_effects(model, held.images[rows], held.labels[rows], parts=channel,
+                                       layers=layers, track=track))
     pruned = _pruned(case, effects[0], track) if prune else []
     return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
-
-
-def _some(
-    held: ClientSet, mask: np.ndarray, most: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images and labels of at most `most` examples of a mask."""
-    rows = np.flatnonzero(mask)
-    if len(rows) > most:
-        rows = np.sort(rng.choice(rows, most, replace=False))
-    return held.images[rows], held.labels[rows]
 
 
 def _pruned(case: Case, effects: ChannelEffects, track: Callable) -> list[PrunedLayer]:

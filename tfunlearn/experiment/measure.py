@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tfunlearn.core.seeds import generator
+from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.datasets import ImageData
 from tfunlearn.evaluation import OutputsOf, accuracy, attack_success, cross_entropy, source_error
 from tfunlearn.experiment.config import AttackConfig
@@ -105,7 +105,8 @@ class ForgettingMeasures:
         parts = {"forget_accuracy": forgotten,
                  "poisoned_accuracy": forgotten & federation.changed,
                  "remain_accuracy": remaining}
-        self._rows = {name: _some(np.flatnonzero(rows), federation.config.seed)
+        self._rows = {name: at_most(np.flatnonzero(rows), MOST_EXAMPLES,
+                                    generator(federation.config.seed, "measured examples"))
                       for name, rows in parts.items()}
         stay = np.unique(federation.clients.labels[remaining])
         go = np.setdiff1d(federation.clients.labels[forgotten], stay)
@@ -127,13 +128,6 @@ class ForgettingMeasures:
                 outputs = self._outputs_of(self._held.images[rows])
                 values[name] = accuracy(outputs.argmax(axis=1), self._held.labels[rows])
         return _known(values)
-
-
-def _some(rows: np.ndarray, seed: int) -> np.ndarray:
-    if len(rows) <= MOST_EXAMPLES:
-        return rows
-    rng = generator(seed, "measured examples")
-    return np.sort(rng.choice(rows, MOST_EXAMPLES, replace=False))
 
 
 def _known(values: dict) -> dict[str, float | None]:

@@ -55,6 +55,27 @@ class Updates:
                        self.dropped)
 
 
+def as_received(
+    updates: Updates, adversary: Adversary | None, model: np.ndarray, round_number: int, *,
+    reference: np.ndarray | None = None,
+) -> tuple[Updates, tuple[int, ...]]:
+    """Returns the updates as the server receives them, and whose were crafted.
+
+    Args:
+        updates: as trained.
+        adversary: exchanges malicious updates for crafted ones, or None.
+        model: the weights that the updates belong to, `(d,)`.
+        round_number: counted from 1.
+        reference: the aggregate of the round before, where the rule starts from it.
+    """
+    if adversary is None or not len(updates.ids):
+        return updates, ()
+    stack, crafted = adversary(updates.stack, updates.ids, model, round_number,
+                               dropped=len(updates.dropped), reference=reference)
+    received = replace(updates, stack=stack).only(finite_rows(stack))
+    return received, tuple(int(k) for k in crafted)
+
+
 class GatheringRounds:
     """Runs rounds whose single updates are at hand for attacks, robust rules and unlearning.
 
@@ -142,15 +163,10 @@ class GatheringRounds:
         self, state: ServerState, cohort: Cohort, reference: np.ndarray | None
     ) -> tuple[Updates, tuple[int, ...]]:
         """Returns the updates as the server receives them, and whose were crafted."""
-        updates = self.gather(state.weights, cohort)
-        if self._adversary is None or not len(updates.ids):
-            return updates, ()
-        stack, crafted = self._adversary(
-            updates.stack, updates.ids, to_vector(state.weights), cohort.round_number,
-            dropped=len(updates.dropped),
+        return as_received(
+            self.gather(state.weights, cohort), self._adversary, to_vector(state.weights),
+            cohort.round_number,
             reference=reference if self._aggregator.reference == "previous" else None)
-        received = replace(updates, stack=stack)
-        return received.only(finite_rows(stack)), tuple(int(k) for k in crafted)
 
     def _reference(self, state: ServerState, cohort: Cohort) -> np.ndarray | None:
         """Returns what the rule needs of the server."""

@@ -4,18 +4,16 @@ updates back, their unweighted mean."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from tfunlearn.aggregation import mean
-from tfunlearn.aggregation.on_arrays import finite_rows
 from tfunlearn.attacks import Adversary
 from tfunlearn.core.lazy import tf, tff
-from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
+from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.gathering import Updates
+from tfunlearn.federated.gathering import Updates, as_received
 from tfunlearn.federated.learning_process import WeightOrder, client_type
 from tfunlearn.federated.state import RoundReport, ServerState
 
@@ -45,13 +43,9 @@ class PartialRounds:
         self._work, self._seed, self._adversary = work, seed, adversary
         model = work.stateless.model
         order, self._shapes = WeightOrder(model), [tuple(w.shape) for w in model.weights]
-        split = order.to_model_weights(list(weights))
-        places = order.to_model_weights(
-            from_vector(np.arange(sum(sizes_of(self._shapes))), self._shapes))
-        self._entries = np.concatenate(
-            [part.reshape(-1) for part in places.trainable])[work.movable].astype(np.int64)
-        update = _partial_update(
-            work, to_vector(split.trainable), to_vector(split.non_trainable), image_dtype)
+        start, size = order.flattened(to_vector(weights)), work.trainable_size
+        self._entries = order.flattened(np.arange(len(start)))[:size][work.movable]
+        update = _partial_update(work, start[:size], start[size:], image_dtype)
         self._train = _here(update) if on_server else _at_clients(
             update, len(self._entries), client_type(work, image_dtype))
 
@@ -69,24 +63,14 @@ class PartialRounds:
             cohort.ids, np.stack([np.asarray(delta) for delta, *_ in results]), cohort.examples,
             np.array([float(loss) for *_, loss in results]), ())
         updates = updates.only(np.array([bool(finite) for _, finite, _ in results]))
-        updates, crafted = self._received(updates, vector, cohort.round_number)
+        updates, crafted = as_received(updates, self._adversary, vector[self._entries],
+                                       cohort.round_number)
         loss = None
         if len(updates.ids):
             vector[self._entries] += mean(updates.stack)
             loss = float(np.average(updates.losses, weights=updates.examples))
         return (ServerState(from_vector(vector, self._shapes), state.finished + 1),
                 RoundReport(loss, updates.dropped, crafted=crafted))
-
-    def _received(
-        self, updates: Updates, vector: np.ndarray, round_number: int
-    ) -> tuple[Updates, tuple[int, ...]]:
-        """Returns the updates as the server receives them, and whose were crafted."""
-        if self._adversary is None or not len(updates.ids):
-            return updates, ()
-        stack, crafted = self._adversary(updates.stack, updates.ids, vector[self._entries],
-                                         round_number, dropped=len(updates.dropped))
-        received = replace(updates, stack=stack).only(finite_rows(stack))
-        return received, tuple(int(k) for k in crafted)
 
 
 def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype):

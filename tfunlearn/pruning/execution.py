@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Iterable, Iterator
 
+from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 
@@ -23,6 +24,13 @@ def execute(graph: Graph, nodes: Iterable[Node], values: dict[int, object]) -> N
         if not node.call.is_input:
             given = tf.nest.flatten(call(graph, node, values))
             values.update(zip(node.outputs, given))
+
+
+def execute_all(graph: Graph, images) -> dict[int, object]:
+    """Returns every tensor of a model of one input, for uint8 images or floats in [0, 1]."""
+    values = {graph.number_of(graph.model.inputs[0]): to_unit_range(images)}
+    execute(graph, graph.nodes, values)
+    return values
 
 
 def call(graph: Graph, node: Node, values: dict[int, object]):

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.pruning.channels import ChannelLayer, norms_of, without_channels
 from tfunlearn.pruning.execution import (
-    Tail, behind, call, execute, traced, without_activation)
+    Tail, behind, call, execute, execute_all, traced, without_activation)
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 from tfunlearn.pruning.norms import channel_axis
 
@@ -137,8 +136,7 @@ class Steps:
 
     def _values_of(self, images) -> tuple:
         """Returns the tensors that the ablations read, and the outputs."""
-        values = {self._graph.number_of(self._graph.model.inputs[0]): to_unit_range(images)}
-        execute(self._graph, self._graph.nodes, values)
+        values = execute_all(self._graph, images)
         return (*(values[tensor] for tensor in self._reads), values[self._graph.outputs[0]])
 
     def _score(self, outputs, labels, copies):
@@ -189,9 +187,7 @@ class Steps:
 
     def _sizes(self) -> dict[int, int]:
         """Returns the bytes of every tensor of the graph for one example."""
-        values = {self._graph.number_of(self._graph.model.inputs[0]):
-                  to_unit_range(tf.constant(self._images[:1]))}
-        execute(self._graph, self._graph.nodes, values)
+        values = execute_all(self._graph, tf.constant(self._images[:1]))
         return {tensor: int(tf.size(value)) * value.dtype.size for tensor, value in values.items()}
 
 

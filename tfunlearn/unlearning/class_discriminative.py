@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfunlearn.core.errors import choose, require, require_real
-from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.channels import channel_layers
 from tfunlearn.pruning.counting import count_of
-from tfunlearn.pruning.execution import execute
+from tfunlearn.pruning.execution import execute_all
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.kinds import is_conv
 from tfunlearn.pruning.norms import channel_axis
@@ -56,10 +55,8 @@ class ClassActivations:
                     for name, total in sums.items()}
 
     def _pooled(self, images) -> list:
-        graph, model = self._graph, self._graph.model
-        values = {graph.number_of(model.inputs[0]): to_unit_range(images)}
-        execute(graph, graph.nodes, values)
-        return [self._pooled_layer(model.get_layer(layer.layer), values)
+        values = execute_all(self._graph, images)
+        return [self._pooled_layer(self._graph.model.get_layer(layer.layer), values)
                 for layer in self._layers]
 
     def _pooled_layer(self, layer, values: dict):

@@ -82,6 +82,11 @@ class Case:
         return list(ForgetRequest.parse(self.settings.forget).classes)
 
     @property
+    def classes_only(self) -> bool:
+        """Whether the request names classes and nothing else."""
+        return all(word.startswith("class:") for word in self.settings.forget)
+
+    @property
     def earlier_classes(self) -> list[int]:
         """The classes that earlier requests named."""
         return sorted({label for words in self.source.requests

@@ -26,8 +26,7 @@ def plan_cdp(case: Case) -> Plan:
         arXiv 2110.11794).
     """
     classes, federation = case.forgotten_classes, case.source.remaining
-    require("forget", " ".join(case.settings.forget)[:80],
-            len(classes) > 0 and all(word.startswith("class:") for word in case.settings.forget),
+    require("forget", " ".join(case.settings.forget)[:80], case.classes_only,
             "classes alone, with cdp")
     source, settings = case.source, case.settings
     model, held = source.model, federation.held(source.rounds)

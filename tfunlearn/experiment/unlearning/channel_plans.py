@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.seeds import generator
+from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.rounds import partial_rounds_of
 from tfunlearn.experiment.unlearning.case import ADAPTIVE, Case, Plan
@@ -106,9 +106,7 @@ def _selected(
     the entries that belong to these channels."""
     settings, model, weights = case.settings, case.source.model, case.source.state.weights
     model.set_weights(weights)
-    rows = np.flatnonzero(forgotten)
-    if len(rows) > settings.probe:
-        rows = np.sort(generator(case.seed, "probe").choice(rows, settings.probe, replace=False))
+    rows = at_most(np.flatnonzero(forgotten), settings.probe, generator(case.seed, "probe"))
     effects = channel_effects(model, held.images[rows], held.labels[rows],
                               parts=settings.channel, track=case.track)
     chosen = select_channels(effects, settings.delta, selection=settings.selection,

@@ -39,7 +39,7 @@ def server_samples(case: Case) -> ServerSamples:
     """
     federation, classes = case.source.remaining, case.forgotten_classes
     held_back = federation.server_examples
-    if held_back is not None and _classes_only(case):
+    if held_back is not None and case.classes_only:
         pool = held_back.where(~np.isin(held_back.labels, case.earlier_classes))
         forgotten, true = np.isin(pool.labels, classes), pool.labels
         origin = "held back by the server"
@@ -57,11 +57,6 @@ def server_samples(case: Case) -> ServerSamples:
                       case.settings.server_samples, generator(case.seed, "server samples"))
     examples = ClientSet.from_partition(pool.images, pool.labels, [rows])
     return ServerSamples(examples, forgotten[rows], origin)
-
-
-def _classes_only(case: Case) -> bool:
-    """Tells whether the request names classes and nothing else."""
-    return all(word.startswith("class:") for word in case.settings.forget)
 
 
 def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
