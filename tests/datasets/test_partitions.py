@@ -8,7 +8,8 @@ import pytest
 from tfunlearn.core.errors import UserError
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition
 
-OPTIONS = {"iid": {}, "dirichlet": {"alpha": 1.0}, "classes": {"per_client": 2}, "writers": {}}
+OPTIONS = {"iid": {}, "dirichlet": {"alpha": 1.0}, "classes": {"per_client": 2}, "writers": {},
+           "overlapping": {}}
 
 
 @pytest.fixture
@@ -28,10 +29,22 @@ def parts_of(name, data, clients=10, seed=3):
 def test_every_example_goes_to_one_client_and_the_seed_decides(name, data):
     parts = parts_of(name, data)
     assert len(parts) == 10 and all(len(part) for part in parts)
-    check_partition(parts, 400)
+    check_partition(parts, 400, disjoint=name != "overlapping")
     again, other = parts_of(name, data), parts_of(name, data, seed=4)
     assert all(np.array_equal(a, b) for a, b in zip(parts, again))
     assert not all(np.array_equal(a, b) for a, b in zip(parts, other))
+
+
+def test_overlapping_shares_are_equal_and_overlap_as_chance_has_it(data):
+    parts = parts_of("overlapping", data)
+    assert {len(np.unique(part)) for part in parts} == {40}
+    others = np.concatenate(parts[1:])
+    shared = np.mean([np.isin(parts_of("overlapping", data, seed=seed)[0], np.concatenate(
+        parts_of("overlapping", data, seed=seed)[1:])).mean() for seed in range(30)])
+    assert abs(shared - (1 - 0.9**9)) < 0.03  # 61.3 %
+    with pytest.raises(AssertionError):
+        check_partition(parts, 400)
+    assert len(others) == 360
 
 
 def test_iid_shares_are_equal(data):

@@ -235,7 +235,7 @@ def test_the_learning_process_is_what_a_tff_user_expects(small_clients):
                  for client in cohort_of(small_clients).tensors(TRAINING, seed=0)]
     output = process.next(process.initialize(), data_sets)
     weights = process.get_model_weights(output.state)
-    assert output.metrics["client_work"]["examples"] == 16
+    assert output.metrics["client_work"]["weights"] == 16
     expected, _ = AveragingRounds(work, seed=0)(
         ServerState(model.get_weights()), cohort_of(small_clients))
     weights.assign_weights_to(model)

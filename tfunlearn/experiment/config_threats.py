@@ -110,6 +110,7 @@ class AggregationConfig:
                                 "rfa (3), centered-clipping (1).")
     noise: float = option(0.0, "Standard deviation of the noise that norm-bound adds.")
     bucket_size: int = option(2, "Updates in a bucket of bucketing.")
+    client_weights: str = option("samples", "How much clients count in a mean: samples or uniform.")
     strict: bool = option(True, "Refuse rounds with too few clients for the rule, else warn.")
     compat: str | None = option(None, "flap: the lower median, multi-Krum with unsquared distances "
                                 "and a shorter step, ERR and LFR turned round, as in FLAP's "
@@ -117,6 +118,7 @@ class AggregationConfig:
 
     def __post_init__(self):
         require("compat", self.compat, self.compat in (None, "flap"), "flap")
+        choose("client_weights", self.client_weights, dict.fromkeys(("samples", "uniform")))
         require("noise", self.noise, 0 <= self.noise <= 1e6, "0 to 1e6")
         require("passes", self.passes, self.passes is None or 1 <= self.passes <= 1000, "1 to 1000")
         self.aggregator()

@@ -41,7 +41,7 @@ def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
     parts = PARTITIONS[config.partition](
         data, clients=config.clients, rng=generator(seed, "partition"),
         **options.get(config.partition, {}))
-    check_partition(parts, len(data.labels))
+    check_partition(parts, len(data.labels), disjoint=config.partition != "overlapping")
     return parts
 
 
@@ -150,9 +150,9 @@ class Federation:
         return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
 
     def undefended(self) -> Federation:
-        """Returns the same federation under plain federated averaging."""
-        config = dataclasses.replace(
-            self.config, aggregation=AggregationConfig(), defense=DefenseConfig())
+        """Returns the same federation under plain federated averaging, clients weighted as ever."""
+        plain = AggregationConfig(client_weights=self.config.aggregation.client_weights)
+        config = dataclasses.replace(self.config, aggregation=plain, defense=DefenseConfig())
         return dataclasses.replace(self, config=config)
 
     def attacked(self, round_number: int) -> bool:

@@ -52,6 +52,7 @@ def rounds_of(
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
     common = dict(seed=config.seed if seed is None else seed, flap=_flap(config, model),
                   image_dtype=federation.data.images.dtype,
+                  equal_weights=config.aggregation.client_weights == "uniform",
                   aggregator=dataclasses.replace(config.aggregator, sizes=sizes))
     if not (gather or config.gathers):
         return AveragingRounds(work, clients=federation.participants, **common)

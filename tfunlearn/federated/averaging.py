@@ -25,11 +25,13 @@ class AveragingRounds:
         aggregator: the rule; default the mean weighted by examples, which is TFF's own.
         clients: clients in a round, which other rules than the mean must know.
         flap: a `Flap` that prunes after each aggregation, inside the process; default none.
+        equal_weights: whether every client counts the same; default by its examples.
     """
 
     def __init__(
         self, work: ClientWork, *, seed: int, image_dtype=np.uint8,
         aggregator: Aggregator = Aggregator(), clients: int | None = None, flap=None,
+        equal_weights: bool = False,
     ):
         require("rule", aggregator.rule, aggregator.reference != "trusted",
                 "any rule but fltrust, whose trusted update needs a gathering round")
@@ -39,7 +41,8 @@ class AveragingRounds:
         self.process = build_learning_process(
             work, image_dtype=image_dtype,
             aggregator=rule_factory(aggregator, clients=clients) if self._ruled else None,
-            after_aggregation=None if flap is None else flap.on_tensors)
+            after_aggregation=None if flap is None else flap.on_tensors,
+            equal_weights=equal_weights)
         self._next = fed_by_tensors(self.process, work, image_dtype).next
         self._template = None
 
@@ -60,7 +63,7 @@ class AveragingRounds:
         work = metrics["client_work"]
         pruned = {} if self._flap is None else self._flap.records_of(
             cohort.round_number, metrics["finalizer"])
-        loss = float(work["loss_sum"] / work["examples"]) if work["examples"] else None
+        loss = float(work["loss_sum"] / work["weights"]) if work["weights"] else None
         report = RoundReport(loss, tuple(int(k) for k in work["dropped"]), pruned)
         weights = [np.asarray(w) for w in self._order.to_list(after.global_model_weights)]
         reference = None

@@ -92,6 +92,7 @@ class GatheringRounds:
         flap: a `Flap` that prunes after each aggregation; default none.
         keep: `(HistoryRound) -> None`, handed what the server received in each round; default none.
         excluded: ids of clients whose updates are received but never aggregated; default nobody.
+        equal_weights: whether every client counts the same; default by its examples.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class GatheringRounds:
         aggregator: Aggregator = Aggregator(), adversary: Adversary | None = None,
         rejection: Callable | None = None, server_examples: ClientSet | None = None, flap=None,
         keep: Callable[[HistoryRound], None] | None = None, excluded: np.ndarray = (),
+        equal_weights: bool = False,
     ):
         require("server_examples", server_examples,
                 aggregator.reference != "trusted" or server_examples is not None,
@@ -106,6 +108,7 @@ class GatheringRounds:
         self._work, self._seed, self._flap = work, seed, flap
         self._aggregator, self._adversary, self._rejection = aggregator, adversary, rejection
         self._server, self._keep, self._excluded = server_examples, keep, np.asarray(excluded, int)
+        self._equal_weights = equal_weights
         self._order = WeightOrder(work.stateless.model)
         self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
         self._train = _client_updates(work, image_dtype)
@@ -141,11 +144,11 @@ class GatheringRounds:
         weights, loss = state.weights, None
         if len(kept.ids):
             step = self._aggregator(
-                kept.stack, weights=kept.examples, dropped=len(kept.dropped), reference=reference,
+                kept.stack, weights=self.shares(kept), dropped=len(kept.dropped), reference=reference,
                 round_number=cohort.round_number,
                 rng=generator(self._seed, "noise", cohort.round_number))
             weights = [old + new for old, new in zip(weights, from_vector(step, self._shapes))]
-            loss = float(np.average(updates.losses, weights=updates.examples))
+            loss = float(np.average(updates.losses, weights=self.shares(updates)))
             reference = step
         pruned = {}
         if self._flap is not None:
@@ -154,6 +157,10 @@ class GatheringRounds:
             reference = None
         return (ServerState(weights, state.finished + 1, reference),
                 RoundReport(loss, updates.dropped, pruned, crafted, rejected))
+
+    def shares(self, updates: Updates) -> np.ndarray:
+        """Returns how much each client counts, `(n,)`."""
+        return np.ones(len(updates.ids)) if self._equal_weights else updates.examples
 
     def receive(self, state: ServerState, cohort: Cohort) -> tuple[Updates, tuple[int, ...]]:
         """Returns the updates as the server receives them, and whose were crafted."""
@@ -191,7 +198,7 @@ class GatheringRounds:
         accepted = updates.at(~np.isin(updates.ids, self._excluded))
         if self._rejection is not None and len(accepted.ids) >= 2:
             accepted = accepted.at(self._rejection(
-                weights, accepted.stack, weights=accepted.examples, dropped=len(accepted.dropped),
+                weights, accepted.stack, weights=self.shares(accepted), dropped=len(accepted.dropped),
                 reference=reference, round_number=round_number))
         return accepted, tuple(int(k) for k in np.setdiff1d(updates.ids, accepted.ids))
 

@@ -13,6 +13,7 @@ from tfunlearn.federated.client_work import ClientWork
 
 def build_learning_process(
     work: ClientWork, *, image_dtype=np.uint8, aggregator=None, after_aggregation=None,
+    equal_weights: bool = False,
 ) -> tff.learning.templates.LearningProcess:
     """Returns a `tff.learning.templates.LearningProcess` over this project's client work.
 
@@ -28,10 +29,11 @@ def build_learning_process(
         after_aggregation: function `(round, weights) -> (weights, report)` on tensors, in the
             order of `model.get_weights()`, run on the server after each aggregation (FLAP);
             `report` is a flat dict of tensors and reaches the metrics as `finalizer`.
+        equal_weights: whether every client counts the same; default by its examples.
 
     Returns:
-        The process. Its metrics `client_work` hold `loss_sum` (losses times examples), `examples`
-        and `dropped` (client ids).
+        The process. Its metrics `client_work` hold `loss_sum` (losses times weights), `weights`
+        (their sum) and `dropped` (client ids).
     """
     aggregator = aggregator or tff.aggregators.MeanFactory(no_nan_division=True)
     weights_type = _weights_type(work)
@@ -45,7 +47,7 @@ def build_learning_process(
     return tff.learning.templates.compose_learning_process(
         initial_weights,
         tff.learning.templates.build_broadcast_process(weights_type),
-        _client_work_process(work, weights_type, image_dtype),
+        _client_work_process(work, weights_type, image_dtype, equal_weights),
         aggregator.create(weights_type, tff.TensorType(np.float32)),
         _finalizer(weights_type, work.stateless.model, split, after_aggregation),
     )
@@ -121,7 +123,7 @@ class WeightOrder:
                 first += len(target)
 
 
-def _client_work_process(work: ClientWork, weights_type, image_dtype):
+def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weights: bool):
     traced = work.trace(image_dtype)
     shapes = work.stateless
     data_type = tff.SequenceType(client_type(work, image_dtype))
@@ -133,8 +135,8 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype):
             vector_from_tensors(list(weights.trainable)),
             vector_from_tensors(list(weights.non_trainable)),
             client)
-        examples = tf.cast(tf.shape(client["labels"])[0], tf.float32)
-        weight = tf.where(finite, examples, 0.0)
+        share = 1.0 if equal_weights else tf.cast(tf.shape(client["labels"])[0], tf.float32)
+        weight = tf.where(finite, share, 0.0)
         update = tff.learning.models.ModelWeights(
             tensors_from_vector(delta, shapes.trainable_shapes),
             tensors_from_vector(state_delta, shapes.state_shapes))
@@ -166,8 +168,8 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype):
         result, loss, dropped = tff.federated_map(train, (weights, data))
         metrics = tff.federated_zip(collections.OrderedDict(
             dropped=tff.federated_aggregate(dropped, nobody(), join, join, same),
-            examples=tff.federated_sum(result.update_weight),
-            loss_sum=tff.federated_sum(loss)))
+            loss_sum=tff.federated_sum(loss),
+            weights=tff.federated_sum(result.update_weight)))
         return tff.templates.MeasuredProcessOutput(state, result, metrics)
 
     return tff.learning.templates.ClientWorkProcess(initialize, advance)

@@ -159,9 +159,10 @@ def _waited(
     for number in range(source.rounds + 1, source.rounds + wait + 1):
         ids = np.union1d(case.remaining.cohort(number).ids, case.flagged)
         cohort = source.remaining.cohort(number, ids)
-        done.state, line = recorder.run(engine, done.state, cohort, source.remaining, phase="wait")
-        done.cost += round_cost(cohort.examples, config.training.client, case.parameters)
-        done.cost += Cost(work_seconds=line["work_seconds"])
+        cost = round_cost(cohort.examples, config.training.client, case.parameters)
+        done.state, line = recorder.run(engine, done.state, cohort, source.remaining, phase="wait",
+                                        client_steps=cost.client_steps)
+        done.cost += cost + Cost(work_seconds=line["work_seconds"])
     kept = History.of(directory.history, directory.read_metrics(), config.history,
                       [w.shape for w in done.state.weights], source.rounds)
     done.waited = wait
@@ -186,10 +187,11 @@ def _recover(
     before = 0 if plan.restarts else source.rounds
     for number in range(1, plan.rounds + 1):
         cohort = plan.cohort(number) if plan.cohort else remaining.cohort(before + number)
-        done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover")
+        cost = round_cost(cohort.examples, plan.training, entries)
+        done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover",
+                                        client_steps=cost.client_steps)
         done.accuracies.append(line["remain_accuracy"])
-        done.cost += round_cost(cohort.examples, plan.training, entries)
-        done.cost += Cost(work_seconds=line["work_seconds"])
+        done.cost += cost + Cost(work_seconds=line["work_seconds"])
         if is_over(plan.stop, done.accuracies, done.goal):
             return
 

@@ -82,7 +82,7 @@ def _rebuild(case: Case, numbers: list[int], training: ClientTraining) -> Callab
                 keep(received)
             weights = state.weights
             if len(received.ids):
-                weights = mean_step(weights, received.updates, received.examples)
+                weights = mean_step(weights, received.updates, engine.shares(received))
             return ServerState(weights, number), report
 
         return run_round
