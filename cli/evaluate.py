@@ -5,18 +5,86 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
+from tfunlearn.core.errors import require
+from tfunlearn.core.files import new_file
+from tfunlearn.evaluation.fairness import KINDS
+from tfunlearn.evaluation.memorization import GRADINGS
 from tfunlearn.experiment.evaluate import evaluate as evaluate_run
+from tfunlearn.experiment.gme import (
+    GmeSettings, study_memorization, write_groups, write_scores)
+from tfunlearn.experiment.gme.settings import METRICS, SCORES
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import COLUMNS, number
+from tfunlearn_cli.gme_display import GmeDisplay, draw_groups, peak_in_words
+from tfunlearn_cli.options import request_options, request_words
+
+FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option("--gme", is_flag=True, help="Grouped Memorization Evaluation: unlearned runs beside "
+              "models retrained without what they have forgotten.")
+@click.option("--retrains", type=int, help="Retrained models, at least 2.  [default: 3]")
+@click.option("--grading", metavar="NAME", help="Which of them score and which grade: "
+              f"{', '.join(GRADINGS)}.  [default: {GRADINGS[0]}]")
+@click.option("--scores", metavar="NAME", help=f"Where scores come from: {', '.join(SCORES)}.  "
+              "[default: retraining]")
+@click.option("--pool", type=int, help="Trainings of the pool, with scores subsets.  [default: 20]")
+@click.option("--omitted", type=int, help="Clients that each of them leaves out.  [default: a "
+              "quarter]")
+@click.option("--fairness", metavar="NAME", help=f"Local fairness: {', '.join(KINDS)}.  "
+              f"[default: {KINDS[0]}]")
+@click.option("--fairness-metric", metavar="NAME", help=f"Of each client: {', '.join(METRICS)}.  "
+              f"[default: {METRICS[0]}]")
+@request_options
+@click.option("--plot", metavar="FILE", help="Draw the groups into a new .png file.")
+@click.option("--csv", metavar="FILE", help="Write the groups into a new .csv file.")
+@click.option("--scores-csv", metavar="FILE", help="Write every example's score and group into a "
+              "new .csv file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
-def evaluate(run, data_dir):
-    """Measure the model of a run on its test set, over all and per class."""
+def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores_csv, data_dir,
+             **settings):
+    """Measure the model of a run on its test set, or what unlearned runs have kept in memory.
+
+    Without --gme: one RUN, over all and per class; of an unlearned one also local fairness and time
+    to peak. With --gme: runs unlearned from one run by one request, or one trained run and a
+    request; retrained models that are missing are trained beside the run, once for all.
+
+    Example: tfunlearn evaluate runs/mine-memorization runs/mine-not --gme --retrains 3
+    """
+    words = request_words(malicious, clients, classes, examples)
+    given = {name: value for name, value in settings.items() if value is not None}
+    files = dict(plot=plot, csv=csv, scores_csv=scores_csv)
+    for name, path in files.items():
+        if path is not None:
+            new_file(name, path, [FILES[name]])
+    if gme:
+        _evaluate_groups(runs, GmeSettings(**given), words, files, data_dir)
+        return
+    asked = {**{name: value for name, value in {**given, **files}.items()
+                if value is not None and not name.startswith("fairness")},
+             **({"forget": " ".join(words)} if words else {})}
+    for name, value in asked.items():
+        require(name, value, False, "nothing without --gme")
+    require("run", f"{len(runs)} runs", len(runs) == 1, "one, or several with --gme")
+    _evaluate_one(runs[0], GmeSettings(**given), data_dir)
+
+
+def _evaluate_groups(runs, settings, words, files, data_dir) -> None:
+    with GmeDisplay(settings) as display:
+        study = study_memorization(runs, settings, forget=words, data_dir=data_dir,
+                                   watch=display.watch())
+    display.finish(study)
+    for name, write in (("csv", write_groups), ("scores_csv", write_scores), ("plot", draw_groups)):
+        if files[name] is not None:
+            write(files[name], study)
+            display.console.print(f"written   {files[name]}")
+
+
+def _evaluate_one(run, settings, data_dir) -> None:
     console = PlainConsole()
-    result = evaluate_run(run, data_dir=data_dir, track=console.track)
+    result = evaluate_run(run, data_dir=data_dir, track=console.track, settings=settings)
     if result.method:
         what = f"{result.method}, {result.rounds} rounds after {result.rounds_before}"
     else:
@@ -24,6 +92,12 @@ def evaluate(run, data_dir):
     console.print(f"{run}: {what}", markup=False)
     for name, title in COLUMNS.items():
         console.print(f"{title:<15} {number(result.measured[name])}")
+    for title, after in result.local.items():
+        console.print(f"{title}: {settings.fairness} of the clients' change in "
+                      f"{settings.fairness_metric} {after.fairness.value:.4g}"
+                      + peak_in_words(after.peak))
+    if result.missing:
+        console.print(f"local fairness and time to peak are not known: {result.missing}")
     table = Table("class", "test images", "accuracy", box=None)
     for label, (count, share) in enumerate(zip(result.class_counts, result.class_accuracies)):
         table.add_row(str(label), str(count), number(share))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -90,6 +91,20 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 def write_json(path: str | os.PathLike, content) -> None:
     """Writes JSON atomically, indented."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_csv(
+    path: str | os.PathLike, head: Iterable[str], lines: Iterable[Iterable]
+) -> None:
+    """Writes a new CSV file as a whole.
+
+    Raises:
+        FileExistsError: `path` exists; it stays as it is.
+    """
+    with creating(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(lines)
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> str:

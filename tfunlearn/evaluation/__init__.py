@@ -1,8 +1,18 @@
-"""Metrics, and the outputs of a model on a test set."""
+"""Metrics, the outputs of a model on a test set, and what unlearning is graded by."""
 
+from tfunlearn.evaluation.estimators import (
+    checkpoint_scores, rank_correlation, subset_error, subset_scores)
+from tfunlearn.evaluation.fairness import Fairness, local_fairness
+from tfunlearn.evaluation.memorization import (
+    GmeReport, assign_groups, gme_report, grouped_metric, memorization_scores)
 from tfunlearn.evaluation.metrics import (
-    accuracy, attack_success, class_accuracies, cross_entropy, source_error)
+    accuracy, attack_success, class_accuracies, cross_entropies, cross_entropy,
+    label_probabilities, source_error)
 from tfunlearn.evaluation.outputs import OutputsOf
+from tfunlearn.evaluation.peak import TimeToPeak, time_to_peak
 
-__all__ = ["OutputsOf", "accuracy", "attack_success", "class_accuracies", "cross_entropy",
-           "source_error"]
+__all__ = ["Fairness", "GmeReport", "OutputsOf", "TimeToPeak", "accuracy", "assign_groups",
+           "attack_success", "checkpoint_scores", "class_accuracies", "cross_entropies",
+           "cross_entropy", "gme_report", "grouped_metric", "label_probabilities",
+           "local_fairness", "memorization_scores", "rank_correlation", "source_error",
+           "subset_error", "subset_scores", "time_to_peak"]

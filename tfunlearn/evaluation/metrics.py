@@ -30,7 +30,14 @@ def source_error(predictions: np.ndarray, labels: np.ndarray, *, source: int) ->
 
 
 def cross_entropy(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -> float:
-    """Returns the mean of -log p(label).
+    """Returns the mean of -log p(label); arguments as for `cross_entropies`."""
+    return float(cross_entropies(outputs, labels, from_logits=from_logits).mean())
+
+
+def cross_entropies(
+    outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool
+) -> np.ndarray:
+    """Returns -log p(label) of every example, float64 `(m,)`.
 
     Args:
         outputs: `(m, classes)` logits, or probabilities (clipped at 1e-7 as Keras does).
@@ -45,7 +52,16 @@ def cross_entropy(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool)
             losses = top + np.log(np.exp(outputs - top[:, None]).sum(axis=1)) - chosen
     else:
         losses = -np.log(np.clip(chosen, 1e-7, 1.0))
-    return float(losses.mean())
+    return losses
+
+
+def label_probabilities(
+    outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool
+) -> np.ndarray:
+    """Returns p(label) of every example, float64 `(m,)`; arguments as for `cross_entropies`."""
+    if from_logits:
+        return np.exp(-cross_entropies(outputs, labels, from_logits=True))
+    return outputs[np.arange(len(labels)), labels].astype(np.float64)
 
 
 def _share(hits: np.ndarray) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.files import creating
+from tfunlearn.core.files import write_csv
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.experiment.unlearning.case import Case
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings
@@ -122,12 +121,10 @@ def write_effects(path: str | os.PathLike, study: ChannelStudy) -> None:
     Raises:
         OSError: the file is there already or cannot be written.
     """
-    with creating(path) as temporary, open(temporary, "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["layer", "channel", "forget_effect", "forget_loss", "remain_effect",
-                       "remain_loss", "selected"])
-        for name, effect in study.forget.items():
-            for channel in range(len(effect)):
-                rows.writerow([name, channel, effect[channel], study.forget.losses[name][channel],
-                               study.remain[name][channel], study.remain.losses[name][channel],
-                               int(channel in study.chosen[name])])
+    head = ("layer", "channel", "forget_effect", "forget_loss", "remain_effect", "remain_loss",
+            "selected")
+    write_csv(path, head, (
+        (name, channel, effect[channel], study.forget.losses[name][channel],
+         study.remain[name][channel], study.remain.losses[name][channel],
+         int(channel in study.chosen[name]))
+        for name, effect in study.forget.items() for channel in range(len(effect))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import numpy as np
 
 from tfunlearn.evaluation import OutputsOf, class_accuracies
 from tfunlearn.experiment.federation import load_data
+from tfunlearn.experiment.gme.local import LocalStudy, local_study
+from tfunlearn.experiment.gme.settings import GmeSettings
 from tfunlearn.experiment.measure import TestMeasures
 from tfunlearn.experiment.opening import open_run
 from tfunlearn.experiment.run_directory import read_notes
@@ -28,6 +31,9 @@ class RunEvaluation:
             test set has no example to measure it on.
         class_accuracies: accuracy on each class, None without test images.
         class_counts: test images of each class.
+        local: of an unlearned run: what it did to the remaining clients and how soon it was over;
+            of its retraining too, if that was compared with.
+        missing: why `local` is not known, else None.
     """
 
     rounds: int
@@ -37,11 +43,13 @@ class RunEvaluation:
     class_counts: list[int]
     method: str | None = None
     rounds_before: int = 0
+    local: dict[str, LocalStudy] = dataclasses.field(default_factory=dict)
+    missing: str | None = None
 
 
 def evaluate(
     run: str | os.PathLike, *, data_dir: str | None = None,
-    track: Callable[[Sequence], Iterable] = iter,
+    track: Callable[[Sequence], Iterable] = iter, settings: GmeSettings = GmeSettings(),
 ) -> RunEvaluation:
     """Measures the last finished round of a run on the test set.
 
@@ -49,6 +57,7 @@ def evaluate(
         run: the run directory.
         data_dir: where the data set lies, if not where the run's configuration says.
         track: wraps the sequence of test batches, to show progress.
+        settings: how local fairness is measured.
 
     Raises:
         UserError: no run there, a damaged file, or no data set.
@@ -59,9 +68,10 @@ def evaluate(
     outputs = outputs_of(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
     notes = read_notes(directory) or {}
+    local, missing = ({}, None) if not notes else local_study(run, settings, data_dir)
     return RunEvaluation(
         state.finished, state.finished if notes else config.training.rounds,
         TestMeasures(outputs_of, data, config.attack).of(outputs),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist(),
-        notes.get("method"), notes.get("rounds_before", 0))
+        notes.get("method"), notes.get("rounds_before", 0), local, missing)

@@ -33,6 +33,7 @@ def rounds_of(
     federation: Federation, model: tf.keras.Model, *, training: ClientTraining | None = None,
     keep: Callable[[HistoryRound], None] | None = None, excluded: np.ndarray = (),
     gather: bool = False, seed: int | None = None, movable: Sequence[np.ndarray] | None = None,
+    loss: str = "cross-entropy",
 ) -> AveragingRounds | GatheringRounds:
     """Returns the engine, `(state, cohort) -> (state, report)`.
 
@@ -45,10 +46,11 @@ def rounds_of(
         gather: whether to gather although the configuration does not ask for it.
         seed: of the clients' shuffles; default the run's.
         movable: which entries of the weights clients may change; default all.
+        loss: what clients minimise, see `ClientWork`.
     """
     config = federation.config
     work = ClientWork(model, config.training.client if training is None else training,
-                      movable=movable)
+                      movable=movable, loss=loss)
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
     common = dict(seed=config.seed if seed is None else seed, flap=_flap(config, model),
                   image_dtype=federation.data.images.dtype,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import choose, require
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
@@ -53,6 +53,8 @@ class ClientWork:
             order; the others keep their bits, whatever the optimizer does. Default all.
         fixed_norms: moving statistics stay as they are, and BatchNormalization works as in
             inference; default False.
+        loss: `"cross-entropy"` (default), or `"unlearning"`, -log(1 - p / 2) with p the
+            probability of the label, which is least where that is zero (Pan et al., AAAI 2025).
 
     A *client* is a mapping of tensors (keys in sorted order, as TFF wants them): `boost` `()`,
     `id` `()`, `images` `(m, h, w, c)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
@@ -61,11 +63,12 @@ class ClientWork:
     def __init__(
         self, model: tf.keras.Model, training: ClientTraining, *,
         movable: Sequence[np.ndarray] | None = None, fixed_norms: bool = False,
+        loss: str = "cross-entropy",
     ):
         require("model", model.name, bool(model.trainable_weights),
                 "a model with trainable weights")
         self.movable = None if movable is None else _trainable_entries(model, movable)
-        self.fixed_norms = fixed_norms
+        self.fixed_norms, self._loss = fixed_norms, choose("loss", loss, LOSSES)
         self.stateless = StatelessModel(model)
         self.training = training
         self.image_shape = tuple(model.input_shape[1:])
@@ -169,9 +172,22 @@ class ClientWork:
         return trainable, state, total_loss / tf.cast(steps, tf.float32)
 
     def losses(self, labels, outputs):
-        """Returns the cross-entropy of every example, `(batch,)`."""
-        return tf.keras.losses.sparse_categorical_crossentropy(
-            labels, outputs, from_logits=self.from_logits)
+        """Returns the loss of every example, `(batch,)`."""
+        return self._loss(labels, outputs, self.from_logits)
+
+
+def cross_entropy(labels, outputs, from_logits: bool):
+    """Returns -log p of every example, `(batch,)`, p the probability of its label."""
+    return tf.keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
+
+
+def unlearning_cross_entropy(labels, outputs, from_logits: bool):
+    """Returns -log(1 - p / 2) of every example, `(batch,)`: 0 to log 2."""
+    probabilities = tf.nn.softmax(outputs) if from_logits else outputs
+    return -tf.math.log1p(-tf.gather(probabilities, labels, axis=1, batch_dims=1) / 2)
+
+
+LOSSES = {"cross-entropy": cross_entropy, "unlearning": unlearning_cross_entropy}
 
 
 def _trainable_entries(model: tf.keras.Model, masks: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 
 
-def redrawn(model: tf.keras.Model, seed: int) -> list[np.ndarray]:
+def redrawn(
+    model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = None
+) -> list[np.ndarray | None]:
     """Returns weights as they might have been at first, in the order of `model.get_weights()`.
 
     Every weight comes from its layer's own initializer under another seed; the model stays as it
@@ -17,6 +21,7 @@ def redrawn(model: tf.keras.Model, seed: int) -> list[np.ndarray]:
     Args:
         model: a built Keras model.
         seed: whole number >= 0.
+        places: which weights to draw, None for the others; default all.
 
     Raises:
         UserError: a weight whose layer does not say how it was initialised.
@@ -29,6 +34,9 @@ def redrawn(model: tf.keras.Model, seed: int) -> list[np.ndarray]:
                 found.setdefault(id(value), initializer)
     drawn = []
     for place, weight in enumerate(model.weights):
+        if places is not None and place not in places:
+            drawn.append(None)
+            continue
         if id(weight) not in found:
             raise UserError(f"model: weight {weight.name} has no initializer; allowed are layers "
                             "that carry one for every weight")

@@ -13,11 +13,13 @@ from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.unlearning.cost import Cost
-from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS, UnlearnSettings
+from tfunlearn.experiment.unlearning.settings import (
+    CLASS_RATIO, DEFAULT_ROUNDS, OTHER_RATIO, UnlearnSettings)
 from tfunlearn.experiment.unlearning.source import Source
 from tfunlearn.federated.client_work import ClientTraining
 
 ADAPTIVE = dict.fromkeys(("adam", "adamw", "fisher"), 1e-3)  # learning rates that they bring
+NEED_NOTHING = ("retrain", "finetune", "not", "rapid-retrain", "memorization", "fedosd", "fedau")
 ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
 
 
@@ -33,6 +35,7 @@ class Case:
         flagged: ids of the clients that the request leaves with nothing.
         seed: of what the unlearning draws.
         track: wraps the steps of a measurement before the first round, to show progress.
+        tell: called with what a method has found out in the middle of its rounds, JSON values.
     """
 
     settings: UnlearnSettings
@@ -42,6 +45,7 @@ class Case:
     flagged: np.ndarray
     seed: int
     track: Callable[[Sequence], Iterable] = iter
+    tell: Callable[[dict], None] = lambda _: None
 
     @property
     def parameters(self) -> int:
@@ -75,6 +79,30 @@ class Case:
         rule = self.settings.rule
         default = DEFAULT_ROUNDS if rule == "rounds" else self.source.training_rounds
         return self.settings.recovery_rounds or default
+
+    @property
+    def ratio(self) -> float:
+        """Share of the weights that memorization resets."""
+        if self.settings.ratio is not None:
+            return self.settings.ratio
+        return CLASS_RATIO if self.classes_only else OTHER_RATIO
+
+    @property
+    def leaving(self) -> Federation:
+        """The federation of what is to be forgotten alone, as its holders had it while the attack
+        was on; nobody attacks in it, and it is averaged plainly."""
+        federation = self.source.federation
+        held = federation.held(self.source.rounds).where(self.forgotten)
+        return dataclasses.replace(federation, clients=held, poisoned=held,
+                                   malicious=federation.malicious[:0]).undefended()
+
+    @property
+    def overlap(self) -> float:
+        """Share of the forgotten examples that somebody who stays holds too."""
+        federation = self.source.federation
+        rows = np.concatenate(federation.parts)
+        stays = np.unique(rows[~(self.forgotten | self.source.gone)])
+        return float(np.isin(rows[self.forgotten], stays).mean())
 
     @property
     def forgotten_classes(self) -> list[int]:
@@ -122,6 +150,7 @@ class Plan:
         cost: of what it did before the first round.
         rounds_by: `(keep or None) -> run_round` in place of ordinary rounds, or None.
         cohort: `(round) -> Cohort` in place of drawn clients, or None.
+        training_of: `round -> ClientTraining` where rounds differ in it, or None.
         entries: how many entries of the weights travel each way; default all.
         remote: whether clients work, in TFF's worker.
     """
@@ -135,6 +164,7 @@ class Plan:
     cost: Cost = Cost()
     rounds_by: Callable | None = None
     cohort: Callable | None = None
+    training_of: Callable | None = None
     entries: int | None = None
     remote: bool = True
 
@@ -155,7 +185,7 @@ def missing_history(case: Case, need: str, flag: str) -> UserError:
         case.source.lost) else ""
     return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}"
                      f"{lost}; train with --history {flag}, or take a method that needs none: "
-                     "retrain, finetune, not, rapid-retrain")
+                     f"{', '.join(NEED_NOTHING)}")
 
 
 def require_whole_clients(case: Case) -> None:
@@ -164,7 +194,7 @@ def require_whole_clients(case: Case) -> None:
     if int(case.forgotten.sum()) != int(held.sizes[case.flagged].sum()):
         raise UserError(f"forget: {' '.join(case.settings.forget)[:80]!r} is not allowed with "
                         f"{case.settings.method}; allowed are whole clients. Classes and examples "
-                        "are forgotten by retrain, finetune, not, rapid-retrain and "
+                        f"are forgotten by {', '.join(NEED_NOTHING)} and "
                         "ablation-channel")
 
 

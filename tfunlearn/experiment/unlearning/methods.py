@@ -6,6 +6,9 @@ from tfunlearn.core.errors import choose
 from tfunlearn.experiment.unlearning.case import Case, Plan
 from tfunlearn.experiment.unlearning.cdp_plan import plan_cdp
 from tfunlearn.experiment.unlearning.channel_plans import plan_ablation_channel
+from tfunlearn.experiment.unlearning.fedau_plan import plan_fedau
+from tfunlearn.experiment.unlearning.fedosd_plan import plan_fedosd
+from tfunlearn.experiment.unlearning.memorization_plan import plan_memorization
 from tfunlearn.experiment.unlearning.plans import (
     plan_exclude, plan_fedrecovery, plan_fedup, plan_finetune, plan_not, plan_pga,
     plan_rapid_retrain, plan_retrain)
@@ -23,6 +26,9 @@ PLANS = {
     "rapid-retrain": plan_rapid_retrain,
     "ablation-channel": plan_ablation_channel,
     "cdp": plan_cdp,
+    "memorization": plan_memorization,
+    "fedosd": plan_fedosd,
+    "fedau": plan_fedau,
 }
 
 

@@ -187,7 +187,8 @@ def _recover(
     before = 0 if plan.restarts else source.rounds
     for number in range(1, plan.rounds + 1):
         cohort = plan.cohort(number) if plan.cohort else remaining.cohort(before + number)
-        cost = round_cost(cohort.examples, plan.training, entries)
+        training = plan.training_of(number) if plan.training_of else plan.training
+        cost = round_cost(cohort.examples, training, entries)
         done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover",
                                         client_steps=cost.client_steps)
         done.accuracies.append(line["remain_accuracy"])

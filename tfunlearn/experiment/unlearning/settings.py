@@ -13,7 +13,11 @@ from tfunlearn.federated.client_work import OPTIMIZERS
 from tfunlearn.pruning.channels import PARTS
 from tfunlearn.unlearning.channel_selection import SELECTIONS
 from tfunlearn.unlearning.class_discriminative import SCOPES
+from tfunlearn.unlearning.eligible import INCLUDES
+from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
 from tfunlearn.unlearning.masks import MASKS
+from tfunlearn.unlearning.resetting import RESETS
+from tfunlearn.unlearning.saliencies import SALIENCIES
 from tfunlearn.unlearning.stopping import STOPS
 
 METHODS = {
@@ -29,6 +33,9 @@ METHODS = {
     "ablation-channel": "trains the channels that matter most for the forgotten, on what remains "
                         "and on the forgotten under wrong labels",
     "cdp": "prunes the channels that tell the forgotten classes from others (TF-IDF); training",
+    "memorization": "draws anew the weights that a round on what remains moves least; training",
+    "fedosd": "steps that forget, orthogonal to what the others learn; recovery without return",
+    "fedau": "combines the last layer with one that learned the forgotten wrongly; no training",
 }
 _TRAINS = ("recovery_optimizer", "recovery_lr", "recovery_epochs", "recovery_rounds", "stop")
 _RECOVERS = (*_TRAINS, "keep_defense")
@@ -46,12 +53,18 @@ USES = {  # knobs beside those of every method
     "ablation-channel": (*_TRAINS, "mode", "delta", "channel", "selection", "probe", "redraw",
                          "server_samples", "server_batch"),
     "cdp": (*_RECOVERS, "prune_share", "prune_scope"),
+    "memorization": (*_RECOVERS, "ratio", "ratio_scope", "saliency", "include", "zero_updates",
+                     "reset_rule", "reset_order"),
+    "fedosd": (*_TRAINS, "unlearn_rounds", "unlearn_lr"),
+    "fedau": ("head_rounds", "head_lr", "head_alpha", "head_gamma"),
 }
 EVERY = ("method", "forget", "unlearn_seed", "reference")
 DEFAULT_ROUNDS = 10
 OWN_STOPS = {"fedup": "target", "exclude": "bound", "cdp": "target"}
 MODES = {"decentralized": "all clients train and send the selected channels",
          "centralized": "the server trains them on samples of its own"}
+ORDERS = ("apply_then_reset", "reset_original")
+CLASS_RATIO, OTHER_RATIO = 0.1, 0.3  # of memorization, where none is given
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,30 @@ class UnlearnSettings:
     server_batch: int = option(64, "Samples in a step of the server, mode centralized.")
     prune_share: float = option(0.1, "Share of the channels that cdp prunes.")
     prune_scope: str = option("layer", f"What cdp's share is of: {', '.join(SCOPES)}.")
+    ratio: float | None = option(
+        None, "Share of the weights that memorization resets; none: "
+        f"{CLASS_RATIO} for requests of classes alone, else {OTHER_RATIO}.")
+    ratio_scope: str = option("global", f"What memorization's ratio is of: {', '.join(RANGES)}.")
+    saliency: str = option(
+        "abs_mean_delta", f"What memorization resets the least of: {', '.join(SALIENCIES)}; from "
+        "random on they are controls.")
+    include: str = option("kernels+bias", f"What memorization may reset: {', '.join(INCLUDES)} "
+                          "(normalisation too).")
+    zero_updates: str = option(
+        "exclude", "Weights that do not move at all: last in memorization's ranking (exclude), "
+        "first (include), or an error if they fill the ratio (error).")
+    reset_rule: str = option("layer", f"How memorization draws anew: {', '.join(RESETS)}.")
+    reset_order: str = option(
+        "apply_then_reset", f"What memorization resets: {', '.join(ORDERS)}: the model after the "
+        "round that locates, or before it.")
+    unlearn_rounds: int | None = option(
+        None, "Rounds of fedosd that forget; none: as many as those of recovery.")
+    unlearn_lr: float = option(0.01, "Learning rate in these rounds, one epoch of plain SGD each.")
+    head_rounds: int = option(10, "Rounds of fedau's second head, local epochs as in training.")
+    head_lr: float = option(0.01, "Learning rate of fedau's second head.")
+    head_alpha: float = option(0.9, "Weight of fedau's second head in the sum; not for classes.")
+    head_gamma: float = option(0.5, "What fedau's second head keeps of itself from round to round; "
+                               "not for classes.")
     unlearn_seed: int | None = option(None, "Seed of what the unlearning draws; none: the run's.")
     reference: bool = option(True, "Retrain for comparison, once for equal requests.")
 
@@ -132,8 +169,14 @@ class UnlearnSettings:
         if self.fraction != "auto":
             require_real("fraction", self.fraction, lambda p: 0 <= p <= 1, "0 to 1, or auto")
         for name, known in (("mask", MASKS), ("mode", MODES), ("channel", PARTS),
-                            ("selection", SELECTIONS), ("prune_scope", SCOPES)):
-            choose(name, getattr(self, name), known)
+                            ("selection", SELECTIONS), ("prune_scope", SCOPES),
+                            ("ratio_scope", RANGES), ("saliency", SALIENCIES),
+                            ("include", INCLUDES), ("zero_updates", ZERO_UPDATES),
+                            ("reset_rule", RESETS), ("reset_order", ORDERS)):
+            choose(name, getattr(self, name), dict.fromkeys(known))
+        for name in ("ratio", "head_alpha", "head_gamma", "ascent_stop"):
+            if getattr(self, name) is not None:
+                require_real(name, getattr(self, name), lambda v: 0 <= v <= 1, "0 to 1")
         require_real("delta", self.delta, lambda d: 0 < d <= 1, "a share > 0, at most 1")
         require_real("prune_share", self.prune_share, lambda r: 0 < r < 1, "a share > 0 and < 1")
         choose("similarity", self.similarity, dict.fromkeys(("model", "update")))
@@ -146,16 +189,17 @@ class UnlearnSettings:
             choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
         for name in ("recovery_rounds", "recovery_epochs", "ascent_epochs", "ascent_batch",
                      "negate", "unlearn_seed", "rate_limit", "probe", "server_samples",
-                     "server_batch"):
+                     "server_batch", "unlearn_rounds", "head_rounds"):
             if getattr(self, name) is not None:
                 least = 0 if name in ("unlearn_seed", "rate_limit") else 1
-                require_whole(name, getattr(self, name), least, 10**9)
-        for name in ("recovery_lr", "ascent_lr", "ascent_clip", "update_noise", "calibration"):
+                most = 2**31 - 1 if name == "unlearn_seed" else 10**9
+                require_whole(name, getattr(self, name), least, most)
+        for name in ("recovery_lr", "ascent_lr", "ascent_clip", "update_noise", "calibration",
+                     "unlearn_lr", "head_lr"):
             if getattr(self, name) is not None:
                 require_real(name, getattr(self, name),
                              lambda v: 0 <= v <= 1000 and (v > 0 or name == "update_noise"),
                              f"a number {'>=' if name == 'update_noise' else '>'} 0, at most 1000")
-        require_real("ascent_stop", self.ascent_stop, lambda v: 0 <= v <= 1, "0 to 1")
 
     @property
     def rule(self) -> str:

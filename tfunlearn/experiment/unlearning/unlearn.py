@@ -54,6 +54,7 @@ class Watch:
         plan: called with the plan, once it is made; after the waiting.
         round: called with each line of metrics.
         track: wraps the steps of what is measured before the first round, to show progress.
+        tell: called with what a method has found out in the middle of its rounds.
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
     """
@@ -62,6 +63,7 @@ class Watch:
     plan: Callable = lambda *_: None
     round: Callable = lambda *_: None
     track: Callable = iter
+    tell: Callable = lambda *_: None
     reference: Callable = lambda *_: None
     reference_round: Callable = lambda *_: None
 
@@ -89,8 +91,9 @@ def unlearn(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    case = dataclasses.replace(case_of(open_source(run, data_dir), settings), track=watch.track)
-    directory, new = _performed(case, out, "key", watch)
+    case = dataclasses.replace(case_of(open_source(run, data_dir), settings), track=watch.track,
+                               tell=watch.tell)
+    directory, new = performed(case, out, "key", watch)
     notes = read_notes(directory)
     if settings.reference and settings.method != "retrain" and (
             notes["measured"]["retrained"] is None):
@@ -137,13 +140,20 @@ def _check_rule(remaining: Federation) -> None:
                         "is not needed")
 
 
-def _performed(
+def performed(
     case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> tuple[RunDirectory, bool]:
     """Returns the run of a case, and whether it was made just now.
 
-    One that lies finished in `out`, or beside the run without it, with the same key under `name`,
-    is taken as it is.
+    Args:
+        case: what is to be forgotten, and how.
+        out: where it is to lie; default beside the run.
+        name: which of its keys, `"key"` or `"weights_key"`, decides that a run which lies finished
+            in `out`, or beside the run without it, is taken as it is.
+        watch: what to call meanwhile.
+
+    Raises:
+        UserError: as `unlearn` does.
     """
     keys = keys_of(case)
     if out is not None and str(out) and is_finished(pathlib.Path(out), name, keys[name]):
@@ -167,7 +177,7 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
     retraining = dataclasses.replace(case, settings=settings)
     silent = Watch(start=lambda *_: watch.reference(case.source.training_rounds),
                    round=watch.reference_round)
-    reference, _ = _performed(retraining, None, "weights_key", silent)
+    reference, _ = performed(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
     notes["measured"]["retrained"] = measures_of(case)(reference.read_state().weights)
     write_notes(directory, notes)

@@ -1,0 +1,111 @@
+"""What unlearning did to each remaining client, and how soon it was over."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError
+from tfunlearn.evaluation import (
+    Fairness, OutputsOf, TimeToPeak, cross_entropies, local_fairness, time_to_peak)
+from tfunlearn.experiment.gme.settings import GmeSettings
+from tfunlearn.experiment.gme.subjects import open_subjects
+from tfunlearn.experiment.run_directory import RunDirectory, read_notes
+from tfunlearn.models.outputs import ends_in_softmax
+
+COSTS = ("work_seconds", "client_steps")
+
+
+@dataclass(frozen=True)
+class LocalStudy:
+    """What an unlearning did to the remaining clients, and how soon it was over.
+
+    Attributes:
+        fairness: of the clients' changes since before.
+        peak: when test accuracy comes near its highest.
+    """
+
+    fairness: Fairness
+    peak: TimeToPeak
+
+
+class LocalMeasure:
+    """Measures a model on each remaining client's own training data.
+
+    Args:
+        outputs_of: gives the outputs of a model.
+        held: what the remaining clients hold.
+        settings: which metric, and which deviation is fairness.
+        before: weights before unlearning.
+    """
+
+    def __init__(
+        self, outputs_of: OutputsOf, held: ClientSet, settings: GmeSettings,
+        before: Sequence[np.ndarray],
+    ):
+        self._outputs_of, self._held, self._settings = outputs_of, held, settings
+        self._before = self._of(before)
+
+    def __call__(self, weights: Sequence[np.ndarray]) -> Fairness:
+        """Returns the fairness of a model's changes since before."""
+        return local_fairness(self._before, self._of(weights), kind=self._settings.fairness)
+
+    def _of(self, weights: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the metric of each remaining client."""
+        held, labels = self._held, self._held.labels
+        outputs = self._outputs_of(held.images, weights)
+        values = (outputs.argmax(axis=1) == labels).astype(np.float64)
+        if self._settings.fairness_metric == "loss":
+            values = cross_entropies(outputs, labels,
+                                     from_logits=not ends_in_softmax(self._outputs_of.model))
+        return np.array([values[held.rows(client)].mean() for client in held.present])
+
+
+def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
+    """Returns the time to peak of an unlearned run, from its notes and its metrics.
+
+    Where it begins does not count, since that may be the model before unlearning, unless there is
+    nothing else. Costs that some line does not tell are left out.
+    """
+    known = [name for name in COSTS if all(name in line for line in lines)]
+    costs = {name: [line[name] for line in lines] for name in known}
+    before = {name: max(0.0, notes["cost"][name] - sum(costs[name])) for name in known}
+    return time_to_peak([line["test_accuracy"] for line in lines], costs,
+                        start=None if lines else notes["measured"]["start"]["test_accuracy"],
+                        before=before)
+
+
+def local_study(
+    run: str | os.PathLike, settings: GmeSettings = GmeSettings(), data_dir: str | None = None
+) -> tuple[dict[str, LocalStudy], str | None]:
+    """Returns what is known of an unlearned run and, under `retrained`, of its reference; and why
+    something is not known, or None.
+
+    Args:
+        run: the unlearned run.
+        settings: how fairness is measured.
+        data_dir: where the data set lies, if not where the run's configuration says.
+    """
+    try:
+        subjects = open_subjects([run], data_dir=data_dir)
+    except UserError as error:
+        return {}, str(error)
+    case, own = subjects.case, next(iter(subjects.methods.values()))[0]
+    measure = LocalMeasure(OutputsOf(case.source.model), case.remaining.poisoned, settings,
+                           case.source.state.weights)
+    runs, missing = {own.notes["method"]: (own.directory, own.notes)}, None
+    if own.notes["reference"]:
+        reference = RunDirectory(pathlib.Path(own.notes["reference"]))
+        notes = read_notes(reference)
+        if notes is None:
+            missing = f"the retrained run {reference.path} is gone"
+        else:
+            runs["retrained"] = (reference, notes)
+    return {title: LocalStudy(measure(directory.read_state().weights),
+                              peak_of(notes, directory.read_metrics()))
+            for title, (directory, notes) in runs.items()}, missing

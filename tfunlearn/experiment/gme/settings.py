@@ -1,0 +1,51 @@
+"""What is asked of one Grouped Memorization Evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import choose, require, require_whole
+from tfunlearn.evaluation.fairness import KINDS
+from tfunlearn.evaluation.memorization import GRADINGS, LEAST_RETRAINED
+
+SCORES = {"retraining": "the retrained models themselves",
+          "subsets": "a pool of trainings, each without some clients",
+          "checkpoints": "the rounds that the run has kept: a proxy"}
+METRICS = ("loss", "accuracy")
+
+
+@dataclass(frozen=True)
+class GmeSettings:
+    """How memorisation is scored and graded.
+
+    Attributes:
+        retrains: retrained models, K, at least 2; default 3.
+        grading: which of them score and which grade, see `gme_report`.
+        scores: where scores come from, a name in `SCORES`; default retraining.
+        pool: trainings of the pool, with scores `subsets`.
+        omitted: clients that each of them leaves out; default a quarter, at least one.
+        fairness: deviation that local fairness is measured by.
+        fairness_metric: what of each client, loss or accuracy on its own training data.
+
+    Raises:
+        UserError: a setting out of range.
+    """
+
+    retrains: int = 3
+    grading: str = "leave-one-out"
+    scores: str = "retraining"
+    pool: int = 20
+    omitted: int | None = None
+    fairness: str = "mad"
+    fairness_metric: str = "loss"
+
+    def __post_init__(self):
+        require_whole("retrains", self.retrains, LEAST_RETRAINED, 1000)
+        require_whole("pool", self.pool, 2, 100_000)
+        if self.omitted is not None:
+            require_whole("omitted", self.omitted, 1, 10**9)
+        for name, known in (("grading", GRADINGS), ("scores", SCORES), ("fairness", KINDS),
+                            ("fairness_metric", METRICS)):
+            choose(name, getattr(self, name), dict.fromkeys(known))
+        require("grading", self.grading, self.grading == "leave-one-out"
+                or self.scores == "retraining", "nothing with scores from elsewhere")

@@ -1,0 +1,104 @@
+"""The plan of FedAU: a second head for what is to be forgotten, and one sum."""
+
+from __future__ import annotations
+
+
+import numpy as np
+
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.seeds import generator, integers
+from tfunlearn.evaluation import OutputsOf
+from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.cost import Cost, round_cost
+from tfunlearn.models.initial import redrawn
+from tfunlearn.unlearning import combined, train_head, wrong_labels
+from tfunlearn.unlearning.fedau import Head, head_layer, head_places
+
+
+def plan_fedau(case: Case) -> Plan:
+    """FedAU after the fact: trains a second head at those who hold what is to be forgotten.
+
+    For clients and examples the head learns random wrong labels and begins every round with
+    (1 - gamma) W1 + gamma W2; for classes it learns, on everything those clients hold, the
+    constant label that is to be forgotten, from a fresh draw, and is subtracted.
+
+    Deviation: the method trains the head beside the model from the start; here the model is
+    finished and stays as it is (the way the papers that compare with it use it). The forgotten
+    client's head begins as the model's own. Rounds and learning rate are chosen here.
+
+    Reference:
+        Gu et al., "Unlearning during Learning: An Efficient Federated Machine Unlearning Method"
+        (IJCAI 2024, arXiv 2405.15474).
+    """
+    model, weights = case.source.model, list(case.source.state.weights)
+    places, layer = head_places(model), head_layer(model)
+    model.set_weights(weights)
+    features_of = OutputsOf(tf.keras.Model(model.inputs, layer.input))
+    head = tuple(weights[place] for place in places)
+    if case.classes_only:
+        second, cost = _for_classes(case, features_of, places)
+        new = head
+        for heads in second:
+            new = combined(new, heads, alpha=None)
+    else:
+        heads, cost = _for_examples(case, features_of, head)
+        new = combined(head, heads, alpha=case.settings.head_alpha)
+    for place, part in zip(places, new):
+        weights[place] = part
+    return Plan(weights, 0, "rounds", case.training, cost=cost, report=dict(
+        head=[model.weights[place].name for place in places], head_rounds=case.settings.head_rounds,
+        classes=case.forgotten_classes if case.classes_only else None))
+
+
+def _for_examples(case: Case, features_of: OutputsOf, head: Head) -> tuple[list[Head], Cost]:
+    """Returns the second head of each client that holds forgotten examples."""
+    held = case.leaving.held(case.source.rounds)
+    gamma, heads = case.settings.head_gamma, []
+    for client in case.track(list(held.present)):
+        rows = held.rows(client)
+        features = features_of(held.images[rows])
+        labels = wrong_labels(
+            held.labels[rows], classes=case.source.federation.data.classes,
+            forgotten=[*case.forgotten_classes, *case.earlier_classes],
+            rng=generator(case.seed, "wrong labels", int(client)))
+        second = head
+        for number in range(1, case.settings.head_rounds + 1):
+            start = tuple(((1 - gamma) * own + gamma * other) for own, other in zip(head, second))
+            second = _trained(case, features, labels, start, int(client), number)
+        heads.append(second)
+    return heads, _cost(case, held.sizes[held.present], head)
+
+
+def _for_classes(
+    case: Case, features_of: OutputsOf, places: tuple[int, int]
+) -> tuple[list[list[Head]], Cost]:
+    """Returns, for each class, the second head of each client that holds it."""
+    held, found, sizes = case.source.remaining.held(case.source.rounds), [], []
+    clients = case.leaving.clients.present
+    features = {int(k): features_of(held.images[held.rows(k)]) for k in case.track(list(clients))}
+    for label in case.forgotten_classes:
+        heads = []
+        for client, inputs in features.items():
+            drawn = redrawn(case.source.model, int(integers(case.seed, "second head", label)[0]),
+                            places=places)
+            second, constant = tuple(drawn[place] for place in places), np.full(len(inputs), label)
+            for number in range(1, case.settings.head_rounds + 1):
+                second = _trained(case, inputs, constant, second, client, number)
+            heads.append(second)
+            sizes.append(len(inputs))
+        found.append(heads)
+    return found, _cost(case, np.array(sizes), found[0][0])
+
+
+def _trained(
+    case: Case, features: np.ndarray, labels: np.ndarray, start: Head, client: int, number: int
+) -> Head:
+    training = case.training
+    return train_head(features, labels, start, lr=case.settings.head_lr,
+                      epochs=training.local_epochs, batch_size=training.batch_size,
+                      rng=generator(case.seed, "second head", client, number))
+
+
+def _cost(case: Case, examples: np.ndarray, head: Head) -> Cost:
+    once = round_cost(examples, case.training, sum(part.size for part in head))
+    return sum((once for _ in range(case.settings.head_rounds)), Cost())

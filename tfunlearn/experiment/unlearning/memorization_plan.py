@@ -1,0 +1,160 @@
+"""The plan of FedMemPrune: one round that locates, a reset, fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from tfunlearn.core.seeds import at_most, generator, integers
+from tfunlearn.core.vectors import from_vector
+from tfunlearn.evaluation import OutputsOf
+from tfunlearn.experiment.rounds import rounds_of
+from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.cost import Cost, round_cost
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.unlearning import (
+    SALIENCIES, Located, is_constant, locate, mean_delta_of, mean_gradient, reset)
+from tfunlearn.unlearning.eligible import names_of
+
+PROBE = 500  # remaining examples on which constant predictions are looked for
+
+
+def plan_memorization(case: Case) -> Plan:
+    """FedMemPrune: resets what an ordinary round on the remaining data moves least; fine-tunes.
+
+    The round that locates is the first one of the recovery, and its update is applied first;
+    `recovery_rounds` counts the rounds after it.
+
+    Deviation: clients count as they do in the run (`client_weights`), where the published code
+    weights them equally; the preset has that.
+
+    Reference:
+        Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
+        arXiv 2605.24545).
+    """
+    settings = case.settings
+    report = dict(ratio=case.ratio, saliency=settings.saliency, scope=settings.ratio_scope,
+                  include=settings.include, zero_updates=settings.zero_updates,
+                  rule=settings.reset_rule, order=settings.reset_order,
+                  client_weights=case.recovering.config.aggregation.client_weights)
+
+    def rounds_by(keep: Callable | None) -> Callable:
+        engine = rounds_of(case.recovering, case.source.model, training=case.training, keep=keep,
+                           gather=case.source.federation.config.history.keeps, seed=case.seed)
+        watch = _LifeWatch(case, report)
+
+        def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
+            after, happened = engine(state, cohort)
+            if state.finished == 0:
+                after = dataclasses.replace(after, weights=_reset(case, state, after, report))
+                case.tell(report)
+            watch(after)
+            return after, happened
+
+        return run_round
+
+    return Plan(case.source.state.weights, 1 + case.recovery_rounds, settings.rule, case.training,
+                report=report, rounds_by=rounds_by, cost=_extra_cost(case))
+
+
+def _reset(
+    case: Case, before: ServerState, after: ServerState, report: dict
+) -> list[np.ndarray]:
+    """Returns the weights after the reset; writes into the report what was found."""
+    settings, model = case.settings, case.source.model
+    masks = located(case, before.weights, after.weights)
+    seed = int(integers(case.seed, "reset")[0])
+    start = after if settings.reset_order == "apply_then_reset" else before
+    report.update(dataclasses.asdict(masks.location), reset_seed=seed)
+    report["shares"] = dict(zip(names_of(model), masks.location.shares))
+    return reset(start.weights, masks, rule=settings.reset_rule, seed=seed, model=model)
+
+
+def located(case: Case, before: list[np.ndarray], after: list[np.ndarray]) -> Located:
+    """Returns what is to be reset, given the weights before and after an ordinary round."""
+    settings = case.settings
+    return locate(
+        before, changes_of(case, before, after), case.ratio, scope=settings.ratio_scope,
+        include=settings.include, saliency=settings.saliency, zero_updates=settings.zero_updates,
+        model=case.source.model, rng=generator(case.seed, "random saliency"))
+
+
+def changes_of(
+    case: Case, before: list[np.ndarray], after: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Returns what the saliency looks at: changes of the round, of the forgotten data alone, or
+    the mean gradient on what remains."""
+    look = SALIENCIES[case.settings.saliency].of
+    if look == "forgotten":
+        return _of_forgotten(case, before)
+    if look == "gradient":
+        return _gradient(case, before)
+    return [new - old for new, old in zip(after, before)]
+
+
+def _of_forgotten(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the mean change of the clients that train on what is to be forgotten, from which
+    nothing else is made."""
+    leaving = case.leaving
+    engine = rounds_of(leaving, case.source.model, training=case.training, gather=True,
+                       seed=case.seed)
+    number = case.source.rounds + 1
+    updates = engine.gather(weights, leaving.cohort(number, leaving.clients.present))
+    stack, counts = updates.stack.astype(np.float64), engine.shares(updates)
+    mean = np.average(stack, axis=0, weights=counts) if len(stack) else np.full(
+        stack.shape[1], np.nan)
+    return from_vector(mean.astype(np.float32), [weight.shape for weight in weights])
+
+
+def _gradient(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the mean over the remaining clients of their gradients, weighted as in a round."""
+    model, federation = case.source.model, case.recovering
+    model.set_weights(weights)
+    held = federation.held(case.source.rounds + 1)
+    equal = federation.config.aggregation.client_weights == "uniform"
+    return mean_delta_of(
+        [mean_gradient(model, held.images[held.rows(k)], held.labels[held.rows(k)])
+         for k in held.present], None if equal else held.sizes[held.present])
+
+
+def _extra_cost(case: Case) -> Cost:
+    """Returns the cost of what the saliency needs beside the round."""
+    look = SALIENCIES[case.settings.saliency].of
+    if look == "forgotten":
+        cost = round_cost(case.leaving.clients.sizes[case.leaving.clients.present], case.training,
+                          case.parameters)
+        return dataclasses.replace(cost, rounds=0)  # they work in the round that locates
+    if look == "gradient":
+        sent = 4 * case.parameters * len(case.recovering.clients.present)
+        return Cost(bytes_up=sent)
+    return Cost()
+
+
+class _LifeWatch:
+    """Looks after each round whether the net still tells classes apart, until it does.
+
+    Args:
+        case: what is to be forgotten.
+        report: `constant_rounds` in it counts the rounds after which it did not, the reset's too.
+    """
+
+    def __init__(self, case: Case, report: dict):
+        held = case.remaining.held(case.source.rounds + 1)
+        rows = at_most(np.arange(len(held.labels)), PROBE, generator(case.seed, "life"))
+        self._images, self._labels = held.images[rows], held.labels[rows]
+        self._outputs_of, self._report, self._alive = OutputsOf(case.source.model), report, False
+        report["constant_rounds"] = 0
+
+    def __call__(self, state: ServerState) -> None:
+        if self._alive:
+            return
+        outputs = self._outputs_of(self._images, state.weights)
+        self._alive = not is_constant(outputs.argmax(axis=1), self._labels)
+        self._report["constant_rounds"] += not self._alive
+        if self._report["constant_rounds"] == 2:  # after the reset and after a round of training
+            warnings.warn("the reset has killed the network: after a round of training it still "
+                          "takes everything for one class; take a smaller ratio", stacklevel=2)

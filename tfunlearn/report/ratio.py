@@ -1,0 +1,39 @@
+"""The picture of a suggested pruning ratio: how large changes are, percentile by percentile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.report.curves import save_figure
+
+
+def save_ratio(
+    path: str | os.PathLike, sizes: np.ndarray, suggestions: Sequence,
+) -> None:
+    """Draws log10 of the changes over their percentiles, with knee and cut of each suggestion.
+
+    Args:
+        path: the PNG file.
+        sizes: sizes of change that are not zero, `(n,)`.
+        suggestions: `RatioSuggestion`s.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes, percentiles = figure.subplots(), np.linspace(0, 100, 1001)
+    axes.plot(percentiles, np.percentile(sizes, percentiles), "k-", lw=1.2)
+    for number, found in enumerate(suggestions):
+        axes.axhline(found.cut, color=f"C{number}", lw=1, ls="--",
+                     label=f"{found.rule}: cut {found.cut:.1e}, ratio {found.ratio:.2f}")
+        axes.axvline(100 * found.ratio, color=f"C{number}", lw=0.6, ls=":")
+    if suggestions and suggestions[0].knee_percentile is not None:
+        axes.plot(suggestions[0].knee_percentile, suggestions[0].knee, "ro", ms=5,
+                  label=f"knee {suggestions[0].knee:.1e}")
+    axes.set_yscale("log")
+    axes.set(xlabel="percentile of the changes that are not zero", ylabel="size of change",
+             xlim=(0, 100))
+    axes.legend(frameon=False, fontsize="small")
+    save_figure(figure, path)

@@ -1,0 +1,96 @@
+"""Which weights of a model a reset may touch, and how wide their initial draws are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.lazy import tf
+
+INCLUDES = ("kernels+bias", "trainable")
+_NORMALISES = "Normalization"  # in the class name of every such layer of Keras
+
+
+def eligible_places(
+    weights: Sequence[np.ndarray], include: str | Callable = "kernels+bias", *,
+    model: tf.keras.Model | None = None,
+) -> list[int]:
+    """Returns the places in `weights` that may be reset.
+
+    Args:
+        weights: as `model.get_weights()` gives them.
+        include: `"kernels+bias"` (default): trainable weights, those of normalisation layers left
+            out; `"trainable"`: these too; or a function `(name, array) -> bool`. Moving statistics
+            are in neither of the two words.
+        model: the Keras model, needed for the words; a function gets its weights' names.
+
+    Raises:
+        UserError: no such word, a word without a model, or nothing is left.
+    """
+    if callable(include):
+        names = names_of(model) if model is not None else [f"weight_{n}" for n in
+                                                           range(len(weights))]
+        places = [n for n, array in enumerate(weights) if include(names[n], array)]
+    else:
+        require("include", include, include in INCLUDES, f"{', '.join(INCLUDES)}, or a function")
+        require("model", None, model is not None, f"the Keras model, with include {include!r}")
+        normal = set() if include == "trainable" else _normalising(model)
+        places = [n for n, weight in enumerate(model.weights)
+                  if weight.trainable and id(weight) not in normal]
+    require("include", include, bool(places), "something that leaves at least one weight")
+    return places
+
+
+def names_of(model: tf.keras.Model) -> list[str]:
+    """Returns a name for each weight: `layer/kernel`."""
+    return [getattr(weight, "path", None) or weight.name.partition(":")[0]
+            for weight in model.weights]
+
+
+def initial_bounds(model: tf.keras.Model | None, weights: Sequence[np.ndarray]) -> list[float]:
+    """Returns the width of He's uniform draw of each weight, 0.1 for vectors and scalars.
+
+        sqrt(6 / fan_in)
+
+    fan_in is the product of all axes but the last, except for depthwise kernels, where it is that
+    of the window, and for embeddings, where it is the width of a row: as PyTorch counts. Without a
+    model every array counts as an ordinary kernel.
+    """
+    special = {} if model is None else _special_fans(model)
+    bounds = []
+    for place, array in enumerate(weights):
+        shape = np.shape(array)
+        if len(shape) < 2:
+            bounds.append(0.1)
+            continue
+        variable = None if model is None else model.weights[place]
+        fan_of = special.get(id(variable), lambda shape: math.prod(shape[:-1]))
+        bounds.append(math.sqrt(6 / max(1, fan_of(shape))))
+    return bounds
+
+
+def _layers(model: tf.keras.Model) -> list:
+    if hasattr(model, "_flatten_layers"):
+        return list(model._flatten_layers())
+    return list(model.submodules)
+
+
+def _normalising(model: tf.keras.Model) -> set[int]:
+    return {id(weight) for layer in _layers(model) if _NORMALISES in type(layer).__name__
+            for weight in layer.weights}
+
+
+def _special_fans(model: tf.keras.Model) -> dict[int, Callable]:
+    found = {}
+    for layer in _layers(model):
+        depthwise = getattr(layer, "depthwise_kernel", None)
+        if depthwise is None and type(layer).__name__.startswith("DepthwiseConv"):
+            depthwise = layer.kernel
+        if depthwise is not None:
+            found[id(depthwise)] = lambda shape: math.prod(shape[:-2])
+        if isinstance(layer, tf.keras.layers.Embedding):
+            found[id(layer.weights[0])] = lambda shape: shape[-1]
+    return found

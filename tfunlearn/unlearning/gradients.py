@@ -1,0 +1,45 @@
+"""The mean gradient of a model on examples, without training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.lazy import tf
+from tfunlearn.models.outputs import ends_in_softmax
+
+
+def mean_gradient(
+    model: tf.keras.Model, images: np.ndarray, labels: np.ndarray, *, batch_size: int = 500
+) -> list[np.ndarray]:
+    """Returns the gradient of the mean cross-entropy, float64, in the order of `get_weights()`.
+
+    Layers work as in inference; weights that are not trained have zeros.
+
+    Args:
+        model: a built Keras model.
+        images: `(m, height, width, channels)`, uint8 or float32 in [0, 1].
+        labels: `(m,)`.
+        batch_size: examples at a time; default 500.
+
+    Raises:
+        UserError: no examples.
+    """
+    require("images", len(images), len(images) > 0, "at least one example")
+    variables, from_logits = model.trainable_weights, not ends_in_softmax(model)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def gradients_of(images, labels):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.keras.losses.sparse_categorical_crossentropy(
+                labels, model(to_unit_range(images), training=False), from_logits=from_logits))
+        return tape.gradient(loss, variables, unconnected_gradients="zero")
+
+    total = [np.zeros(variable.shape) for variable in variables]
+    for first in range(0, len(images), batch_size):
+        last = first + batch_size
+        for sum_of, gradient in zip(total, gradients_of(images[first:last], labels[first:last])):
+            sum_of += gradient.numpy()
+    found = {id(variable): sum_of / len(images) for variable, sum_of in zip(variables, total)}
+    return [found.get(id(weight), np.zeros(weight.shape)) for weight in model.weights]

@@ -1,0 +1,98 @@
+"""A suggestion for FedMemPrune's ratio, read off how the changes are distributed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import require, require_real
+
+RULES = ("relative", "decade")
+CURVE = np.round(np.arange(50, 99.95, 0.1), 1)  # percentiles among which the knee is looked for
+SHOWN = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9)
+LEAST, MOST = 0.05, 0.95
+FEWEST = 100  # changes that a distribution can be read off
+
+
+@dataclass(frozen=True)
+class RatioSuggestion:
+    """What `suggest_ratio` suggests.
+
+    Attributes:
+        ratio: share of the changes below the cut, at least 0.05 and at most 0.95.
+        cut: size of change below which a weight would be reset.
+        knee: size of change at which the curve begins to shoot up.
+        knee_percentile: where that lies, percent of the changes that are not zero; None if given.
+        zero_share: share of the changes that are exactly zero, which are left out.
+        percentiles: size of change at some percentiles.
+        rule: how the cut follows from the knee.
+    """
+
+    ratio: float
+    cut: float
+    knee: float
+    knee_percentile: float | None
+    zero_share: float
+    percentiles: dict[float, float]
+    rule: str
+
+
+def suggest_ratio(
+    saliency: np.ndarray | Sequence[np.ndarray], *, method: str = "relative",
+    knee: str | float = "auto",
+) -> RatioSuggestion:
+    """Suggests a pruning ratio: the share of changes an order of magnitude below the knee.
+
+    The knee is the point of the curve (percentile, log10 of the change), percentiles 50 to 99.9,
+    that is farthest from its chord. The cut is knee / 10 (`"relative"`, whatever the learning
+    rate) or 10^(m - 1) with m the rounded log10 of the knee (`"decade"`, as the paper words it).
+
+    It is only a suggestion: badly conditioned (one decade more or less of the cut changes the ratio
+    tenfold), and nothing here applies it. A sweep over the ratio, graded against retraining, is
+    the real method.
+
+    Args:
+        saliency: sizes of change, an array or a list of arrays; signs do not count.
+        method: `"relative"` (default) or `"decade"`.
+        knee: `"auto"` (default), or the size of change that is to be taken for the knee.
+
+    Raises:
+        UserError: a setting out of range, changes that are not finite, or fewer than 100 of them
+            that are not zero.
+
+    Reference:
+        Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
+        arXiv 2605.24545), Appendix H.2. Deviation: the magnitudes there are lost, so the knee is
+        found here, and the relative rule is the default.
+    """
+    require("method", method, method in RULES, " or ".join(RULES))
+    arrays = [saliency] if isinstance(saliency, np.ndarray) else saliency
+    sizes = np.abs(np.concatenate([np.asarray(array).reshape(-1) for array in arrays]))
+    require("saliency", "entries that are not finite", bool(np.isfinite(sizes).all()),
+            "finite numbers")
+    moved = sizes[sizes > 0]
+    require("saliency", f"{len(moved)} changes that are not zero", len(moved) >= FEWEST,
+            f"at least {FEWEST}")
+    percentile, level = None, knee
+    if knee == "auto":
+        percentile, level = _knee(moved)
+    require_real("knee", level, lambda value: value > 0, "auto, or a number > 0")
+    exponent = math.log10(level) - 1 if method == "relative" else (
+        math.floor(math.log10(level) + 0.5) - 1)
+    cut = 10.0**exponent
+    return RatioSuggestion(
+        float(np.clip(np.mean(moved < cut), LEAST, MOST)), cut, float(level), percentile,
+        1 - len(moved) / len(sizes),
+        {p: float(v) for p, v in zip(SHOWN, np.percentile(moved, SHOWN))}, method)
+
+
+def _knee(moved: np.ndarray) -> tuple[float, float]:
+    """Returns percentile and value of the point that lies farthest from the chord."""
+    heights = np.log10(np.percentile(moved, CURVE))
+    along = (CURVE - CURVE[0]) / (CURVE[-1] - CURVE[0])
+    gap = np.abs(heights - (heights[0] + along * (heights[-1] - heights[0])))
+    place = int(np.argmax(gap))
+    return float(CURVE[place]), float(10.0 ** heights[place])

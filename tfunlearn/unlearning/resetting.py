@@ -1,0 +1,84 @@
+"""FedMemPrune's second stage: chosen weights drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.core.errors import choose, require, require_whole
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.seeds import generator
+from tfunlearn.models.initial import redrawn
+from tfunlearn.unlearning.eligible import initial_bounds
+
+
+def _own(weights, masks, model, seed) -> list[np.ndarray]:
+    require("model", None, model is not None, "the Keras model, with rule layer")
+    return redrawn(model, seed, places=[n for n, mask in enumerate(masks) if mask.any()])
+
+
+def _he_uniform(weights, masks, model, seed) -> list[np.ndarray]:
+    return [_uniform(bound, np.shape(weight), generator(seed, "reset", place))
+            if mask.any() else None for place, (weight, mask, bound) in enumerate(
+                zip(weights, masks, initial_bounds(model, weights)))]
+
+
+def _uniform(bound: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    drawn = rng.random(shape, np.float32)
+    drawn *= np.float32(2 * bound)
+    drawn -= np.float32(bound)
+    return drawn
+
+
+def _zeros(weights, masks, model, seed) -> list[np.ndarray]:
+    return [np.zeros(np.shape(weight), np.float32) for weight in weights]
+
+
+RESETS = {"layer": _own, "he_uniform_compat": _he_uniform, "zeros": _zeros}
+
+
+def reset(
+    weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, rule: str = "layer", seed: int,
+    model: tf.keras.Model | None = None,
+) -> list[np.ndarray]:
+    """Returns the weights with those of the masks drawn anew, all others bit for bit.
+
+    Args:
+        weights: as `model.get_weights()` gives them.
+        masks: a bool array for each, such as `locate` gives.
+        rule: `"layer"` (default): each layer's own initializer under a new seed, so that a bias
+            becomes zero again and a scale one; `"he_uniform_compat"`: U(-b, b) with
+            b = sqrt(6 / fan_in) for kernels and 0.1 for vectors, as published; `"zeros"`.
+        seed: whole number >= 0 that decides the draws.
+        model: the Keras model; needed with rule `layer`, and for the fan_in of depthwise kernels
+            and embeddings with `he_uniform_compat`.
+
+    Raises:
+        UserError: an unknown rule, masks that do not fit, a mask on moving statistics, or a layer
+            without an initializer.
+
+    Reference:
+        Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
+        arXiv 2605.24545). Deviation: the paper says "original initialization", the published code
+        draws as `he_uniform_compat` does; the default here is the paper's word.
+    """
+    draw = choose("rule", rule, RESETS)
+    require_whole("seed", seed, 0)
+    require("masks", f"{len(masks)} masks",
+            [np.shape(mask) for mask in masks] == [np.shape(weight) for weight in weights]
+            and all(np.asarray(mask).dtype == bool for mask in masks),
+            "a bool array of the same shape for each of the weights")
+    if model is not None:
+        for mask, variable in zip(masks, model.weights):
+            require("masks", f"entries of {variable.name}", variable.trainable or not mask.any(),
+                    "trainable weights; moving statistics are never reset")
+    fresh = draw(weights, masks, model, seed)
+    return [np.where(mask, new, weight) if mask.any() else np.array(weight)
+            for weight, mask, new in zip(weights, masks, fresh)]
+
+
+def is_constant(predictions: np.ndarray, labels: np.ndarray) -> bool:
+    """Tells whether a model takes everything for one class although there are several: it was
+    killed, most likely, and training may not bring it back."""
+    return len(np.unique(predictions)) == 1 and len(np.unique(labels)) > 1
