@@ -1,0 +1,164 @@
+"""The claims about FedMemPrune, on subsets that a net can learn by heart.
+
+Run: .venv/bin/python tests/benchmarks/memorization_claims.py OUT --data-dir DIR [--seeds 3]
+     [--retrains 6] [--only mnist-iid ...] [--pool 0]
+
+Trains LeNet-5 on 4,000 images of MNIST and of CIFAR-10, IID and Dirichlet(0.5), 10 clients; forgets
+client 0 by every method and every ratio, each with several seeds; retrains; evaluates by groups of
+memorisation, leave-one-out. What lies finished in OUT is not done again, so that the same command
+goes on. Writes `<setting>.csv`, `<setting>.png`, `<setting>_ratio.csv` and `_ratio.png`; prints
+Markdown tables beside the published ones. With --pool T also the rank correlation of the cheaper
+scores on the first setting, from T trainings without two clients each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import pathlib
+
+import numpy as np
+
+import tfunlearn  # noqa: F401  (quiets TensorFlow)
+from tfunlearn.evaluation.memorization import GROUPS
+from tfunlearn.experiment import run_config, train
+from tfunlearn.experiment.gme import GmeSettings, study_memorization, write_groups
+from tfunlearn.experiment.gme.tables import local_values
+from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
+from tfunlearn.report import save_groups
+
+PUBLISHED = pathlib.Path(__file__).resolve().parents[2] / "data" / "published"
+COMMON = dict(model="lenet5", train_examples=4000, clients=10, optimizer="adam", rounds=40,
+              client_weights="uniform", history="all")
+SETTINGS = {
+    "mnist-iid": dict(dataset="mnist", partition="iid", lr=1e-3, local_epochs=3),
+    "cifar10-dirichlet": dict(dataset="cifar10", partition="dirichlet", lr=2e-3, local_epochs=5),
+    "cifar10-iid": dict(dataset="cifar10", partition="iid", lr=2e-3, local_epochs=5),
+    "mnist-dirichlet": dict(dataset="mnist", partition="dirichlet", lr=1e-3, local_epochs=3),
+}
+RATIO = {"iid": 0.3, "dirichlet": 0.4}  # the paper's on CIFAR-10
+RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
+METHODS = {"finetune": dict(recovery_rounds=11), "not": dict(recovery_rounds=11), "pga": {},
+           "fedosd": {}, "fedau": {}}
+
+
+def unlearnings(setting: str) -> dict[str, dict]:
+    """Returns the settings of every unlearning of a setting, by label."""
+    found = {name: dict(method=name, **more) for name, more in METHODS.items()}
+    own = RATIO[setting.partition("-")[2]]
+    for ratio in dict.fromkeys((own, *RATIOS)):
+        found[f"memorization {ratio:g}"] = dict(method="memorization", ratio=ratio)
+    return found
+
+
+def work(folder: pathlib.Path, setting: str, seed: int, data_dir: str) -> dict[str, str]:
+    """Returns the unlearned runs of a seed by label, made now or found."""
+    source, paths = trained(folder, setting, data_dir), {}
+    for label, asked in unlearnings(setting).items():
+        result = unlearn(source, unlearn_settings(
+            **asked, forget=["client:0"], unlearn_seed=seed, reference=False), data_dir=data_dir)
+        paths[label] = str(result.directory.path)
+        after = result.notes["measured"]["after"]
+        print(f"{setting} seed {seed} {label}: forgotten {after['forget_accuracy']:.3f} test "
+              f"{after['test_accuracy']:.3f}" + (" (found)" if not result.new else ""), flush=True)
+    return paths
+
+
+def trained(folder: pathlib.Path, setting: str, data_dir: str) -> pathlib.Path:
+    """Returns the run that all others of a setting come from."""
+    source = folder / "runs" / setting
+    if not (source / "model.keras").is_file():
+        train(run_config(**COMMON, **SETTINGS[setting], data_dir=data_dir), out=source)
+    return source
+
+
+def published(setting: str) -> dict[str, list[str]]:
+    """Returns the published rows of a setting; those of CIFAR-10 stand beside MNIST too."""
+    split = setting.partition("-")[2]
+    rows = [row for row in csv.DictReader((PUBLISHED / "memorization_table1.csv").open())
+            if row["dataset"] == "cifar10" and row["split"] == split]
+    found = {}
+    for row in rows:
+        if row["measure"] in (*GROUPS, "unlearn", "test"):
+            found.setdefault(row["method"], []).append(row["percent"])
+    return found
+
+
+def show(setting: str, study, labels: dict[str, str]) -> None:
+    """Prints groups, accuracies, fairness and time to peak of a study."""
+    models = study.models
+    print(f"\n### {setting}\n\nOriginal model: accuracy on remaining training data "
+          f"{models['original'].remain_accuracy[0]:.3f}, test "
+          f"{models['original'].test_accuracy[0]:.3f}; {len(study.report.scores)} images "
+          f"forgotten; {study.report.graders} retrained models, {study.report.grading}.\n")
+    print("| | models | " + " | ".join(f"{g} %" for g in GROUPS) + " | all | test | fairness | "
+          "rounds to peak | client steps to peak | published: " + " / ".join(GROUPS)
+          + " / all / test |")
+    print("|" + "---|" * (len(GROUPS) + 8))
+    paper = published(setting)
+    for name, row in study.report.rows.items():
+        cells = [f"{100 * m:.1f}" + (f" ± {100 * s:.1f}" if row.models > 1 else "")
+                 + ("" if name == "retrained" else f" ({100 * g:.1f})")
+                 for m, s, g in zip(row.mean, row.spread, row.gap)]
+        values = local_values(study, name)
+        shown = [f"{np.mean(values[key]):{form}}" if values[key] else "-" for key, form in (
+            ("test_accuracy", ".3f"), ("fairness", ".3f"), ("peak_rounds", ".1f"),
+            ("peak_client_steps", ".0f"))]
+        claim = " / ".join(paper.get(name.partition(" ")[0], ["-"]))
+        print(f"| {labels.get(name, name)} | {row.models} | " + " | ".join([*cells, *shown])
+              + f" | {claim} |")
+
+
+def evaluate(folder: pathlib.Path, setting: str, runs: list[dict], arguments) -> None:
+    """Evaluates all methods together, and the ratios together."""
+    own = f"memorization {RATIO[setting.partition('-')[2]]:g}"
+    settings = GmeSettings(retrains=arguments.retrains)
+    for stem, chosen in ((setting, [*METHODS, own]),
+                         (f"{setting}_ratio", ["finetune", *(f"memorization {r:g}"
+                                                             for r in RATIOS)])):
+        paths = [run[label] for label in chosen for run in runs]
+        study = study_memorization(paths, settings, data_dir=arguments.data_dir)
+        for path in (folder / f"{stem}.csv", folder / f"{stem}.png"):
+            path.unlink(missing_ok=True)
+        write_groups(folder / f"{stem}.csv", study)
+        rows = study.report.rows
+        save_groups(folder / f"{stem}.png", {n: row.mean for n, row in rows.items()},
+                    {n: row.spread for n, row in rows.items()}, (*GROUPS, "all"), title=stem)
+        show(stem, study, {"finetune": "ratio 0 (finetune)"} if stem != setting else {})
+
+
+def cheaper(folder: pathlib.Path, setting: str, arguments) -> None:
+    """Prints how the cheaper scores rank the forgotten examples."""
+    source = trained(folder, setting, arguments.data_dir)
+    for scores in ("checkpoints", "subsets"):
+        study = study_memorization(
+            [source], GmeSettings(retrains=arguments.retrains, scores=scores, pool=arguments.pool,
+                                  omitted=2),
+            forget=["client:0"], data_dir=arguments.data_dir)
+        print(f"{setting}: {scores}: rank correlation with {arguments.retrains} retrained models "
+              f"{study.correlation:.3f}; retrained models in the groups that these scores make: "
+              + " / ".join(f"{100 * m:.1f}" for m in study.report.rows["retrained"].mean),
+              flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--retrains", type=int, default=6)
+    parser.add_argument("--only", nargs="*", default=list(SETTINGS), choices=SETTINGS)
+    parser.add_argument("--pool", type=int, default=0)
+    arguments = parser.parse_args()
+    runs = {setting: [] for setting in arguments.only}
+    for seed in range(arguments.seeds):
+        for setting, found in runs.items():
+            found.append(work(arguments.out, setting, seed, arguments.data_dir))
+    for setting, found in runs.items():
+        evaluate(arguments.out, setting, found, arguments)
+    if arguments.pool:
+        cheaper(arguments.out, arguments.only[0], arguments)
+
+
+if __name__ == "__main__":
+    main()
