@@ -50,7 +50,7 @@ class UnlearningDisplay:
     def watch(self) -> Watch:
         """Returns what an unlearning is to call."""
         return Watch(start=self.start, plan=self.plan, round=self.round, track=self.track,
-                     reference=self.reference, reference_round=self.reference_round)
+                     tell=self.tell, reference=self.reference, reference_round=self.reference_round)
 
     def start(self, case, waiting: int, target) -> None:
         """Says what is about to be done."""
@@ -58,6 +58,9 @@ class UnlearningDisplay:
         remaining = case.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
         self._say(f"forget    {self._request(case)}")
+        if case.overlap:
+            self._say(f"overlap   {case.overlap:.1%} of these examples are held by somebody who "
+                      "stays too")
         self._say(f"remain    {count(len(remaining.present), 'client')} with "
                   f"{count(len(remaining.labels), 'example')}")
         if waiting:
@@ -84,6 +87,10 @@ class UnlearningDisplay:
         if plan.rounds:
             self._rounds += plan.rounds
             self._task = self._progress.add_task("recovery", total=plan.rounds)
+
+    def tell(self, report: dict) -> None:
+        """Says what a method has found out in the middle of its rounds."""
+        self._say(f"method    {self._method}{details(self._method, report)}")
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""

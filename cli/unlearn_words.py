@@ -39,12 +39,39 @@ def details(method: str, report: dict) -> str:
         words.append(f"{sum(map(len, report['pruned'].values()))} of "
                      f"{sum(report['channels'].values())} channels of "
                      f"{count(len(report['channels']), 'convolution')} pruned")
+    if "ratio" in report:
+        words.append(_reset(report))
+    if "unlearn_rounds" in report:
+        words.append(f"{count(report['unlearn_rounds'], 'round')} that forget (SGD "
+                     f"{report['unlearn_lr']:g}), {report['recovery_rounds']} of recovery")
+    if "head" in report:
+        words.append(f"second head for {', '.join(report['head'])}, "
+                     f"{count(report['head_rounds'], 'round')}")
     if "negated" in report:
         words.append(f"negated {', '.join(report['negated'])}")
     if "ascents" in report:
         steps = sum(ascent["steps"] for ascent in report["ascents"])
         words.append(f"{count(steps, 'step')} of ascent within {report['radius']:.3g}")
     return ": " + "; ".join(words) if words else ""
+
+
+def _reset(report: dict) -> str:
+    """Returns which weights memorization resets, in words; all of it once they are located."""
+    text = (f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
+            f"weighted by {report['client_weights']}")
+    if "count" not in report:
+        return text + "; one round locates"
+    threshold = report["threshold"]
+    return (f"{report['count']:,} of {report['eligible']:,} weights reset ("
+            + (f"threshold {threshold:.3g}, " if threshold is not None else "")
+            + f"{report['zeros']:,} did not move at all); by layer "
+            + ", ".join(f"{name} {share:.0%}" for name, share in _extremes(report["shares"])))
+
+
+def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
+    """Returns the three arrays of the largest shares and the one of the smallest above zero."""
+    ranked = sorted((item for item in shares.items() if item[1] > 0), key=lambda item: -item[1])
+    return ranked if len(ranked) <= 4 else [*ranked[:3], ranked[-1]]
 
 
 def _channels(report: dict) -> str:

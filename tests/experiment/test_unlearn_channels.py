@@ -308,14 +308,15 @@ def test_settings_that_are_refused(values, message):
 
 
 def test_presets_hold_the_papers_settings():
-    for name in presets():
+    names = [name for name in presets() if name.startswith("ablation-channel")]
+    for name in names:
         config = run_config(**preset(name, "train"))
         settings = unlearn_settings(**preset(name, "unlearn"))
         assert config.data.clients == 10 and settings.method == "ablation-channel"
         assert (config.training.lr, config.training.optimizer) == (0.1, "sgd")
         assert config.training.local_epochs == 5
     rows = {name: (run_config(**preset(name, "train")), unlearn_settings(**preset(name, "unlearn")))
-            for name in presets()}
+            for name in names}
     figures = {name: (c.training.rounds, c.training.batch_size, s.delta, s.forget)
                for name, (c, s) in rows.items()}
     assert figures["ablation-channel-cifar10-resnet20"] == (50, 128, 0.05, ("class:1",))

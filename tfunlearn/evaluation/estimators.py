@@ -77,4 +77,4 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
 
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
-    return float(spearmanr(one, other).statistic)
+    return float(spearmanr(one, other)[0])

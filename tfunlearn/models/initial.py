@@ -46,10 +46,12 @@ def redrawn(
 
 
 def _initializer_of(layer, attribute: str):
-    """Returns the initializer of a weight: `_kernel` and `depthwise_kernel` have theirs too."""
+    """Returns the initializer of a weight: `_kernel` and `depthwise_kernel` have theirs too, and
+    Keras 3 calls that of a depthwise layer's `kernel` so."""
     name = attribute.lstrip("_")
-    own = getattr(layer, f"{name}_initializer", None)
-    return own or getattr(layer, f"{name.removesuffix('_kernel')}_initializer", None)
+    found = (name, name.removesuffix("_kernel"), *(["depthwise"] if name == "kernel" else []))
+    return next((own for own in (getattr(layer, f"{stem}_initializer", None) for stem in found)
+                 if own is not None), None)
 
 
 def _seeded(initializer, seed: int, place: int):

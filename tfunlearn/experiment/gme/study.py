@@ -20,7 +20,7 @@ from tfunlearn.experiment.gme.retraining import (
 from tfunlearn.experiment.gme.settings import GmeSettings
 from tfunlearn.experiment.gme.subjects import Subjects, open_subjects
 from tfunlearn.experiment.unlearning import Watch
-from tfunlearn.experiment.unlearning.case import Case, missing_history
+from tfunlearn.experiment.unlearning.case import Case
 from tfunlearn.models.outputs import ends_in_softmax
 
 
@@ -135,8 +135,10 @@ class _Graded:
 
 def _check(case: Case, settings: GmeSettings) -> None:
     """Raises a `UserError` where the scores cannot be had from this run."""
-    if settings.scores == "checkpoints" and len(_kept(case)) < 2:
-        raise missing_history(case, "scores from at least 2 kept rounds", "all or every=K")
+    if settings.scores == "checkpoints":
+        require("scores", settings.scores, len(_kept(case)) >= 2,
+                f"retraining or subsets, since the run has kept {len(_kept(case))} of its rounds; "
+                "train with --history all or every=K")
     if settings.scores == "subsets":
         require("scores", settings.scores, not case.source.requests and len(case.flagged) > 0
                 and int(case.source.federation.clients.sizes[case.flagged].sum())

@@ -1,0 +1,211 @@
+"""FedMemPrune, FedOSD and FedAU on a run: what their rounds do to the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+from unlearn_cases import quick
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.vectors import to_vector
+from tfunlearn.experiment import run_config
+from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.presets import preset, presets
+from tfunlearn.experiment.rounds import rounds_of
+from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning.methods import plan_of
+from tfunlearn.experiment.unlearning.ratio import draw_ratio, study_ratio
+from tfunlearn.experiment.unlearning.source import open_source
+from tfunlearn.experiment.unlearning.unlearn import case_of
+from tfunlearn.federated.state import ServerState
+from tfunlearn.unlearning import locate, orthogonal_step, reset, without_return
+from tfunlearn.unlearning.eligible import eligible_places, names_of
+
+
+@pytest.fixture(scope="module")
+def source(kept_run):
+    return open_source(kept_run.directory.path)
+
+
+def first_rounds(source, count=1, **settings):
+    """Returns the case, the plan, and the states of its first rounds."""
+    case = case_of(source, quick(**settings))
+    plan = plan_of(case)
+    run_round, states = plan.rounds_by(None), [ServerState(plan.start)]
+    for number in range(1, count + 1):
+        cohort = plan.cohort(number) if plan.cohort else (
+            case.recovering.cohort(source.rounds + number))
+        states.append(run_round(states[-1], cohort)[0])
+    return case, plan, states
+
+
+@pytest.mark.usefixtures("tff_worker")
+@pytest.mark.parametrize("order", ["apply_then_reset", "reset_original"])
+def test_the_first_round_is_ordinary_and_then_reset(source, order):
+    case, plan, (start, after) = first_rounds(
+        source, method="memorization", ratio=0.25, reset_order=order)
+    ordinary, _ = rounds_of(case.recovering, source.model, training=case.training, gather=True,
+                            seed=case.seed)(start, case.recovering.cohort(source.rounds + 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        masks = locate(start.weights, [new - old for new, old in zip(
+            ordinary.weights, start.weights)], 0.25, model=source.model)
+    base = ordinary if order == "apply_then_reset" else start
+    expected = reset(base.weights, masks, seed=plan.report["reset_seed"], model=source.model)
+    for a, b in zip(after.weights, expected):
+        np.testing.assert_array_equal(a, b)
+    total = sum(source.model.weights[n].shape.num_elements() for n in eligible_places(
+        start.weights, model=source.model))
+    assert plan.report["count"] == total // 4 and plan.report["eligible"] == total
+    assert list(plan.report["shares"]) == names_of(source.model)
+    assert plan.report["shares"][names_of(source.model)[0]] == masks[0].mean()
+    assert plan.report["client_weights"] == "samples"
+
+
+def test_ratio_zero_is_finetuning_and_ratio_one_is_another_net(kept_run, copied):
+    told = []
+    none = unlearn(copied, quick("memorization", ratio=0), watch=Watch(tell=told.append))
+    same = unlearn(copied, quick("finetune", recovery_rounds=2))
+    for a, b in zip(none.directory.read_state().weights, same.directory.read_state().weights):
+        np.testing.assert_array_equal(a, b)
+    assert told[0]["count"] == 0 and told[0]["threshold"] is None and len(none.metrics) == 2
+    everything = unlearn(copied, quick("memorization", ratio=1))
+    assert everything.notes["report"]["moved_share"] == 1
+    assert everything.notes["report"]["count"] == everything.notes["report"]["eligible"]
+    assert everything.notes["measured"]["after"]["remain_accuracy"] < (
+        none.notes["measured"]["after"]["remain_accuracy"])
+    assert everything.notes["cost"]["rounds"] == 2  # the one that locates counts
+
+
+@pytest.mark.usefixtures("tff_worker")
+@pytest.mark.parametrize(("saliency", "look"), [
+    ("salun", "forgotten"), ("abs_mean_grad", "gradient"), ("localized", "forgotten"),
+    ("random", "round")])
+def test_every_saliency_looks_where_it_should(source, saliency, look, recwarn):
+    case, plan, (start, after) = first_rounds(source, method="memorization", ratio=0.2,
+                                              saliency=saliency)
+    assert plan.report["count"] > 0 and plan.report["saliency"] == saliency
+    steps = {"forgotten": 8, "gradient": 0, "round": 0}  # 2 epochs of 2 steps at 2 clients
+    assert plan.cost.client_steps == steps[look] and plan.cost.rounds == 0
+    assert (plan.cost.bytes_up > 0) == (look != "round")
+
+
+def test_classes_and_examples_are_forgotten_too(kept_run, copied):
+    classes = unlearn(copied, quick("memorization", ratio=None, forget=["class:3"]))
+    assert classes.notes["report"]["ratio"] == 0.1
+    assert classes.notes["forgotten"]["clients"] == []
+    some = unlearn(copied, quick("memorization", ratio=None, forget=["example:0:1", "example:5:2"]))
+    assert some.notes["report"]["ratio"] == 0.3 and some.notes["forgotten"]["examples"] == 2
+    with pytest.raises(UserError, match="ratio: 1.5 is not allowed; allowed is 0 to 1"):
+        quick("memorization", ratio=1.5)
+    with pytest.raises(UserError, match="zero_updates"):
+        unlearn(copied, quick("memorization", ratio=1e-4, zero_updates="error"))
+
+
+def test_a_net_that_the_reset_has_killed_is_noticed(kept_run, copied):
+    with pytest.warns(UserWarning, match="reset has killed the network"):
+        got = unlearn(copied, quick("memorization", ratio=1, reset_rule="zeros"))
+    assert got.notes["report"]["constant_rounds"] == 2
+    alive = unlearn(copied, quick("memorization", ratio=0))
+    assert alive.notes["report"]["constant_rounds"] == 0
+
+
+def test_equal_weights_are_the_runs_own_choice(tmp_path):
+    federation = Federation.of(run_config(
+        train_examples=200, clients=4, partition="dirichlet", client_weights="uniform"))
+    assert federation.undefended().config.aggregation.client_weights == "uniform"
+    with pytest.raises(UserError, match="client_weights: unknown name 'equal'"):
+        run_config(client_weights="equal")
+
+
+@pytest.mark.usefixtures("tff_worker")
+def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
+    case, plan, states = first_rounds(source, 2, method="fedosd", unlearn_lr=0.05)
+    assert plan.rounds == 2 and plan.training_of(1).optimizer == "sgd"
+    assert plan.training_of(1).local_epochs == 1 and plan.training_of(2) == case.training
+    flagged = set(case.flagged.tolist())
+    assert flagged < set(plan.cohort(1).ids.tolist())
+    assert not flagged & set(plan.cohort(2).ids.tolist())
+    start, forgot, recovered = (to_vector(state.weights) for state in states)
+    gentle = dataclasses.replace(case.training, optimizer="sgd", lr=0.05, local_epochs=1)
+    engine = rounds_of(case.recovering, source.model, training=gentle, gather=True, seed=case.seed)
+    remaining = engine.gather(states[0].weights, case.recovering.cohort(source.rounds + 1)).stack
+    unlearner = rounds_of(case.leaving, source.model, training=gentle, gather=True, seed=case.seed,
+                          loss="unlearning")
+    wrong = unlearner.gather(states[0].weights, case.leaving.cohort(
+        source.rounds + 1, case.flagged)).stack
+    step = orthogonal_step(wrong.mean(axis=0), remaining)
+    np.testing.assert_allclose(forgot - start, step, atol=1e-6)
+    assert np.abs(remaining @ (forgot - start)).max() < 1e-4 * np.linalg.norm(step) * (
+        np.linalg.norm(remaining, axis=1).max())
+    back = rounds_of(case.recovering, source.model, training=case.training, gather=True,
+                     seed=case.seed).gather(states[1].weights,
+                                            case.recovering.cohort(source.rounds + 2)).stack
+    np.testing.assert_allclose(
+        recovered - forgot, without_return(back, forgot - start).mean(axis=0), atol=1e-6)
+    with pytest.raises(UserError, match="stop: 'target'"):
+        plan_of(case_of(source, quick("fedosd", stop="target")))
+
+
+def test_fedau_changes_the_head_alone(kept_run, copied, source):
+    for words, method in ((["client:1"], "clients"), (["class:3"], "classes")):
+        got = unlearn(copied, quick("fedau", forget=words))
+        before, after = kept_run.model.get_weights(), got.directory.read_state().weights
+        for a, b in zip(before[:-2], after[:-2]):
+            np.testing.assert_array_equal(a, b)
+        assert (before[-2] != after[-2]).any() and (before[-1] != after[-1]).any()
+        assert got.notes["rounds"] == 0 and got.notes["cost"]["rounds"] == 2
+        assert got.notes["report"]["classes"] == ([3] if method == "classes" else None)
+    same = unlearn(copied, quick("fedau", forget=["client:1"], head_alpha=0.0))
+    for a, b in zip(kept_run.model.get_weights(), same.directory.read_state().weights):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path):
+    study = study_ratio(copied, ["client:0"])
+    assert [found.rule for found in study.suggestions] == ["relative", "decade"]
+    assert all(0.05 <= found.ratio <= 0.95 for found in study.suggestions)
+    assert len(study.sizes) == kept_run.model.count_params()
+    draw_ratio(tmp_path / "ratio.png", study)
+    assert (tmp_path / "ratio.png").stat().st_size > 5000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ratio.png", "run"]
+
+
+def test_the_new_methods_give_the_same_bits_again(kept_run, copied, tmp_path):
+    for method in ("memorization", "fedosd", "fedau"):
+        weights = [unlearn(copied, quick(method), out=tmp_path / f"{method}-{n}").directory
+                   for n in (1, 2)]
+        for a, b in zip(*(directory.read_state().weights for directory in weights)):
+            np.testing.assert_array_equal(a, b)
+    other = unlearn(copied, quick("memorization", unlearn_seed=7))
+    assert any((a != b).any() for a, b in zip(
+        other.directory.read_state().weights,
+        unlearn(copied, quick("memorization")).directory.read_state().weights))
+
+
+def test_settings_of_other_methods_are_refused():
+    for options in (dict(method="not", ratio=0.2), dict(method="fedau", recovery_rounds=3),
+                    dict(method="memorization", unlearn_rounds=2), dict(method="fedosd", head_lr=1)):
+        with pytest.raises(UserError, match="is for"):
+            unlearn_settings(forget=["client:0"], **options)
+
+
+def test_presets_hold_the_papers_settings():
+    names = [name for name in presets() if name.startswith("memorization")]
+    rows = {name.removeprefix("memorization-"): (
+        run_config(**preset(name, "train")), unlearn_settings(**preset(name, "unlearn")))
+        for name in names}
+    assert {name: (s.ratio, s.recovery_rounds) for name, (_, s) in rows.items()} == {
+        "cifar10-iid": (0.3, 29), "cifar10-noniid": (0.4, 29), "cifar100-iid": (0.8, 39),
+        "cifar100-noniid": (0.85, 39), "emnist-iid": (0.3, 29), "emnist-noniid": (0.4, 29)}
+    for name, (config, settings) in rows.items():
+        assert config.aggregation.client_weights == "uniform" and config.training.rounds == 100
+        assert (config.data.partition, config.data.alpha) == (
+            "overlapping" if name.endswith("-iid") else "dirichlet", 0.5)
+        assert settings.reset_rule == "he_uniform_compat" and settings.zero_updates == "include"
+        assert settings.forget == ("client:0",) and settings.method == "memorization"
+    assert rows["cifar100-noniid"][1].recovery_epochs == 5
+    assert rows["cifar10-iid"][0].training.client.batch_size == 128
