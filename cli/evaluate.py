@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 from rich.table import Table
 
@@ -59,6 +61,8 @@ def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores
     for name, path in files.items():
         if path is not None:
             new_file(name, path, [FILES[name]])
+    require("scores_csv", scores_csv, scores_csv is None or csv is None
+            or os.path.realpath(csv) != os.path.realpath(scores_csv), "another file than csv's")
     if gme:
         _evaluate_groups(runs, GmeSettings(**given), words, files, data_dir)
         return
@@ -97,7 +101,8 @@ def _evaluate_one(run, settings, data_dir) -> None:
                       f"{settings.fairness_metric} {after.fairness.value:.4g}"
                       + peak_in_words(after.peak))
     if result.missing:
-        console.print(f"local fairness and time to peak are not known: {result.missing}")
+        console.print(f"local fairness and time to peak are not known of {result.missing}",
+                      markup=False)
     table = Table("class", "test images", "accuracy", box=None)
     for label, (count, share) in enumerate(zip(result.class_counts, result.class_accuracies)):
         table.add_row(str(label), str(count), number(share))

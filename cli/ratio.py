@@ -21,11 +21,11 @@ SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
               help=f"What is looked at: {', '.join(SALIENCIES)}.")
 @click.option("--include", default="kernels+bias", show_default=True, metavar="NAME",
               help="What may be reset: kernels+bias, trainable.")
-@click.option("--knee", type=float, help="Size of change to take for the knee.  [default: the "
-              "curve's own]")
+@click.option("--knee", default="auto", show_default=True, help="Size of change to take for the "
+              "knee; auto: the curve's own.")
 @click.option("--plot", metavar="FILE", help="Draw the distribution into a new .png file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
-def ratio(run, malicious, clients, classes, examples, saliency, plot, **options):
+def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **options):
     """Suggest a ratio for unlearn --method memorization; nothing applies it.
 
     One round of training on what remains is made, and thrown away. The suggestion is badly
@@ -35,11 +35,12 @@ def ratio(run, malicious, clients, classes, examples, saliency, plot, **options)
     """
     console = PlainConsole()
     require("saliency", saliency, saliency in SALIENCIES, " or ".join(SALIENCIES))
+    knee = knee if knee == "auto" else _number(knee)
     if plot is not None:
         new_file("plot", plot, [".png"])
     words = request_words(malicious, clients, classes, examples) or ["malicious"]
     console.print("loading TensorFlow Federated and the run")
-    study = study_ratio(run, words, saliency=saliency, started=lambda: console.print(
+    study = study_ratio(run, words, saliency=saliency, knee=knee, started=lambda: console.print(
         "one round of training on what remains"), **options)
     table = Table("rule", "ratio", "cut", "knee", "at percentile", box=None)
     for found in study.suggestions:
@@ -56,3 +57,11 @@ def ratio(run, malicious, clients, classes, examples, saliency, plot, **options)
         draw_ratio(plot, study)
         console.print(f"written   {plot}")
     console.print("next      tfunlearn unlearn ... --method memorization --ratio R, for several R")
+
+
+def _number(text: str) -> float | str:
+    """Returns a number, or the text as it is, which is refused where it is used."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

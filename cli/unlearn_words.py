@@ -42,7 +42,7 @@ def details(method: str, report: dict) -> str:
     if "ratio" in report:
         words.append(_reset(report))
     if "unlearn_rounds" in report:
-        words.append(f"{count(report['unlearn_rounds'], 'round')} that forget (SGD "
+        words.append(f"{count(report['unlearn_rounds'], 'round')} of forgetting (SGD "
                      f"{report['unlearn_lr']:g}), {report['recovery_rounds']} of recovery")
     if "head" in report:
         words.append(f"second head for {', '.join(report['head'])}, "

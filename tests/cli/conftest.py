@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tfunlearn.experiment import run_config, train
 from tfunlearn_cli import main
 
 
@@ -16,3 +17,18 @@ def typed(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a small trained run, `run`."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(run_config(train_examples=240, clients=6, rounds=3, lr=3e-3), out=folder / "run")
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch, trained, typed):
+    """`typed`, in that folder."""
+    monkeypatch.chdir(trained)
+    return typed

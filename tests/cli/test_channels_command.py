@@ -8,21 +8,6 @@ import re
 
 import pytest
 
-from tfunlearn.experiment import run_config, train
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("channels")
-    train(run_config(train_examples=240, clients=6, rounds=3, lr=3e-3), out=folder / "run")
-    return folder
-
-
-@pytest.fixture
-def call(monkeypatch, trained, typed):
-    monkeypatch.chdir(trained)
-    return typed
-
 
 def test_table_picture_and_csv(call, trained):
     code, out, err = call("channels", "run", "--class", "1", "--delta", "0.1", "--layer", "conv_1",

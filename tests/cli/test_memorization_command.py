@@ -6,21 +6,6 @@ import csv
 
 import pytest
 
-from tfunlearn.experiment import run_config, train
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("memorization")
-    train(run_config(train_examples=240, clients=6, rounds=3, lr=3e-3), out=folder / "run")
-    return folder
-
-
-@pytest.fixture
-def call(monkeypatch, trained, typed):
-    monkeypatch.chdir(trained)
-    return typed
-
 
 def test_unlearn_then_evaluate_by_groups(call, trained):
     code, out, err = call("unlearn", "run", "--method", "memorization", "--client", "0", "--ratio",
@@ -37,8 +22,8 @@ def test_unlearn_then_evaluate_by_groups(call, trained):
     rows = list(csv.DictReader((trained / "g.csv").open()))
     line = next(r for r in rows if (r["model"], r["group"]) == ("memorization", "all"))
     assert f"{100 * float(line['accuracy']):.1f} (" in out
-    code, out, _ = call("evaluate", "run-memorization", "--gme", "--retrains", "2", "--csv", "g.csv")
-    assert code == 2
+    code, _, err = call("evaluate", "run-memorization", "--gme", "--csv", "g.csv")
+    assert code == 2 and "csv: 'g.csv' is not allowed; allowed is a new file" in err
     code, out, _ = call("evaluate", "run-memorization", "--gme", "--retrains", "2")
     assert code == 0 and "not there yet" not in out  # they are found
     code, out, _ = call("evaluate", "run-memorization")
@@ -51,6 +36,9 @@ def test_a_ratio_is_suggested_and_nothing_is_changed(call, trained):
     code, out, err = call("ratio", "run", "--client", "0", "--plot", "ratio.png")
     assert (code, err) == (0, "") and "relative" in out and "decade" in out
     assert sorted(path.name for path in trained.iterdir()) == sorted([*before, "ratio.png"])
+    for knee in ("nan", "0", "low"):
+        code, _, err = call("ratio", "run", "--client", "0", "--knee", knee)
+        assert (code, err.count("\n")) == (2, 1) and "allowed is auto, or 1e-30 to 1e30" in err
     code, _, err = call("ratio", "run", "--client", "0", "--saliency", "salun")
     assert (code, err.count("\n")) == (2, 1) and "saliency: 'salun' is not allowed" in err
 
@@ -66,6 +54,8 @@ def test_a_ratio_is_suggested_and_nothing_is_changed(call, trained):
     (["run", "--gme", "--client", "0", "--plot", "x.jpg"], "plot: 'x.jpg' is not allowed"),
     (["run", "--gme", "--client", "0", "--scores", "checkpoints"], "scores: 'checkpoints'"),
     (["run", "--gme", "--client", "0", "--scores", "subsets", "--omitted", "6"], "omitted: 6"),
+    (["run", "--gme", "--client", "0", "--csv", "x.csv", "--scores-csv", "./x.csv"],
+     "scores_csv: './x.csv' is not allowed; allowed is another file than csv's"),
     (["nowhere", "--gme"], "run: 'nowhere' is no run directory"),
 ])
 def test_mistakes_are_one_line(call, words, message):

@@ -157,8 +157,29 @@ def test_files_say_what_was_found(unlearned, tmp_path):
 
 def test_what_cannot_be_compared_is_refused(unlearned, kept_run, tmp_path):
     one = unlearned / "run-not"
+    with pytest.raises(UserError, match="run: .*run-not/' is not allowed.*each run once"):
+        study_memorization([one, f"{one}/"], TWO)
+    shutil.copytree(one, tmp_path / "copy")
+    with pytest.raises(UserError, match="each run once; this is a copy"):
+        study_memorization([one, tmp_path / "copy"], TWO)
+    shutil.copy(unlearned / "run-memorization" / "unlearning.json", tmp_path / "copy")
+    with pytest.raises(UserError, match="one of them belongs to another run"):
+        study_memorization([tmp_path / "copy"], TWO)
+    lines = (one / "metrics.jsonl").read_text()
+    shutil.copy(one / "unlearning.json", tmp_path / "copy")
+    (tmp_path / "copy" / "metrics.jsonl").write_text(lines.replace("test_accuracy", "accuracy"))
+    with pytest.raises(UserError, match="the line of round 1 of metrics.jsonl"):
+        study_memorization([tmp_path / "copy"], TWO)
+    assert "metrics.jsonl" in evaluate(tmp_path / "copy").missing
+    with pytest.raises(UserError, match="pool: 5 is not allowed; allowed is nothing with scores"):
+        GmeSettings(pool=5)
+    with pytest.raises(UserError, match="pool: 2 is not allowed.*left out of some"):
+        study_memorization([unlearned / "run"], GmeSettings(
+            retrains=2, scores="subsets", pool=2, omitted=1), forget=["client:0", "client:1",
+                                                                      "client:2"])
     for settings, message in ((dict(retrains=1), "retrains: 1"), (dict(grading="all"), "grading"),
-                              (dict(scores="guess"), "scores"), (dict(fairness="range"), "fairness"),
+                              (dict(scores="guess"), "scores"),
+                              (dict(fairness="range"), "fairness"),
                               (dict(scores="subsets", grading="disjoint"), "grading: 'disjoint'")):
         with pytest.raises(UserError, match=message):
             GmeSettings(**settings)
@@ -181,6 +202,26 @@ def test_what_cannot_be_compared_is_refused(unlearned, kept_run, tmp_path):
     with pytest.raises(UserError, match="unlearned from, is gone or was changed"):
         study_memorization([mixed.directory.path], TWO)
     assert "is gone" in evaluate(mixed.directory.path).missing
+
+
+def test_the_original_is_the_run_that_was_asked_for(unlearned, tmp_path):
+    """Two runs that share their retrained models do not share their original."""
+    shown = []
+    for name in ("run-memorization", "run-not"):
+        second = unlearn(unlearned / name, quick("finetune", forget=["client:1"]),
+                         out=tmp_path / f"{name}-2")
+        study = study_memorization([second.directory.path], TWO)
+        shown.append(study.models["original"].test_accuracy[0])
+        assert shown[-1] == second.notes["measured"]["before"]["test_accuracy"]
+    assert shown[0] != shown[1]
+
+
+def test_a_damaged_reference_hides_itself_alone(unlearned):
+    got = unlearn(unlearned / "run", quick("finetune", forget=["client:3"], reference=True))
+    assert set(evaluate(got.directory.path).local) == {"finetune", "retrained"}
+    (unlearned / got.notes["reference"] / "checkpoint.npz").unlink()
+    again = evaluate(got.directory.path)
+    assert set(again.local) == {"finetune"} and "retrained: run" in again.missing
 
 
 def test_overlapping_clients_are_told(tmp_path):

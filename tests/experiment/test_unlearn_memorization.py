@@ -88,7 +88,8 @@ def test_every_saliency_looks_where_it_should(source, saliency, look, recwarn):
     case, plan, (start, after) = first_rounds(source, method="memorization", ratio=0.2,
                                               saliency=saliency)
     assert plan.report["count"] > 0 and plan.report["saliency"] == saliency
-    steps = {"forgotten": 8, "gradient": 0, "round": 0}  # 2 epochs of 2 steps at 2 clients
+    # 2 epochs of 2 steps at 2 clients, and 1 of 2 at 4
+    steps = {"forgotten": 8, "gradient": 8, "round": 0}
     assert plan.cost.client_steps == steps[look] and plan.cost.rounds == 0
     assert (plan.cost.bytes_up > 0) == (look != "round")
 
@@ -124,8 +125,9 @@ def test_equal_weights_are_the_runs_own_choice(tmp_path):
 @pytest.mark.usefixtures("tff_worker")
 def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
     case, plan, states = first_rounds(source, 2, method="fedosd", unlearn_lr=0.05)
-    assert plan.rounds == 2 and plan.training_of(1).optimizer == "sgd"
-    assert plan.training_of(1).local_epochs == 1 and plan.training_of(2) == case.training
+    assert plan.rounds == 2 and plan.settles_after == 1
+    assert plan.cost_of(1).client_steps == 6 * 2 and plan.cost_of(1).rounds == 1  # one epoch
+    assert plan.cost_of(2).client_steps == 4 * 2 * 2
     flagged = set(case.flagged.tolist())
     assert flagged < set(plan.cohort(1).ids.tolist())
     assert not flagged & set(plan.cohort(2).ids.tolist())
@@ -148,6 +150,51 @@ def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
         recovered - forgot, without_return(back, forgot - start).mean(axis=0), atol=1e-6)
     with pytest.raises(UserError, match="stop: 'target'"):
         plan_of(case_of(source, quick("fedosd", stop="target")))
+
+
+def test_who_holds_both_trains_twice_with_fedosd(source):
+    case = case_of(source, quick("fedosd", forget=["class:3"]))
+    plan, holders = plan_of(case), case.leaving.clients.present
+    remaining = -(-case.remaining.clients.sizes // 32)
+    assert plan.cost_of(1).client_steps == remaining.sum() + len(holders)
+    assert plan.cost_of(1).bytes_up == 4 * case.parameters * (6 + len(holders))
+
+
+def test_a_later_request_does_not_go_back_to_before_the_reset(copied):
+    """The round that locates began with the model that had not forgotten yet."""
+    for method in ("memorization", "fedosd"):
+        first = unlearn(copied, quick(method, forget=["client:0"], recovery_rounds=2))
+        settled = first.notes["settles_after"]
+        assert settled == {"memorization": 1, "fedosd": 2}[method]
+        assert first.notes["unlearned_after_round"] == 4 + settled
+        later = open_source(first.directory.path)
+        assert 5 in later.history.rounds and later.last_unlearning == 4 + settled
+        np.testing.assert_array_equal(to_vector(later.history.read(5).weights),
+                                      to_vector(open_source(copied).state.weights))
+        second = unlearn(first.directory.path, quick("pga", forget=["client:1"]))
+        assert second.notes["report"]["history_round"] == 4 + len(first.metrics)
+        one = unlearn(copied, quick(method, forget=["client:0"], recovery_rounds=1))
+        if method == "memorization":  # rounds 5 and 6, of which only 6 began with a reset model
+            kept = unlearn(one.directory.path, quick("pga", forget=["client:1"]))
+            assert kept.notes["report"]["history_round"] == 6
+
+
+def test_each_request_draws_its_own_reset(copied):
+    first = unlearn(copied, quick("memorization", forget=["client:0"]))
+    second = unlearn(first.directory.path, quick("memorization", forget=["client:1"]))
+    assert first.notes["report"]["reset_seed"] != second.notes["report"]["reset_seed"]
+
+
+def test_stop_rules_look_at_what_comes_after_the_reset(copied):
+    got = unlearn(copied, quick("memorization", ratio=0.9, stop="plateau", recovery_rounds=5))
+    curve = [line["remain_accuracy"] for line in got.metrics]
+    recovered = got.notes["recovered"]
+    assert recovered["target"] is None or curve[recovered["target"] - 1] >= (
+        got.notes["measured"]["before"]["remain_accuracy"] - 0.011)
+    assert recovered["target"] != 0 and len(curve) >= 3  # the reset and two still rounds at least
+    if recovered["plateau"] is not None:
+        last = recovered["plateau"]
+        assert max(curve[last - 2 : last]) < max(curve[: last - 2]) + 0.002
 
 
 def test_fedau_changes_the_head_alone(kept_run, copied, source):
@@ -188,7 +235,8 @@ def test_the_new_methods_give_the_same_bits_again(kept_run, copied, tmp_path):
 
 def test_settings_of_other_methods_are_refused():
     for options in (dict(method="not", ratio=0.2), dict(method="fedau", recovery_rounds=3),
-                    dict(method="memorization", unlearn_rounds=2), dict(method="fedosd", head_lr=1)):
+                    dict(method="memorization", unlearn_rounds=2),
+                    dict(method="fedosd", head_lr=1)):
         with pytest.raises(UserError, match="is for"):
             unlearn_settings(forget=["client:0"], **options)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
 from tfunlearn.unlearning import (
-    is_constant, locate, mean_delta_of, mean_gradient, reset, suggest_ratio)
+    is_constant, locate, mean_delta_of, mean_gradient_of, reset, suggest_ratio)
 from tfunlearn.unlearning.eligible import eligible_places, initial_bounds
 
 layers = tf.keras.layers
@@ -145,7 +145,7 @@ def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
     dead[1][:5] = -100  # five of eight units never answer
     model.set_weights(dead)
     images, labels = rng.random((30, 4, 4, 1)).astype(np.float32), rng.integers(0, 3, 30)
-    deltas = [-0.1 * g for g in mean_gradient(model, images, labels)]
+    deltas = [-0.1 * g for g in mean_gradient_of(model)(images, labels)]
     zeros = 5 * 16 + 5 + 5 * 3  # weights into them, their biases, weights behind them
     with pytest.warns(UserWarning, match=f"{zeros} of 163 eligible.*rank last.*76.2% of the other"):
         masks = locate(dead, deltas, 0.3, model=model)  # k = 48 of 63 that moved
@@ -155,6 +155,12 @@ def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
     assert void.location.moved_share == 0
     with pytest.raises(UserError, match="zero_updates: '100 of 163.*allowed is fewer"):
         locate(dead, deltas, 0.3, zero_updates="error", model=model)
+    with pytest.raises(UserError, match="'80 of 128 eligible"):  # layer by layer: the first kernel
+        locate(dead, deltas, 0.5, scope="layer", zero_updates="error", model=model)
+    with pytest.raises(UserError, match="mean_delta: '163 of 163 changes of exactly zero'"):
+        locate(dead, [0 * delta for delta in deltas], 0.3, model=model)
+    with pytest.raises(UserError, match="rng: None"):
+        locate(dead, deltas, 0.3, saliency="random", model=model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         locate(dead, deltas, 0.7, zero_updates="error", model=model)  # they do not fill it
@@ -262,7 +268,7 @@ def test_the_mean_gradient_is_that_of_finite_differences(rng):
         layers.DepthwiseConv2D(3, activation="tanh"), layers.Flatten(), layers.Dense(3)])
     images = rng.integers(0, 256, (11, 6, 6, 2), dtype=np.uint8)
     labels = rng.integers(0, 3, 11)
-    gradient = mean_gradient(model, images, labels, batch_size=4)
+    gradient = mean_gradient_of(model, batch_size=4)(images, labels)
     start = model.get_weights()
 
     def loss(place, index, step):
@@ -291,7 +297,10 @@ def test_a_ratio_is_suggested_from_the_knee():
     assert found.knee == pytest.approx(1e-3, rel=0.05) and found.knee_percentile == 90.0
     assert found.cut == pytest.approx(found.knee / 10) and (
         found.zero_share == pytest.approx(0.2))
-    assert found.ratio == pytest.approx(0.6, abs=0.01)  # 6000 of 10,000 lie below 1e-4
+    assert found.ratio == pytest.approx(0.48, abs=0.01)  # 6000 of 12,500 lie below 1e-4
+    deltas = [np.concatenate([slow, -fast, np.zeros(2500)])]
+    masks = locate(deltas, deltas, found.ratio, **ANY)  # and these are what is reset
+    assert np.abs(deltas[0][masks[0]]).max() <= found.cut and np.abs(deltas[0][masks[0]]).min() > 0
     decade = suggest_ratio(slow, method="decade", knee=4e-4)  # m = -3, cut 1e-4
     assert decade.cut == pytest.approx(1e-4) and decade.knee_percentile is None
     assert decade.ratio == pytest.approx(2 / 3, abs=0.001)

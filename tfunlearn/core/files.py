@@ -42,9 +42,7 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         _sync(temporary)
         try:
             os.link(temporary, path)  # unlike a rename, it never replaces
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
+        except OSError:  # it is there, or a file system without links
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             os.replace(temporary, path)

@@ -47,6 +47,8 @@ def _aggregation(federation: Federation):
     if rule.reference == "trusted":
         rule = Aggregator()
     sizes = federation.clients.sizes
+    if federation.config.aggregation.client_weights == "uniform":
+        sizes = np.ones(len(sizes))
 
     def aggregate(stack, ids, dropped, reference, round_number) -> np.ndarray:
         return rule(stack, weights=sizes[ids], dropped=dropped, reference=reference,

@@ -161,10 +161,14 @@ class Federation:
         return bool(len(self.malicious)) and between(
             attack.attack_start, attack.attack_stop)(round_number)
 
-    def cohort(self, round_number: int, ids: np.ndarray | None = None) -> Cohort:
-        """Returns who takes part in a round, with which data; `ids` if they are not to be drawn."""
+    def cohort(
+        self, round_number: int, ids: np.ndarray | None = None, *, seed: int | None = None
+    ) -> Cohort:
+        """Returns who takes part in a round, with which data; `ids` if they are not to be drawn,
+        else `seed` decides, by default the run's."""
         if ids is None:
-            ids = participants(self.clients.present, self.participants, seed=self.config.seed,
+            ids = participants(self.clients.present, self.participants,
+                               seed=self.config.seed if seed is None else seed,
                                round_number=round_number)
         if not self.attacked(round_number):
             return Cohort(round_number, ids, self.clients, np.ones(len(ids)))

@@ -9,7 +9,7 @@ from tfunlearn.unlearning.federaser import calibrated, calibration_epochs
 from tfunlearn.unlearning.fedosd import orthogonal_step, without_return
 from tfunlearn.unlearning.fedrecovery import fedrecovery, noise_deviation
 from tfunlearn.unlearning.fedup import PrunedModel, estimate_of, fedup
-from tfunlearn.unlearning.gradients import mean_gradient
+from tfunlearn.unlearning.gradients import mean_gradient_of
 from tfunlearn.unlearning.kernels import kernels_of
 from tfunlearn.unlearning.locating import Located, Location, locate, mean_delta_of
 from tfunlearn.unlearning.masks import MASKS
@@ -26,7 +26,7 @@ __all__ = ["ChannelEffects", "ClassActivations", "FractionEstimate", "Located", 
            "MASKS", "PrunedModel", "RateLimiter", "RatioSuggestion", "SALIENCIES", "SELECTIONS",
            "ascend", "calibrated", "calibration_epochs", "channel_effects", "combined",
            "discriminative_channels", "estimate_fraction", "estimate_of", "fedrecovery", "fedup",
-           "is_constant", "kernels_of", "locate", "mean_delta_of", "mean_gradient",
+           "is_constant", "kernels_of", "locate", "mean_delta_of", "mean_gradient_of",
            "mean_over_clients", "negate", "noise_deviation", "orthogonal_step", "reset",
            "select_channels", "suggest_ratio", "tf_idf", "train_head", "trust_radius",
            "undecided_layers", "without_return", "wrong_labels"]

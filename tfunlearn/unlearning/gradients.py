@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tfunlearn.core.errors import require
@@ -10,23 +12,20 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.models.outputs import ends_in_softmax
 
 
-def mean_gradient(
-    model: tf.keras.Model, images: np.ndarray, labels: np.ndarray, *, batch_size: int = 500
-) -> list[np.ndarray]:
-    """Returns the gradient of the mean cross-entropy, float64, in the order of `get_weights()`.
+def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callable:
+    """Returns `(images, labels) -> mean gradient` of a model, traced once.
 
-    Layers work as in inference; weights that are not trained have zeros.
+    The function takes images `(m, height, width, channels)`, uint8 or float32 in [0, 1], and labels
+    `(m,)`, and gives the gradient of their mean cross-entropy, float64 arrays in the order of
+    `get_weights()`. Layers work as in inference; weights that are not trained have zeros.
 
     Args:
         model: a built Keras model.
-        images: `(m, height, width, channels)`, uint8 or float32 in [0, 1].
-        labels: `(m,)`.
         batch_size: examples at a time; default 500.
 
     Raises:
-        UserError: no examples.
+        UserError: from the function: no examples.
     """
-    require("images", len(images), len(images) > 0, "at least one example")
     variables, from_logits = model.trainable_weights, not ends_in_softmax(model)
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -34,12 +33,17 @@ def mean_gradient(
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.keras.losses.sparse_categorical_crossentropy(
                 labels, model(to_unit_range(images), training=False), from_logits=from_logits))
-        return tape.gradient(loss, variables, unconnected_gradients="zero")
+        found = tape.gradient(loss, variables, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(gradient) for gradient in found]  # embeddings give slices
 
-    total = [np.zeros(variable.shape) for variable in variables]
-    for first in range(0, len(images), batch_size):
-        last = first + batch_size
-        for sum_of, gradient in zip(total, gradients_of(images[first:last], labels[first:last])):
-            sum_of += gradient.numpy()
-    found = {id(variable): sum_of / len(images) for variable, sum_of in zip(variables, total)}
-    return [found.get(id(weight), np.zeros(weight.shape)) for weight in model.weights]
+    def gradient_of(images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+        require("images", len(images), len(images) > 0, "at least one example")
+        total = [np.zeros(variable.shape) for variable in variables]
+        for first in range(0, len(images), batch_size):
+            last = first + batch_size
+            for sum_of, part in zip(total, gradients_of(images[first:last], labels[first:last])):
+                sum_of += part.numpy()
+        found = {id(variable): sum_of / len(images) for variable, sum_of in zip(variables, total)}
+        return [found.get(id(weight), np.zeros(weight.shape)) for weight in model.weights]
+
+    return gradient_of

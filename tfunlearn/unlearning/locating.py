@@ -12,6 +12,7 @@ from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.core.lazy import tf
 from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.unlearning.saliencies import SALIENCIES
+from tfunlearn.unlearning.smallest import least, least_channels, share_of
 
 RANGES = ("global", "layer")
 ZERO_UPDATES = ("exclude", "include", "error")
@@ -25,9 +26,9 @@ class Location:
     Attributes:
         count: weights that are to be reset, k.
         eligible: weights that may be, N.
-        threshold: largest score among those chosen (of all arrays), gamma; None without any.
+        threshold: size of change at the edge of those chosen, gamma; None without any.
         shares: share of each array that is chosen, 0 where nothing is eligible.
-        ties: eligible weights whose score is exactly gamma; 1 means that nothing was tied.
+        ties: eligible weights whose score is exactly at the edge; 1 means that nothing was tied.
         zeros: eligible weights whose change is exactly zero.
         moved_share: share of the other eligible weights that is chosen.
     """
@@ -52,7 +53,7 @@ class Located(list):
 def mean_delta_of(
     changes: Sequence[Sequence[np.ndarray]], weights: Sequence[float] | None = None
 ) -> list[np.ndarray]:
-    """Returns the mean of the clients' changes, summed in float64.
+    """Returns the mean of the clients' changes, summed in float64, as float32.
 
     Args:
         changes: for each client a list of arrays: local weights minus global weights.
@@ -60,8 +61,8 @@ def mean_delta_of(
     """
     require("changes", len(changes), len(changes) > 0, "those of at least one client")
     counts = np.ones(len(changes)) if weights is None else np.asarray(weights, np.float64)
-    return [sum(count * np.asarray(change[place], np.float64)
-                for count, change in zip(counts, changes)) / counts.sum()
+    return [(sum(count * np.asarray(change[place], np.float64)
+                 for count, change in zip(counts, changes)) / counts.sum()).astype(np.float32)
             for place in range(len(changes[0]))]
 
 
@@ -87,10 +88,11 @@ def locate(
         scope: `"global"` (default): the smallest of all; `"layer"`: of each array.
         include: which arrays, see `eligible_places`; default kernels and biases.
         saliency: name in `SALIENCIES`; default FedMemPrune's.
-        zero_updates: weights whose change is exactly zero (dead units, rows of an embedding that
-            nobody used) rank last, so that they do not use up the ratio (`"exclude"`, default), or
-            first like any other (`"include"`, as published), or stop everything if they would
-            fill the ratio (`"error"`). Only FedMemPrune's own saliencies have them.
+        zero_updates: weights whose mean change is exactly zero (dead units, rows of an embedding
+            that nobody used; also clients that cancel out, and what a robust rule leaves at zero)
+            rank last, so that they do not use up the ratio (`"exclude"`, default), or first like
+            any other (`"include"`, as published), or stop everything if they would fill the ratio
+            (`"error"`). Only FedMemPrune's own saliencies have them.
         model: the Keras model, needed unless `include` is a function.
         rng: for saliency `"random"`.
 
@@ -99,7 +101,8 @@ def locate(
         knowing.
 
     Raises:
-        UserError: a setting out of range, arrays that do not fit, or a change that is not finite.
+        UserError: a setting out of range, arrays that do not fit, a change that is not finite, or
+            nothing but changes of zero.
 
     Warns:
         UserWarning: many changes are exactly zero, or fewer weights could be chosen than asked.
@@ -123,15 +126,27 @@ def locate(
     zeros = sum(change.size - np.count_nonzero(change) for change in changes)
     total = sum(change.size for change in changes)
     ranked = chosen.of in ("remaining", "gradient")
+    groups = [[n] for n in range(len(places))] if scope == "layer" else [range(len(places))]
     if ranked:
-        _judge_zeros(zeros, total, int(ratio * total + 1e-9), zero_updates)
+        require("mean_delta", f"{zeros:,} of {total:,} changes of exactly zero",
+                zeros < total or ratio in (0, 1), "at least one weight that moved")
+        for group in groups:
+            _judge_zeros([changes[n] for n in group], ratio, zero_updates)
+    require("rng", rng, rng is not None or saliency != "random", "a generator, with random")
     scores = chosen.scores([global_weights[place] for place in places], changes, rng)
-    if ranked and zero_updates == "exclude" and zeros:
+    last = ranked and zero_updates == "exclude"
+    if last and zeros:
         for score in scores:
             score[score == 0] = np.inf
-    masks, threshold = _least(scores, ratio, scope, chosen.channels,
-                              last_too=ranked and zero_updates == "exclude")
-    return _located(global_weights, places, changes, scores, masks, threshold, zeros)
+    masks, threshold = least_channels(scores, ratio) if chosen.channels else least(
+        scores, ratio, groups, last_too=last)
+    found = _located(global_weights, places, changes, scores, masks, threshold, zeros)
+    if last and zeros > MANY_ZEROS * total and 0 < ratio < 1:
+        warnings.warn(
+            f"{zeros:,} of {total:,} eligible weights did not change at all (dead units?); they "
+            f"rank last, so that {found.location.moved_share:.1%} of the others are reset",
+            stacklevel=2)
+    return found
 
 
 def require_ratio(ratio: float) -> None:
@@ -150,9 +165,12 @@ def _check_arrays(weights: Sequence[np.ndarray], deltas: Sequence[np.ndarray]) -
                     "finite numbers")
 
 
-def _judge_zeros(zeros: int, total: int, count: int, policy: str) -> None:
-    """Warns of changes that are exactly zero, or refuses them."""
-    if count and zeros >= count:
+def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> None:
+    """Warns of changes that are exactly zero where they come first, or refuses them."""
+    total = sum(change.size for change in changes)
+    zeros = total - sum(int(np.count_nonzero(change)) for change in changes)
+    count = share_of(ratio, total)
+    if count and zeros >= count and policy != "exclude":
         text = (f"{zeros:,} of {total:,} eligible weights did not change at all, at least as many "
                 f"as are to be reset ({count:,}): dead units")
         require("zero_updates", text, policy != "error",
@@ -160,70 +178,6 @@ def _judge_zeros(zeros: int, total: int, count: int, policy: str) -> None:
         if policy == "include":
             warnings.warn(f"{text}. The choice among them is arbitrary and resetting them does "
                           "little; take zero_updates exclude", stacklevel=3)
-    if policy == "exclude" and zeros > MANY_ZEROS * total and 0 < count < total:
-        warnings.warn(
-            f"{zeros:,} of {total:,} eligible weights did not change at all (dead units?); they "
-            f"rank last, so that {min(1.0, count / max(1, total - zeros)):.1%} of the others are "
-            "reset", stacklevel=3)
-
-
-def _least(
-    scores: list[np.ndarray], ratio: float, scope: str, channels: bool, *, last_too: bool
-) -> tuple[list[np.ndarray], float | None]:
-    """Returns masks of the smallest scores and the largest among them."""
-    if channels:
-        return _least_channels(scores, ratio)
-    groups = [[n] for n in range(len(scores))] if scope == "layer" else [range(len(scores))]
-    masks, thresholds = [None] * len(scores), []
-    for group in groups:
-        part = [scores[n] for n in group]
-        count = int(ratio * sum(score.size for score in part) + 1e-9)
-        flat = np.concatenate([score.reshape(-1) for score in part])
-        if not last_too:  # what has a score of infinity is never chosen
-            able = int(np.isfinite(flat).sum())
-            if count > able:
-                warnings.warn(f"{able:,} weights can be chosen, fewer than the ratio asks for "
-                              f"({count:,}); all of these are", stacklevel=4)
-            count = min(count, able)
-        found, threshold = _smallest(part, flat, count)
-        for n, mask in zip(group, found):
-            masks[n] = mask
-        thresholds += [threshold] if count else []
-    return masks, max(thresholds, default=None)
-
-
-def _smallest(
-    scores: list[np.ndarray], flat: np.ndarray, count: int
-) -> tuple[list[np.ndarray], float]:
-    """Returns masks of the `count` smallest scores, the first ones among equals; changes `flat`."""
-    if count == 0:
-        return [np.zeros(score.shape, bool) for score in scores], -np.inf
-    flat.partition(count - 1)
-    threshold = flat[count - 1]
-    masks = [score < threshold for score in scores]
-    missing = count - sum(int(np.count_nonzero(mask)) for mask in masks)
-    for score, mask in zip(scores, masks):
-        if not missing:
-            break
-        tied = np.flatnonzero(score.reshape(-1) == threshold)[:missing]
-        mask.reshape(-1)[tied] = True
-        missing -= len(tied)
-    return masks, float(threshold)
-
-
-def _least_channels(scores: list[np.ndarray], ratio: float):
-    """Returns masks of the floor(ratio * channels) channels of least score of each kernel."""
-    masks, thresholds = [], []
-    for score in scores:
-        mask = np.zeros(score.shape, bool)
-        if score.ndim >= 2:
-            channel = score.reshape(-1, score.shape[-1])[0]
-            count = int(ratio * len(channel) + 1e-9)
-            chosen = np.argsort(channel, kind="stable")[:count]
-            mask[..., chosen] = True
-            thresholds += [float(channel[chosen[-1]])] if count else []
-        masks.append(mask)
-    return masks, max(thresholds, default=None)
 
 
 def _located(weights, places, changes, scores, masks, threshold, zeros: int) -> Located:
@@ -243,5 +197,7 @@ def _located(weights, places, changes, scores, masks, threshold, zeros: int) -> 
 
 
 def _shown(threshold: float | None) -> float | None:
-    """Returns the threshold; zero where it lies among the zeros that rank last."""
-    return 0.0 if threshold is not None and np.isinf(threshold) else threshold
+    """Returns the threshold as a size; zero where it lies among the zeros that rank last."""
+    if threshold is None:
+        return None
+    return 0.0 if np.isinf(threshold) else abs(threshold)

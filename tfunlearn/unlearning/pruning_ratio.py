@@ -22,7 +22,8 @@ class RatioSuggestion:
     """What `suggest_ratio` suggests.
 
     Attributes:
-        ratio: share of the changes below the cut, at least 0.05 and at most 0.95.
+        ratio: share of all changes that are below the cut and not zero, at least 0.05 and at most
+            0.95: what `locate` resets with it lies below the cut, as long as zeros rank last there.
         cut: size of change below which a weight would be reset.
         knee: size of change at which the curve begins to shoot up.
         knee_percentile: where that lies, percent of the changes that are not zero; None if given.
@@ -76,17 +77,22 @@ def suggest_ratio(
     moved = sizes[sizes > 0]
     require("saliency", f"{len(moved)} changes that are not zero", len(moved) >= FEWEST,
             f"at least {FEWEST}")
-    percentile, level = None, knee
-    if knee == "auto":
-        percentile, level = _knee(moved)
-    require_real("knee", level, lambda value: value > 0, "auto, or a number > 0")
+    require_knee(knee)
+    percentile, level = _knee(moved) if knee == "auto" else (None, knee)
     exponent = math.log10(level) - 1 if method == "relative" else (
         math.floor(math.log10(level) + 0.5) - 1)
     cut = 10.0**exponent
     return RatioSuggestion(
-        float(np.clip(np.mean(moved < cut), LEAST, MOST)), cut, float(level), percentile,
+        float(np.clip(np.count_nonzero(moved < cut) / len(sizes), LEAST, MOST)), cut, float(level),
+        percentile,
         1 - len(moved) / len(sizes),
         {p: float(v) for p, v in zip(SHOWN, np.percentile(moved, SHOWN))}, method)
+
+
+def require_knee(knee: str | float) -> None:
+    """Raises a `UserError` unless a knee is `"auto"` or a size of change."""
+    if knee != "auto":
+        require_real("knee", knee, lambda value: 1e-30 <= value <= 1e30, "auto, or 1e-30 to 1e30")
 
 
 def _knee(moved: np.ndarray) -> tuple[float, float]:

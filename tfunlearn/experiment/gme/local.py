@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import numbers
 import os
 import pathlib
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, require
 from tfunlearn.evaluation import (
     Fairness, OutputsOf, TimeToPeak, cross_entropies, local_fairness, time_to_peak)
 from tfunlearn.experiment.gme.settings import GmeSettings
@@ -69,15 +72,30 @@ class LocalMeasure:
 def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
     """Returns the time to peak of an unlearned run, from its notes and its metrics.
 
-    Where it begins does not count, since that may be the model before unlearning, unless there is
-    nothing else. Costs that some line does not tell are left out.
+    The curve is that of the rounds that begin with a model which has forgotten: where recovery
+    begins, what waits for it and what still forgets count as cost and as rounds, not as a peak.
+    Without such a round it is the last model. Costs that some line does not tell are left out.
     """
+    _check_lines(lines)
+    waiting = sum(line["phase"] == "wait" for line in lines)
+    first = waiting + notes.get("settles_after", 0)
+    curve = lines[first:]
     known = [name for name in COSTS if all(name in line for line in lines)]
-    costs = {name: [line[name] for line in lines] for name in known}
+    costs = {name: [line[name] for line in curve] for name in known}
     before = {name: max(0.0, notes["cost"][name] - sum(costs[name])) for name in known}
-    return time_to_peak([line["test_accuracy"] for line in lines], costs,
-                        start=None if lines else notes["measured"]["start"]["test_accuracy"],
-                        before=before)
+    found = time_to_peak([line["test_accuracy"] for line in curve], costs, before=before,
+                         start=None if curve else notes["measured"]["after"]["test_accuracy"])
+    return dataclasses.replace(found, rounds=found.rounds + first)
+
+
+def _check_lines(lines: Sequence[dict]) -> None:
+    """Raises a `UserError` unless every line has what the time to peak needs."""
+    for line in lines:
+        values = [line.get("test_accuracy"), *(line[name] for name in COSTS if name in line)]
+        whole = isinstance(line.get("phase"), str) and all(
+            isinstance(n, numbers.Real) and math.isfinite(n) for n in values)
+        require("run", f"the line of round {line['round']} of metrics.jsonl", whole,
+                "a line with phase and numbers, as it was written")
 
 
 def local_study(
@@ -94,18 +112,21 @@ def local_study(
     try:
         subjects = open_subjects([run], data_dir=data_dir)
     except UserError as error:
-        return {}, str(error)
+        return {}, f"this run: {error}"
     case, own = subjects.case, next(iter(subjects.methods.values()))[0]
     measure = LocalMeasure(OutputsOf(case.source.model), case.remaining.poisoned, settings,
                            case.source.state.weights)
     runs, missing = {own.notes["method"]: (own.directory, own.notes)}, None
     if own.notes["reference"]:
         reference = RunDirectory(pathlib.Path(own.notes["reference"]))
-        notes = read_notes(reference)
-        if notes is None:
-            missing = f"the retrained run {reference.path} is gone"
-        else:
-            runs["retrained"] = (reference, notes)
-    return {title: LocalStudy(measure(directory.read_state().weights),
-                              peak_of(notes, directory.read_metrics()))
-            for title, (directory, notes) in runs.items()}, missing
+        runs["retrained"] = (reference, None)
+    found = {}
+    for title, (directory, notes) in runs.items():
+        try:
+            notes = read_notes(directory) if notes is None else notes
+            require("run", str(directory.path), notes is not None, "a retrained run that is there")
+            found[title] = LocalStudy(measure(directory.read_state().weights),
+                                      peak_of(notes, directory.read_metrics()))
+        except UserError as error:
+            missing = f"{title}: {error}"
+    return found, missing

@@ -38,7 +38,12 @@ class Retrained:
 
 
 def retrain(case: Case, number: int, watch: Watch = Watch()) -> Retrained:
-    """Returns the `number`-th retraining, counted from 1: new initial weights, new shuffles."""
+    """Returns the `number`-th retraining, counted from 1: new initial weights, new shuffles, other
+    clients drawn.
+
+    Its rounds are not kept, whatever the run's history says. Where the run began with a model file,
+    so does every retraining, and only shuffles and clients tell them apart.
+    """
     seed = int(integers(case.source.federation.config.seed, "retraining", number)[0])
     return _trained(dataclasses.replace(
         case, seed=seed, settings=dataclasses.replace(case.settings, unlearn_seed=seed)), watch)
@@ -75,5 +80,5 @@ def pool_training(case: Case, omitted: Sequence[int], number: int, watch: Watch)
 
 
 def _trained(case: Case, watch: Watch) -> Retrained:
-    directory, new = performed(case, None, "weights_key", watch)
+    directory, new = performed(dataclasses.replace(case, keeps=False), None, "weights_key", watch)
     return Retrained(directory, read_notes(directory), directory.read_state().weights, new)

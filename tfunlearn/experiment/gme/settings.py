@@ -12,6 +12,7 @@ SCORES = {"retraining": "the retrained models themselves",
           "subsets": "a pool of trainings, each without some clients",
           "checkpoints": "the rounds that the run has kept: a proxy"}
 METRICS = ("loss", "accuracy")
+DEFAULT_POOL = 20
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class GmeSettings:
         retrains: retrained models, K, at least 2; default 3.
         grading: which of them score and which grade, see `gme_report`.
         scores: where scores come from, a name in `SCORES`; default retraining.
-        pool: trainings of the pool, with scores `subsets`.
+        pool: trainings of the pool, with scores `subsets`; default 20.
         omitted: clients that each of them leaves out; default a quarter, at least one.
         fairness: deviation that local fairness is measured by.
         fairness_metric: what of each client, loss or accuracy on its own training data.
@@ -34,18 +35,23 @@ class GmeSettings:
     retrains: int = 3
     grading: str = "leave-one-out"
     scores: str = "retraining"
-    pool: int = 20
+    pool: int | None = None
     omitted: int | None = None
     fairness: str = "mad"
     fairness_metric: str = "loss"
 
     def __post_init__(self):
         require_whole("retrains", self.retrains, LEAST_RETRAINED, 1000)
-        require_whole("pool", self.pool, 2, 100_000)
-        if self.omitted is not None:
-            require_whole("omitted", self.omitted, 1, 10**9)
+        for name, least in (("pool", 2), ("omitted", 1)):
+            value = getattr(self, name)
+            require(name, value, value is None or self.scores == "subsets",
+                    f"nothing with scores {self.scores}; it is for subsets")
+            if value is not None:
+                require_whole(name, value, least, 10**6)
         for name, known in (("grading", GRADINGS), ("scores", SCORES), ("fairness", KINDS),
                             ("fairness_metric", METRICS)):
             choose(name, getattr(self, name), dict.fromkeys(known))
+        if self.pool is None:
+            object.__setattr__(self, "pool", DEFAULT_POOL)
         require("grading", self.grading, self.grading == "leave-one-out"
                 or self.scores == "retraining", "nothing with scores from elsewhere")

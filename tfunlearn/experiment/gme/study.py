@@ -21,6 +21,7 @@ from tfunlearn.experiment.gme.settings import GmeSettings
 from tfunlearn.experiment.gme.subjects import Subjects, open_subjects
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.experiment.unlearning.case import Case
+from tfunlearn.experiment.unlearning.unlearn import measures_of
 from tfunlearn.models.outputs import ends_in_softmax
 
 
@@ -144,8 +145,12 @@ def _check(case: Case, settings: GmeSettings) -> None:
                 and int(case.source.federation.clients.sizes[case.flagged].sum())
                 == int(case.forgotten.sum()),
                 "retraining or checkpoints; subsets are for whole clients of a trained run")
-        clients = case.source.federation.clients.present
-        omitted_clients(clients, pool=1, count=_omitted(settings, clients), seed=0)
+        times = np.bincount(np.concatenate(_hands(case, settings)),
+                            minlength=len(case.source.federation.clients))[case.flagged]
+        require("pool", settings.pool, bool(((times > 0) & (times < settings.pool)).all()),
+                "so many trainings that each leaving client is left out of some and part of others"
+                f"; {_omitted(settings, case.source.federation.clients.present)} clients are left "
+                "out of each")
 
 
 def _kept(case: Case) -> list[int]:
@@ -156,6 +161,14 @@ def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
     return settings.omitted or max(1, len(clients) // 4)
 
 
+def _hands(case: Case, settings: GmeSettings) -> list[np.ndarray]:
+    """Returns whom each training of the pool leaves out."""
+    federation = case.source.federation
+    clients = federation.clients.present
+    return omitted_clients(clients, pool=settings.pool, count=_omitted(settings, clients),
+                           seed=federation.config.seed)
+
+
 def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) -> np.ndarray:
     """Returns scores in which none of the retrained models took part, `(n,)`."""
     if settings.scores == "checkpoints":
@@ -163,13 +176,10 @@ def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) ->
             graded(case.source.history.read(number).weights)[0]
             for number in case.track(_kept(case))]))
     federation = case.source.federation
-    clients = federation.clients.present
     owners = np.repeat(np.arange(len(federation.clients)),
                        federation.clients.sizes)[case.forgotten]
     values, held = [], []
-    for number, omitted in enumerate(omitted_clients(
-            clients, pool=settings.pool, count=_omitted(settings, clients),
-            seed=federation.config.seed), start=1):
+    for number, omitted in enumerate(_hands(case, settings), start=1):
         values.append(graded(pool_training(case, omitted, number, watch).weights)[0])
         held.append(~np.isin(owners, omitted))
     return subset_scores(np.stack(values), np.stack(held))
@@ -183,7 +193,7 @@ def _models(
     case = subjects.case
     local = LocalMeasure(outputs_of, case.remaining.poisoned, settings,
                          case.source.state.weights)
-    own = retrained[0].notes["measured"]["before"]
+    own = measures_of(case)(case.source.state.weights)
     found = {"original": Models([own["test_accuracy"]], [own["remain_accuracy"]],
                                 paths=[str(case.source.directory.path)])}
     for label, runs in {**subjects.methods, "retrained": retrained}.items():

@@ -63,10 +63,16 @@ def open_subjects(
         UserError: no run, a damaged one, or runs that do not belong together.
     """
     require("run", "nothing", len(runs) > 0, "at least one run")
-    opened = []
+    opened, seen = [], set()
     for run in runs:
+        path = os.path.realpath(run)
+        require("run", str(run), path not in seen, "each run once")
+        seen.add(path)
         directory, config, state, _ = open_run(run, data_dir)
         opened.append(Unlearned(directory, read_notes(directory), state.weights))
+        key = (opened[-1].notes or {}).get("key")
+        require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
+        seen.add(key)
         _check_architecture(opened[0], opened[-1])
     first = opened[0]
     if first.notes is None:

@@ -36,6 +36,7 @@ class Case:
         seed: of what the unlearning draws.
         track: wraps the steps of a measurement before the first round, to show progress.
         tell: called with what a method has found out in the middle of its rounds, JSON values.
+        keeps: whether rounds are kept, if the run's history says so.
     """
 
     settings: UnlearnSettings
@@ -46,6 +47,7 @@ class Case:
     seed: int
     track: Callable[[Sequence], Iterable] = iter
     tell: Callable[[dict], None] = lambda _: None
+    keeps: bool = True
 
     @property
     def parameters(self) -> int:
@@ -90,9 +92,9 @@ class Case:
     @property
     def leaving(self) -> Federation:
         """The federation of what is to be forgotten alone, as its holders had it while the attack
-        was on; nobody attacks in it, and it is averaged plainly."""
+        was on, also where it has ended since; nobody attacks in it, and it is averaged plainly."""
         federation = self.source.federation
-        held = federation.held(self.source.rounds).where(self.forgotten)
+        held = federation.poisoned.where(self.forgotten)
         return dataclasses.replace(federation, clients=held, poisoned=held,
                                    malicious=federation.malicious[:0]).undefended()
 
@@ -150,7 +152,9 @@ class Plan:
         cost: of what it did before the first round.
         rounds_by: `(keep or None) -> run_round` in place of ordinary rounds, or None.
         cohort: `(round) -> Cohort` in place of drawn clients, or None.
-        training_of: `round -> ClientTraining` where rounds differ in it, or None.
+        cost_of: `round -> Cost` in place of one training of the cohort, or None.
+        settles_after: how many of its rounds still begin with a model that has not forgotten:
+            stop rules, later methods and the time to peak look at what comes after them.
         entries: how many entries of the weights travel each way; default all.
         remote: whether clients work, in TFF's worker.
     """
@@ -164,7 +168,8 @@ class Plan:
     cost: Cost = Cost()
     rounds_by: Callable | None = None
     cohort: Callable | None = None
-    training_of: Callable | None = None
+    cost_of: Callable | None = None
+    settles_after: int = 0
     entries: int | None = None
     remote: bool = True
 
@@ -201,8 +206,8 @@ def require_whole_clients(case: Case) -> None:
 def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:
     """Returns the newest kept round in which forgotten and remaining clients took part.
 
-    Rounds from before the last unlearning do not count: their models still hold what was forgotten
-    then.
+    Rounds that began before the last unlearning was done do not count: their models still hold what
+    was forgotten then.
     """
     if majority:
         require_majority(case)

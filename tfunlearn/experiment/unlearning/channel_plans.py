@@ -53,7 +53,7 @@ def _decentralized(case: Case) -> Plan:
     perturbed = _perturbed(case, federation, held)
 
     def cohort(number: int) -> Cohort:
-        return perturbed(number).cohort(case.source.rounds + number)
+        return perturbed(number).cohort(case.source.rounds + number, seed=case.seed)
 
     def rounds_by(keep: Callable | None) -> Callable:
         return partial_rounds_of(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
+from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.evaluation import OutputsOf
@@ -24,7 +24,9 @@ def plan_fedau(case: Case) -> Plan:
 
     Deviation: the method trains the head beside the model from the start; here the model is
     finished and stays as it is (the way the papers that compare with it use it). The forgotten
-    client's head begins as the model's own. Rounds and learning rate are chosen here.
+    client's head begins as the model's own, and learns nothing but what is to be forgotten (the
+    published code shows it the client's other examples too). Rounds and learning rate are chosen
+    here.
 
     Reference:
         Gu et al., "Unlearning during Learning: An Efficient Federated Machine Unlearning Method"
@@ -36,6 +38,9 @@ def plan_fedau(case: Case) -> Plan:
     features_of = OutputsOf(tf.keras.Model(model.inputs, layer.input))
     head = tuple(weights[place] for place in places)
     if case.classes_only:
+        for name, default in (("head_alpha", 0.9), ("head_gamma", 0.5)):
+            value = getattr(case.settings, name)
+            require(name, value, value == default, "nothing where classes alone are forgotten")
         second, cost = _for_classes(case, features_of, places)
         new = head
         for heads in second:
@@ -52,7 +57,7 @@ def plan_fedau(case: Case) -> Plan:
 
 def _for_examples(case: Case, features_of: OutputsOf, head: Head) -> tuple[list[Head], Cost]:
     """Returns the second head of each client that holds forgotten examples."""
-    held = case.leaving.held(case.source.rounds)
+    held = case.leaving.clients
     gamma, heads = case.settings.head_gamma, []
     for client in case.track(list(held.present)):
         rows = held.rows(client)
@@ -73,12 +78,14 @@ def _for_classes(
     case: Case, features_of: OutputsOf, places: tuple[int, int]
 ) -> tuple[list[list[Head]], Cost]:
     """Returns, for each class, the second head of each client that holds it."""
-    held, found, sizes = case.source.remaining.held(case.source.rounds), [], []
-    clients = case.leaving.clients.present
-    features = {int(k): features_of(held.images[held.rows(k)]) for k in case.track(list(clients))}
+    held, leaving, found, sizes = case.source.remaining.poisoned, case.leaving.clients, [], []
+    features = {int(k): features_of(held.images[held.rows(k)])
+                for k in case.track(list(leaving.present))}
     for label in case.forgotten_classes:
         heads = []
         for client, inputs in features.items():
+            if label not in leaving.labels[leaving.rows(client)]:
+                continue
             drawn = redrawn(case.source.model, int(integers(case.seed, "second head", label)[0]),
                             places=places)
             second, constant = tuple(drawn[place] for place in places), np.full(len(inputs), label)
@@ -86,7 +93,10 @@ def _for_classes(
                 second = _trained(case, inputs, constant, second, client, number)
             heads.append(second)
             sizes.append(len(inputs))
-        found.append(heads)
+        if heads:  # else nobody holds it, or under that label no more
+            found.append(heads)
+    require("forget", " ".join(case.settings.forget)[:80], bool(found),
+            "a class that somebody holds under its own label, with fedau")
     return found, _cost(case, np.array(sizes), found[0][0])
 
 
@@ -101,4 +111,5 @@ def _trained(
 
 def _cost(case: Case, examples: np.ndarray, head: Head) -> Cost:
     once = round_cost(examples, case.training, sum(part.size for part in head))
-    return sum((once for _ in range(case.settings.head_rounds)), Cost())
+    model = Cost(bytes_down=4 * case.parameters * len(examples))  # once, for the features
+    return sum((once for _ in range(case.settings.head_rounds)), model)

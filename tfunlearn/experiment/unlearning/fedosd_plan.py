@@ -12,6 +12,7 @@ from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.gathering import Updates
 from tfunlearn.federated.learning_process import WeightOrder
@@ -26,7 +27,8 @@ def plan_fedosd(case: Case) -> Plan:
     are. Clients count the same.
 
     In the rounds that forget everybody makes one epoch of plain SGD, as published; recovery trains
-    as the run did.
+    as the run did. Of the remaining clients those who are drawn take part, of those who hold what
+    is to be forgotten all.
 
     Deviation: the method forgets one client; here the examples to be forgotten train at whoever
     holds them, and their mean update is taken. Moving statistics of BatchNormalization follow the
@@ -47,18 +49,27 @@ def plan_fedosd(case: Case) -> Plan:
     def rounds_by(keep: Callable | None) -> Callable:
         return _Rounds(case, leaving, forgets, gentle, keep)
 
+    def drawn(number: int) -> Cohort:
+        return case.recovering.cohort(source.rounds + number, seed=case.seed)
+
     def cohort(number: int) -> Cohort:
-        drawn = case.recovering.cohort(source.rounds + number)
         if number > forgets:
-            return drawn
-        ids = np.union1d(drawn.ids, leaving.clients.present)  # on all that they hold
+            return drawn(number)
+        ids = np.union1d(drawn(number).ids, leaving.clients.present)
         return source.remaining.undefended().cohort(source.rounds + number, ids)
+
+    def cost_of(number: int) -> Cost:
+        if number > forgets:
+            return round_cost(drawn(number).examples, training, case.parameters)
+        wrong = leaving.clients.sizes[leaving.clients.present]  # who holds both trains twice
+        return dataclasses.replace(
+            round_cost(drawn(number).examples, gentle, case.parameters)
+            + round_cost(wrong, gentle, case.parameters), rounds=1)
 
     return Plan(source.state.weights, forgets + case.recovery_rounds, settings.rule, training,
                 report=dict(unlearn_rounds=forgets, unlearn_lr=gentle.lr,
                             recovery_rounds=case.recovery_rounds, lr=training.lr),
-                rounds_by=rounds_by, cohort=cohort,
-                training_of=lambda number: gentle if number <= forgets else training)
+                rounds_by=rounds_by, cohort=cohort, cost_of=cost_of, settles_after=forgets)
 
 
 class _Rounds:
@@ -87,8 +98,7 @@ class _Rounds:
         number = state.finished + 1
         forgets = number <= self._forgets
         engine = self._beside if forgets else self._recover
-        ids = np.intersect1d(cohort.ids, self._case.remaining.clients.present)
-        remaining = self._case.recovering.cohort(cohort.round_number, ids)
+        remaining = self._case.recovering.cohort(cohort.round_number, seed=self._case.seed)
         updates, crafted = engine.receive(state, remaining)
         if self._keep is not None:
             self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids,
@@ -112,5 +122,5 @@ class _Rounds:
 
     def _forgotten(self, state: ServerState, cohort: Cohort) -> Updates:
         """Returns the updates of those who hold what is to be forgotten, trained to unlearn."""
-        ids = np.intersect1d(cohort.ids, self._leaving.clients.present)
+        ids = self._leaving.clients.present
         return self._unlearn.gather(state.weights, self._leaving.cohort(cohort.round_number, ids))

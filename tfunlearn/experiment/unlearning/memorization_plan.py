@@ -17,7 +17,7 @@ from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.unlearning import (
-    SALIENCIES, Located, is_constant, locate, mean_delta_of, mean_gradient, reset)
+    SALIENCIES, Located, is_constant, locate, mean_delta_of, mean_gradient_of, reset)
 from tfunlearn.unlearning.eligible import names_of
 
 PROBE = 500  # remaining examples on which constant predictions are looked for
@@ -58,7 +58,7 @@ def plan_memorization(case: Case) -> Plan:
         return run_round
 
     return Plan(case.source.state.weights, 1 + case.recovery_rounds, settings.rule, case.training,
-                report=report, rounds_by=rounds_by, cost=_extra_cost(case))
+                report=report, rounds_by=rounds_by, cost=_extra_cost(case), settles_after=1)
 
 
 def _reset(
@@ -67,10 +67,13 @@ def _reset(
     """Returns the weights after the reset; writes into the report what was found."""
     settings, model = case.settings, case.source.model
     masks = located(case, before.weights, after.weights)
-    seed = int(integers(case.seed, "reset")[0])
+    earlier = len(case.source.requests)  # each request draws its own
+    seed = int(integers(case.seed, "reset", *([earlier] if earlier else []))[0])
     start = after if settings.reset_order == "apply_then_reset" else before
     report.update(dataclasses.asdict(masks.location), reset_seed=seed)
-    report["shares"] = dict(zip(names_of(model), masks.location.shares))
+    names = names_of(model)  # those of nested models may be the same
+    report["shares"] = {name if names.count(name) == 1 else f"{name} ({place})": share
+                        for place, (name, share) in enumerate(zip(names, masks.location.shares))}
     return reset(start.weights, masks, rule=settings.reset_rule, seed=seed, model=model)
 
 
@@ -116,9 +119,10 @@ def _gradient(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
     model.set_weights(weights)
     held = federation.held(case.source.rounds + 1)
     equal = federation.config.aggregation.client_weights == "uniform"
+    gradient_of = mean_gradient_of(model)
     return mean_delta_of(
-        [mean_gradient(model, held.images[held.rows(k)], held.labels[held.rows(k)])
-         for k in held.present], None if equal else held.sizes[held.present])
+        [gradient_of(held.images[held.rows(k)], held.labels[held.rows(k)]) for k in held.present],
+        None if equal else held.sizes[held.present])
 
 
 def _extra_cost(case: Case) -> Cost:
@@ -129,8 +133,9 @@ def _extra_cost(case: Case) -> Cost:
                           case.parameters)
         return dataclasses.replace(cost, rounds=0)  # they work in the round that locates
     if look == "gradient":
-        sent = 4 * case.parameters * len(case.recovering.clients.present)
-        return Cost(bytes_up=sent)
+        sizes = case.recovering.clients.sizes[case.recovering.clients.present]
+        once = dataclasses.replace(case.training, local_epochs=1)  # a pass over all they hold
+        return dataclasses.replace(round_cost(sizes, once, case.parameters), rounds=0, bytes_down=0)
     return Cost()
 
 

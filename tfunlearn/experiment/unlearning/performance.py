@@ -180,20 +180,22 @@ def _recover(
     if not plan.rounds:
         return
     keeps = source.federation.config.history.keeps
-    keep = history.keep if keeps else None
+    keep = history.keep if keeps and case.keeps else None
     run_round = plan.rounds_by(keep) if plan.rounds_by else rounds_of(
         remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=case.seed)
     entries = case.parameters if plan.entries is None else plan.entries
     before = 0 if plan.restarts else source.rounds
     for number in range(1, plan.rounds + 1):
-        cohort = plan.cohort(number) if plan.cohort else remaining.cohort(before + number)
-        training = plan.training_of(number) if plan.training_of else plan.training
-        cost = round_cost(cohort.examples, training, entries)
+        cohort = plan.cohort(number) if plan.cohort else remaining.cohort(
+            before + number, seed=case.seed)
+        cost = plan.cost_of(number) if plan.cost_of else round_cost(
+            cohort.examples, plan.training, entries)
         done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover",
                                         client_steps=cost.client_steps)
         done.accuracies.append(line["remain_accuracy"])
         done.cost += cost + Cost(work_seconds=line["work_seconds"])
-        if is_over(plan.stop, done.accuracies, done.goal):
+        settled = done.accuracies[plan.settles_after:]
+        if settled and is_over(plan.stop, settled, done.goal):
             return
 
 
@@ -210,14 +212,19 @@ def _asked(case: Case, plan: Plan, waited: int) -> dict:
         restarts=plan.restarts, waited_rounds=waited,
         rounds_before=0 if plan.restarts else source.rounds - waited,
         training_rounds=source.training_rounds,
-        unlearned_after_round=0 if plan.restarts else source.rounds)
+        settles_after=plan.settles_after,
+        unlearned_after_round=0 if plan.restarts else source.rounds + plan.settles_after)
 
 
 def _recovered(case: Case, plan: Plan, done: _Progress) -> dict:
     """Returns the rounds that each stop rule would have taken, None where it takes more."""
     fraction, ran = plan.report.get("fraction"), len(done.accuracies) - 1
+    settled, first = done.accuracies[plan.settles_after:], plan.settles_after
+    plateau = plateau_round(settled) if settled else None
+    target = target_round(settled, done.goal)
     bound = None if fraction is None else bound_rounds(case.source.training_rounds, fraction)
     return dict(
         stop=plan.stop, reached=target_round(done.accuracies[-1:], done.goal) is not None,
         bound=bound if bound is None or bound <= ran else None,
-        plateau=plateau_round(done.accuracies), target=target_round(done.accuracies, done.goal))
+        plateau=None if plateau is None else first + plateau,
+        target=None if target is None else first + target)

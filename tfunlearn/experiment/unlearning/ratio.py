@@ -21,7 +21,7 @@ from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_ratio
 from tfunlearn.unlearning import RatioSuggestion, suggest_ratio
 from tfunlearn.unlearning.eligible import eligible_places
-from tfunlearn.unlearning.pruning_ratio import RULES
+from tfunlearn.unlearning.pruning_ratio import RULES, require_knee
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RatioStudy:
 
 def study_ratio(
     run: str | os.PathLike, forget: Sequence[str], *, saliency: str = "abs_mean_delta",
-    include: str = "kernels+bias", knee: float | None = None, data_dir: str | None = None,
+    include: str = "kernels+bias", knee: str | float = "auto", data_dir: str | None = None,
     started: Callable[[], None] = lambda: None,
 ) -> RatioStudy:
     """Makes the round that locates, and suggests a ratio by each rule; the run is only read.
@@ -49,7 +49,7 @@ def study_ratio(
         forget: the request, in words.
         saliency: `"abs_mean_delta"` (default) or `"abs_mean_grad"`.
         include: what may be reset, see `eligible_places`.
-        knee: size of change to take for the knee; default the curve's own.
+        knee: size of change to take for the knee; default `"auto"`, the curve's own.
         data_dir: where the data set lies, if not where the run's configuration says.
         started: called when everything is read, before the round.
 
@@ -57,6 +57,7 @@ def study_ratio(
         UserError: no run, a request that cannot be met, or too few changes.
         WorkerError: TFF's worker process died.
     """
+    require_knee(knee)
     require_installed("tensorflow_federated")
     case = case_of(open_source(run, data_dir), unlearn_settings(
         method="memorization", forget=list(forget), saliency=saliency, include=include,
@@ -69,8 +70,7 @@ def study_ratio(
         changes = changes_of(case, before, after.weights)
     sizes = np.concatenate([np.abs(changes[place]).reshape(-1) for place in eligible_places(
         before, include, model=model)])
-    return RatioStudy(sizes, [suggest_ratio(sizes, method=rule, knee="auto" if knee is None
-                                            else knee) for rule in RULES])
+    return RatioStudy(sizes, [suggest_ratio(sizes, method=rule, knee=knee) for rule in RULES])
 
 
 def draw_ratio(path: str | os.PathLike, study: RatioStudy) -> None:

@@ -75,7 +75,7 @@ def _rebuild(case: Case, numbers: list[int], training: ClientTraining) -> Callab
             if len(cohort.ids):
                 fresh, crafted = engine.receive(state, cohort)
                 received = _calibrated(received, fresh, case.source.history.shapes)
-                loss = float(np.average(fresh.losses, weights=fresh.examples)) if len(
+                loss = float(np.average(fresh.losses, weights=engine.shares(fresh))) if len(
                     fresh.ids) else None
                 report = RoundReport(loss, fresh.dropped, crafted=crafted)
             if keep is not None:

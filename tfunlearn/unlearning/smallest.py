@@ -1,0 +1,69 @@
+"""The smallest scores of several arrays, as masks, without sorting or joining more than once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def share_of(ratio: float, total: int) -> int:
+    """Returns floor(ratio * total), whatever a float makes of 0.29 * 100."""
+    return int(np.floor(np.round(ratio * total, 6)))
+
+
+def least(
+    scores: list[np.ndarray], ratio: float, groups: Sequence[Sequence[int]], *, last_too: bool
+) -> tuple[list[np.ndarray], float | None]:
+    """Returns masks of the smallest scores of each group, and the largest score among them."""
+    masks, thresholds = [None] * len(scores), []
+    for group in groups:
+        part = [scores[n] for n in group]
+        count = share_of(ratio, sum(score.size for score in part))
+        flat = np.concatenate([score.reshape(-1) for score in part])
+        if not last_too:  # what has a score of infinity is never chosen
+            able = int(np.isfinite(flat).sum())
+            if count > able:
+                warnings.warn(f"{able:,} weights can be chosen, fewer than the ratio asks for "
+                              f"({count:,}); all of these are", stacklevel=3)
+            count = min(count, able)
+        found, threshold = _smallest(part, flat, count)
+        for n, mask in zip(group, found):
+            masks[n] = mask
+        thresholds += [threshold] if count else []
+    return masks, max(thresholds, default=None)
+
+
+def _smallest(
+    scores: list[np.ndarray], flat: np.ndarray, count: int
+) -> tuple[list[np.ndarray], float]:
+    """Returns masks of the `count` smallest scores, the first ones among equals; changes `flat`."""
+    if count == 0:
+        return [np.zeros(score.shape, bool) for score in scores], -np.inf
+    flat.partition(count - 1)
+    threshold = flat[count - 1]
+    masks = [score < threshold for score in scores]
+    missing = count - sum(int(np.count_nonzero(mask)) for mask in masks)
+    for score, mask in zip(scores, masks):
+        if not missing:
+            break
+        tied = np.flatnonzero(score.reshape(-1) == threshold)[:missing]
+        mask.reshape(-1)[tied] = True
+        missing -= len(tied)
+    return masks, float(threshold)
+
+
+def least_channels(scores: list[np.ndarray], ratio: float):
+    """Returns masks of the floor(ratio * channels) channels of least score of each kernel."""
+    masks, thresholds = [], []
+    for score in scores:
+        mask = np.zeros(score.shape, bool)
+        if score.ndim >= 2:
+            channel = score.reshape(-1, score.shape[-1])[0]
+            count = share_of(ratio, len(channel))
+            chosen = np.argsort(channel, kind="stable")[:count]
+            mask[..., chosen] = True
+            thresholds += [float(channel[chosen[-1]])] if count else []
+        masks.append(mask)
+    return masks, max(thresholds, default=None)
