@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
+
+from tfunlearn_cli import signals
+
+
+def measuring(progress: Progress, steps: Sequence) -> Iterator:
+    """Shows one more bar in `progress` while `steps` are gone through."""
+    task = progress.add_task("measuring", total=len(steps))
+    for step in steps:
+        signals.check()
+        yield step
+        progress.update(task, advance=1)
+    progress.remove_task(task)
 
 
 class PlainConsole(Console):

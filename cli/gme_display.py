@@ -11,7 +11,7 @@ from tfunlearn.experiment.gme.tables import local_values
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.report import save_groups
 from tfunlearn_cli import signals
-from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.console import PlainConsole, measuring
 from tfunlearn_cli.display import number
 from tfunlearn_cli.unlearn_words import count, request_in_words
 
@@ -44,7 +44,8 @@ class GmeDisplay:
 
     def watch(self) -> Watch:
         """Returns what an evaluation is to call."""
-        return Watch(start=self.start, reference_round=self.round)
+        return Watch(start=self.start, reference_round=self.round,
+                     track=lambda steps: measuring(self._progress, steps))
 
     def start(self, case, waiting: int, target) -> None:
         """Says that a model is about to be trained."""

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
-from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.console import PlainConsole, measuring
 from tfunlearn_cli.display import number
 from tfunlearn_cli.unlearn_words import (
     cost_in_words, count, details, recovery, remarks, request_in_words, rounds_behind)
@@ -72,12 +72,7 @@ class UnlearningDisplay:
 
     def track(self, steps: Sequence) -> Iterator:
         """Shows a bar while the steps of a measurement are gone through."""
-        task = self._progress.add_task("measuring", total=len(steps))
-        for step in steps:
-            signals.check()
-            yield step
-            self._progress.update(task, advance=1)
-        self._progress.remove_task(task)
+        return measuring(self._progress, steps)
 
     def plan(self, plan) -> None:
         """Says what the method will do."""

@@ -84,7 +84,8 @@ def study_memorization(
         forget: the request, of a trained run.
         data_dir: where the data set lies, if not where the runs' configuration says.
         watch: `start(case, waiting, folder)` is called before each training that is missing,
-            `reference_round` with each line of its metrics.
+            `reference_round` with each line of its metrics; `track` wraps the models that are
+            measured, to show progress.
 
     Raises:
         UserError: runs that do not belong together, fewer than 20 forgotten examples, or a setting
