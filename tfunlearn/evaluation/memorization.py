@@ -41,8 +41,8 @@ def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarr
     require("retrained", retrained.shape, retrained.ndim == 2 and len(retrained) > 0
             and retrained.shape[1:] == original.shape, f"(K, {original.size}), K >= 1")
     for name, values in (("original", original), ("retrained", retrained)):
-        require(name, "values beyond 0 to 1", bool(((values >= -1e-6) & (values <= 1 + 1e-6)).all()),
-                "probabilities")
+        inside = (values >= -1e-6) & (values <= 1 + 1e-6)
+        require(name, "values beyond 0 to 1", bool(inside.all()), "probabilities")
     return original - retrained.mean(axis=0)
 
 

@@ -144,8 +144,8 @@ class GatheringRounds:
         weights, loss = state.weights, None
         if len(kept.ids):
             step = self._aggregator(
-                kept.stack, weights=self.shares(kept), dropped=len(kept.dropped), reference=reference,
-                round_number=cohort.round_number,
+                kept.stack, weights=self.shares(kept), dropped=len(kept.dropped),
+                reference=reference, round_number=cohort.round_number,
                 rng=generator(self._seed, "noise", cohort.round_number))
             weights = [old + new for old, new in zip(weights, from_vector(step, self._shapes))]
             loss = float(np.average(updates.losses, weights=self.shares(updates)))
@@ -198,8 +198,8 @@ class GatheringRounds:
         accepted = updates.at(~np.isin(updates.ids, self._excluded))
         if self._rejection is not None and len(accepted.ids) >= 2:
             accepted = accepted.at(self._rejection(
-                weights, accepted.stack, weights=self.shares(accepted), dropped=len(accepted.dropped),
-                reference=reference, round_number=round_number))
+                weights, accepted.stack, weights=self.shares(accepted),
+                dropped=len(accepted.dropped), reference=reference, round_number=round_number))
         return accepted, tuple(int(k) for k in np.setdiff1d(updates.ids, accepted.ids))
 
 

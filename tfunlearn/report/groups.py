@@ -25,12 +25,13 @@ def save_groups(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(7.0, 1.1 * len(groups) + 0.35 * len(means) * len(groups)), 4.2),
+    figure = Figure(figsize=(max(7.0, 5 + 0.16 * len(means) * len(groups)), 4.2),
                     layout="constrained")
     axes, places, width = figure.subplots(), np.arange(len(groups)), 0.84 / len(means)
     others = [name for name in means if name not in ("retrained", "original")]
     for number, (name, values) in enumerate(means.items()):
-        color = {"retrained": "black", "original": "0.75"}.get(name) or f"C{others.index(name) % 10}"
+        color = {"retrained": "black", "original": "0.75"}.get(name) or (
+            f"C{others.index(name) % 10}")
         axes.bar(places + (number - (len(means) - 1) / 2) * width, values, width, label=name,
                  yerr=spreads[name], color=color, error_kw=dict(lw=0.8, ecolor="0.4"),
                  hatch="//" if name not in ("retrained", "original")
