@@ -72,16 +72,21 @@ def trained(folder: pathlib.Path, setting: str, data_dir: str) -> pathlib.Path:
     return source
 
 
-def published(setting: str) -> dict[str, list[str]]:
-    """Returns the published rows of a setting; those of CIFAR-10 stand beside MNIST too."""
-    split = setting.partition("-")[2]
+def show_published() -> None:
+    """Prints the paper's Table 1 for CIFAR-10, gaps in brackets, and its ratios."""
+    measures = (*GROUPS, "unlearn", "test")
     rows = [row for row in csv.DictReader((PUBLISHED / "memorization_table1.csv").open())
-            if row["dataset"] == "cifar10" and row["split"] == split]
+            if row["dataset"] == "cifar10" and row["measure"] in measures]
+    rows += [dict(row, split="dirichlet, ratio", method=row["ratio"]) for row in csv.DictReader(
+        (PUBLISHED / "memorization_ratio.csv").open()) if row["measure"] in measures]
+    print("\n| published: CIFAR-10 | | " + " | ".join(f"{g} %" for g in GROUPS)
+          + " | all | test |\n|" + "---|" * (len(GROUPS) + 4))
     found = {}
     for row in rows:
-        if row["measure"] in (*GROUPS, "unlearn", "test"):
-            found.setdefault(row["method"], []).append(row["percent"])
-    return found
+        gap = f" ({row['gap']})" if row["gap"] else ""
+        found.setdefault((row["split"], row["method"]), []).append(f"{row['percent']}{gap}")
+    for (split, method), cells in found.items():
+        print(f"| {split} | {method} | " + " | ".join(cells) + " |")
 
 
 def show(setting: str, study, labels: dict[str, str]) -> None:
@@ -92,10 +97,8 @@ def show(setting: str, study, labels: dict[str, str]) -> None:
           f"{models['original'].test_accuracy[0]:.3f}; {len(study.report.scores)} images "
           f"forgotten; {study.report.graders} retrained models, {study.report.grading}.\n")
     print("| | models | " + " | ".join(f"{g} %" for g in GROUPS) + " | all | test | fairness | "
-          "rounds to peak | client steps to peak | published: " + " / ".join(GROUPS)
-          + " / all / test |")
-    print("|" + "---|" * (len(GROUPS) + 8))
-    paper = published(setting)
+          "rounds to peak | client steps to peak |")
+    print("|" + "---|" * (len(GROUPS) + 7))
     for name, row in study.report.rows.items():
         cells = [f"{100 * m:.1f}" + (f" ± {100 * s:.1f}" if row.models > 1 else "")
                  + ("" if name == "retrained" else f" ({100 * g:.1f})")
@@ -104,9 +107,7 @@ def show(setting: str, study, labels: dict[str, str]) -> None:
         shown = [f"{np.mean(values[key]):{form}}" if values[key] else "-" for key, form in (
             ("test_accuracy", ".3f"), ("fairness", ".3f"), ("peak_rounds", ".1f"),
             ("peak_client_steps", ".0f"))]
-        claim = " / ".join(paper.get(name.partition(" ")[0], ["-"]))
-        print(f"| {labels.get(name, name)} | {row.models} | " + " | ".join([*cells, *shown])
-              + f" | {claim} |")
+        print(f"| {labels.get(name, name)} | {row.models} | " + " | ".join([*cells, *shown]) + " |")
 
 
 def evaluate(folder: pathlib.Path, setting: str, runs: list[dict], arguments) -> None:
@@ -156,6 +157,7 @@ def main() -> None:
             found.append(work(arguments.out, setting, seed, arguments.data_dir))
     for setting, found in runs.items():
         evaluate(arguments.out, setting, found, arguments)
+    show_published()
     if arguments.pool:
         cheaper(arguments.out, arguments.only[0], arguments)
 
