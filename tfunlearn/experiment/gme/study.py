@@ -110,13 +110,14 @@ def study_memorization(
                         np.stack([h for _, h in every]), grading=settings.grading, scores=scores)
     correlation = None if scores is None else rank_correlation(
         scores, memorization_scores(original[0], probabilities))
+    local = LocalMeasure(graded.outputs_of, case.remaining.poisoned, settings,
+                         case.source.state.weights)
     held = case.source.federation.clients
     owners = np.repeat(np.arange(len(held)), held.sizes)
     indices = np.arange(len(held.labels)) - held.offsets[owners]
     return GmeStudy(
         list(case.settings.forget), owners[case.forgotten], indices[case.forgotten], report,
-        _models(subjects, retrained, settings, graded.outputs_of), settings, correlation,
-        case.overlap, case.source.training_rounds)
+        _models(subjects, retrained, local, watch), settings, correlation, case.overlap, case.source.training_rounds)
 
 
 class _Graded:
@@ -187,13 +188,10 @@ def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) ->
 
 
 def _models(
-    subjects: Subjects, retrained: Sequence[Retrained], settings: GmeSettings,
-    outputs_of: OutputsOf,
+    subjects: Subjects, retrained: Sequence[Retrained], local: LocalMeasure, watch: Watch,
 ) -> dict[str, Models]:
     """Returns what else is known of the models of each row."""
     case = subjects.case
-    local = LocalMeasure(outputs_of, case.remaining.poisoned, settings,
-                         case.source.state.weights)
     own = measures_of(case)(case.source.state.weights)
     found = {"original": Models([own["test_accuracy"]], [own["remain_accuracy"]],
                                 paths=[str(case.source.directory.path)])}
@@ -201,7 +199,7 @@ def _models(
         after = [run.notes["measured"]["after"] for run in runs]
         found[label] = Models(
             [m["test_accuracy"] for m in after], [m["remain_accuracy"] for m in after],
-            [local(run.weights) for run in runs],
+            [local(run.weights) for run in watch.track(list(runs))],
             [peak_of(run.notes, run.directory.read_metrics()) for run in runs],
             [str(run.directory.path) for run in runs])
     return found
