@@ -117,7 +117,8 @@ def study_memorization(
     indices = np.arange(len(held.labels)) - held.offsets[owners]
     return GmeStudy(
         list(case.settings.forget), owners[case.forgotten], indices[case.forgotten], report,
-        _models(subjects, retrained, local, watch), settings, correlation, case.overlap, case.source.training_rounds)
+        _models(subjects, retrained, local, watch), settings, correlation, case.overlap,
+        case.source.training_rounds)
 
 
 class _Graded:
