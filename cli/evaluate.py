@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import click
@@ -39,7 +40,7 @@ FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
               f"[default: {KINDS[0]}]")
 @click.option("--fairness-metric", metavar="NAME", help=f"Of each client: {', '.join(METRICS)}.  "
               f"[default: {METRICS[0]}]")
-@request_options
+@functools.partial(request_options, default=False)
 @click.option("--plot", metavar="FILE", help="Draw the groups into a new .png file.")
 @click.option("--csv", metavar="FILE", help="Write the groups into a new .csv file.")
 @click.option("--scores-csv", metavar="FILE", help="Write every example's score and group into a "

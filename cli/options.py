@@ -64,11 +64,11 @@ def preset_option(function: Callable) -> Callable:
                         )(function)
 
 
-def request_options(function: Callable) -> Callable:
-    """Adds the flags that say what is to be forgotten."""
+def request_options(function: Callable, *, default: bool = True) -> Callable:
+    """Adds the flags that say what is to be forgotten; by default all clients that attacked."""
+    told = "  [default, unless something else is named]" if default else ""
     for option in reversed((
-        click.option("--malicious", is_flag=True, help="Forget all clients that attacked.  "
-                     "[default, unless something else is named]"),
+        click.option("--malicious", is_flag=True, help=f"Forget all clients that attacked.{told}"),
         click.option("--client", "clients", multiple=True, type=click.IntRange(min=0),
                      metavar="ID", help="Forget a client, may be repeated."),
         click.option("--class", "classes", multiple=True, type=click.IntRange(min=0),
