@@ -20,11 +20,15 @@ import pathlib
 import numpy as np
 
 import tfunlearn  # noqa: F401  (quiets TensorFlow)
+from tfunlearn.evaluation import (
+    OutputsOf, assign_groups, grouped_metric, label_probabilities, memorization_scores)
 from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.gme import GmeSettings, study_memorization, write_groups
 from tfunlearn.experiment.gme.tables import local_values
+from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning.source import open_source
 from tfunlearn.report import save_groups
 
 PUBLISHED = pathlib.Path(__file__).resolve().parents[2] / "data" / "published"
@@ -125,7 +129,33 @@ def evaluate(folder: pathlib.Path, setting: str, runs: list[dict], arguments) ->
         rows = study.report.rows
         save_groups(folder / f"{stem}.png", {n: row.mean for n, row in rows.items()},
                     {n: row.spread for n, row in rows.items()}, (*GROUPS, "all"), title=stem)
+        if stem == setting:
+            show_bias(folder, setting, study)
         show(stem, study, {"finetune": "ratio 0 (finetune)"} if stem != setting else {})
+
+
+def show_bias(folder: pathlib.Path, setting: str, study) -> None:
+    """Prints what retraining would look like if models graded the groups that they made."""
+    source = open_source(trained(folder, setting, ""))
+    held, rows = source.federation.poisoned, source.federation.poisoned.rows(0)
+    outputs_of = OutputsOf(source.model)
+
+    def graded(weights):
+        outputs = outputs_of(held.images[rows], weights)
+        return (label_probabilities(outputs, held.labels[rows], from_logits=True),
+                outputs.argmax(axis=1) == held.labels[rows])
+
+    original = graded(source.state.weights)[0]
+    p, hits = (np.stack(part) for part in zip(*(
+        graded(RunDirectory(pathlib.Path(path)).read_state().weights)
+        for path in study.models["retrained"].paths[:3])))
+    for name, judges in (("the last of 3 scores, all 3 grade (the published code)", p[2:]),
+                         ("3 score and grade", p)):
+        groups = assign_groups(memorization_scores(original, judges), ties="reference")
+        cells = grouped_metric(hits, groups)
+        print(f"{setting}: {name}: retrained, " + " / ".join(
+            f"{100 * m:.1f} ± {100 * s:.1f}" for m, s in zip(cells.mean(axis=0), cells.std(axis=0)))
+            + f"; {100 * np.mean(groups < 0):.0f} % of the examples in no group")
 
 
 def cheaper(folder: pathlib.Path, setting: str, arguments) -> None:
