@@ -161,10 +161,9 @@ def show_bias(folder: pathlib.Path, setting: str, study) -> None:
 def cheaper(folder: pathlib.Path, setting: str, arguments) -> None:
     """Prints how the cheaper scores rank the forgotten examples."""
     source = trained(folder, setting, arguments.data_dir)
-    for scores in ("checkpoints", "subsets"):
+    for scores, more in (("checkpoints", {}), ("subsets", dict(pool=arguments.pool, omitted=2))):
         study = study_memorization(
-            [source], GmeSettings(retrains=arguments.retrains, scores=scores, pool=arguments.pool,
-                                  omitted=2),
+            [source], GmeSettings(retrains=arguments.retrains, scores=scores, **more),
             forget=["client:0"], data_dir=arguments.data_dir)
         print(f"{setting}: {scores}: rank correlation with {arguments.retrains} retrained models "
               f"{study.correlation:.3f}; retrained models in the groups that these scores make: "
