@@ -84,6 +84,20 @@ def test_as_many_as_the_ratio_says_and_the_smallest(ratio, policy, rng):
     np.testing.assert_array_equal(chosen, expected)
 
 
+def test_scalars_and_arrays_in_other_orders_are_arrays_too(rng):
+    delta = np.round(rng.normal(size=(6, 5)), 1)  # with ties
+    plain = locate([delta], [delta], 0.5, zero_updates="include", **ANY)
+    turned = locate([delta], [np.asfortranarray(delta)], 0.5, zero_updates="include", **ANY)
+    np.testing.assert_array_equal(plain[0], turned[0])
+    assert plain[0].sum() == 15 == turned.location.count
+    for policy in ("include", "exclude"):
+        scalar = locate([np.float32(1), delta], [np.zeros((), np.float32), delta + 9], 1 / 31,
+                        zero_updates=policy, **ANY)
+        assert scalar[0].shape == () and bool(scalar[0]) == (policy == "include")
+        new = reset([np.float32(1), delta], scalar, rule="zeros", seed=0)
+        assert new[0] == (policy == "exclude")
+
+
 def test_what_is_eligible():
     model = net()
     names = [weight.name for weight in model.weights]

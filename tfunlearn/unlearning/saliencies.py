@@ -17,17 +17,17 @@ STRONGEST = 5  # entries of a channel that its score is the mean of
 
 def abs_mean(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
     """FedMemPrune's: the absolute value of the mean change."""
-    return [np.abs(change) for change in changes]
+    return [np.asarray(np.abs(change)) for change in changes]
 
 
 def random(weights: Arrays, changes: Arrays, rng: np.random.Generator) -> list[np.ndarray]:
     """Random scores: a control."""
-    return [rng.random(np.shape(change), np.float32) for change in changes]
+    return [np.asarray(rng.random(np.shape(change), np.float32)) for change in changes]
 
 
 def salun(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
     """SalUn: what the forgotten data move most is the least salient."""
-    return [-np.abs(change) for change in changes]
+    return [np.asarray(-np.abs(change)) for change in changes]
 
 
 def deep(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:

@@ -43,7 +43,7 @@ def _smallest(
         return [np.zeros(score.shape, bool) for score in scores], -np.inf
     flat.partition(count - 1)
     threshold = flat[count - 1]
-    masks = [score < threshold for score in scores]
+    masks = [np.array(score < threshold, order="C") for score in scores]
     missing = count - sum(int(np.count_nonzero(mask)) for mask in masks)
     for score, mask in zip(scores, masks):
         if not missing:
@@ -54,8 +54,11 @@ def _smallest(
     return masks, float(threshold)
 
 
-def least_channels(scores: list[np.ndarray], ratio: float):
-    """Returns masks of the floor(ratio * channels) channels of least score of each kernel."""
+def least_channels(
+    scores: list[np.ndarray], ratio: float
+) -> tuple[list[np.ndarray], float | None]:
+    """Returns masks of the floor(ratio * channels) channels of least score of each kernel, and the
+    largest score among them."""
     masks, thresholds = [], []
     for score in scores:
         mask = np.zeros(score.shape, bool)

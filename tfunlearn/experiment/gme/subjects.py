@@ -63,12 +63,12 @@ def open_subjects(
         UserError: no run, a damaged one, or runs that do not belong together.
     """
     require("run", "nothing", len(runs) > 0, "at least one run")
-    opened, seen = [], set()
+    opened, seen, words = [], set(), list(words)
     for run in runs:
         path = os.path.realpath(run)
         require("run", str(run), path not in seen, "each run once")
         seen.add(path)
-        directory, config, state, _ = open_run(run, data_dir)
+        directory, _, state, _ = open_run(run, data_dir)
         opened.append(Unlearned(directory, read_notes(directory), state.weights))
         key = (opened[-1].notes or {}).get("key")
         require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
@@ -78,13 +78,12 @@ def open_subjects(
     if first.notes is None:
         require("run", f"{len(runs)} runs", len(runs) == 1,
                 "one trained run, or unlearned ones; the first here is a trained run")
-        words = list(words)
         require("forget", "nothing", bool(words),
                 "a request, such as --client 0, since the run is a trained one")
         return Subjects(_case(runs[0], words, data_dir), {})
     for other in opened:
         _check_belongs(first, other)
-    require("forget", " ".join(words)[:80], not list(words),
+    require("forget", " ".join(words)[:80], not words,
             "no request; the unlearned runs say what they have forgotten")
     return Subjects(_case(source_of(first), first.notes["requests"][-1], data_dir),
                     _by_method(opened))
