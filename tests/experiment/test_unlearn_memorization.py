@@ -118,6 +118,10 @@ def test_equal_weights_are_the_runs_own_choice(tmp_path):
     federation = Federation.of(run_config(
         train_examples=200, clients=4, partition="dirichlet", client_weights="uniform"))
     assert federation.undefended().config.aggregation.client_weights == "uniform"
+    sampled = Federation.of(run_config(train_examples=200, clients=10, participation=3))
+    draws = [[tuple(sampled.cohort(n, seed=seed).ids) for n in range(1, 9)]
+             for seed in (None, 0, 1)]  # a retraining draws its own clients, the run's by default
+    assert draws[0] == draws[1] != draws[2]
     with pytest.raises(UserError, match="client_weights: unknown name 'equal'"):
         run_config(client_weights="equal")
 
@@ -205,6 +209,8 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
         assert (before[-2] != after[-2]).any() and (before[-1] != after[-1]).any()
         assert got.notes["rounds"] == 0 and got.notes["cost"]["rounds"] == 2
         assert got.notes["report"]["classes"] == ([3] if method == "classes" else None)
+    with pytest.raises(UserError, match="head_alpha: 0.5 is not allowed; allowed is nothing where"):
+        plan_of(case_of(source, quick("fedau", forget=["class:3"], head_alpha=0.5)))
     same = unlearn(copied, quick("fedau", forget=["client:1"], head_alpha=0.0))
     for a, b in zip(kept_run.model.get_weights(), same.directory.read_state().weights):
         np.testing.assert_allclose(a, b, rtol=1e-6)

@@ -10,6 +10,7 @@ from tfunlearn.core.seeds import generator, integers
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.unlearning.case import Case, Plan
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
+from tfunlearn.experiment.unlearning.settings import UnlearnSettings
 from tfunlearn.models.initial import redrawn
 from tfunlearn.unlearning import combined, train_head, wrong_labels
 from tfunlearn.unlearning.fedau import Head, head_layer, head_places
@@ -38,9 +39,10 @@ def plan_fedau(case: Case) -> Plan:
     features_of = OutputsOf(tf.keras.Model(model.inputs, layer.input))
     head = tuple(weights[place] for place in places)
     if case.classes_only:
-        for name, default in (("head_alpha", 0.9), ("head_gamma", 0.5)):
+        for name in ("head_alpha", "head_gamma"):
             value = getattr(case.settings, name)
-            require(name, value, value == default, "nothing where classes alone are forgotten")
+            require(name, value, value == getattr(UnlearnSettings, name),
+                    "nothing where classes alone are forgotten")
         second, cost = _for_classes(case, features_of, places)
         new = head
         for heads in second:
