@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tfunlearn.evaluation.memorization import GROUPS
@@ -11,7 +10,7 @@ from tfunlearn.experiment.gme.tables import local_values
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.report import save_groups
 from tfunlearn_cli import signals
-from tfunlearn_cli.console import PlainConsole, measuring
+from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
 from tfunlearn_cli.unlearn_words import count, request_in_words
 
@@ -25,10 +24,7 @@ class GmeDisplay:
 
     def __init__(self, settings):
         self.console, self._settings = PlainConsole(width=160), settings
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=self.console,
-            disable=not self.console.is_terminal)
+        self._progress = bars(self.console)
         self._task, self._rounds, self._begun = None, 0, 0
 
     def __enter__(self):

@@ -6,13 +6,12 @@ import pathlib
 import time
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tfunlearn.experiment.grid_reading import read_grid
 from tfunlearn.experiment.sweep import sweep as run_sweep
 from tfunlearn_cli import signals
-from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.console import PlainConsole, bars
 
 
 @click.command()
@@ -56,10 +55,7 @@ class SweepDisplay:
         self._heading = (f"sweep     {cells} cells ({len(grid.rows)} rows x {len(grid.columns)} "
                          f"columns x {len(grid.seeds)} seeds) into {out}")
         self._cells, self._done, self._new, self._started = cells, 0, 0, time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=self.console,
-            disable=not self.console.is_terminal)
+        self._progress = bars(self.console)
         self._task = self._progress.add_task("cell", total=cells)
 
     def __enter__(self):

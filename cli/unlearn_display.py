@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
-from tfunlearn_cli.console import PlainConsole, measuring
+from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
 from tfunlearn_cli.unlearn_words import (
     cost_in_words, count, details, recovery, remarks, request_in_words, rounds_behind)
@@ -30,10 +29,7 @@ class UnlearningDisplay:
 
     def __init__(self, run: str):
         self._run, self._console = run, PlainConsole()
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=self._console,
-            disable=not self._console.is_terminal)
+        self._progress = bars(self._console)
         self._task, self._rounds, self._begun, self._method = None, 0, False, ""
 
     def __enter__(self):

@@ -10,11 +10,9 @@ way, the goal, and the most memory beyond the stack so far, as a share of it.
 from __future__ import annotations
 
 import argparse
-import resource
-import statistics
-import time
 
 import numpy as np
+from timing import peak, seconds
 
 from tfunlearn.aggregation import RULES
 from tfunlearn.aggregation.rules import Call
@@ -29,20 +27,6 @@ PLAIN = {
                                    axis=1)[:, 1 : len(u) - f - 1].sum(axis=1).argmin()]}
 
 
-def seconds(call, repeats: int) -> float:
-    call()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def inside_tff(updates: np.ndarray, f: int) -> None:
     """Prints the rules' TensorFlow graphs, as they run in a TFF worker."""
     import tensorflow as tf
@@ -50,7 +34,8 @@ def inside_tff(updates: np.ndarray, f: int) -> None:
     tensor = tf.constant(updates)
     for name in ("mean", "krum", "geometric-median", "median", "trimmed-mean", "bulyan"):
         graph = tf.function(lambda u: RULES[name].call(u, Call(f=f)), autograph=False)
-        print(f"{name:18} {seconds(lambda: graph(tensor), 1):7.3f} s as a graph", flush=True)
+        print(f"{name:18} {seconds(lambda: graph(tensor), 1, warm=True):7.3f} s as a graph",
+              flush=True)
 
 
 def main() -> None:
@@ -67,11 +52,11 @@ def main() -> None:
     ours = {}
     for name, rule in RULES.items():
         call = Call(f=f, reference=updates[0] if rule.reference else None)
-        ours[name] = seconds(lambda: rule.call(updates, call), 5)
+        ours[name] = seconds(lambda: rule.call(updates, call), 5, warm=True)
         print(f"{name:18} {ours[name]:7.3f} s {GOALS.get(name, ''):>5} "
               f"{(peak() - before) / updates.nbytes:16.0%}", flush=True)
     for name, plain in PLAIN.items():
-        theirs = seconds(lambda: plain(updates, f), 1)
+        theirs = seconds(lambda: plain(updates, f), 1, warm=True)
         print(f"{name:18} {ours[name] / theirs:7.3f} x plain NumPy's {theirs:.2f} s", flush=True)
     if options.inside_tff:
         inside_tff(updates, f)

@@ -10,13 +10,11 @@ that of the forward passes it consists of.
 
 from __future__ import annotations
 
-import resource
-import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
+from timing import peak, seconds
 
 import tfunlearn  # noqa: F401  (quiets TensorFlow)
 from tfunlearn.evaluation import OutputsOf, gme_report, label_probabilities
@@ -54,15 +52,6 @@ def plain(weights, deltas):
     return new
 
 
-def seconds(work) -> float:
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
 def memory(rule: str) -> None:
     """Prints the peak memory of both steps over what was there before, in a process of its own."""
     model, weights, deltas = case()
@@ -70,9 +59,9 @@ def memory(rule: str) -> None:
     both(small, small.get_weights(), [w * 0 + 1e-3 * np.arange(w.size, dtype=np.float32).reshape(
         w.shape) for w in small.get_weights()], rule)
     stored = sum(weight.nbytes for weight in weights)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak()
     both(model, weights, deltas, rule)
-    extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    extra = peak() - before
     print(f"{rule:<18} weights {stored / 1e6:.0f} MB, peak {extra / 1e6:.0f} MB more: "
           f"{extra / stored:.2f} copies", flush=True)
 
@@ -94,7 +83,7 @@ def scoring() -> None:
     def one():
         outputs_of(images, weights)
 
-    passes, pass_ = seconds(whole), seconds(one)
+    passes, pass_ = seconds(whole, REPEATS), seconds(one, REPEATS)
     print(f"scoring {IMAGES} images with {RETRAINED} retrained models (ResNet-20): {passes:.2f} s, "
           f"{passes / pass_:.2f} forward passes")
 
@@ -104,9 +93,9 @@ def main() -> None:
         subprocess.run([sys.executable, __file__, rule], check=True)
     model, weights, deltas = case()
     print(f"{sum(w.size for w in weights):,} weights, ratio {RATIO}")
-    reference = seconds(lambda: plain(weights, deltas))
+    reference = seconds(lambda: plain(weights, deltas), REPEATS)
     for rule in ("layer", "he_uniform_compat"):
-        ours = seconds(lambda: both(model, weights, deltas, rule))
+        ours = seconds(lambda: both(model, weights, deltas, rule), REPEATS)
         print(f"{rule:<18} {ours:.2f} s  {ours / reference:.3f}x of plain NumPy")
     print(f"plain NumPy        {reference:.2f} s")
     scoring()

@@ -9,13 +9,11 @@ and the ratio to that.
 
 from __future__ import annotations
 
-import resource
-import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
+from timing import peak, seconds
 
 import tfunlearn  # noqa: F401  (quiets TensorFlow)
 from tfunlearn.core.history import HistoryRound
@@ -56,19 +54,6 @@ def plain(kept, kernels, fraction=0.1):
     return average
 
 
-def seconds(work) -> float:
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def memory() -> None:
     """Prints the peak memory of one mask over what was there before, in a process of its own."""
     kept, kernels = kept_round()
@@ -85,11 +70,12 @@ def main() -> None:
     print(f"{kept.updates.shape[1]:,} weights, {CLIENTS} clients, {len(kernels)} kernels")
     models = [list(local) for local in kept.local_models()]
     ours = seconds(lambda: fedup(kept.weights, kept.local_models(), malicious=MALICIOUS,
-                                 fraction=0.1, kernels=kernels))
+                                 fraction=0.1, kernels=kernels), REPEATS)
     keras = seconds(lambda: fedup(kept.weights, models, malicious=MALICIOUS, fraction=0.1,
-                                  kernels=kernels))
-    estimated = seconds(lambda: fedup(kept.weights, models, malicious=MALICIOUS, kernels=kernels))
-    reference = seconds(lambda: plain(kept, kernels))
+                                  kernels=kernels), REPEATS)
+    estimated = seconds(lambda: fedup(kept.weights, models, malicious=MALICIOUS, kernels=kernels),
+                        REPEATS)
+    reference = seconds(lambda: plain(kept, kernels), REPEATS)
     print(f"from updates    {ours:.2f} s  {ours / reference:.3f}x of plain NumPy")
     print(f"from weights    {keras:.2f} s  {keras / reference:.3f}x")
     print(f"fraction auto   {estimated:.2f} s  {estimated / reference:.3f}x")

@@ -39,6 +39,11 @@ class ClientSet:
         """Examples per client, `(n,)` int64."""
         return np.diff(self.offsets)
 
+    @property
+    def owners(self) -> np.ndarray:
+        """The client that holds each example, `(N,)`."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
     def rows(self, client: int) -> slice:
         """Returns the slice of `images` and `labels` that belongs to `client`."""
         return slice(int(self.offsets[client]), int(self.offsets[client + 1]))

@@ -90,7 +90,7 @@ class ForgetRequest:
         Raises:
             UserError: a client, class or example that does not exist.
         """
-        owners = np.repeat(np.arange(len(clients)), clients.sizes)
+        owners = clients.owners
         for client in (*self.clients, *(client for client, _ in self.examples)):
             require("client", client, client < len(clients), f"0 to {len(clients) - 1}")
         for label in self.classes:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.config_reading import read_config, run_config
-from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory, read_notes
+from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
 
@@ -32,9 +31,5 @@ def open_run(
     model, state = load_model(directory.model), directory.read_state()
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
-    notes = read_notes(directory)
-    if notes is not None and notes["checkpoint_sha256"] != checksum(directory.checkpoint):
-        raise UserError(f"run: {directory.checkpoint} is not the one that {directory.unlearning} "
-                        "tells of; one of them belongs to another run")
     model.set_weights(state.weights)
     return directory, config, state, model

@@ -99,7 +99,7 @@ class RunDirectory:
         """Reads the checkpoint.
 
         Raises:
-            UserError: it is missing, torn, or not the one that the metrics name.
+            UserError: it is missing, torn, or not the one that metrics and notes name.
         """
         try:
             arrays = read_arrays(self.checkpoint)
@@ -114,10 +114,14 @@ class RunDirectory:
                             f"of round {finished}; one of them was changed")
         named = lines[-1]["checkpoint_sha256"] if len(lines) == finished > 0 else None
         where = f"metrics.jsonl names for round {finished}"
-        if not lines and self.unlearning.exists():
-            named, where = read_notes(self)["checkpoint_sha256"], "unlearning.json names"
-        if named is not None and named != checksum(self.checkpoint):
+        notes, digest = read_notes(self), checksum(self.checkpoint)
+        if not lines and notes is not None:
+            named, where = notes["checkpoint_sha256"], "unlearning.json names"
+        if named is not None and named != digest:
             raise UserError(f"run: {self.checkpoint} is not the file that {where}; it was changed")
+        if notes is not None and notes["checkpoint_sha256"] != digest:
+            raise UserError(f"run: {self.checkpoint} is not the one that {self.unlearning} tells "
+                            "of; one of them belongs to another run")
         return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
 
     def append_metrics(self, line: dict) -> None:

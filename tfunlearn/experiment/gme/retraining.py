@@ -8,36 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator, integers
-from tfunlearn.experiment.run_directory import RunDirectory, read_notes
+from tfunlearn.experiment.gme.subjects import Unlearned
+from tfunlearn.experiment.run_directory import read_notes
 from tfunlearn.experiment.unlearning import UnlearnSettings, Watch
 from tfunlearn.experiment.unlearning.case import Case
 from tfunlearn.experiment.unlearning.unlearn import case_of, performed
 
 
-@dataclass(frozen=True)
-class Retrained:
-    """A model trained without some examples.
-
-    Attributes:
-        directory: where it lies.
-        notes: what its `unlearning.json` says.
-        weights: the model.
-        new: whether it was trained just now.
-    """
-
-    directory: RunDirectory
-    notes: dict
-    weights: list[np.ndarray]
-    new: bool
-
-
-def retrain(case: Case, number: int, watch: Watch = Watch()) -> Retrained:
+def retrain(case: Case, number: int, watch: Watch = Watch()) -> Unlearned:
     """Returns the `number`-th retraining, counted from 1: new initial weights, new shuffles, other
     clients drawn.
 
@@ -71,7 +54,7 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
     return dealt
 
 
-def pool_training(case: Case, omitted: Sequence[int], number: int, watch: Watch) -> Retrained:
+def pool_training(case: Case, omitted: Sequence[int], number: int, watch: Watch) -> Unlearned:
     """Returns the `number`-th training of a pool, without the clients `omitted`."""
     seed = int(integers(case.source.federation.config.seed, "pool training", number)[0])
     return _trained(dataclasses.replace(case_of(case.source, UnlearnSettings(
@@ -79,6 +62,6 @@ def pool_training(case: Case, omitted: Sequence[int], number: int, watch: Watch)
         track=case.track), watch)
 
 
-def _trained(case: Case, watch: Watch) -> Retrained:
-    directory, new = performed(dataclasses.replace(case, keeps=False), None, "weights_key", watch)
-    return Retrained(directory, read_notes(directory), directory.read_state().weights, new)
+def _trained(case: Case, watch: Watch) -> Unlearned:
+    directory, _ = performed(dataclasses.replace(case, keeps=False), None, "weights_key", watch)
+    return Unlearned(directory, read_notes(directory), directory.read_state().weights)

@@ -15,10 +15,9 @@ from tfunlearn.evaluation import (
     label_probabilities, memorization_scores, rank_correlation, subset_scores)
 from tfunlearn.evaluation.memorization import require_groups
 from tfunlearn.experiment.gme.local import LocalMeasure, peak_of
-from tfunlearn.experiment.gme.retraining import (
-    Retrained, omitted_clients, pool_training, retrain)
+from tfunlearn.experiment.gme.retraining import omitted_clients, pool_training, retrain
 from tfunlearn.experiment.gme.settings import GmeSettings
-from tfunlearn.experiment.gme.subjects import Subjects, open_subjects
+from tfunlearn.experiment.gme.subjects import Subjects, Unlearned, open_subjects
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.experiment.unlearning.case import Case
 from tfunlearn.experiment.unlearning.unlearn import measures_of
@@ -55,7 +54,6 @@ class GmeStudy:
         settings: how it was done.
         correlation: of the scores with those by retraining, None where they are those.
         overlap: share of the forgotten examples that somebody who stays holds too.
-        rounds: of one training, in each of which a retrained model was made.
     """
 
     request: list[str]
@@ -66,7 +64,6 @@ class GmeStudy:
     settings: GmeSettings
     correlation: float | None
     overlap: float
-    rounds: int
 
 
 def study_memorization(
@@ -113,12 +110,11 @@ def study_memorization(
     local = LocalMeasure(graded.outputs_of, case.remaining.poisoned, settings,
                          case.source.state.weights)
     held = case.source.federation.clients
-    owners = np.repeat(np.arange(len(held)), held.sizes)
+    owners = held.owners
     indices = np.arange(len(held.labels)) - held.offsets[owners]
     return GmeStudy(
         list(case.settings.forget), owners[case.forgotten], indices[case.forgotten], report,
-        _models(subjects, retrained, local, watch), settings, correlation, case.overlap,
-        case.source.training_rounds)
+        _models(subjects, retrained, local, watch), settings, correlation, case.overlap)
 
 
 class _Graded:
@@ -140,9 +136,9 @@ class _Graded:
 def _check(case: Case, settings: GmeSettings) -> None:
     """Raises a `UserError` where the scores cannot be had from this run."""
     if settings.scores == "checkpoints":
-        require("scores", settings.scores, len(_kept(case)) >= 2,
-                f"retraining or subsets, since the run has kept {len(_kept(case))} of its rounds; "
-                "train with --history all or every=K")
+        kept = len(case.source.history.rounds)
+        require("scores", settings.scores, kept >= 2, "retraining or subsets, since the run has "
+                f"kept {kept} of its rounds; train with --history all or every=K")
     if settings.scores == "subsets":
         require("scores", settings.scores, not case.source.requests and len(case.flagged) > 0
                 and int(case.source.federation.clients.sizes[case.flagged].sum())
@@ -154,10 +150,6 @@ def _check(case: Case, settings: GmeSettings) -> None:
                 "so many trainings that each leaving client is left out of some and part of others"
                 f"; {_omitted(settings, case.source.federation.clients.present)} clients are left "
                 "out of each")
-
-
-def _kept(case: Case) -> list[int]:
-    return [n for n in case.source.history.rounds if n <= case.source.rounds]
 
 
 def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
@@ -177,10 +169,8 @@ def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) ->
     if settings.scores == "checkpoints":
         return checkpoint_scores(np.stack([
             graded(case.source.history.read(number).weights)[0]
-            for number in case.track(_kept(case))]))
-    federation = case.source.federation
-    owners = np.repeat(np.arange(len(federation.clients)),
-                       federation.clients.sizes)[case.forgotten]
+            for number in case.track(case.source.history.rounds)]))
+    owners = case.source.federation.clients.owners[case.forgotten]
     values, held = [], []
     for number, omitted in enumerate(_hands(case, settings), start=1):
         values.append(graded(pool_training(case, omitted, number, watch).weights)[0])
@@ -189,7 +179,7 @@ def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) ->
 
 
 def _models(
-    subjects: Subjects, retrained: Sequence[Retrained], local: LocalMeasure, watch: Watch,
+    subjects: Subjects, retrained: Sequence[Unlearned], local: LocalMeasure, watch: Watch,
 ) -> dict[str, Models]:
     """Returns what else is known of the models of each row."""
     case = subjects.case

@@ -22,7 +22,7 @@ from tfunlearn.experiment.unlearning.unlearn import case_of
 
 @dataclass(frozen=True)
 class Unlearned:
-    """One unlearned run.
+    """One run that `unlearn` has made, retrained models among them.
 
     Attributes:
         directory: where it lies.
