@@ -155,7 +155,7 @@ def test_other_saliencies_choose_what_they_say(rng):
 def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
     model = tf.keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten(),
                                  layers.Dense(8, activation="relu"), layers.Dense(3)])
-    dead = model.get_weights()
+    dead = [np.abs(w) + 0.1 for w in drawn(model, rng)]  # so that every other unit answers
     dead[1][:5] = -100  # five of eight units never answer
     model.set_weights(dead)
     images, labels = rng.random((30, 4, 4, 1)).astype(np.float32), rng.integers(0, 3, 30)
