@@ -32,7 +32,7 @@ class TrainingDisplay:
             TextColumn("round"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
             TimeRemainingColumn(), console=self._console)
         self._task = self._progress.add_task("round", total=config.training.rounds)
-        self._live, self._path, self._broken = None, None, False
+        self._live, self._path, self._broken, self._finished = None, None, False, 0
 
     def __enter__(self):
         if self._console.is_terminal:
@@ -47,11 +47,15 @@ class TrainingDisplay:
         if self._live is not None:
             self._live.stop()
         if self._path is not None and kind in (KeyboardInterrupt, SystemExit):
-            last = self._lines[-1]["round"] if self._lines else 0
-            self._say(f"stopped   after round {last}; that model lies in {self._path}")
+            last = self._lines[-1]["round"] if self._lines else self._finished
+            self._say(f"stopped   after round {last}; tfunlearn resume {self._path} goes on")
 
-    def start(self, directory, federation, model) -> None:
-        """Says what is about to be trained."""
+    def damage(self, words: str) -> None:
+        """Says what was found torn."""
+        self._say(f"warning: {words}")
+
+    def start(self, directory, federation, model, finished) -> None:
+        """Says what is about to be trained, after so many rounds that are there already."""
         config, data = self._config, federation.data
         self._say(f"data      {data.name}: {len(data.labels)} training and "
                   f"{len(data.test_labels)} test images, {data.classes} classes, "
@@ -60,7 +64,10 @@ class TrainingDisplay:
         self._say(f"attack    {self._attack(federation)}")
         self._say(f"server    {self._server()}")
         self._say(f"run       {directory.path}")
-        self._path = directory.path
+        self._path, self._finished = directory.path, finished
+        self._progress.update(self._task, completed=finished)
+        if finished:
+            self._say(f"resume    after round {finished} of {config.training.rounds}")
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""

@@ -19,6 +19,8 @@ from tfunlearn_cli import signals
 COMMANDS = {  # read without importing the command, so that --help stays instant
     "train": "Train a model federatedly, under attack and defended.",
     "unlearn": "Forget clients, classes or examples of a run, and compare with retraining.",
+    "resume": "Go on with a run, an unlearning or a sweep that was stopped.",
+    "worker": "Work for trainings on this or other machines (train --worker).",
     "channels": "Measure what each channel of a run's model matters for what is to be forgotten.",
     "ratio": "Suggest a ratio for unlearn --method memorization.",
     "evaluate": "Measure a run's model on its test set, or by groups of memorisation (--gme).",

@@ -36,6 +36,11 @@ def sweep(config, out, data_dir, rounds):
         out = str(pathlib.Path("runs") / f"sweep-{pathlib.Path(config).stem}")
     given = {"data_dir": data_dir, "rounds": rounds}
     overrides = {name: value for name, value in given.items() if value is not None}
+    run_and_show(grid, out, overrides)
+
+
+def run_and_show(grid, out: str, overrides: dict) -> None:
+    """Runs the cells of a grid that are missing, and prints its tables."""
     with SweepDisplay(grid, out) as display:
         matrices = run_sweep(grid, out, overrides=overrides, on_cell=display.cell,
                              on_round=display.round)

@@ -14,12 +14,15 @@ from tfunlearn_cli.options import config_options, merged, preset_fields, preset_
 @preset_option
 @click.option("--out", metavar="DIR", help="Run directory; must be new or empty.  [default: "
               "runs/<data>-<model>-<attack>-<rule and defense>-seed<n>]")
-def train(config, preset, out, **flags):
+@click.option("--worker", "workers", multiple=True, metavar="HOST:PORT", help="Share the clients "
+              "with a worker that tfunlearn worker runs there, may be repeated; turns --gather on.")
+def train(config, preset, out, workers, **flags):
     """Train a model federatedly, under attack and defended.
 
     Example: tfunlearn train --attack label-flip --defense flap
     """
     settings = run_config(**merged(config, flags, preset_fields(preset, "train")))
     with TrainingDisplay(settings) as display:
-        run = train_run(settings, out=out, on_start=display.start, on_round=display.round)
+        run = train_run(settings, out=out, workers=workers, on_start=display.start,
+                        on_round=display.round)
     display.finish(run)

@@ -40,13 +40,13 @@ class UnlearningDisplay:
     def __exit__(self, kind, *_):
         self._progress.stop()
         if kind in (KeyboardInterrupt, SystemExit) and self._begun:
-            self._say("stopped   nothing half done is left; the same command goes on from what is "
-                      "finished")
+            self._say("stopped   the same command goes on from the last finished round")
 
     def watch(self) -> Watch:
         """Returns what an unlearning is to call."""
         return Watch(start=self.start, plan=self.plan, round=self.round, track=self.track,
-                     tell=self.tell, reference=self.reference, reference_round=self.reference_round)
+                     tell=self.tell, reference=self.reference,
+                     reference_round=self.reference_round, resume=self.resume)
 
     def start(self, case, waiting: int, target) -> None:
         """Says what is about to be done."""
@@ -65,6 +65,14 @@ class UnlearningDisplay:
                       "(--rate-limit)")
             self._rounds = waiting
             self._task = self._progress.add_task("waiting", total=waiting)
+
+    def resume(self, left) -> None:
+        """Says what is gone on from."""
+        for words in left.damaged:
+            self._say(f"warning: {words}")
+        self._say(f"resume    after {count(len(left.lines), 'round')}")
+        if self._task is not None:
+            self._progress.update(self._task, completed=len(left.lines))
 
     def track(self, steps: Sequence) -> Iterator:
         """Shows a bar while the steps of a measurement are gone through."""

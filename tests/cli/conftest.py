@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from forkserver import ForkServer
 from tfunlearn.experiment import run_config, train
 from tfunlearn_cli import main
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Starts commands in processes of their own, see `forkserver`."""
+    with ForkServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_run_directory_holds_everything(run):
     names = {path.name for path in result.directory.path.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "partition.npz", "clients.csv",
                      "checkpoint.npz", "model.keras", "curves.png", "tensorboard", "worker.log",
-                     "history"}
+                     "history", "previous.npz", ".lock"}
     lines = [json.loads(line) for line in result.directory.metrics.read_text().splitlines()]
     assert lines == seen == result.metrics and [line["round"] for line in lines] == [1, 2, 3]
     for line in lines:

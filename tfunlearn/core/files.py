@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import UserError, require
 
 
 @contextlib.contextmanager
@@ -27,6 +29,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
+        _sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -62,8 +65,46 @@ def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _sync(path: pathlib.Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    """Sends a file, or the names in a folder, to the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def keep_as(path: str | os.PathLike, other: str | os.PathLike) -> None:
+    """Gives a file a second name, in place of whatever had that name; neither is ever missing."""
+    other = pathlib.Path(other)
+    with _beside(other) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, temporary)
+            _sync(temporary)
+        os.replace(temporary, other)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
+    """Holds the lock of a file, which is made, as long as the block runs; it ends with the process.
+
+    Args:
+        path: the file; it stays.
+        busy: what to say if somebody else holds it.
+
+    Raises:
+        UserError: somebody else holds it.
+    """
+    with open(path, "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            same = os.path.samestat(os.fstat(lock.fileno()), os.stat(path))
+        except (BlockingIOError, FileNotFoundError):
+            same = False
+        if not same:
+            raise UserError(busy)
+        yield
 
 
 def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pathlib.Path:
@@ -89,6 +130,16 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 def write_json(path: str | os.PathLike, content) -> None:
     """Writes JSON atomically, indented."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def create_json(path: str | os.PathLike, content) -> None:
+    """Writes JSON, indented, into a new file as a whole.
+
+    Raises:
+        FileExistsError: `path` exists; it stays as it is.
+    """
+    with creating(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def write_csv(

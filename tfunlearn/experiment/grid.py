@@ -79,6 +79,7 @@ class Grid:
         over: `"last"` round or mean over `"attacked"` rounds.
         fixed: settings of all cells.
         published: table in `data/published`, and the column of its figures; or empty.
+        content: what the file said, JSON values, so that a sweep can be gone on with.
     """
 
     title: str
@@ -89,6 +90,7 @@ class Grid:
     over: str
     fixed: dict
     published: dict
+    content: dict = dataclasses.field(default_factory=dict)
 
     def cells(self, **overrides) -> list[Cell]:
         """Returns every cell, all of the first seed first.

@@ -21,7 +21,19 @@ def read_grid(name: str) -> Grid:
     Raises:
         UserError: no such file, unknown keys or fields, or values out of range.
     """
-    content = read_table(str(_path_of(name)))
+    return grid_of(read_table(str(_path_of(name))), pathlib.Path(name).stem)
+
+
+def grid_of(content: dict, name: str) -> Grid:
+    """Returns the grid that a file's content describes.
+
+    Args:
+        content: the content.
+        name: title of the grid if the content has none.
+
+    Raises:
+        UserError: unknown keys or fields, or values out of range.
+    """
     for key in content:
         if key not in KEYS:
             raise UserError(f"grid: unknown key '{key}'{nearest(key, KEYS)} "
@@ -38,11 +50,11 @@ def read_grid(name: str) -> Grid:
         choose("measures", measure, dict.fromkeys(MEASURES))
     over = content.get("over", "last")
     choose("over", over, OVER)
-    title = content.get("title", pathlib.Path(name).stem)
+    title = content.get("title", name)
     require("title", title, isinstance(title, str), "text")
     return Grid(title, rows, columns, seeds, list(measures), over,
                 _settings("fixed", content.get("fixed", {})),
-                _published(content.get("published", {}), measures))
+                _published(content.get("published", {}), measures), {**content, "title": title})
 
 
 def ready_grids() -> list[str]:

@@ -23,11 +23,14 @@ class HistoryWriter:
         folder: made when the first round is kept.
         policy: which rounds stay.
         before: rounds of the federation that came before this run.
+        finished: rounds of this run that are there already.
     """
 
-    def __init__(self, folder: pathlib.Path, policy: HistoryPolicy, before: int = 0):
+    def __init__(
+        self, folder: pathlib.Path, policy: HistoryPolicy, before: int = 0, finished: int = 0
+    ):
         self._folder, self._policy, self._before = folder, policy, before
-        self._newest, self._note = None, {}
+        self._newest, self._note = finished or None, {}
 
     def keep(self, received: HistoryRound) -> None:
         """Writes a round; earlier ones stay until `settle`."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 
-from tfunlearn.core.errors import UserError
+import numpy as np
+
+from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.files import read_arrays
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.config_reading import read_config, run_config
+from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
@@ -26,10 +30,36 @@ def open_run(
         UserError: no run there, or a damaged file.
     """
     directory = open_run_directory(run)
-    fields = read_config(str(directory.config))
-    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    config = stored_config(directory, data_dir)
     model, state = load_model(directory.model), directory.read_state()
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
     model.set_weights(state.weights)
     return directory, config, state, model
+
+
+def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunConfig:
+    """Returns the configuration of a run; `data_dir` if its data set has moved.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    fields = read_config(str(directory.config))
+    return run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+
+
+def check_partition(directory: RunDirectory, federation: Federation) -> None:
+    """Raises a `UserError` unless the data are spread as they were when the run was trained."""
+    try:
+        stored = read_arrays(directory.partition)
+        rows = np.concatenate([federation.data.rows[part] for part in federation.parts])
+        same = (np.array_equal(stored["rows"], rows)
+                and np.array_equal(stored["offsets"], federation.clients.offsets)
+                and np.array_equal(stored["malicious"], federation.malicious))
+    except FileNotFoundError:
+        raise UserError(f"run: {directory.partition} is missing")
+    except Exception as error:  # numpy and zipfile raise whatever they trip over
+        raise UserError(f"run: {directory.partition} cannot be read ({first_line(error)})")
+    if not same:
+        raise UserError(f"run: {directory.partition} is not how its config.json spreads the data "
+                        "now; the data set, the file or this program has changed")

@@ -16,7 +16,8 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
-    checksum, digest_of, first_free, read_arrays, replacing, write_arrays, write_bytes, write_json)
+    checksum, create_json, digest_of, first_free, keep_as, locked, read_arrays, replacing,
+    write_arrays, write_bytes, write_json)
 from tfunlearn.core.lazy import tf
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
@@ -28,9 +29,10 @@ class RunDirectory:
 
     Attributes:
         path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
-            `clients.csv`, `checkpoint.npz`, `model.keras`, `curves.png`, `tensorboard/`,
-            `worker.log`, what TFF's worker process had to say, `history/`, rounds kept for
-            unlearning, and, where it came from unlearning, `unlearning.json`.
+            `clients.csv`, `checkpoint.npz` of the newest round, `previous.npz` of the one before,
+            `model.keras`, `curves.png`, `tensorboard/`, `worker.log`, what TFF's worker process had
+            to say, `history/`, rounds kept for unlearning, `.lock`, held by whoever writes, and,
+            where it came from unlearning, `unlearning.json` and `request.json`.
         made: folders that were made for it, innermost first.
     """
 
@@ -42,20 +44,35 @@ class RunDirectory:
     partition = property(lambda self: self.path / "partition.npz")
     clients = property(lambda self: self.path / "clients.csv")
     checkpoint = property(lambda self: self.path / "checkpoint.npz")
+    previous = property(lambda self: self.path / "previous.npz")
     model = property(lambda self: self.path / "model.keras")
     curves = property(lambda self: self.path / "curves.png")
     worker_log = property(lambda self: self.path / "worker.log")
     history = property(lambda self: self.path / "history")
     unlearning = property(lambda self: self.path / "unlearning.json")
+    request = property(lambda self: self.path / "request.json")
     tensorboard = property(lambda self: self.path / "tensorboard")
+    lock = property(lambda self: self.path / ".lock")
 
-    def write_config(self, flat: dict, **notes) -> None:
-        """Writes the resolved configuration, which `--config` reads back, and notes beside it."""
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps other processes from writing here as long as the block runs.
+
+        Raises:
+            UserError: one is doing so.
+        """
+        return locked(self.lock, f"run: another process is writing to {self.path}; wait for it")
+
+    def write_config(self, flat: dict, *, new: bool = False, **notes) -> None:
+        """Writes the resolved configuration, which `--config` reads back, and notes beside it.
+
+        Raises:
+            FileExistsError: there is one although it is to be `new`.
+        """
         paths = {name: os.path.abspath(flat[name]) for name in ("data_dir", "model")
                  if name == "data_dir" or is_model_file(flat[name])}
         if "model" in paths and os.path.isfile(paths["model"]):
             notes["model_sha256"] = checksum(paths["model"])
-        write_json(self.config, {**flat, **paths, **notes})
+        (create_json if new else write_json)(self.config, {**flat, **paths, **notes})
 
     def model_sha256(self) -> str | None:
         """Returns the checksum of the model file that the run began with, None without one."""
@@ -89,7 +106,10 @@ class RunDirectory:
         write_bytes(self.clients, table.getvalue().encode())
 
     def write_state(self, state: ServerState) -> str:
-        """Writes the checkpoint of a finished round and returns its SHA-256."""
+        """Writes the checkpoint of a finished round and returns its SHA-256; the one before stays,
+        as `previous.npz`."""
+        if self.checkpoint.exists():
+            keep_as(self.checkpoint, self.previous)
         arrays = {f"weight_{n:04d}": weight for n, weight in enumerate(state.weights)}
         if state.reference is not None:
             arrays["reference"] = state.reference
@@ -101,14 +121,8 @@ class RunDirectory:
         Raises:
             UserError: it is missing, torn, or not the one that metrics and notes name.
         """
-        try:
-            arrays = read_arrays(self.checkpoint)
-            finished, reference = int(arrays.pop("finished")), arrays.pop("reference", None)
-        except FileNotFoundError:
-            raise UserError(f"run: {self.path} has no checkpoint")
-        except Exception as error:  # numpy and zipfile raise whatever they trip over
-            raise UserError(f"run: {self.checkpoint} cannot be read ({first_line(error)})")
-        lines = self.read_metrics()
+        state, lines = read_checkpoint(self.checkpoint), self.read_metrics()
+        finished = state.finished
         if finished - len(lines) not in (0, 1):  # it is written before its line
             raise UserError(f"run: {self.metrics} has {len(lines)} whole lines, the checkpoint is "
                             f"of round {finished}; one of them was changed")
@@ -122,7 +136,7 @@ class RunDirectory:
         if notes is not None and notes["checkpoint_sha256"] != digest:
             raise UserError(f"run: {self.checkpoint} is not the one that {self.unlearning} tells "
                             "of; one of them belongs to another run")
-        return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
+        return state
 
     def append_metrics(self, line: dict) -> None:
         """Appends one JSON line and sends it to the disk."""
@@ -141,7 +155,7 @@ class RunDirectory:
             return []
         lines, found = self.metrics.read_bytes().splitlines(), []
         for number, line in enumerate(lines, start=1):
-            values = _metrics_line(line, number)
+            values = metrics_line(line, number)
             if values is None and number < len(lines):
                 raise UserError(f"run: line {number} of {self.metrics} is damaged")
             if values is not None:
@@ -150,7 +164,8 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Removes what was made for a run that never began."""
-        self.config.unlink()
+        for file in (self.config, self.lock):
+            file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # somebody else may use a parent by now
             for folder in self.made:
                 folder.rmdir()
@@ -162,7 +177,35 @@ class RunDirectory:
             model.save(temporary)
 
 
-def _metrics_line(text: bytes, number: int) -> dict | None:
+    def restore(self, model: tf.keras.Model, state: ServerState) -> None:
+        """Writes checkpoint and model of the last round again where they are not its."""
+        lines = self.read_metrics()
+        if lines and (not self.checkpoint.exists()
+                      or checksum(self.checkpoint) != lines[-1]["checkpoint_sha256"]):
+            self.write_state(state)
+        model.set_weights(state.weights)
+        self.write_model(model, state.weights)
+
+
+def read_checkpoint(path: pathlib.Path) -> ServerState:
+    """Reads a checkpoint.
+
+    Raises:
+        UserError: it is missing or torn.
+    """
+    try:
+        arrays = read_arrays(path)
+        finished, reference = int(arrays.pop("finished")), arrays.pop("reference", None)
+        return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
+    except FileNotFoundError:
+        raise UserError(f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
+                        "on from what there is")
+    except Exception as error:  # numpy and zipfile raise whatever they trip over
+        raise UserError(f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
+                        f"{path.parent} goes on from the newest good one")
+
+
+def metrics_line(text: bytes, number: int) -> dict | None:
     """Returns the values of the line of round `number`, or None if it is none."""
     try:
         values = json.loads(text)
@@ -176,12 +219,15 @@ def _metrics_line(text: bytes, number: int) -> dict | None:
     return values if whole else None
 
 
-def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunDirectory:
+def new_run_directory(
+    path: str | os.PathLike | None, default_name: str, flat: dict
+) -> RunDirectory:
     """Returns a new run directory, claimed for this run by its `config.json`.
 
     Args:
         path: where; None takes `runs/<default_name>`, numbered if that exists.
         default_name: name of the run if `path` is None.
+        flat: the configuration.
 
     Raises:
         UserError: the path holds something already, or cannot be written.
@@ -196,8 +242,9 @@ def new_run_directory(path: str | os.PathLike | None, default_name: str) -> RunD
             target.mkdir(parents=True, exist_ok=path is not None)
             if any(target.iterdir()):
                 raise FileExistsError
-            open(target / "config.json", "x").close()
-            return RunDirectory(target, made)
+            directory = RunDirectory(target, made)
+            directory.write_config(flat, new=True)
+            return directory
         except FileExistsError:
             if path is not None:
                 raise UserError(f"out: {target} is in use already; name a new folder")

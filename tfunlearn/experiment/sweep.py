@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import importlib.resources
 import json
 import math
@@ -17,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.core.files import digest_of, replacing, write_json
+from tfunlearn.core.files import digest_of, locked, replacing, write_json
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.grid import MEASURES, Cell, Grid
+from tfunlearn.experiment.grid_reading import grid_of
 from tfunlearn.experiment.sweep_cells import train_cell, unlearn_cell
 from tfunlearn.report.matrix import Matrix, save_matrix
 
@@ -52,7 +52,7 @@ def sweep(
 
     A cell is finished when `results/<key>.json` is there; the key is the hash of its whole
     configuration, so a changed setting runs anew and equal cells run once. A cell that was
-    interrupted begins again.
+    interrupted is gone on with.
 
     Args:
         grid: the grid.
@@ -71,7 +71,7 @@ def sweep(
     require("out", out, str(out) != "", "the name of a folder")
     cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
     tf.get_logger().setLevel("ERROR")  # it warns that every cell traces functions anew
-    with _claimed(pathlib.Path(out), grid) as folder:
+    with _claimed(pathlib.Path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:
             result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, on_round)
@@ -80,24 +80,37 @@ def sweep(
         return _write_tables(folder, grid, results, figures)
 
 
+def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
+    """Returns the grid and the overrides of a sweep that was begun.
+
+    Raises:
+        UserError: there is none, or one of a version that did not write its grid down.
+    """
+    try:
+        mark = json.loads((pathlib.Path(folder) / MARK).read_text())
+        content, overrides = mark["content"], mark["overrides"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"sweep: {folder} does not say what was asked ({first_line(error)}); "
+                        "tfunlearn sweep CONFIG --out goes on with it")
+    return grid_of(content, str(folder)), overrides
+
+
 @contextlib.contextmanager
-def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
+def _claimed(
+    folder: pathlib.Path, grid: Grid, overrides: dict
+) -> Iterator[pathlib.Path]:
     """Makes or opens the folder of a sweep and keeps other processes out."""
     made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(path.name != LOCK for path in folder.iterdir()) and not _is_sweep(folder):
+        if any(path.name != LOCK for path in folder.iterdir()) and not is_sweep(folder):
             raise UserError(f"out: {folder} is in use and no sweep; name a new folder")
-        lock = open(folder / LOCK, "w")
     except OSError as error:
         raise UserError(f"out: {folder} cannot be written ({error.strerror})")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"out: another sweep is running in {folder}")
+    with locked(folder / LOCK, f"out: another sweep is running in {folder}"):
         write_json(folder / MARK, {
-            "sweep": MARK_VERSION, "title": grid.title, "over": grid.over, "seeds": grid.seeds})
+            "sweep": MARK_VERSION, "title": grid.title, "over": grid.over, "seeds": grid.seeds,
+            "content": grid.content, "overrides": overrides})
         for name in ("results", "runs"):
             (folder / name).mkdir(exist_ok=True)
         try:
@@ -108,7 +121,7 @@ def _claimed(folder: pathlib.Path, grid: Grid) -> Iterator[pathlib.Path]:
             raise
 
 
-def _is_sweep(folder: pathlib.Path) -> bool:
+def is_sweep(folder: pathlib.Path) -> bool:
     try:
         return json.loads((folder / MARK).read_text())["sweep"] == MARK_VERSION
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

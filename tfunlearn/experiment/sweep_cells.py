@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment.grid import MEASURES, TRAINED, Cell
 from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.train import train
+from tfunlearn.experiment.train import TrainingRun, resume_training, train
 from tfunlearn.experiment.unlearning import Watch, measure_run, unlearn
 from tfunlearn.unlearning.stopping import bound_rounds, target_round
 
@@ -24,13 +24,20 @@ def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[li
     if _is_whole(directory, cell):
         metrics = RunDirectory(directory).read_metrics()
     else:
-        if directory.exists():  # an interrupted run of ours
-            shutil.rmtree(directory)
-        metrics = train(cell.config, out=directory,
-                        on_round=lambda line: on_round(cell, line)).metrics
+        metrics = _trained(directory, cell, lambda line: on_round(cell, line)).metrics
     lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)} for line in metrics]
     return (lines, metrics[-1]["checkpoint_sha256"],
             round(sum(line["seconds"] for line in metrics), 3))
+
+
+def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
+    """Trains a cell's run, from where it was stopped if it was and that can be gone on from."""
+    if path.exists():
+        try:
+            return resume_training(path, data_dir=cell.config.data.data_dir, on_round=on_round)
+        except UserError:  # stopped before its first file, or damaged beyond mending
+            shutil.rmtree(path)
+    return train(cell.config, out=path, on_round=on_round)
 
 
 def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:

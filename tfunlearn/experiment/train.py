@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.metadata
+import json
 import os
+import pathlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.evaluation import OutputsOf
+from tfunlearn.experiment.checkpoints import Left, newest_good, rewind
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.history_store import HistoryWriter
 from tfunlearn.experiment.measure import TestMeasures
+from tfunlearn.experiment.opening import check_partition, stored_config
 from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import initial_model, rounds_of
 from tfunlearn.experiment.run_directory import RunDirectory, new_run_directory
-from tfunlearn.federated import local_worker
+from tfunlearn.federated import local_worker, remote_workers
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_curves
 
@@ -43,59 +51,178 @@ def train(
     config: RunConfig,
     *,
     out: str | os.PathLike | None = None,
-    on_start: Callable[[RunDirectory, Federation, tf.keras.Model], None] = lambda *_: None,
+    workers: Sequence[str] = (),
+    on_start: Callable = lambda *_: None,
     on_round: Callable[[dict], None] = lambda _: None,
 ) -> TrainingRun:
     """Trains a model federatedly, under attack and defended as `config` says.
 
     Each finished round is on disk, in `checkpoint.npz` and `model.keras`, before the next begins;
-    an interruption of any kind leaves the last one there.
+    an interruption of any kind leaves the last one there, and `resume_training` goes on from it.
 
     Args:
         config: the run's configuration.
         out: the run directory; default `runs/<data>-<model>-<attack>-<defense>-seed<n>`.
-        on_start: called once before the first round.
+        workers: `host:port` of TFF workers that share the clients; default one of its own. Every
+            update is gathered then, whoever works for it, so that the bits are the same.
+        on_start: called once before the first round with the run directory, the federation, the
+            model and the number of rounds that are there already.
         on_round: called with each line of `metrics.jsonl`.
 
     Raises:
-        UserError: TensorFlow Federated is missing, the configuration does not fit the data, or
-            `out` cannot be used.
-        WorkerError: TFF's worker process died.
+        UserError: TensorFlow Federated is missing, the configuration does not fit the data, `out`
+            cannot be used, or no worker answers at an address.
+        WorkerError: TFF's worker process died, or the last of several.
     """
     require_installed("tensorflow_federated")
-    directory = new_run_directory(out, _name(config))
-    try:
+    config = _gathering(config) if workers else config
+    directory = new_run_directory(out, _name(config), config.flat())
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(directory.locked())
+            if workers:
+                stack.enter_context(remote_workers(workers))
+            begun = _Begun.of(directory, config)
+            if not workers:
+                stack.enter_context(local_worker(directory.worker_log))
+            _write_start(begun)
+        except BaseException:
+            directory.discard()
+            raise
+        on_start(directory, begun.federation, begun.model, 0)
+        return _train(begun, ServerState(begun.model.get_weights()), on_round)
+
+
+def resume_training(
+    run: str | os.PathLike, *, data_dir: str | None = None, workers: Sequence[str] = (),
+    on_damage: Callable[[str], None] = lambda _: None, on_start: Callable = lambda *_: None,
+    on_round: Callable[[dict], None] = lambda _: None,
+) -> TrainingRun:
+    """Goes on with a training that was stopped, from its newest good checkpoint.
+
+    The rounds have the bits that they would have had without the stop. What was torn is named and
+    made anew; a finished run is checked, and mended if something of it is damaged.
+
+    Args:
+        run: the run directory.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        workers: as for `train`; they need not be those of before.
+        on_damage: called with what was found torn, in words.
+        on_start: as for `train`.
+        on_round: called with each new line of `metrics.jsonl`.
+
+    Raises:
+        UserError: no run there, its data or model file are no longer the same, no checkpoint is
+            good, or another process is writing there.
+        WorkerError: as for `train`.
+    """
+    require_installed("tensorflow_federated")
+    directory = RunDirectory(pathlib.Path(run))
+    if not directory.config.is_file():
+        raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(directory.locked())
+        config = stored_config(directory, data_dir)
+        if workers and not config.gathers:
+            raise UserError("worker: this run does not gather updates; allowed are runs that were "
+                            "trained with --worker, --gather or anything that needs it")
+        begun = _Begun.of(directory, config)
+        left = _checked(begun)
+        for words in left.damaged:
+            on_damage(words)
+        state = left.state or ServerState(begun.model.get_weights())
+        if left.state is None:
+            _write_start(begun)
+        rewind(directory, left)
+        on_start(directory, begun.federation, begun.model, state.finished)
+        if state.finished < config.training.rounds:
+            stack.enter_context(remote_workers(workers) if workers
+                                else local_worker(directory.worker_log))
+        return _train(begun, state, on_round)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What the rounds of a run need.
+
+    Attributes:
+        directory: the run directory, locked.
+        federation: who takes part.
+        model: the Keras model with the weights of the start.
+    """
+
+    directory: RunDirectory
+    federation: Federation
+    model: tf.keras.Model
+
+    @classmethod
+    def of(cls, directory: RunDirectory, config: RunConfig) -> _Begun:
         federation = Federation.of(config)
-        model, config = initial_model(federation), federation.config
-        history = HistoryWriter(directory.history, config.history)
-        keep = history.keep if config.history.keeps else None
-        run_round = rounds_of(federation, model, keep=keep)
-    except BaseException:
-        directory.discard()
-        raise
-    state = _write_start(directory, federation, model)
-    on_start(directory, federation, model)
-    recorder = Recorder(directory, model, history,
-                        TestMeasures(OutputsOf(model), federation.data, config.attack), on_round)
-    with local_worker(directory.worker_log), recorder.events():
-        for number in range(1, config.training.rounds + 1):
-            state, _ = recorder.run(run_round, state, federation.cohort(number), federation)
+        return cls(directory, federation, initial_model(federation))
+
+
+def _train(begun: _Begun, state: ServerState, on_round: Callable) -> TrainingRun:
+    """Runs the rounds that are missing after `state`."""
+    directory, federation, model = begun.directory, begun.federation, begun.model
+    config = federation.config
+    history = HistoryWriter(directory.history, config.history, finished=state.finished)
+    measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
+    recorder = Recorder(directory, model, history, measure, on_round)
+    if state.finished == config.training.rounds:
+        directory.restore(model, state)
+    else:
+        run_round = rounds_of(federation, model, keep=history.keep if config.history.keeps
+                              else None)
+        with recorder.events():
+            for number in range(state.finished + 1, config.training.rounds + 1):
+                state, _ = recorder.run(run_round, state, federation.cohort(number), federation)
     lines = directory.read_metrics()
     save_curves(directory.curves, lines)
     return TrainingRun(directory, model, lines, federation)
 
 
-def _write_start(directory: RunDirectory, federation: Federation, model) -> ServerState:
-    """Writes what is known before the first round, and returns the state to start from."""
-    state = ServerState(model.get_weights())
+def _checked(begun: _Begun) -> Left:
+    """Returns what is good of a run.
+
+    Raises:
+        UserError: nothing is, or its data or model file have changed.
+    """
+    directory, left = begun.directory, newest_good(begun.directory)
+    path, known = begun.federation.config.model.model, directory.model_sha256()
+    if known is not None and checksum(path) != known:
+        raise UserError(f"model: {path} is no longer the file that the run began with (SHA-256 "
+                        f"{known[:16]}...); put that back to go on")
+    if left.state is None:
+        return left
+    check_partition(directory, begun.federation)
+    shapes = [weight.shape for weight in begun.model.get_weights()]
+    if [weight.shape for weight in left.state.weights] != shapes:
+        raise UserError(f"run: the checkpoint in {directory.path} does not fit the model of its "
+                        "config.json; one of them was changed")
+    then = json.loads(directory.config.read_text()).get("versions")
+    if then is not None and then != versions():
+        left.damaged.append("other versions than when the run began, so that bits may differ: "
+                            + ", ".join(f"{name} {version}" for name, version in
+                                        versions().items() if then.get(name) != version))
+    return left
+
+
+def _gathering(config: RunConfig) -> RunConfig:
+    require("gather", config.training.gather, config.training.gather is not False,
+            "True, since workers share clients whose updates are gathered")
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, gather=True))
+
+
+def _write_start(begun: _Begun) -> None:
+    """Writes what is known before the first round."""
+    directory, federation, model = begun.directory, begun.federation, begun.model
     directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model))
     directory.write_partition(
         [federation.data.rows[part] for part in federation.parts], federation.clients,
         federation.malicious, federation.data.classes,
         server=None if federation.held_back is None else federation.held_back.rows)
-    directory.write_state(state)
-    directory.write_model(model, state.weights)
-    return state
+    directory.write_state(ServerState(model.get_weights()))
+    directory.write_model(model, model.get_weights())
 
 
 def _name(config: RunConfig) -> str:

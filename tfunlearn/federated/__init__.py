@@ -1,10 +1,11 @@
-"""The federated engine: client work, its rounds, and the TFF worker they run in."""
+"""The federated engine: client work, its rounds, and the TFF workers they run in."""
 
 from tfunlearn.federated.averaging import AveragingRounds
 from tfunlearn.federated.gathering import GatheringRounds, Updates
 from tfunlearn.federated.learning_process import build_learning_process
 from tfunlearn.federated.partial import PartialRounds
-from tfunlearn.federated.worker import local_worker
+from tfunlearn.federated.pool import remote_workers
+from tfunlearn.federated.worker import local_worker, serving_worker
 
 __all__ = ["AveragingRounds", "GatheringRounds", "PartialRounds", "Updates",
-           "build_learning_process", "local_worker"]
+           "build_learning_process", "local_worker", "remote_workers", "serving_worker"]

@@ -19,9 +19,11 @@ from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.learning_process import WeightOrder, client_type
+from tfunlearn.federated.pool import spread, worker_count
 from tfunlearn.federated.state import RoundReport, ServerState
 
 CHUNK_BYTES = 2**28
+PIECES_EACH = 3  # of a round's clients, for each of several workers
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,10 @@ class GatheringRounds:
         size = len(trainable) + len(state)
         stack = np.empty((len(handed), size), np.float32)
         finite, losses = np.empty(len(handed), bool), np.empty(len(handed), np.float64)
-        chunk = max(1, CHUNK_BYTES // (4 * size))
-        for first in range(0, len(handed), chunk):
-            results = self._train(trainable, state, handed[first : first + chunk])
-            for row, result in enumerate(results, start=first):
+        chunk = _chunk(len(handed), 4 * size)
+        pieces = [handed[first : first + chunk] for first in range(0, len(handed), chunk)]
+        for place, results in spread(lambda piece: self._train(trainable, state, piece), pieces):
+            for row, result in enumerate(results, start=place * chunk):
                 delta, state_delta, finite[row], losses[row] = result
                 self._order.write(stack[row], delta, state_delta)
         return Updates(cohort.ids, stack, cohort.examples, losses, ()).only(finite)
@@ -201,6 +203,14 @@ class GatheringRounds:
                 weights, accepted.stack, weights=self.shares(accepted),
                 dropped=len(accepted.dropped), reference=reference, round_number=round_number))
         return accepted, tuple(int(k) for k in np.setdiff1d(updates.ids, accepted.ids))
+
+
+def _chunk(clients: int, size: int) -> int:
+    """Returns how many clients, with updates of `size` bytes, one call works for: what fits into
+    `CHUNK_BYTES`, and few enough that every worker gets several pieces."""
+    workers = worker_count()
+    share = clients if workers == 1 else -(-clients // (PIECES_EACH * workers))
+    return max(1, min(CHUNK_BYTES // size, share))
 
 
 def _client_updates(work: ClientWork, image_dtype):

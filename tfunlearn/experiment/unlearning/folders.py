@@ -8,18 +8,18 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum, first_free
+from tfunlearn.core.files import checksum, first_free, locked
 from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning.case import ANEW, Case
-MARK = ".unlearning"  # in a folder that is being filled: the machine that does it
+
+LEFT = "left.json"  # what a stopped unlearning has to know beside its checkpoint
 
 
 def keys_of(case: Case) -> dict[str, str]:
@@ -100,44 +100,63 @@ def is_finished(folder: pathlib.Path, name: str, key: str) -> bool:
 
 @dataclass
 class Folder:
-    """A folder that is being filled, and where it ends up."""
+    """A folder that is being filled, and where it ends up.
+
+    Attributes:
+        path: the folder.
+        target: its name once it is whole.
+        begun: whether an earlier process has begun to fill it.
+    """
 
     path: pathlib.Path
     target: pathlib.Path
+    begun: bool
+
+
+def begun_name(case: Case, target: pathlib.Path) -> pathlib.Path:
+    """Returns the name of the hidden folder beside `target` that the same request always fills."""
+    identity = _hash({"key": keys_of(case)["key"], "keeps": case.keeps})[:12]
+    return target.with_name(f".{target.name[:100]}.{identity}")
 
 
 @contextlib.contextmanager
-def new_folder(target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
-    """Gives a hidden folder beside `target`, which takes that name when the block ends well.
+def filled_folder(
+    path: pathlib.Path, target: pathlib.Path, *, numbered: bool
+) -> Iterator[Folder]:
+    """Gives the hidden folder `path`, which takes the name `target` when the block ends well.
 
-    Whatever stops the block, nothing is left; what a killed process has left is removed.
+    If something stops the block once a round is finished, it stays, and the next block goes on with
+    it; else nothing is left.
 
     Args:
+        path: see `begun_name`; other processes are kept out of it.
         target: the name.
         numbered: take `target-2` and so on if it is taken.
 
     Raises:
-        UserError: the place cannot be written, or somebody took it meanwhile.
+        UserError: the place cannot be written, somebody took it meanwhile, or fills it too.
     """
     made = [f for f in target.parents if not f.exists()]
-    folder = Folder(target.with_name(f".{target.name[:100]}.{os.getpid()}"), target)
+    folder = Folder(path, target, path.is_dir())
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(target)
-        folder.path.mkdir()
-        (folder.path / MARK).write_text(socket.gethostname())
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out: {target} cannot be written ({error.strerror})")
-    try:
-        yield folder
-        (folder.path / MARK).unlink()
-        folder.target = _moved(folder.path, target, numbered)
-    except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        with contextlib.suppress(OSError):  # somebody else may use a parent by now
-            for parent in made:
-                parent.rmdir()
-        raise
+    lock = RunDirectory(path).lock
+    with locked(lock, f"out: another process is making {target}; wait for it"):
+        try:
+            yield folder
+            for name in (LEFT, lock.name):
+                (path / name).unlink(missing_ok=True)
+            folder.target = _moved(path, target, numbered)
+        except BaseException as error:
+            mistaken = isinstance(error, UserError) and not folder.begun
+            if mistaken or not RunDirectory(path).metrics.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):  # somebody else may use a parent by now
+                    for parent in made:
+                        parent.rmdir()
+            raise
 
 
 def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
@@ -150,34 +169,3 @@ def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.
         except OSError as error:
             if not (numbered and os.path.lexists(name)):  # else somebody was faster
                 raise UserError(f"out: {target} cannot be written ({error.strerror})")
-
-
-def _remove_orphans(target: pathlib.Path) -> None:
-    """Removes what processes that are no more had begun for the same target."""
-    for path in target.parent.glob(f".{glob_escape(target.name[:100])}.*"):
-        number = path.name.rpartition(".")[2]
-        if number.isdigit() and _is_ours(path) and not _is_alive(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_ours(path: pathlib.Path) -> bool:
-    """Tells whether a folder was begun by this program, on this machine."""
-    try:
-        return (path / MARK).read_text() == socket.gethostname()
-    except (OSError, ValueError):
-        return False
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # it is somebody else's
-        return True
-
-
-def glob_escape(name: str) -> str:
-    """Returns a file name with what globbing would take as a pattern escaped."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

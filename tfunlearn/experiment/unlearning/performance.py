@@ -13,13 +13,16 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
+from tfunlearn.experiment.checkpoints import Left, newest_good, rewind
 from tfunlearn.experiment.history_store import History, HistoryWriter
 from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.run_directory import RunDirectory, write_notes
 from tfunlearn.experiment.train import names_of, versions
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
+from tfunlearn.experiment.unlearning.folders import LEFT
 from tfunlearn.experiment.unlearning.methods import plan_of
+from tfunlearn.experiment.unlearning.notebook import Notebook
 from tfunlearn.experiment.unlearning.case import (
     Case, Plan, require_majority, require_whole_clients)
 from tfunlearn.federated import local_worker
@@ -36,6 +39,8 @@ class _Progress:
     Attributes:
         state: the weights now, and the rounds of the new run.
         goal: accuracy on what remains, of the model that is to be unlearned.
+        left: what an earlier process has finished.
+        notebook: what a later one has to know beside the checkpoint.
         cost: of the rounds.
         accuracies: on what remains, at the start of recovery and after each of its rounds.
         waited: rounds of waiting.
@@ -43,16 +48,26 @@ class _Progress:
 
     state: ServerState
     goal: float
+    left: Left
+    notebook: Notebook
     cost: Cost = Cost()
     accuracies: list[float] = field(default_factory=list)
     waited: int = 0
+
+    def finished_line(self, number: int) -> dict | None:
+        """Returns the metrics of a round that an earlier process has finished, else None."""
+        return self.left.lines[number - 1] if number <= len(self.left.lines) else None
 
 
 def perform(
     case: Case, directory: RunDirectory, keys: dict[str, str], measure: Callable,
     on_plan: Callable[[Plan], None], on_round: Callable[[dict], None],
+    on_resume: Callable[[Left], None] = lambda _: None,
 ) -> None:
-    """Unlearns into `directory`, a new folder that nobody else writes to.
+    """Unlearns into `directory`, a folder that nobody else writes to.
+
+    What an earlier process has finished there is gone on from. (Where the request had to wait, only
+    the waiting is: what it waited for may be kept no more.)
 
     Args:
         case: what is to be forgotten.
@@ -61,6 +76,7 @@ def perform(
         measure: `weights -> metrics`.
         on_plan: called with the plan, after the rounds of waiting if there are any.
         on_round: called with each line of metrics.
+        on_resume: called with what is left of an earlier process, if anything is.
 
     Raises:
         UserError: the method cannot do this; see `plan_of`.
@@ -69,12 +85,16 @@ def perform(
     wait = rounds_to_wait(case)
     plan = None if wait else _planned(case, on_plan)
     before = measure(source.state.weights)
+    left = _left(directory, wait)
+    if left.state is not None:
+        on_resume(left)
     _write_setup(case, directory)
+    finished = len(left.lines)
     history = HistoryWriter(directory.history, source.federation.config.history,
-                            0 if plan and plan.restarts else source.rounds)
+                            0 if plan and plan.restarts else source.rounds, finished)
     recorder = Recorder(directory, source.model, history, measure, on_round)
-    done = _Progress(ServerState(source.state.weights, 0, source.state.reference),
-                     before["remain_accuracy"])
+    done = _Progress(left.state or ServerState(source.state.weights, 0, source.state.reference),
+                     before["remain_accuracy"], left, Notebook(directory.path / LEFT, started))
     with contextlib.ExitStack() as stack:
         if wait or (plan.rounds and plan.remote):
             stack.enter_context(local_worker(directory.worker_log))
@@ -87,17 +107,30 @@ def perform(
         _recover(case, plan, recorder, history, done, start)
     if not done.state.finished:
         directory.write_state(done.state)
-        directory.write_model(source.model, done.state.weights)
+    directory.restore(source.model, done.state)
     after = measure(done.state.weights)
     measured = dict(before=before, start=start, after=after,
                     retrained=after if case.settings.method == "retrain" else None)
-    seconds = round(time.perf_counter() - started, 3)
     save_recovery(directory.curves, directory.read_metrics(), measured)
     write_notes(directory, dict(
         **keys, **_asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
         report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
-        cost=_rounded(dataclasses.replace(done.cost + plan.cost, seconds=seconds))))
+        cost=_rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
+
+
+def _left(directory: RunDirectory, wait: int) -> Left:
+    """Returns what can be gone on from, and removes what cannot."""
+    try:
+        left = newest_good(directory)
+    except UserError:
+        left = Left(None, [], [])
+    if left.state is None or (wait and left.state.finished >= wait):
+        left = Left(None, [], left.damaged)
+        for path in (directory.checkpoint, directory.previous):
+            path.unlink(missing_ok=True)
+    rewind(directory, left)
+    return left
 
 
 def _rounded(cost: Cost) -> dict:
@@ -160,8 +193,10 @@ def _waited(
         ids = np.union1d(case.remaining.cohort(number).ids, case.flagged)
         cohort = source.remaining.cohort(number, ids)
         cost = round_cost(cohort.examples, config.training.client, case.parameters)
-        done.state, line = recorder.run(engine, done.state, cohort, source.remaining, phase="wait",
-                                        client_steps=cost.client_steps)
+        line = done.finished_line(number - source.rounds)
+        if line is None:
+            done.state, line = recorder.run(engine, done.state, cohort, source.remaining,
+                                            phase="wait", client_steps=cost.client_steps)
         done.cost += cost + Cost(work_seconds=line["work_seconds"])
     kept = History.of(directory.history, directory.read_metrics(), config.history,
                       [w.shape for w in done.state.weights], source.rounds)
@@ -176,13 +211,16 @@ def _recover(
 ) -> None:
     """Runs the rounds of a plan until they are done or its stop rule ends them."""
     source, remaining = case.source, case.recovering
-    done.state, done.accuracies = ServerState(plan.start, done.waited), [start["remain_accuracy"]]
+    done.accuracies = [start["remain_accuracy"]]
+    if done.waited or done.left.state is None:
+        done.state = ServerState(plan.start, done.waited)
     if not plan.rounds:
         return
     keeps = source.federation.config.history.keeps
     keep = history.keep if keeps and case.keeps else None
     run_round = plan.rounds_by(keep) if plan.rounds_by else rounds_of(
         remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=case.seed)
+    run_round = done.notebook.kept(run_round, plan.report, done.state.finished)
     entries = case.parameters if plan.entries is None else plan.entries
     before = 0 if plan.restarts else source.rounds
     for number in range(1, plan.rounds + 1):
@@ -190,8 +228,10 @@ def _recover(
             before + number, seed=case.seed)
         cost = plan.cost_of(number) if plan.cost_of else round_cost(
             cohort.examples, plan.training, entries)
-        done.state, line = recorder.run(run_round, done.state, cohort, remaining, phase="recover",
-                                        client_steps=cost.client_steps)
+        line = None if done.waited else done.finished_line(number)
+        if line is None:
+            done.state, line = recorder.run(run_round, done.state, cohort, remaining,
+                                            phase="recover", client_steps=cost.client_steps)
         done.accuracies.append(line["remain_accuracy"])
         done.cost += cost + Cost(work_seconds=line["work_seconds"])
         settled = done.accuracies[plan.settles_after:]

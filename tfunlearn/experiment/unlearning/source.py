@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.core.files import checksum, read_arrays
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.history_store import History
-from tfunlearn.experiment.opening import open_run
+from tfunlearn.experiment.opening import check_partition, open_run
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
@@ -83,7 +83,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     lines, notes = directory.read_metrics(), read_notes(directory)
     shapes = [w.shape for w in state.weights]
     federation = Federation.of(config)
-    _check_partition(directory, federation)
+    check_partition(directory, federation)
     gone, requests = np.zeros(len(federation.clients.labels), bool), []
     before, trained, last = 0, state.finished, None
     if notes is not None:
@@ -118,20 +118,3 @@ def _history(
         return own, notes["source"]
     history, lost = _history(earlier, config, earlier.read_metrics(), read_notes(earlier), shapes)
     return history.then(own), lost
-
-
-def _check_partition(directory: RunDirectory, federation: Federation) -> None:
-    """Raises a `UserError` unless the data are spread as they were when the run was trained."""
-    try:
-        stored = read_arrays(directory.partition)
-        rows = np.concatenate([federation.data.rows[part] for part in federation.parts])
-        same = (np.array_equal(stored["rows"], rows)
-                and np.array_equal(stored["offsets"], federation.clients.offsets)
-                and np.array_equal(stored["malicious"], federation.malicious))
-    except FileNotFoundError:
-        raise UserError(f"run: {directory.partition} is missing")
-    except Exception as error:  # numpy and zipfile raise whatever they trip over
-        raise UserError(f"run: {directory.partition} cannot be read ({first_line(error)})")
-    if not same:
-        raise UserError(f"run: {directory.partition} is not how its config.json spreads the data "
-                        "now; the data set, the file or this program has changed")

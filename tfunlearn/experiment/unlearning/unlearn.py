@@ -19,11 +19,12 @@ from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
 from tfunlearn.experiment.unlearning.folders import (
-    finished_run, is_finished, keys_of, new_folder, target_of)
+    begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
 from tfunlearn.experiment.unlearning.performance import (
     check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.experiment.unlearning.case import ANEW, Case
-from tfunlearn.experiment.unlearning.settings import UnlearnSettings
+from tfunlearn.experiment.unlearning.request import read_request, write_request
+from tfunlearn.experiment.unlearning.settings import UnlearnSettings, unlearn_settings
 from tfunlearn.experiment.unlearning.source import Source, open_source
 from tfunlearn.report import save_recovery
 
@@ -57,6 +58,7 @@ class Watch:
         tell: called with what a method has found out in the middle of its rounds.
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
+        resume: called with the `Left` of an earlier process that was stopped, before going on.
     """
 
     start: Callable = lambda *_: None
@@ -66,6 +68,7 @@ class Watch:
     tell: Callable = lambda *_: None
     reference: Callable = lambda *_: None
     reference_round: Callable = lambda *_: None
+    resume: Callable = lambda *_: None
 
 
 def unlearn(
@@ -74,9 +77,10 @@ def unlearn(
 ) -> UnlearningRun:
     """Forgets clients, classes or examples of a run, and compares with retraining.
 
-    The run is read, never written. The new run appears as a whole once it is done: an interrupted
-    unlearning leaves nothing, and the same call begins again. One that lies finished beside the
-    run is not repeated, and neither is its retraining.
+    The run is read, never written. The new run appears as a whole once it is done: until then its
+    finished rounds lie in a hidden folder beside it, and the same call, or `resume_unlearning`,
+    goes on from them. One that lies finished beside the run is not repeated, and neither is its
+    retraining.
 
     Args:
         run: the run directory, of `train` or of an earlier `unlearn`, which is gone on from.
@@ -91,9 +95,38 @@ def unlearn(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    case = dataclasses.replace(case_of(open_source(run, data_dir), settings), track=watch.track,
-                               tell=watch.tell)
-    directory, new = performed(case, out, "key", watch)
+    return _answered(case_of(open_source(run, data_dir), settings), out, "key", watch)
+
+
+def resume_unlearning(
+    run: str | os.PathLike, *, data_dir: str | None = None, watch: Watch = Watch(),
+) -> UnlearningRun:
+    """Goes on with an unlearning that was stopped, as the call that began it would.
+
+    Args:
+        run: the run directory that it was to make, or the hidden folder in which it lies.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        watch: what to call meanwhile.
+
+    Raises:
+        UserError: there is none, and as `unlearn` does.
+        WorkerError: TFF's worker process died.
+    """
+    require_installed("tensorflow_federated")
+    request = read_request(run)
+    settings = unlearn_settings(**{name: value for name, value in request["settings"].items()
+                                   if value is not None})
+    case = case_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
+    case = dataclasses.replace(case, keeps=request["keeps"])
+    return _answered(case, request["out"], request["name"], watch)
+
+
+def _answered(
+    case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
+) -> UnlearningRun:
+    """Returns the run of a case, compared with retraining if that was asked for."""
+    case, settings = dataclasses.replace(case, track=watch.track, tell=watch.tell), case.settings
+    directory, new = performed(case, out, name, watch)
     notes = read_notes(directory)
     if settings.reference and settings.method != "retrain" and (
             notes["measured"]["retrained"] is None):
@@ -164,9 +197,11 @@ def performed(
         if found is not None:
             return found, False
     check_before_waiting(case)
-    with new_folder(target, numbered=out is None) as folder:
+    with filled_folder(begun_name(case, target), target, numbered=out is None) as folder:
+        write_request(case, RunDirectory(folder.path), out, name)
         watch.start(case, rounds_to_wait(case), target)
-        perform(case, RunDirectory(folder.path), keys, measures_of(case), watch.plan, watch.round)
+        perform(case, RunDirectory(folder.path), keys, measures_of(case), watch.plan, watch.round,
+                watch.resume)
     return RunDirectory(folder.target), True
 
 

@@ -1,0 +1,56 @@
+"""`tfunlearn resume`."""
+
+from __future__ import annotations
+
+import pathlib
+
+import click
+
+from tfunlearn.core.errors import require
+from tfunlearn.experiment.opening import stored_config
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.sweep import is_sweep, read_sweep
+from tfunlearn.experiment.train import resume_training
+from tfunlearn.experiment.unlearning import resume_unlearning
+from tfunlearn.experiment.unlearning.request import is_requested
+from tfunlearn_cli.display import TrainingDisplay
+from tfunlearn_cli.sweep import run_and_show
+from tfunlearn_cli.unlearn_display import UnlearningDisplay
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--worker", "workers", multiple=True, metavar="HOST:PORT", help="Share the clients "
+              "of a training with a worker there, may be repeated.")
+@click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+def resume(run, workers, data_dir):
+    """Go on with a run, an unlearning or a sweep that was stopped, at whatever moment.
+
+    RUN is the folder of `train` or of `sweep`, or the one that `unlearn` was to make. The rounds
+    that are missing have the bits that they would have had. A finished run is checked, and what is
+    torn of it is mended.
+
+    Example: tfunlearn resume runs/digits-lenet5-label-flip-flap-seed0
+    """
+    path = pathlib.Path(run)
+    if is_sweep(path) or is_requested(path):
+        require("worker", list(workers), not workers, "nothing but with a training")
+    if is_sweep(path):
+        grid, overrides = read_sweep(path)
+        run_and_show(grid, run, {**overrides, **({"data_dir": data_dir} if data_dir else {})})
+    elif is_requested(path):
+        with UnlearningDisplay(run) as display:
+            result = resume_unlearning(run, data_dir=data_dir, watch=display.watch())
+        display.finish(result)
+    else:
+        _resume_training(run, workers, data_dir)
+
+
+def _resume_training(run, workers, data_dir) -> None:
+    directory = RunDirectory(pathlib.Path(run))
+    require("run", run, directory.config.is_file(),
+            "the folder of a run, an unlearning or a sweep that was begun")
+    with TrainingDisplay(stored_config(directory, data_dir)) as display:
+        result = resume_training(run, data_dir=data_dir, workers=workers, on_damage=display.damage,
+                                 on_start=display.start, on_round=display.round)
+    display.finish(result)

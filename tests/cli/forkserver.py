@@ -1,0 +1,153 @@
+"""Commands in processes of their own, forked from one that has imported TensorFlow Federated once.
+
+Every command would otherwise spend 8 seconds on that import. Nothing of TensorFlow has run yet in
+the process that forks, so a child is like a new process in all that the tests look at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+SERVER = "import sys; sys.path.insert(0, sys.argv[1]); import forkserver; forkserver.serve()"
+
+
+class Forked:
+    """A running command, to be used like a `subprocess.Popen` in text mode."""
+
+    def __init__(self, pid: int, stdout, stderr):
+        self.pid, self.stdout, self.stderr, self.returncode = pid, stdout, stderr, None
+        self._ended = threading.Event()
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float) -> int:
+        if not self._ended.wait(timeout):
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        texts = ["", ""]
+        readers = [threading.Thread(target=lambda n=n, f=f: texts.__setitem__(n, f.read()))
+                   for n, f in enumerate((self.stdout, self.stderr))]
+        for reader in readers:
+            reader.start()
+        self.wait(timeout)
+        for reader in readers:
+            reader.join(timeout)
+        return texts[0], texts[1]
+
+    def ended(self, code: int) -> None:
+        self.returncode = code
+        self._ended.set()
+
+
+class ForkServer:
+    """Starts commands; a context manager."""
+
+    def __enter__(self) -> ForkServer:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", SERVER, str(pathlib.Path(__file__).parent),
+                 str(theirs.fileno())], pass_fds=[theirs.fileno()])
+        self._running, self._started = {}, threading.Condition()
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.run("--version", cwd=".")  # it has imported everything then
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._server.wait(timeout=20)
+
+    def start(self, *words, cwd, terminal: int | None = None, **environment) -> Forked:
+        """Starts `tfunlearn words`; its output goes to pipes, or to a terminal."""
+        pipes = [os.pipe(), os.pipe()]
+        ours = [open(read) for read, _ in pipes]
+        handed = [terminal, terminal] if terminal is not None else [end for _, end in pipes]
+        with self._started:
+            self._pid = None
+            socket.send_fds(self._socket, [json.dumps(dict(
+                words=[str(word) for word in words], cwd=str(cwd),
+                environment=environment)).encode()], handed)
+            self._started.wait_for(lambda: self._pid is not None, timeout=60)
+            process = self._running[self._pid] = Forked(self._pid, *ours)
+            self._started.notify_all()
+        for _, end in pipes:
+            os.close(end)
+        return process
+
+    def run(self, *words, cwd, timeout: float = 200):
+        """Runs `tfunlearn words` to its end; returns it with the output as `out` and `err`."""
+        process = self.start(*words, cwd=cwd)
+        process.out, process.err = process.communicate(timeout)
+        return process
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(1000):
+            told = json.loads(message)
+            with self._started:
+                if "code" not in told:
+                    self._pid = told["pid"]
+                    self._started.notify_all()
+                else:
+                    self._started.wait_for(lambda: told["pid"] in self._running, timeout=60)
+                    self._running.pop(told["pid"]).ended(told["code"])
+
+
+def serve() -> None:
+    """Forks a child for each message, until the other end hangs up."""
+    import tfunlearn  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+    import tensorflow  # noqa: F401
+    import tensorflow_federated  # noqa: F401
+    import tfunlearn.experiment.sweep  # noqa: F401
+    from tfunlearn_cli import main, resume, train, unlearn  # noqa: F401
+
+    server, poll = socket.socket(fileno=int(sys.argv[2])), selectors.DefaultSelector()
+    poll.register(server, selectors.EVENT_READ)
+    children = set()
+    while True:
+        if poll.select(timeout=0.01):
+            message, files, _, _ = socket.recv_fds(server, 10**5, 2)
+            if not message:
+                break
+            pid = os.fork()
+            if not pid:
+                server.close()
+                _become(json.loads(message), files)
+            children.add(pid)
+            for file in files:
+                os.close(file)
+            server.send(json.dumps(dict(pid=pid)).encode())
+        for pid in list(children):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                children.remove(pid)
+                server.send(json.dumps(dict(
+                    pid=pid, code=os.waitstatus_to_exitcode(status))).encode())
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    os._exit(0)
+
+
+def _become(asked: dict, files: list[int]) -> None:
+    from tfunlearn_cli import main
+
+    for number, file in enumerate(files, start=1):
+        os.dup2(file, number)
+        os.close(file)
+    os.setsid()
+    os.chdir(asked["cwd"])
+    os.environ.update(asked["environment"])
+    sys.argv = ["tfunlearn", *asked["words"]]
+    main.run()

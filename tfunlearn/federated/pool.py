@@ -1,0 +1,229 @@
+"""Several workers, on this machine or others, that share the clients of a round."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import queue
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from tfunlearn.core.errors import UserError, WorkerError, require
+from tfunlearn.core.lazy import tff
+from tfunlearn.federated.contexts import Connection
+
+Piece, Result = TypeVar("Piece"), TypeVar("Result")
+_ANSWER_SECONDS, _PATIENCE = 5, 6  # unanswered probes until a silent worker counts as dead
+_pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
+
+
+@contextlib.contextmanager
+def remote_workers(addresses: Sequence[str]) -> Iterator[WorkerPool]:
+    """Spreads the clients of gathering rounds within over workers that `tfunlearn worker` runs.
+
+    Args:
+        addresses: `host:port` of each.
+
+    Raises:
+        UserError: an address that is none, or where no TFF worker answers.
+    """
+    pool = WorkerPool(addresses)
+    token = _pool.set(pool)
+    try:
+        yield pool
+    finally:
+        _pool.reset(token)
+        pool.close()
+
+
+def spread(
+    function: Callable[[Piece], Result], pieces: Sequence[Piece]
+) -> Iterator[tuple[int, Result]]:
+    """Gives `(place, function(piece))` of every piece, in no certain order.
+
+    Under `remote_workers` the workers share them; else they are done here one after the other.
+    """
+    pool = _pool.get()
+    if pool is not None:
+        yield from pool.map(function, pieces)
+        return
+    for place, piece in enumerate(pieces):
+        yield place, function(piece)
+
+
+def worker_count() -> int:
+    """Returns among how many workers the clients of a round are shared."""
+    pool = _pool.get()
+    return 1 if pool is None else len(pool.workers)
+
+
+class WorkerPool:
+    """Workers that are called by gRPC; see `remote_workers`."""
+
+    def __init__(self, addresses: Sequence[str]):
+        require("worker", list(addresses), len(addresses) > 0
+                and len(set(addresses)) == len(addresses), "different addresses, at least one")
+        self.workers = [_Remote(address) for address in addresses]
+        for worker in self.workers:
+            try:
+                worker.check()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Hangs up."""
+        for worker in self.workers:
+            worker.hang_up()
+
+    def map(
+        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
+    ) -> Iterator[tuple[int, Result]]:
+        """Gives `(place, function(piece))` of every piece, in the order in which they are done.
+
+        What a worker that dies has not given back is done by the others. One that died before is
+        called again.
+
+        Raises:
+            WorkerError: no worker is left.
+        """
+        left, done = queue.SimpleQueue(), queue.SimpleQueue()
+        for item in enumerate(pieces):
+            left.put(item)
+        running = [worker for worker in self.workers if worker.answers()]
+        for worker in self.workers:
+            if worker not in running:
+                _warn_of(worker)
+        for worker in running:
+            threading.Thread(target=worker.work, args=(function, left, done), daemon=True).start()
+        missing, silent = len(pieces), {}
+        while missing:
+            if not running:
+                raise WorkerError(
+                    f"no worker is left of {', '.join(w.address for w in self.workers)}; start them"
+                    " again, then tfunlearn resume goes on from the last finished round")
+            try:
+                worker, place, result = done.get(timeout=_ANSWER_SECONDS)
+            except queue.Empty:
+                self._listen(running, silent)
+                continue
+            if isinstance(result, WorkerError):
+                if worker not in running:
+                    continue
+                running.remove(worker)
+                _warn_of(worker)
+                for other in running:  # who had nothing left to do may have now
+                    threading.Thread(target=other.work, args=(function, left, done),
+                                     daemon=True).start()
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                missing -= 1
+                yield place, result
+
+    @staticmethod
+    def _listen(running: Sequence[_Remote], silent: dict) -> None:
+        """Hangs up on workers that have not answered several times."""
+        for worker in running:
+            silent[worker] = 0 if worker.answers() else silent.get(worker, 0) + 1
+            if silent[worker] == _PATIENCE:
+                worker.hang_up()  # its thread gets an error
+
+
+def _warn_of(worker: _Remote) -> None:
+    warnings.warn(f"worker {worker.address} died or does not answer; the others take over its "
+                  "clients", stacklevel=3)
+
+
+class _Remote:
+    """One worker.
+
+    Args:
+        address: `host:port`, an IPv6 host in brackets.
+    """
+
+    def __init__(self, address: str):
+        self.address, self._connection = address, None
+        host, _, port = address.rpartition(":")
+        require("worker", address, bool(host) and port.isdecimal() and 0 < int(port) < 65536,
+                "host:port, such as 127.0.0.1:8000")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._lock = threading.Lock()
+
+    def answers(self) -> bool:
+        """Tells whether something that speaks gRPC is there."""
+        import grpc
+
+        try:
+            socket.create_connection((self._host, self._port), timeout=_ANSWER_SECONDS).close()
+        except (OSError, UnicodeError):
+            return False
+        with grpc.insecure_channel(self.address, [
+                ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]) as channel:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=_ANSWER_SECONDS)
+                return True
+            except grpc.FutureTimeoutError:
+                return False
+
+    def check(self) -> None:
+        """Raises a `UserError` unless a TFF worker is there."""
+        if not self.answers():
+            raise UserError(f"worker: nothing answers at {self.address}; start one there with "
+                            f"tfunlearn worker --port {self._port}")
+
+        @tff.tensorflow.computation
+        def one():
+            return 1
+
+        found = queue.SimpleQueue()
+        pieces = queue.SimpleQueue()
+        pieces.put((0, None))
+        threading.Thread(target=self.work, args=(lambda _: one(), pieces, found),
+                         daemon=True).start()
+        try:
+            result = found.get(timeout=60)[2]
+        except queue.Empty:
+            result = None
+        if result != 1:
+            raise UserError(f"worker: what answers at {self.address} is no TFF worker")
+
+    def work(self, function: Callable, left: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
+        """Does pieces until none is left; puts `(self, place, result)`, the result an exception if
+        there was one. A piece that a dead worker has not done goes back."""
+        with self._lock:  # one thread at a time calls a worker
+            while True:
+                try:
+                    place, piece = left.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    tff.framework.set_default_context(self._connected().context)
+                    result = function(piece)
+                except WorkerError as error:
+                    left.put((place, piece))
+                    self.hang_up()
+                    done.put((self, place, error))
+                    return
+                except BaseException as error:
+                    if self._connection is None:  # hung up on meanwhile
+                        left.put((place, piece))
+                        done.put((self, place, WorkerError(self.address)))
+                        return
+                    done.put((self, place, error))
+                    return
+                done.put((self, place, result))
+
+    def hang_up(self) -> None:
+        """Closes the channel; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = Connection(self.address, f"worker {self.address}")
+        return self._connection
