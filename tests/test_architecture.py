@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOORS = {  # arrows go down only, and families on one floor do not know each other
     "tfunlearn_cli": 4, "experiment": 3,
     "federated": 2, "defenses": 2, "evaluation": 2, "report": 2, "unlearning": 2,
+    "verification": 2,
     "aggregation": 1, "attacks": 1, "pruning": 1, "datasets": 1, "models": 1,
     "core": 0,
 }

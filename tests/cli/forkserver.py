@@ -86,9 +86,9 @@ class ForkServer:
         return process
 
     def run(self, *words, cwd, timeout: float = 200):
-        """Runs `tfunlearn words` to its end; returns it with the output as `out` and `err`."""
+        """Runs `tfunlearn words` to its end; returns it with its output as two texts."""
         process = self.start(*words, cwd=cwd)
-        process.out, process.err = process.communicate(timeout)
+        process.stdout, process.stderr = process.communicate(timeout)
         return process
 
     def _listen(self) -> None:
@@ -101,6 +101,20 @@ class ForkServer:
                 else:
                     self._started.wait_for(lambda: told["pid"] in self._running, timeout=60)
                     self._running.pop(told["pid"]).ended(told["code"])
+
+
+def read_terminal(leader: int) -> bytes:
+    """Returns all that is shown on a terminal until the last process there has ended."""
+    shown = b""
+    with open(leader, "rb", buffering=0) as terminal:
+        while True:
+            try:
+                piece = terminal.read(65536)
+            except OSError:
+                return shown
+            if not piece:
+                return shown
+            shown += piece
 
 
 def serve() -> None:

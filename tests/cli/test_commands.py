@@ -14,10 +14,10 @@ import time
 
 import pytest
 
+from forkserver import Forked, read_terminal
 from tfunlearn.experiment.evaluate import evaluate
 
 SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
-TFUNLEARN = [sys.executable, "-c", "from tfunlearn_cli.main import run; run()"]
 
 
 def worker_of(parent: int) -> int:
@@ -45,24 +45,18 @@ def is_gone(process: int) -> bool:
     return False
 
 
-def run_until_round(number: int, cwd) -> tuple[subprocess.Popen, int]:
+def run_until_round(commands, number: int, cwd) -> tuple[Forked, int]:
     """Starts a long run; returns it and its worker once it has printed round `number`."""
-    process = subprocess.Popen([*TFUNLEARN, "train", "--rounds", "1000", *SMALL, "--out", "run"],
-                               cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = commands.start("train", "--rounds", "1000", *SMALL, "--out", "run", cwd=cwd)
     for line in process.stdout:
         if line.startswith(f"round    {number}"):
             return process, worker_of(process.pid)
     raise AssertionError(process.stderr.read())
 
 
-def tfunlearn(*arguments, cwd, **options):
-    return subprocess.run([*TFUNLEARN, *arguments], cwd=cwd, capture_output=True, text=True,
-                          timeout=200, **options)
-
-
-def test_train_evaluate_and_config_from_a_file(tmp_path):
+def test_train_evaluate_and_config_from_a_file(commands, tmp_path):
     (tmp_path / "run.toml").write_text('rounds = 5\nattack = "label-flip"\nclients = 4\n')
-    done = tfunlearn("train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense", "flap",
+    done = commands.run("train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense", "flap",
                      cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     run = tmp_path / "runs" / "digits-lenet5-label-flip-flap-seed0"
@@ -72,34 +66,34 @@ def test_train_evaluate_and_config_from_a_file(tmp_path):
     assert lines[-1] == f"next      tfunlearn evaluate {run.relative_to(tmp_path)}"
     config = json.loads((run / "config.json").read_text())
     assert config["rounds"] == 2 and config["attack"] == ["label-flip"] and config["malicious"] == 1
-    again = tfunlearn("train", "--config", str(run / "config.json"), "--out", "again", cwd=tmp_path)
+    again = commands.run("train", "--config", str(run / "config.json"), "--out", "again", cwd=tmp_path)
     assert again.returncode == 0
     sums = [[json.loads(line)["checkpoint_sha256"] for line in (folder / "metrics.jsonl").open()]
             for folder in (run, tmp_path / "again")]
     assert sums[0] == sums[1]
-    shown = tfunlearn("evaluate", str(run), cwd=tmp_path)
+    shown = commands.run("evaluate", str(run), cwd=tmp_path)
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert shown.returncode == 0 and shown.stderr == ""
     assert f"test accuracy   {last['test_accuracy']:.4f}" in shown.stdout
 
 
-def test_data_and_models(tmp_path):
-    shown = tfunlearn("data", "--show", "--partition", "classes", cwd=tmp_path)
+def test_data_and_models(commands, tmp_path):
+    shown = commands.run("data", "--show", "--partition", "classes", cwd=tmp_path)
     assert shown.returncode == 0 and shown.stderr == ""
     rows = [line.split() for line in shown.stdout.splitlines()[1:11]]
     assert all(row[1] == max(row[2:], key=int) and row[2:].count("0") == 9 for row in rows)
     picture = tmp_path / "partition-digits-classes.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    listed = tfunlearn("data", cwd=tmp_path)
+    listed = commands.run("data", cwd=tmp_path)
     assert "femnist-digits" in listed.stdout and listed.returncode == 0
-    models = tfunlearn("models", cwd=tmp_path)
+    models = commands.run("models", cwd=tmp_path)
     assert "44,426" in models.stdout and models.stderr == "" and models.returncode == 0
 
 
 @pytest.mark.parametrize("number, code", [
     (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_signals_end_it_and_keep_the_last_round(tmp_path, number, code):
-    process, worker = run_until_round(3, tmp_path)
+def test_signals_end_it_and_keep_the_last_round(commands, tmp_path, number, code):
+    process, worker = run_until_round(commands, 3, tmp_path)
     started = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -110,16 +104,16 @@ def test_signals_end_it_and_keep_the_last_round(tmp_path, number, code):
         assert "stopped   after round" in out
 
 
-def test_a_closed_pipe_ends_it(tmp_path):
-    process, worker = run_until_round(2, tmp_path)
+def test_a_closed_pipe_ends_it(commands, tmp_path):
+    process, worker = run_until_round(commands, 2, tmp_path)
     process.stdout.close()  # what head does after its last line
     assert process.wait(timeout=30) == 141 and process.stderr.read() == ""
     process.stderr.close()
     assert is_gone(worker) and evaluate(tmp_path / "run").rounds >= 2
 
 
-def test_a_worker_that_dies_ends_the_run_and_names_the_cause(tmp_path):
-    process, worker = run_until_round(2, tmp_path)
+def test_a_worker_that_dies_ends_the_run_and_names_the_cause(commands, tmp_path):
+    process, worker = run_until_round(commands, 2, tmp_path)
     os.kill(worker, signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -140,46 +134,34 @@ def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
     assert is_gone(int(re.search(r"worker (\d+)", done.stdout).group(1)))
 
 
-def test_a_terminal_gets_a_bar_and_a_live_table(tmp_path):
+def test_a_terminal_gets_a_bar_and_a_live_table(commands, tmp_path):
     leader, follower = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    process = subprocess.Popen([*TFUNLEARN, "train", "--rounds", "3", *SMALL, "--out", "run"],
-                               cwd=tmp_path, stdout=follower, stderr=follower, env=environment)
+    process = commands.start("train", "--rounds", "3", *SMALL, "--out", "run", cwd=tmp_path,
+                             terminal=follower, TERM="xterm", COLUMNS="120", LINES="40")
     os.close(follower)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(leader, 65536)
-        except OSError:
-            break
-        shown += chunk
-        if not chunk:
-            break
-    os.close(leader)
-    text = shown.decode(errors="replace")
+    text = read_terminal(leader).decode(errors="replace")
     assert process.wait(timeout=60) == 0
     assert "3/3" in text and "attack success" in text and "\x1b[" in text
     assert "next      tfunlearn evaluate run" in text
 
 
-def test_check_aggregator_of_ours_and_of_others(tmp_path):
-    done = tfunlearn("check-aggregator", "multi-krum", cwd=tmp_path)
+def test_check_aggregator_of_ours_and_of_others(commands, tmp_path):
+    done = commands.run("check-aggregator", "multi-krum", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "" and "FAILED" not in done.stdout
     assert "same bits in TFF" in done.stdout and "every property holds" in done.stdout
     (tmp_path / "mine.py").write_text(
         "def halved(updates, f):\n    return updates.mean(axis=0) / 2\n")
-    done = tfunlearn("check-aggregator", "mine:halved", "--like", "mean", cwd=tmp_path)
+    done = commands.run("check-aggregator", "mine:halved", "--like", "mean", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr == ""
     rows = {line[:22].strip(): line[22:].split()[0] for line in done.stdout.splitlines()[2:-1]}
     assert rows["translation"] == rows["definition"] == "FAILED" and rows["scale"] == "ok"
 
 
-def test_sweep_is_interrupted_and_continued(tmp_path):
+def test_sweep_is_interrupted_and_continued(commands, tmp_path):
     (tmp_path / "grid.toml").write_text(
         "[fixed]\ntrain_examples = 150\nclients = 5\nmalicious = 1\nrounds = 2\nbyzantine = 1\n"
         "[grid]\nrule = ['mean', 'median']\nattack = ['none', 'sign-flip']\n")
-    process = subprocess.Popen([*TFUNLEARN, "sweep", "grid.toml"], cwd=tmp_path, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = commands.start("sweep", "grid.toml", cwd=tmp_path)
     for line in process.stdout:
         if line.startswith("cell 2/4"):
             break
@@ -187,7 +169,7 @@ def test_sweep_is_interrupted_and_continued(tmp_path):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "the same command continues" in out
     assert err == "tfunlearn: interrupted\n"
-    done = tfunlearn("sweep", "grid.toml", cwd=tmp_path)
+    done = commands.run("sweep", "grid.toml", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "" and "\x1b" not in done.stdout
     cells = [line for line in done.stdout.splitlines() if line.startswith("cell ")]
     assert len(cells) == 4 and [c.endswith("finished earlier") for c in cells[:2]] == [True] * 2

@@ -58,7 +58,7 @@ def whole(commands, tmp_path_factory):
     for words in (TRAIN, UNLEARN, ["sweep", "grid.toml", "--out", "swept"]):
         started = time.monotonic()
         done = commands.run(*words, cwd=folder)
-        assert done.returncode == 0, done.err
+        assert done.returncode == 0, done.stderr
         seconds.append(time.monotonic() - started)
     return folder, seconds
 

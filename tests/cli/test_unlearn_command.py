@@ -7,16 +7,13 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
+from forkserver import read_terminal
 from tfunlearn.core.files import checksum
 from tfunlearn.experiment import run_config, train
-
-TFUNLEARN = [sys.executable, "-c", "from tfunlearn_cli.main import run; run()"]
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +36,9 @@ def call(monkeypatch, trained, typed):
     return functools.partial(typed, "unlearn")
 
 
-def test_without_flags_it_forgets_the_attackers_and_compares(trained):
+def test_without_flags_it_forgets_the_attackers_and_compares(commands, trained):
     before = sums(trained / "run")
-    done = subprocess.run([*TFUNLEARN, "unlearn", "run"], cwd=trained, capture_output=True,
-                          text=True, timeout=200)
+    done = commands.run("unlearn", "run", cwd=trained)
     assert done.returncode == 0 and done.stderr == "" and "\x1b" not in done.stdout
     assert sums(trained / "run") == before
     notes = json.loads((trained / "run-fedup" / "unlearning.json").read_text())
@@ -53,8 +49,7 @@ def test_without_flags_it_forgets_the_attackers_and_compares(trained):
     for name in ("before", "after", "retrained"):
         assert f"{notes['measured'][name]['forget_accuracy']:.4f}" in done.stdout
     assert "kept at the server" in done.stdout and "retrained " in done.stdout
-    shown = subprocess.run([*TFUNLEARN, "evaluate", "run-fedup"], cwd=trained, capture_output=True,
-                           text=True, timeout=100)
+    shown = commands.run("evaluate", "run-fedup", cwd=trained)
     assert shown.returncode == 0 and (
         f"test accuracy   {notes['measured']['after']['test_accuracy']:.4f}" in shown.stdout)
     assert f"run-fedup: fedup, {notes['rounds']} rounds after 3" in shown.stdout
@@ -119,10 +114,9 @@ def test_one_line_and_code_2(call, trained, arguments, message):
     assert sums(trained) == before
 
 
-def test_an_interrupted_command_leaves_nothing(trained):
-    process = subprocess.Popen(
-        [*TFUNLEARN, "unlearn", "run", "--method", "not", "--recovery-rounds", "500", "--out",
-         "stopped"], cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_an_interrupted_command_is_gone_on_with(commands, trained):
+    process = commands.start("unlearn", "run", "--method", "not", "--recovery-rounds", "500",
+                             "--out", "stopped", cwd=trained)
     for line in process.stdout:
         if line.startswith("recover   round   2"):
             break
@@ -130,9 +124,18 @@ def test_an_interrupted_command_leaves_nothing(trained):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and time.monotonic() - started < 10
-    assert "nothing half done is left" in out and "Traceback" not in err
+    assert "the same command goes on from the last finished round" in out and err == (
+        "tfunlearn: interrupted\n")
     assert not (trained / "stopped").exists()
-    assert not [path for path in trained.iterdir() if path.name.startswith(".stopped")]
+    (begun,) = [path for path in trained.iterdir() if path.name.startswith(".stopped")]
+    finished = len((begun / "metrics.jsonl").read_text().splitlines())
+    process = commands.start("resume", "stopped", cwd=trained)
+    for line in process.stdout:
+        if line.startswith("resume"):
+            break
+    assert line == f"resume    after {finished} rounds\n" and finished >= 2
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
 
 
 def test_a_signal_that_was_lost_in_a_callback_still_ends_it(call, monkeypatch):
@@ -146,21 +149,12 @@ def test_a_signal_that_was_lost_in_a_callback_still_ends_it(call, monkeypatch):
     assert code == 143
 
 
-def test_on_a_terminal_there_is_a_bar_and_a_table(trained):
+def test_on_a_terminal_there_is_a_bar_and_a_table(commands, trained):
     parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [*TFUNLEARN, "unlearn", "run", "--method", "finetune", "--recovery-rounds", "3", "--out",
-         "shown"], cwd=trained, stdin=child, stdout=child, stderr=child,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"})
+    process = commands.start("unlearn", "run", "--method", "finetune", "--recovery-rounds", "3",
+                             "--out", "shown", cwd=trained, terminal=child, TERM="xterm",
+                             COLUMNS="120")
     os.close(child)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(parent, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
+    shown = read_terminal(parent)
     assert process.wait(timeout=60) == 0
     assert b"recovery" in shown and b"3/3" in shown and b"retrained" in shown

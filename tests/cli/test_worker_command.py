@@ -39,7 +39,7 @@ def undisturbed(commands, tmp_path_factory):
     """The checksum of a run without workers."""
     folder = tmp_path_factory.mktemp("alone")
     done = commands.run(*TRAIN, "--out", "run", cwd=folder)
-    assert done.returncode == 0, done.err
+    assert done.returncode == 0, done.stderr
     return checksum(folder / "run" / "checkpoint.npz")
 
 
@@ -57,7 +57,7 @@ def until_round(process, number):
 def test_two_workers_share_a_round_and_one_may_die(commands, worker, undisturbed, tmp_path):
     (_, first), (second_process, second) = worker(), worker()
     done = commands.run(*TRAIN, "--out", "run", *with_workers(first, second), cwd=tmp_path)
-    assert done.returncode == 0 and done.err == "", done.err
+    assert done.returncode == 0 and done.stderr == "", done.stderr
     assert checksum(tmp_path / "run" / "checkpoint.npz") == undisturbed
     process = commands.start(*TRAIN, "--out", "other", *with_workers(first, second), cwd=tmp_path)
     until_round(process, 1)
@@ -80,7 +80,7 @@ def test_without_a_worker_it_stops_and_resumes(commands, worker, undisturbed, tm
                         "goes on from the last finished round\n")
     _, address = worker()
     done = commands.run("resume", "run", *with_workers(address), cwd=tmp_path)
-    assert done.returncode == 0 and "resume    after round" in done.out, done.err
+    assert done.returncode == 0 and "resume    after round" in done.stdout, done.stderr
     assert checksum(tmp_path / "run" / "checkpoint.npz") == undisturbed
 
 
@@ -138,7 +138,7 @@ def test_wrong_addresses(commands, worker, tmp_path):
                                  ("8000", "host:port"), ("a:b", "host:port"),
                                  ("127.0.0.1:99999", "host:port")):
             done = commands.run(*TRAIN, "--out", "run", *with_workers(address), cwd=tmp_path)
-            assert done.returncode == 2 and message in done.err and done.err.count("\n") == 1
+            assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
             assert list(tmp_path.iterdir()) == []
         taken = commands.run("worker", "--port", deaf.rpartition(":")[2], cwd=tmp_path)
-        assert taken.returncode == 2 and "cannot be listened at" in taken.err
+        assert taken.returncode == 2 and "cannot be listened at" in taken.stderr

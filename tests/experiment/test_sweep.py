@@ -128,7 +128,7 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
 
 def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_path):
     made = grid(GRID)
-    with sweep_module._claimed(tmp_path / "out", made):
+    with sweep_module._claimed(tmp_path / "out", made, {}):
         with pytest.raises(UserError, match="another sweep is running"):
             sweep(made, tmp_path / "out")
     (tmp_path / "mine").mkdir()

@@ -197,12 +197,12 @@ def test_every_writer_is_a_client_unless_a_number_is_asked_for(monkeypatch, rng)
 
 def test_two_runs_cannot_share_a_folder(tmp_path):
     (tmp_path / "run").mkdir()
-    first = new_run_directory(tmp_path / "run", "x")
+    first = new_run_directory(tmp_path / "run", "x", {"data_dir": "x", "model": "mlp"})
     with pytest.raises(UserError, match="in use already"):
-        new_run_directory(tmp_path / "run", "x")
+        new_run_directory(tmp_path / "run", "x", {"data_dir": "x", "model": "mlp"})
     first.discard()
     assert list((tmp_path / "run").iterdir()) == []  # it was there before, so it stays
-    new_run_directory(tmp_path / "run", "x")
+    new_run_directory(tmp_path / "run", "x", {"data_dir": "x", "model": "mlp"})
 
 
 def test_a_class_partition_can_leave_attackers_without_the_source_class():
@@ -231,17 +231,17 @@ def test_used_and_impossible_folders_are_refused(tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine.txt").write_text("keep")
     with pytest.raises(UserError, match="in use already"):
-        new_run_directory(tmp_path / "used", "x")
+        new_run_directory(tmp_path / "used", "x", {})
     assert (tmp_path / "used" / "mine.txt").read_text() == "keep"
     with pytest.raises(UserError, match="cannot be written"):
-        new_run_directory(tmp_path / "used" / "mine.txt" / "run", "x")
+        new_run_directory(tmp_path / "used" / "mine.txt" / "run", "x", {})
     with pytest.raises(UserError, match="in use already"):
-        new_run_directory(tmp_path / "used" / "mine.txt", "x")
+        new_run_directory(tmp_path / "used" / "mine.txt", "x", {})
 
 
 def test_default_names_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    paths = [str(new_run_directory(None, "name").path) for _ in range(3)]
+    paths = [str(new_run_directory(None, "name", {"data_dir": "x", "model": "mlp"}).path) for _ in range(3)]
     assert paths == ["runs/name", "runs/name-2", "runs/name-3"]
 
 

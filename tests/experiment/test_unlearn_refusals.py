@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from unlearn_cases import SMALL, contents, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
-from tfunlearn.experiment.unlearning.folders import MARK
+from tfunlearn.experiment.unlearning import (
+    Watch, resume_unlearning, unlearn, unlearn_settings)
 
 
 @pytest.mark.parametrize("words, message", [
@@ -101,28 +100,49 @@ def test_the_rule_must_bear_those_who_remain(tmp_path):
     assert unlearn(tmp_path / "run", quick()).notes["rounds"] == 1
 
 
-def test_an_interruption_leaves_nothing_and_can_be_repeated(copied):
+def test_an_interruption_can_be_gone_on_with(copied):
     def stop(line):
         raise KeyboardInterrupt
 
+    seen = []
     with pytest.raises(KeyboardInterrupt):
         unlearn(copied, quick(), watch=Watch(round=stop))
-    assert [p.name for p in copied.parent.iterdir()] == ["run"]
-    orphan = copied.parent / ".run-fedup.999999999"  # as SIGKILL would leave it
-    orphan.mkdir()
-    (orphan / "config.json").write_text("{}")
-    (orphan / MARK).write_text(socket.gethostname())
+    (begun,) = [p for p in copied.parent.iterdir() if p != copied]
+    assert begun.name.startswith(".run-fedup.") and not (begun / "unlearning.json").exists()
     others = copied.parent / ".run-fedup.999999998"  # somebody else's, whatever its name
     others.mkdir()
     (others / "mine.txt").write_text("keep")
-    got = unlearn(copied, quick())
-    assert got.directory.path.name == "run-fedup" and not orphan.exists()
+    got = resume_unlearning(copied.with_name("run-fedup"), watch=Watch(
+        resume=lambda left: seen.append(len(left.lines)), round=seen.append))
+    assert got.directory.path.name == "run-fedup" and not begun.exists() and seen == [1]
     assert (others / "mine.txt").read_text() == "keep"
     with pytest.raises(KeyboardInterrupt):  # the method is done, the reference is not
         unlearn(copied, quick("not", reference=True), watch=Watch(reference_round=stop))
     assert not copied.with_name("run-retrain").exists()
-    whole = unlearn(copied, quick("not", reference=True))
+    whole = resume_unlearning(copied.with_name("run-not"))
     assert not whole.new and whole.notes["measured"]["retrained"] is not None
+
+
+def test_nothing_is_left_of_what_never_began(copied):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unlearn(copied, quick(), watch=Watch(plan=stop))
+    assert [p.name for p in copied.parent.iterdir()] == ["run"]
+    with pytest.raises(UserError, match="no unlearning was begun at"):
+        resume_unlearning(copied.with_name("run-fedup"))
+
+
+def test_a_second_process_on_one_unlearning_is_refused(copied):
+    refused = []
+
+    def again(line):
+        with pytest.raises(UserError, match="another process is making .*run-fedup; wait"):
+            unlearn(copied, quick())
+        refused.append(line)
+
+    assert unlearn(copied, quick(), watch=Watch(round=again)).notes["rounds"] == len(refused) == 1
 
 
 def test_the_new_run_lies_beside_the_run_however_it_is_named(copied, monkeypatch):

@@ -64,5 +64,13 @@ def label_probabilities(
     return outputs[np.arange(len(labels)), labels].astype(np.float64)
 
 
+def probabilities(outputs: np.ndarray, *, from_logits: bool) -> np.ndarray:
+    """Returns the probability of every class, `(m, classes)`; arguments as for `cross_entropies`."""
+    if not from_logits:
+        return outputs
+    powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 def _share(hits: np.ndarray) -> float:
     return float(hits.mean()) if len(hits) else float("nan")

@@ -53,6 +53,12 @@ class RunConfig:
                 self.rejection_by(None).check(self.participants)
 
     @property
+    def draws(self) -> int:
+        """Seed of initial weights, shuffles and drawn clients."""
+        told = self.training.training_seed
+        return self.seed if told is None else told
+
+    @property
     def aggregator(self) -> Aggregator:
         """The aggregation rule with its settings."""
         return self.aggregation.aggregator(int(integers(self.seed, "bucketing")[0]))

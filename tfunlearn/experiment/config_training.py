@@ -72,6 +72,8 @@ class TrainingConfig:
                                  "where history is kept.")
     history: str | None = option(None, "Rounds whose model and updates are kept for unlearning: "
                                  "last, all, every=K or none; if not given, last under attack.")
+    training_seed: int | None = option(None, "Seed of initial weights, shuffles and drawn clients, "
+                                       "if another than that of the data's split and the attack.")
 
     def __post_init__(self):
         choose("optimizer", self.optimizer, OPTIMIZERS)
@@ -79,6 +81,8 @@ class TrainingConfig:
             require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         require("lr", self.lr, 0 < self.lr <= 1000, "a number > 0, at most 1000")
         require("local_epochs", self.local_epochs, self.local_epochs <= 1000, "at most 1000")
+        require("training_seed", self.training_seed,
+                self.training_seed is None or self.training_seed >= 0, "at least 0")
         if self.history is not None:
             HistoryPolicy.parse(self.history)
         require_count_or_fraction("participation", self.participation)

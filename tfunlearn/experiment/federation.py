@@ -112,6 +112,12 @@ class Federation:
             changed |= pixels.reshape(len(pixels), -1).any(axis=1)
         return changed
 
+    def as_attackers_would(
+        self, images: np.ndarray, labels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns examples as a malicious client would hold them under the run's attack on data."""
+        return _data_attack(self.config)(len(self.clients), images, labels)
+
     @property
     def server_examples(self) -> ClientSet | None:
         """The examples that the server holds back, as a client set of one client."""
@@ -168,7 +174,7 @@ class Federation:
         else `seed` decides, by default the run's."""
         if ids is None:
             ids = participants(self.clients.present, self.participants,
-                               seed=self.config.seed if seed is None else seed,
+                               seed=self.config.draws if seed is None else seed,
                                round_number=round_number)
         if not self.attacked(round_number):
             return Cohort(round_number, ids, self.clients, np.ones(len(ids)))

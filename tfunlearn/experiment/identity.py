@@ -14,6 +14,8 @@ NO_CONTENT = ("data_dir",)  # fields that say where things lie, not what is comp
 def content_of(config: RunConfig) -> dict:
     """Returns the fields of a configuration that decide a run, a model file as its checksum."""
     content = {k: v for k, v in config.flat().items() if k not in NO_CONTENT}
+    if content["training_seed"] is None:  # hashes from before there was such a field stay
+        del content["training_seed"]
     if is_model_file(content["model"]) and os.path.isfile(content["model"]):
         content["model"] = checksum(content["model"])
     return content

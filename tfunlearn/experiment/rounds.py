@@ -23,7 +23,7 @@ from tfunlearn.models import build_model
 def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.Model:
     """Returns the model that a run starts from; `seed` of its weights, default the run's."""
     config = federation.config
-    seed = config.seed if seed is None else seed
+    seed = config.draws if seed is None else seed
     return build_model(
         config.model.model, federation.data.image_shape, federation.data.classes,
         seed=int(integers(seed, "model")[0]), norm=config.model.norm)
@@ -52,7 +52,7 @@ def rounds_of(
     work = ClientWork(model, config.training.client if training is None else training,
                       movable=movable, loss=loss)
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
-    common = dict(seed=config.seed if seed is None else seed, flap=_flap(config, model),
+    common = dict(seed=config.draws if seed is None else seed, flap=_flap(config, model),
                   image_dtype=federation.data.images.dtype,
                   equal_weights=config.aggregation.client_weights == "uniform",
                   aggregator=dataclasses.replace(config.aggregator, sizes=sizes))

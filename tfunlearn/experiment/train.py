@@ -83,6 +83,7 @@ def train(
             if workers:
                 stack.enter_context(remote_workers(workers))
             begun = _Begun.of(directory, config)
+            engine = begun.engine(0)
             if not workers:
                 stack.enter_context(local_worker(directory.worker_log))
             _write_start(begun)
@@ -90,7 +91,7 @@ def train(
             directory.discard()
             raise
         on_start(directory, begun.federation, begun.model, 0)
-        return _train(begun, ServerState(begun.model.get_weights()), on_round)
+        return _train(begun, engine, ServerState(begun.model.get_weights()), on_round)
 
 
 def resume_training(
@@ -138,7 +139,7 @@ def resume_training(
         if state.finished < config.training.rounds:
             stack.enter_context(remote_workers(workers) if workers
                                 else local_worker(directory.worker_log))
-        return _train(begun, state, on_round)
+        return _train(begun, begun.engine(state.finished), state, on_round)
 
 
 @dataclass(frozen=True)
@@ -160,19 +161,28 @@ class _Begun:
         federation = Federation.of(config)
         return cls(directory, federation, initial_model(federation))
 
+    def engine(self, finished: int) -> tuple[HistoryWriter, Callable | None]:
+        """Returns what keeps rounds, and what runs them, None if so many are all."""
+        config = self.federation.config
+        history = HistoryWriter(self.directory.history, config.history, finished=finished)
+        if finished == config.training.rounds:
+            return history, None
+        return history, rounds_of(self.federation, self.model,
+                                  keep=history.keep if config.history.keeps else None)
 
-def _train(begun: _Begun, state: ServerState, on_round: Callable) -> TrainingRun:
+
+def _train(
+    begun: _Begun, engine: tuple[HistoryWriter, Callable | None], state: ServerState,
+    on_round: Callable,
+) -> TrainingRun:
     """Runs the rounds that are missing after `state`."""
     directory, federation, model = begun.directory, begun.federation, begun.model
-    config = federation.config
-    history = HistoryWriter(directory.history, config.history, finished=state.finished)
+    config, (history, run_round) = federation.config, engine
     measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
     recorder = Recorder(directory, model, history, measure, on_round)
-    if state.finished == config.training.rounds:
+    if run_round is None:
         directory.restore(model, state)
     else:
-        run_round = rounds_of(federation, model, keep=history.keep if config.history.keeps
-                              else None)
         with recorder.events():
             for number in range(state.finished + 1, config.training.rounds + 1):
                 state, _ = recorder.run(run_round, state, federation.cohort(number), federation)

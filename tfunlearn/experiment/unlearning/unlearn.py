@@ -152,7 +152,7 @@ def case_of(source: Source, settings: UnlearnSettings) -> Case:
             "anything but everything; at least one example must remain")
     remaining = federation.without(gone)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
-    seed = federation.config.seed if settings.unlearn_seed is None else settings.unlearn_seed
+    seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(request.words()))
     case = Case(settings, source, rows & ~source.gone, remaining, flagged, seed)
     if (settings.reference or settings.keep_defense or settings.method in ANEW

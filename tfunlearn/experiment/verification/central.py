@@ -1,0 +1,63 @@
+"""Training in one place, a step at a time: for attacks that train a model themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.seeds import generator, integers
+from tfunlearn.models.outputs import ends_in_softmax
+
+_KERAS = {"sgd": lambda lr: tf.keras.optimizers.SGD(lr),
+          "momentum": lambda lr: tf.keras.optimizers.SGD(lr, momentum=0.9),
+          "adamw": lambda lr: tf.keras.optimizers.AdamW(lr, weight_decay=0.004)}
+
+
+class CentralTraining:
+    """Trains a Keras model in place.
+
+    Args:
+        model: the model.
+        optimizer: a name of `ClientTraining`; Adam stands in for `fisher`.
+        lr: learning rate.
+        batch_size: images in a step.
+    """
+
+    def __init__(self, model: tf.keras.Model, *, optimizer: str, lr: float, batch_size: int):
+        self._model, self._batch = model, batch_size
+        made = _KERAS.get(optimizer, lambda lr: tf.keras.optimizers.Adam(lr))(lr)
+        made.build(model.trainable_variables)
+        self._slots = made.variables() if callable(made.variables) else made.variables
+        self._fresh = [slot.numpy() for slot in self._slots]
+        from_logits = not ends_in_softmax(model)
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def step(images, labels):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
+                    labels, model(to_unit_range(images), training=True), from_logits=from_logits))
+            made.apply_gradients(zip(tape.gradient(loss, model.trainable_variables),
+                                     model.trainable_variables))
+
+        self._step = step
+
+    def steps(
+        self, weights: Sequence[np.ndarray], images: np.ndarray, labels: np.ndarray, *, seed: int,
+        epochs: int,
+    ) -> Iterator[int]:
+        """Sets the weights and trains; gives the number of steps after each of them."""
+        self._model.set_weights(weights)
+        for slot, value in zip(self._slots, self._fresh):
+            slot.assign(value)
+        tf.random.set_seed(int(integers(seed, "central random layers")[0]))
+        rng, done = generator(seed, "central shuffle"), 0
+        for _ in range(epochs):
+            order = rng.permutation(len(labels))
+            for first in range(0, len(order), self._batch):
+                rows = order[first : first + self._batch]
+                self._step(images[rows], labels[rows])
+                done += 1
+                yield done

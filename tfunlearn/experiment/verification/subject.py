@@ -1,0 +1,130 @@
+"""What is verified: an unlearned run, the run before, and models retrained without the forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.seeds import integers
+from tfunlearn.experiment.config import RunConfig
+from tfunlearn.experiment.gme.retraining import retrain
+from tfunlearn.experiment.gme.subjects import Unlearned, open_subjects
+from tfunlearn.experiment.opening import stored_config
+from tfunlearn.experiment.run_directory import RunDirectory, read_notes
+from tfunlearn.experiment.train import resume_training, train
+from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning.case import Case
+from tfunlearn.experiment.verification.settings import VerifySettings
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is verified.
+
+    Attributes:
+        unlearned: the run.
+        case: its request, asked of the run before, by retraining.
+        retrained: models that never saw what was forgotten.
+    """
+
+    unlearned: Unlearned
+    case: Case
+    retrained: list[Unlearned]
+
+    @property
+    def before(self) -> list[np.ndarray]:
+        """Weights before unlearning."""
+        return self.case.source.state.weights
+
+
+def open_subject(
+    run: str | os.PathLike, against: Sequence[str | os.PathLike], data_dir: str | None
+) -> Subject:
+    """Reads what is verified; `retrained` holds those of `against`, which may be none.
+
+    Raises:
+        UserError: no run, a damaged one, one that was not unlearned, or runs in `against` that are
+            not retrained ones of the same request.
+    """
+    notes = read_notes(RunDirectory(pathlib.Path(run)))
+    require("run", str(run), notes is not None or not RunDirectory(pathlib.Path(run)).config.exists(),
+            "an unlearned run; forget something first (tfunlearn unlearn)")
+    subjects = open_subjects([run, *against], data_dir=data_dir)
+    opened = [one for runs in subjects.methods.values() for one in runs]
+    path = os.path.realpath(run)
+    unlearned = next(one for one in opened if os.path.realpath(one.directory.path) == path)
+    require("run", str(run), unlearned.notes["method"] != "retrain",
+            "an unlearned run, not a retrained one: that is what it is held against")
+    retrained = [one for one in opened if one is not unlearned]
+    for one in retrained:
+        require("against", str(one.directory.path), one.notes["method"] == "retrain",
+                "runs of unlearn --method retrain")
+    return Subject(unlearned, subjects.case, retrained)
+
+
+def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
+    """Returns the subject with so many retrained models; those that do not lie beside the run yet
+    are trained."""
+    silent = dataclasses.replace(watch, round=watch.reference_round)
+    return dataclasses.replace(subject, retrained=[
+        retrain(subject.case, number, silent) for number in range(1, count + 1)])
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """One shadow federation.
+
+    Attributes:
+        trained: weights after training with what was forgotten.
+        unlearned: weights after unlearning it.
+    """
+
+    trained: list[np.ndarray]
+    unlearned: list[np.ndarray]
+
+
+def shadow(
+    subject: Subject, number: int, settings: VerifySettings, on_round: Callable[[dict], None]
+) -> Shadow:
+    """Returns the `number`-th shadow federation, counted from 1.
+
+    The same clients with the same examples, trained with other initial weights, shuffles and
+    draws, then unlearned by the same method with the same settings. It lies in `<run>-shadows/`
+    beside the run before, and is made once.
+
+    Raises:
+        UserError: the run before was unlearned itself.
+    """
+    source, notes = subject.case.source, subject.unlearned.notes
+    require("shadows", settings.shadows, not source.requests,
+            "0 where the run before was unlearned itself: shadows are trained like it")
+    seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
+    config = source.federation.config
+    config = dataclasses.replace(config, training=dataclasses.replace(
+        config.training, training_seed=seed))
+    path = source.directory.path.resolve()
+    trained = _trained(config, path.with_name(f"{path.name}-shadows") / str(number), on_round)
+    knobs = {name: value for name, value in notes["settings"].items() if value is not None}
+    request = unlearn_settings(**{**knobs, "forget": notes["requests"][-1], "unlearn_seed": seed,
+                                  "reference": False})
+    unlearned = unlearn(trained.path, request, watch=Watch(round=on_round)).directory
+    return Shadow(trained.read_state().weights, unlearned.read_state().weights)
+
+
+def _trained(config: RunConfig, path: pathlib.Path, on_round: Callable) -> RunDirectory:
+    """Returns the run of a configuration, trained if it is not there or not whole."""
+    directory = RunDirectory(path)
+    if not directory.config.exists():
+        return train(config, out=path, on_round=on_round).directory
+    if stored_config(directory).flat() != config.flat():
+        raise UserError(f"shadows: {path} is in use by another run; move it away")
+    if directory.model.exists() and len(directory.read_metrics()) == config.training.rounds:
+        directory.read_state()
+        return directory
+    return resume_training(path, on_round=on_round).directory

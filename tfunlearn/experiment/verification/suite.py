@@ -1,0 +1,227 @@
+"""The verification of an unlearned run: everything beside retraining, and a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tfunlearn.core.files import checksum, digest_of
+from tfunlearn.core.lazy import require_installed
+from tfunlearn.experiment.train import versions
+from tfunlearn.experiment.unlearning import Watch
+from tfunlearn.experiment.verification import behaviour
+from tfunlearn.experiment.verification.membership import (
+    Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
+from tfunlearn.experiment.verification.record import records, roc_values, write_record
+from tfunlearn.experiment.verification.settings import VerifySettings
+from tfunlearn.experiment.verification.shadows import Shadowed, shadowed
+from tfunlearn.experiment.verification.subject import Subject, open_subject, with_retrained
+from tfunlearn.experiment.verification.views import Sets
+from tfunlearn.verification import Evidence, judge
+
+LOSS_TOLERANCE = 5  # of the tolerance, in nats
+ALWAYS_LEFT_OUT = (
+    "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
+    "what the difference of the models before and after shows to who has both",
+    "per-example attacks on the data of those who stay")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Attributes:
+        folder: where it lies, in the run's folder.
+        record: everything, as it lies in `verification.json`.
+        new: False if it lay there already.
+    """
+
+    folder: pathlib.Path
+    record: dict
+    new: bool
+
+
+def verify(
+    run: str | os.PathLike, settings: VerifySettings = VerifySettings(), *,
+    against: Sequence[str | os.PathLike] = (), data_dir: str | None = None,
+    watch: Watch = Watch(), tell: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Verifies that an unlearned run has forgotten, beside models that never knew.
+
+    Retrained models and shadow federations that do not lie beside the run yet are trained; an
+    interrupted call goes on from what is whole. The same call again finds what it wrote.
+
+    Args:
+        run: the unlearned run.
+        settings: which attacks, and how many models.
+        against: retrained runs of the same request, in the place of `settings.retrains`.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        watch: told of trainings, and wraps steps to show progress, as for `study_memorization`.
+        tell: called with what is done next, in words.
+
+    Raises:
+        UserError: no unlearned run, damaged files, or runs that do not belong together.
+        WorkerError: TFF's worker process died.
+    """
+    require_installed("tensorflow_federated")
+    started = time.perf_counter()
+    subject = open_subject(run, against, data_dir)
+    if not against:
+        subject = with_retrained(subject, settings.retrains, watch)
+    identity = _identity(subject, settings)
+    directory = subject.unlearned.directory
+    for folder, record in records(directory):
+        if record["key"] == identity["key"]:
+            return Verification(folder, record, False)
+    with directory.locked():
+        content = _verified(subject, settings, watch, tell)
+        record = {**identity, **content, "seconds": round(time.perf_counter() - started, 3)}
+        folder = write_record(directory, record)
+    return Verification(folder, dict(records(directory))[folder], True)
+
+
+def _identity(subject: Subject, settings: VerifySettings) -> dict:
+    """Returns what was verified against what, with a hash of it."""
+    unlearned = subject.unlearned
+    asked = dict(
+        settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
+        requests=unlearned.notes["requests"],
+        run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
+        source_checkpoint_sha256=checksum(subject.case.source.directory.checkpoint),
+        retrained=[dict(path=os.path.abspath(one.directory.path), seed=one.notes["seed"],
+                        checkpoint_sha256=checksum(one.directory.checkpoint))
+                   for one in subject.retrained])
+    content = {**asked, "retrained": [one["checkpoint_sha256"] for one in asked["retrained"]]}
+    return {"verification": 1, "key": digest_of(content)[:16], **asked,
+            "run": os.path.abspath(unlearned.directory.path),
+            "source": os.path.abspath(subject.case.source.directory.path),
+            "seed": unlearned.notes["seed"], "versions": versions()}
+
+
+def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Callable) -> dict:
+    case = subject.case
+    sets = Sets(case, settings.verify_seed)
+    tell("asking the models")
+    weights = [subject.before, subject.unlearned.weights, *(one.weights for one in
+                                                            subject.retrained)]
+    before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
+    found = dict(
+        counts={name: len(examples.labels) for name, examples in sets.sets.items()},
+        poisoned=sets.poisoned, overlap=case.overlap,
+        measures=behaviour.measures(before, after, retrained),
+        classes=behaviour.by_class(sets, before, after, retrained),
+        clients=behaviour.by_client(sets, before, after, retrained),
+        confusion=behaviour.beside(before.confusion.tolist(), after.confusion.tolist(),
+                                   [view.confusion.tolist() for view in retrained]),
+        groups=behaviour.groups(before, after, retrained))
+    tell("attacking them")
+    views = (before, after, *retrained)
+    attacks = {"threshold": attack_by_threshold(before, after, retrained),
+               "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
+               "shadow models": attack_by_shadow_models(case, sets, settings, views, watch.track),
+               "threshold, those who stay": attack_by_threshold(before, after, retrained,
+                                                                "remaining")}
+    found["membership"] = {name: _attack_values(attack) for name, attack in attacks.items()
+                           if attack is not None}
+    names = [f"retrained {n + 1}" for n in range(len(retrained))]
+    if settings.relearn_epochs:
+        tell("relearning")
+        found["relearning"] = behaviour.relearning(
+            case, sets, settings, dict(zip(["after", *names], weights[1:])),
+            before.accuracy("forgotten"), watch.track)
+    if settings.inversion:
+        tell("inverting")
+        found["inversion"] = behaviour.inversions(
+            case, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track)
+    shadows = None
+    if settings.shadows:
+        tell(f"{settings.shadows} shadow federations")
+        shadows = shadowed(subject, sets, settings, watch)
+        found["shadows"] = shadows.values
+    found["evidence"] = [_evidence_values(e) for e in
+                         _evidence(found, attacks, shadows, settings, case)]
+    verdict = judge([Evidence(e["name"], e["before"], e["after"], tuple(e["retrained"]),
+                              e["tolerance"]) for e in found["evidence"]])
+    found["verdict"] = dataclasses.asdict(verdict)
+    found["not_tested"] = _left_out(found, attacks, settings, subject)
+    return found
+
+
+def _attack_values(attack: Attacked) -> dict:
+    return dict(**behaviour.beside(roc_values(attack.before), roc_values(attack.after),
+                                   [roc_values(roc) for roc in attack.retrained]),
+                more=attack.more)
+
+
+def _evidence(
+    found: dict, attacks: dict[str, Attacked | None], shadows: Shadowed | None,
+    settings: VerifySettings, case,
+) -> list[Evidence]:
+    """Returns the measures that the verdict rests on."""
+    tolerance, evidence = settings.tolerance, []
+    for name, allowed in (("forgotten accuracy", tolerance),
+                          ("forgotten loss", LOSS_TOLERANCE * tolerance),
+                          ("attack success", tolerance)):
+        values = found["measures"][name]
+        if name == "attack success" and not found["poisoned"]:
+            continue
+        evidence.append((name, values["before"], values["after"], values["retrained"], allowed))
+    for name in ("threshold", "LiRA", "shadow models"):
+        if attacks[name] is not None:
+            attack = attacks[name]
+            evidence.append((f"{name} attack, AUC", attack.before.auc, attack.after.auc,
+                             [roc.auc for roc in attack.retrained], tolerance))
+    if "relearning" in found:
+        relearned = found["relearning"]
+        steps = {name: relearned["limit"] if value is None else value
+                 for name, value in relearned["steps"].items()}
+        evidence.append(("relearn time, steps", 0, steps.pop("after"), list(steps.values()),
+                         relearned["each"]))
+    if shadows is not None:
+        evidence.append(("U-LiRA, AUC", shadows.before, shadows.after, [0.5], shadows.noise))
+    return [Evidence(name, float(b), float(a), tuple(map(float, r)), float(allowed))
+            for name, b, a, r, allowed in evidence
+            if None not in (b, a, *r) and all(map(math.isfinite, (b, a, *r)))]
+
+
+def _evidence_values(e: Evidence) -> dict:
+    return dict(name=e.name, before=e.before, after=e.after, retrained=list(e.retrained),
+                tolerance=e.tolerance, mean=e.mean, spread=e.spread, gap=e.gap, noise=e.noise,
+                within=e.within, tells=e.tells, closed=e.closed)
+
+
+def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Subject) -> list[str]:
+    """Returns what was not tested, in words."""
+    left = []
+    if len(subject.retrained) < 3:
+        left.append(f"the spread of retraining beyond {len(subject.retrained)} seed"
+                    f"{'s' * (len(subject.retrained) > 1)} (--retrains)")
+    if attacks["LiRA"] is None:
+        left.append("LiRA, which needs 3 retrained models (--retrains)")
+    if not settings.shadows:
+        left.append("U-LiRA and the NeurIPS 2023 score, which need shadow federations (--shadows)")
+    if attacks["shadow models"] is None:
+        left.append("the shadow-model attack" + (
+            " (--shadow-models)" if not settings.shadow_models else
+            ": too few test images like the forgotten ones"))
+    if not settings.relearn_epochs:
+        left.append("relearn time (--relearn-epochs)")
+    if not settings.inversion:
+        left.append("model inversion (--inversion)")
+    if found["groups"] is None:
+        left.append("groups of memorisation, which need 20 examples and 2 retrained models")
+    if not found["poisoned"]:
+        left.append("attack success: nothing that was forgotten was poisoned")
+    threshold = attacks["threshold"].after
+    left += [f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
+             f"non-members show none below {threshold.resolution:.2%}"
+             for level in threshold.tpr_at if not threshold.resolves(level)]
+    if found["overlap"]:
+        left.append(f"{found['overlap']:.1%} of the forgotten examples are held by somebody who "
+                    "stays too: what they teach need not vanish")
+    return [*left, *ALWAYS_LEFT_OUT]

@@ -1,0 +1,97 @@
+"""The forgetting score of the NeurIPS 2023 machine unlearning challenge."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+
+DELTA, CAP, BIN, NARROW = 1e-5, 50.0, 0.5, 0.01
+
+
+def forgetting_epsilons(
+    unlearned: np.ndarray, retrained: np.ndarray, *, delta: float = DELTA
+) -> np.ndarray:
+    """Returns how well each example tells unlearned from retrained models, epsilon `(n,)`.
+
+    The strongest attack with one threshold, or with two between which a model counts as positive,
+    where positive is the kind of models with the larger median:
+
+        eps = max over thresholds of max(log(1 - delta - FPR) - log FNR, log(1 - delta - FNR) - log FPR)
+
+    Thresholds at which exactly one of the rates is 0 do not count; where both are 0, eps is the
+    cap, 50, as it is where one kind of models spreads over less than 1 % of the other's range.
+
+    Args:
+        unlearned: a score of `n` examples under `k` unlearned models, `(k, n)`, such as phi.
+        retrained: the same under retrained models, `(k', n)`.
+        delta: probability with which the bound may fail; default 1e-5.
+
+    Raises:
+        UserError: fewer than 2 models of a kind.
+
+    Reference:
+        Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS
+        unlearning competition" (2024, arXiv 2406.09073).
+    """
+    unlearned, retrained = (np.asarray(side, np.float64) for side in (unlearned, retrained))
+    for name, side in (("unlearned", unlearned), ("retrained", retrained)):
+        require(name, len(side), len(side) >= 2, "at least 2 models")
+    return np.array([_epsilon(unlearned[:, s], retrained[:, s], delta)
+                     for s in range(unlearned.shape[1])])
+
+
+def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
+    """Returns F, the mean points of the examples: 1 halved for each 0.5 of epsilon.
+
+    Args:
+        epsilons: `(n,)`.
+        models: N of each kind; from ceil(log(N - 1)) on, which is all that they can show, an example
+            has no points.
+    """
+    require("models", models, models >= 2, "at least 2")
+    epsilons = np.asarray(epsilons, np.float64)
+    limit = math.ceil(math.log(models - 1)) if models > 2 else 0
+    points = np.where(epsilons < limit, 2.0 ** -np.floor(epsilons / BIN), 0.0)
+    return float(points.mean())
+
+
+def challenge_score(
+    quality: float, *, remaining: tuple[float, float], test: tuple[float, float]
+) -> float:
+    """Returns F times the shares of accuracy that unlearning has kept.
+
+    Args:
+        quality: F.
+        remaining: accuracy on remaining data, of the unlearned and of the retrained models.
+        test: accuracy on test data, of both.
+    """
+    return quality * remaining[0] / remaining[1] * test[0] / test[1]
+
+
+def _epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float) -> float:
+    positive, negative = unlearned, retrained
+    if np.median(retrained) > np.median(unlearned):
+        positive, negative = retrained, unlearned
+    ranges = sorted((np.ptp(positive), np.ptp(negative)))
+    if ranges[1] > 0 and ranges[0] / ranges[1] < NARROW:
+        return CAP
+    edges = np.unique(np.concatenate([positive, negative]))
+    # how many lie below each cut between neighbouring values
+    below = [np.append(np.searchsorted(np.sort(side), edges), len(side)) for side in
+             (positive, negative)]
+    low, high = np.triu_indices(len(edges) + 1, 1)  # cuts with all above, or between two
+    fnr = 1 - (below[0][high] - below[0][low]) / len(positive)
+    fpr = (below[1][high] - below[1][low]) / len(negative)
+    if np.any((fnr == 0) & (fpr == 0)):
+        return CAP
+    counted = (fnr > 0) & (fpr > 0)
+    if not counted.any():
+        return 0.0
+    fnr, fpr = fnr[counted], fpr[counted]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.maximum(np.log(np.maximum(1 - delta - fpr, 0)) - np.log(fnr),
+                           np.log(np.maximum(1 - delta - fnr, 0)) - np.log(fpr))
+    return float(np.clip(found.max(), 0.0, CAP))

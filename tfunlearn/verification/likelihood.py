@@ -1,0 +1,133 @@
+"""Likelihood-ratio attacks: LiRA with shadow models, and U-LiRA against unlearning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import choose, require
+
+FEW = 16  # models, below which one deviation is estimated for all examples together
+VARIANCES = ("auto", "example", "pooled")
+_LEAST_STD = 1e-6
+
+
+def confidences(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -> np.ndarray:
+    """Returns phi = log p(label) - log(1 - p(label)) of every example, float64 `(m,)`.
+
+    The wrong classes' probabilities are summed, never 1 - p taken, so that a certain model still
+    gives finite numbers.
+
+    Args:
+        outputs: `(m, classes)` logits, or probabilities (at least 1e-30 each).
+        labels: `(m,)`.
+        from_logits: which of the two `outputs` are.
+    """
+    outputs = np.asarray(outputs, np.float64)
+    logits = outputs if from_logits else np.log(np.clip(outputs, 1e-30, None))
+    rows = np.arange(len(labels))
+    chosen = logits[rows, labels]
+    wrong = logits.copy()
+    wrong[rows, labels] = -np.inf
+    top = wrong.max(axis=1)
+    return chosen - top - np.log(np.exp(wrong - top[:, None]).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """A normal distribution for each example.
+
+    Attributes:
+        centers: medians over models, `(n,)`.
+        deviations: standard deviations, `(n,)`.
+    """
+
+    centers: np.ndarray
+    deviations: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, variance: str = "auto") -> Gaussians:
+        """Fits them.
+
+        Args:
+            values: phi of `n` examples under `k` models, `(k, n)`.
+            variance: `"example"` takes each example's own deviation from its median, `"pooled"` one
+                for all, `"auto"` (default) the latter below 16 models.
+        """
+        choose("variance", variance, dict.fromkeys(VARIANCES))
+        values = np.asarray(values, np.float64)
+        require("models", len(values), len(values) >= 2, "at least 2")
+        centers = np.median(values, axis=0)
+        squares = (values - centers) ** 2
+        own = variance == "example" or (variance == "auto" and len(values) >= FEW)
+        found = np.sqrt(squares.mean(axis=0)) if own else np.full(
+            len(centers), np.sqrt(squares.mean()))
+        return cls(centers, np.maximum(found, _LEAST_STD))
+
+    def log_density(self, values: np.ndarray) -> np.ndarray:
+        """Returns log N(value) of each example, up to a constant that all have."""
+        return -((values - self.centers) / self.deviations) ** 2 / 2 - np.log(self.deviations)
+
+
+def lira_scores(
+    values: np.ndarray, never: np.ndarray, trained: np.ndarray | None = None, *,
+    variance: str = "auto",
+) -> np.ndarray:
+    """Returns how much speaks for each example having been trained on, `(n,)`; higher is member.
+
+    With both kinds of shadow models, log N(phi; trained) - log N(phi; never); offline, without
+    `trained`, the number of standard deviations above those who never saw it, in whose normal
+    distribution the attack of the paper takes the one-sided probability: the same order.
+
+    Args:
+        values: phi under the model that is attacked, `(n,)`.
+        never: phi under shadow models that never saw the examples, `(k, n)`, k >= 2.
+        trained: phi under shadow models that were trained on them, `(j, n)`, or None.
+        variance: see `Gaussians.of`.
+
+    Reference:
+        Carlini et al., "Membership Inference Attacks From First Principles" (IEEE S&P 2022, arXiv
+        2112.03570).
+    """
+    out = Gaussians.of(never, variance)
+    if trained is None:
+        return (np.asarray(values) - out.centers) / out.deviations
+    return Gaussians.of(trained, variance).log_density(values) - out.log_density(values)
+
+
+def u_lira_scores(
+    unlearned: np.ndarray, retrained: np.ndarray, *, variance: str = "auto",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how much speaks for each example having been unlearned, not never seen.
+
+    Every model is judged by normal distributions that were fitted without it: in fold i, without
+    the i-th of both kinds, so that both are judged by equally many.
+
+    Args:
+        unlearned: phi under models that were trained with the examples and then unlearned them,
+            `(k, n)`, k >= 3.
+        retrained: phi under models that never saw them, `(k, n)`.
+        variance: see `Gaussians.of`.
+
+    Returns:
+        Scores under the unlearned models and under the retrained ones, both `(k, n)`; higher says
+        unlearned. A perfect unlearning leaves them alike.
+
+    Raises:
+        UserError: fewer than 3 models, or not as many of both.
+
+    Reference:
+        Hayes et al., "Inexact Unlearning Needs More Careful Evaluations to Avoid a False Sense of
+        Privacy" (2024, arXiv 2403.01218).
+    """
+    unlearned, retrained = np.asarray(unlearned, float), np.asarray(retrained, float)
+    require("models", f"{len(unlearned)} and {len(retrained)}",
+            len(unlearned) == len(retrained) >= 3, "at least 3, as many unlearned as retrained")
+    found = np.empty((2, *unlearned.shape))
+    for fold in range(len(unlearned)):
+        fits = [Gaussians.of(np.delete(kind, fold, axis=0), variance)
+                for kind in (unlearned, retrained)]
+        for side, kind in enumerate((unlearned, retrained)):
+            found[side, fold] = fits[0].log_density(kind[fold]) - fits[1].log_density(kind[fold])
+    return found[0], found[1]

@@ -1,0 +1,78 @@
+"""What a model shows of a class: images that it takes for it, found from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.lazy import tf
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """An image that was found.
+
+    Attributes:
+        image: float32 `(height, width, channels)` in [0, 1].
+        cost: 1 - p(class) of it.
+        steps: steps until the search ended.
+    """
+
+    image: np.ndarray
+    cost: float
+    steps: int
+
+
+def invert_class(
+    model: tf.keras.Model, label: int, *, from_logits: bool, steps: int = 1000, rate: float = 0.1,
+    patience: int = 100, goal: float = 0.01, start: np.ndarray | None = None,
+) -> Inversion:
+    """Returns an image that the model takes for a class, by gradient descent on 1 - p(class).
+
+    The search ends after `steps`, when the cost has not fallen for `patience` steps, or at `goal`.
+    The best image is given back.
+
+    Deviation: the learning rate is of normalised gradients (unit length), since the gradient of a
+    softmax that is sure of another class vanishes; rate and steps are chosen for images in [0, 1].
+
+    Args:
+        model: a built Keras model with one output `(1, classes)`.
+        label: the class.
+        from_logits: whether its outputs are logits, not probabilities.
+        steps: most steps; default 1000.
+        rate: length of a step; default 0.1.
+        patience: default 100.
+        goal: cost at which it ends; default 0.01.
+        start: image to start from; default all 0.
+
+    Reference:
+        Fredrikson et al., "Model Inversion Attacks that Exploit Confidence Information and Basic
+        Countermeasures" (CCS 2015), algorithm MI-Face.
+    """
+    shape = tuple(model.inputs[0].shape[1:])
+    classes = model.outputs[0].shape[-1]
+    require("label", label, 0 <= label < classes, f"a class of the model, 0 to {classes - 1}")
+    image = tf.Variable(np.zeros((1, *shape), np.float32) if start is None else start[None])
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def step():
+        with tf.GradientTape() as tape:
+            outputs = model(image, training=False)
+            log_p = (tf.nn.log_softmax(outputs) if from_logits
+                     else tf.math.log(tf.maximum(outputs, 1e-30)))[0, label]
+            loss = -log_p  # falls with 1 - p, and has a gradient where p is 0
+        gradient = tape.gradient(loss, image)
+        return 1 - tf.exp(log_p), gradient / tf.maximum(tf.norm(gradient), 1e-12)
+
+    best, best_cost, since = image.numpy(), np.inf, 0
+    for done in range(steps + 1):
+        cost, direction = step()
+        since += 1
+        if float(cost) < best_cost:
+            best, best_cost, since = image.numpy(), float(cost), 0
+        if best_cost <= goal or since >= patience or done == steps:
+            break
+        image.assign(tf.clip_by_value(image - rate * direction, 0.0, 1.0))
+    return Inversion(best[0], best_cost, done)

@@ -1,0 +1,76 @@
+"""The shadow-model attack: a classifier that has learned what outputs on members look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+
+HIDDEN = (256, 128)
+
+
+class ShadowAttack:
+    """Learns from models whose training data are known, and judges others.
+
+    Outputs are sorted, the probability of the label set before them: a net that has seen a class
+    is as good for another one.
+
+    Args:
+        hidden: units of the attack net's layers, ReLU, before one sigmoid; default 256 and 128.
+        epochs: of its training; default 50.
+        batch_size: of its training; default 64.
+        seed: of its training.
+
+    Reference:
+        Shokri et al., "Membership Inference Attacks Against Machine Learning Models" (IEEE S&P
+        2017, arXiv 1610.05820); the net is that of Xu et al., "Update Selective Parameters:
+        Federated Machine Unlearning Based on Model Explanation".
+    """
+
+    def __init__(
+        self, *, hidden: Sequence[int] = HIDDEN, epochs: int = 50, batch_size: int = 64,
+        seed: int = 0,
+    ):
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        self._net = make_pipeline(StandardScaler(), MLPClassifier(
+            tuple(hidden), activation="relu", max_iter=epochs, batch_size=batch_size,
+            random_state=seed, n_iter_no_change=epochs))
+
+    def fit(self, outputs: Sequence[np.ndarray], labels: Sequence[np.ndarray],
+            members: Sequence[np.ndarray]) -> ShadowAttack:
+        """Learns.
+
+        Args:
+            outputs: probabilities of each shadow model, each `(m, classes)`.
+            labels: true classes, each `(m,)`.
+            members: which examples the shadow model was trained on, each bool `(m,)`.
+        """
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+
+        known = np.concatenate([np.asarray(m, bool) for m in members])
+        require("members", "one kind", 0 < known.sum() < len(known), "members and non-members")
+        features = np.concatenate([_features(o, y) for o, y in zip(outputs, labels)])
+        batch = min(self._net[-1].batch_size, len(features))
+        self._net[-1].set_params(batch_size=batch)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs were asked for
+            self._net.fit(features, known)
+        return self
+
+    def scores(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Returns the probability of being a member, `(m,)`; above 0.5 the attack says member."""
+        return self._net.predict_proba(_features(outputs, labels))[:, 1]
+
+
+def _features(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    outputs = np.asarray(outputs, np.float64)
+    chosen = outputs[np.arange(len(labels)), labels]
+    return np.column_stack([np.log(np.clip(part, 1e-12, None)) for part in
+                            (chosen, np.sort(outputs, axis=1)[:, ::-1])])
