@@ -7,15 +7,13 @@ from rich.table import Table
 
 from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.experiment.gme.tables import local_values
-from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.report import save_groups
-from tfunlearn_cli import signals
-from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
+from tfunlearn_cli.retraining_display import RetrainingDisplay
 from tfunlearn_cli.unlearn_words import count, request_in_words
 
 
-class GmeDisplay:
+class GmeDisplay(RetrainingDisplay):
     """Shows an evaluation while it goes on; a context manager.
 
     Args:
@@ -23,44 +21,8 @@ class GmeDisplay:
     """
 
     def __init__(self, settings):
-        self.console, self._settings = PlainConsole(width=160), settings
-        self._progress = bars(self.console)
-        self._task, self._rounds, self._begun = None, 0, 0
-
-    def __enter__(self):
-        self._say("loading TensorFlow Federated and the runs")
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind, *_):
-        self._progress.stop()
-        if kind in (KeyboardInterrupt, SystemExit) and self._begun:
-            self._say("stopped   retrained models that are whole stay; the same command goes on "
-                      "from them")
-
-    def watch(self) -> Watch:
-        """Returns what an evaluation is to call."""
-        return Watch(start=self.start, reference_round=self.round,
-                     track=lambda steps: measuring(self._progress, steps))
-
-    def start(self, case, waiting: int, target) -> None:
-        """Says that a model is about to be trained."""
-        self._begun, self._rounds = self._begun + 1, case.source.training_rounds
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._say(f"retrain   model {self._begun} that is not there yet: "
-                  f"{count(self._rounds, 'round')} without "
-                  f"{request_in_words(list(case.settings.forget))}, seed {case.seed}")
-        self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)
-
-    def round(self, line: dict) -> None:
-        """Shows a finished round of a training."""
-        signals.check()
-        self._progress.update(self._task, advance=1)
-        if not self.console.is_terminal and (
-                line["round"] in (1, self._rounds) or line["round"] % 10 == 0):
-            self._say(f"retrain   round {line['round']:>{len(str(self._rounds))}}/{self._rounds}  "
-                      f"test {number(line['test_accuracy'])}  {line['seconds']:.2f} s")
+        super().__init__()
+        self._settings = settings
 
     def finish(self, study) -> None:
         """Shows the groups, what else was measured, and how to read it."""
@@ -101,10 +63,6 @@ class GmeDisplay:
                 ("test_accuracy", 4), ("remain_accuracy", 4), ("fairness", 4), ("peak_rounds", 1),
                 ("peak_work_seconds", 1), ("peak_client_steps", 0))))
         self.console.print(table)
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False)
-        self.console.file.flush()
 
 
 def draw_groups(path: str, study) -> None:

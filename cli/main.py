@@ -23,6 +23,8 @@ COMMANDS = {  # read without importing the command, so that --help stays instant
     "worker": "Work for trainings on this or other machines (train --worker).",
     "channels": "Measure what each channel of a run's model matters for what is to be forgotten.",
     "ratio": "Suggest a ratio for unlearn --method memorization.",
+    "verify": "Verify that an unlearned run has forgotten, beside retrained models.",
+    "report": "Write one page that tells what was asked, done and proven, of one run or several.",
     "evaluate": "Measure a run's model on its test set, or by groups of memorisation (--gme).",
     "sweep": "Run a grid of rules, defenses, attacks and seeds, and show it as a table.",
     "check-aggregator": "Put an aggregation rule through the conformance suite.",

@@ -1,11 +1,11 @@
-"""Settings of the papers' experiments by name, for `train` and `unlearn`."""
+"""Settings of the papers' experiments by name, for `train`, `unlearn` and `verify`."""
 
 from __future__ import annotations
 
 import importlib.resources
 import pathlib
 
-from tfunlearn.core.errors import choose
+from tfunlearn.core.errors import choose, require
 from tfunlearn.experiment.config_reading import read_table
 
 
@@ -24,11 +24,14 @@ def preset(name: str, command: str) -> dict:
 
     Args:
         name: one of `presets()`.
-        command: `"train"` or `"unlearn"`.
+        command: `"train"`, `"unlearn"` or `"verify"`.
 
     Raises:
-        UserError: no preset of that name.
+        UserError: no preset of that name, or it sets nothing for that command.
     """
     choose("preset", name, dict.fromkeys(presets()))
     path = importlib.resources.files("tfunlearn_presets") / f"{name}.toml"
-    return read_table(str(pathlib.Path(str(path))))[command]
+    table = read_table(str(pathlib.Path(str(path))))
+    require("preset", name, command in table, f"one that sets something for {command}; this one is "
+            f"for {' and '.join(table)}")
+    return table[command]

@@ -45,7 +45,7 @@ def shadowed(
     """
     count, silent = settings.shadows, dataclasses.replace(watch, round=watch.reference_round)
     made, retrained = [], []
-    for number in range(1, count + 1):
+    for number in watch.track(list(range(1, count + 1))):
         made.append(shadow(subject, number, settings, watch.reference_round))
         retrained.append(sets.view(retrain(subject.case, number, silent).weights))
     trained, unlearned = ([sets.view(getattr(one, name)) for one in made]

@@ -1,0 +1,67 @@
+"""What a command shows that trains models of its own before it measures: a bar for each of them."""
+
+from __future__ import annotations
+
+from tfunlearn.experiment.unlearning import Watch
+from tfunlearn_cli import signals
+from tfunlearn_cli.console import PlainConsole, bars, measuring
+from tfunlearn_cli.display import number
+from tfunlearn_cli.unlearn_words import count, request_in_words
+
+
+class RetrainingDisplay:
+    """Shows the trainings while they go on; a context manager."""
+
+    def __init__(self):
+        self.console = PlainConsole(width=160)
+        self._progress = bars(self.console)
+        self._task, self._rounds, self._begun = None, 0, 0
+
+    def __enter__(self):
+        self._say("loading TensorFlow Federated and the runs")
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._progress.stop()
+        if kind in (KeyboardInterrupt, SystemExit) and self._begun:
+            self._say("stopped   models that are whole stay; the same command goes on from them")
+
+    def watch(self) -> Watch:
+        """Returns what is to be called meanwhile."""
+        return Watch(start=self.start, reference_round=self.round,
+                     track=lambda steps: measuring(self._progress, steps))
+
+    def tell(self, words: str) -> None:
+        """Says what is done next, after the trainings before."""
+        self._end_task()
+        self._say(words)
+
+    def start(self, case, waiting: int, target) -> None:
+        """Says that a model is about to be trained."""
+        self._begun, self._rounds = self._begun + 1, case.source.training_rounds
+        self._end_task()
+        self._say(f"retrain   model {self._begun} that is not there yet: "
+                  f"{count(self._rounds, 'round')} without "
+                  f"{request_in_words(list(case.settings.forget))}, seed {case.seed}")
+        self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)
+
+    def round(self, line: dict) -> None:
+        """Shows a finished round of a training."""
+        signals.check()
+        if self._task is None:
+            return
+        self._progress.update(self._task, advance=1)
+        if not self.console.is_terminal and (
+                line["round"] in (1, self._rounds) or line["round"] % 10 == 0):
+            self._say(f"retrain   round {line['round']:>{len(str(self._rounds))}}/{self._rounds}  "
+                      f"test {number(line['test_accuracy'])}  {line['seconds']:.2f} s")
+
+    def _end_task(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+        self.console.file.flush()

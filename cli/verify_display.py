@@ -1,0 +1,84 @@
+"""What `tfunlearn verify` shows: a bar for each training, then evidence, attacks and verdict."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from tfunlearn_cli.retraining_display import RetrainingDisplay
+from tfunlearn_cli.unlearn_words import count, request_in_words
+
+
+class VerifyDisplay(RetrainingDisplay):
+    """Shows a verification while it goes on; a context manager."""
+
+    def tell(self, words: str) -> None:
+        """Says what is done next."""
+        super().tell(f"verify    {words}")
+
+    def finish(self, found) -> None:
+        """Shows what was found, and where it lies."""
+        record = found.record
+        if not found.new:
+            self._say(f"found     {found.folder}, verified so earlier")
+        self._say(f"forgotten {request_in_words(record['requests'][-1])}: "
+                  f"{count(record['counts']['forgotten'], 'example')}, beside "
+                  f"{count(record['counts']['never'], 'test example')} like them"
+                  + (", poisoned as they were" if record["poisoned"] else ""))
+        self._evidence(record)
+        self._attacks(record)
+        self._others(record)
+        self._say(f"verdict   {record['verdict']['sentence']}")
+        for words in record["not_tested"]:
+            self._say(f"untested  {words}")
+        self._say(f"files     {found.folder}/verification.json; tfunlearn report {record['run']}")
+
+    def _evidence(self, record: dict) -> None:
+        table = Table("", "before", "after", "retrained", "noise", "", box=None)
+        for e in record["evidence"]:
+            table.add_row(e["name"], value(e["before"]), value(e["after"]), value(e["mean"]),
+                          f"+-{value(e['noise'])}", "within" if e["within"] else "outside")
+        self.console.print(table)
+
+    def _attacks(self, record: dict) -> None:
+        levels = list(record["membership"]["threshold"]["after"]["tpr_at"])
+        table = Table("membership attack", "AUC", "balanced accuracy",
+                      *(f"TPR at {float(level):.1%} FPR" for level in levels), box=None)
+        rows = [(f"{name}, {title}", part[title]) for name, part in record["membership"].items()
+                for title in ("before", "after")]
+        if "shadows" in record:
+            rows += [(f"U-LiRA, {title}", record["shadows"][title]) for title in ("before", "after")]
+        for title, roc in rows:
+            table.add_row(title, value(roc["auc"]), value(roc["balanced_accuracy"]), *(
+                value(roc["tpr_at"][level]) + ("" if roc["resolved"][level] else " (*)")
+                for level in levels))
+        self.console.print(table)
+        others = record["membership"]["threshold"]["after"]["others"]
+        self._say(f"(*)       not resolved: {others} non-members show no false-positive rate below "
+                  f"{1 / others:.2%}; {int(1 / float(levels[-1])):,} would show {levels[-1]}")
+
+    def _others(self, record: dict) -> None:
+        threshold = record["membership"]["threshold"]["more"]
+        self._say("threshold advantage (TPR - FPR) before "
+                  f"{value(threshold['before']['advantage'])}, after "
+                  f"{value(threshold['after']['advantage'])}")
+        if "relearning" in record:
+            relearned = record["relearning"]
+            steps = ", ".join(f"{name} {'never' if n is None else n}"
+                              for name, n in relearned["steps"].items())
+            index = relearned["index"]
+            self._say(f"relearn   steps: {steps}; anamnesis index "
+                      f"{'unknown' if index is None else value(float(index))}")
+        for entry in record.get("inversion", []):
+            self._say(f"inversion class {entry['label']}: likeness to the forgotten images "
+                      + ", ".join(f"{name} {'-' if v is None else value(v)}"
+                                  for name, v in entry["likeness"].items()))
+        if "shadows" in record:
+            score = record["shadows"]["challenge"]
+            self._say(f"score     NeurIPS 2023: {score['score']:.4f} (F {score['quality']:.4f}; "
+                      f"{count(record['shadows']['count'], 'model')} of each kind resolve epsilon "
+                      f"up to {score['epsilon_limit']})")
+
+
+def value(number: float) -> str:
+    """Returns a number with four significant digits."""
+    return f"{number:.4g}"
