@@ -10,7 +10,7 @@ from tfunlearn.experiment.channels import ChannelStudy, study_channels, write_ef
 from tfunlearn.report import save_effects
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
-from tfunlearn_cli.unlearn_words import count
+from tfunlearn.report.words import count
 from tfunlearn_cli.options import request_options, request_words
 
 

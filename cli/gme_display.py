@@ -10,7 +10,7 @@ from tfunlearn.experiment.gme.tables import local_values
 from tfunlearn.report import save_groups
 from tfunlearn_cli.display import number
 from tfunlearn_cli.retraining_display import RetrainingDisplay
-from tfunlearn_cli.unlearn_words import count, request_in_words
+from tfunlearn.report.words import count, request_in_words
 
 
 class GmeDisplay(RetrainingDisplay):

@@ -6,7 +6,7 @@ from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
-from tfunlearn_cli.unlearn_words import count, request_in_words
+from tfunlearn.report.words import count, request_in_words
 
 
 class RetrainingDisplay:

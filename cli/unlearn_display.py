@@ -10,7 +10,7 @@ from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
-from tfunlearn_cli.unlearn_words import (
+from tfunlearn.report.words import (
     cost_in_words, count, details, recovery, remarks, request_in_words, rounds_behind)
 
 ROWS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from tfunlearn_cli.retraining_display import RetrainingDisplay
-from tfunlearn_cli.unlearn_words import count, request_in_words
+from tfunlearn.report.words import count, request_in_words
 
 
 class VerifyDisplay(RetrainingDisplay):
@@ -52,9 +52,10 @@ class VerifyDisplay(RetrainingDisplay):
                 value(roc["tpr_at"][level]) + ("" if roc["resolved"][level] else " (*)")
                 for level in levels))
         self.console.print(table)
-        others = record["membership"]["threshold"]["after"]["others"]
-        self._say(f"(*)       not resolved: {others} non-members show no false-positive rate below "
-                  f"{1 / others:.2%}; {int(1 / float(levels[-1])):,} would show {levels[-1]}")
+        roc = record["membership"]["threshold"]["after"]
+        self._say(f"(*)       not resolved: {roc['others']} non-members show no false-positive rate "
+                  f"below {roc['resolution']:.2%}, {round(1 / float(levels[-1])):,} would show "
+                  f"{float(levels[-1]):.1%}")
 
     def _others(self, record: dict) -> None:
         threshold = record["membership"]["threshold"]["more"]

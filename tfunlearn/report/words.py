@@ -1,4 +1,4 @@
-"""What `tfunlearn unlearn` says of a plan, a recovery and a cost: reports in, words out."""
+"""What an unlearning did and cost, in words: reports in, text out."""
 
 from __future__ import annotations
 

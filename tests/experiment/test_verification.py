@@ -1,0 +1,177 @@
+"""The verification of whole runs, small ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from unlearn_cases import contents, quick
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.experiment import run_config, train
+from tfunlearn.experiment.presets import preset
+from tfunlearn.experiment.reporting import report
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.unlearning import unlearn
+from tfunlearn.experiment.verification import VerifySettings, verify
+from tfunlearn.experiment.verification.central import CentralTraining
+from tfunlearn.models import build_model
+
+SMALL = dict(train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1, attack="backdoor",
+             history="last")
+FAST = dict(retrains=3, relearn_epochs=1, shadow_models=1, shadow_epochs=1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a run, `run-not`, unlearned, and its verification with shadows."""
+    folder = tmp_path_factory.mktemp("verified")
+    train(run_config(**SMALL), out=folder / "run")
+    unlearn(folder / "run", quick("not", reference=True))
+    told = []
+    found = verify(folder / "run-not", VerifySettings(**FAST, shadows=3), tell=told.append)
+    assert found.new and any("shadow" in words for words in told)
+    return folder, found
+
+
+def test_everything_is_beside_retraining(made):
+    folder, found = made
+    record = found.record
+    assert found.folder == folder / "run-not" / "verification"
+    notes = json.loads((folder / "run-not" / "unlearning.json").read_text())
+    for title in ("before", "after"):
+        for name, own in (("test_accuracy", "test accuracy"), ("test_loss", "test loss"),
+                          ("forget_accuracy", "forgotten accuracy"),
+                          ("remain_accuracy", "remaining accuracy"),
+                          ("attack_success", "attack success")):
+            assert record["measures"][own][title] == pytest.approx(notes["measured"][title][name])
+    assert len(record["retrained"]) == 3 and record["poisoned"]
+    assert all(len(value["retrained"]) == 3 for value in record["measures"].values())
+    by_class = {entry["label"]: entry for entry in record["classes"]}
+    for title in ("before", "after"):
+        matrix = np.array(record["confusion"][title])
+        assert matrix.sum() == 360 and matrix.trace() / 360 == pytest.approx(
+            record["measures"]["test accuracy"][title])
+        assert by_class[4]["accuracy"][title] == pytest.approx(matrix[4, 4] / matrix[4].sum())
+    sizes = {entry["client"]: entry["examples"] for entry in record["clients"]}
+    assert sum(sizes.values()) == 240 and len(sizes) == 5
+    assert [e["client"] for e in record["clients"] if e["data"] == "forgotten"] == (
+        notes["forgotten"]["clients"])
+    assert record["groups"]["sizes"] and record["verdict"]["word"] in (
+        "forgotten", "partly", "not", "not shown")
+
+
+def test_attacks_and_their_resolution(made):
+    record = made[1].record
+    assert set(record["membership"]) == {"threshold", "LiRA", "shadow models",
+                                         "threshold, those who stay"}
+    roc = record["membership"]["threshold"]["after"]
+    assert roc["members"] == record["counts"]["forgotten"] == 48
+    assert roc["others"] == record["counts"]["never"]
+    assert roc["resolved"] == {"0.01": True, "0.001": False}
+    assert any("false-positive rate of 0.1%" in words for words in record["not_tested"])
+    assert record["shadows"]["count"] == 3 and record["shadows"]["before"]["members"] == 3 * 48
+    score = record["shadows"]["challenge"]
+    assert score["epsilon_limit"] == 1 and len(score["epsilons"]) == 48
+    names = [e["name"] for e in record["evidence"]]
+    assert names == ["forgotten accuracy", "forgotten loss", "attack success",
+                     "threshold attack, AUC", "LiRA attack, AUC", "shadow models attack, AUC",
+                     "relearn time, steps", "U-LiRA, AUC"]
+    steps = record["relearning"]["steps"]
+    assert set(steps) == {"after", "retrained 1", "retrained 2", "retrained 3"}
+    assert len(record["inversion"]) == 3
+    assert set(record["inversion"][0]["images"]) == {"before", "after", "retrained"}
+
+
+def test_the_same_again_is_found_and_other_settings_are_not(made):
+    folder, found = made
+    before = contents(folder)
+    again = verify(folder / "run-not", VerifySettings(**FAST, shadows=3))
+    assert not again.new and again.record == found.record and contents(folder) == before
+    without = dict(FAST, relearn_epochs=0, shadow_models=0, inversion=False, retrains=1)
+    other = verify(folder / "run-not", VerifySettings(**without))
+    assert other.new and other.folder.name == "verification-2"
+    assert set(other.record["membership"]) == {"threshold", "threshold, those who stay"}
+    told = "\n".join(other.record["not_tested"])
+    for words in ("beyond 1 seed (", "LiRA, which needs 3", "shadow federations", "shadow-model",
+                  "relearn time", "model inversion", "groups of memorisation"):
+        assert words in told
+    shutil.rmtree(other.folder)
+
+
+def test_against_a_retrained_run(made):
+    folder, _ = made
+    without = dict(FAST, relearn_epochs=0, shadow_models=0, inversion=False)
+    reference = folder / "run-retrain"
+    found = verify(folder / "run-not", VerifySettings(**without), against=[reference])
+    assert [one["path"] for one in found.record["retrained"]] == [str(reference)]
+    assert "1 retrained model (its spread is unknown" in found.record["verdict"]["sentence"]
+    shutil.rmtree(found.folder)
+    for run, against, message in (
+            (folder / "run", [], "an unlearned run; forget something first"),
+            (reference, [], "not a retrained one"),
+            (folder / "run-not", [folder / "run-not"], "each run once"),
+            (folder / "run-not", [folder / "run"], "is a trained run"),
+            (folder / "none", [], "no run directory")):
+        with pytest.raises(UserError, match=message):
+            verify(run, VerifySettings(**without), against=against)
+
+
+def test_a_damaged_verification_is_named(made, tmp_path):
+    folder, _ = made
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "run-not" / "verification" / "verification.json"
+    path.write_text(path.read_text().replace('"word": "', '"word": "very '))
+    with pytest.raises(UserError, match="verification.json is damaged .its checksum differs"):
+        report([tmp_path / "copy" / "run-not"])
+    assert not list(tmp_path.glob("copy/*report*"))
+
+
+@pytest.mark.parametrize("values, message", [
+    (dict(shadows=2), "shadows: 2"), (dict(retrains=0), "retrains: 0"),
+    (dict(variance="all"), "variance"), (dict(relearn_alpha=1.0), "relearn_alpha: 1.0"),
+    (dict(tolerance=-0.1), "tolerance: -0.1"), (dict(shadow_batch=0), "shadow_batch: 0")])
+def test_settings_out_of_range(values, message):
+    with pytest.raises(UserError, match=message):
+        VerifySettings(**values)
+
+
+def test_the_papers_shadow_models_are_a_preset():
+    settings = VerifySettings(**preset("shadow-models-xu", "verify"))
+    assert (settings.shadow_models, settings.shadow_epochs, settings.shadow_batch) == (20, 10, 64)
+    with pytest.raises(UserError, match="one that sets something for train; this one is for verify"):
+        preset("shadow-models-xu", "train")
+
+
+def test_another_training_seed_keeps_the_split_alone(made, tmp_path):
+    folder, _ = made
+    first = json.loads((folder / "run-shadows" / "1" / "config.json").read_text())
+    assert first["seed"] == 0 and first["training_seed"] not in (None, 0)
+    runs = [RunDirectory(folder / name) for name in ("run", "run-shadows/1", "run-shadows/2")]
+    parts = [np.load(run.partition) for run in runs]
+    assert all(np.array_equal(parts[0]["rows"], part["rows"]) for part in parts)
+    weights = [run.read_state().weights[0] for run in runs]
+    assert not np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[1], weights[2])
+    same = train(run_config(**SMALL, training_seed=0), out=tmp_path / "same")
+    for a, b in zip(same.model.get_weights(), runs[0].read_state().weights):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_central_training_learns_and_begins_anew_each_time(rng):
+    model = build_model("mlp", (4, 4, 1), 3, seed=0)
+    start = model.get_weights()
+    images = rng.random((60, 4, 4, 1)).astype(np.float32)
+    labels = (images.mean(axis=(1, 2, 3)) * 6 % 3).astype(np.int32)
+    central = CentralTraining(model, optimizer="adam", lr=1e-2, batch_size=25)
+    ends = []
+    for seed in (0, 0, 1):
+        steps = list(central.steps(start, images, labels, seed=seed, epochs=2))
+        assert steps == [1, 2, 3, 4, 5, 6]
+        ends.append([weight.copy() for weight in model.get_weights()])
+    same = [all(np.array_equal(a, b) for a, b in zip(ends[0], other)) for other in ends[1:]]
+    assert same == [True, False] and not np.array_equal(ends[0][0], start[0])
+
+

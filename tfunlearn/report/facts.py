@@ -1,0 +1,54 @@
+"""What a report tells of one run: plain values, wherever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run.
+
+    Attributes:
+        name: name of its folder.
+        path: the folder.
+        config: its configuration, flat.
+        lines: the lines of its `metrics.jsonl`.
+        weights: number of weights of the model.
+        checksums: file to SHA-256.
+        notes: what `unlearning.json` says, None of a trained run.
+        trained_lines: of the run before, where it is still there; else empty.
+        record: the newest verification, None if there is none.
+        profile: `classes`, `clients`, `confusion` and `measures` as a verification has them, of what
+            there is of the models before, after and retrained.
+        missing: what is not known, and why, in words.
+    """
+
+    name: str
+    path: str
+    config: dict
+    lines: list[dict]
+    weights: int
+    checksums: dict[str, str]
+    notes: dict | None = None
+    trained_lines: list[dict] = field(default_factory=list)
+    record: dict | None = None
+    profile: dict = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in a sentence; what to do for one if there is none."""
+        if self.record is not None:
+            return self.record["verdict"]["sentence"]
+        if self.notes is None:
+            return "This run has forgotten nothing: it is a trained model."
+        if self.notes["method"] == "retrain":
+            return "This model was retrained without the forgotten data; others are held against it."
+        return ("Not verified yet: the figures below are what the unlearning measured itself. "
+                f"tfunlearn verify {self.path} gives a verdict.")
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word."""
+        return self.record["verdict"]["word"] if self.record is not None else "not verified"

@@ -1,0 +1,129 @@
+"""Pictures of a verification: ROC, clients, confusion, relearning, inverted images, groups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfunlearn.report.curves import new_figure, save_figure
+
+COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
+
+
+def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) -> None:
+    """Draws ROC curves on logarithmic axes, one panel an attack.
+
+    Args:
+        path: the PNG file.
+        curves: attack to model (`before`, `after`, and retrained ones) to a ROC with `fpr`, `tpr`,
+            `auc` and `resolution`.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(3.8 * columns, 3.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(curves):]:
+        axes.remove()
+    for axes, (attack, models) in zip(panels, curves.items()):
+        lowest = min(roc["resolution"] for roc in models.values())
+        for name, roc in models.items():
+            color = COLORS.get(name.split()[0], "C0")
+            axes.plot(np.maximum(roc["fpr"], lowest / 2), np.maximum(roc["tpr"], lowest / 2),
+                      color=color, lw=0.8 if name.startswith("retrained") else 1.8,
+                      label=f"{name}: AUC {roc['auc']:.3f}")
+        axes.plot([lowest / 2, 1], [lowest / 2, 1], color="0.7", ls=":", lw=1)
+        axes.axvline(lowest, color="0.7", lw=0.8)
+        axes.set(xscale="log", yscale="log", xlim=(lowest / 2, 1), ylim=(lowest / 2, 1.05),
+                 xlabel="false-positive rate", ylabel="true-positive rate", title=attack)
+        axes.legend(fontsize="x-small", frameon=False, loc="lower right")
+    save_figure(figure, path)
+
+
+def save_clients(path: str | os.PathLike, clients: Sequence[dict]) -> None:
+    """Draws each client's accuracy on its own training data, before, after and retrained.
+
+    Args:
+        path: the PNG file.
+        clients: `client`, `data` and `accuracy` of each, see `behaviour.by_client`.
+    """
+    figure, axes = new_figure(max(7, 1.5 + 0.45 * len(clients)), 4.2)
+    places = np.arange(len(clients))
+    for offset, (name, color) in zip((-0.28, 0.0, 0.28), COLORS.items()):
+        values = [_mean_of(client["accuracy"].get(name)) for client in clients]
+        if not all(np.isnan(values)):
+            axes.bar(places + offset, values, 0.26, color=color, label=name)
+    axes.set_xticks(places, [f"{c['client']}" + ("*" if c["data"] == "forgotten" else "")
+                             for c in clients], fontsize="small" if len(clients) < 40 else 4)
+    axes.set(xlabel="client (*: forgotten)", ylabel="accuracy on its training data",
+             ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    save_figure(figure, path)
+
+
+def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) -> None:
+    """Draws confusion matrices of the test images side by side, rows scaled to 1.
+
+    Args:
+        path: the PNG file.
+        matrices: name to counts `(true class, predicted class)`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.9 * len(matrices), 3.9), layout="constrained")
+    panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for axes, (name, counts) in zip(panels, matrices.items()):
+        counts = np.asarray(counts, float)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if len(shares) <= 12:
+            for (row, column), share in np.ndenumerate(shares):
+                if share >= 0.005:
+                    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center",
+                              fontsize=6, color="white" if share > 0.5 else "black")
+            axes.set_xticks(range(len(shares)))
+            axes.set_yticks(range(len(shares)))
+        axes.set(title=f"{name} (%)", xlabel="predicted class", ylabel="true class")
+    save_figure(figure, path)
+
+
+def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
+    """Draws how soon the models learn the forgotten data again, see `behaviour.relearning`."""
+    figure, axes = new_figure(7.5, 4.0)
+    for name, points in relearned["curves"].items():
+        steps, values = zip(*points)
+        axes.plot(steps, values, color=COLORS[name.split()[0]], marker=".",
+                  lw=1.8 if name == "after" else 0.9, label=name)
+    axes.axhline(relearned["original"], color="0.6", ls=":", label="before unlearning")
+    axes.set(xlabel="steps of training on the forgotten data", ylabel="accuracy on it",
+             ylim=(-0.02, 1.02))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    save_figure(figure, path)
+
+
+def save_inversions(path: str | os.PathLike, entries: Sequence[dict]) -> None:
+    """Draws inverted images, a row a class; see `behaviour.inversions`."""
+    from matplotlib.figure import Figure
+
+    names = ["mean", *entries[0]["images"]]
+    figure = Figure(figsize=(1.7 * len(names), 1.8 * len(entries) + 0.3), layout="constrained")
+    panels = figure.subplots(len(entries), len(names), squeeze=False)
+    for row, entry in zip(panels, entries):
+        for axes, name in zip(row, names):
+            pixels = np.asarray(entry["mean"] if name == "mean" else entry["images"][name])
+            axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0,
+                        vmax=255)
+            title = f"class {entry['label']}: mean" if name == "mean" else name
+            axes.set_title(title, fontsize="small")
+            axes.axis("off")
+    save_figure(figure, path)
+
+
+def _mean_of(value) -> float:
+    """Returns a number, or the mean of several; NaN of nothing."""
+    if value is None or value == []:
+        return float("nan")
+    return float(np.mean(value))
