@@ -55,13 +55,21 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a temporary path beside `path`, and removes whatever is left there."""
     temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
+    with naming(path):
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Has errors of the file system name the file within; a full disk does not by itself."""
     try:
-        yield temporary
+        yield
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say
+        error.filename = error.filename or str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sync(path: pathlib.Path) -> None:

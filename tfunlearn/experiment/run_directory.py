@@ -16,7 +16,7 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
-    checksum, create_json, digest_of, first_free, keep_as, locked, read_arrays, replacing,
+    checksum, create_json, digest_of, first_free, keep_as, locked, naming, read_arrays, replacing,
     write_arrays, write_bytes, write_json)
 from tfunlearn.core.lazy import tf
 from tfunlearn.federated.state import ServerState
@@ -140,7 +140,7 @@ class RunDirectory:
 
     def append_metrics(self, line: dict) -> None:
         """Appends one JSON line and sends it to the disk."""
-        with open(self.metrics, "a") as file:
+        with naming(self.metrics), open(self.metrics, "a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())

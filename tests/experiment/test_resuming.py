@@ -1,0 +1,282 @@
+"""Runs that were stopped or damaged, and what is gone on from; two at once; a full disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import checksum, keep_as, locked
+from tfunlearn.experiment import run_config, train
+from tfunlearn.experiment.evaluate import evaluate
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.sweep import read_sweep
+from tfunlearn.experiment.train import resume_training
+from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
+
+SMALL = dict(train_examples=150, clients=4, rounds=4, attack="label-flip", malicious=1,
+             history="last", rule="centered-clipping", clip=1.0)
+
+
+class Stop(Exception):
+    """Stops a run in the middle."""
+
+
+def stop_after(number):
+    def stop(line):
+        if line["round"] == number:
+            raise Stop
+
+    return stop
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody stopped; its rule goes on from the aggregate of the round before."""
+    return train(run_config(**SMALL), out=tmp_path_factory.mktemp("whole") / "run").directory
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    shutil.copytree(whole.path, tmp_path / "run")
+    return RunDirectory(tmp_path / "run")
+
+
+def lines_of(directory):
+    return [{name: value for name, value in line.items() if "seconds" not in name}
+            for line in directory.read_metrics()]
+
+
+def resumed(directory):
+    """Resumes; returns the round it went on from and what was found damaged."""
+    begun, damaged = [], []
+    resume_training(directory.path, on_damage=damaged.append,
+                    on_start=lambda *found: begun.append(found[-1]))
+    return begun[0], damaged
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path):
+    with pytest.raises(Stop):
+        train(run_config(**SMALL), out=tmp_path / "run", on_round=stop_after(2))
+    directory = RunDirectory(tmp_path / "run")
+    assert resumed(directory) == (2, [])
+    assert checksum(directory.checkpoint) == checksum(whole.checkpoint)
+    assert lines_of(directory) == lines_of(whole) and directory.curves.is_file()
+    assert resumed(directory) == (4, [])  # nothing is left to do
+
+
+@pytest.mark.parametrize("damage, goes_on, words", [
+    (lambda d: os.truncate(d.checkpoint, 1000), 3, "checkpoint.npz cannot be read"),
+    (lambda d: d.checkpoint.write_bytes(b""), 3, "checkpoint.npz cannot be read"),
+    (lambda d: d.checkpoint.unlink(), 3, None),
+    (lambda d: d.checkpoint.write_bytes(d.previous.read_bytes()[::-1]), 3, "cannot be read"),
+    (lambda d: os.truncate(d.metrics, d.metrics.stat().st_size - 5), 3, "line 4 of .*is torn"),
+    (lambda d: os.truncate(d.model, 100), 4, None),
+    (lambda d: d.curves.unlink(), 4, None),
+    (lambda d: os.truncate(d.previous, 10), 4, None)])
+def test_what_is_torn_is_named_and_made_anew(whole, copy, damage, goes_on, words):
+    damage(copy)
+    begun, damaged = resumed(copy)
+    assert begun == goes_on and len(damaged) == (words is not None)
+    assert all(re.search(words, found) for found in damaged)
+    assert checksum(copy.checkpoint) == checksum(whole.checkpoint)
+    assert lines_of(copy) == lines_of(whole) and copy.curves.is_file()
+    assert evaluate(copy.path).measured["test_accuracy"] == whole.read_metrics()[-1][
+        "test_accuracy"]
+
+
+def test_a_checkpoint_of_another_run_is_not_taken(copy, tmp_path):
+    other = train(run_config(**SMALL, seed=1), out=tmp_path / "other").directory
+    shutil.copy(other.checkpoint, copy.checkpoint)
+    begun, damaged = resumed(copy)
+    assert begun == 3 and "is not the file that metrics.jsonl names for round 4" in damaged[0]
+
+
+def test_without_a_good_checkpoint_it_says_how_to_begin_anew(copy):
+    for path in (copy.checkpoint, copy.previous):
+        path.write_bytes(b"torn")
+    before = copy.metrics.read_bytes()
+    with pytest.raises(UserError, match="4 finished rounds but no good checkpoint .*torn|cannot be"):
+        resume_training(copy.path)
+    assert copy.metrics.read_bytes() == before
+
+
+def test_readers_name_the_torn_file_and_what_mends_it(copy):
+    os.truncate(copy.checkpoint, 1000)
+    with pytest.raises(UserError, match="checkpoint.npz cannot be read .*; tfunlearn resume .*run"):
+        evaluate(copy.path)
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(lr=0.5), None), (dict(seed=5), "partition.npz is not how its config.json spreads"),
+    (dict(model="mlp"), "does not fit the model")])
+def test_a_changed_configuration_is_noticed(copy, change, message):
+    config = json.loads(copy.config.read_text())
+    copy.config.write_text(json.dumps({**config, **change}))
+    if message is None:  # more rounds of another kind may be wanted
+        assert resumed(copy)[0] == 4
+        return
+    before = checksum(copy.checkpoint)
+    with pytest.raises(UserError, match=message):
+        resume_training(copy.path)
+    assert checksum(copy.checkpoint) == before
+
+
+def test_other_versions_are_told(copy):
+    config = json.loads(copy.config.read_text())
+    config["versions"]["tensorflow"] = "1.0"
+    copy.config.write_text(json.dumps(config))
+    assert "other versions than when the run began" in resumed(copy)[1][0]
+
+
+def test_a_second_process_on_one_run_is_refused(tmp_path):
+    refused = []
+
+    def again(line):
+        with pytest.raises(UserError, match="another process is writing to .*run; wait for it"):
+            resume_training(tmp_path / "run")
+        with pytest.raises(UserError, match="in use already"):
+            train(run_config(**SMALL), out=tmp_path / "run")
+        refused.append(line["round"])
+
+    train(run_config(**SMALL), out=tmp_path / "run", on_round=again)
+    assert refused == [1, 2, 3, 4]
+
+
+def test_a_lock_ends_with_its_block_and_never_outlives_its_file(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path, "busy"):
+        with pytest.raises(UserError, match="busy"), locked(path, "busy"):
+            pass
+        path.unlink()
+    with locked(path, "busy"):
+        pass
+
+
+def test_a_second_name_replaces_the_first(tmp_path):
+    (tmp_path / "a").write_text("new")
+    (tmp_path / "b").write_text("old")
+    keep_as(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "c").write_text("newer")
+    os.replace(tmp_path / "c", tmp_path / "a")
+    assert (tmp_path / "b").read_text() == "new" and len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("method, knobs", [
+    ("memorization", dict(ratio=0.3)), ("fedosd", {}), ("ablation-channel", {}), ("cdp", dict(
+        forget=["class:2"])), ("not", {}), ("retrain", {}), ("rapid-retrain", {}),
+    ("federaser", {})])
+def test_every_kind_of_unlearning_goes_on_to_the_same_bits(whole, tmp_path, method, knobs):
+    """Stopped after every round in turn; the report of the method is the same too."""
+    if method == "federaser":
+        train(run_config(**{**SMALL, "history": "all"}), out=tmp_path / "run")
+    else:
+        shutil.copytree(whole.path, tmp_path / "run")
+    rounds = dict(recovery_rounds=2) if method not in ("retrain", "federaser") else {}
+    settings = unlearn_settings(method=method, reference=False, **rounds, **knobs)
+    expected = unlearn(tmp_path / "run", settings, out=tmp_path / "expected")
+    shutil.move(tmp_path / "expected", tmp_path.parent / f"{tmp_path.name}-aside")
+    for number in range(1, len(expected.metrics) + 1):
+        with pytest.raises(Stop):
+            unlearn(tmp_path / "run", settings, watch=Watch(round=stop_after(number)))
+    seen = []
+    found = resume_unlearning(tmp_path / f"run-{method}", watch=Watch(
+        resume=lambda left: seen.append(len(left.lines)), round=seen.append))
+    assert seen == [len(expected.metrics)] and found.new
+    for name in ("report", "measured", "recovered", "rounds", "checkpoint_sha256"):
+        assert found.notes[name] == expected.notes[name], name
+    timeless = [{n: v for n, v in run.notes["cost"].items() if "seconds" not in n}
+                for run in (found, expected)]
+    assert timeless[0] == timeless[1]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    shutil.rmtree(tmp_path.parent / f"{tmp_path.name}-aside")
+
+
+def test_waiting_is_gone_on_with_and_what_came_after_it_begins_anew(whole, tmp_path):
+    train(run_config(**{**SMALL, "clients": 6, "train_examples": 180}), out=tmp_path / "run")
+    first = dict(method="fedup", reference=False, fraction=0.1, stop="rounds", recovery_rounds=1)
+    unlearn(tmp_path / "run", unlearn_settings(**first))
+    source = tmp_path / "run-fedup"
+    (gone,) = json.loads((source / "unlearning.json").read_text())["forgotten"]["clients"]
+    again = unlearn_settings(**{**first, "recovery_rounds": 2}, forget=[f"client:{(gone + 1) % 6}"],
+                             rate_limit=3)
+    ends = []
+    for name in ("a", "b"):
+        stops = (1, 3) if name == "b" else ()
+        for number in stops:
+            with pytest.raises(Stop):
+                unlearn(source, again, out=tmp_path / name, watch=Watch(round=stop_after(number)))
+        ends.append(unlearn(source, again, out=tmp_path / name))
+        assert ends[-1].notes["waited_rounds"] == 2
+        shutil.move(tmp_path / name, tmp_path.parent / f"{tmp_path.name}-{name}")
+    assert ends[0].notes["checkpoint_sha256"] == ends[1].notes["checkpoint_sha256"]
+    for name in ("a", "b"):
+        shutil.rmtree(tmp_path.parent / f"{tmp_path.name}-{name}")
+
+
+def test_a_damaged_unfinished_unlearning_begins_anew(whole, copy, tmp_path):
+    settings = unlearn_settings(method="not", reference=False, recovery_rounds=2)
+    with pytest.raises(Stop):
+        unlearn(copy.path, settings, watch=Watch(round=stop_after(2)))
+    (begun,) = [path for path in tmp_path.iterdir() if path.name.startswith(".run-not")]
+    for name in ("checkpoint.npz", "previous.npz"):
+        (begun / name).write_bytes(b"torn")
+    (begun / "left.json").write_text("{")
+    assert unlearn(copy.path, settings).notes["rounds"] == 2
+    request = tmp_path / "run-not" / "request.json"
+    request.write_text("[]")
+    with pytest.raises(UserError, match="request.json is damaged"):
+        resume_unlearning(tmp_path / "run-not")
+
+
+def test_a_sweep_of_an_older_version_is_named(tmp_path):
+    (tmp_path / "sweep.json").write_text(json.dumps({"sweep": 1, "title": "x"}))
+    with pytest.raises(UserError, match="does not say what was asked .*; tfunlearn sweep CONFIG"):
+        read_sweep(tmp_path)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """`(megabytes) -> folder` on a file system of its own that is full after so many."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)],
+                          capture_output=True)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder, free):
+    """Leaves so many bytes free."""
+    room = os.statvfs(folder)
+    with open(folder / "ballast", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - free)
+
+
+@pytest.mark.parametrize("free", [0, 400_000, 800_000, 1_000_000])
+def test_a_full_disk_loses_nothing(whole, full_disk, free):
+    """Whichever of a round's files finds no room."""
+    def fill_after(line):
+        if line["round"] == 2:
+            fill(full_disk, free)
+
+    with pytest.raises(OSError) as raised:
+        train(run_config(**SMALL), out=full_disk / "run", on_round=fill_after)
+    assert raised.value.errno == errno.ENOSPC and raised.value.filename
+    directory = RunDirectory(full_disk / "run")
+    assert evaluate(directory.path).rounds in (2, 3)  # a checkpoint may be there without its line
+    assert not [path for path in directory.path.iterdir()
+                if path.name.startswith(".") and path != directory.lock]
+    (full_disk / "ballast").unlink()
+    assert resumed(directory)[0] == 2
+    assert checksum(directory.checkpoint) == checksum(whole.checkpoint)
+    np.testing.assert_array_equal(directory.read_state().weights[0], whole.read_state().weights[0])
