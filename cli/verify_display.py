@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from tfunlearn_cli.retraining_display import RetrainingDisplay
+from tfunlearn.report.sections import gap_row
 from tfunlearn.report.words import count, request_in_words
+from tfunlearn_cli.retraining_display import RetrainingDisplay
+
+MOST_PARTS = 20
 
 
 class VerifyDisplay(RetrainingDisplay):
@@ -24,6 +27,8 @@ class VerifyDisplay(RetrainingDisplay):
                   f"{count(record['counts']['forgotten'], 'example')}, beside "
                   f"{count(record['counts']['never'], 'test example')} like them"
                   + (", poisoned as they were" if record["poisoned"] else ""))
+        self._measures(record)
+        self._parts(record)
         self._evidence(record)
         self._attacks(record)
         self._others(record)
@@ -31,6 +36,30 @@ class VerifyDisplay(RetrainingDisplay):
         for words in record["not_tested"]:
             self._say(f"untested  {words}")
         self._say(f"files     {found.folder}/verification.json; tfunlearn report {record['run']}")
+
+    def _measures(self, record: dict) -> None:
+        table = Table("", "before", "after", "retrained", "+-", "gap", box=None)
+        for name, values in record["measures"].items():
+            table.add_row(name, *map(value, gap_row(values)))
+        self.console.print(table)
+
+    def _parts(self, record: dict) -> None:
+        """Shows gaps to retraining of each class and client, the widest first if there are many."""
+        for name, entries in (("class", record["classes"]), ("client", record["clients"])):
+            key = "label" if name == "class" else "client"
+            gaps = [(entry, *(gap_row(entry[what])[-1] for what in ("accuracy", "loss")))
+                    for entry in entries]
+            shown = sorted(gaps, key=lambda gap: -abs(gap[1]))[:MOST_PARTS]
+            shown.sort(key=lambda gap: gap[0][key])
+            table = Table(name, "accuracy", "gap", "loss", "gap", box=None)
+            for entry, *both in shown:
+                mark = " (forgotten)" if entry.get("data") == "forgotten" else ""
+                table.add_row(f"{entry[key]}{mark}", value(entry["accuracy"]["after"]),
+                              value(both[0]), value(entry["loss"]["after"]), value(both[1]))
+            self.console.print(table)
+            if len(gaps) > len(shown):
+                self._say(f"          the {MOST_PARTS} widest gaps of {len(gaps)}; all are in "
+                          "verification.json and in the report")
 
     def _evidence(self, record: dict) -> None:
         table = Table("", "before", "after", "retrained", "noise", "", box=None)
@@ -80,6 +109,6 @@ class VerifyDisplay(RetrainingDisplay):
                       f"up to {score['epsilon_limit']})")
 
 
-def value(number: float) -> str:
+def value(number: float | None) -> str:
     """Returns a number with four significant digits."""
-    return f"{number:.4g}"
+    return "-" if number is None else f"{number:.4g}"

@@ -7,13 +7,14 @@ import pathlib
 import re
 import signal
 import socket
+import time
 
 import pytest
 
 from tfunlearn.core.files import checksum
 
 TRAIN = ["train", "--train-examples", "200", "--clients", "8", "--rounds", "3", "--local-epochs",
-         "25", "--gather"]
+         "60", "--gather"]
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def test_two_workers_share_a_round_and_one_may_die(commands, worker, undisturbed
     assert checksum(tmp_path / "run" / "checkpoint.npz") == undisturbed
     process = commands.start(*TRAIN, "--out", "other", *with_workers(first, second), cwd=tmp_path)
     until_round(process, 1)
+    time.sleep(0.4)  # in the middle of the next one
     second_process.send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and out.count("round ") >= 1

@@ -29,7 +29,7 @@ class Connection:
                    ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
                    ("grpc.default_authority", "localhost")]
         self._channel = grpc.insecure_channel(target, options)
-        stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
+        stub = tff.framework.RemoteExecutorGrpcStub(_Unwatched(self._channel))
 
         def executor(cardinalities):
             cardinalities.setdefault(tff.CLIENTS, 0)
@@ -49,6 +49,20 @@ class Connection:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+
+class _Unwatched:
+    """A channel whose state nobody may subscribe to: gRPC's thread for that prints a traceback if
+    the channel is closed while it looks."""
+
+    def __init__(self, channel):
+        self._channel = channel
+
+    def subscribe(self, *_, **__) -> None:
+        pass
+
+    def __getattr__(self, name: str):
+        return getattr(self._channel, name)
 
 
 @functools.cache

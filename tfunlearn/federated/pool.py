@@ -17,6 +17,8 @@ from tfunlearn.federated.contexts import Connection
 
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
 _ANSWER_SECONDS, _PATIENCE = 5, 6  # unanswered probes until a silent worker counts as dead
+_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the frame with which both ends of HTTP/2 begin
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
 
 
@@ -154,20 +156,16 @@ class _Remote:
         self._lock = threading.Lock()
 
     def answers(self) -> bool:
-        """Tells whether something that speaks gRPC is there."""
-        import grpc
-
+        """Tells whether something that speaks HTTP/2, as gRPC does, answers there."""
         try:
-            socket.create_connection((self._host, self._port), timeout=_ANSWER_SECONDS).close()
+            with socket.create_connection((self._host, self._port), _ANSWER_SECONDS) as probe:
+                probe.sendall(_HELLO)
+                answer = b""
+                while len(answer) < len(_SETTINGS) and (piece := probe.recv(len(_SETTINGS))):
+                    answer += piece
         except (OSError, UnicodeError):
             return False
-        with grpc.insecure_channel(self.address, [
-                ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]) as channel:
-            try:
-                grpc.channel_ready_future(channel).result(timeout=_ANSWER_SECONDS)
-                return True
-            except grpc.FutureTimeoutError:
-                return False
+        return answer[3:4] == _SETTINGS[3:4]
 
     def check(self) -> None:
         """Raises a `UserError` unless a TFF worker is there."""

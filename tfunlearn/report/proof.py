@@ -12,6 +12,16 @@ from tfunlearn.report.curves import new_figure, save_figure
 COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
 
 
+def curves_of(record: dict) -> dict[str, dict[str, dict]]:
+    """Returns attack to model to ROC, of a verification's record."""
+    found = {name: {"before": part["before"], "after": part["after"], **{
+        f"retrained {n + 1}": roc for n, roc in enumerate(part["retrained"])}}
+        for name, part in record["membership"].items()}
+    if record.get("shadows"):
+        found["U-LiRA"] = {name: record["shadows"][name] for name in ("before", "after")}
+    return found
+
+
 def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) -> None:
     """Draws ROC curves on logarithmic axes, one panel an attack.
 

@@ -93,6 +93,9 @@ class Section:
             [e["name"], e["before"], e["after"], e["mean"], e["noise"],
              "within" if e["within"] else "outside",
              None if e["closed"] is None else f"{e['closed']:.0%}"] for e in record["evidence"]])
+        self._table("measures", "Accuracy and loss beside retraining", [
+            "", "before", "after", "retrained, mean", "retrained, deviation", "gap"],
+            [[name, *gap_row(values)] for name, values in record["measures"].items()])
         self._attacks(record)
         if record.get("relearning"):
             relearned = record["relearning"]
@@ -111,9 +114,7 @@ class Section:
         page.listing(record["not_tested"])
 
     def _attacks(self, record: dict) -> None:
-        curves = {name: _models(part) for name, part in record["membership"].items()}
-        if record.get("shadows"):
-            curves["U-LiRA"] = {name: record["shadows"][name] for name in ("before", "after")}
+        curves = proof.curves_of(record)
         levels = list(next(iter(curves.values()))["after"]["tpr_at"])
         self._figure("roc", proof.save_roc, [curves], "Receiver operating characteristic of each "
                      "membership attack on logarithmic axes. " + "; ".join(
@@ -262,11 +263,6 @@ def side_by_side(page: Page, folder: str | os.PathLike, runs: Sequence[RunFacts]
     write_csv(pathlib.Path(folder) / "side_by_side.csv", head, rows)
 
 
-def _models(part: dict) -> dict[str, dict]:
-    return {"before": part["before"], "after": part["after"],
-            **{f"retrained {n + 1}": roc for n, roc in enumerate(part["retrained"])}}
-
-
 def _round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
     names = [name for name in ROUND_COLUMNS if any(line.get(name) is not None for line in lines)]
     return ([name.replace("_", " ") for name in names] + ["attackers", "pruned"], [
@@ -278,10 +274,28 @@ def _beside(name: str, second: str, entries: Sequence[dict]) -> tuple[list[str],
     """Returns head and rows of accuracy and loss of each entry, before, after and retrained."""
     kinds = [kind for kind in ("before", "after", "retrained")
              if entries[0]["accuracy"].get(kind) not in (None, [])]
-    head = [name, second, *(f"{what}, {kind}" for what in ("accuracy", "loss") for kind in kinds)]
-    return head, [[entry[name], entry[second], *(
-        float(np.mean(entry[what][kind])) for what in ("accuracy", "loss") for kind in kinds)]
-        for entry in entries]
+    head, told = [name, second], "retrained" in kinds
+    for what in ("accuracy", "loss"):
+        head += [f"{what}, {kind}" for kind in kinds] + ([f"{what}, gap"] if told else [])
+    rows = []
+    for entry in entries:
+        row = [entry[name], entry[second]]
+        for what in ("accuracy", "loss"):
+            row += [float(np.mean(entry[what][kind])) for kind in kinds]
+            row += [gap_row(entry[what])[-1]] if told else []
+        rows.append(row)
+    return head, rows
+
+
+def gap_row(values: dict) -> list[float | None]:
+    """Returns a measure before and after, mean and deviation of the retrained models, and the gap
+    to their mean; None for what is not known."""
+    after = values["after"]
+    known = [value for value in values["retrained"] if value is not None]
+    mean = float(np.mean(known)) if known else None
+    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    gap = None if mean is None or after is None else after - mean
+    return [values["before"], after, mean, spread, gap]
 
 
 def _mean_matrix(value) -> list:

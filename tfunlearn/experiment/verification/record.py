@@ -7,12 +7,14 @@ import math
 import os
 import pathlib
 import re
+import shutil
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import digest_of, first_free, write_json
 from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.report.proof import curves_of, save_inversions, save_relearning, save_roc
 from tfunlearn.verification import MembershipRoc
 
 FILE, MOST_POINTS = "verification.json", 400
@@ -35,12 +37,23 @@ def roc_values(roc: MembershipRoc) -> dict:
 
 
 def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
-    """Writes a record into a new folder `verification` of the run, numbered if there is one, and
-    returns the folder; whoever calls holds the run's lock."""
-    folder = first_free(directory.path / "verification", os.path.lexists, folder=True)
-    folder.mkdir()
-    record = _finite(record)
-    write_json(folder / FILE, {**record, "sha256": digest_of(record)})
+    """Writes a record and its pictures into a new folder `verification` of the run, numbered if
+    there is one, and returns the folder; whoever calls holds the run's lock."""
+    record, begun = _finite(record), directory.path / ".verification"
+    shutil.rmtree(begun, ignore_errors=True)  # of a process that was killed
+    begun.mkdir()
+    try:
+        save_roc(begun / "roc.png", curves_of(record))
+        if record.get("relearning"):
+            save_relearning(begun / "relearning.png", record["relearning"])
+        if record.get("inversion"):
+            save_inversions(begun / "inversion.png", record["inversion"])
+        write_json(begun / FILE, {**record, "sha256": digest_of(record)})
+        folder = first_free(directory.path / "verification", os.path.lexists, folder=True)
+        os.rename(begun, folder)
+    except BaseException:
+        shutil.rmtree(begun, ignore_errors=True)
+        raise
     return folder
 
 
