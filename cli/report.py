@@ -18,7 +18,8 @@ def report(runs, out, data_dir):
     """Write one page that tells what was asked, done and proven, of one run or several.
 
     It opens without a network, prints, and reads on a phone and by a screen reader; PNG and CSV
-    files of everything lie beside it. Verify unlearned runs first: without that there is no proof.
+    files of everything lie beside it. Verify unlearned runs first: without that there is no
+    evidence. Of several verifications the last is shown, and all are listed.
 
     Example: tfunlearn report runs/mine-fedup runs/mine-not
     """

@@ -26,9 +26,10 @@ from tfunlearn_cli.unlearn_display import UnlearningDisplay
 def resume(run, workers, data_dir):
     """Go on with a run, an unlearning or a sweep that was stopped, at whatever moment.
 
-    RUN is the folder of `train` or of `sweep`, or the one that `unlearn` was to make. The rounds
-    that are missing have the bits that they would have had. A finished run is checked, and what is
-    torn of it is mended.
+    RUN is the folder of `train` or of `sweep`, or the one that `unlearn` was to make; until it is
+    whole it lies in a hidden folder beside that name, which can be named too. The rounds that are
+    missing have the bits that they would have had. A finished run is checked: a checkpoint or model
+    that is torn is made anew. While another process writes there, this is refused.
 
     Example: tfunlearn resume runs/digits-lenet5-label-flip-flap-seed0
     """

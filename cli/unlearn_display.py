@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
@@ -31,6 +32,7 @@ class UnlearningDisplay:
         self._run, self._console = run, PlainConsole()
         self._progress = bars(self._console)
         self._task, self._rounds, self._begun, self._method = None, 0, False, ""
+        self._folder = ""
 
     def __enter__(self):
         self._say("loading TensorFlow Federated")
@@ -40,16 +42,22 @@ class UnlearningDisplay:
     def __exit__(self, kind, *_):
         self._progress.stop()
         if kind in (KeyboardInterrupt, SystemExit) and self._begun:
-            self._say("stopped   the same command goes on from the last finished round")
+            self._say(f"stopped   the same command, or tfunlearn resume {self._folder}, goes on "
+                      "from the last finished round")
 
     def watch(self) -> Watch:
         """Returns what an unlearning is to call."""
         return Watch(start=self.start, plan=self.plan, round=self.round, track=self.track,
                      tell=self.tell, reference=self.reference,
-                     reference_round=self.reference_round, resume=self.resume)
+                     reference_round=self.reference_round, resume=self.resume, damage=self.damage)
 
-    def start(self, case, waiting: int, target) -> None:
+    def damage(self, words: str) -> None:
+        """Says what was found torn."""
+        self._say(f"warning: {words}; mended")
+
+    def start(self, case, waiting: int, folder) -> None:
         """Says what is about to be done."""
+        self._folder = os.path.relpath(folder)
         self._begun, source, self._method = True, case.source, case.settings.method
         remaining = case.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")

@@ -25,8 +25,13 @@ KNOBS = fields_of(VerifySettings)
 def verify(run, against, config, preset, data_dir, **knobs):
     """Verify that an unlearned run has forgotten, beside models retrained without it.
 
-    RUN is the folder of an unlearned run. What is found lies in RUN/verification, and `report` shows
-    it. Exit code 0 says that it was verified, not that it was forgotten: read the verdict.
+    RUN is the folder of an unlearned run. What is found lies in RUN/verification, and `report`
+    shows it. Retrained models and shadow federations appear beside the run, and each takes as long
+    as its training; if this is stopped, the same command goes on from those that are whole.
+
+    The verdict is the worst that a measure says: forgotten (to within retraining noise), partly,
+    not, or not shown, where no measure can tell the model before from retraining. Exit code 0 says
+    that it was verified, not that it was forgotten.
 
     Example: tfunlearn verify runs/digits-lenet5-label-flip-flap-seed0-fedup
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from tfunlearn.report.sections import gap_row
+from tfunlearn.report.tables import gap_row
 from tfunlearn.report.words import count, request_in_words
 from tfunlearn_cli.retraining_display import RetrainingDisplay
 
@@ -35,7 +35,8 @@ class VerifyDisplay(RetrainingDisplay):
         self._say(f"verdict   {record['verdict']['sentence']}")
         for words in record["not_tested"]:
             self._say(f"untested  {words}")
-        self._say(f"files     {found.folder}/verification.json; tfunlearn report {record['run']}")
+        self._say(f"files     {found.folder}: verification.json, roc.png")
+        self._say(f"next      tfunlearn report {found.folder.parent}")
 
     def _measures(self, record: dict) -> None:
         table = Table("", "before", "after", "retrained", "+-", "gap", box=None)
@@ -62,10 +63,11 @@ class VerifyDisplay(RetrainingDisplay):
                           "verification.json and in the report")
 
     def _evidence(self, record: dict) -> None:
-        table = Table("", "before", "after", "retrained", "noise", "", box=None)
+        table = Table("", "before", "after", "retrained", "noise", "", "says", box=None)
         for e in record["evidence"]:
             table.add_row(e["name"], value(e["before"]), value(e["after"]), value(e["mean"]),
-                          f"+-{value(e['noise'])}", "within" if e["within"] else "outside")
+                          f"+-{value(e['noise'])}", "within" if e["within"] else "outside",
+                          e["grade"])
         self.console.print(table)
 
     def _attacks(self, record: dict) -> None:
@@ -75,16 +77,17 @@ class VerifyDisplay(RetrainingDisplay):
         rows = [(f"{name}, {title}", part[title]) for name, part in record["membership"].items()
                 for title in ("before", "after")]
         if "shadows" in record:
-            rows += [(f"U-LiRA, {title}", record["shadows"][title]) for title in ("before", "after")]
+            rows += [(f"U-LiRA, {title}", record["shadows"][title])
+                     for title in ("before", "after")]
         for title, roc in rows:
             table.add_row(title, value(roc["auc"]), value(roc["balanced_accuracy"]), *(
                 value(roc["tpr_at"][level]) + ("" if roc["resolved"][level] else " (*)")
                 for level in levels))
         self.console.print(table)
         roc = record["membership"]["threshold"]["after"]
-        self._say(f"(*)       not resolved: {roc['others']} non-members show no false-positive rate "
-                  f"below {roc['resolution']:.2%}, {round(1 / float(levels[-1])):,} would show "
-                  f"{float(levels[-1]):.1%}")
+        self._say(f"(*)       not resolved: {roc['others']} non-members show no false-positive "
+                  f"rate below {roc['resolution']:.2%}, {round(1 / float(levels[-1])):,} would "
+                  f"show {float(levels[-1]):.1%}")
 
     def _others(self, record: dict) -> None:
         threshold = record["membership"]["threshold"]["more"]
@@ -105,6 +108,7 @@ class VerifyDisplay(RetrainingDisplay):
         if "shadows" in record:
             score = record["shadows"]["challenge"]
             self._say(f"score     NeurIPS 2023: {score['score']:.4f} (F {score['quality']:.4f}; "
+                      f"models that nothing tells apart have {score['chance']:.4f}; "
                       f"{count(record['shadows']['count'], 'model')} of each kind resolve epsilon "
                       f"up to {score['epsilon_limit']})")
 

@@ -15,14 +15,17 @@ from tfunlearn_cli.console import PlainConsole
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), required=True, metavar="P",
               help="Port to listen at; 0 takes any free one.")
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen at; 0.0.0.0 "
-              "is every interface of this machine.  [default: 127.0.0.1, this machine alone]")
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen at; "
+              "0.0.0.0 is every interface of this machine.  [default: 127.0.0.1, this machine "
+              "alone]")
 def worker(port, host):
     """Work for trainings on this or other machines, until it is stopped.
 
     It runs TFF's own worker service. Whoever can reach the port can have it compute anything: TFF's
     channel is neither encrypted nor does it ask who calls. Put something in front of it that does
-    both, such as an SSH tunnel or a VPN, before you listen at another address than 127.0.0.1.
+    both, such as an SSH tunnel (ssh -N -L 8001:127.0.0.1:8000 other-machine) or a VPN, before you
+    listen at another address than 127.0.0.1. Ctrl-C stops it. It needs the same versions as the
+    training.
 
     Example: tfunlearn worker --port 8000
     """

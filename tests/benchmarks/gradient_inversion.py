@@ -45,14 +45,16 @@ def main() -> None:
                 layer.activation = tf.keras.activations.sigmoid
         if title == "trained":
             central = CentralTraining(model, optimizer="adam", lr=3e-3, batch_size=32)
-            for _ in central.steps(model.get_weights(), data.images, data.labels, seed=0, epochs=20):
+            for _ in central.steps(model.get_weights(), data.images, data.labels, seed=0,
+                                   epochs=20):
                 pass
         effects = channel_effects(model, data.images[data.labels == 1][:100],
                                   data.labels[data.labels == 1][:100], parts="filter+bn")
         for share in SHARES:
             rebuilt = attacked(model, images, masks(model, effects, share), asked.steps)
             quality = float(peak_signal_to_noise(images, rebuilt).mean())
-            print(f"{title:<10} upload {share:>4.0%} of the channels: {quality:5.1f} dB", flush=True)
+            print(f"{title:<10} upload {share:>4.0%} of the channels: {quality:5.1f} dB",
+                  flush=True)
             shown[f"{title}\n{share:.0%}: {quality:.1f} dB"] = rebuilt
     draw(asked.out, images, shown)
 

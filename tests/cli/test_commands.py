@@ -56,8 +56,8 @@ def run_until_round(commands, number: int, cwd) -> tuple[Forked, int]:
 
 def test_train_evaluate_and_config_from_a_file(commands, tmp_path):
     (tmp_path / "run.toml").write_text('rounds = 5\nattack = "label-flip"\nclients = 4\n')
-    done = commands.run("train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense", "flap",
-                     cwd=tmp_path)
+    done = commands.run("train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense",
+                        "flap", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     run = tmp_path / "runs" / "digits-lenet5-label-flip-flap-seed0"
     lines = done.stdout.splitlines()
@@ -66,7 +66,8 @@ def test_train_evaluate_and_config_from_a_file(commands, tmp_path):
     assert lines[-1] == f"next      tfunlearn evaluate {run.relative_to(tmp_path)}"
     config = json.loads((run / "config.json").read_text())
     assert config["rounds"] == 2 and config["attack"] == ["label-flip"] and config["malicious"] == 1
-    again = commands.run("train", "--config", str(run / "config.json"), "--out", "again", cwd=tmp_path)
+    again = commands.run("train", "--config", str(run / "config.json"), "--out", "again",
+                         cwd=tmp_path)
     assert again.returncode == 0
     sums = [[json.loads(line)["checkpoint_sha256"] for line in (folder / "metrics.jsonl").open()]
             for folder in (run, tmp_path / "again")]

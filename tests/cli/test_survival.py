@@ -102,8 +102,8 @@ def test_a_sweep_killed_at_random_moments(commands, whole, tmp_path):
     (tmp_path / "grid.toml").write_text(GRID)
     killed(commands, np.random.default_rng(3), 6, tmp_path,
            ["sweep", "grid.toml", "--out", "swept"], ["resume", "swept"], seconds)
-    results = [{path.name: json.loads(path.read_text())
-                for path in (place / "swept" / "results").iterdir()} for place in (folder, tmp_path)]
+    results = [{path.name: json.loads(path.read_text()) for path in
+                (place / "swept" / "results").iterdir()} for place in (folder, tmp_path)]
     assert len(results[0]) == 2 and results[0].keys() == results[1].keys()
     for name, result in results[0].items():
         assert result["checkpoint_sha256"] == results[1][name]["checkpoint_sha256"]

@@ -136,8 +136,8 @@ def test_wrong_addresses(commands, worker, tmp_path):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             nobody = f"127.0.0.1:{unused.getsockname()[1]}"
-        for address, message in ((nobody, "nothing answers at"), (deaf, "nothing answers at"),
-                                 ("8000", "host:port"), ("a:b", "host:port"),
+        for address, message in ((nobody, "nothing listens at"), (deaf, "is no TFF worker"),
+                                 ("8000", "host:port"), ("http://a:1", "in brackets"),
                                  ("127.0.0.1:99999", "host:port")):
             done = commands.run(*TRAIN, "--out", "run", *with_workers(address), cwd=tmp_path)
             assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1

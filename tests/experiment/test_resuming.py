@@ -103,9 +103,107 @@ def test_without_a_good_checkpoint_it_says_how_to_begin_anew(copy):
     for path in (copy.checkpoint, copy.previous):
         path.write_bytes(b"torn")
     before = copy.metrics.read_bytes()
-    with pytest.raises(UserError, match="4 finished rounds but no good checkpoint .*torn|cannot be"):
+    with pytest.raises(UserError, match="4 whole lines of metrics but no good checkpoint of them "
+                       ".*checkpoint.npz cannot be read"):
         resume_training(copy.path)
     assert copy.metrics.read_bytes() == before
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_lost_metrics_are_not_trained_over(copy, lines):
+    kept = copy.metrics.read_bytes().splitlines(keepends=True)[:lines]
+    copy.metrics.write_bytes(b"".join(kept))
+    before = checksum(copy.checkpoint)
+    with pytest.raises(UserError, match="checkpoint.npz is of round 4; previous.npz is of round 3"):
+        resume_training(copy.path)
+    assert checksum(copy.checkpoint) == before
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_stops_between_checkpoint_and_line_one_after_another(whole, tmp_path, monkeypatch, times):
+    """Each leaves a checkpoint without its line; the good one before it must stay."""
+    write_model, stops = RunDirectory.write_model, []
+
+    def stop(self, model, weights):
+        if self.checkpoint.exists() and self.read_metrics() and len(stops) < times:
+            stops.append(1)
+            raise Stop
+        write_model(self, model, weights)
+
+    monkeypatch.setattr(RunDirectory, "write_model", stop)
+    with pytest.raises(Stop):
+        train(run_config(**SMALL), out=tmp_path / "run")
+    directory = RunDirectory(tmp_path / "run")
+    for _ in range(times - 1):
+        with pytest.raises(Stop):
+            resume_training(directory.path)
+    assert resumed(directory) == (1, []) and len(stops) == times
+    assert checksum(directory.checkpoint) == checksum(whole.checkpoint)
+    assert lines_of(directory) == lines_of(whole)
+
+
+def test_an_unlearned_run_is_never_trained_on(whole, copy, tmp_path):
+    done = unlearn(copy.path, unlearn_settings(method="finetune", reference=False,
+                                               recovery_rounds=1)).directory
+    before = checksum(done.checkpoint)
+    for name in ("request.json", None):
+        with pytest.raises(UserError, match="was unlearned; allowed is a run of train"):
+            resume_training(done.path)
+        if name:
+            (done.path / name).unlink()
+    assert checksum(done.checkpoint) == before
+
+
+@pytest.mark.parametrize("damage, words", [
+    (lambda d, other: os.truncate(d.checkpoint, 500), "checkpoint.npz is torn"),
+    (lambda d, other: shutil.copy(other.model, d.model), "model.keras is torn or not the model"),
+    (lambda d, other: os.truncate(d.model, 500), "model.keras is torn or not the model")])
+def test_a_finished_unlearning_is_mended_where_it_lies(whole, copy, tmp_path, damage, words):
+    unlearn(copy.path, unlearn_settings(method="finetune", reference=False, recovery_rounds=1))
+    moved = RunDirectory(tmp_path / "moved")
+    shutil.move(tmp_path / "run-finetune", moved.path)
+    digest, seen = checksum(moved.checkpoint), []
+    damage(moved, copy)
+    with pytest.raises(UserError):
+        evaluate(moved.path)
+    resume_unlearning(moved.path, watch=Watch(damage=seen.append))
+    assert len(seen) == 1 and words in seen[0] and checksum(moved.checkpoint) == digest
+    assert evaluate(moved.path).rounds == 1
+    assert not (tmp_path / "run-finetune").exists()
+    for path in (moved.checkpoint, moved.model):
+        os.truncate(path, 500)
+    with pytest.raises(UserError, match="remove the run and unlearn again"):
+        resume_unlearning(moved.path)
+
+
+def test_an_exchanged_model_is_noticed_and_mended(whole, copy, tmp_path):
+    other = train(run_config(**SMALL, seed=1), out=tmp_path / "other").directory
+    shutil.copy(other.model, copy.model)
+    with pytest.raises(UserError, match="model.keras is not the model of .*; tfunlearn resume"):
+        evaluate(copy.path)
+    resumed(copy)
+    assert evaluate(copy.path).rounds == 4
+
+
+def test_unlearning_from_a_run_that_is_not_done(copy, tmp_path):
+    settings = unlearn_settings(method="finetune", reference=False, recovery_rounds=1)
+    with copy.locked():
+        with pytest.raises(UserError, match="another process is writing to"):
+            unlearn(copy.path, settings)
+    with pytest.raises(Stop):
+        train(run_config(**SMALL), out=tmp_path / "part", on_round=stop_after(2))
+    with pytest.warns(UserWarning, match="part has 2 of 4 rounds; tfunlearn resume"):
+        unlearn(tmp_path / "part", settings)
+
+
+def test_files_of_rounds_that_do_not_stay_go_when_a_killed_run_is_resumed(tmp_path):
+    with pytest.raises(Stop):
+        train(run_config(**SMALL), out=tmp_path / "run", on_round=stop_after(2))
+    directory = RunDirectory(tmp_path / "run")
+    kept = directory.history / "round_00002.npz"
+    shutil.copy(kept, directory.history / "round_00001.npz")  # as a kill before it went leaves it
+    resumed(directory)
+    assert [path.name for path in directory.history.iterdir()] == ["round_00004.npz"]
 
 
 def test_readers_name_the_torn_file_and_what_mends_it(copy):
@@ -115,12 +213,15 @@ def test_readers_name_the_torn_file_and_what_mends_it(copy):
 
 
 @pytest.mark.parametrize("change, message", [
-    (dict(lr=0.5), None), (dict(seed=5), "partition.npz is not how its config.json spreads"),
-    (dict(model="mlp"), "does not fit the model")])
+    (dict(lr=0.5), "config.json was changed"), (dict(rounds=9), "config.json was changed"),
+    (dict(seed=5), "config.json was changed"), (dict(model="mlp"), "config.json was changed"),
+    (dict(seed=5, content_sha256=None), "partition.npz is not how its config.json spreads"),
+    (dict(model="mlp", content_sha256=None), "does not fit the model"),
+    (dict(data_dir="/elsewhere"), None)])
 def test_a_changed_configuration_is_noticed(copy, change, message):
     config = json.loads(copy.config.read_text())
     copy.config.write_text(json.dumps({**config, **change}))
-    if message is None:  # more rounds of another kind may be wanted
+    if message is None:
         assert resumed(copy)[0] == 4
         return
     before = checksum(copy.checkpoint)

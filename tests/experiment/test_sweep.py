@@ -143,6 +143,27 @@ def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_
         sweep(made, "")
 
 
+def test_a_stopped_sweep_loses_nothing_to_a_users_mistake(grid, tmp_path, monkeypatch):
+    made = grid(GRID)
+
+    def stop(cell, line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(made, tmp_path / "out", on_round=stop)
+    (begun,) = (tmp_path / "out" / "runs").iterdir()
+    before = (begun / "metrics.jsonl").read_bytes()
+
+    def gone(*_, **__):
+        raise UserError("data: nothing there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tfunlearn.experiment.federation.load_data", gone)
+        with pytest.raises(UserError, match="data: nothing there"):
+            sweep(made, tmp_path / "out")
+    assert (begun / "metrics.jsonl").read_bytes() == before and before.count(b"\n") == 1
+
+
 def test_what_only_the_data_show_names_the_cell_and_leaves_no_folder(grid, tmp_path):
     made = grid(GRID.replace('"boost"', '"boost"').replace(
         "[fixed]", "[fixed]\nvalidation_examples = 5000"))

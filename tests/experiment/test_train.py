@@ -241,7 +241,8 @@ def test_used_and_impossible_folders_are_refused(tmp_path):
 
 def test_default_names_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    paths = [str(new_run_directory(None, "name", {"data_dir": "x", "model": "mlp"}).path) for _ in range(3)]
+    flat = {"data_dir": "x", "model": "mlp"}
+    paths = [str(new_run_directory(None, "name", flat).path) for _ in range(3)]
     assert paths == ["runs/name", "runs/name-2", "runs/name-3"]
 
 

@@ -119,6 +119,32 @@ def test_against_a_retrained_run(made):
             verify(run, VerifySettings(**without), against=against)
 
 
+def test_too_few_examples_are_not_judged(made):
+    folder, _ = made
+    few = unlearn(folder / "run", quick("not", forget=["example:0:0"]), out=folder / "few")
+    found = verify(few.directory.path, VerifySettings(**dict(FAST, inversion=False)))
+    assert found.record["verdict"]["word"] == "not shown"
+    assert "1 forgotten example, fewer than 20" in found.record["verdict"]["sentence"]
+
+
+def test_shadows_of_an_unlearned_run_are_refused_at_once(made):
+    folder, _ = made
+    again = unlearn(folder / "run-not", quick("finetune", forget=["client:1"]))
+    models = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(UserError, match="shadows: 3 .* 0 where the run before was unlearned"):
+        verify(again.directory.path, VerifySettings(**FAST, shadows=3))
+    assert sorted(path.name for path in folder.iterdir()) == models
+
+
+def test_an_attack_that_never_came_poisons_nothing(tmp_path):
+    train(run_config(**{**SMALL, "attack_start": 50}), out=tmp_path / "run")
+    unlearn(tmp_path / "run", quick("not", forget=["malicious"]))
+    record = verify(tmp_path / "run-not", VerifySettings(
+        retrains=1, relearn_epochs=0, shadow_models=0, inversion=False)).record
+    assert not record["poisoned"] and not record["partly_poisoned"]
+    assert "attack success" not in [e["name"] for e in record["evidence"]]
+
+
 def test_a_damaged_verification_is_named(made, tmp_path):
     folder, _ = made
     shutil.copytree(folder, tmp_path / "copy")
@@ -132,7 +158,8 @@ def test_a_damaged_verification_is_named(made, tmp_path):
 @pytest.mark.parametrize("values, message", [
     (dict(shadows=2), "shadows: 2"), (dict(retrains=0), "retrains: 0"),
     (dict(variance="all"), "variance"), (dict(relearn_alpha=1.0), "relearn_alpha: 1.0"),
-    (dict(tolerance=-0.1), "tolerance: -0.1"), (dict(shadow_batch=0), "shadow_batch: 0")])
+    (dict(tolerance=-0.1), "tolerance: -0.1"), (dict(tolerance=0.9), "tolerance: 0.9"),
+    (dict(shadow_batch=0), "shadow_batch: 0")])
 def test_settings_out_of_range(values, message):
     with pytest.raises(UserError, match=message):
         VerifySettings(**values)
@@ -141,7 +168,7 @@ def test_settings_out_of_range(values, message):
 def test_the_papers_shadow_models_are_a_preset():
     settings = VerifySettings(**preset("shadow-models-xu", "verify"))
     assert (settings.shadow_models, settings.shadow_epochs, settings.shadow_batch) == (20, 10, 64)
-    with pytest.raises(UserError, match="one that sets something for train; this one is for verify"):
+    with pytest.raises(UserError, match="sets something for train; this one is for verify"):
         preset("shadow-models-xu", "train")
 
 

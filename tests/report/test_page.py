@@ -166,7 +166,8 @@ def test_what_it_says(made):
     record = json.loads((made / "run-not" / "verification" / "verification.json").read_text())
     plain = re.sub(r"<[^>]+>", "", text)
     for words in ("What was asked", "Forget client:", "What was not tested", "Method not",
-                  "optimizer", notes["checkpoint_sha256"], f"seeds {record['retrained'][0]['seed']}"):
+                  "optimizer", notes["checkpoint_sha256"], "tolerance of 0.01",
+                  "All 1 verification of this model", f"(seeds {record['retrained'][0]['seed']}"):
         assert words in plain, words
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
     together = re.sub(r"<[^>]+>", "", (made / "all" / "report.html").read_text())

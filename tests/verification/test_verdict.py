@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tfunlearn.verification import Evidence, judge
@@ -28,23 +29,65 @@ def test_four_verdicts():
     assert judge([evidence(0.9)]).word == "not"
     assert judge([evidence(0.13, before=0.12)]).word == "not shown"
     found = judge([evidence(0.15), evidence(0.4)])
-    assert found.word == "partly" and "0.4 against 0.12 +- 0.099 (68% of the way)" in found.sentence
+    assert found.word == "partly"
+    assert "0.4 against 0.12 +- 0.099 (1 before: 68% of the way)" in found.sentence
+    # of two, one or more by chance: 1 - 0.95^2
+    assert "1 or more of 2 outside in up to 10% of cases" in found.sentence
     assert judge([evidence(0.15), evidence(0.13, before=0.12)]).word == "forgotten"
     assert judge([evidence(0.4), evidence(0.9)]).word == "not"
+
+
+def test_who_hardly_tells_does_not_speak_for_forgetting():
+    """Noise 0.0994: the model before, 0.15 off, is outside, but not twice as far."""
+    hardly = evidence(0.21, before=0.27)
+    assert not hardly.tells and hardly.within and hardly.grade == "cannot tell"
+    assert judge([hardly]).word == "not shown"
+    assert evidence(0.2, before=0.33).tells  # who is within has come half of the way
+    assert evidence(0.2, before=0.33).closed > 0.5
 
 
 def test_going_too_far_is_not_forgetting():
     """An example that is told apart because it is known worse than by who never saw it."""
     gone = evidence(0.0, before=0.9, retrained=(0.5, 0.51, 0.52))
     assert gone.closed > 1.5 and judge([gone]).word == "not"
+    assert "it went too far" in judge([gone]).sentence
     assert judge([evidence(0.4, before=0.9, retrained=(0.5, 0.51, 0.52))]).word == "partly"
 
 
 def test_moving_away_where_nothing_was_to_be_seen():
     assert judge([evidence(0.9, before=0.12)]).word == "not"
+    assert judge([evidence(0.27, before=0.12)]).word == "partly"  # 1.5 times the noise
+    assert "went away" in judge([evidence(1.2)]).sentence
 
 
 def test_one_retrained_model_is_said():
     found = judge([evidence(0.105, retrained=(0.1,))])
     assert found.word == "forgotten" and "its spread is unknown" in found.sentence
     assert "3 retrained models" in judge([evidence(0.15)]).sentence
+    # by the tolerance alone nothing that was not to be told is held against it
+    assert judge([evidence(0.14, before=0.11, retrained=(0.1,))]).word == "not shown"
+    assert judge([evidence(0.8, retrained=(0.1,))]).word == "not"
+
+
+def test_a_band_of_its_own():
+    known = evidence(0.6, before=0.9, retrained=(0.5,), band=0.15)
+    assert known.noise == 0.15 and known.grade == "forgotten"
+    assert evidence(0.7, before=0.6, retrained=(0.5,), band=0.15).grade == "partly"
+
+
+@pytest.mark.parametrize("models", [3, 5, 10])
+def test_a_perfect_unlearning_is_seldom_called_not_forgotten(models):
+    rng, words = np.random.default_rng(models), []
+    for _ in range(300):
+        draws = rng.normal(0, 1, (6, models + 1))
+        words.append(judge([Evidence(str(n), 30.0 if n < 2 else 0.0, draw[0], tuple(draw[1:]), 0.0)
+                            for n, draw in enumerate(draws)]).word)
+    assert words.count("not") <= 0.1 * 300 and words.count("forgotten") > 0.6 * 300
+
+
+def test_a_model_that_did_nothing_is_never_called_forgotten(rng):
+    for _ in range(300):
+        draws = rng.normal(0, 1, (6, 3))
+        start = rng.normal(0, 5, 6)
+        assert judge([Evidence(str(n), float(before), float(before), tuple(draw), 0.0)
+                      for n, (before, draw) in enumerate(zip(start, draws))]).word != "forgotten"

@@ -91,6 +91,7 @@ def keep_as(path: str | os.PathLike, other: str | os.PathLike) -> None:
             shutil.copyfile(path, temporary)
             _sync(temporary)
         os.replace(temporary, other)
+        _sync(other.parent)
 
 
 @contextlib.contextmanager
@@ -104,7 +105,11 @@ def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
     Raises:
         UserError: somebody else holds it.
     """
-    with open(path, "ab") as lock:
+    try:
+        lock = open(path, "ab")
+    except FileNotFoundError:  # its folder has got another name meanwhile
+        raise UserError(busy)
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             same = os.path.samestat(os.fstat(lock.fileno()), os.stat(path))

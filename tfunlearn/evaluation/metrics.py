@@ -65,7 +65,7 @@ def label_probabilities(
 
 
 def probabilities(outputs: np.ndarray, *, from_logits: bool) -> np.ndarray:
-    """Returns the probability of every class, `(m, classes)`; arguments as for `cross_entropies`."""
+    """Returns the probability of each class, `(m, classes)`; arguments as for `cross_entropies`."""
     if not from_logits:
         return outputs
     powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, write_bytes
-from tfunlearn.experiment.run_directory import RunDirectory, metrics_line, read_checkpoint
+from tfunlearn.core.files import checksum, keep_as, write_bytes
+from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.experiment.run_files import metrics_line, read_checkpoint
 from tfunlearn.federated.state import ServerState
 
 
@@ -19,11 +21,13 @@ class Left:
             is to begin at its start.
         lines: of the metrics, up to that round.
         damaged: what was found torn or does not fit, in words.
+        path: the file that holds the state, None without one.
     """
 
     state: ServerState | None
     lines: list[dict]
     damaged: list[str]
+    path: pathlib.Path | None = None
 
 
 def newest_good(directory: RunDirectory) -> Left:
@@ -33,6 +37,7 @@ def newest_good(directory: RunDirectory) -> Left:
         UserError: rounds are finished, but neither checkpoint is good.
     """
     lines, damaged = _whole_lines(directory)
+    early, lost = [], False
     for path in (directory.checkpoint, directory.previous):
         if not path.exists():
             continue
@@ -42,21 +47,30 @@ def newest_good(directory: RunDirectory) -> Left:
             damaged.append(str(error).removeprefix("run: ").partition(";")[0])
             continue
         if state.finished > len(lines):  # it is written before its line
+            early.append(f"{path.name} is of round {state.finished}")
+            lost |= state.finished > len(lines) + 1
             continue
         if state.finished and lines[state.finished - 1]["checkpoint_sha256"] != checksum(path):
             damaged.append(f"{path} is not the file that metrics.jsonl names for round "
                            f"{state.finished}")
             continue
-        return Left(state, lines[: state.finished], damaged)
-    if lines:
-        raise UserError(f"run: {directory.path} has {len(lines)} finished rounds but no good "
-                        f"checkpoint ({'; '.join(damaged) or 'both are missing'}); tfunlearn train "
-                        f"--config {directory.config} begins anew")
+        return Left(state, lines[: state.finished], damaged, path)
+    if lines or lost:
+        found = "; ".join([*damaged, *early]) or "both are missing"
+        raise UserError(f"run: {directory.path} has {len(lines)} whole lines of metrics but no "
+                        f"good checkpoint of them ({found}); tfunlearn train --config "
+                        f"{directory.config} begins anew")
     return Left(None, [], damaged)
 
 
 def rewind(directory: RunDirectory, left: Left) -> None:
-    """Cuts the metrics back to what is good, if there is more."""
+    """Makes what is good the newest there is: no later line of metrics, no other checkpoint that
+    the next round would take for the one before."""
+    if left.path is None:
+        for path in (directory.checkpoint, directory.previous):
+            path.unlink(missing_ok=True)
+    elif left.path != directory.checkpoint:
+        keep_as(left.path, directory.checkpoint)
     content = directory.metrics.read_bytes() if directory.metrics.exists() else b""
     kept = b"".join(content.splitlines(keepends=True)[: len(left.lines)])
     if kept != content:

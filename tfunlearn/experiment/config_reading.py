@@ -13,7 +13,8 @@ from typing import NamedTuple
 from tfunlearn.core.errors import UserError, first_line, nearest, require
 from tfunlearn.experiment.config import RunConfig
 
-IGNORED_KEYS = ("versions", "weights", "model_sha256")  # notes in a run's config.json
+# Notes in a run's config.json.
+IGNORED_KEYS = ("versions", "weights", "model_sha256", "content_sha256")
 
 
 def run_config(**values) -> RunConfig:

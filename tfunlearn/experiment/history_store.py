@@ -31,6 +31,10 @@ class HistoryWriter:
     ):
         self._folder, self._policy, self._before = folder, policy, before
         self._newest, self._note = finished or None, {}
+        for path in folder.glob("round_*.npz") if folder.is_dir() else ():
+            number = int(path.stem.rpartition("_")[2])
+            if number > finished or (number < finished and not policy.stays(number)):
+                path.unlink()  # a process was killed before it could
 
     def keep(self, received: HistoryRound) -> None:
         """Writes a round; earlier ones stay until `settle`."""

@@ -34,8 +34,24 @@ def open_run(
     model, state = load_model(directory.model), directory.read_state()
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
+    settled = len(directory.read_metrics()) == state.finished  # else a round is being written
+    if settled and not is_model_of(directory, state, model):
+        raise UserError(f"run: {directory.model} is not the model of {directory.checkpoint}; "
+                        f"tfunlearn resume {directory.path} mends it")
     model.set_weights(state.weights)
     return directory, config, state, model
+
+
+def is_model_of(
+    directory: RunDirectory, state: ServerState, model: tf.keras.Model | None = None
+) -> bool:
+    """Tells whether the model file holds the weights of a state; `model` if it was read already."""
+    try:
+        weights = (load_model(directory.model) if model is None else model).get_weights()
+    except UserError:
+        return False
+    return len(weights) == len(state.weights) and all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(weights, state.weights))
 
 
 def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunConfig:

@@ -1,8 +1,9 @@
-"""The report of one run or several: reads what lies in their folders, writes a folder of its own."""
+"""The report of one run or several: reads their folders, writes a folder of its own."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -13,7 +14,7 @@ import numpy as np
 
 import tfunlearn
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum, first_free, write_bytes
+from tfunlearn.core.files import checksum, first_free, write_bytes, write_csv
 from tfunlearn.evaluation import OutputsOf, cross_entropies
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.opening import open_run
@@ -23,9 +24,10 @@ from tfunlearn.experiment.verification.record import FILE, records
 from tfunlearn.experiment.verification.subject import open_subject
 from tfunlearn.experiment.verification.views import Sets
 from tfunlearn.models.outputs import ends_in_softmax
-from tfunlearn.report.facts import RunFacts
+from tfunlearn.report.facts import WORDS, RunFacts
 from tfunlearn.report.page import Page
-from tfunlearn.report.sections import Section, side_by_side
+from tfunlearn.report.sections import Section
+from tfunlearn.report.tables import side_by_side
 
 CHECKED = ("config.json", "metrics.jsonl", "partition.npz", "checkpoint.npz", "model.keras",
            "unlearning.json", "request.json")
@@ -52,7 +54,7 @@ def report(
         UserError: no run, a damaged one, or `out` is in use.
     """
     require("run", "nothing", len(runs) > 0, "at least one run")
-    facts = [facts_of(run, data_dir) for run in track(list(runs))]
+    facts = _told_apart([facts_of(run, data_dir) for run in track(list(runs))])
     title = facts[0].name if len(facts) == 1 else f"{len(facts)} runs"
     with _new_folder(out, pathlib.Path(os.path.abspath(runs[0]))) as (folder, target):
         page = Page(f"Report on {title}",
@@ -61,11 +63,21 @@ def report(
                     "page; the checksums below tell whether the files are still the ones that were "
                     "measured.")
         if len(facts) > 1:
-            side_by_side(page, folder, facts)
+            head, rows = side_by_side(facts)
+            page.heading(2, "Side by side")
+            page.table("The runs side by side", head, rows)
+            write_csv(folder / "side_by_side.csv", head, rows)
         for number, one in enumerate(facts, start=1):
             Section(page, folder, number, one).write()
         write_bytes(folder / "report.html", page.text().encode())
     return target
+
+
+def _told_apart(facts: list[RunFacts]) -> list[RunFacts]:
+    """Returns the facts, runs of the same name named by their path."""
+    names = [one.name for one in facts]
+    return [dataclasses.replace(one, name=os.path.relpath(one.path))
+            if names.count(one.name) > 1 else one for one in facts]
 
 
 def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
@@ -78,10 +90,13 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     path, lines, notes = directory.path, directory.read_metrics(), read_notes(directory)
     missing, trained, record, profile = [], [], None, {}
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
+    earlier = []
     for folder, found in records(directory):
         if found["run_checkpoint_sha256"] == sums["checkpoint.npz"]:
             record = found
             sums[f"{folder.name}/{FILE}"] = checksum(folder / FILE)
+            earlier.append(dict(folder=folder.name, verdict=WORDS[found["verdict"]["word"]],
+                                retrained=len(found["retrained"]), settings=found["settings"]))
     if notes is not None:
         trained, missing = _training(notes)
     if record is not None:
@@ -94,7 +109,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
             missing.append(f"Figures by client and class are not known: {error}.")
     name = path.name or path.resolve().name
     return RunFacts(name, os.path.abspath(path), config.flat(), lines, model.count_params(), sums,
-                    notes, trained, record, profile, missing)
+                    notes, trained, record, earlier, profile, missing)
 
 
 def _training(notes: dict) -> tuple[list[dict], list[str]]:
@@ -107,7 +122,8 @@ def _training(notes: dict) -> tuple[list[dict], list[str]]:
             return (source.read_metrics(), []) if earlier is None else _training(earlier)
     except (OSError, UserError):
         pass
-    return [], [f"The run before, {source.path}, is gone or was changed: its training is not shown."]
+    return [], [f"The run before, {source.path}, is gone or was changed: its training is not "
+                "shown."]
 
 
 def _trained_profile(config, model) -> dict:
@@ -162,9 +178,10 @@ def _new_folder(
     else:
         require("out", str(out), str(out) != "" and not os.path.lexists(out), "a new folder")
         target = pathlib.Path(os.path.abspath(out))
+        require("out", str(out), run not in target.parents, "a folder apart from the run")
     folder = target.with_name(f".{target.name[:100]}.{os.getpid()}")
     try:
-        folder.mkdir()
+        folder.mkdir(parents=True)
     except OSError as error:
         raise UserError(f"out: {target} cannot be written ({error.strerror})")
     try:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,10 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
-    checksum, create_json, digest_of, first_free, keep_as, locked, naming, read_arrays, replacing,
-    write_arrays, write_bytes, write_json)
+    checksum, create_json, digest_of, first_free, keep_as, locked, naming, replacing, write_arrays,
+    write_bytes, write_json)
 from tfunlearn.core.lazy import tf
+from tfunlearn.experiment.run_files import metrics_line, read_checkpoint
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
 
@@ -163,9 +165,9 @@ class RunDirectory:
         return found
 
     def discard(self) -> None:
-        """Removes what was made for a run that never began."""
-        for file in (self.config, self.lock):
-            file.unlink(missing_ok=True)
+        """Removes what was made for a run that never began; whoever calls holds its lock."""
+        for path in self.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         with contextlib.suppress(OSError):  # somebody else may use a parent by now
             for folder in self.made:
                 folder.rmdir()
@@ -185,38 +187,6 @@ class RunDirectory:
             self.write_state(state)
         model.set_weights(state.weights)
         self.write_model(model, state.weights)
-
-
-def read_checkpoint(path: pathlib.Path) -> ServerState:
-    """Reads a checkpoint.
-
-    Raises:
-        UserError: it is missing or torn.
-    """
-    try:
-        arrays = read_arrays(path)
-        finished, reference = int(arrays.pop("finished")), arrays.pop("reference", None)
-        return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
-    except FileNotFoundError:
-        raise UserError(f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
-                        "on from what there is")
-    except Exception as error:  # numpy and zipfile raise whatever they trip over
-        raise UserError(f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
-                        f"{path.parent} goes on from the newest good one")
-
-
-def metrics_line(text: bytes, number: int) -> dict | None:
-    """Returns the values of the line of round `number`, or None if it is none."""
-    try:
-        values = json.loads(text)
-    except ValueError:
-        return None
-    whole = (isinstance(values, dict) and type(values.get("round")) is int
-             and values["round"] == number and "checkpoint_sha256" in values)
-    if whole and "history_sha256" in values:
-        whole = isinstance(values["history_sha256"], str) and type(
-            values.get("history_bytes")) is int
-    return values if whole else None
 
 
 def new_run_directory(

@@ -116,7 +116,7 @@ def _claimed(
         try:
             yield folder
         except UserError:
-            if not any((folder / "results").iterdir()):
+            if folder in made and not any((folder / "runs").glob("*/metrics.jsonl")):
                 _discard(folder, made)
             raise
 

@@ -35,8 +35,10 @@ def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
     if path.exists():
         try:
             return resume_training(path, data_dir=cell.config.data.data_dir, on_round=on_round)
-        except UserError:  # stopped before its first file, or damaged beyond mending
-            shutil.rmtree(path)
+        except UserError as error:
+            if RunDirectory(path).read_metrics():
+                raise UserError(f"{error} (remove {path} to run the cell anew)")
+            shutil.rmtree(path)  # stopped before its first round
     return train(cell.config, out=path, on_round=on_round)
 
 

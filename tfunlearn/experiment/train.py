@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum
+from tfunlearn.core.files import checksum, digest_of
 from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.checkpoints import Left, newest_good, rewind
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.history_store import HistoryWriter
 from tfunlearn.experiment.measure import TestMeasures
 from tfunlearn.experiment.opening import check_partition, stored_config
@@ -77,9 +78,8 @@ def train(
     require_installed("tensorflow_federated")
     config = _gathering(config) if workers else config
     directory = new_run_directory(out, _name(config), config.flat())
-    with contextlib.ExitStack() as stack:
+    with directory.locked(), contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(directory.locked())
             if workers:
                 stack.enter_context(remote_workers(workers))
             begun = _Begun.of(directory, config)
@@ -121,8 +121,10 @@ def resume_training(
     directory = RunDirectory(pathlib.Path(run))
     if not directory.config.is_file():
         raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(directory.locked())
+    if directory.unlearning.exists() or directory.request.exists():
+        raise UserError(f"run: {run} was unlearned; allowed is a run of train, whose rounds may "
+                        "see what was forgotten here")
+    with directory.locked(), contextlib.ExitStack() as stack:
         config = stored_config(directory, data_dir)
         if workers and not config.gathers:
             raise UserError("worker: this run does not gather updates; allowed are runs that were "
@@ -204,12 +206,17 @@ def _checked(begun: _Begun) -> Left:
                         f"{known[:16]}...); put that back to go on")
     if left.state is None:
         return left
+    stored = json.loads(directory.config.read_text())
+    named = stored.get("content_sha256")
+    if named is not None and named != digest_of(content_of(begun.federation.config)):
+        raise UserError(f"run: {directory.config} was changed since the run began; put it back, or "
+                        f"begin anew with tfunlearn train --config {directory.config}")
     check_partition(directory, begun.federation)
     shapes = [weight.shape for weight in begun.model.get_weights()]
     if [weight.shape for weight in left.state.weights] != shapes:
         raise UserError(f"run: the checkpoint in {directory.path} does not fit the model of its "
                         "config.json; one of them was changed")
-    then = json.loads(directory.config.read_text()).get("versions")
+    then = stored.get("versions")
     if then is not None and then != versions():
         left.damaged.append("other versions than when the run began, so that bits may differ: "
                             + ", ".join(f"{name} {version}" for name, version in
@@ -226,7 +233,8 @@ def _gathering(config: RunConfig) -> RunConfig:
 def _write_start(begun: _Begun) -> None:
     """Writes what is known before the first round."""
     directory, federation, model = begun.directory, begun.federation, begun.model
-    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model))
+    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model),
+                           content_sha256=digest_of(content_of(federation.config)))
     directory.write_partition(
         [federation.data.rows[part] for part in federation.parts], federation.clients,
         federation.malicious, federation.data.classes,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import queue
+import re
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -16,7 +18,8 @@ from tfunlearn.core.lazy import tff
 from tfunlearn.federated.contexts import Connection
 
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
-_ANSWER_SECONDS, _PATIENCE = 5, 6  # unanswered probes until a silent worker counts as dead
+_ANSWER_SECONDS, _PATIENCE = 5, 3  # unanswered probes until a silent worker counts as dead
+_REST_SECONDS = 30  # until one that was dead is asked again
 _SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the frame with which both ends of HTTP/2 begin
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
@@ -79,7 +82,7 @@ class WorkerPool:
     def close(self) -> None:
         """Hangs up."""
         for worker in self.workers:
-            worker.hang_up()
+            worker.close()
 
     def map(
         self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
@@ -95,28 +98,26 @@ class WorkerPool:
         left, done = queue.SimpleQueue(), queue.SimpleQueue()
         for item in enumerate(pieces):
             left.put(item)
-        running = [worker for worker in self.workers if worker.answers()]
-        for worker in self.workers:
-            if worker not in running:
-                _warn_of(worker)
+        running = [worker for worker in self.workers if worker.is_back()]
         for worker in running:
             threading.Thread(target=worker.work, args=(function, left, done), daemon=True).start()
-        missing, silent = len(pieces), {}
+        missing, silent, listened = len(pieces), {}, time.monotonic()
         while missing:
             if not running:
                 raise WorkerError(
                     f"no worker is left of {', '.join(w.address for w in self.workers)}; start them"
                     " again, then tfunlearn resume goes on from the last finished round")
+            if time.monotonic() - listened >= _ANSWER_SECONDS:
+                self._listen(running, silent)
+                listened = time.monotonic()
             try:
                 worker, place, result = done.get(timeout=_ANSWER_SECONDS)
             except queue.Empty:
-                self._listen(running, silent)
                 continue
             if isinstance(result, WorkerError):
-                if worker not in running:
-                    continue
-                running.remove(worker)
-                _warn_of(worker)
+                if worker in running:
+                    running.remove(worker)
+                    worker.rest()
                 for other in running:  # who had nothing left to do may have now
                     threading.Thread(target=other.work, args=(function, left, done),
                                      daemon=True).start()
@@ -135,11 +136,6 @@ class WorkerPool:
                 worker.hang_up()  # its thread gets an error
 
 
-def _warn_of(worker: _Remote) -> None:
-    warnings.warn(f"worker {worker.address} died or does not answer; the others take over its "
-                  "clients", stacklevel=3)
-
-
 class _Remote:
     """One worker.
 
@@ -148,12 +144,35 @@ class _Remote:
     """
 
     def __init__(self, address: str):
-        self.address, self._connection = address, None
-        host, _, port = address.rpartition(":")
-        require("worker", address, bool(host) and port.isdecimal() and 0 < int(port) < 65536,
-                "host:port, such as 127.0.0.1:8000")
-        self._host, self._port = host.strip("[]"), int(port)
+        self.address, self._connection, self._closed, self._rests = address, None, False, 0.0
+        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:/\[\]\s]+)):(\d{1,5})", address)
+        require("worker", address, match is not None and 0 < int(match[3]) < 65536,
+                "host:port, such as 127.0.0.1:8000, an IPv6 address in brackets")
+        self._host, self._port = match[1] or match[2], int(match[3])
         self._lock = threading.Lock()
+
+    def is_back(self) -> bool:
+        """Tells whether it can be used in a round: it answers, and did not fall silent just now."""
+        if time.monotonic() < self._rests:
+            return False
+        if self.answers():
+            return True
+        self.rest()
+        return False
+
+    def rest(self) -> None:
+        """Leaves it alone for a while, and says so."""
+        self._rests = time.monotonic() + _REST_SECONDS
+        warnings.warn(f"worker {self.address} died or does not answer; the others take over its "
+                      "clients", stacklevel=3)
+
+    def _listens(self) -> bool:
+        """Tells whether anything listens there."""
+        try:
+            socket.create_connection((self._host, self._port), _ANSWER_SECONDS).close()
+            return True
+        except (OSError, UnicodeError):
+            return False
 
     def answers(self) -> bool:
         """Tells whether something that speaks HTTP/2, as gRPC does, answers there."""
@@ -170,8 +189,11 @@ class _Remote:
     def check(self) -> None:
         """Raises a `UserError` unless a TFF worker is there."""
         if not self.answers():
-            raise UserError(f"worker: nothing answers at {self.address}; start one there with "
-                            f"tfunlearn worker --port {self._port}")
+            if self._listens():
+                raise UserError(f"worker: what listens at {self.address} is no TFF worker")
+            raise UserError(f"worker: nothing listens at {self.address}; tfunlearn worker --port "
+                            f"{self._port} starts one (on its own machine alone, unless a tunnel "
+                            "or --host leads to it)")
 
         @tff.tensorflow.computation
         def one():
@@ -221,7 +243,14 @@ class _Remote:
         if connection is not None:
             connection.close()
 
+    def close(self) -> None:
+        """Hangs up for good."""
+        self._closed = True
+        self.hang_up()
+
     def _connected(self) -> Connection:
+        if self._closed:
+            raise WorkerError(f"worker {self.address} is no longer used")
         if self._connection is None:
             self._connection = Connection(self.address, f"worker {self.address}")
         return self._connection

@@ -46,6 +46,9 @@ class Relay:
 
     def _serve(self, caller: socket.socket) -> None:
         with caller:
+            if caller.family != socket.AF_UNIX:  # one that vanishes must not hold its place
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
             server = self._connect() if self._admits(caller) else None
             if server is None:
                 return

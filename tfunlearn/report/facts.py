@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+WORDS = {"forgotten": "forgotten, to within retraining noise", "partly": "partly forgotten",
+         "not": "not forgotten", "not shown": "not shown"}
+
 
 @dataclass(frozen=True)
 class RunFacts:
@@ -19,8 +22,9 @@ class RunFacts:
         notes: what `unlearning.json` says, None of a trained run.
         trained_lines: of the run before, where it is still there; else empty.
         record: the newest verification, None if there is none.
-        profile: `classes`, `clients`, `confusion` and `measures` as a verification has them, of what
-            there is of the models before, after and retrained.
+        earlier: folder, verdict and settings of every verification of this model, the newest last.
+        profile: `classes`, `clients`, `confusion` and `groups` as a verification has them, of
+            what there is of the models before, after and retrained.
         missing: what is not known, and why, in words.
     """
 
@@ -33,6 +37,7 @@ class RunFacts:
     notes: dict | None = None
     trained_lines: list[dict] = field(default_factory=list)
     record: dict | None = None
+    earlier: list[dict] = field(default_factory=list)
     profile: dict = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -44,11 +49,17 @@ class RunFacts:
         if self.notes is None:
             return "This run has forgotten nothing: it is a trained model."
         if self.notes["method"] == "retrain":
-            return "This model was retrained without the forgotten data; others are held against it."
+            return ("This model was retrained without the forgotten data; others are held "
+                    "against it.")
         return ("Not verified yet: the figures below are what the unlearning measured itself. "
                 f"tfunlearn verify {self.path} gives a verdict.")
 
     @property
     def word(self) -> str:
-        """The verdict in a word."""
-        return self.record["verdict"]["word"] if self.record is not None else "not verified"
+        """The verdict in a word or two."""
+        return "not verified" if self.record is None else WORDS[self.record["verdict"]["word"]]
+
+    @property
+    def mark(self) -> str:
+        """What the page colours the verdict by."""
+        return "unknown" if self.record is None else self.record["verdict"]["word"]

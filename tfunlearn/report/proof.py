@@ -107,7 +107,7 @@ def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
         steps, values = zip(*points)
         axes.plot(steps, values, color=COLORS[name.split()[0]], marker=".",
                   lw=1.8 if name == "after" else 0.9, label=name)
-    axes.axhline(relearned["original"], color="0.6", ls=":", label="before unlearning")
+    axes.axhline(relearned["goal"], color="0.6", ls=":", label="relearned")
     axes.set(xlabel="steps of training on the forgotten data", ylabel="accuracy on it",
              ylim=(-0.02, 1.02))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -16,13 +16,17 @@ from tfunlearn.report.facts import RunFacts
 from tfunlearn.report.groups import save_groups
 from tfunlearn.report.page import Page
 from tfunlearn.report.recovery import save_recovery
+from tfunlearn.report.tables import (
+    MEASURES, beside_retraining, gap_row, mean_matrix, round_table)
 from tfunlearn.report.words import cost_in_words, count, details, recovery, request_in_words
 
-ROUND_COLUMNS = ("round", "phase", "test_accuracy", "test_loss", "attack_success", "source_error",
-                 "forget_accuracy", "remain_accuracy", "train_loss", "clients", "seconds")
-MEASURES = {"test_accuracy": "test accuracy", "test_loss": "test loss",
-            "attack_success": "attack success", "forget_accuracy": "accuracy on forgotten data",
-            "remain_accuracy": "accuracy on remaining data"}
+
+GLOSSARY = (
+    "A membership attack guesses which examples a model was trained on. AUC: how well, 0.5 is "
+    "guessing, 1 is certainty. Balanced accuracy: the same with the best threshold. TPR at 1 % "
+    "FPR: share of the forgotten examples that are found when 1 % of the others are taken for "
+    "them too. Threshold, shadow models, LiRA and U-LiRA are attacks, from weak to strong. Relearn "
+    "time: steps of training until what was forgotten is known again.")
 
 
 class Section:
@@ -43,7 +47,9 @@ class Section:
         """Writes it all."""
         page, facts = self._page, self._facts
         page.heading(2, facts.name, kind="run")
-        page.paragraph(facts.verdict, f"verdict {facts.word}")
+        page.paragraph(facts.verdict, f"verdict {facts.mark}")
+        page.paragraph(f"Folder {facts.path}" + ("" if facts.notes is None else
+                       f", unlearned from {facts.notes['source']}") + ".", "note")
         if facts.notes is not None:
             self._asked()
             self._done()
@@ -67,14 +73,20 @@ class Section:
     def _done(self) -> None:
         page, notes = self._page, self._facts.notes
         page.heading(3, "What was done, and what it cost")
-        page.paragraph(f"Method {notes['method']}{details(notes['method'], notes['report'])}.")
-        page.paragraph(f"Recovery: {recovery(notes)}. Cost: {cost_in_words(notes['cost'])}.")
+        page.paragraph(f"Method {notes['method']}, then recovery: {recovery(notes)}.")
+        page.paragraph(f"Cost: {cost_in_words(notes['cost'])}. Seconds are of the wall clock, "
+                       f"measuring included; {notes['cost']['work_seconds']:.1f} s of them were "
+                       "work.")
+        told = details(notes["method"], notes["report"])
+        if told:
+            page.paragraph(f"In detail{told}.", "note")
         self._table("settings", "Settings of the method", ["setting", "value"],
                     [[name, _plain(value)] for name, value in notes["settings"].items()],
                     folded=True)
         measured = notes["measured"]
         titles = [t for t in ("before", "start", "after", "retrained") if measured.get(t)]
-        self._table("measured", "Measured by the unlearning itself", ["", *titles], [
+        self._table("measured", "Measured by the unlearning itself (retrained: one model, of its "
+                    "own seed)", ["", *titles], [
             [label, *(measured[title].get(name) for title in titles)]
             for name, label in MEASURES.items()
             if any(measured[title].get(name) is not None for title in titles)])
@@ -83,16 +95,22 @@ class Section:
         page, record = self._page, self._facts.record
         if record is None:
             return
-        page.heading(3, "Proof")
-        page.paragraph(f"Held against {count(len(record['retrained']), 'retrained model')} (seeds "
-                       f"{', '.join(str(one['seed']) for one in record['retrained'])}), which never "
-                       "saw what was forgotten. Noise is how far one more retrained model may lie "
-                       "from their mean (95 %), at least the tolerance that was set before.")
+        page.heading(3, "Verification")
+        seeds = ", ".join(str(one["seed"]) for one in record["retrained"])
+        models = len(record["retrained"])
+        page.paragraph(
+            f"Held against {count(models, 'model')} retrained from scratch without what was "
+            f"forgotten (seed{'s' * (models > 1)} {seeds}): that is what perfect forgetting looks "
+            "like. Noise is how far a perfectly unlearned model may lie from their mean by chance"
+            + (" (95 %)" if models > 1 else "; of one model it is not known, only the tolerance is")
+            + f", at least the tolerance of {record['settings']['tolerance']:g} that was set "
+            "before. A measure that cannot tell the model before from retraining says nothing.")
         self._table("evidence", "Evidence", ["measure", "before", "after", "retrained, mean",
-                                             "noise", "", "of the way"], [
+                                             "noise", "beside the noise", "says"], [
             [e["name"], e["before"], e["after"], e["mean"], e["noise"],
-             "within" if e["within"] else "outside",
-             None if e["closed"] is None else f"{e['closed']:.0%}"] for e in record["evidence"]])
+             "within" if e["within"] else "outside", e["grade"]] for e in record["evidence"]])
+        self._verifications()
+        page.paragraph(GLOSSARY, "note")
         self._table("measures", "Accuracy and loss beside retraining", [
             "", "before", "after", "retrained, mean", "retrained, deviation", "gap"],
             [[name, *gap_row(values)] for name, values in record["measures"].items()])
@@ -103,8 +121,8 @@ class Section:
                          "Accuracy on the forgotten data while each model learns it again. "
                          + ", ".join(f"{name}: {'never' if n is None else f'{n} steps'}"
                                      for name, n in relearned["steps"].items()),
-                         "Relearning what was forgotten. A model that needs far fewer steps than the "
-                         "retrained ones has kept something.")
+                         "Relearning what was forgotten. A model that needs far fewer steps than "
+                         "the retrained ones has kept something.")
             self._table("relearning", "Relearning", ["model", "steps", "accuracy"], [
                 [name, step, value] for name, points in relearned["curves"].items()
                 for step, value in points], folded=True)
@@ -112,6 +130,16 @@ class Section:
             self._inversion(record["inversion"])
         page.heading(3, "What was not tested")
         page.listing(record["not_tested"])
+
+    def _verifications(self) -> None:
+        """Tells of every verification of this model, with its settings: none is left out."""
+        earlier = self._facts.earlier
+        names = list(earlier[-1]["settings"])
+        self._table("verifications", f"All {count(len(earlier), 'verification')} of this model; "
+                    "the last is shown here", ["folder", "verdict", "retrained", *names], [
+            [one["folder"], one["verdict"], one["retrained"],
+             *(_plain(one["settings"].get(name)) for name in names)] for one in earlier],
+            folded=len(earlier) == 1)
 
     def _attacks(self, record: dict) -> None:
         curves = proof.curves_of(record)
@@ -136,8 +164,8 @@ class Section:
             score = record["shadows"]["challenge"]
             self._page.paragraph(
                 f"NeurIPS 2023 score {score['score']:.4g} (F {score['quality']:.4g}) over "
-                f"{count(record['shadows']['count'], 'model')} of each kind, which resolve epsilon "
-                f"up to {score['epsilon_limit']}; 1 is ideal.")
+                f"{count(record['shadows']['count'], 'model')} of each kind; as many models that "
+                f"nothing tells apart would have F {score['chance']:.4g}.")
 
     def _inversion(self, entries: Sequence[dict]) -> None:
         likeness = "; ".join(
@@ -145,10 +173,11 @@ class Section:
                                                 for name, v in e["likeness"].items())
             for e in entries)
         self._figure("inversion", proof.save_inversions, [entries],
-                     f"Images that each model takes for the forgotten classes. Likeness to the mean "
-                     f"forgotten image, as a correlation: {likeness}",
+                     f"Images that each model takes for the forgotten classes. Likeness to the "
+                     f"mean forgotten image, as a correlation: {likeness}",
                      "Model inversion: what each model shows of a class, beside the mean of the "
-                     "forgotten images.")
+                     "forgotten images. It counts only if one can see in it what the retrained "
+                     "model does not show; images like noise say nothing.")
         self._table("inversion", "Model inversion", ["class, model", "cost", "likeness"], [
             [f"{e['label']}, {name}", e["costs"][name], e["likeness"][name]]
             for e in entries for name in e["costs"]], folded=True)
@@ -166,7 +195,7 @@ class Section:
                          f"{count(len(attacked), 'round')} attacked, {len(pruned)} with pruning.",
                          "Training: accuracy and attack success, rounds under attack shaded, "
                          "prunings dotted.")
-            self._table("training", "Training, round by round", *_round_table(training),
+            self._table("training", "Training, round by round", *round_table(training),
                         folded=True)
         if facts.notes is not None:
             self._figure("unlearning", save_recovery, [facts.lines, facts.notes["measured"]],
@@ -174,7 +203,7 @@ class Section:
                          f"{count(len(facts.lines), 'round')}; on forgotten data it ends at "
                          f"{_number(facts.notes['measured']['after'].get('forget_accuracy'))}.",
                          "Unlearning and recovery; dotted: retrained.")
-            self._table("unlearning", "Unlearning, round by round", *_round_table(facts.lines),
+            self._table("unlearning", "Unlearning, round by round", *round_table(facts.lines),
                         folded=True)
 
     def _behaviour(self) -> None:
@@ -199,17 +228,18 @@ class Section:
                          f"Accuracy of {count(len(profile['clients']), 'client')} on their own "
                          "training data; the table below has the numbers.",
                          "Accuracy on each client's own training data.")
-            self._table("clients", "Clients", *_beside("client", "data", profile["clients"]),
-                        folded=True)
+            self._table("clients", "Clients", *beside_retraining(
+                "client", "data", profile["clients"]), folded=True)
         if profile.get("confusion"):
             page.heading(3, "By class")
-            matrices = {name: _mean_matrix(value) for name, value in profile["confusion"].items()
+            matrices = {name: mean_matrix(value) for name, value in profile["confusion"].items()
                         if value not in (None, [])}
             self._figure("confusion", proof.save_confusion, [matrices],
                          f"Confusion matrices of the test images: {', '.join(matrices)}; the table "
                          "below has the accuracy on each class.",
                          "What test images of each class are taken for, in percent.")
-            self._table("classes", "Classes", *_beside("label", "examples", profile["classes"]))
+            self._table("classes", "Classes", *beside_retraining(
+                "label", "examples", profile["classes"]))
             self._csv("confusion", ["model", "true class", "predicted class", "images"], [
                 [name, row, column, value] for name, matrix in matrices.items()
                 for (row, column), value in np.ndenumerate(np.asarray(matrix))])
@@ -238,70 +268,6 @@ class Section:
 
     def _csv(self, name: str, head: Iterable[str], rows: Iterable[Iterable]) -> None:
         write_csv(self._folder / f"{self._stem}_{name}.csv", head, rows)
-
-
-def side_by_side(page: Page, folder: str | os.PathLike, runs: Sequence[RunFacts]) -> None:
-    """Writes a table of several runs, a column each."""
-    page.heading(2, "Side by side")
-    rows = [["verdict", *(facts.word for facts in runs)],
-            ["method", *("trained" if f.notes is None else f.notes["method"] for f in runs)]]
-    for name, label in MEASURES.items():
-        values = [(f.lines[-1] if f.notes is None and f.lines else
-                   {} if f.notes is None else f.notes["measured"]["after"]).get(name) for f in runs]
-        if any(value is not None for value in values):
-            rows.append([label, *values])
-    for name, label in (("rounds", "rounds"), ("client_steps", "client steps"),
-                        ("work_seconds", "seconds of work"), ("bytes_up", "bytes sent by clients")):
-        rows.append([label, *(None if f.notes is None else f.notes["cost"].get(name)
-                              for f in runs)])
-    for name in dict.fromkeys(e["name"] for f in runs if f.record for e in f.record["evidence"]):
-        rows.append([f"{name}, distance to retraining", *(
-            next((e["gap"] for e in (f.record or {"evidence": []})["evidence"]
-                  if e["name"] == name), None) for f in runs)])
-    head = ["", *(facts.name for facts in runs)]
-    page.table("The runs side by side", head, rows)
-    write_csv(pathlib.Path(folder) / "side_by_side.csv", head, rows)
-
-
-def _round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
-    names = [name for name in ROUND_COLUMNS if any(line.get(name) is not None for line in lines)]
-    return ([name.replace("_", " ") for name in names] + ["attackers", "pruned"], [
-        [*(line.get(name) for name in names), len(line["attackers"]), len(line["pruned"])]
-        for line in lines])
-
-
-def _beside(name: str, second: str, entries: Sequence[dict]) -> tuple[list[str], list[list]]:
-    """Returns head and rows of accuracy and loss of each entry, before, after and retrained."""
-    kinds = [kind for kind in ("before", "after", "retrained")
-             if entries[0]["accuracy"].get(kind) not in (None, [])]
-    head, told = [name, second], "retrained" in kinds
-    for what in ("accuracy", "loss"):
-        head += [f"{what}, {kind}" for kind in kinds] + ([f"{what}, gap"] if told else [])
-    rows = []
-    for entry in entries:
-        row = [entry[name], entry[second]]
-        for what in ("accuracy", "loss"):
-            row += [float(np.mean(entry[what][kind])) for kind in kinds]
-            row += [gap_row(entry[what])[-1]] if told else []
-        rows.append(row)
-    return head, rows
-
-
-def gap_row(values: dict) -> list[float | None]:
-    """Returns a measure before and after, mean and deviation of the retrained models, and the gap
-    to their mean; None for what is not known."""
-    after = values["after"]
-    known = [value for value in values["retrained"] if value is not None]
-    mean = float(np.mean(known)) if known else None
-    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    gap = None if mean is None or after is None else after - mean
-    return [values["before"], after, mean, spread, gap]
-
-
-def _mean_matrix(value) -> list:
-    """Returns a matrix, or the mean of several."""
-    array = np.asarray(value, float)
-    return (array.mean(axis=0) if array.ndim == 3 else array).tolist()
 
 
 def _plain(value) -> str:

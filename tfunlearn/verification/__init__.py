@@ -5,7 +5,7 @@ from tfunlearn.verification.gradient_inversion import (
 from tfunlearn.verification.indistinguishability import (
     challenge_score, forgetting_epsilons, forgetting_quality)
 from tfunlearn.verification.likelihood import (
-    Gaussians, confidences, lira_scores, u_lira_scores)
+    Gaussians, chance_band, confidences, lira_scores, u_lira_scores)
 from tfunlearn.verification.model_inversion import Inversion, invert_class
 from tfunlearn.verification.relearning import anamnesis_index, relearn_time
 from tfunlearn.verification.roc import LEVELS, MembershipRoc, membership_roc
@@ -15,6 +15,6 @@ from tfunlearn.verification.verdict import Evidence, Verdict, judge
 
 __all__ = ["Evidence", "Gaussians", "Inversion", "LEVELS", "MembershipRoc", "Reconstruction",
            "ShadowAttack", "ThresholdAttack", "Verdict", "anamnesis_index", "challenge_score",
-           "confidences", "forgetting_epsilons", "forgetting_quality", "gradient_of",
+           "chance_band", "confidences", "forgetting_epsilons", "forgetting_quality", "gradient_of",
            "invert_class", "invert_gradient", "judge", "lira_scores", "membership_roc",
            "peak_signal_to_noise", "relearn_time", "threshold_attack", "u_lira_scores"]

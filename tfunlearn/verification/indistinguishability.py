@@ -19,7 +19,8 @@ def forgetting_epsilons(
     The strongest attack with one threshold, or with two between which a model counts as positive,
     where positive is the kind of models with the larger median:
 
-        eps = max over thresholds of max(log(1 - delta - FPR) - log FNR, log(1 - delta - FNR) - log FPR)
+        eps = max over thresholds of max(log(1 - delta - FPR) - log FNR,
+                                         log(1 - delta - FNR) - log FPR)
 
     Thresholds at which exactly one of the rates is 0 do not count; where both are 0, eps is the
     cap, 50, as it is where one kind of models spreads over less than 1 % of the other's range.
@@ -48,8 +49,8 @@ def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
 
     Args:
         epsilons: `(n,)`.
-        models: N of each kind; from ceil(log(N - 1)) on, which is all that they can show, an example
-            has no points.
+        models: N of each kind; from ceil(log(N - 1)) on, which is all that they can show, an
+            example has no points.
     """
     require("models", models, models >= 2, "at least 2")
     epsilons = np.asarray(epsilons, np.float64)

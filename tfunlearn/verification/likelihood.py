@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import choose, require
+from tfunlearn.core.seeds import at_most
+from tfunlearn.verification.roc import membership_roc
 
 FEW = 16  # models, below which one deviation is estimated for all examples together
 VARIANCES = ("auto", "example", "pooled")
@@ -94,6 +96,32 @@ def lira_scores(
     if trained is None:
         return (np.asarray(values) - out.centers) / out.deviations
     return Gaussians.of(trained, variance).log_density(values) - out.log_density(values)
+
+
+def chance_band(
+    unlearned: np.ndarray, retrained: np.ndarray, rng: np.random.Generator, *,
+    variance: str = "auto", draws: int = 100, most: int = 300,
+) -> float:
+    """Returns how far above 0.5 the AUC of U-LiRA comes by chance in 95 % of cases.
+
+    The models of both kinds are mixed and dealt anew, so that nothing tells the two hands apart but
+    chance; all examples of a model stay together.
+
+    Args:
+        unlearned, retrained: as for `u_lira_scores`.
+        rng: deals.
+        variance: as for `u_lira_scores`.
+        draws: how often; default 100.
+        most: examples that are looked at; default 300, drawn at random.
+    """
+    both = np.concatenate([unlearned, retrained])
+    columns = at_most(np.arange(both.shape[1]), most, rng)
+    found = []
+    for _ in range(draws):
+        dealt = both[rng.permutation(len(both))][:, columns]
+        found.append(membership_roc(*u_lira_scores(
+            dealt[: len(unlearned)], dealt[len(unlearned) :], variance=variance)).auc)
+    return max(0.0, float(np.quantile(found, 0.95)) - 0.5)
 
 
 def u_lira_scores(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,17 +18,18 @@ from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.run_directory import RunDirectory, write_notes
 from tfunlearn.experiment.train import names_of, versions
+from tfunlearn.experiment.unlearning.case import (
+    Case, Plan, require_majority, require_whole_clients)
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.experiment.unlearning.folders import LEFT
 from tfunlearn.experiment.unlearning.methods import plan_of
 from tfunlearn.experiment.unlearning.notebook import Notebook
-from tfunlearn.experiment.unlearning.case import (
-    Case, Plan, require_majority, require_whole_clients)
+from tfunlearn.experiment.unlearning.outcome import asked, recovered, rounded
 from tfunlearn.federated import local_worker
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_recovery
 from tfunlearn.unlearning import RateLimiter
-from tfunlearn.unlearning.stopping import bound_rounds, is_over, plateau_round, target_round
+from tfunlearn.unlearning.stopping import is_over
 
 
 @dataclass
@@ -113,10 +113,11 @@ def perform(
                     retrained=after if case.settings.method == "retrain" else None)
     save_recovery(directory.curves, directory.read_metrics(), measured)
     write_notes(directory, dict(
-        **keys, **_asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
-        report=plan.report, measured=measured, recovered=_recovered(case, plan, done),
+        **keys, **asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
+        report=plan.report, measured=measured,
+        recovered=recovered(case, plan, done.accuracies, done.goal),
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
-        cost=_rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
+        cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
 
 
 def _left(directory: RunDirectory, wait: int) -> Left:
@@ -127,15 +128,8 @@ def _left(directory: RunDirectory, wait: int) -> Left:
         left = Left(None, [], [])
     if left.state is None or (wait and left.state.finished >= wait):
         left = Left(None, [], left.damaged)
-        for path in (directory.checkpoint, directory.previous):
-            path.unlink(missing_ok=True)
     rewind(directory, left)
     return left
-
-
-def _rounded(cost: Cost) -> dict:
-    """Returns a cost as it goes into the notes, seconds to the millisecond."""
-    return {name: round(value, 3) for name, value in dataclasses.asdict(cost).items()}
 
 
 def _planned(case: Case, on_plan: Callable[[Plan], None]) -> Plan:
@@ -237,34 +231,3 @@ def _recover(
         settled = done.accuracies[plan.settles_after:]
         if settled and is_over(plan.stop, settled, done.goal):
             return
-
-
-def _asked(case: Case, plan: Plan, waited: int) -> dict:
-    """Returns what was asked, and where the new run stands in the history of the federation."""
-    source = case.source
-    return dict(
-        method=case.settings.method, settings=case.settings.chosen(), seed=case.seed,
-        source=os.path.abspath(source.directory.path),
-        source_checkpoint_sha256=checksum(source.directory.checkpoint),
-        requests=[*source.requests, list(case.settings.forget)],
-        forgotten=dict(clients=[int(k) for k in case.flagged],
-                       examples=int(np.count_nonzero(case.forgotten))),
-        restarts=plan.restarts, waited_rounds=waited,
-        rounds_before=0 if plan.restarts else source.rounds - waited,
-        training_rounds=source.training_rounds,
-        settles_after=plan.settles_after,
-        unlearned_after_round=0 if plan.restarts else source.rounds + plan.settles_after)
-
-
-def _recovered(case: Case, plan: Plan, done: _Progress) -> dict:
-    """Returns the rounds that each stop rule would have taken, None where it takes more."""
-    fraction, ran = plan.report.get("fraction"), len(done.accuracies) - 1
-    settled, first = done.accuracies[plan.settles_after:], plan.settles_after
-    plateau = plateau_round(settled) if settled else None
-    target = target_round(settled, done.goal)
-    bound = None if fraction is None else bound_rounds(case.source.training_rounds, fraction)
-    return dict(
-        stop=plan.stop, reached=target_round(done.accuracies[-1:], done.goal) is not None,
-        bound=bound if bound is None or bound <= ran else None,
-        plateau=None if plateau is None else first + plateau,
-        target=None if target is None else first + target)

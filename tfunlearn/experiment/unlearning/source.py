@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,12 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state, model = open_run(run, data_dir)
     lines, notes = directory.read_metrics(), read_notes(directory)
+    if directory.lock.exists():
+        with directory.locked():  # nobody is writing there
+            pass
+    if notes is None and state.finished < config.training.rounds:
+        warnings.warn(f"{directory.path} has {state.finished} of {config.training.rounds} rounds; "
+                      f"tfunlearn resume {directory.path} goes on with it", stacklevel=2)
     shapes = [w.shape for w in state.weights]
     federation = Federation.of(config)
     check_partition(directory, federation)

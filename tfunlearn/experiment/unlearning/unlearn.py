@@ -18,6 +18,7 @@ from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.experiment.unlearning.mending import mended
 from tfunlearn.experiment.unlearning.folders import (
     begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
 from tfunlearn.experiment.unlearning.performance import (
@@ -51,7 +52,8 @@ class Watch:
     """What an unlearning tells while it goes on; all default to silence.
 
     Attributes:
-        start: called with the case, the rounds of waiting and the folder, before anything is done.
+        start: called with the case, the rounds of waiting and the hidden folder in which it is
+            done, before anything is.
         plan: called with the plan, once it is made; after the waiting.
         round: called with each line of metrics.
         track: wraps the steps of what is measured before the first round, to show progress.
@@ -59,6 +61,7 @@ class Watch:
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
         resume: called with the `Left` of an earlier process that was stopped, before going on.
+        damage: called with what was found torn of a finished run, in words.
     """
 
     start: Callable = lambda *_: None
@@ -69,6 +72,7 @@ class Watch:
     reference: Callable = lambda *_: None
     reference_round: Callable = lambda *_: None
     resume: Callable = lambda *_: None
+    damage: Callable = lambda *_: None
 
 
 def unlearn(
@@ -113,23 +117,37 @@ def resume_unlearning(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    request = read_request(run)
+    request, directory = read_request(run), RunDirectory(pathlib.Path(run))
     settings = unlearn_settings(**{name: value for name, value in request["settings"].items()
                                    if value is not None})
+    finished = directory.unlearning.exists()
+    if finished:
+        with directory.locked():
+            for words in mended(directory):
+                watch.damage(words)
+        if not _lacks_reference(settings, read_notes(directory)):
+            return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
     case = case_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
-    case = dataclasses.replace(case, keeps=request["keeps"])
+    case = dataclasses.replace(case, keeps=request["keeps"], track=watch.track, tell=watch.tell)
+    if finished:
+        notes = _compared(case, directory, read_notes(directory), watch)
+        return UnlearningRun(directory, notes, directory.read_metrics(), False)
     return _answered(case, request["out"], request["name"], watch)
+
+
+def _lacks_reference(settings: UnlearnSettings, notes: dict) -> bool:
+    return settings.reference and settings.method != "retrain" and (
+        notes["measured"]["retrained"] is None)
 
 
 def _answered(
     case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> UnlearningRun:
     """Returns the run of a case, compared with retraining if that was asked for."""
-    case, settings = dataclasses.replace(case, track=watch.track, tell=watch.tell), case.settings
+    case = dataclasses.replace(case, track=watch.track, tell=watch.tell)
     directory, new = performed(case, out, name, watch)
     notes = read_notes(directory)
-    if settings.reference and settings.method != "retrain" and (
-            notes["measured"]["retrained"] is None):
+    if _lacks_reference(case.settings, notes):
         notes = _compared(case, directory, notes, watch)
     return UnlearningRun(directory, notes, directory.read_metrics(), new)
 
@@ -199,7 +217,7 @@ def performed(
     check_before_waiting(case)
     with filled_folder(begun_name(case, target), target, numbered=out is None) as folder:
         write_request(case, RunDirectory(folder.path), out, name)
-        watch.start(case, rounds_to_wait(case), target)
+        watch.start(case, rounds_to_wait(case), folder.path)
         perform(case, RunDirectory(folder.path), keys, measures_of(case), watch.plan, watch.round,
                 watch.resume)
     return RunDirectory(folder.target), True

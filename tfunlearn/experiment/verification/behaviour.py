@@ -25,7 +25,7 @@ def beside(before, after, retrained: Sequence) -> dict:
 
 
 def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, dict]:
-    """Returns accuracy and loss on each set, and what is measured on the test set, of all models."""
+    """Returns accuracy and loss on each set, and what else is measured on the test set."""
     views, found = (before, after, *retrained), {}
     for name in ("forgotten", "remaining", "test"):
         for what in ("accuracy", "loss"):
@@ -81,7 +81,7 @@ def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
 
 def relearning(
     case: Case, sets: Sets, settings: VerifySettings, weights: dict[str, list[np.ndarray]],
-    original: float, track,
+    before: Sequence[np.ndarray], track,
 ) -> dict:
     """Returns how soon each model learns the forgotten examples again, trained on them alone.
 
@@ -90,7 +90,7 @@ def relearning(
         sets: the examples, of which at most 2,000 are taken.
         settings: epochs, and how much accuracy must be back.
         weights: of the models, by name; `after` among them, the others retrained.
-        original: accuracy of the model before, on these examples.
+        before: of the model before, whose accuracy must be back.
         track: wraps the models, to show progress.
 
     Returns:
@@ -102,6 +102,7 @@ def relearning(
                    generator(settings.verify_seed, "relearned examples"))
     images, labels = forgotten.images[rows], forgotten.labels[rows]
     model, outputs_of = case.source.model, OutputsOf(case.source.model)
+    original = _accuracy(outputs_of(images, before), labels)
     central = CentralTraining(model, optimizer=config.optimizer, lr=config.lr,
                               batch_size=config.batch_size)
     epoch = -(-len(rows) // config.batch_size)
@@ -120,7 +121,8 @@ def relearning(
     others = [value for name, value in steps.items() if name != "after"]
     mean = float(np.mean(others)) if others and None not in others else None
     return dict(curves=curves, steps=steps, limit=limit, each=each, examples=len(rows),
-                original=original, index=anamnesis_index(steps["after"], mean))
+                original=original, goal=(1 - settings.relearn_alpha) * original,
+                index=anamnesis_index(steps["after"], mean))
 
 
 def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:

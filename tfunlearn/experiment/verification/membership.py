@@ -38,19 +38,22 @@ class Attacked:
 
 
 def attack_by_threshold(
-    before: View, after: View, retrained: Sequence[View], name: str = "forgotten"
+    before: View, after: View, retrained: Sequence[View], totals: dict[str, int],
+    name: str = "forgotten",
 ) -> Attacked:
     """Returns what low losses tell of the examples of a set, beside those that no model saw.
 
     Args:
         before, after, retrained: the models.
+        totals: how many examples `forgotten` and `remaining` stand for.
         name: `"forgotten"`, or `"remaining"` beside the test set: what unlearning does to those who
             stay.
     """
     other = "never" if name == "forgotten" else "test"
 
     def against(view: View, trained_on: Sequence[str]):
-        threshold = float(np.mean(np.concatenate([view.losses[part] for part in trained_on])))
+        threshold = float(np.average([view.loss(part) for part in trained_on],
+                                     weights=[totals[part] for part in trained_on]))
         return threshold_attack(view.losses[name], view.losses[other], threshold=threshold)
 
     found = [against(before, ("remaining", "forgotten")), against(after, ("remaining",)),

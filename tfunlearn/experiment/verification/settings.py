@@ -21,9 +21,9 @@ class VerifySettings:
 
     retrains: int = option(3, "Models retrained without what was forgotten, at least 1; 3 or more "
                               "show a spread.")
-    shadows: int = option(0, "Shadow federations for U-LiRA and the NeurIPS 2023 score: so many are "
-                             "trained and unlearned, and as many retrained; 0 leaves both out, 8, "
-                             "16 or 64 are usual.")
+    shadows: int = option(0, "Shadow federations for U-LiRA and the NeurIPS 2023 score: so many "
+                             "are trained and unlearned, and as many retrained; 0 leaves both "
+                             "out, else at least 3; 8, 16 or 64 are usual.")
     variance: str = option("auto", f"Deviations of LiRA: {', '.join(VARIANCES)}; auto pools below "
                                    "16 models.")
     shadow_models: int = option(4, "Shadow models of the shadow-model attack, trained on one half "
@@ -31,10 +31,10 @@ class VerifySettings:
     shadow_epochs: int = option(10, "Epochs of each of them.")
     shadow_batch: int = option(64, "Images in a step of their training.")
     relearn_epochs: int = option(10, "Most epochs of relearning; 0 leaves it out.")
-    relearn_alpha: float = option(ALPHA, "Share of the original accuracy that may be missing when it "
-                                         "counts as relearned.")
+    relearn_alpha: float = option(ALPHA, "Share of the original accuracy that may be missing when "
+                                         "it counts as relearned.")
     inversion: bool = option(True, "Whether images are inverted from the models.")
-    tolerance: float = option(TOLERANCE, "Difference to retraining that never counts.")
+    tolerance: float = option(TOLERANCE, "Difference to retraining that never counts, at most 0.1.")
     verify_seed: int = option(0, "Seed of what the attacks draw.")
 
     def __post_init__(self):
@@ -46,4 +46,5 @@ class VerifySettings:
                             ("relearn_epochs", 0), ("verify_seed", 0)):
             require_whole(name, getattr(self, name), least, 2**31 - 1)
         require_real("relearn_alpha", self.relearn_alpha, lambda v: 0 <= v < 1, "0 <= alpha < 1")
-        require_real("tolerance", self.tolerance, lambda v: 0 <= v < 1, "0 <= tolerance < 1")
+        require_real("tolerance", self.tolerance, lambda v: 0 <= v <= 0.1,
+                     "0 to 0.1, a tenth of all there is")

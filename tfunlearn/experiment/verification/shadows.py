@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.experiment.gme.retraining import retrain
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.experiment.verification.record import roc_values
@@ -15,7 +16,10 @@ from tfunlearn.experiment.verification.settings import VerifySettings
 from tfunlearn.experiment.verification.subject import Subject, shadow
 from tfunlearn.experiment.verification.views import Sets, View
 from tfunlearn.verification import (
-    challenge_score, forgetting_epsilons, forgetting_quality, membership_roc, u_lira_scores)
+    MembershipRoc, challenge_score, chance_band, forgetting_epsilons, forgetting_quality,
+    membership_roc, u_lira_scores)
+
+DRAWS, MOST_MIXED = 10, 100
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,10 @@ class Shadowed:
     """What shadow federations tell.
 
     Attributes:
-        before: AUC of U-LiRA with models that have not unlearned yet, against retrained ones.
-        after: AUC with those that have.
-        noise: how far from 0.5 so few models may come by chance.
+        before: AUC of U-LiRA with models that have not unlearned yet, against retrained ones, at
+            least 0.5: an attack that is worse than guessing shows nothing.
+        after: AUC with those that have, at least 0.5.
+        noise: how far above 0.5 so few models come by chance.
         values: everything, JSON values.
     """
 
@@ -40,13 +45,13 @@ def shadowed(
 ) -> Shadowed:
     """Trains, unlearns and retrains what is missing, and measures.
 
-    The noise takes models, not examples, as what is drawn: 1.96 standard deviations of the
-    Mann-Whitney statistic of N against N, sqrt((2 N + 1) / 12) / N.
+    What chance alone gives, of U-LiRA and of the score, is found by mixing the models of both kinds
+    and dealing them anew.
     """
     count, silent = settings.shadows, dataclasses.replace(watch, round=watch.reference_round)
     made, retrained = [], []
     for number in watch.track(list(range(1, count + 1))):
-        made.append(shadow(subject, number, settings, watch.reference_round))
+        made.append(shadow(subject, number, watch.reference_round))
         retrained.append(sets.view(retrain(subject.case, number, silent).weights))
     trained, unlearned = ([sets.view(getattr(one, name)) for one in made]
                           for name in ("trained", "unlearned"))
@@ -60,16 +65,37 @@ def shadowed(
     epsilons = forgetting_epsilons(odds["unlearned"], odds["retrained"])
     quality = forgetting_quality(epsilons, count)
     kept = [(_mean(unlearned, name), _mean(retrained, name)) for name in ("remaining", "test")]
-    noise = 1.96 * math.sqrt((2 * count + 1) / 12) / count
+    rng = generator(settings.verify_seed, "chance")
+    noise = chance_band(odds["unlearned"], odds["retrained"], rng, variance=settings.variance)
     values = dict(
-        count=count, before=roc_values(rocs["trained"]), after=roc_values(rocs["unlearned"]),
+        count=count, before=_of_models(rocs["trained"], count),
+        after=_of_models(rocs["unlearned"], count),
         accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])), noise=noise,
         challenge=dict(
-            quality=quality, score=challenge_score(quality, remaining=kept[0], test=kept[1]),
+            quality=quality, chance=_chance_quality(odds, rng),
+            score=challenge_score(quality, remaining=kept[0], test=kept[1]),
             remaining=kept[0], test=kept[1], epsilon_median=float(np.median(epsilons)),
             epsilon_limit=math.ceil(math.log(count - 1)),
             epsilons=[round(float(e), 4) for e in epsilons]))
-    return Shadowed(rocs["trained"].auc, rocs["unlearned"].auc, noise, values)
+    return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), noise, values)
+
+
+def _of_models(roc: MembershipRoc, count: int) -> dict:
+    """Returns a ROC as JSON values, resolved by how many models there are, not examples."""
+    values = roc_values(roc)
+    return {**values, "resolved": {level: count * float(level) >= 1 for level in
+                                   values["resolved"]}, "resolution": 1 / count}
+
+
+def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> float:
+    """Returns F of models that nothing but chance tells apart: those of both kinds, mixed."""
+    both, count = np.concatenate([odds["unlearned"], odds["retrained"]]), len(odds["retrained"])
+    columns = at_most(np.arange(both.shape[1]), MOST_MIXED, rng)
+    found = []
+    for _ in range(DRAWS):
+        dealt = both[rng.permutation(len(both))][:, columns]
+        found.append(forgetting_quality(forgetting_epsilons(dealt[:count], dealt[count:]), count))
+    return float(np.mean(found))
 
 
 def _mean(views: list[View], name: str) -> float:

@@ -1,4 +1,4 @@
-"""What is verified: an unlearned run, the run before, and models retrained without the forgotten."""
+"""What is verified: an unlearned run, the run before, and retrained models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.train import resume_training, train
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
 from tfunlearn.experiment.unlearning.case import Case
-from tfunlearn.experiment.verification.settings import VerifySettings
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ def open_subject(
             not retrained ones of the same request.
     """
     notes = read_notes(RunDirectory(pathlib.Path(run)))
-    require("run", str(run), notes is not None or not RunDirectory(pathlib.Path(run)).config.exists(),
+    begun = RunDirectory(pathlib.Path(run)).config.exists()
+    require("run", str(run), notes is not None or not begun,
             "an unlearned run; forget something first (tfunlearn unlearn)")
     subjects = open_subjects([run, *against], data_dir=data_dir)
     opened = [one for runs in subjects.methods.values() for one in runs]
@@ -90,20 +90,15 @@ class Shadow:
 
 
 def shadow(
-    subject: Subject, number: int, settings: VerifySettings, on_round: Callable[[dict], None]
+    subject: Subject, number: int, on_round: Callable[[dict], None]
 ) -> Shadow:
     """Returns the `number`-th shadow federation, counted from 1.
 
     The same clients with the same examples, trained with other initial weights, shuffles and
     draws, then unlearned by the same method with the same settings. It lies in `<run>-shadows/`
-    beside the run before, and is made once.
-
-    Raises:
-        UserError: the run before was unlearned itself.
+    beside the run before, which must not be an unlearned one itself, and is made once.
     """
     source, notes = subject.case.source, subject.unlearned.notes
-    require("shadows", settings.shadows, not source.requests,
-            "0 where the run before was unlearned itself: shadows are trained like it")
     seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
     config = source.federation.config
     config = dataclasses.replace(config, training=dataclasses.replace(

@@ -10,21 +10,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tfunlearn.core.errors import require
 from tfunlearn.core.files import checksum, digest_of
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.experiment.train import versions
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.experiment.verification import behaviour
 from tfunlearn.experiment.verification.membership import (
-    Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
+    LEAST_EXAMPLES, Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
 from tfunlearn.experiment.verification.record import records, roc_values, write_record
 from tfunlearn.experiment.verification.settings import VerifySettings
 from tfunlearn.experiment.verification.shadows import Shadowed, shadowed
 from tfunlearn.experiment.verification.subject import Subject, open_subject, with_retrained
 from tfunlearn.experiment.verification.views import Sets
-from tfunlearn.verification import Evidence, judge
+from tfunlearn.verification import Evidence, Verdict, judge
 
 LOSS_TOLERANCE = 5  # of the tolerance, in nats
+RULES = 1  # of measuring and judging; another number has old verifications made anew
 ALWAYS_LEFT_OUT = (
     "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
     "what the difference of the models before and after shows to who has both",
@@ -71,6 +73,8 @@ def verify(
     require_installed("tensorflow_federated")
     started = time.perf_counter()
     subject = open_subject(run, against, data_dir)
+    require("shadows", settings.shadows, not settings.shadows or not subject.case.source.requests,
+            "0 where the run before was unlearned itself: shadows are trained like it")
     if not against:
         subject = with_retrained(subject, settings.retrains, watch)
     identity = _identity(subject, settings)
@@ -89,7 +93,7 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
     """Returns what was verified against what, with a hash of it."""
     unlearned = subject.unlearned
     asked = dict(
-        settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
+        verification=RULES, settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
         requests=unlearned.notes["requests"],
         run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
         source_checkpoint_sha256=checksum(subject.case.source.directory.checkpoint),
@@ -97,7 +101,7 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
                         checkpoint_sha256=checksum(one.directory.checkpoint))
                    for one in subject.retrained])
     content = {**asked, "retrained": [one["checkpoint_sha256"] for one in asked["retrained"]]}
-    return {"verification": 1, "key": digest_of(content)[:16], **asked,
+    return {"key": digest_of(content)[:16], **asked,
             "run": os.path.abspath(unlearned.directory.path),
             "source": os.path.abspath(subject.case.source.directory.path),
             "seed": unlearned.notes["seed"], "versions": versions()}
@@ -112,7 +116,7 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
     before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
     found = dict(
         counts={name: len(examples.labels) for name, examples in sets.sets.items()},
-        poisoned=sets.poisoned, overlap=case.overlap,
+        poisoned=sets.poisoned, partly_poisoned=sets.partly_poisoned, overlap=case.overlap,
         measures=behaviour.measures(before, after, retrained),
         classes=behaviour.by_class(sets, before, after, retrained),
         clients=behaviour.by_client(sets, before, after, retrained),
@@ -121,11 +125,11 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
         groups=behaviour.groups(before, after, retrained))
     tell("attacking them")
     views = (before, after, *retrained)
-    attacks = {"threshold": attack_by_threshold(before, after, retrained),
+    attacks = {"threshold": attack_by_threshold(before, after, retrained, sets.totals),
                "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
                "shadow models": attack_by_shadow_models(case, sets, settings, views, watch.track),
-               "threshold, those who stay": attack_by_threshold(before, after, retrained,
-                                                                "remaining")}
+               "threshold, those who stay": attack_by_threshold(
+                   before, after, retrained, sets.totals, "remaining")}
     found["membership"] = {name: _attack_values(attack) for name, attack in attacks.items()
                            if attack is not None}
     names = [f"retrained {n + 1}" for n in range(len(retrained))]
@@ -133,7 +137,7 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
         tell("relearning")
         found["relearning"] = behaviour.relearning(
             case, sets, settings, dict(zip(["after", *names], weights[1:])),
-            before.accuracy("forgotten"), watch.track)
+            subject.before, watch.track)
     if settings.inversion:
         tell("inverting")
         found["inversion"] = behaviour.inversions(
@@ -143,13 +147,19 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
         tell(f"{settings.shadows} shadow federations")
         shadows = shadowed(subject, sets, settings, watch)
         found["shadows"] = shadows.values
-    found["evidence"] = [_evidence_values(e) for e in
-                         _evidence(found, attacks, shadows, settings, case)]
-    verdict = judge([Evidence(e["name"], e["before"], e["after"], tuple(e["retrained"]),
-                              e["tolerance"]) for e in found["evidence"]])
-    found["verdict"] = dataclasses.asdict(verdict)
+    evidence = _evidence(found, attacks, shadows, settings)
+    found["evidence"] = [_evidence_values(e) for e in evidence]
+    found["verdict"] = dataclasses.asdict(_judged(evidence, found["counts"]["forgotten"]))
     found["not_tested"] = _left_out(found, attacks, settings, subject)
     return found
+
+
+def _judged(evidence: Sequence[Evidence], examples: int) -> Verdict:
+    if examples < LEAST_EXAMPLES:
+        return Verdict("not shown", f"Not shown: {examples} forgotten example"
+                       f"{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, are too few to tell; "
+                       "the figures stand for themselves.")
+    return judge(evidence)
 
 
 def _attack_values(attack: Attacked) -> dict:
@@ -160,10 +170,11 @@ def _attack_values(attack: Attacked) -> dict:
 
 def _evidence(
     found: dict, attacks: dict[str, Attacked | None], shadows: Shadowed | None,
-    settings: VerifySettings, case,
+    settings: VerifySettings,
 ) -> list[Evidence]:
     """Returns the measures that the verdict rests on."""
-    tolerance, evidence = settings.tolerance, []
+    tolerance = max(settings.tolerance, 1 / found["counts"]["forgotten"])
+    evidence = []
     for name, allowed in (("forgotten accuracy", tolerance),
                           ("forgotten loss", LOSS_TOLERANCE * tolerance),
                           ("attack success", tolerance)):
@@ -183,15 +194,17 @@ def _evidence(
         evidence.append(("relearn time, steps", 0, steps.pop("after"), list(steps.values()),
                          relearned["each"]))
     if shadows is not None:
-        evidence.append(("U-LiRA, AUC", shadows.before, shadows.after, [0.5], shadows.noise))
-    return [Evidence(name, float(b), float(a), tuple(map(float, r)), float(allowed))
-            for name, b, a, r, allowed in evidence
+        evidence.append(("U-LiRA, AUC", shadows.before, shadows.after, [0.5], tolerance,
+                         shadows.noise))
+    return [Evidence(name, float(b), float(a), tuple(map(float, r)), float(allowed), *band)
+            for name, b, a, r, allowed, *band in evidence
             if None not in (b, a, *r) and all(map(math.isfinite, (b, a, *r)))]
 
 
 def _evidence_values(e: Evidence) -> dict:
     return dict(name=e.name, before=e.before, after=e.after, retrained=list(e.retrained),
-                tolerance=e.tolerance, mean=e.mean, spread=e.spread, gap=e.gap, noise=e.noise,
+                tolerance=e.tolerance, band=e.band, grade=e.grade, mean=e.mean, spread=e.spread,
+                gap=e.gap, noise=e.noise,
                 within=e.within, tells=e.tells, closed=e.closed)
 
 
@@ -221,6 +234,9 @@ def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Sub
     left += [f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
              f"non-members show none below {threshold.resolution:.2%}"
              for level in threshold.tpr_at if not threshold.resolves(level)]
+    if found["partly_poisoned"]:
+        left.append("poisoned examples as such: only some of what was forgotten was poisoned, or "
+                    "only in some rounds, and the non-members are not")
     if found["overlap"]:
         left.append(f"{found['overlap']:.1%} of the forgotten examples are held by somebody who "
                     "stays too: what they teach need not vanish")

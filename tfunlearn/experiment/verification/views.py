@@ -64,7 +64,15 @@ class Sets:
     """The examples that every model is asked about: `forgotten`, `remaining`, `test` and `never`.
 
     `never` are test images of the classes that were forgotten, treated as the attackers treated
-    theirs if what was forgotten was poisoned: examples like the forgotten ones that no model saw.
+    theirs if only attackers held what was forgotten: examples like it that no model saw. Poisoned
+    examples count as such if a round of the training was attacked.
+
+    Attributes:
+        sets: name to examples.
+        totals: how many examples `forgotten` and `remaining` stand for.
+        poisoned: whether `never` is poisoned.
+        partly_poisoned: whether something else was poisoned, or not in every round.
+        classes: number of classes.
 
     Args:
         case: what was forgotten.
@@ -73,7 +81,10 @@ class Sets:
 
     def __init__(self, case: Case, seed: int):
         federation, gone = case.source.federation, case.source.gone | case.forgotten
-        held, data = federation.poisoned, federation.data
+        attacked = [federation.attacked(number) for number in
+                    range(1, case.source.training_rounds + 1)]
+        held = federation.poisoned if any(attacked) else federation.clients
+        data = federation.data
         owners = held.owners
         rows = {"forgotten": at_most(np.flatnonzero(case.forgotten), MOST_FORGOTTEN,
                                      generator(seed, "forgotten examples")),
@@ -84,7 +95,11 @@ class Sets:
         self.sets["test"] = Examples(data.test_images, data.test_labels,
                                      np.full(len(data.test_labels), -1))
         images, labels = data.test_images, data.test_labels
-        self.poisoned = bool((federation.changed & case.forgotten).any())
+        self.totals = {"forgotten": int(case.forgotten.sum()), "remaining": int((~gone).sum())}
+        changed = any(attacked) and bool((federation.changed & case.forgotten).any())
+        self.poisoned = changed and bool(
+            np.isin(owners[case.forgotten], federation.malicious).all())
+        self.partly_poisoned = changed and not (self.poisoned and all(attacked))
         if self.poisoned:
             images, labels = federation.as_attackers_would(images, labels)
         alike = np.isin(labels, np.unique(self.sets["forgotten"].labels))

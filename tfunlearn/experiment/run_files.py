@@ -1,0 +1,42 @@
+"""Single files of a run, read from the disk: a checkpoint, a line of metrics."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.files import read_arrays
+from tfunlearn.federated.state import ServerState
+
+
+def read_checkpoint(path: pathlib.Path) -> ServerState:
+    """Reads a checkpoint.
+
+    Raises:
+        UserError: it is missing or torn.
+    """
+    try:
+        arrays = read_arrays(path)
+        finished, reference = int(arrays.pop("finished")), arrays.pop("reference", None)
+        return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
+    except FileNotFoundError:
+        raise UserError(f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
+                        "on from what there is")
+    except Exception as error:  # numpy and zipfile raise whatever they trip over
+        raise UserError(f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
+                        f"{path.parent} goes on from the newest good one")
+
+
+def metrics_line(text: bytes, number: int) -> dict | None:
+    """Returns the values of the line of round `number`, or None if it is none."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return None
+    whole = (isinstance(values, dict) and type(values.get("round")) is int
+             and values["round"] == number and "checkpoint_sha256" in values)
+    if whole and "history_sha256" in values:
+        whole = isinstance(values["history_sha256"], str) and type(
+            values.get("history_bytes")) is int
+    return values if whole else None

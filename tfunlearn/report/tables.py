@@ -1,0 +1,78 @@
+"""The tables of a report: head and rows from metrics, verifications and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.report.facts import RunFacts
+
+ROUND_COLUMNS = ("round", "phase", "test_accuracy", "test_loss", "attack_success", "source_error",
+                 "forget_accuracy", "remain_accuracy", "train_loss", "clients", "seconds")
+MEASURES = {"test_accuracy": "test accuracy", "test_loss": "test loss",
+            "attack_success": "attack success", "forget_accuracy": "accuracy on forgotten data",
+            "remain_accuracy": "accuracy on remaining data"}
+
+
+def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
+    """Returns a table of several runs, a column each."""
+    rows = [["verdict", *(facts.word for facts in runs)],
+            ["method", *("trained" if f.notes is None else f.notes["method"] for f in runs)]]
+    for name, label in MEASURES.items():
+        values = [(f.lines[-1] if f.notes is None and f.lines else
+                   {} if f.notes is None else f.notes["measured"]["after"]).get(name) for f in runs]
+        if any(value is not None for value in values):
+            rows.append([label, *values])
+    for name, label in (("rounds", "rounds"), ("client_steps", "client steps"),
+                        ("work_seconds", "seconds of work"), ("bytes_up", "bytes sent by clients")):
+        rows.append([label, *(None if f.notes is None else f.notes["cost"].get(name)
+                              for f in runs)])
+    for name in dict.fromkeys(e["name"] for f in runs if f.record for e in f.record["evidence"]):
+        rows.append([f"{name}, distance to retraining", *(
+            next((e["gap"] for e in (f.record or {"evidence": []})["evidence"]
+                  if e["name"] == name), None) for f in runs)])
+    return ["", *(facts.name for facts in runs)], rows
+
+
+def round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
+    names = [name for name in ROUND_COLUMNS if any(line.get(name) is not None for line in lines)]
+    return ([name.replace("_", " ") for name in names] + ["attackers", "pruned"], [
+        [*(line.get(name) for name in names), len(line["attackers"]), len(line["pruned"])]
+        for line in lines])
+
+
+def beside_retraining(
+    name: str, second: str, entries: Sequence[dict]
+) -> tuple[list[str], list[list]]:
+    """Returns head and rows of accuracy and loss of each entry, before, after and retrained."""
+    kinds = [kind for kind in ("before", "after", "retrained")
+             if entries[0]["accuracy"].get(kind) not in (None, [])]
+    head, told = [name, second], "retrained" in kinds
+    for what in ("accuracy", "loss"):
+        head += [f"{what}, {kind}" for kind in kinds] + ([f"{what}, gap"] if told else [])
+    rows = []
+    for entry in entries:
+        row = [entry[name], entry[second]]
+        for what in ("accuracy", "loss"):
+            row += [float(np.mean(entry[what][kind])) for kind in kinds]
+            row += [gap_row(entry[what])[-1]] if told else []
+        rows.append(row)
+    return head, rows
+
+
+def gap_row(values: dict) -> list[float | None]:
+    """Returns a measure before and after, mean and deviation of the retrained models, and the gap
+    to their mean; None for what is not known."""
+    after = values["after"]
+    known = [value for value in values["retrained"] if value is not None]
+    mean = float(np.mean(known)) if known else None
+    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    gap = None if mean is None or after is None else after - mean
+    return [values["before"], after, mean, spread, gap]
+
+
+def mean_matrix(value) -> list:
+    """Returns a matrix, or the mean of several."""
+    array = np.asarray(value, float)
+    return (array.mean(axis=0) if array.ndim == 3 else array).tolist()
