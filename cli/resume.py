@@ -8,9 +8,9 @@ import click
 
 from tfunlearn.core.errors import require
 from tfunlearn.experiment.opening import stored_config
+from tfunlearn.experiment.resuming import resume_training
 from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.sweep import is_sweep, read_sweep
-from tfunlearn.experiment.train import resume_training
 from tfunlearn.experiment.unlearning import resume_unlearning
 from tfunlearn.experiment.unlearning.request import is_requested
 from tfunlearn_cli.display import TrainingDisplay

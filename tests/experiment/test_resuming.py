@@ -18,7 +18,7 @@ from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.evaluate import evaluate
 from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.sweep import read_sweep
-from tfunlearn.experiment.train import resume_training
+from tfunlearn.experiment.resuming import resume_training
 from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
 
 SMALL = dict(train_examples=150, clients=4, rounds=4, attack="label-flip", malicious=1,
@@ -117,6 +117,16 @@ def test_lost_metrics_are_not_trained_over(copy, lines):
     with pytest.raises(UserError, match="checkpoint.npz is of round 4; previous.npz is of round 3"):
         resume_training(copy.path)
     assert checksum(copy.checkpoint) == before
+
+
+def test_torn_before_the_first_line_it_begins_at_the_start(whole, copy):
+    copy.metrics.unlink()
+    for path in (copy.checkpoint, copy.previous):
+        path.write_bytes(b"torn")
+    begun, damaged = resumed(copy)
+    assert begun == 0 and len(damaged) == 2
+    assert checksum(copy.checkpoint) == checksum(whole.checkpoint)
+    assert lines_of(copy) == lines_of(whole) and copy.previous.exists()
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

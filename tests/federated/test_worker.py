@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,3 +32,33 @@ def test_workers_one_after_another_are_forked_without_grpcs_handlers():
                           timeout=120, env=environment)
     assert done.returncode == 0 and done.stdout == "done\n", done.stderr
     assert "fork" not in done.stderr
+
+
+COUNT = """
+import os, time
+import tfunlearn
+from tfunlearn.core.lazy import tff
+from tfunlearn.federated import local_worker
+
+@tff.tensorflow.computation
+def one():
+    return 1
+
+def held():
+    return len(os.listdir("/proc/self/fd"))
+
+counts = []
+for number in range(4):
+    with local_worker():
+        assert one() == 1
+    time.sleep(0.3)  # threads that pass bytes on end by themselves
+    counts.append(held())
+print(counts)
+"""
+
+
+def test_a_worker_gives_every_file_and_socket_back():
+    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True,
+                          timeout=120)
+    counts = json.loads(done.stdout)
+    assert done.returncode == 0 and counts[-1] <= counts[1] + 10, counts  # of 64 sockets each

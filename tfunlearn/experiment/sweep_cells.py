@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment.grid import MEASURES, TRAINED, Cell
+from tfunlearn.experiment.resuming import resume_training
 from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.train import TrainingRun, resume_training, train
+from tfunlearn.experiment.train import TrainingRun, train
 from tfunlearn.experiment.unlearning import Watch, measure_run, unlearn
 from tfunlearn.unlearning.stopping import bound_rounds, target_round
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import os
-import pathlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum, digest_of
+from tfunlearn.core.errors import require
+from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.evaluation import OutputsOf
-from tfunlearn.experiment.checkpoints import Left, newest_good, rewind
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.history_store import HistoryWriter
 from tfunlearn.experiment.measure import TestMeasures
-from tfunlearn.experiment.opening import check_partition, stored_config
 from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import initial_model, rounds_of
 from tfunlearn.experiment.run_directory import RunDirectory, new_run_directory
@@ -82,70 +78,20 @@ def train(
         try:
             if workers:
                 stack.enter_context(remote_workers(workers))
-            begun = _Begun.of(directory, config)
+            begun = Begun.of(directory, config)
             engine = begun.engine(0)
             if not workers:
                 stack.enter_context(local_worker(directory.worker_log))
-            _write_start(begun)
+            write_start(begun)
         except BaseException:
             directory.discard()
             raise
         on_start(directory, begun.federation, begun.model, 0)
-        return _train(begun, engine, ServerState(begun.model.get_weights()), on_round)
-
-
-def resume_training(
-    run: str | os.PathLike, *, data_dir: str | None = None, workers: Sequence[str] = (),
-    on_damage: Callable[[str], None] = lambda _: None, on_start: Callable = lambda *_: None,
-    on_round: Callable[[dict], None] = lambda _: None,
-) -> TrainingRun:
-    """Goes on with a training that was stopped, from its newest good checkpoint.
-
-    The rounds have the bits that they would have had without the stop. What was torn is named and
-    made anew; a finished run is checked, and mended if something of it is damaged.
-
-    Args:
-        run: the run directory.
-        data_dir: where the data set lies, if not where the run's configuration says.
-        workers: as for `train`; they need not be those of before.
-        on_damage: called with what was found torn, in words.
-        on_start: as for `train`.
-        on_round: called with each new line of `metrics.jsonl`.
-
-    Raises:
-        UserError: no run there, its data or model file are no longer the same, no checkpoint is
-            good, or another process is writing there.
-        WorkerError: as for `train`.
-    """
-    require_installed("tensorflow_federated")
-    directory = RunDirectory(pathlib.Path(run))
-    if not directory.config.is_file():
-        raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
-    if directory.unlearning.exists() or directory.request.exists():
-        raise UserError(f"run: {run} was unlearned; allowed is a run of train, whose rounds may "
-                        "see what was forgotten here")
-    with directory.locked(), contextlib.ExitStack() as stack:
-        config = stored_config(directory, data_dir)
-        if workers and not config.gathers:
-            raise UserError("worker: this run does not gather updates; allowed are runs that were "
-                            "trained with --worker, --gather or anything that needs it")
-        begun = _Begun.of(directory, config)
-        left = _checked(begun)
-        for words in left.damaged:
-            on_damage(words)
-        state = left.state or ServerState(begun.model.get_weights())
-        if left.state is None:
-            _write_start(begun)
-        rewind(directory, left)
-        on_start(directory, begun.federation, begun.model, state.finished)
-        if state.finished < config.training.rounds:
-            stack.enter_context(remote_workers(workers) if workers
-                                else local_worker(directory.worker_log))
-        return _train(begun, begun.engine(state.finished), state, on_round)
+        return run_missing(begun, engine, ServerState(begun.model.get_weights()), on_round)
 
 
 @dataclass(frozen=True)
-class _Begun:
+class Begun:
     """What the rounds of a run need.
 
     Attributes:
@@ -159,7 +105,8 @@ class _Begun:
     model: tf.keras.Model
 
     @classmethod
-    def of(cls, directory: RunDirectory, config: RunConfig) -> _Begun:
+    def of(cls, directory: RunDirectory, config: RunConfig) -> Begun:
+        """Sets a run up from its configuration."""
         federation = Federation.of(config)
         return cls(directory, federation, initial_model(federation))
 
@@ -173,11 +120,18 @@ class _Begun:
                                   keep=history.keep if config.history.keeps else None)
 
 
-def _train(
-    begun: _Begun, engine: tuple[HistoryWriter, Callable | None], state: ServerState,
+def run_missing(
+    begun: Begun, engine: tuple[HistoryWriter, Callable | None], state: ServerState,
     on_round: Callable,
 ) -> TrainingRun:
-    """Runs the rounds that are missing after `state`."""
+    """Runs the rounds that are missing after `state`.
+
+    Args:
+        begun: the run.
+        engine: what `Begun.engine` gives for that state.
+        state: after the last finished round.
+        on_round: called with each line of `metrics.jsonl`.
+    """
     directory, federation, model = begun.directory, begun.federation, begun.model
     config, (history, run_round) = federation.config, engine
     measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
@@ -193,44 +147,13 @@ def _train(
     return TrainingRun(directory, model, lines, federation)
 
 
-def _checked(begun: _Begun) -> Left:
-    """Returns what is good of a run.
-
-    Raises:
-        UserError: nothing is, or its data or model file have changed.
-    """
-    directory, left = begun.directory, newest_good(begun.directory)
-    path, known = begun.federation.config.model.model, directory.model_sha256()
-    if known is not None and checksum(path) != known:
-        raise UserError(f"model: {path} is no longer the file that the run began with (SHA-256 "
-                        f"{known[:16]}...); put that back to go on")
-    if left.state is None:
-        return left
-    stored = json.loads(directory.config.read_text())
-    named = stored.get("content_sha256")
-    if named is not None and named != digest_of(content_of(begun.federation.config)):
-        raise UserError(f"run: {directory.config} was changed since the run began; put it back, or "
-                        f"begin anew with tfunlearn train --config {directory.config}")
-    check_partition(directory, begun.federation)
-    shapes = [weight.shape for weight in begun.model.get_weights()]
-    if [weight.shape for weight in left.state.weights] != shapes:
-        raise UserError(f"run: the checkpoint in {directory.path} does not fit the model of its "
-                        "config.json; one of them was changed")
-    then = stored.get("versions")
-    if then is not None and then != versions():
-        left.damaged.append("other versions than when the run began, so that bits may differ: "
-                            + ", ".join(f"{name} {version}" for name, version in
-                                        versions().items() if then.get(name) != version))
-    return left
-
-
 def _gathering(config: RunConfig) -> RunConfig:
     require("gather", config.training.gather, config.training.gather is not False,
             "True, since workers share clients whose updates are gathered")
     return dataclasses.replace(config, training=dataclasses.replace(config.training, gather=True))
 
 
-def _write_start(begun: _Begun) -> None:
+def write_start(begun: Begun) -> None:
     """Writes what is known before the first round."""
     directory, federation, model = begun.directory, begun.federation, begun.model
     directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model),

@@ -41,6 +41,7 @@ class Process:
         self, command: Sequence[str], log: str | os.PathLike | None = None, *,
         confined: bool = False,
     ):
+        self.sockets = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with open(log if log else os.devnull, "ab") as output, ours, theirs:
             self._process = subprocess.Popen(
@@ -49,7 +50,8 @@ class Process:
                 preexec_fn=_before(theirs if confined else None),
                 env={**os.environ, "TF_DETERMINISTIC_OPS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"})
             theirs.close()
-            self.sockets = _Sockets(ours, self.stop) if confined else None
+            if confined:
+                self.sockets = _Sockets(ours, self.stop)
 
     @property
     def ended(self) -> int | None:
@@ -58,6 +60,8 @@ class Process:
 
     def stop(self) -> None:
         """Ends it."""
+        if self.sockets is not None:
+            self.sockets.close()
         if self.ended is None:
             self._process.terminate()
             try:
@@ -77,6 +81,14 @@ class _Sockets:
             raise PermissionError("no network of its own is allowed here")
         self._free, self._lock = [socket.socket(fileno=number) for number in found], (
             threading.Lock())
+        self._closed = False
+
+    def close(self) -> None:
+        """Closes those that are not lent; the others follow when they are given back."""
+        with self._lock:
+            self._closed, free, self._free = True, self._free, []
+        for own in free:
+            own.close()
 
     def connected(self, port: int) -> socket.socket | None:
         """Returns a socket connected to a port of that network, None if nothing listens there or
@@ -92,6 +104,9 @@ class _Sockets:
 
     def give_back(self, lent: socket.socket) -> None:
         """Takes a socket back, disconnected."""
+        if self._closed:
+            lent.close()
+            return
         nowhere = struct.pack("H14x", socket.AF_UNSPEC)
         ctypes.CDLL(None).connect(lent.fileno(), nowhere, len(nowhere))
         with self._lock:

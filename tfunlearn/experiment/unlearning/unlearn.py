@@ -18,12 +18,12 @@ from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
-from tfunlearn.experiment.unlearning.mending import mended
+from tfunlearn.experiment.unlearning.case import ANEW, Case
 from tfunlearn.experiment.unlearning.folders import (
     begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
+from tfunlearn.experiment.unlearning.mending import mended
 from tfunlearn.experiment.unlearning.performance import (
     check_before_waiting, perform, rounds_to_wait)
-from tfunlearn.experiment.unlearning.case import ANEW, Case
 from tfunlearn.experiment.unlearning.request import read_request, write_request
 from tfunlearn.experiment.unlearning.settings import UnlearnSettings, unlearn_settings
 from tfunlearn.experiment.unlearning.source import Source, open_source

@@ -16,8 +16,9 @@ from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.gme.retraining import retrain
 from tfunlearn.experiment.gme.subjects import Unlearned, open_subjects
 from tfunlearn.experiment.opening import stored_config
+from tfunlearn.experiment.resuming import resume_training
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
-from tfunlearn.experiment.train import resume_training, train
+from tfunlearn.experiment.train import train
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
 from tfunlearn.experiment.unlearning.case import Case
 
