@@ -123,6 +123,20 @@ def test_an_interruption_can_be_gone_on_with(copied):
     assert not whole.new and whole.notes["measured"]["retrained"] is not None
 
 
+def test_a_name_that_is_taken_meanwhile_loses_nothing(copied):
+    def take(line):
+        (copied.parent / "mine").mkdir(exist_ok=True)
+        (copied.parent / "mine" / "file.txt").write_text("keep")
+
+    with pytest.raises(UserError, match="mine cannot be written"):
+        unlearn(copied, quick(), out=copied.parent / "mine", watch=Watch(round=take))
+    (begun,) = [path for path in copied.parent.iterdir() if path.name.startswith(".mine.")]
+    (copied.parent / "mine").rename(copied.parent / "theirs")
+    again = []
+    unlearn(copied, quick(), out=copied.parent / "mine", watch=Watch(round=again.append))
+    assert again == [] and not begun.exists()
+
+
 def test_nothing_is_left_of_what_never_began(copied):
     def stop(*_):
         raise KeyboardInterrupt

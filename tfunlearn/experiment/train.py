@@ -10,14 +10,16 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.federation import Federation
-from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.history_store import HistoryWriter
+from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.measure import TestMeasures
 from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import initial_model, rounds_of
@@ -154,16 +156,24 @@ def _gathering(config: RunConfig) -> RunConfig:
 
 
 def write_start(begun: Begun) -> None:
-    """Writes what is known before the first round."""
-    directory, federation, model = begun.directory, begun.federation, begun.model
+    """Writes what is known before the first round, and the model of the start."""
+    directory, model = begun.directory, begun.model
+    write_setup(directory, begun.federation, model)
+    directory.write_state(ServerState(model.get_weights()))
+    directory.write_model(model, model.get_weights())
+
+
+def write_setup(
+    directory: RunDirectory, federation: Federation, model: tf.keras.Model,
+    gone: np.ndarray | None = None,
+) -> None:
+    """Writes the configuration and who holds what; `gone` examples are forgotten, bool `(N,)`."""
     directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model),
                            content_sha256=digest_of(content_of(federation.config)))
     directory.write_partition(
         [federation.data.rows[part] for part in federation.parts], federation.clients,
-        federation.malicious, federation.data.classes,
+        federation.malicious, federation.data.classes, gone=gone,
         server=None if federation.held_back is None else federation.held_back.rows)
-    directory.write_state(ServerState(model.get_weights()))
-    directory.write_model(model, model.get_weights())
 
 
 def _name(config: RunConfig) -> str:

@@ -100,17 +100,10 @@ def is_finished(folder: pathlib.Path, name: str, key: str) -> bool:
 
 @dataclass
 class Folder:
-    """A folder that is being filled, and where it ends up.
-
-    Attributes:
-        path: the folder.
-        target: its name once it is whole.
-        begun: whether an earlier process has begun to fill it.
-    """
+    """A folder that is being filled, and where it ends up."""
 
     path: pathlib.Path
     target: pathlib.Path
-    begun: bool
 
 
 def begun_name(case: Case, target: pathlib.Path) -> pathlib.Path:
@@ -137,7 +130,7 @@ def filled_folder(
         UserError: the place cannot be written, somebody took it meanwhile, or fills it too.
     """
     made = [f for f in target.parents if not f.exists()]
-    folder = Folder(path, target, path.is_dir())
+    folder = Folder(path, target)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -149,9 +142,8 @@ def filled_folder(
             for name in (LEFT, lock.name):
                 (path / name).unlink(missing_ok=True)
             folder.target = _moved(path, target, numbered)
-        except BaseException as error:
-            mistaken = isinstance(error, UserError) and not folder.begun
-            if mistaken or not RunDirectory(path).metrics.exists():
+        except BaseException:
+            if not RunDirectory(path).metrics.exists():
                 shutil.rmtree(path, ignore_errors=True)
                 with contextlib.suppress(OSError):  # somebody else may use a parent by now
                     for parent in made:

@@ -17,7 +17,7 @@ from tfunlearn.experiment.history_store import History, HistoryWriter
 from tfunlearn.experiment.recording import Recorder
 from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.run_directory import RunDirectory, write_notes
-from tfunlearn.experiment.train import names_of, versions
+from tfunlearn.experiment.train import write_setup
 from tfunlearn.experiment.unlearning.case import (
     Case, Plan, require_majority, require_whole_clients)
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
@@ -88,7 +88,7 @@ def perform(
     left = _left(directory, wait)
     if left.state is not None:
         on_resume(left)
-    _write_setup(case, directory)
+    write_setup(directory, source.federation, source.model, source.gone | case.forgotten)
     finished = len(left.lines)
     history = HistoryWriter(directory.history, source.federation.config.history,
                             0 if plan and plan.restarts else source.rounds, finished)
@@ -158,17 +158,6 @@ def check_before_waiting(case: Case) -> None:
     if rounds_to_wait(case):
         require_whole_clients(case)
         require_majority(case)
-
-
-def _write_setup(case: Case, directory: RunDirectory) -> None:
-    """Writes what is known before the first round."""
-    federation, model = case.source.federation, case.source.model
-    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model))
-    directory.write_partition(
-        [federation.data.rows[part] for part in federation.parts], federation.clients,
-        federation.malicious, federation.data.classes,
-        server=None if federation.held_back is None else federation.held_back.rows,
-        gone=case.source.gone | case.forgotten)
 
 
 def _waited(
