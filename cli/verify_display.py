@@ -115,4 +115,6 @@ class VerifyDisplay(RetrainingDisplay):
 
 def value(number: float | None) -> str:
     """Returns a number with four significant digits."""
-    return "-" if number is None else f"{number:.4g}"
+    if number is None:
+        return "-"
+    return "0" if abs(number) < 1e-12 else f"{number:.4g}"

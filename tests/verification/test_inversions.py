@@ -37,6 +37,18 @@ def test_a_class_that_a_model_does_not_know_is_not_found(linear):
     assert found.cost == pytest.approx(2 / 3) and found.steps == 20
 
 
+def test_units_that_are_dead_on_black_are_woken():
+    layers = tf.keras.layers
+    model = tf.keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten(),
+                                 layers.Dense(4, activation="relu"), layers.Dense(3)])
+    model.set_weights([np.ones((16, 4), np.float32), np.full(4, -2, np.float32),
+                       np.tile([[0, 5, 0]], (4, 1)).astype(np.float32), np.zeros(3, np.float32)])
+    found = invert_class(model, 1, from_logits=True)
+    assert found.cost <= 0.01 and found.image.min() >= 0.5
+    assert invert_class(model, 1, from_logits=True, patience=3,
+                        start=np.zeros((4, 4, 1))).cost == pytest.approx(2 / 3)
+
+
 def test_a_gradient_gives_its_image_back_and_a_part_of_it_less(rng):
     tf.keras.utils.set_random_seed(0)
     model = tf.keras.Sequential([

@@ -36,6 +36,8 @@ def invert_class(
 
     Deviation: the learning rate is of normalised gradients (unit length), since the gradient of a
     softmax that is sure of another class vanishes; rate and steps are chosen for images in [0, 1].
+    Where the gradient is zero on a black image (units that are dead there), the search starts on a
+    grey one, or else on noise.
 
     Args:
         model: a built Keras model with one output `(1, classes)`.
@@ -45,7 +47,7 @@ def invert_class(
         rate: length of a step; default 0.1.
         patience: default 100.
         goal: cost at which it ends; default 0.01.
-        start: image to start from; default all 0.
+        start: image to start from; default the first of black, grey and noise with a gradient.
 
     Reference:
         Fredrikson et al., "Model Inversion Attacks that Exploit Confidence Information and Basic
@@ -54,7 +56,9 @@ def invert_class(
     shape = tuple(model.inputs[0].shape[1:])
     classes = model.outputs[0].shape[-1]
     require("label", label, 0 <= label < classes, f"a class of the model, 0 to {classes - 1}")
-    image = tf.Variable(np.zeros((1, *shape), np.float32) if start is None else start[None])
+    starts = [np.zeros(shape), np.full(shape, 0.5), np.random.default_rng(0).random(shape)] if (
+        start is None) else [start]
+    image = tf.Variable(tf.zeros((1, *shape)))
 
     @tf.function(autograph=False, reduce_retracing=True)
     def step():
@@ -66,6 +70,10 @@ def invert_class(
         gradient = tape.gradient(loss, image)
         return 1 - tf.exp(log_p), gradient / tf.maximum(tf.norm(gradient), 1e-12)
 
+    for begin in starts:
+        image.assign(begin[None].astype(np.float32))
+        if np.any(step()[1]):
+            break
     best, best_cost, since = image.numpy(), np.inf, 0
     for done in range(steps + 1):
         cost, direction = step()
