@@ -72,7 +72,8 @@ def invert_class(
 
     for begin in starts:
         image.assign(begin[None].astype(np.float32))
-        if np.any(step()[1]):
+        cost, direction = step()
+        if np.any(direction) or cost <= goal:
             break
     best, best_cost, since = image.numpy(), np.inf, 0
     for done in range(steps + 1):
