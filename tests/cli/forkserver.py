@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import selectors
 import signal
 import socket
@@ -101,6 +102,18 @@ class ForkServer:
                 else:
                     self._started.wait_for(lambda: told["pid"] in self._running, timeout=60)
                     self._running.pop(told["pid"]).ended(told["code"])
+
+
+def worker_of(parent: int) -> int:
+    """Returns the process id of the TFF worker that a process has started."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, above = re.match(r"\d+ \((.*)\) (\S) (\d+)", stat.read_text()).groups()
+        except (OSError, AttributeError):
+            continue
+        if name.startswith("worker_binary") and int(above) == parent:
+            return int(stat.parent.name)
+    raise AssertionError(f"process {parent} has no worker")
 
 
 def read_terminal(leader: int) -> bytes:

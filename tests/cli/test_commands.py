@@ -14,22 +14,10 @@ import time
 
 import pytest
 
-from forkserver import Forked, read_terminal
+from forkserver import Forked, read_terminal, worker_of
 from tfunlearn.experiment.evaluate import evaluate
 
 SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
-
-
-def worker_of(parent: int) -> int:
-    """Returns the process id of the TFF worker that a run has started."""
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, above = re.match(r"\d+ \((.*)\) (\S) (\d+)", stat.read_text()).groups()
-        except (OSError, AttributeError):
-            continue
-        if name.startswith("worker_binary") and int(above) == parent:
-            return int(stat.parent.name)
-    raise AssertionError(f"process {parent} has no worker")
 
 
 def is_gone(process: int) -> bool:
@@ -125,7 +113,7 @@ def test_a_worker_that_dies_ends_the_run_and_names_the_cause(commands, tmp_path)
 def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
     code = ("import os, tfunlearn_cli.main as m\n"
             "from tfunlearn.experiment.measure import TestMeasures\n"
-            "from test_commands import worker_of\n"
+            "from forkserver import worker_of\n"
             "def fail(*_): print('worker', worker_of(os.getpid())); 1 / 0\n"
             "TestMeasures.__call__ = fail\nm.run()\n")
     path = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}

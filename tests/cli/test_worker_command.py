@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from forkserver import worker_of
 from tfunlearn.core.files import checksum
 
 TRAIN = ["train", "--train-examples", "200", "--clients", "8", "--rounds", "3", "--local-epochs",
@@ -97,24 +98,11 @@ def listening(port: int) -> set[str]:
     return found
 
 
-def workers_of(parent: int) -> list[int]:
-    """Returns the TFF programs that a process has started."""
-    found = []
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, above = re.match(r"\d+ \((.*)\) (\S) (\d+)", stat.read_text()).groups()
-        except (OSError, AttributeError):
-            continue
-        if name.startswith("worker_binary") and int(above) == parent:
-            found.append(int(stat.parent.name))
-    return found
-
-
 def test_a_worker_is_bound_to_loopback_and_leaves_nothing(worker):
     process, address = worker()
     port = int(address.rpartition(":")[2])
     assert listening(port) == {"0100007F"}  # 127.0.0.1
-    (program,) = workers_of(process.pid)
+    program = worker_of(process.pid)
     assert os.readlink(f"/proc/{program}/ns/net") != os.readlink("/proc/self/ns/net")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)

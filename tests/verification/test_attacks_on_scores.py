@@ -11,8 +11,9 @@ from scipy.stats import norm
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.verification import (
-    Gaussians, ShadowAttack, anamnesis_index, challenge_score, confidences, forgetting_epsilons,
-    forgetting_quality, lira_scores, membership_roc, relearn_time, threshold_attack, u_lira_scores)
+    Gaussians, ShadowAttack, anamnesis_index, challenge_score, chance_band, confidences,
+    forgetting_epsilons, forgetting_quality, lira_scores, membership_roc, relearn_time,
+    threshold_attack, u_lira_scores)
 
 
 def test_a_roc_by_hand():
@@ -117,6 +118,19 @@ def test_u_lira_is_a_coin_where_nothing_is_left_and_sure_where_all_is(rng):
     assert membership_roc(*u_lira_scores(below, retrained)).auc > 0.98
     with pytest.raises(UserError, match="at least 3, as many unlearned as retrained"):
         u_lira_scores(below[:3], retrained[:2])
+
+
+def test_the_band_of_chance_holds_where_a_models_examples_move_together(rng):
+    """Three of four trials at least stay below it, in which examples have nothing of their own."""
+    outside = 0
+    for _ in range(20):
+        both = rng.normal(0, 1, (16, 1)) + rng.normal(0, 0.05, (16, 40))
+        band = chance_band(both[:8], both[8:], rng, draws=60)
+        outside += membership_roc(*u_lira_scores(both[:8], both[8:])).auc - 0.5 > band
+    assert outside <= 5 and 0 < band < 0.5
+    apart = rng.normal(3, 1, (8, 40))
+    assert membership_roc(*u_lira_scores(apart, both[8:])).auc - 0.5 > chance_band(
+        apart, both[8:], rng, draws=60)
 
 
 def test_shadow_models_learn_what_members_look_like(rng):

@@ -131,7 +131,7 @@ def judge(evidence: Sequence[Evidence]) -> Verdict:
     if not any(e.spread is not None for e in evidence):
         beside += " (its spread is unknown: only the tolerance counts)"
     outside = [e for e in evidence if e.grade in ("not", "partly")]
-    share = _chance(len(outside), len(evidence))
+    share = max(_chance(len(outside), len(evidence)), 0.01)
     chance = (f" By chance a perfect unlearning would have {len(outside)} or more of "
               f"{len(evidence)} outside in up to {share:.0%} of cases." if seeds > 1 else "")
     if "not" in grades:

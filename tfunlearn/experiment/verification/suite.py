@@ -179,7 +179,7 @@ def _evidence(
                           ("forgotten loss", LOSS_TOLERANCE * tolerance),
                           ("attack success", tolerance)):
         values = found["measures"][name]
-        if name == "attack success" and not found["poisoned"]:
+        if name == "attack success" and not _was_poisoned(found):
             continue
         evidence.append((name, values["before"], values["after"], values["retrained"], allowed))
     for name in ("threshold", "LiRA", "shadow models"):
@@ -199,6 +199,11 @@ def _evidence(
     return [Evidence(name, float(b), float(a), tuple(map(float, r)), float(allowed), *band)
             for name, b, a, r, allowed, *band in evidence
             if None not in (b, a, *r) and all(map(math.isfinite, (b, a, *r)))]
+
+
+def _was_poisoned(found: dict) -> bool:
+    """Tells whether something that was forgotten was poisoned."""
+    return found["poisoned"] or found["partly_poisoned"]
 
 
 def _evidence_values(e: Evidence) -> dict:
@@ -228,7 +233,7 @@ def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Sub
         left.append("model inversion (--inversion)")
     if found["groups"] is None:
         left.append("groups of memorisation, which need 20 examples and 2 retrained models")
-    if not found["poisoned"]:
+    if not _was_poisoned(found):
         left.append("attack success: nothing that was forgotten was poisoned")
     threshold = attacks["threshold"].after
     left += [f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
