@@ -26,6 +26,11 @@ from tfunlearn_cli.console import PlainConsole
               help="Lowest and highest value of an input.")
 @click.option("--include-residual/--no-include-residual", default=True, show_default=True,
               help="Prune convolutions inside residual blocks.")
+@click.option("--exclude-zeroed/--no-exclude-zeroed", default=True, show_default=True,
+              help="With --repeat, pass over filters that are zero already, so that every repeat "
+                   "takes others; off, zero filters stay in the ranking, where they come first.")
+@click.option("--limit", type=float, help="Share of a layer's filters or units that all repeats "
+              "together may take.  [default: 0.2, or --filters or --pairs if that is more]")
 @click.option("--layer", "layers", multiple=True, metavar="NAME",
               help="A layer to prune, several times for several.  [default: all]")
 @click.option("--dataset", help="Measure accuracy on its test images, scaled to the input range.")
@@ -47,6 +52,10 @@ def prune(model, layers, **options):
     _print_table(PlainConsole(width=width), rows)
     if not any(layer.pruned for layer in result.layers):
         console.print("pruned    nothing: no filter and no pair of units is left to go")
+    stopped = [layer.layer for layer in result.layers if layer.spared]
+    if stopped:
+        console.print(f"limit     {', '.join(stopped)} may lose no more; --limit raises that",
+                      markup=False)
     if result.unbounded:
         console.print(f"bounds    none: {result.unbounded}", markup=False)
     if result.accuracy_before is not None:

@@ -66,7 +66,7 @@ def test_momentum_revives_what_is_not_held(examples):
 
 
 def test_pairs_go_after_the_steps_due(examples):
-    model, callback = compiled(), PairPruning(0.1, every(5, start=3), by="step")
+    model, callback = compiled(), PairPruning(0.1, every(5, start=3), by="step", limit=0.5)
     history = fit(model, examples, [callback], epochs=2)  # 4 steps an epoch
     assert list(callback.records) == [3, 8]
     assert history["pruned_units"] == [2 + 2, 4 + 4]
@@ -105,6 +105,35 @@ def test_configuration_survives_json(callback):
     assert type(callback).from_config(config).get_config() == callback.get_config()
 
 
+def test_all_prunings_together_take_a_share_of_a_layer(examples):
+    """10 filters and 20, 12 units: at most 2, 4 and 2 of them, however often it prunes."""
+    callback = FLAP(0.1, every(1))
+    history = fit(compiled(), examples, [callback])
+    assert history["pruned_filters"] == [1, 2, 2, 2] and history["pruned_units"] == [4, 6, 6, 6]
+    spared = [[records[name].spared for name in ("conv", "first", "second")]
+              for records in callback.records.values()]
+    assert spared == [[0, 0, 0], [0, 0, 2], [1, 2, 2], [1, 2, 2]]
+    assert FLAP(0.3).limit == 0.3 and FLAP(0.01).limit == 0.2
+    with pytest.raises(UserError, match="limit: 0.1 is not allowed; allowed is at least"):
+        FLAP(0.2, limit=0.1)
+
+
+def test_filters_and_pairs_are_switched_on_and_off_each(examples):
+    for options, kinds in (({"pairs": False}, {"pruned_filters"}),
+                           ({"filters": False}, {"pruned_units"})):
+        history = fit(compiled(), examples, [FLAP(0.1, **options)], epochs=1)
+        assert kinds == {name for name in history if name.startswith("pruned")}
+    with pytest.raises(UserError, match="filters and pairs"):
+        FLAP(0.1, filters=False, pairs=False)
+
+
+def test_zeroed_filters_may_stay_in_the_ranking(examples):
+    callback = FLAP(0.1, every(1), exclude_zeroed=False, pairs=False, limit=0.9)
+    history = fit(compiled(), examples, [callback])
+    assert history["pruned_filters"] == [1] * 4
+    assert len({records["conv"].pruned for records in callback.records.values()}) == 1
+
+
 def test_a_schedule_of_ones_own():
     own = lambda epoch: epoch == 2
     callback = FLAP(0.1, own)
@@ -115,8 +144,8 @@ def test_a_schedule_of_ones_own():
 def test_training_that_is_saved_loaded_and_resumed_ends_the_same(examples, tmp_path, by, schedule):
     whole, part = compiled(), compiled()
     part.set_weights(whole.get_weights())
-    fit(whole, examples, [FLAP(0.1, schedule, by=by)])
-    first = FLAP(0.1, schedule, by=by)
+    fit(whole, examples, [FLAP(0.1, schedule, by=by, limit=0.5)])
+    first = FLAP(0.1, schedule, by=by, limit=0.5)
     fit(part, examples, [first], epochs=2)
     part.save(tmp_path / "half.keras")
     loaded = keras.models.load_model(tmp_path / "half.keras")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
 from tfunlearn.pruning import prune_filters
-from tfunlearn.pruning.counting import count_of
+from tfunlearn.pruning.counting import count_of, most_lost
 from tfunlearn.pruning.filters import filter_record, prune_filter_site
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.sites import filter_sites
@@ -49,6 +49,27 @@ def test_repeated_calls_go_on_and_never_take_all():
     model = four_filters(use_bias=False)
     assert [prune_filters(model, 0.3)["conv"].pruned for _ in range(3)] == [(1, 3), (0,), ()]
     assert prune_filters(four_filters(), 0.99)["conv"].pruned == (1, 3, 0)
+
+
+def test_a_layer_loses_no_more_than_the_limit_in_all():
+    """l1 norms 3, 1, 4, 2: with at most half of the four, filter 0 stays though it is due."""
+    model = four_filters(use_bias=False)
+    assert prune_filters(model, 0.25, limit=0.5)["conv"].pruned == (1,)
+    record = prune_filters(model, 0.5, limit=0.5)["conv"]
+    assert (record.pruned, record.zeroed, record.spared) == ((3,), 2, 1)
+    record = prune_filters(model, 0.25, limit=0.5)["conv"]
+    assert (record.pruned, record.zeroed, record.spared) == ((), 2, 1)
+    literal = prune_filters(model, 0.5, limit=0.5, exclude_zeroed=False)["conv"]
+    assert (set(literal.pruned), literal.zeroed, literal.spared) == ({1, 3}, 2, 0)
+    with pytest.raises(UserError, match="limit: 0.2 is not allowed; allowed is at least what"):
+        prune_filters(model, 0.25, limit=0.2)
+
+
+@pytest.mark.parametrize("units, limit, most", [
+    (6, 0.2, 1), (16, 0.2, 3), (4, 0.2, 0), (120, 0.2, 24), (6, None, 5), (6, 1.0, 5), (1, 1.0, 0),
+    (10, 0.3, 3)])
+def test_what_a_layer_may_lose(units, limit, most):
+    assert most_lost(units, limit) == most
 
 
 def test_zeroed_filters_can_be_picked_again_on_request():

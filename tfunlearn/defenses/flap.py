@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
+from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every
 from tfunlearn.pruning import FilterRecord, PairRecord
-from tfunlearn.pruning.counting import pair_count_of
+from tfunlearn.pruning.counting import limit_of, pair_count_of
 from tfunlearn.pruning.filters import FILTER_DECISION, filter_record, prune_filter_site
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.pair_tensors import PAIR_DECISION, pair_record, prune_pair_site
+from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.sites import Site, filter_sites, pair_sites
 
 
@@ -20,32 +23,67 @@ class Flap:
     """Prunes filters and unit pairs of the aggregate, structure unchanged.
 
     At the rounds that `due` names, 1 % of the filters of every Conv layer by least l1 norm and
-    1 % of the units of every Dense layer but the last by saliency pairs are zeroed, at least one
-    of each layer. Clients receive the pruned model.
+    1 % of the units of every Dense layer but the last by similar pairs are zeroed, at least one of
+    each layer, but never more than `limit` of a layer in all. Clients receive the pruned model.
 
     Args:
         model: the Keras model whose weights will be pruned (only its graph is read).
         fraction: share of filters and of units, in (0, 1]; default 0.01.
         due: schedule `round -> bool` over rounds from 1; default rounds 1, 6, 11, ...
+        filters: prune filters; default True.
+        pairs: prune unit pairs; default True.
+        progressive: pass over filters that are zero already, so that every pruning takes others;
+            default False: they stay in the ranking, as the paper's text has it, so that filters
+            which stayed dead are taken again.
+        limit: share of a layer's filters or units that may be zero in all; default None: 0.2, or
+            `fraction` if that is more.
         include_residual: also prune convolutions in residual blocks; default True.
+        score: how `__call__` chooses pairs, `"impact"` (default) or `"saliency"`; `on_tensors`
+            always goes by saliency. Records say which it was.
+
+    Attributes:
+        unbounded: why pairs go by saliency although impact was asked for: bounds cannot pass some
+            layer of the model; else None.
+
+    Raises:
+        UserError: neither filters nor pairs, or an argument out of range.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
         Deviation: in the published code the pruned copy never reaches the clients; here it does.
-        Pairs are chosen by saliency, as in that code's federated runs, not by impact as in the
-        paper: bounds are NumPy's work, which TFF's workers cannot run.
+        Deviation: the limit; the paper has none, and its "at least one filter" would take all of a
+        narrow layer in time if zero filters were passed over.
+        Deviation: inside TFF (`on_tensors`) pairs are chosen by saliency, as in the published
+        code's federated runs: bounds are NumPy's work, which TFF's workers cannot run.
+        Deviation: sum instead of doubling, a pool of 2 x count pairs, ceil: see `prune_pairs`.
     """
 
     def __init__(
         self, model: tf.keras.Model, *, fraction: float = 0.01, due: Callable = every(5),
-        include_residual: bool = True,
+        filters: bool = True, pairs: bool = True, progressive: bool = False,
+        limit: float | None = None, include_residual: bool = True, score: str = "impact",
     ):
+        require("filters and pairs", False, filters or pairs, "True for at least one of them")
         graph = Graph.of(model)
-        self.fraction, self.due = fraction, due
-        self._steps = [_Step(site, prune_filter_site, filter_record, FILTER_DECISION, site.units)
-                       for site in filter_sites(graph, include_residual=include_residual)]
-        self._steps += [_Step(site, prune_pair_site, pair_record, PAIR_DECISION,
-                              pair_count_of(site.units, fraction)) for site in pair_sites(graph)]
+        self.fraction, self.due, limit = fraction, due, limit_of(limit, fraction)
+        convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
+        self._graph, self._dense = graph, pair_sites(graph) if pairs else []
+        prune_filter = functools.partial(
+            prune_filter_site, exclude_zeroed=progressive, limit=limit)
+        self._filters = [_Step(site, prune_filter, filter_record, FILTER_DECISION, site.units)
+                         for site in convolutions]
+        self._pairs = [_Step(site, functools.partial(prune_pair_site, limit=limit), pair_record,
+                             PAIR_DECISION, pair_count_of(site.units, fraction))
+                       for site in self._dense]
+        self._steps = self._filters + self._pairs
+        self._choice = PairChoice(fraction, score, limit=limit)
+        self.unbounded = None
+        if score == "impact":
+            try:
+                self._choice.check(graph, graph.read(), self._dense)
+            except UserError as error:
+                self.unbounded = str(error).removeprefix("model: ").partition(";")[0]
+                self._choice = PairChoice(fraction, "saliency", limit=limit)
 
     def __call__(
         self, round_number: int, weights: list[np.ndarray]
@@ -53,13 +91,15 @@ class Flap:
         """Returns the weights after a round, pruned if it is due, and what was pruned."""
         if not self.due(round_number):
             return weights, {}
-        weights, decisions = self._prune(weights, np)
-        return weights, self._records(decisions)
+        weights, decisions = self._prune(self._filters, weights, np)
+        records = self._records(self._filters, decisions)
+        weights, merged = self._choice.prune(self._graph, weights, self._dense)
+        return weights, records | merged
 
     def on_tensors(self, round_number, weights: list) -> tuple[list, dict]:
         """Does the same on tensors, inside TensorFlow; the report is for `records_of`."""
         def prune():
-            pruned, decisions = self._prune(weights, tf.experimental.numpy)
+            pruned, decisions = self._prune(self._steps, weights, tf.experimental.numpy)
             values = [decision[name] for step, decision in zip(self._steps, decisions)
                       for name in step.fields]
             return [tf.convert_to_tensor(w) for w in pruned], values
@@ -79,19 +119,22 @@ class Flap:
         if not self.due(round_number):
             return {}
         values = iter(report[name] for name in sorted(report))
-        return self._records([{name: next(values) for name in step.fields}
-                              for step in self._steps])
+        return self._records(self._steps, [{name: next(values) for name in step.fields}
+                                           for step in self._steps])
 
-    def _prune(self, weights: list, xp) -> tuple[list, list[dict]]:
+    def _prune(self, steps: list[_Step], weights: list, xp) -> tuple[list, list[dict]]:
         decisions = []
-        for step in self._steps:
+        for step in steps:
             weights, decision = step.prune(weights, step.site, self.fraction, xp=xp)
             decisions.append(decision)
         return weights, decisions
 
-    def _records(self, decisions: list[dict]) -> dict[str, FilterRecord | PairRecord]:
+    @staticmethod
+    def _records(
+        steps: list[_Step], decisions: list[dict]
+    ) -> dict[str, FilterRecord | PairRecord]:
         return {step.site.layer: step.record(step.site, decision)
-                for step, decision in zip(self._steps, decisions)}
+                for step, decision in zip(steps, decisions)}
 
 
 class _Step:

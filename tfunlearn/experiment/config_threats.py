@@ -144,6 +144,14 @@ class DefenseConfig:
     prune_fraction: float = option(0.01, "Share of filters and units that flap prunes.")
     prune_start: int = option(1, "First round after which flap prunes.")
     prune_every: int = option(5, "Rounds from one pruning to the next.")
+    prune_filters: bool = option(True, "Let flap prune filters of convolutions.")
+    prune_pairs: bool = option(True, "Let flap prune pairs of units of Dense layers.")
+    prune_progressive: bool = option(
+        False, "Let flap pass over filters that are zero already, so that every pruning takes "
+        "others; off, they stay in the ranking, as the paper's text has it.")
+    prune_limit: float | None = option(
+        None, "Largest share of a layer's filters or units that all of flap's prunings together "
+        "may take, at least one always stays; none: 0.2, or prune_fraction if that is more.")
     include_residual: bool = option(True, "Let flap prune inside residual blocks too.")
 
     def __post_init__(self):
@@ -160,6 +168,11 @@ class DefenseConfig:
                 self.validation_examples is None or self.validation_examples >= 0, "at least 0")
         require("prune_fraction", self.prune_fraction, 0 < self.prune_fraction < 1,
                 "0 < prune_fraction < 1")
+        require("prune_limit", self.prune_limit,
+                self.prune_limit is None or self.prune_fraction <= self.prune_limit <= 1,
+                f"prune_fraction ({self.prune_fraction:g}) to 1")
+        require("prune_filters and prune_pairs", False, self.prune_filters or self.prune_pairs,
+                "True for at least one of them")
         require("prune_start", self.prune_start, self.prune_start >= 1, "at least 1")
         require("prune_every", self.prune_every, self.prune_every >= 1, "at least 1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pathlib
@@ -17,7 +18,8 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.datasets import load
 from tfunlearn.evaluation import OutputsOf, accuracy
 from tfunlearn.models.saved import SUFFIXES, load_model, require_fit
-from tfunlearn.pruning.filters import prune_filter_sites
+from tfunlearn.pruning.counting import limit_of
+from tfunlearn.pruning.filters import is_zero_filter, prune_filter_sites
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import Propagation
 from tfunlearn.pruning.pairs import PairChoice
@@ -39,6 +41,7 @@ class PrunedLayer:
         bound: no output of the model moves by more than this on account of this layer, for any
             input in the range; None where it was left alone, or bounds cannot pass the model.
         skipped: why it was left alone, or None.
+        spared: prunings that the limit stopped, wholly or in part.
     """
 
     layer: str
@@ -47,6 +50,7 @@ class PrunedLayer:
     pruned: tuple[int, ...] = ()
     bound: float | None = None
     skipped: str | None = None
+    spared: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def prune(
     model: str | os.PathLike, *, out: str | os.PathLike, filters: float = 0.01,
     pairs: float = 0.01, repeat: int = 1, score: str = "impact", compat: str | None = None,
     input_range: tuple[float, float] = (0.0, 1.0), include_residual: bool = True,
+    exclude_zeroed: bool = True, limit: float | None = None,
     layers: Sequence[str] | None = None, dataset: str | None = None, data_dir: str = "data",
     track: Callable[[Sequence], Iterable] = iter,
 ) -> PrunedModel:
@@ -86,7 +91,9 @@ def prune(
         pairs: share of each Dense layer's units, in [0, 1); default 0.01. 0 for none.
         repeat: how many times; default 1.
         score, compat, input_range: as for `prune_pairs`.
-        include_residual: as for `prune_filters`.
+        include_residual, exclude_zeroed: as for `prune_filters`.
+        limit: share of a layer's filters or units that all of them together may take; default None:
+            0.2, or the larger of `filters` and `pairs` if that is more.
         layers: names of the layers to prune; default all.
         dataset: a data set on whose test images, scaled to the input range, accuracy is measured
             before and after; None for none.
@@ -103,11 +110,15 @@ def prune(
     require("repeat", repeat, type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
             f"a whole number from 1 to {MOST_REPEATS}")
     require("filters and pairs", 0.0, filters or pairs, "at least one of them above 0")
-    require_flags(include_residual=include_residual)
-    choice = PairChoice(pairs, score, compat, input_range)
+    require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed)
+    limit = limit_of(limit, filters, pairs)
+    choice = PairChoice(pairs, score, compat, input_range, limit=limit)
     keras_model = load_model(model)
     graph = Graph.of(keras_model)
-    work = _Work(graph, filters, choice, _sites(graph, filters, pairs, include_residual, layers))
+    prune_layer = functools.partial(
+        prune_filter_sites, fraction=filters, exclude_zeroed=exclude_zeroed, limit=limit)
+    work = _Work(graph, prune_layer, choice,
+                 _sites(graph, filters, pairs, include_residual, layers))
     measure = None if dataset is None else _accuracy_of(
         keras_model, model, load(dataset, data_dir), input_range, track)
     before = measure and measure()
@@ -153,9 +164,10 @@ def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple
 class _Work:
     """Prunes layer after layer and adds up what each can do to the outputs."""
 
-    def __init__(self, graph: Graph, fraction: float, choice: PairChoice, sites):
+    def __init__(self, graph: Graph, prune_filters: Callable, choice: PairChoice, sites):
         self.unbounded: str | None = None
-        self._graph, self._fraction, self._choice, self._sites = graph, fraction, choice, sites
+        self._graph, self._prune_filters, self._choice = graph, prune_filters, choice
+        self._sites, self._spared = sites, dict.fromkeys((site.layer for _, site in sites), 0)
         self._weights = graph.read()
         self._propagation = Propagation(graph, self._weights, choice.input_range)
         self._pruned: dict[str, list[int]] = {site.layer: [] for _, site in sites}
@@ -183,14 +195,20 @@ class _Work:
     def layers(self) -> tuple[PrunedLayer, ...]:
         """Returns what happened to every layer."""
         return tuple(PrunedLayer(site.layer, kind, site.units, tuple(self._pruned[site.layer]),
-                                 self._bound(site), site.skipped) for kind, site in self._sites)
+                                 self._bound(site), site.skipped, self._spared[site.layer])
+                     for kind, site in self._sites)
 
     def _prune(self, kind: str, site: Site) -> tuple[list, list[int]]:
         if kind == "filters":
-            new, records = prune_filter_sites(self._weights, [site], self._fraction)
-            return new, list(records[site.layer].pruned)
-        new, records = self._choice.prune(self._graph, self._weights, [site])
-        return new, list(records[site.layer].removed)
+            new, records = self._prune_filters(self._weights, [site])
+            record = records[site.layer]
+            gone = [k for k in record.pruned if not is_zero_filter(self._weights, site, k)]
+        else:
+            new, records = self._choice.prune(self._graph, self._weights, [site])
+            record = records[site.layer]
+            gone = list(record.removed)
+        self._spared[site.layer] += record.spared > 0
+        return new, gone
 
     def _add_move(self, layer: str, new: list[np.ndarray]) -> None:
         try:

@@ -93,4 +93,6 @@ def _flap(config: RunConfig, model: tf.keras.Model) -> Flap | None:
         return None
     return Flap(model, fraction=defense.prune_fraction,
                 due=every(defense.prune_every, start=defense.prune_start),
+                filters=defense.prune_filters, pairs=defense.prune_pairs,
+                progressive=defense.prune_progressive, limit=defense.prune_limit,
                 include_residual=defense.include_residual)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import choose, require_flags, require_fraction
+from tfunlearn.core.errors import choose, require, require_flags, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every, schedule_config, schedule_of
+from tfunlearn.pruning.counting import limit_of
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.holding import Holding
@@ -33,9 +34,10 @@ class _Pruning(tf.keras.callbacks.Callback):
         records: number of the epoch or step -> what was pruned then.
     """
 
-    def __init__(self, fraction, schedule, by, hold, layers):
+    def __init__(self, fraction, schedule, by, hold, limit, layers):
         super().__init__()
         self.fraction = require_fraction("fraction", fraction)
+        self.limit = limit_of(limit, self.fraction)
         self.schedule = schedule_of(schedule)
         choose("by", by, UNITS)
         require_flags(hold=hold)
@@ -74,7 +76,7 @@ class _Pruning(tf.keras.callbacks.Callback):
     def get_config(self) -> dict:
         """Returns the arguments as JSON values; a schedule of your own stands as it is."""
         return {"fraction": self.fraction, "schedule": schedule_config(self.schedule),
-                "by": self.by, "hold": self.hold,
+                "by": self.by, "hold": self.hold, "limit": self.limit,
                 "layers": None if self.layers is None else list(self.layers)}
 
     @classmethod
@@ -128,6 +130,8 @@ class FilterPruning(_Pruning):
         by: `"epoch"` (default): at the end of epochs that are due; `"step"`: after such steps.
         hold: keep what is pruned at zero, against momentum and weight decay; default True. When
             training is resumed, what is zero then counts as pruned.
+        limit: share of a layer's filters that all prunings together may take, at least `fraction`;
+            default None: 0.2, or `fraction` if that is more. The records say where it stopped one.
         include_residual, exclude_zeroed, layers: as for `prune_filters`.
 
     Raises:
@@ -140,9 +144,10 @@ class FilterPruning(_Pruning):
     def __init__(
         self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
         by: str = "epoch", hold: bool = True, include_residual: bool = True,
-        exclude_zeroed: bool = True, layers: Sequence[str] | None = None,
+        exclude_zeroed: bool = True, limit: float | None = None,
+        layers: Sequence[str] | None = None,
     ):
-        super().__init__(fraction, schedule, by, hold, layers)
+        super().__init__(fraction, schedule, by, hold, limit, layers)
         require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed)
         self.include_residual, self.exclude_zeroed = include_residual, exclude_zeroed
 
@@ -155,7 +160,7 @@ class FilterPruning(_Pruning):
 
     def _pruned(self, weights, filters, pairs):
         return prune_filter_sites(
-            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed)
+            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit)
 
 
 class PairPruning(_Pruning):
@@ -164,7 +169,7 @@ class PairPruning(_Pruning):
     Adds `pruned_units`, all that are dead, to the logs of every epoch.
 
     Args:
-        fraction, schedule, by, hold: as for `FilterPruning`, of units.
+        fraction, schedule, by, hold, limit: as for `FilterPruning`, of units.
         score, compat, input_range, alpha, beta, zero_incoming, layers: as for `prune_pairs`.
 
     Raises:
@@ -175,11 +180,12 @@ class PairPruning(_Pruning):
         self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
         by: str = "epoch", hold: bool = True, score: str = "impact", compat: str | None = None,
         input_range: InputRange = (0.0, 1.0), alpha: float = 0.75, beta: float = 0.25,
-        zero_incoming: bool | None = None, layers: Sequence[str] | None = None,
+        zero_incoming: bool | None = None, limit: float | None = None,
+        layers: Sequence[str] | None = None,
     ):
-        super().__init__(fraction, schedule, by, hold, layers)
+        super().__init__(fraction, schedule, by, hold, limit, layers)
         self.choice = PairChoice(
-            self.fraction, score, compat, input_range, alpha, beta, zero_incoming)
+            self.fraction, score, compat, input_range, alpha, beta, zero_incoming, self.limit)
 
     def get_config(self) -> dict:
         return {**super().get_config(), **_config_of(self.choice)}
@@ -200,8 +206,10 @@ class FLAP(_Pruning):
     Adds `pruned_filters` and `pruned_units` to the logs of every epoch.
 
     Args:
-        fraction, schedule, by, hold: as for `FilterPruning`, of filters and units.
-        include_residual: as for `prune_filters`.
+        fraction, schedule, by, hold, limit: as for `FilterPruning`, of filters and units.
+        filters: prune filters; default True.
+        pairs: prune unit pairs; default True.
+        include_residual, exclude_zeroed: as for `prune_filters`.
         score, compat, input_range, alpha, beta, zero_incoming: as for `prune_pairs`.
         layers: names of the layers to prune; default all.
 
@@ -214,29 +222,36 @@ class FLAP(_Pruning):
 
     def __init__(
         self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
-        by: str = "epoch", hold: bool = True, include_residual: bool = True,
-        score: str = "impact", compat: str | None = None, input_range: InputRange = (0.0, 1.0),
-        alpha: float = 0.75, beta: float = 0.25, zero_incoming: bool | None = None,
+        by: str = "epoch", hold: bool = True, filters: bool = True, pairs: bool = True,
+        include_residual: bool = True, exclude_zeroed: bool = True, score: str = "impact",
+        compat: str | None = None, input_range: InputRange = (0.0, 1.0), alpha: float = 0.75,
+        beta: float = 0.25, zero_incoming: bool | None = None, limit: float | None = None,
         layers: Sequence[str] | None = None,
     ):
-        super().__init__(fraction, schedule, by, hold, layers)
-        require_flags(include_residual=include_residual)
-        self.include_residual = include_residual
+        super().__init__(fraction, schedule, by, hold, limit, layers)
+        require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed,
+                      filters=filters, pairs=pairs)
+        require("filters and pairs", False, filters or pairs, "True for at least one of them")
+        self.filters, self.pairs = filters, pairs
+        self.include_residual, self.exclude_zeroed = include_residual, exclude_zeroed
         self.choice = PairChoice(
-            self.fraction, score, compat, input_range, alpha, beta, zero_incoming)
+            self.fraction, score, compat, input_range, alpha, beta, zero_incoming, self.limit)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "include_residual": self.include_residual,
-                **_config_of(self.choice)}
+                "exclude_zeroed": self.exclude_zeroed, "filters": self.filters,
+                "pairs": self.pairs, **_config_of(self.choice)}
 
     def _sites(self, graph):
-        return (filter_sites(graph, include_residual=self.include_residual), pair_sites(graph))
+        return (filter_sites(graph, include_residual=self.include_residual) if self.filters else [],
+                pair_sites(graph) if self.pairs else [])
 
     def _check(self, graph):
         self.choice.check(graph, graph.read(), self._pairs)
 
     def _pruned(self, weights, filters, pairs):
-        weights, records = prune_filter_sites(weights, filters, self.fraction)
+        weights, records = prune_filter_sites(
+            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit)
         weights, merged = self.choice.prune(self._graph, weights, pairs)
         return weights, records | merged
 

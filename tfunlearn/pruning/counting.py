@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 
+from tfunlearn.core.errors import require, require_real
+
+DEFAULT_LIMIT = 0.2  # share of a layer that repeated prunings may take in all
+
 
 def count_of(units: int, fraction: float) -> int:
     """Returns `max(1, ceil(fraction * units))`, free of float noise such as 0.07 * 100 > 7.
@@ -16,6 +20,37 @@ def count_of(units: int, fraction: float) -> int:
 def pair_count_of(units: int, fraction: float) -> int:
     """Returns how many disjoint pairs a fraction stands for: at most half of the units."""
     return min(count_of(units, fraction), units // 2)
+
+
+def most_lost(units: int, limit: float | None) -> int:
+    """Returns how many filters or units a layer may lose in all: `floor(limit * units)`, never all.
+
+    Args:
+        units: how many the layer has.
+        limit: share that may go, prunings of before included; None for all but one.
+    """
+    least_left = units - 1
+    return least_left if limit is None else min(math.floor(limit * units + 1e-9), least_left)
+
+
+def limit_of(limit: float | None, *fractions: float) -> float:
+    """Returns the share that repeated prunings may take from a layer in all.
+
+    Args:
+        limit: as asked; None for 0.2, or the largest fraction if that is more, so that one pruning
+            always goes through.
+        *fractions: that a single pruning takes.
+
+    Raises:
+        UserError: no share, or less than a fraction.
+    """
+    largest = max(fractions)
+    if limit is None:
+        return max(DEFAULT_LIMIT, largest)
+    require_real("limit", limit, lambda value: 0 < value <= 1, "a share > 0, at most 1")
+    require("limit", limit, limit >= largest,
+            f"at least what one pruning takes, {largest:g}; raise limit or lower the fraction")
+    return float(limit)
 
 
 def cast(array, dtype, xp):

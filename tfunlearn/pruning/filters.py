@@ -8,12 +8,14 @@ import numpy as np
 
 from tfunlearn.core.errors import require_flags, require_fraction
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.counting import cast, count_of, rank_of, zeroed
+from tfunlearn.pruning.counting import (
+    cast, count_of, limit_of, most_lost, rank_of, zeroed)
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.records import FilterRecord
 from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, require_prunable
 
-FILTER_DECISION = {"norms": np.float64, "removed": np.bool_, "zero": np.bool_}
+FILTER_DECISION = {
+    "norms": np.float64, "removed": np.bool_, "zero": np.bool_, "spared": np.bool_}
 
 
 def prune_filters(
@@ -22,6 +24,7 @@ def prune_filters(
     *,
     include_residual: bool = True,
     exclude_zeroed: bool = True,
+    limit: float | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, FilterRecord]:
     """Zeroes the filters of least l1 norm in every Conv1D/2D/3D layer, in place.
@@ -35,7 +38,10 @@ def prune_filters(
         fraction: share of each layer's filters, in [0, 1); default 0.01.
         include_residual: also prune convolutions inside residual blocks; default True.
         exclude_zeroed: pass over filters that are zero already, so that repeated calls go on
-            instead of picking dead filters again; default True.
+            (the progressive reading); False leaves them in the ranking, where they come first, so
+            that repeated calls take the same filters again (the literal one). Default True.
+        limit: share of a layer's filters that may be zero in all, in (0, 1]; default None: all
+            but one.
         layers: names of the layers to prune; default all.
 
     Returns:
@@ -49,39 +55,44 @@ def prune_filters(
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
         Deviation: filters are zeroed where the published code deletes them; the function
         computed is the same, and the structure stays, as the paper says.
+        Deviation: ceil, where the paper says "1 %, one where a layer has fewer than 100".
     """
     fraction = require_fraction("fraction", fraction)
     require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed)
+    limit = limit if limit is None else limit_of(limit, fraction)
     graph = Graph.of(model)
     sites = chosen_sites(filter_sites(graph, include_residual=include_residual), layers)
     require_prunable(graph, sites, "filters")
     before = graph.read()
-    after, records = prune_filter_sites(before, sites, fraction, exclude_zeroed=exclude_zeroed)
+    after, records = prune_filter_sites(
+        before, sites, fraction, exclude_zeroed=exclude_zeroed, limit=limit)
     graph.write(before, after)
     return records
 
 
 def prune_filter_sites(
     weights: list[np.ndarray], sites: Sequence[Site], fraction: float, *,
-    exclude_zeroed: bool = True,
+    exclude_zeroed: bool = True, limit: float | None = None,
 ) -> tuple[list[np.ndarray], dict[str, FilterRecord]]:
     """Returns the weights with the filters of all sites pruned, and what was pruned."""
     records = {}
     for site in sites:
         weights, decision = prune_filter_site(
-            weights, site, fraction, exclude_zeroed=exclude_zeroed)
+            weights, site, fraction, exclude_zeroed=exclude_zeroed, limit=limit)
         records[site.layer] = filter_record(site, decision)
     return weights, records
 
 
 def prune_filter_site(
-    weights: list, site: Site, fraction: float, *, exclude_zeroed: bool = True, xp=np
+    weights: list, site: Site, fraction: float, *, exclude_zeroed: bool = True,
+    limit: float | None = None, xp=np,
 ) -> tuple[list, dict]:
     """Prunes one layer on a list of weights, in the array namespace `xp`.
 
     Returns:
         The new list, and the decision (`FILTER_DECISION`, each `(filters,)`): l1 norms before,
-        which filters this call removed, and which are all zero after it. Empty if skipped.
+        which filters this call removed, which are all zero after it, and which were due but stay
+        because of the limit. Empty if skipped.
     """
     if site.skipped:
         return weights, {}
@@ -91,12 +102,15 @@ def prune_filter_site(
     if site.bias is not None:
         dead = xp.logical_and(dead, xp.equal(weights[site.bias], 0))
     eligible = xp.logical_not(dead) if exclude_zeroed else xp.ones_like(dead)
-    live = xp.sum(cast(xp.logical_not(dead), np.int64, xp))
-    others_live = live - 1 if exclude_zeroed else np.int64(site.units - 1)
-    count = xp.minimum(np.int64(count_of(site.units, fraction)), others_live)
     rank = rank_of(xp.where(eligible, norms, np.float64(np.inf)), xp)
-    removed = xp.logical_and(eligible, rank < count)
-    decision = dict(norms=norms, removed=removed, zero=xp.logical_or(dead, removed))
+    due = xp.logical_and(eligible, rank < count_of(site.units, fraction))
+    lives = xp.logical_not(dead)
+    lost = xp.sum(cast(dead, np.int64, xp))
+    place = rank_of(xp.where(xp.logical_and(due, lives), norms, np.float64(np.inf)), xp)
+    allowed = place < np.int64(most_lost(site.units, limit)) - lost
+    removed = xp.logical_and(due, xp.logical_or(dead, allowed))
+    decision = dict(norms=norms, removed=removed, zero=xp.logical_or(dead, removed),
+                    spared=xp.logical_and(due, xp.logical_not(removed)))
     return zeroed(weights, _entries(site), removed, xp), decision
 
 
@@ -106,6 +120,12 @@ def zero_filters(
     """Returns `weights` with filters of one layer zeroed; arrays that change are new."""
     removed = np.isin(np.arange(site.units), pruned)
     return zeroed(weights, _entries(site), removed, np)
+
+
+def is_zero_filter(weights: list[np.ndarray], site: Site, number: int) -> bool:
+    """Tells whether a filter's kernel slice and bias are zero."""
+    return not weights[site.kernel][..., number].any() and (
+        site.bias is None or weights[site.bias][number] == 0)
 
 
 def _entries(site: Site) -> list[int]:
@@ -120,4 +140,5 @@ def filter_record(site: Site, decision: dict) -> FilterRecord:
     norms, removed = np.asarray(decision["norms"]), np.asarray(decision["removed"])
     pruned = [int(k) for k in np.argsort(norms, kind="stable") if removed[k]]
     return FilterRecord(site.layer, site.units, tuple(pruned),
-                        tuple(float(norms[k]) for k in pruned), int(np.sum(decision["zero"])))
+                        tuple(float(norms[k]) for k in pruned), int(np.sum(decision["zero"])),
+                        spared=int(np.sum(decision["spared"])))

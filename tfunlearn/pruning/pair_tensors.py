@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.pruning.counting import cast, pair_count_of, zeroed
+from tfunlearn.pruning.counting import cast, most_lost, pair_count_of, zeroed
 from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.sites import Site
 
-PAIR_DECISION = {"kept": np.int64, "removed": np.int64, "saliency": np.float64}
+_PAIRS = ("kept", "removed", "saliency")
+PAIR_DECISION = {
+    "kept": np.int64, "removed": np.int64, "saliency": np.float64, "allowed": np.bool_}
 
 
 def prune_pair_site(
-    weights: list, site: Site, fraction: float, *, zero_incoming: bool = True, xp=np
+    weights: list, site: Site, fraction: float, *, zero_incoming: bool = True,
+    limit: float | None = None, xp=np,
 ) -> tuple[list, dict]:
     """Prunes one layer on a list of weights, in the array namespace `xp`.
 
     Returns:
-        The new list, and the decision (`PAIR_DECISION`, each `(k,)`): the pairs in order;
-        the saliency is infinite where no pair was left. Empty if skipped.
+        The new list, and the decision (`PAIR_DECISION`, each `(k,)`): the pairs in order, and
+        whether the limit allows them; the saliency is infinite where no pair was left. Empty if
+        skipped.
     """
     if site.skipped:
         return weights, {}
@@ -30,7 +34,9 @@ def prune_pair_site(
     kept, removed, saliency = choose_pairs(
         pair_saliency(weights[site.kernel], bias, outgoing, xp=xp),
         pair_count_of(site.units, fraction), xp=xp)
-    found = xp.isfinite(saliency)
+    lost = xp.sum(cast(dead_units(weights[site.kernel], bias, outgoing, xp=xp), np.int64, xp))
+    allowed = np.arange(int(saliency.shape[0])) < np.int64(most_lost(site.units, limit)) - lost
+    found = xp.logical_and(xp.isfinite(saliency), allowed)
     gone, heirs = (_one_hot(part, found, site.units, xp) for part in (removed, kept))
     new = list(weights)
     for entry in site.outgoing:
@@ -41,7 +47,7 @@ def prune_pair_site(
     if zero_incoming:
         entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
         new = zeroed(new, entries, xp.any(gone, axis=0), xp)
-    return new, dict(kept=kept, removed=removed, saliency=saliency)
+    return new, dict(kept=kept, removed=removed, saliency=saliency, allowed=allowed)
 
 
 def pair_saliency(kernel, bias, outgoing, *, xp=np):
@@ -59,7 +65,7 @@ def pair_saliency(kernel, bias, outgoing, *, xp=np):
     columns = cast(kernel, np.float64, xp)
     units = int(columns.shape[-1])
     columns = xp.transpose(xp.reshape(columns, (-1, units)))
-    dead = xp.logical_or(xp.equal(outgoing_norm, 0), _all_zero(columns, bias, xp))
+    dead = dead_units(kernel, bias, outgoing, xp=xp)
     centred = columns - xp.mean(columns, axis=0)
     squares = xp.sum(centred**2, axis=1)
     distance = xp.sqrt(xp.maximum(
@@ -75,6 +81,16 @@ def pair_saliency(kernel, bias, outgoing, *, xp=np):
     return xp.where(excluded, np.float64(np.inf), distance * outgoing_norm[None, :])
 
 
+def dead_units(kernel, bias, outgoing, *, xp=np):
+    """Returns which units have nothing coming in or nothing going out, bool `(n,)`."""
+    units = int(kernel.shape[-1])
+    columns = xp.transpose(xp.reshape(kernel, (-1, units)))
+    silent = xp.all(xp.equal(columns, 0), axis=1)
+    if bias is not None:
+        silent = xp.logical_and(silent, xp.equal(bias, 0))
+    return xp.logical_or(xp.all(xp.equal(outgoing, 0), axis=1), silent)
+
+
 def choose_pairs(saliency, count: int, *, xp=np):
     """Returns `kept`, `removed` and saliency `(count,)` of the cheapest disjoint pairs.
 
@@ -82,7 +98,7 @@ def choose_pairs(saliency, count: int, *, xp=np):
     `count` pairs exist the last saliencies are infinite.
     """
     if not count:
-        return tuple(xp.zeros((0,), dtype) for dtype in PAIR_DECISION.values())
+        return tuple(xp.zeros((0,), PAIR_DECISION[name]) for name in _PAIRS)
     units = int(saliency.shape[0])
     numbers = np.arange(units)
     cost = xp.transpose(saliency)
@@ -100,15 +116,12 @@ def pair_record(site: Site, decision: dict) -> PairRecord:
     """Returns the record of a decision of `prune_pair_site`."""
     if site.skipped:
         return PairRecord(site.layer, site.units, skipped=site.skipped)
-    columns = (np.asarray(decision[name]) for name in ("kept", "removed", "saliency"))
-    pairs = [Pair(int(kept), int(removed), float(saliency), score=float(saliency))
-             for kept, removed, saliency in zip(*columns) if np.isfinite(saliency)]
-    return PairRecord(site.layer, site.units, tuple(pairs))
-
-
-def _all_zero(columns, bias, xp):
-    zero = xp.all(xp.equal(columns, 0), axis=1)
-    return zero if bias is None else xp.logical_and(zero, xp.equal(bias, 0))
+    columns = (np.asarray(decision[name]) for name in (*_PAIRS, "allowed"))
+    pairs = [Pair(int(kept), int(removed), float(saliency), score=float(saliency),
+                  chosen=bool(allowed))
+             for kept, removed, saliency, allowed in zip(*columns) if np.isfinite(saliency)]
+    return PairRecord(site.layer, site.units, tuple(pairs), score="saliency",
+                      spared=sum(not pair.chosen for pair in pairs))
 
 
 def _one_hot(units_of_pairs, found, units: int, xp):

@@ -14,10 +14,11 @@ from tfunlearn.core.errors import choose, require, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.threads import one_blas_thread
 from tfunlearn.pruning import impact, published
-from tfunlearn.pruning.counting import pair_count_of
+from tfunlearn.pruning.counting import limit_of, most_lost, pair_count_of
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import InputRange, Propagation, range_ends
 from tfunlearn.pruning.pair_surgery import bias_and_rows, merge_pairs
+from tfunlearn.pruning.pair_tensors import dead_units
 from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.saliency import cheapest_pairs, pair_costs, pair_saliency
 from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prunable
@@ -39,6 +40,7 @@ def prune_pairs(
     alpha: float = 0.75,
     beta: float = 0.25,
     zero_incoming: bool | None = None,
+    limit: float | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, PairRecord]:
     """Merges alike units of every Dense layer but the last, in place, structure unchanged.
@@ -67,6 +69,8 @@ def prune_pairs(
         beta: weight of E; default 0.25.
         zero_incoming: zero w_j and b_j too, so that training cannot revive unit j; default None
             is True, and False with `compat`, as published.
+        limit: share of a layer's units that may be dead in all, in (0, 1]; default None: all but
+            one.
         layers: names of the layers to prune; default all.
 
     Returns:
@@ -84,8 +88,15 @@ def prune_pairs(
         parameters of j are zeroed, bounds come from the inputs, and L and E are scaled over the
         candidates, where the published code does otherwise. Units that are dead already take no
         part.
+        Deviation: the partner receives the sum of the outgoing weights; the paper's figure doubles
+        its own, which is right for equal rows only.
+        Deviation: impact ranks only the 2 x count pairs of least saliency, a pool that comes from
+        the published code.
+        Deviation: ceil, so that 1 % of 120 units are 2; the paper says "1 %, one where a layer has
+        fewer than 100".
     """
-    choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming)
+    choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming,
+                        limit if limit is None else limit_of(limit, fraction))
     graph = Graph.of(model)
     sites = chosen_sites(pair_sites(graph), layers)
     require_prunable(graph, sites, "unit pairs")
@@ -115,6 +126,7 @@ class PairChoice:
     alpha: float = 0.75
     beta: float = 0.25
     zero_incoming: bool | None = None
+    limit: float | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "fraction", require_fraction("fraction", self.fraction))
@@ -157,9 +169,12 @@ class PairChoice:
                 if site.skipped:
                     record = PairRecord(site.layer, site.units, skipped=site.skipped)
                 else:
-                    candidates, bound = rank(weights, site)
+                    room = most_lost(site.units, self.limit) - int(dead_units(
+                        weights[site.kernel], *bias_and_rows(weights, site)).sum())
+                    candidates, bound, spared = rank(weights, site, max(room, 0))
                     record = PairRecord(
-                        site.layer, site.units, candidates, self._zeroes_incoming, bound)
+                        site.layer, site.units, candidates, self._zeroes_incoming, bound,
+                        spared=spared, score=self.score)
                     weights = merge_pairs(weights, site, record)
                 records[site.layer] = record
         return weights, records
@@ -169,34 +184,37 @@ class PairChoice:
         return self.compat is None if self.zero_incoming is None else self.zero_incoming
 
     def _sound(self, graph: Graph):
-        """Returns `rank(weights, site)`: candidates and bound by our own reading."""
+        """Returns `rank(weights, site, room)`: candidates, bound and pairs that were spared."""
         propagation = None
 
-        def rank(weights, site):
+        def rank(weights, site, room):
             nonlocal propagation
             count = pair_count_of(site.units, self.fraction)
             cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site))
-            if self.score == "saliency":
-                return _candidates(weights, site, *cheapest_pairs(cost, count)), None
-            kept, removed = cheapest_pairs(cost, POOL * count)
+            pool = count if self.score == "saliency" else POOL * count
+            kept, removed = cheapest_pairs(cost, pool)
+            due = min(count, len(kept))
+            count = min(due, room)
             del cost
+            if self.score == "saliency":
+                return _candidates(weights, site, kept, removed, count), None, due - count
             if propagation is None:
                 propagation = Propagation(graph, weights, self.input_range)
             propagation.update(weights)
             if not len(kept):
-                return (), 0.0
+                return (), 0.0, 0
             interval = impact.pair_impacts(propagation, site, kept, removed)
             l1, entropy = impact.widths(*interval), impact.entropies(*interval)
             scores = impact.pool_scores(l1, entropy, alpha=self.alpha, beta=self.beta)
             chosen = impact.lowest(scores, count)
             bound = impact.largest_move(*interval, chosen)
             ranking = Ranking(l1, entropy, scores, chosen)
-            return _candidates(weights, site, kept, removed, ranking), bound
+            return (_candidates(weights, site, kept, removed, count, ranking), bound, due - count)
 
         return rank
 
     def _published(self, graph: Graph):
-        """Returns `rank(weights, site)` by the steps of the published code.
+        """Returns `rank(weights, site, room)` by the steps of the published code.
 
         A pair (a, b) of its list is a = column j and b = row i of S, and b goes: the unit whose
         outgoing weights are in the score stays.
@@ -204,35 +222,40 @@ class PairChoice:
         chain = published.dense_chain(graph)
         numbers = {link.layer: number for number, link in enumerate(chain)}
 
-        def rank(weights, site):
+        def rank(weights, site, room):
             count = published.published_count(site.units, self.fraction)
             cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site),
                               allow_dead=True)
             pool = count if self.score == "saliency" else POOL * count
             removed, kept = cheapest_pairs(cost, pool, skip_best=True)
+            due = min(count, len(kept))
+            count = due if self.limit is None else min(due, room)
             if self.score == "saliency" or not len(kept):
-                return _candidates(weights, site, kept, removed, scored_stays=True), None
+                return (_candidates(weights, site, kept, removed, count, scored_stays=True), None,
+                        due - count)
             number = numbers[site.layer]
             first = self.input_range if number == 0 else (0.0, 1.0)
             interval = published.published_impacts(chain, weights, number, kept, removed, first)
             l1, entropy, scores = published.published_scores(
                 interval, alpha=self.alpha, beta=self.beta)
             ranking = Ranking(l1, entropy, scores, impact.lowest(scores, count))
-            return _candidates(weights, site, kept, removed, ranking, scored_stays=True), None
+            return (_candidates(weights, site, kept, removed, count, ranking, scored_stays=True),
+                    None, due - count)
 
         return rank
 
 
 def _candidates(
-    weights, site: Site, kept: np.ndarray, removed: np.ndarray, ranking: Ranking | None = None, *,
-    scored_stays: bool = False,
+    weights, site: Site, kept: np.ndarray, removed: np.ndarray, count: int,
+    ranking: Ranking | None = None, *, scored_stays: bool = False,
 ) -> tuple[Pair, ...]:
-    """Returns pairs `(k,)` as values; `scored_stays` if their saliency weighs what `kept` sends."""
+    """Returns pairs `(k,)` as values, without a ranking the first `count` of them chosen;
+    `scored_stays` if their saliency weighs what `kept` sends."""
     bias, rows = bias_and_rows(weights, site)
     other, scored = (removed, kept) if scored_stays else (kept, removed)
     saliency = pair_saliency(weights[site.kernel], bias, rows, other, scored)
     if ranking is None:
         nothing = np.full(len(kept), None)
-        ranking = Ranking(nothing, nothing, saliency, np.ones(len(kept), bool))
+        ranking = Ranking(nothing, nothing, saliency, np.arange(len(kept)) < count)
     columns = (values.tolist() for values in (kept, removed, saliency, *ranking))
     return tuple(Pair(*values) for values in zip(*columns))

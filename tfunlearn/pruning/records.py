@@ -18,6 +18,7 @@ class FilterRecord:
         norms: their l1 norms before the call.
         zeroed: filters that are all zero after the call, earlier calls included.
         skipped: why the layer was left alone, or None.
+        spared: filters that were due and stay, since the layer may lose no more (`limit`).
     """
 
     layer: str
@@ -26,6 +27,7 @@ class FilterRecord:
     norms: tuple[float, ...] = ()
     zeroed: int = 0
     skipped: str | None = None
+    spared: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class PairRecord:
         bound: no output can move by more than this for any input in the range, in exact
             arithmetic; None where it was not worked out.
         skipped: why the layer was left alone, or None.
+        spared: pairs that were due and stay, since the layer may lose no more (`limit`).
+        score: what pairs were chosen by, `"impact"` or `"saliency"`; None if skipped.
     """
 
     layer: str
@@ -71,6 +75,8 @@ class PairRecord:
     zero_incoming: bool = True
     bound: float | None = None
     skipped: str | None = None
+    spared: int = 0
+    score: str | None = None
 
     @property
     def chosen(self) -> tuple[Pair, ...]:
