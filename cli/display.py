@@ -91,7 +91,8 @@ class TrainingDisplay:
         last, path = run.metrics[-1], run.directory.path
         self._say(f"done      {last['round']} rounds: test accuracy "
                   f"{number(last['test_accuracy'])}, attack success "
-                  f"{number(last['attack_success'])}{_mean_success(run.metrics)}")
+                  f"{number(last['attack_success'])}, source error "
+                  f"{number(last['source_error'])}{_means(run.metrics)}")
         dropped = sum(len(line["dropped"]) for line in run.metrics)
         if dropped:
             self._say(f"warning: {dropped} updates were not finite and were dropped; see 'dropped' "
@@ -142,7 +143,17 @@ class TrainingDisplay:
         rule = config.aggregator
         f = f" (f={rule.f(config.participants)})" if rule.rule != "mean" else ""
         chain = " after ".join([rule.rule + f, *reversed(rule.before)])
-        return f"{chain}; {', '.join(config.defense.defense) or 'no other defense'}"
+        named = [name + (f" ({self._flap(config)})" if name == "flap" else "")
+                 for name in config.defense.defense]
+        return f"{chain}; {', '.join(named) or 'no other defense'}"
+
+    def _flap(self, config) -> str:
+        """Says what flap prunes, and how."""
+        defense = config.defense
+        kinds = [name for name, on in (("filters", defense.prune_filters),
+                                       ("pairs by " + ("impact" if config.gathers else "saliency"),
+                                        defense.prune_pairs)) if on]
+        return " and ".join(kinds) + (", progressive" if defense.prune_progressive else "")
 
     def _picture(self):
         if not self._lines:
@@ -162,11 +173,16 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _mean_success(lines: list[dict]) -> str:
-    values = [line["attack_success"] for line in lines if line["attackers"]]
-    if not values or None in values:
-        return ""
-    return f" ({number(sum(values) / len(values))} on average over {len(values)} attacked rounds)"
+def _means(lines: list[dict]) -> str:
+    """Returns attack success and source error on average over the attacked rounds, in words."""
+    attacked = [line for line in lines if line["attackers"]]
+    means = []
+    for name in ("attack_success", "source_error"):
+        values = [line[name] for line in attacked]
+        if not values or None in values:
+            return ""
+        means.append(number(sum(values) / len(values)))
+    return f" ({' and '.join(means)} on average over {len(attacked)} attacked rounds)"
 
 
 def _marks(line: dict) -> str:

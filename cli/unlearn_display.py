@@ -164,7 +164,8 @@ class UnlearningDisplay:
             return
         values = "  ".join(f"{label} {number(line[name])}" for name, label in (
             ("test_accuracy", "test"), ("forget_accuracy", "forgotten"),
-            ("remain_accuracy", "remaining"), ("attack_success", "attack success")))
+            ("remain_accuracy", "remaining"), ("attack_success", "attack success"),
+            ("source_error", "source error")))
         self._say(f"{phase:<8}  round {line['round']:>{len(str(rounds))}}/{rounds}  {values}  "
                   f"{line['seconds']:.2f} s")
 

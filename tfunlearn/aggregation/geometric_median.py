@@ -44,7 +44,7 @@ def geometric_median(
     if passes is not None:
         require_whole("passes", passes, 1)
     stack = finite_stack(updates, weights=weights)
-    return weighted_mean(stack, weiszfeld(stack, stack.ops.gram(stack.rows), stack.weights,
+    return weighted_mean(stack, weiszfeld(stack, stack.ops.centered_gram(stack.rows), stack.weights,
                                           nu=nu, tolerance=tolerance, passes=passes))
 
 
@@ -53,7 +53,8 @@ def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: 
 
     Args:
         stack: a checked stack.
-        products: its Gram matrix `(n, n)`; z is known by its coefficients alone.
+        products: the Gram matrix `(n, n)` of its rows, centered; z is known by its coefficients
+            alone, whose sum is one, so that the center does not matter.
         weights: `(n,)` or None.
         nu, tolerance, passes: see `geometric_median`.
     """

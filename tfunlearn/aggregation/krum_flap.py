@@ -8,7 +8,7 @@ import numpy as np
 
 from tfunlearn.aggregation.krum import CONDITION, best_rows
 from tfunlearn.aggregation.stacks import Stack, finite_stack, require_rows, tolerated
-from tfunlearn.core.blocks import gram, squared_distances_from
+from tfunlearn.core.blocks import pairwise_squared_distances
 from tfunlearn.core.errors import require
 
 
@@ -50,5 +50,5 @@ def krum_flap(
 def _distances(stack: Stack, sizes: Sequence[int]) -> np.ndarray:
     total, ends = np.zeros((stack.n, stack.n)), np.cumsum([0, *sizes])
     for first, last in zip(ends[:-1], ends[1:]):
-        total += np.sqrt(squared_distances_from(gram(stack.rows[:, first:last])))
+        total += np.sqrt(pairwise_squared_distances(stack.rows[:, first:last]))
     return total

@@ -74,7 +74,7 @@ def _bulyan(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.ndarray
 
 
 def _geometric_median(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.ndarray]:
-    products, few = stack.ops.gram(stack.rows), stack._replace(n=stack.n - 1)
+    products, few = stack.ops.centered_gram(stack.rows), stack._replace(n=stack.n - 1)
     passes = aggregator.passes or (3 if aggregator.rule == "rfa" else None)
     for kept, sub in _without(stack.n, products):
         weights = None if stack.weights is None else stack.weights[kept]

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfunlearn.core.blocks import for_blocks, gram, pieces_of, sum_of_stripes
+from tfunlearn.core.blocks import centered_gram, for_blocks, pieces_of, sum_of_stripes
 from tfunlearn.core.errors import UserError
 
-__all__ = ["as_stack", "by_coordinate", "combine", "count_of", "demand", "demand_some", "diagonal",
-           "finite_rows", "gram", "mix", "positions", "products", "repeat", "repeat_until",
-           "rounded", "rows_where", "squared_distances", "to_float32", "xp"]
+__all__ = ["as_stack", "by_coordinate", "centered_gram", "combine", "count_of", "demand",
+           "demand_some", "diagonal", "finite_rows", "mix", "positions", "products", "repeat",
+           "repeat_until", "rounded", "rows_where", "squared_distances", "to_float32", "xp"]
 
 xp = np
 

@@ -69,9 +69,13 @@ def demand_some(stack) -> None:
                         ["updates: no row is finite; allowed is at least one"])
 
 
-def gram(stack):
-    """Returns all inner products of rows, float64 `(n, n)`."""
+def centered_gram(stack):
+    """Returns the inner products `(n, n)` float64 of the rows minus that of median norm."""
+    norms = squared_distances(stack)
+    order = tf.argsort(norms, stable=True)
+    middle = tf.gather(order, (tf.shape(norms)[0] - 1) // 2)
     wide = tf.cast(stack, tf.float64)
+    wide -= tf.gather(wide, middle)
     products = tf.matmul(wide, wide, transpose_b=True)
     return (products + tf.transpose(products)) / 2
 

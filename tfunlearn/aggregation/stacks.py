@@ -69,8 +69,8 @@ def tolerated(f: int, stack: Stack):
 
 def squared_distances_of(stack: Stack):
     """Returns the squared l2 distances of all pairs of rows, float64 `(n, n)`, from one Gram
-    matrix in float64, whose error is 1e-16 of the squared norms."""
-    products = stack.ops.gram(stack.rows)
+    matrix in float64, whose error is 1e-16 of the squared distances from the central row."""
+    products = stack.ops.centered_gram(stack.rows)
     norms, xp = stack.ops.diagonal(products), stack.ops.xp
     distances = xp.maximum(norms[:, None] + norms[None, :] - 2 * products, 0.0)
     index = stack.ops.positions(stack.n)

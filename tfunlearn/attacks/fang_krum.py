@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.attacks.view import View
-from tfunlearn.core.blocks import gram, squared_distances_from
+from tfunlearn.core.blocks import gram, pairwise_squared_distances
 from tfunlearn.core.errors import UserError
 
 SMALLEST = 1e-5  # lambda below which the attack gives up
@@ -100,8 +100,8 @@ class _Crafted:
         products = gram(np.concatenate([honest, direction[None]]))
         self.norms, self._along = products.diagonal()[:-1], products[-1, :-1]
         self._size = products[-1, -1]
-        self._apart = None if apart is None else squared_distances_from(gram(apart))
-        self.among_honest = squared_distances_from(products[:-1, :-1])
+        self._apart = None if apart is None else pairwise_squared_distances(apart)
+        self.among_honest = pairwise_squared_distances(honest)
         if apart is not None:
             self.among_honest += self._apart[: len(honest), : len(honest)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.core.blocks import gram, squared_distances_from
+from tfunlearn.core.blocks import pairwise_squared_distances
 
 
 class Geometry:
@@ -26,7 +26,7 @@ class Geometry:
 
     def squared_distances(self) -> np.ndarray:
         """Returns those of all pairs of updates, `(m, m)`."""
-        return squared_distances_from(gram(self._known))
+        return pairwise_squared_distances(self._known)
 
     def largest(self, distance: float, along: float, radius: float) -> float:
         """Returns the largest gamma >= 0 with `distance + 2 gamma along + gamma^2 size <= radius`,

@@ -15,8 +15,13 @@ STRIPES = 16  # parts whose sums are added in order, whatever the number of thre
 FEW = 2**17  # entries up to which threads cost more than they save
 
 
-def gram(stack: np.ndarray) -> np.ndarray:
-    """Returns all inner products of rows, float64 `(n, n)`."""
+def gram(stack: np.ndarray, center: int | None = None) -> np.ndarray:
+    """Returns all inner products of rows, float64 `(n, n)`.
+
+    Args:
+        stack: float32 `(n, d)`.
+        center: the row that is subtracted from all of them first; default none.
+    """
     rows = len(stack)
 
     def stripe(part: np.ndarray) -> np.ndarray:
@@ -24,6 +29,8 @@ def gram(stack: np.ndarray) -> np.ndarray:
         for piece in pieces_of(part):
             filled = wide[:, : piece.shape[1]]
             filled[...] = piece
+            if center is not None:
+                filled -= piece[center].astype(np.float64)
             products += filled @ filled.T
         return products
 
@@ -31,8 +38,29 @@ def gram(stack: np.ndarray) -> np.ndarray:
     return (products + products.T) / 2  # rows that are each other's nearest must tie exactly
 
 
+def central_row(stack: np.ndarray) -> int:
+    """Returns the row of (lower) median norm, the first of several.
+
+    Distances are worked out relative to it: what all rows have in common costs no digits then, and
+    since a majority of rows bounds that norm, no minority can choose a row that costs some.
+    """
+    norms = sum_of_stripes(lambda part: np.einsum("nd,nd->n", part, part, dtype=np.float64), stack)
+    return int(np.argsort(norms, kind="stable")[(len(stack) - 1) // 2])
+
+
+def centered_gram(stack: np.ndarray) -> np.ndarray:
+    """Returns the inner products `(n, n)` float64 of the rows minus their central row."""
+    return gram(stack, central_row(stack))
+
+
+def pairwise_squared_distances(stack: np.ndarray) -> np.ndarray:
+    """Returns the squared l2 distances of all pairs of rows, float64 `(n, n)`."""
+    return squared_distances_from(centered_gram(stack))
+
+
 def squared_distances_from(products: np.ndarray) -> np.ndarray:
-    """Returns the squared l2 distances of all pairs of rows, `(n, n)`, from their Gram matrix."""
+    """Returns the squared l2 distances of all pairs of rows, `(n, n)`, from their Gram matrix, best
+    a centered one."""
     norms = products.diagonal()
     distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
     np.fill_diagonal(distances, 0)

@@ -19,7 +19,7 @@ from tfunlearn.experiment.unlearning.settings import (
 TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
 FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
              "remain_test_accuracy", "work_seconds", "test_gap", "forget_gap", "poisoned_gap",
-             "attack_gap", "rounds", "bound", "test_recovered")
+             "attack_gap", "source_gap", "rounds", "bound", "test_recovered")
 MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
 UNLEARN_FIELDS = fields_of(UnlearnSettings)
 

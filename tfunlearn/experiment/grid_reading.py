@@ -52,9 +52,21 @@ def grid_of(content: dict, name: str) -> Grid:
     choose("over", over, OVER)
     title = content.get("title", name)
     require("title", title, isinstance(title, str), "text")
-    return Grid(title, rows, columns, seeds, list(measures), over,
+    return Grid(title, rows, columns, seeds, _with_source_error(measures), over,
                 _settings("fixed", content.get("fixed", {})),
                 _published(content.get("published", {}), measures), {**content, "title": title})
+
+
+def _with_source_error(measures: list[str]) -> list[str]:
+    """Returns the measures with the source class's error behind attack success, and the gap of the
+    one behind that of the other: success can fall while the class is merely lost."""
+    beside = {"attack_success": "source_error", "attack_gap": "source_gap"}
+    found = []
+    for measure in measures:
+        found.append(measure)
+        if measure in beside and beside[measure] not in measures:
+            found.append(beside[measure])
+    return found
 
 
 def ready_grids() -> list[str]:

@@ -81,7 +81,8 @@ def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
 
 def _forgetting_line(after: dict, retrained: dict | None, **more) -> dict:
     gaps = {"test_gap": "test_accuracy", "forget_gap": "forget_accuracy",
-            "poisoned_gap": "poisoned_accuracy", "attack_gap": "attack_success"}
+            "poisoned_gap": "poisoned_accuracy", "attack_gap": "attack_success",
+            "source_gap": "source_error"}
     line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], **after, **more}
     for gap, name in gaps.items():
         if retrained is not None and None not in (after[name], retrained[name]):

@@ -13,7 +13,7 @@ SHOWN = {"test_accuracy": ("test accuracy", "C0"), "remain_accuracy": ("remainin
          "forget_accuracy": ("forgotten data", "C1"),
          "forget_test_accuracy": ("forgotten classes, test", "C5"),
          "poisoned_accuracy": ("forgotten, poisoned", "C4"),
-         "attack_success": ("attack success", "C3")}
+         "attack_success": ("attack success", "C3"), "source_error": ("source-class error", "C6")}
 
 
 def save_recovery(

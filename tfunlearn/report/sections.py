@@ -189,12 +189,12 @@ class Section:
         if training:
             attacked = [line["round"] for line in training if line["attackers"]]
             pruned = [line["round"] for line in training if line["pruned"]]
-            self._figure("training", save_curves, [training], "Test accuracy and attack success in "
-                         f"each of {count(len(training), 'round')} of training; test accuracy ends "
-                         f"at {_number(training[-1]['test_accuracy'])}. "
+            self._figure("training", save_curves, [training], "Test accuracy, attack success and "
+                         f"source-class error in each of {count(len(training), 'round')} of "
+                         f"training; test accuracy ends at {_number(training[-1]['test_accuracy'])}. "
                          f"{count(len(attacked), 'round')} attacked, {len(pruned)} with pruning.",
-                         "Training: accuracy and attack success, rounds under attack shaded, "
-                         "prunings dotted.")
+                         "Training: accuracy, attack success and source-class error, rounds "
+                         "under attack shaded, prunings dotted.")
             self._table("training", "Training, round by round", *round_table(training),
                         folded=True)
         if facts.notes is not None:

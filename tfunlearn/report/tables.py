@@ -11,7 +11,8 @@ from tfunlearn.report.facts import RunFacts
 ROUND_COLUMNS = ("round", "phase", "test_accuracy", "test_loss", "attack_success", "source_error",
                  "forget_accuracy", "remain_accuracy", "train_loss", "clients", "seconds")
 MEASURES = {"test_accuracy": "test accuracy", "test_loss": "test loss",
-            "attack_success": "attack success", "forget_accuracy": "accuracy on forgotten data",
+            "attack_success": "attack success", "source_error": "source error",
+            "forget_accuracy": "accuracy on forgotten data",
             "remain_accuracy": "accuracy on remaining data"}
 
 
