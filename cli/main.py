@@ -13,7 +13,7 @@ import warnings
 import click
 
 import tfunlearn
-from tfunlearn.core.errors import UserError, WorkerError, nearest
+from tfunlearn.core.errors import FailedRun, UserError, WorkerError, nearest
 from tfunlearn_cli import signals
 
 COMMANDS = {  # read without importing the command, so that --help stays instant
@@ -97,7 +97,7 @@ def _exit_code() -> int:
     except BrokenPipeError:  # the reader has gone, as in `tfunlearn train | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except WorkerError as error:
+    except (WorkerError, FailedRun) as error:
         return _say(str(error), 1)
     except OSError as error:  # a full disk, a folder that vanished
         return _say(f"{error.filename or 'output'}: {error.strerror or error}", 1)

@@ -15,7 +15,7 @@ from tfunlearn.experiment.unlearning import resume_unlearning
 from tfunlearn.experiment.unlearning.request import is_requested
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.sweep import run_and_show
-from tfunlearn_cli.unlearn_display import UnlearningDisplay
+from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
 
 @click.command()
@@ -43,6 +43,7 @@ def resume(run, workers, data_dir):
         with UnlearningDisplay(run) as display:
             result = resume_unlearning(run, data_dir=data_dir, watch=display.watch())
         display.finish(result)
+        end_if_failed(result)
     else:
         _resume_training(run, workers, data_dir)
 

@@ -9,7 +9,7 @@ from tfunlearn.experiment.unlearning import UnlearnSettings, unlearn as unlearn_
 from tfunlearn.experiment.unlearning import unlearn_settings
 from tfunlearn_cli.options import (
     field_options, merged, preset_fields, preset_option, request_options, request_words)
-from tfunlearn_cli.unlearn_display import UnlearningDisplay
+from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
 KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if name != "forget"}
 
@@ -26,7 +26,9 @@ KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if na
 def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
     """Forget clients, classes or examples of a run, and compare with retraining.
 
-    RUN is the folder of a run, of `train` or of an earlier `unlearn`; it stays as it is.
+    RUN is the folder of a run, of `train` or of an earlier `unlearn`; it stays as it is. If the
+    model is ruined, the recovery stops, the new run is kept and marked as failed, and the exit code
+    is 1.
 
     Example: tfunlearn unlearn runs/digits-lenet5-label-flip-flap-seed0 --method fedup
     """
@@ -41,3 +43,4 @@ def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir
     with UnlearningDisplay(run) as display:
         result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=display.watch())
     display.finish(result)
+    end_if_failed(result)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from tfunlearn.core.errors import FailedRun
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
@@ -20,6 +21,7 @@ ROWS = {
     "forget_accuracy": "forgotten data, accuracy",
     "poisoned_accuracy": "poisoned among them, accuracy",
     "remain_accuracy": "remaining data, accuracy",
+    "earlier_forget_accuracy": "forgotten before, accuracy",
     "forget_test_accuracy": "forgotten classes, test accuracy",
     "remain_test_accuracy": "other classes, test accuracy",
 }
@@ -48,12 +50,16 @@ class UnlearningDisplay:
     def watch(self) -> Watch:
         """Returns what an unlearning is to call."""
         return Watch(start=self.start, plan=self.plan, round=self.round, track=self.track,
-                     tell=self.tell, reference=self.reference,
+                     tell=self.tell, warn=self.warn, reference=self.reference,
                      reference_round=self.reference_round, resume=self.resume, damage=self.damage)
 
     def damage(self, words: str) -> None:
         """Says what was found torn."""
         self._say(f"warning: {words}; mended")
+
+    def warn(self, words: str) -> None:
+        """Says what the user should know."""
+        self._say(f"warning: {words}")
 
     def start(self, case, waiting: int, folder) -> None:
         """Says what is about to be done."""
@@ -62,6 +68,12 @@ class UnlearningDisplay:
         remaining = case.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
         self._say(f"forget    {self._request(case)}")
+        if case.dropped:
+            self._say(f"dropped   {request_in_words(list(case.dropped))}: forgotten before")
+        if case.reason:
+            self._say(f"method    {self._method}: {case.reason} (--method names another)")
+        for words in case.warnings:
+            self.warn(words)
         if case.overlap:
             self._say(f"overlap   {case.overlap:.1%} of these examples are held by somebody who "
                       "stays too")
@@ -141,6 +153,8 @@ class UnlearningDisplay:
         self._say(f"recovery  {recovery(notes)}")
         if notes["recovered"]["stop"] == "target" and not notes["recovered"]["reached"]:
             self._say("warning: accuracy on the remaining data is more than a point below before")
+        if notes.get("damaged") and not notes.get("failed"):
+            self._say(f"damaged   {notes['damaged']}")
         self._say(f"cost      {cost_in_words(notes['cost'])}" + ("" if run.new else " (then)"))
         self._say(f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
                   "curves.png")
@@ -172,3 +186,10 @@ class UnlearningDisplay:
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
+
+
+def end_if_failed(run) -> None:
+    """Ends the program with code 1 and the cause, if an unlearning has failed."""
+    if run.failed:
+        raise FailedRun(f"failed: {run.failed} (the run is kept, marked as failed: "
+                        f"{run.directory.path})")

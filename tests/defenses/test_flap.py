@@ -15,7 +15,7 @@ from tfunlearn.pruning import prune_filters, prune_pairs
 
 def test_it_is_filters_then_pairs_at_the_rounds_due():
     model = build_model("lenet5", (28, 28, 1), 10)
-    weights, flap = model.get_weights(), Flap(model)
+    weights, flap = model.get_weights(), Flap(model, narrow=True)
     assert [r for r in range(1, 31) if flap(r, weights)[1]] == [1, 6, 11, 16, 21, 26]
     pruned, records = flap(6, weights)
     expected = {**prune_filters(model), **prune_pairs(model)}
@@ -68,7 +68,7 @@ def test_structure_and_input_are_unchanged():
 def rounds_of_flap(traced, **options):
     """What 40 rounds of pruning, nobody training in between, leave of LeNet-5: records by round."""
     model = build_model("lenet5", (28, 28, 1), 10)
-    flap, weights, found = Flap(model, **options), model.get_weights(), {}
+    flap, weights, found = Flap(model, narrow=True, **options), model.get_weights(), {}
     on_tensors = tf.function(flap.on_tensors, autograph=False)
     for number in range(1, 41):
         if traced:
@@ -127,3 +127,17 @@ def test_a_model_that_bounds_cannot_pass_is_pruned_by_saliency_and_says_why():
     flap = Flap(model)
     assert "Own" in flap.unbounded
     assert flap(1, model.get_weights())[1]["hidden"].score == "saliency"
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_layer_of_six_filters_is_left_alone(traced):
+    """One of six is 17 %, not 1 %."""
+    model = build_model("lenet5", (28, 28, 1), 10)
+    flap, weights = Flap(model), model.get_weights()
+    if traced:
+        _, report = flap.on_tensors(tf.constant(1), [tf.constant(w) for w in weights])
+        records = flap.records_of(1, report)
+    else:
+        _, records = flap(1, weights)
+    assert records["conv_1"].skipped == "narrow: one of 6 is more than a tenth"
+    assert not records["conv_1"].pruned and len(records["conv_2"].pruned) == 1

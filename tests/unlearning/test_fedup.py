@@ -34,8 +34,25 @@ def test_the_mask_by_hand():
     np.testing.assert_array_equal(half.weights[0], [[0, -3], [0, 1]])
     np.testing.assert_array_equal(half.weights[1], [2, 3])  # the bias is the benign average
     assert half.counts == {0: 2} and half.fraction == 0.5 and half.estimate is None
-    few = fedup(G, clients, malicious=[0], fraction=0.26)  # ceil(1.04) = 2
+    few = fedup(G, clients, malicious=[0], fraction=0.34)  # of 3 entries that are not 0: ceil(1.02)
     np.testing.assert_array_equal(few.masks[0], half.masks[0])
+    one = fedup(G, clients, malicious=[0], fraction=0.33)  # ceil(0.99)
+    np.testing.assert_array_equal(one.masks[0], [[True, False], [False, False]])
+
+
+def test_a_share_is_of_what_is_alive():
+    """A layer pruned to one filter of four keeps most of it: a quarter of 8 live entries are 2, not
+    8 of 32, which would be the whole filter."""
+    G = np.zeros((2, 2, 2, 4), np.float32)
+    G[..., 1] = np.arange(1, 9).reshape(2, 2, 2)
+    attacker = G.copy()
+    attacker[..., 1] += 1
+    found = fedup([G], [[attacker], [G], [G]], malicious=[0], fraction=0.25)
+    assert found.counts == {0: 2}
+    assert found.weights[0][..., 1].ravel().tolist() == [1, 2, 3, 4, 5, 6, 0, 0]
+    for mask in ("magnitude", "random"):
+        assert fedup([G], [[attacker], [G], [G]], malicious=[0], fraction=0.25, mask=mask,
+                     rng=np.random.default_rng(0)).masks[0][..., 1].sum() == 2
 
 
 def test_sample_weights_change_both_means():
@@ -52,7 +69,7 @@ def test_controls_by_hand():
     np.testing.assert_array_equal(large.masks[0], [[False, True], [True, False]])  # |G| 3 and 2
     draws = {fedup(G, clients, malicious=[0], fraction=0.5, mask="random",
                    rng=np.random.default_rng(n)).masks[0].tobytes() for n in range(30)}
-    assert len(draws) == 6  # every choice of 2 in 4
+    assert len(draws) == 3  # every choice of 2 among the 3 that are not zero
     again = [fedup(G, clients, malicious=[0], fraction=0.5, mask="random",
                    rng=np.random.default_rng(3)).masks[0] for _ in range(2)]
     np.testing.assert_array_equal(*again)
@@ -101,7 +118,7 @@ def test_models_and_updates_give_the_same(rng):
     # the difference of the means is that of the updates
     difference = updates[[1, 3]].mean(axis=0) - updates[[0, 2, 4]].mean(axis=0)
     rank = difference[:30] ** 2 * np.abs(G[0]).ravel()
-    np.testing.assert_array_equal(a.masks[0].ravel(), largest(rank, 0.3))
+    np.testing.assert_array_equal(a.masks[0].ravel(), largest(rank, 0.3, np.ones_like(rank)))
 
 
 def test_nothing_pruned_is_the_benign_average_and_inputs_stay(rng):
@@ -123,9 +140,10 @@ def test_nothing_pruned_is_the_benign_average_and_inputs_stay(rng):
 
 def test_ties_go_to_the_first_in_c_order():
     scores = np.array([[1.0, 2.0, 2.0], [2.0, 0.0, 2.0]])
-    np.testing.assert_array_equal(largest(scores, 0.5), [[False, True, True], [True, False, False]])
-    np.testing.assert_array_equal(largest(np.zeros((2, 2)), 0.75), [[True, True], [True, False]])
-    assert largest(scores, 0).sum() == 0 and largest(scores, 1).all()
+    ones = np.ones((2, 3))
+    np.testing.assert_array_equal(largest(scores, 0.5, ones), [[False, True, True], [True, False, False]])
+    np.testing.assert_array_equal(largest(np.zeros((2, 2)), 0.75, np.ones((2, 2))), [[True, True], [True, False]])
+    assert largest(scores, 0, ones).sum() == 0 and largest(scores, 1, ones).all()
 
 
 @pytest.mark.parametrize("size, fraction, count", [

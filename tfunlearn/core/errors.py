@@ -19,6 +19,11 @@ class WorkerError(RuntimeError):
     """The process that runs federated computations did not start, or died."""
 
 
+class FailedRun(RuntimeError):
+    """A run that came to nothing although it was asked for rightly; the command line prints the
+    cause and ends with code 1."""
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's text, at most 120 characters, else its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

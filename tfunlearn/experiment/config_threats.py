@@ -152,6 +152,9 @@ class DefenseConfig:
     prune_limit: float | None = option(
         None, "Largest share of a layer's filters or units that all of flap's prunings together "
         "may take, at least one always stays; none: 0.2, or prune_fraction if that is more.")
+    prune_narrow: bool = option(
+        False, "Let flap prune layers of fewer than 10 filters or units too, where the one that "
+        "goes is more than a tenth.")
     include_residual: bool = option(True, "Let flap prune inside residual blocks too.")
 
     def __post_init__(self):

@@ -85,6 +85,7 @@ class TestMeasures:
 class ForgettingMeasures:
     """Measures what `TestMeasures` does, and accuracy on forgotten and remaining training data.
 
+    On remaining data the loss too. What earlier requests have forgotten is measured by itself.
     Training data count as the clients hold them while the attack is on: poisoned images and labels
     included. Of each part at most 5,000 examples are measured, drawn at random. Where whole classes
     go, test accuracy is measured on those that go now and on those that stay.
@@ -94,17 +95,21 @@ class ForgettingMeasures:
         federation: the federation before anything was forgotten.
         forgotten: which of its examples are to be forgotten, bool `(N,)`.
         remaining: which remain.
+        earlier: which were forgotten by earlier requests; default none.
     """
 
     def __init__(
         self, outputs_of: OutputsOf, federation: Federation, forgotten: np.ndarray,
-        remaining: np.ndarray,
+        remaining: np.ndarray, earlier: np.ndarray | None = None,
     ):
         self._outputs_of, self._held = outputs_of, federation.poisoned
+        self._from_logits = not ends_in_softmax(outputs_of.model)
         self._test = TestMeasures(outputs_of, federation.data, federation.config.attack)
         parts = {"forget_accuracy": forgotten,
                  "poisoned_accuracy": forgotten & federation.changed,
                  "remain_accuracy": remaining}
+        if earlier is not None and earlier.any():
+            parts["earlier_forget_accuracy"] = earlier
         self._rows = {name: at_most(np.flatnonzero(rows), MOST_EXAMPLES,
                                     generator(federation.config.seed, "measured examples"))
                       for name, rows in parts.items()}
@@ -115,7 +120,8 @@ class ForgettingMeasures:
 
     def __call__(self, weights: list[np.ndarray]) -> dict[str, float | None]:
         """Returns the metrics: those of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on
-        the forgotten examples that the attack had changed), `remain_accuracy`,
+        the forgotten examples that the attack had changed), `remain_accuracy` and `remain_loss`,
+        `earlier_forget_accuracy` (on what was forgotten before, where something was),
         `forget_test_accuracy` (on test images of the classes of which nothing remains) and
         `remain_test_accuracy` (of the classes that stay, if some go)."""
         outputs = self._test.outputs(weights)
@@ -125,8 +131,11 @@ class ForgettingMeasures:
         for name, rows in self._rows.items():
             values[name] = math.nan
             if len(rows):
-                outputs = self._outputs_of(self._held.images[rows])
-                values[name] = accuracy(outputs.argmax(axis=1), self._held.labels[rows])
+                outputs, labels = self._outputs_of(self._held.images[rows]), self._held.labels[rows]
+                values[name] = accuracy(outputs.argmax(axis=1), labels)
+                if name == "remain_accuracy":
+                    values["remain_loss"] = cross_entropy(
+                        outputs, labels, from_logits=self._from_logits)
         return _known(values)
 
 

@@ -95,4 +95,5 @@ def _flap(config: RunConfig, model: tf.keras.Model) -> Flap | None:
                 due=every(defense.prune_every, start=defense.prune_start),
                 filters=defense.prune_filters, pairs=defense.prune_pairs,
                 progressive=defense.prune_progressive, limit=defense.prune_limit,
+                narrow=defense.prune_narrow,
                 include_residual=defense.include_residual)

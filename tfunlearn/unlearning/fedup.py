@@ -46,7 +46,10 @@ def fedup(
     For each kernel, with G the global model that the clients started from:
 
         rank = (mean of malicious - mean of benign)^2 * |G|
-        zeroed = the ceil(fraction * size) entries of highest rank, first ones among equals
+        zeroed = the ceil(fraction * live) entries of highest rank, first ones among equals
+
+    live counts the entries of G that are not zero. Without filters that were pruned before, that is
+    the size of the kernel.
 
     Everything else, biases and normalisations included, is the benign average. Kernels are gone
     through one by one, so that little memory is used beyond what is given.
@@ -75,6 +78,9 @@ def fedup(
         Unlearning for Model Poisoning Attacks" (arXiv 2508.13853). No other of the methods of that
         name. Deviation: the paper's text was not at hand for every detail; absolute value of G,
         ceil, and kernels only follow re-implementations of it.
+        Deviation: the fraction is of the live entries. Rank is zero where G is, so that a share of
+        all entries falls on what is left alive: of a layer that FLAP had pruned to one filter, 15 %
+        of all entries were 23 of its last 25, and the net was dead.
     """
     groups = _groups(len(client_weights), malicious, examples)
     _check(global_weights, client_weights, fraction, mask, similarity, rng)
@@ -94,7 +100,7 @@ def fedup(
         average = benign.astype(weight.dtype)
         del benign  # the largest kernel decides how much memory this takes
         if place in kernels:
-            masks[place] = largest(MASKS[mask](difference, weight, rng), share)
+            masks[place] = largest(MASKS[mask](difference, weight, rng), share, weight)
             average[masks[place]] = 0
         weights.append(average)
     return PrunedModel(weights, masks, float(share), estimate)

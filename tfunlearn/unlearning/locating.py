@@ -16,7 +16,7 @@ from tfunlearn.unlearning.smallest import least, least_channels, share_of
 
 RANGES = ("global", "layer")
 ZERO_UPDATES = ("exclude", "include", "error")
-MANY_ZEROS = 0.01  # share of the eligible weights from which zeros are worth a warning
+MOST_MOVED = 0.5  # share of the weights that moved from which their reset is worth a warning
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,16 @@ def mean_delta_of(
 
     Args:
         changes: for each client a list of arrays: local weights minus global weights.
-        weights: how much each client counts; default all the same, as published.
+        weights: how much each client counts, >= 0; default all the same, as published.
+
+    Raises:
+        UserError: no client, or weights that do not fit or sum to zero.
     """
     require("changes", len(changes), len(changes) > 0, "those of at least one client")
     counts = np.ones(len(changes)) if weights is None else np.asarray(weights, np.float64)
+    require("weights", counts.tolist(), counts.shape == (len(changes),)
+            and bool(np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0),
+            "a finite number >= 0 for each client, of sum > 0")
     return [(sum(count * np.asarray(change[place], np.float64)
                  for count, change in zip(counts, changes)) / counts.sum()).astype(np.float32)
             for place in range(len(changes[0]))]
@@ -105,7 +111,8 @@ def locate(
             nothing but changes of zero.
 
     Warns:
-        UserWarning: many changes are exactly zero, or fewer weights could be chosen than asked.
+        UserWarning: so many changes are exactly zero that half of the other weights or more are
+            reset although the ratio is less, or fewer weights could be chosen than asked.
 
     Reference:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
@@ -141,10 +148,11 @@ def locate(
     masks, threshold = least_channels(scores, ratio) if chosen.channels else least(
         scores, ratio, groups, last_too=last)
     found = _located(global_weights, places, changes, scores, masks, threshold, zeros)
-    if last and zeros > MANY_ZEROS * total and 0 < ratio < 1:
+    if last and found.location.moved_share >= MOST_MOVED > ratio:
         warnings.warn(
             f"{zeros:,} of {total:,} eligible weights did not change at all (dead units?); they "
-            f"rank last, so that {found.location.moved_share:.1%} of the others are reset",
+            f"rank last, so that {found.location.moved_share:.1%} of the others are reset: most of "
+            "what the net uses",
             stacklevel=2)
     return found
 

@@ -12,12 +12,20 @@ def entries_of(size: int, fraction: float) -> int:
     return min(size, math.ceil(round(fraction * size, 6)))
 
 
-def largest(scores: np.ndarray, fraction: float) -> np.ndarray:
-    """Returns a mask of the `ceil(fraction * size)` largest scores, bool, of the same shape.
+def largest(scores: np.ndarray, fraction: float, weight: np.ndarray) -> np.ndarray:
+    """Returns a mask of the largest scores, `ceil(fraction * live)` of them, bool.
+
+    Args:
+        scores: of each entry, >= 0.
+        fraction: share of the live entries, those where `weight` is not zero.
+        weight: the kernel that the scores belong to, of the same shape; entries that are zero
+            already are never taken.
 
     Among equal scores those that come first in C order are taken.
     """
-    flat, count = scores.reshape(-1), entries_of(scores.size, fraction)
+    live = weight.reshape(-1) != 0
+    flat = np.where(live, scores.reshape(-1), -1.0)
+    count = entries_of(int(np.count_nonzero(live)), fraction)
     mask = np.zeros(flat.size, bool)
     if count:
         least = np.partition(flat, flat.size - count)[flat.size - count]

@@ -39,7 +39,7 @@ RESETS = {"layer": _own, "he_uniform_compat": _he_uniform, "zeros": _zeros}
 
 
 def reset(
-    weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, rule: str = "layer", seed: int,
+    weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, rule: str = "he_uniform_compat", seed: int,
     model: tf.keras.Model | None = None,
 ) -> list[np.ndarray]:
     """Returns the weights with those of the masks drawn anew, all others bit for bit.
@@ -47,9 +47,10 @@ def reset(
     Args:
         weights: as `model.get_weights()` gives them.
         masks: a bool array for each, such as `locate` gives.
-        rule: `"layer"` (default): each layer's own initializer under a new seed, so that a bias
-            becomes zero again and a scale one; `"he_uniform_compat"`: U(-b, b) with
-            b = sqrt(6 / fan_in) for kernels and 0.1 for vectors, as published; `"zeros"`.
+        rule: `"he_uniform_compat"` (default): U(-b, b) with b = sqrt(6 / fan_in) for kernels and
+            0.1 for vectors, as the paper and its code have it; `"layer"`: each layer's own
+            initializer under a new seed, so that a bias becomes zero again and a scale one;
+            `"zeros"`.
         seed: whole number >= 0 that decides the draws.
         model: the Keras model; needed with rule `layer`, and for the fan_in of depthwise kernels
             and embeddings with `he_uniform_compat`.
@@ -60,8 +61,7 @@ def reset(
 
     Reference:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
-        arXiv 2605.24545). Deviation: the paper says "original initialization", the published code
-        draws as `he_uniform_compat` does; the default here is the paper's word.
+        arXiv 2605.24545), section 6.2: Kaiming uniform for convolutions and linear layers.
     """
     draw = choose("rule", rule, RESETS)
     require_whole("seed", seed, 0)

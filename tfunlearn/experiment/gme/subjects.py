@@ -16,7 +16,7 @@ from tfunlearn.experiment.opening import open_run
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning import UnlearnSettings
 from tfunlearn.experiment.unlearning.case import Case
-from tfunlearn.experiment.unlearning.source import open_source
+from tfunlearn.experiment.unlearning.source import open_source, require_unlearned
 from tfunlearn.experiment.unlearning.unlearn import case_of
 
 
@@ -70,6 +70,7 @@ def open_subjects(
         seen.add(path)
         directory, _, state, _ = open_run(run, data_dir)
         opened.append(Unlearned(directory, read_notes(directory), state.weights))
+        require_unlearned(directory, opened[-1].notes)
         key = (opened[-1].notes or {}).get("key")
         require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
         seen.add(key)

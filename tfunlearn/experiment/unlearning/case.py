@@ -14,12 +14,17 @@ from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.experiment.unlearning.settings import (
-    CLASS_RATIO, DEFAULT_ROUNDS, OTHER_RATIO, UnlearnSettings)
+    CLASS_RATIO, DEFAULT_ROUNDS, METHODS, OTHER_RATIO, UnlearnSettings)
 from tfunlearn.experiment.unlearning.source import Source
 from tfunlearn.federated.client_work import ClientTraining
 
 ADAPTIVE = dict.fromkeys(("adam", "adamw", "fisher"), 1e-3)  # learning rates that they bring
-NEED_NOTHING = ("retrain", "finetune", "not", "rapid-retrain", "memorization", "fedosd", "fedau")
+NEED_NOTHING = ("retrain", "finetune", "not", "rapid-retrain", "ablation-channel", "cdp",
+                "memorization", "fedosd", "fedau")
+KINDS = ("clients", "classes", "examples")
+TAKES = {  # the requests that a method takes, where not any
+    "fedup": ("clients",), "exclude": ("clients",), "federaser": ("clients",), "pga": ("clients",),
+    "fedrecovery": ("clients",), "cdp": ("classes",)}
 ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
 
 
@@ -37,6 +42,10 @@ class Case:
         track: wraps the steps of a measurement before the first round, to show progress.
         tell: called with what a method has found out in the middle of its rounds, JSON values.
         keeps: whether rounds are kept, if the run's history says so.
+        dropped: words of the request that had nothing left to forget.
+        reason: why the method was chosen, where the user named none; else None.
+        warnings: what the user should know, in words; filled while the unlearning goes on.
+        warn: called with each of them.
     """
 
     settings: UnlearnSettings
@@ -48,6 +57,28 @@ class Case:
     track: Callable[[Sequence], Iterable] = iter
     tell: Callable[[dict], None] = lambda _: None
     keeps: bool = True
+    dropped: tuple[str, ...] = ()
+    reason: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    warn: Callable[[str], None] = lambda _: None
+
+    def caution(self, words: str) -> None:
+        """Tells the user something, and keeps it for the notes."""
+        if words not in self.warnings:
+            self.warnings.append(words)
+            self.warn(words)
+
+    @property
+    def honest(self) -> np.ndarray:
+        """Ids of the clients that leave and never attacked."""
+        federation = self.source.federation
+        attacked = any(map(federation.attacked, range(1, self.source.training_rounds + 1)))
+        return np.setdiff1d(self.flagged, federation.malicious) if attacked else self.flagged
+
+    @property
+    def request(self) -> str:
+        """The request as it was asked, whole."""
+        return " ".join(self.settings.forget)
 
     @property
     def parameters(self) -> int:
@@ -78,9 +109,10 @@ class Case:
     @property
     def recovery_rounds(self) -> int:
         """Most rounds of recovery under every stop rule but the bound."""
+        if self.settings.recovery_rounds is not None:
+            return self.settings.recovery_rounds
         rule = self.settings.rule
-        default = DEFAULT_ROUNDS if rule == "rounds" else self.source.training_rounds
-        return self.settings.recovery_rounds or default
+        return DEFAULT_ROUNDS if rule == "rounds" else self.source.training_rounds
 
     @property
     def ratio(self) -> float:
@@ -174,6 +206,34 @@ class Plan:
     remote: bool = True
 
 
+def in_words(numbers: Iterable[int], what: str) -> str:
+    """Returns `client 3`, `clients 3, 4`; of many the first ten."""
+    numbers = [int(number) for number in numbers]
+    return (f"{what}{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers[:10]))}"
+            + (", ..." if len(numbers) > 10 else ""))
+
+
+def methods_for(case: Case, *, without_history: bool = False) -> str:
+    """Returns the methods that take the case's request, as a list in words.
+
+    Args:
+        case: the task.
+        without_history: only those that need nothing of what the run has kept.
+    """
+    kind = "classes" if case.classes_only else "clients" if covers_clients(case) else "examples"
+    names = [name for name in METHODS if kind in TAKES.get(name, KINDS)
+             and (not without_history or name in NEED_NOTHING)]
+    if "exclude" not in names:
+        names.append("exclude (with --fraction)")
+    return ", ".join(names)
+
+
+def covers_clients(case: Case) -> bool:
+    """Tells whether the request takes whole clients and nothing else."""
+    held = case.source.remaining.clients
+    return int(case.forgotten.sum()) == int(held.sizes[case.flagged].sum())
+
+
 def require_majority(case: Case) -> None:
     """Raises a `UserError` unless fewer clients are to be forgotten than remain."""
     flagged, benign = len(case.flagged), len(case.remaining.clients.present)
@@ -190,17 +250,14 @@ def missing_history(case: Case, need: str, flag: str) -> UserError:
         case.source.lost) else ""
     return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}"
                      f"{lost}; train with --history {flag}, or take a method that needs none: "
-                     f"{', '.join(NEED_NOTHING)}")
+                     f"{methods_for(case, without_history=True)}")
 
 
 def require_whole_clients(case: Case) -> None:
     """Raises a `UserError` unless the request takes whole clients and nothing else."""
-    held = case.source.remaining.clients
-    if int(case.forgotten.sum()) != int(held.sizes[case.flagged].sum()):
-        raise UserError(f"forget: {' '.join(case.settings.forget)[:80]!r} is not allowed with "
-                        f"{case.settings.method}; allowed are whole clients. Classes and examples "
-                        f"are forgotten by {', '.join(NEED_NOTHING)} and "
-                        "ablation-channel")
+    if not covers_clients(case):
+        raise UserError(f"forget: {case.request!r} is not allowed with {case.settings.method}; "
+                        f"allowed are whole clients. This request is taken by {methods_for(case)}")
 
 
 def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:

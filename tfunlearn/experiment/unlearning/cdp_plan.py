@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tfunlearn.core.errors import require
 from tfunlearn.experiment.rounds import rounds_of
-from tfunlearn.experiment.unlearning.case import Case, Plan
+from tfunlearn.experiment.unlearning.case import Case, Plan, methods_for
 from tfunlearn.experiment.unlearning.cost import Cost
 from tfunlearn.pruning.channels import channel_layers, masks_of, without_channels
 from tfunlearn.unlearning import ClassActivations, discriminative_channels, mean_over_clients
@@ -26,8 +26,8 @@ def plan_cdp(case: Case) -> Plan:
         arXiv 2110.11794).
     """
     classes, federation = case.forgotten_classes, case.source.remaining
-    require("forget", " ".join(case.settings.forget)[:80], case.classes_only,
-            "classes alone, with cdp")
+    require("forget", case.request, case.classes_only,
+            f"classes alone, with cdp; this request is taken by {methods_for(case)}")
     source, settings = case.source, case.settings
     model, held = source.model, federation.held(source.rounds)
     model.set_weights(source.state.weights)

@@ -13,6 +13,7 @@ from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.unlearning.case import Case, Plan
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
+from tfunlearn.experiment.unlearning.settings import DEFAULT_ROUNDS
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.gathering import Updates
 from tfunlearn.federated.learning_process import WeightOrder
@@ -40,7 +41,7 @@ def plan_fedosd(case: Case) -> Plan:
         2025, arXiv 2412.20200).
     """
     settings, source = case.settings, case.source
-    forgets = settings.unlearn_rounds or case.recovery_rounds
+    forgets = settings.unlearn_rounds or case.recovery_rounds or DEFAULT_ROUNDS
     training = case.training
     gentle = dataclasses.replace(training, optimizer="sgd", lr=settings.unlearn_lr, local_epochs=1)
     require("stop", settings.stop, settings.rule == "rounds", "rounds, with fedosd")

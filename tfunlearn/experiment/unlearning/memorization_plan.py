@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 
-from tfunlearn.core.seeds import at_most, generator, integers
+from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector
-from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.rounds import rounds_of
 from tfunlearn.experiment.unlearning.case import Case, Plan
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.unlearning import (
-    SALIENCIES, Located, is_constant, locate, mean_delta_of, mean_gradient_of, reset)
+    SALIENCIES, Located, locate, mean_delta_of, mean_gradient_of, reset)
 from tfunlearn.unlearning.eligible import names_of
-
-PROBE = 500  # remaining examples on which constant predictions are looked for
 
 
 def plan_memorization(case: Case) -> Plan:
@@ -45,14 +41,12 @@ def plan_memorization(case: Case) -> Plan:
     def rounds_by(keep: Callable | None) -> Callable:
         engine = rounds_of(case.recovering, case.source.model, training=case.training, keep=keep,
                            gather=case.source.federation.config.history.keeps, seed=case.seed)
-        watch = _LifeWatch(case, report)
 
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
             after, happened = engine(state, cohort)
             if state.finished == 0:
                 after = dataclasses.replace(after, weights=_reset(case, state, after, report))
                 case.tell(report)
-            watch(after)
             return after, happened
 
         return run_round
@@ -137,29 +131,3 @@ def _extra_cost(case: Case) -> Cost:
         once = dataclasses.replace(case.training, local_epochs=1)  # a pass over all they hold
         return dataclasses.replace(round_cost(sizes, once, case.parameters), rounds=0, bytes_down=0)
     return Cost()
-
-
-class _LifeWatch:
-    """Looks after each round whether the net still tells classes apart, until it does.
-
-    Args:
-        case: what is to be forgotten.
-        report: `constant_rounds` in it counts the rounds after which it did not, the reset's too.
-    """
-
-    def __init__(self, case: Case, report: dict):
-        held = case.remaining.held(case.source.rounds + 1)
-        rows = at_most(np.arange(len(held.labels)), PROBE, generator(case.seed, "life"))
-        self._images, self._labels = held.images[rows], held.labels[rows]
-        self._outputs_of, self._report, self._alive = OutputsOf(case.source.model), report, False
-        report["constant_rounds"] = 0
-
-    def __call__(self, state: ServerState) -> None:
-        if self._alive:
-            return
-        outputs = self._outputs_of(self._images, state.weights)
-        self._alive = not is_constant(outputs.argmax(axis=1), self._labels)
-        self._report["constant_rounds"] += not self._alive
-        if self._report["constant_rounds"] == 2:  # after the reset and after a round of training
-            warnings.warn("the reset has killed the network: after a round of training it still "
-                          "takes everything for one class; take a smaller ratio", stacklevel=2)

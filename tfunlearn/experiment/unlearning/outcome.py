@@ -51,6 +51,38 @@ def recovered(case: Case, plan: Plan, accuracies: list[float], goal: float) -> d
         target=None if target is None else first + target)
 
 
+KNOBS = {  # the flag that makes a method milder, and how: a factor, or a value
+    "fedup": ("fraction", 0.5), "memorization": ("ratio", 0.5), "cdp": ("prune_share", 0.5),
+    "fedau": ("head_alpha", 0.5), "pga": ("ascent_lr", 0.1), "fedosd": ("unlearn_lr", 0.1),
+    "ablation-channel": ("recovery_lr", 0.1), "not": ("recovery_lr", 0.1),
+    "finetune": ("recovery_lr", 0.1), "exclude": ("recovery_lr", 0.1),
+    "rapid-retrain": ("recovery_lr", 0.1)}
+
+
+def failure_in_words(case: Case, plan: Plan, cause: str, silent: list[str]) -> str:
+    """Returns why an unlearning failed and two ways out, as one line.
+
+    Args:
+        case: the task.
+        plan: of the method that failed.
+        cause: what the guard says.
+        silent: layers without signal when recovery began.
+    """
+    method = case.settings.method
+    others = [name for name in ("memorization", "ablation-channel", "retrain")
+              if name != method and (name != "ablation-channel" or case.classes_only)]
+    ways = []
+    if method in KNOBS:
+        name, factor = KNOBS[method]
+        used = getattr(case.settings, name)
+        used = plan.report.get(name, plan.training.lr if name == "recovery_lr" else case.ratio
+                               if name == "ratio" else used) if used in (None, "auto") else used
+        ways.append(f"--{name.replace('_', '-')} {factor * used:.2g}")
+    ways += [f"--method {name}" for name in others]
+    signal = f"; no signal passed {', '.join(silent)} when recovery began" if silent else ""
+    return f"{method} has ruined the model: {cause}{signal}; try {ways[0]}, or {ways[1]}"
+
+
 def rounded(cost: Cost) -> dict:
     """Returns a cost as it goes into the notes, seconds to the millisecond."""
     return {name: round(value, 3) for name, value in dataclasses.asdict(cost).items()}

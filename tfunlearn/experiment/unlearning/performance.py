@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
+from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.evaluation.signal import SignalProbe
 from tfunlearn.experiment.checkpoints import Left, newest_good, rewind
 from tfunlearn.experiment.history_store import History, HistoryWriter
 from tfunlearn.experiment.recording import Recorder
@@ -22,14 +24,18 @@ from tfunlearn.experiment.unlearning.case import (
     Case, Plan, require_majority, require_whole_clients)
 from tfunlearn.experiment.unlearning.cost import Cost, round_cost
 from tfunlearn.experiment.unlearning.folders import LEFT
+from tfunlearn.experiment.unlearning.guard import PATIENCE, RecoveryGuard, damage
 from tfunlearn.experiment.unlearning.methods import plan_of
 from tfunlearn.experiment.unlearning.notebook import Notebook
-from tfunlearn.experiment.unlearning.outcome import asked, recovered, rounded
+from tfunlearn.experiment.unlearning.outcome import (
+    asked, failure_in_words, recovered, rounded)
 from tfunlearn.federated import local_worker
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_recovery
 from tfunlearn.unlearning import RateLimiter
 from tfunlearn.unlearning.stopping import is_over
+
+PROBE = 200  # images by which layers without signal are found
 
 
 @dataclass
@@ -44,6 +50,7 @@ class _Progress:
         cost: of the rounds.
         accuracies: on what remains, at the start of recovery and after each of its rounds.
         waited: rounds of waiting.
+        failed: why the model is ruined, None if it is not.
     """
 
     state: ServerState
@@ -53,6 +60,7 @@ class _Progress:
     cost: Cost = Cost()
     accuracies: list[float] = field(default_factory=list)
     waited: int = 0
+    failed: str | None = None
 
     def finished_line(self, number: int) -> dict | None:
         """Returns the metrics of a round that an earlier process has finished, else None."""
@@ -104,20 +112,80 @@ def perform(
             case = _waited(case, directory, recorder, history, wait, done)
             plan = _planned(case, on_plan)
         start = measure(plan.start)
-        _recover(case, plan, recorder, history, done, start)
+        guard = _guard(case, plan, before, start)
+        silent = SilentLayers(case, plan.report)
+        silent.check(plan.start)
+        _recover(case, plan, recorder, history, done, start, guard, silent)
     if not done.state.finished:
         directory.write_state(done.state)
     directory.restore(source.model, done.state)
     after = measure(done.state.weights)
+    if guard is not None and done.failed is None and case.settings.recovery_rounds != 0:
+        done.failed = guard.failure_at_end(after)
+    if done.failed is not None:
+        done.failed = failure_in_words(case, plan, done.failed, silent.names)
+    if silent.names:
+        case.caution(silent.in_words)
     measured = dict(before=before, start=start, after=after,
                     retrained=after if case.settings.method == "retrain" else None)
     save_recovery(directory.curves, directory.read_metrics(), measured)
     write_notes(directory, dict(
         **keys, **asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
         report=plan.report, measured=measured,
-        recovered=recovered(case, plan, done.accuracies, done.goal),
+        recovered=recovered(case, plan, done.accuracies, done.goal), failed=done.failed,
+        damaged=damage(before, after, None),
+        warnings=case.warnings, dropped=list(case.dropped), reason=case.reason,
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
         cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
+
+
+def _guard(case: Case, plan: Plan, before: dict, start: dict) -> RecoveryGuard | None:
+    """Returns what watches over the rounds; None for retraining, which is the measure of all.
+
+    A plan that begins anew is given half of its rounds to leave chance level.
+    """
+    if case.settings.method == "retrain":
+        return None
+    patience = max(PATIENCE, -(-plan.rounds // 2)) if plan.restarts else PATIENCE
+    return RecoveryGuard(case.remaining.poisoned.labels, before, start, patience)
+
+
+class SilentLayers:
+    """Names the layers of the model that recovery starts from whose outputs do not depend on the
+    input.
+
+    Args:
+        case: the task; its remaining training images are the probe, and it is warned.
+        report: of the method; `silent_layers` in it keeps the names for a process that resumes.
+
+    Attributes:
+        names: of the layers.
+    """
+
+    def __init__(self, case: Case, report: dict):
+        images = case.remaining.clients.images
+        rows = at_most(np.arange(len(images)), PROBE, generator(case.seed, "probe of the layers"))
+        self._case, self._report = case, report
+        self._probe = SignalProbe(case.source.model, images[rows]) if len(rows) > 1 else None
+
+    def check(self, weights: Sequence[np.ndarray] | None) -> None:
+        """Looks at a model, if there is one, and warns of its layers without signal."""
+        if weights is None or self._probe is None:
+            return
+        self._case.source.model.set_weights(weights)
+        self._report["silent_layers"] = self._probe()
+        if self.names:
+            self._case.caution(self.in_words)
+
+    @property
+    def names(self) -> list[str]:
+        return self._report.get("silent_layers", [])
+
+    @property
+    def in_words(self) -> str:
+        """The names as a warning."""
+        return (f"no signal passes {', '.join(self.names)}: the outputs are the same for all "
+                "images, and training may not bring them back")
 
 
 def _left(directory: RunDirectory, wait: int) -> Left:
@@ -190,9 +258,9 @@ def _waited(
 
 def _recover(
     case: Case, plan: Plan, recorder: Recorder, history: HistoryWriter, done: _Progress,
-    start: dict,
+    start: dict, guard: RecoveryGuard | None, silent: SilentLayers,
 ) -> None:
-    """Runs the rounds of a plan until they are done or its stop rule ends them."""
+    """Runs the rounds of a plan until they are done, its stop rule ends them, or the guard does."""
     source, remaining = case.source, case.recovering
     done.accuracies = [start["remain_accuracy"]]
     if done.waited or done.left.state is None:
@@ -205,7 +273,7 @@ def _recover(
         remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=case.seed)
     run_round = done.notebook.kept(run_round, plan.report, done.state.finished)
     entries = case.parameters if plan.entries is None else plan.entries
-    before = 0 if plan.restarts else source.rounds
+    before, lines = 0 if plan.restarts else source.rounds, []
     for number in range(1, plan.rounds + 1):
         cohort = plan.cohort(number) if plan.cohort else remaining.cohort(
             before + number, seed=case.seed)
@@ -217,6 +285,15 @@ def _recover(
                                             phase="recover", client_steps=cost.client_steps)
         done.accuracies.append(line["remain_accuracy"])
         done.cost += cost + Cost(work_seconds=line["work_seconds"])
+        if number == plan.settles_after:
+            silent.check(done.state.weights if line["round"] == done.state.finished else None)
+            if guard is not None:
+                guard.restart(line)
+        elif number > plan.settles_after:
+            lines.append(line)
         settled = done.accuracies[plan.settles_after:]
         if settled and is_over(plan.stop, settled, done.goal):
+            return
+        done.failed = guard.failure(lines) if guard is not None else None
+        if done.failed is not None:
             return

@@ -47,9 +47,9 @@ def plan_exclude(case: Case) -> Plan:
     """FedUP's control: nothing is pruned, the bound's number of rounds."""
     if case.settings.rule != "bound":
         return _recovery(case, case.source.state.weights)
-    require_whole_clients(case)
     fraction, report, storage = case.settings.fraction, {}, 0
     if fraction == "auto":
+        require_whole_clients(case)
         kept = round_of_both_groups(case)
         estimate = estimate_of(
             kept.weights, kept.local_models(), np.flatnonzero(~np.isin(kept.ids, case.flagged)),

@@ -59,8 +59,10 @@ USES = {  # knobs beside those of every method
     "fedau": ("head_rounds", "head_lr", "head_alpha", "head_gamma"),
 }
 EVERY = ("method", "forget", "unlearn_seed", "reference")
+AUTO = "auto"
 DEFAULT_ROUNDS = 10
-OWN_STOPS = {"fedup": "target", "exclude": "bound", "cdp": "target"}
+OWN_STOPS = {"fedup": "target", "exclude": "bound"}
+WORK_BY_ROUNDS = ("finetune", "exclude", "ablation-channel", "rapid-retrain")  # nothing before them
 MODES = {"decentralized": "all clients train and send the selected channels",
          "centralized": "the server trains them on samples of its own"}
 ORDERS = ("apply_then_reset", "reset_original")
@@ -71,7 +73,8 @@ CLASS_RATIO, OTHER_RATIO = 0.1, 0.3  # of memorization, where none is given
 class UnlearnSettings:
     """One unlearning; field names are unique beside those of a run's configuration."""
 
-    method: str = option("fedup", f"Method: {', '.join(METHODS)}.")
+    method: str = option(AUTO, "Method: auto (fedup for clients that attacked, ablation-channel "
+                         f"for classes, else memorization), {', '.join(METHODS)}.")
     forget: tuple[str, ...] = option(("malicious",), f"What to forget: {FORMS}.")
     fraction: int | float | str = option(
         "auto", "Share of each kernel that fedup zeroes, or auto: from how alike benign clients "
@@ -81,10 +84,10 @@ class UnlearnSettings:
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: target for "
-                              "fedup and cdp, bound for exclude, else rounds.")
+                              "fedup, bound for exclude, else rounds.")
     recovery_rounds: int | None = option(
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
-        "plateau and target (none: the rounds of the training).")
+        "plateau and target (none: the rounds of the training); 0 for none at all.")
     recovery_optimizer: str | None = option(
         None, f"Optimizer of recovery: {', '.join(OPTIMIZERS)}; none: adam for fedup and exclude, "
         "sgd for mode centralized, else as in training.")
@@ -127,7 +130,7 @@ class UnlearnSettings:
     zero_updates: str = option(
         "exclude", "Weights that do not move at all: last in memorization's ranking (exclude), "
         "first (include), or an error if they fill the ratio (error).")
-    reset_rule: str = option("layer", f"How memorization draws anew: {', '.join(RESETS)}.")
+    reset_rule: str = option("he_uniform_compat", f"How memorization draws anew: {', '.join(RESETS)}.")
     reset_order: str = option(
         "apply_then_reset", f"What memorization resets: {', '.join(ORDERS)}: the model after the "
         "round that locates, or before it.")
@@ -136,17 +139,17 @@ class UnlearnSettings:
     unlearn_lr: float = option(0.01, "Learning rate in these rounds, one epoch of plain SGD each.")
     head_rounds: int = option(10, "Rounds of fedau's second head, local epochs as in training.")
     head_lr: float = option(0.01, "Learning rate of fedau's second head.")
-    head_alpha: float = option(0.9, "Weight of fedau's second head in the sum; not for classes.")
+    head_alpha: float = option(0.5, "Weight of fedau's second head in the sum; not for classes.")
     head_gamma: float = option(0.5, "What fedau's second head keeps of itself from round to round; "
                                "not for classes.")
     unlearn_seed: int | None = option(None, "Seed of what the unlearning draws; none: the run's.")
     reference: bool = option(True, "Retrain for comparison, once for equal requests.")
 
     def __post_init__(self):
-        choose("method", self.method, METHODS)
+        choose("method", self.method, {AUTO: None, **METHODS})
         ForgetRequest.parse(self.forget, malicious=(0,))
         self._check_knobs()
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(self) if self.method != AUTO else ():
             users = [name for name, fields in USES.items() if field.name in fields]
             if field.name not in EVERY and self.method not in users:
                 require(field.name, getattr(self, field.name),
@@ -155,13 +158,16 @@ class UnlearnSettings:
         require("recovery_rounds", self.recovery_rounds,
                 self.recovery_rounds is None or self.rule != "bound",
                 "nothing with stop bound; take stop rounds, plateau or target")
+        require("recovery_rounds", self.recovery_rounds,
+                self.recovery_rounds != 0 or self.method not in WORK_BY_ROUNDS,
+                f"at least 1 with {self.method}, which works by its rounds")
         self._check_mode()
 
     def _check_mode(self) -> None:
         unused = {"decentralized": ("server_samples", "server_batch"),
                   "centralized": ("recovery_epochs",)}
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in unused[self.mode]:
+        for name in unused[self.mode] if self.method != AUTO else ():
             require(name, getattr(self, name), getattr(self, name) == defaults[name]
                     or self.method != "ablation-channel", f"nothing with mode {self.mode}")
 
@@ -183,7 +189,7 @@ class UnlearnSettings:
         choose("average", self.average, dict.fromkeys(("samples", "uniform")))
         if self.stop is not None:
             choose("stop", self.stop, dict.fromkeys(STOPS))
-        require("stop", self.stop, self.stop != "bound" or self.method in ("fedup", "exclude"),
+        require("stop", self.stop, self.stop != "bound" or self.method in ("fedup", "exclude", AUTO),
                 "rounds, plateau or target; bound is for fedup and exclude")
         if self.recovery_optimizer is not None:
             choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
@@ -191,7 +197,7 @@ class UnlearnSettings:
                      "negate", "unlearn_seed", "rate_limit", "probe", "server_samples",
                      "server_batch", "unlearn_rounds", "head_rounds"):
             if getattr(self, name) is not None:
-                least = 0 if name in ("unlearn_seed", "rate_limit") else 1
+                least = 0 if name in ("unlearn_seed", "rate_limit", "recovery_rounds") else 1
                 most = 2**31 - 1 if name == "unlearn_seed" else 10**9
                 require_whole(name, getattr(self, name), least, most)
         for name in ("recovery_lr", "ascent_lr", "ascent_clip", "update_noise", "calibration",
@@ -207,8 +213,10 @@ class UnlearnSettings:
         return self.stop or OWN_STOPS.get(self.method, "rounds")
 
     def chosen(self) -> dict:
-        """Returns the knobs that the method uses, as they go into a file."""
-        return {name: getattr(self, name) for name in ("method", *USES[self.method])}
+        """Returns the knobs that the method uses, as they go into a file; all with method auto."""
+        names = USES.get(self.method, [field.name for field in dataclasses.fields(self)
+                                       if field.name not in EVERY])
+        return {name: getattr(self, name) for name in ("method", *names)}
 
 
 def unlearn_settings(**values) -> UnlearnSettings:

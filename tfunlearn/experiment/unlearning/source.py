@@ -82,6 +82,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state, model = open_run(run, data_dir)
     lines, notes = directory.read_metrics(), read_notes(directory)
+    require_unlearned(directory, notes)
     if directory.lock.exists():
         with directory.locked():  # nobody is writing there
             pass
@@ -102,6 +103,12 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     history, lost = _history(directory, config, lines, notes, shapes)
     return Source(directory, federation, gone, requests, state, model, history,
                   before + state.finished, trained, last, lost, directory.model_sha256())
+
+
+def require_unlearned(directory: RunDirectory, notes: dict | None) -> None:
+    """Raises a `UserError` if an unlearning has failed: its model is no unlearned one."""
+    if notes is not None and notes.get("failed"):
+        raise UserError(f"run: {directory.path} is no unlearned run: {notes['failed']}")
 
 
 def _history(

@@ -18,14 +18,17 @@ from tfunlearn.evaluation import OutputsOf
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.measure import ForgettingMeasures
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
-from tfunlearn.experiment.unlearning.case import ANEW, Case
+from tfunlearn.experiment.unlearning.case import ANEW, Case, in_words
+from tfunlearn.experiment.unlearning.default_method import default_method
 from tfunlearn.experiment.unlearning.folders import (
     begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
+from tfunlearn.experiment.unlearning.guard import damage
 from tfunlearn.experiment.unlearning.mending import mended
 from tfunlearn.experiment.unlearning.performance import (
     check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.experiment.unlearning.request import read_request, write_request
-from tfunlearn.experiment.unlearning.settings import UnlearnSettings, unlearn_settings
+from tfunlearn.experiment.unlearning.settings import (
+    AUTO, UnlearnSettings, unlearn_settings)
 from tfunlearn.experiment.unlearning.source import Source, open_source
 from tfunlearn.report import save_recovery
 
@@ -46,6 +49,11 @@ class UnlearningRun:
     metrics: list[dict]
     new: bool
 
+    @property
+    def failed(self) -> str | None:
+        """Why the unlearning failed and its model is good for nothing, None if it did not."""
+        return self.notes.get("failed")
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -62,6 +70,7 @@ class Watch:
         reference_round: called with each line of its metrics.
         resume: called with the `Left` of an earlier process that was stopped, before going on.
         damage: called with what was found torn of a finished run, in words.
+        warn: called with what the user should know, in words.
     """
 
     start: Callable = lambda *_: None
@@ -73,6 +82,7 @@ class Watch:
     reference_round: Callable = lambda *_: None
     resume: Callable = lambda *_: None
     damage: Callable = lambda *_: None
+    warn: Callable = lambda *_: None
 
 
 def unlearn(
@@ -86,9 +96,12 @@ def unlearn(
     goes on from them. One that lies finished beside the run is not repeated, and neither is its
     retraining.
 
+    An unlearning that ruins the model is stopped and marked (`UnlearningRun.failed`); nothing that
+    comes later takes it for one.
+
     Args:
         run: the run directory, of `train` or of an earlier `unlearn`, which is gone on from.
-        settings: method, request and knobs.
+        settings: method, request and knobs; method auto takes the one that fits the request.
         out: the new run directory; default `<run>-<method>`, numbered if that is taken.
         data_dir: where the data set lies, if not where the run's configuration says.
         watch: what to call meanwhile.
@@ -128,7 +141,8 @@ def resume_unlearning(
         if not _lacks_reference(settings, read_notes(directory)):
             return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
     case = case_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
-    case = dataclasses.replace(case, keeps=request["keeps"], track=watch.track, tell=watch.tell)
+    case = dataclasses.replace(case, keeps=request["keeps"], track=watch.track, tell=watch.tell,
+                               warn=watch.warn)
     if finished:
         notes = _compared(case, directory, read_notes(directory), watch)
         return UnlearningRun(directory, notes, directory.read_metrics(), False)
@@ -136,7 +150,7 @@ def resume_unlearning(
 
 
 def _lacks_reference(settings: UnlearnSettings, notes: dict) -> bool:
-    return settings.reference and settings.method != "retrain" and (
+    return settings.reference and settings.method != "retrain" and not notes.get("failed") and (
         notes["measured"]["retrained"] is None)
 
 
@@ -144,7 +158,7 @@ def _answered(
     case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> UnlearningRun:
     """Returns the run of a case, compared with retraining if that was asked for."""
-    case = dataclasses.replace(case, track=watch.track, tell=watch.tell)
+    case = dataclasses.replace(case, track=watch.track, tell=watch.tell, warn=watch.warn)
     directory, new = performed(case, out, name, watch)
     notes = read_notes(directory)
     if _lacks_reference(case.settings, notes):
@@ -163,19 +177,48 @@ def case_of(source: Source, settings: UnlearnSettings) -> Case:
         settings.forget, malicious=np.intersect1d(federation.malicious,
                                                   source.remaining.clients.present))
     rows = request.rows(federation.clients, federation.data.classes)
-    require("forget", " ".join(request.words())[:80], bool((rows & ~source.gone).any()),
+    words = request.words()
+    require("forget", " ".join(words), bool((rows & ~source.gone).any()),
             "something that is there; it was forgotten before, or nobody ever held it")
     gone = rows | source.gone
-    require("forget", " ".join(request.words())[:80], not gone.all(),
+    require("forget", " ".join(words), not gone.all(),
             "anything but everything; at least one example must remain")
+    dropped = _with_nothing_left(source, words)
     remaining = federation.without(gone)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
     seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
-    settings = dataclasses.replace(settings, forget=tuple(request.words()))
-    case = Case(settings, source, rows & ~source.gone, remaining, flagged, seed)
+    settings = dataclasses.replace(settings, forget=tuple(w for w in words if w not in dropped))
+    case = Case(settings, source, rows & ~source.gone, remaining, flagged, seed,
+                dropped=tuple(dropped))
+    case = _with_method(case)
+    settings = case.settings
     if (settings.reference or settings.keep_defense or settings.method in ANEW
             or rounds_to_wait(case)):
         _check_rule(remaining)
+    return case
+
+
+def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
+    """Returns the words of a request whose examples were all forgotten before."""
+    if not source.gone.any():
+        return []
+    federation = source.federation
+    return [word for word in words if not (ForgetRequest.parse([word]).rows(
+        federation.clients, federation.data.classes) & ~source.gone).any()]
+
+
+def _with_method(case: Case) -> Case:
+    """Returns the case with a method that fits its request, if none was named."""
+    if case.settings.method == AUTO:
+        fedup = dataclasses.replace(case, settings=UnlearnSettings(
+            "fedup", case.settings.forget, rate_limit=case.settings.rate_limit))
+        method, reason = default_method(fedup, rounds_to_wait(fedup) > 0)
+        return dataclasses.replace(case, reason=reason, settings=dataclasses.replace(
+            case.settings, method=method))
+    if case.settings.method == "fedup" and len(case.honest):
+        case.caution(f"fedup was made for attackers, and {in_words(case.honest, 'client')} did not "
+                     "attack: its mask then takes what tells an honest client from the others; "
+                     "--method memorization is for honest clients")
     return case
 
 
@@ -232,7 +275,9 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
                    round=watch.reference_round)
     reference, _ = performed(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
-    notes["measured"]["retrained"] = measures_of(case)(reference.read_state().weights)
+    measured = notes["measured"]
+    measured["retrained"] = measures_of(case)(reference.read_state().weights)
+    notes["damaged"] = damage(measured["before"], measured["after"], measured["retrained"])
     write_notes(directory, notes)
     save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
     return notes
@@ -249,4 +294,5 @@ def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict
 def measures_of(case: Case) -> ForgettingMeasures:
     """Returns the measure of a case's models."""
     federation, gone = case.source.federation, case.source.gone | case.forgotten
-    return ForgettingMeasures(OutputsOf(case.source.model), federation, case.forgotten, ~gone)
+    return ForgettingMeasures(OutputsOf(case.source.model), federation, case.forgotten, ~gone,
+                              case.source.gone)

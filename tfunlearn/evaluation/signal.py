@@ -1,0 +1,55 @@
+"""Layers that carry no signal: whatever the input, their outputs are the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.lazy import tf
+
+NOISE = 1e-6  # of the largest output, below which outputs count as equal
+
+
+class SignalProbe:
+    """Finds the layers of a Keras model whose outputs do not depend on the input.
+
+    A layer is looked at if it has a weight with two or more axes (a kernel) and was called once.
+
+    Args:
+        model: a built Sequential or functional model; its weights are those of the moment.
+        images: the probe, `(m, height, width, channels)`, uint8 or float32 in [0, 1], m >= 2.
+    """
+
+    def __init__(self, model: tf.keras.Model, images: np.ndarray):
+        self._images = images
+        self._names, outputs = [], []
+        for layer in model.layers:
+            if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
+                try:
+                    outputs.append(layer.output)
+                except (AttributeError, ValueError):  # called several times, or never
+                    continue
+                self._names.append(layer.name)
+        inner = tf.keras.Model(model.inputs, outputs)
+        self._forward = tf.function(lambda x: inner(to_unit_range(x), training=False),
+                                    autograph=False)
+
+    def __call__(self) -> list[str]:
+        """Returns the names of the layers without signal, in the order of the model."""
+        outputs = self._forward(self._images)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return [name for name, values in zip(self._names, outputs)
+                if is_constant_output(values.numpy())]
+
+
+def is_constant_output(values: np.ndarray) -> bool:
+    """Tells whether outputs `(m, ...)` are the same for all m inputs, or not finite."""
+    if not np.isfinite(values).all():
+        return True
+    return bool(np.ptp(values, axis=0).max(initial=0) <= NOISE * np.abs(values).max(initial=0))
+
+
+def chance_level(labels: np.ndarray) -> float:
+    """Returns the accuracy of always answering the most frequent of `labels` `(m,)`."""
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
