@@ -105,7 +105,9 @@ class TrainingDisplay:
             size = sum(line["history_bytes"] for line in stay)
             self._say(f"history   {len(stay)} round{'s' * (len(stay) > 1)} kept for unlearning, "
                       f"{size / 1e6:,.1f} MB")
-            self._say(f"next      tfunlearn unlearn {path}")
+            self._say(f"next      tfunlearn unlearn {path}"
+                      + ("" if len(run.federation.malicious) else " --client 0  (or --class, "
+                         "--examples: nobody attacked)"))
         else:
             self._say("history   none kept; --history last keeps what most unlearning needs")
         self._say(f"next      tfunlearn evaluate {path}")

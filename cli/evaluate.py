@@ -36,6 +36,9 @@ FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
 @click.option("--pool", type=int, help="Trainings of the pool, with scores subsets.  [default: 20]")
 @click.option("--omitted", type=int, help="Clients that each of them leaves out.  [default: a "
               "quarter]")
+@click.option("--control/--no-control", default=None, help="Show beside memorization what a random "
+              "reset of the same size gives; it is unlearned if it is not there yet.  [default: "
+              "control]")
 @click.option("--fairness", metavar="NAME", help=f"Local fairness: {', '.join(KINDS)}.  "
               f"[default: {KINDS[0]}]")
 @click.option("--fairness-metric", metavar="NAME", help=f"Of each client: {', '.join(METRICS)}.  "
@@ -94,6 +97,8 @@ def _evaluate_one(run, settings, data_dir) -> None:
         what = f"{result.method}, {result.rounds} rounds after {result.rounds_before}"
     else:
         what = f"{result.rounds} of {result.planned_rounds} rounds"
+    if result.failed:
+        console.print(f"failed: no unlearned model; {result.failed}", markup=False)
     console.print(f"{run}: {what}", markup=False)
     for name, title in COLUMNS.items():
         console.print(f"{title:<15} {number(result.measured[name])}")

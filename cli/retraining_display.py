@@ -41,6 +41,10 @@ class RetrainingDisplay:
         """Says that a model is about to be trained."""
         self._begun, self._rounds = self._begun + 1, case.source.training_rounds
         self._end_task()
+        if case.settings.method != "retrain":
+            self._say(f"unlearn   control that is not there yet: {case.settings.method}, "
+                      f"{case.settings.saliency} weights")
+            return
         self._say(f"retrain   model {self._begun} that is not there yet: "
                   f"{count(self._rounds, 'round')} without "
                   f"{request_in_words(list(case.settings.forget))}, seed {case.seed}")

@@ -29,9 +29,9 @@ def verify(run, against, config, preset, data_dir, **knobs):
     shows it. Retrained models and shadow federations appear beside the run, and each takes as long
     as its training; if this is stopped, the same command goes on from those that are whole.
 
-    The verdict is the worst that a measure says: forgotten (to within retraining noise), partly,
-    not, or not shown, where no measure can tell the model before from retraining. Exit code 0 says
-    that it was verified, not that it was forgotten.
+    The verdict: forgotten, still remembers, over-forgotten (it avoids what it was to forget),
+    damaged (accuracy on what stays is lost), or not shown; fewer than three retrained models give
+    none. Exit code 0 says that it was verified, not that it was forgotten.
 
     Example: tfunlearn verify runs/digits-lenet5-label-flip-flap-seed0-fedup
     """

@@ -23,6 +23,8 @@ class VerifyDisplay(RetrainingDisplay):
         record = found.record
         if not found.new:
             self._say(f"found     {found.folder}, verified so earlier")
+        self._say(f"verdict   {record['verdict']['plain']}")
+        self._say(f"reasons   {record['verdict']['sentence']}")
         self._say(f"forgotten {request_in_words(record['requests'][-1])}: "
                   f"{count(record['counts']['forgotten'], 'example')}, beside "
                   f"{count(record['counts']['never'], 'test example')} like them"
@@ -32,14 +34,13 @@ class VerifyDisplay(RetrainingDisplay):
         self._evidence(record)
         self._attacks(record)
         self._others(record)
-        self._say(f"verdict   {record['verdict']['sentence']}")
         for words in record["not_tested"]:
             self._say(f"untested  {words}")
         self._say(f"files     {found.folder}: verification.json, roc.png")
         self._say(f"next      tfunlearn report {found.folder.parent}")
 
     def _measures(self, record: dict) -> None:
-        table = Table("", "before", "after", "retrained", "+-", "gap", box=None)
+        table = Table("", "before", "after", "retrained", "±", "gap", box=None)
         for name, values in record["measures"].items():
             table.add_row(name, *map(value, gap_row(values)))
         self.console.print(table)
@@ -63,11 +64,13 @@ class VerifyDisplay(RetrainingDisplay):
                           "verification.json and in the report")
 
     def _evidence(self, record: dict) -> None:
-        table = Table("", "before", "after", "retrained", "noise", "", "says", box=None)
+        table = Table("", "before", "after", "retrained", "noise", "noticed from", "grade",
+                      box=None)
         for e in record["evidence"]:
             table.add_row(e["name"], value(e["before"]), value(e["after"]), value(e["mean"]),
-                          f"+-{value(e['noise'])}", "within" if e["within"] else "outside",
-                          e["grade"])
+                          f"±{value(e['noise'])}" if e["p_value"] is None else
+                          f"p {e['p_value']:.3f}", value(e["detectable"]),
+                          e["word"] if e["graded"] else f"({e['word']}; not graded)")
         self.console.print(table)
 
     def _attacks(self, record: dict) -> None:
@@ -94,6 +97,14 @@ class VerifyDisplay(RetrainingDisplay):
         self._say("threshold advantage (TPR - FPR) before "
                   f"{value(threshold['before']['advantage'])}, after "
                   f"{value(threshold['after']['advantage'])}")
+        if "shadow models" in record["membership"]:
+            found = record["membership"]["shadow models"]["more"]
+            others = [part for name, part in found.items() if name.startswith("retrained")]
+            mean = {name: sum(part[name] for part in others) / len(others)
+                    for name in ("recall", "fpr")}
+            self._say("shadows   recall on the forgotten (false-positive rate beside it): " + ", ".join(
+                f"{title} {value(part['recall'])} ({value(part['fpr'])})" for title, part in (
+                    ("before", found["before"]), ("after", found["after"]), ("retrained", mean))))
         if "relearning" in record:
             relearned = record["relearning"]
             steps = ", ".join(f"{name} {'never' if n is None else n}"
@@ -107,7 +118,7 @@ class VerifyDisplay(RetrainingDisplay):
                                   for name, v in entry["likeness"].items()))
         if "shadows" in record:
             score = record["shadows"]["challenge"]
-            self._say(f"score     NeurIPS 2023: {score['score']:.4f} (F {score['quality']:.4f}; "
+            self._say(f"score     NeurIPS 2023: {value(score['score'])} (F {score['quality']:.4f}; "
                       f"models that nothing tells apart have {score['chance']:.4f}; "
                       f"{count(record['shadows']['count'], 'model')} of each kind resolve epsilon "
                       f"up to {score['epsilon_limit']})")

@@ -19,9 +19,17 @@ def test_mean_and_spread_by_hand():
     assert MATRIX.mean("krum", "flip") == pytest.approx(0.2)
     assert MATRIX.spread("krum", "flip") == pytest.approx(0.1)  # 1 / (n - 1)
     assert math.isnan(MATRIX.spread("krum", "alie"))
-    assert MATRIX.text("krum", "flip") == "0.200 +- 0.100"
+    assert MATRIX.text("krum", "flip") == "0.200 ± 0.100"
     assert MATRIX.text("krum", "alie") == "0.500"
     assert MATRIX.text("mean", "flip") == "-" and MATRIX.text("mean", "alie") == "-"
+
+
+def test_a_cell_with_a_failed_unlearning_says_so(tmp_path):
+    matrix = Matrix("t", "test_accuracy", ["fedup"], ["c"], {("fedup", "c"): [0.9, NAN]},
+                    failed={("fedup", "c"): 1})
+    assert matrix.text("fedup", "c") == "1 of 2 failed" and math.isnan(matrix.mean("fedup", "c"))
+    save_matrix(tmp_path / "table", matrix)
+    assert r"fedup & 1 of 2 failed \" in (tmp_path / "table.tex").read_text()
 
 
 def test_csv_latex_and_picture(tmp_path):

@@ -39,7 +39,8 @@ def local_fairness(
         weights: how much each client counts; default all the same.
 
     Raises:
-        UserError: no client, numbers that are not finite, or an unknown kind.
+        UserError: no client, numbers that are not finite, weights that do not fit or sum to zero,
+            or an unknown kind.
 
     Reference:
         Shao et al., "Federated Unlearning: a Perspective of Stability and Fairness" (2024, arXiv
@@ -52,6 +53,11 @@ def local_fairness(
             and after.shape == before.shape, f"a number for each of {len(before)} clients, >= 1")
     require("after", "numbers that are not finite",
             bool(np.isfinite(before).all() and np.isfinite(after).all()), "finite numbers")
+    if weights is not None:
+        weights = np.asarray(weights, np.float64)
+        require("weights", weights.tolist(), weights.shape == before.shape and bool(
+            np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0),
+            f"a finite number >= 0 for each of {len(before)} clients, of sum > 0")
     changes = after - before
     away = changes - np.average(changes, weights=weights)
     value = np.average(np.abs(away) if kind == "mad" else away**2, weights=weights)

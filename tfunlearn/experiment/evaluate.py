@@ -34,6 +34,7 @@ class RunEvaluation:
         local: of an unlearned run: what it did to the remaining clients and how soon it was over;
             of its retraining too, if that was compared with.
         missing: why `local` is not known, else None.
+        failed: why an unlearning failed, else None.
     """
 
     rounds: int
@@ -45,6 +46,7 @@ class RunEvaluation:
     rounds_before: int = 0
     local: dict[str, LocalStudy] = dataclasses.field(default_factory=dict)
     missing: str | None = None
+    failed: str | None = None
 
 
 def evaluate(
@@ -68,10 +70,12 @@ def evaluate(
     outputs = outputs_of(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
     notes = read_notes(directory) or {}
-    local, missing = ({}, None) if not notes else local_study(run, settings, data_dir)
+    local, missing = {}, None
+    if notes and not notes.get("failed"):
+        local, missing = local_study(run, settings, data_dir)
     return RunEvaluation(
         state.finished, state.finished if notes else config.training.rounds,
         TestMeasures(outputs_of, data, config.attack).of(outputs),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist(),
-        notes.get("method"), notes.get("rounds_before", 0), local, missing)
+        notes.get("method"), notes.get("rounds_before", 0), local, missing, notes.get("failed"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import csv
 import importlib.resources
@@ -35,12 +36,14 @@ class CellResult:
         values: each measure, None where the run has none.
         seconds: time its rounds took.
         new: whether it was run just now.
+        state: of an unlearning, ok, damaged or failed; of a training ok.
     """
 
     cell: Cell
     values: dict[str, float | None]
     seconds: float
     new: bool
+    state: str = "ok"
 
 
 def sweep(
@@ -145,7 +148,8 @@ def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
         stored = json.loads(path.read_text())
         if stored["sha256"] != digest_of(stored):
             raise ValueError("its checksum differs")
-        return CellResult(cell, _values(stored["metrics"], over), stored["seconds"], new=False)
+        return CellResult(cell, _values(stored["metrics"], over), stored["seconds"], new=False,
+                          state=_state(stored["metrics"]))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -166,7 +170,11 @@ def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> Cel
               "unlearning": cell.unlearning and cell.unlearning.chosen(),
               "checkpoint_sha256": digest, "seconds": seconds, "metrics": lines}
     write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": digest_of(stored)})
-    return CellResult(cell, _values(lines, over), seconds, new=True)
+    return CellResult(cell, _values(lines, over), seconds, new=True, state=_state(lines))
+
+
+def _state(lines: list[dict]) -> str:
+    return lines[-1].get("state", "ok")
 
 
 def _values(lines: list[dict], over: str) -> dict[str, float | None]:
@@ -183,14 +191,16 @@ def _write_tables(
     _write_cells(folder / "cells.csv", results)
     matrices = []
     for measure in grid.measures:
-        values = {}
+        values, failed = {}, collections.Counter()
         for result in results:
+            failed[result.cell.row, result.cell.column] += result.state == "failed"
             value = result.values[measure]
             values.setdefault((result.cell.row, result.cell.column), []).append(
                 math.nan if value is None else value)
         matrix = Matrix(grid.title, measure, [row.label for row in grid.rows],
                         [column.label for column in grid.columns], values,
-                        figures if measure == grid.published.get("measure") else {})
+                        figures if measure == grid.published.get("measure") else {},
+                        {place: count for place, count in failed.items() if count})
         save_matrix(folder / measure, matrix)
         matrices.append(matrix)
     return matrices
@@ -199,12 +209,13 @@ def _write_tables(
 def _write_cells(path: pathlib.Path, results: list[CellResult]) -> None:
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "column", "seed", *MEASURES, "seconds", "key"])
+        writer.writerow(["row", "column", "seed", *MEASURES, "seconds", "key", "state"])
         for result in results:
             cell = result.cell
             writer.writerow([cell.row, cell.column, cell.seed,
                              *("" if result.values[m] is None else f"{result.values[m]:.6f}"
-                               for m in MEASURES), result.seconds, cell.key])
+                               for m in MEASURES), result.seconds, cell.key,
+                             result.state])
 
 
 def published_figures(grid: Grid) -> dict[tuple[str, str], float]:

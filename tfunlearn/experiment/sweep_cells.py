@@ -46,7 +46,8 @@ def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
 def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
     """Trains the cell's run if no cell has, unlearns, and returns what `train_cell` does.
 
-    The metrics are one line, of the model after it, with the gaps to retraining.
+    The metrics are one line, of the model after it, with the gaps to retraining; its `state` is ok,
+    damaged, or failed, which has no figures.
     """
     directory = folder / "runs" / cell.training_key
     train_cell(folder, cell, on_round)
@@ -57,6 +58,9 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
         round=lambda line: on_round(cell, line),
         reference_round=lambda line: on_round(cell, line)))
     measured, notes = run.notes["measured"], run.notes
+    if run.failed:  # no unlearning, so that none of its figures is one of an unlearned model
+        line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], "state": "failed"}
+        return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
     recovered = target_round([measured["start"]["test_accuracy"],
                               *(line["test_accuracy"] for line in run.metrics
                                 if line["phase"] == "recover")],
@@ -66,7 +70,7 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
         measured["after"], measured["retrained"], rounds=notes["rounds"],
         work_seconds=notes["cost"].get("work_seconds"),
         bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
-        test_recovered=recovered)
+        test_recovered=recovered, state="damaged" if notes.get("damaged") else "ok")
     return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-WORDS = {"forgotten": "forgotten, to within retraining noise", "partly": "partly forgotten",
-         "not": "not forgotten", "not shown": "not shown"}
+WORDS = {"forgotten": "forgotten", "still remembers": "still remembers",
+         "over-forgotten": "over-forgotten", "damaged": "damaged", "not shown": "not shown",
+         "no verdict": "no verdict",
+         "partly": "partly forgotten (older rule)", "not": "not forgotten (older rule)"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,15 @@ class RunFacts:
 
     @property
     def verdict(self) -> str:
-        """The verdict in a sentence; what to do for one if there is none."""
+        """The verdict in a sentence that needs no words of the field; what to do for one if there
+        is none."""
+        if self.failed:
+            return f"This unlearning failed, its model is of no use: {self.failed}."
         if self.record is not None:
-            return self.record["verdict"]["sentence"]
+            return self.record["verdict"].get("plain") or self.record["verdict"]["sentence"]
+        if self.notes is not None and self.notes.get("damaged"):
+            return (f"This unlearning has damaged the model: {self.notes['damaged']}. It is not "
+                    f"verified yet: tfunlearn verify {self.path} gives a verdict.")
         if self.notes is None:
             return "This run has forgotten nothing: it is a trained model."
         if self.notes["method"] == "retrain":
@@ -55,11 +63,20 @@ class RunFacts:
                 f"tfunlearn verify {self.path} gives a verdict.")
 
     @property
+    def failed(self) -> str | None:
+        """Why the unlearning failed, None if it did not."""
+        return None if self.notes is None else self.notes.get("failed")
+
+    @property
     def word(self) -> str:
         """The verdict in a word or two."""
+        if self.failed:
+            return "failed"
         return "not verified" if self.record is None else WORDS[self.record["verdict"]["word"]]
 
     @property
     def mark(self) -> str:
         """What the page colours the verdict by."""
-        return "unknown" if self.record is None else self.record["verdict"]["word"]
+        if self.failed:
+            return "failed"
+        return "unknown" if self.record is None else self.record["verdict"]["word"].replace(" ", "-")

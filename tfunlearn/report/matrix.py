@@ -25,6 +25,7 @@ class Matrix:
         rows, columns: labels.
         values: a value per seed, by `(row, column)`; NaN where it has none.
         published: a published figure by `(row, column)`.
+        failed: number of seeds whose unlearning failed, by `(row, column)`, where any did.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Matrix:
     columns: list[str]
     values: dict[tuple[str, str], list[float]]
     published: dict[tuple[str, str], float] = field(default_factory=dict)
+    failed: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def mean(self, row: str, column: str) -> float:
         """Returns the mean over seeds, NaN if a seed has no value."""
@@ -45,11 +47,13 @@ class Matrix:
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
     def text(self, row: str, column: str) -> str:
-        """Returns `mean +- spread`, three digits."""
+        """Returns `mean ± spread`, three digits; how many seeds failed, where one did."""
+        if self.failed.get((row, column)):
+            return f"{self.failed[row, column]} of {len(self.values[row, column])} failed"
         mean, spread = self.mean(row, column), self.spread(row, column)
         if math.isnan(mean):
             return "-"
-        return f"{mean:.3f}" if math.isnan(spread) else f"{mean:.3f} +- {spread:.3f}"
+        return f"{mean:.3f}" if math.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
 
 
 def save_matrix(path: str | os.PathLike, matrix: Matrix) -> None:
@@ -84,7 +88,8 @@ def _as_latex(matrix: Matrix) -> str:
         cells = []
         for column in matrix.columns:
             cell = matrix.text(row, column)
-            cell = f"${cell.replace('+-', chr(92) + 'pm')}$" if cell != "-" else "--"
+            if not cell.endswith("failed"):
+                cell = f"${cell.replace('±', chr(92) + 'pm')}$" if cell != "-" else "--"
             if (row, column) in matrix.published:
                 cell += f" ({matrix.published[row, column]:.3f})"
             cells.append(cell)
@@ -115,7 +120,7 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
     low, high = picture.get_clim()
     for y, row in enumerate(matrix.rows):
         for x, column in enumerate(matrix.columns):
-            text = matrix.text(row, column).replace("+-", "±")
+            text = matrix.text(row, column)
             if (row, column) in matrix.published:
                 text += f"\n({matrix.published[row, column]:.3f})"
             bright = not math.isnan(means[y, x]) and means[y, x] > (low + high) / 2

@@ -27,7 +27,8 @@ thead th { border-bottom: 2px solid var(--ink); }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .92rem; }
 .verdict { border-left: .5rem solid var(--soft); background: var(--back); padding: .6rem 1rem; }
-.verdict.forgotten { border-color: #1b7a3d; } .verdict.partly { border-color: #b36b00; }
+.verdict.forgotten { border-color: #1b7a3d; } .verdict.over-forgotten, .verdict.partly {
+  border-color: #b36b00; } .verdict.still-remembers, .verdict.damaged, .verdict.failed,
 .verdict.not { border-color: #b3261e; }
 code { font-size: .9em; word-break: break-all; } details { margin: .5rem 0; }
 @media print { body { max-width: none; font-size: 10pt; } nav, .skip { display: none; }

@@ -101,14 +101,17 @@ class Section:
         page.paragraph(
             f"Held against {count(models, 'model')} retrained from scratch without what was "
             f"forgotten (seed{'s' * (models > 1)} {seeds}): that is what perfect forgetting looks "
-            "like. Noise is how far a perfectly unlearned model may lie from their mean by chance"
-            + (" (95 %)" if models > 1 else "; of one model it is not known, only the tolerance is")
-            + f", at least the tolerance of {record['settings']['tolerance']:g} that was set "
+            "like. Noise is how far a perfectly unlearned model may lie from their mean by chance: all "
+            "graded measures together call no more than 4 % of perfect unlearnings failed"
+            + ("" if models > 1 else "; of one model it is not known, only the tolerance is")
+            + f". It is at least the tolerance of {record['settings']['tolerance']:g} that was set "
             "before. A measure that cannot tell the model before from retraining says nothing.")
+        page.paragraph(record["verdict"]["sentence"])
         self._table("evidence", "Evidence", ["measure", "before", "after", "retrained, mean",
-                                             "noise", "beside the noise", "says"], [
-            [e["name"], e["before"], e["after"], e["mean"], e["noise"],
-             "within" if e["within"] else "outside", e["grade"]] for e in record["evidence"]])
+                                             "noise", "noticed from", "graded", "grade"], [
+            [e["name"], e["before"], e["after"], e["mean"], e["noise"], e.get("detectable"),
+             "yes" if e.get("graded", True) else "no", e.get("word", e.get("grade"))]
+            for e in record["evidence"]])
         self._verifications()
         page.paragraph(GLOSSARY, "note")
         self._table("measures", "Accuracy and loss beside retraining", [
@@ -163,7 +166,7 @@ class Section:
         if record.get("shadows"):
             score = record["shadows"]["challenge"]
             self._page.paragraph(
-                f"NeurIPS 2023 score {score['score']:.4g} (F {score['quality']:.4g}) over "
+                f"NeurIPS 2023 score {_number(score['score'])} (F {score['quality']:.4g}) over "
                 f"{count(record['shadows']['count'], 'model')} of each kind; as many models that "
                 f"nothing tells apart would have F {score['chance']:.4g}.")
 

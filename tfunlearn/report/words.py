@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 
+ALIKE = 0.99  # mean cosine of benign clients above which FedUP's estimate says nothing
+
+
 def request_in_words(request: list[str]) -> str:
     """Returns the first words of a request."""
     return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
@@ -86,9 +89,15 @@ def _channels(report: dict) -> str:
 
 def remarks(report: dict) -> list[str]:
     """Returns what else is to be said of a plan before its first round."""
+    lines, estimate = [], report.get("estimate")
+    if estimate and estimate["similarity"] is not None and estimate["similarity"] > ALIKE:
+        lines.append(
+            f"auto      does not tell IID from other clients here: their last layers are alike (mean "
+            f"cosine {estimate['similarity']:.4f}), so that P is near its largest, "
+            f"{estimate['p_max']:.2f}; the paper has 10 to 15 % for IID clients, 3 to 6 % for "
+            "others: --fraction 0.10 or 0.05")
     if "probe" not in report:
-        return []
-    lines = []
+        return lines
     if report["extension"]:
         lines.append("extension the paper forgets whole classes; "
                      f"{', '.join(report['extension'])}: by the same steps")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import choose, require_real
+from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.pruning.counting import count_of
 from tfunlearn.unlearning.channel_effects import ChannelEffects
 
@@ -29,11 +30,13 @@ def random(ranking: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
 
 
 SELECTIONS = {"important": important, "random": random, "unimportant": unimportant}
+OUTPUT_UNIT, RANDOM_AND_OUTPUT = "output-unit", "random+output-unit"
+ALL_SELECTIONS = (*SELECTIONS, OUTPUT_UNIT, RANDOM_AND_OUTPUT)
 
 
 def select_channels(
     effects: ChannelEffects, delta: float = 0.05, *, selection: str = "important",
-    rng: np.random.Generator | None = None,
+    rng: np.random.Generator | None = None, output_units: Sequence[int] = (),
 ) -> dict[str, np.ndarray]:
     """Returns the channels of each layer that unlearning updates.
 
@@ -42,15 +45,19 @@ def select_channels(
     Args:
         effects: as `channel_effects` gives them.
         delta: share of each layer's channels, in (0, 1]; default 0.05.
-        selection: `"important"` (default), `"random"` or `"unimportant"`.
+        selection: `"important"` (default); or a control: `"random"`, `"unimportant"`,
+            `"output-unit"` (the forgotten classes' own units of the last layer and nothing else)
+            or `"random+output-unit"` (random channels, and these units).
         rng: for random channels.
+        output_units: the forgotten classes, for the selections that name their units; the last
+            layer of `effects` must have a channel for each class.
 
     Returns:
         Layer name to channels, int64, largest effect first; equal effects are ordered by
         `ChannelEffects.ranked`.
 
     Raises:
-        UserError: `delta` or `selection` is not allowed.
+        UserError: `delta` or `selection` is not allowed, or there is no such output unit.
 
     Warns:
         UserWarning: effects come in steps of more than 0.01, since the probe is small, and in some
@@ -62,9 +69,19 @@ def select_channels(
         ones; text, definition and case study mean the channels of largest effect, as here.
     """
     require_real("delta", delta, lambda d: 0 < d <= 1, "a share > 0, at most 1")
-    pick = choose("selection", selection, SELECTIONS)
-    if selection == "random" and rng is None:
+    choose("selection", selection, dict.fromkeys(ALL_SELECTIONS))
+    if selection in ("random", RANDOM_AND_OUTPUT) and rng is None:
         raise ValueError("random channels need rng")
+    own = _output_units(effects, selection, output_units)
+    if selection == OUTPUT_UNIT:
+        return {name: own if name == list(effects)[-1] else np.zeros(0, np.int64)
+                for name in effects}
+    if selection == RANDOM_AND_OUTPUT:
+        chosen = select_channels(effects, delta, selection="random", rng=rng)
+        last = list(effects)[-1]
+        chosen[last] = np.concatenate([own, np.setdiff1d(chosen[last], own)])
+        return chosen
+    pick = SELECTIONS[selection]
     undecided = undecided_layers(effects, delta, selection=selection)
     if effects.resolution > COARSE and undecided:
         warnings.warn(
@@ -75,12 +92,25 @@ def select_channels(
             for name in effects}
 
 
+def _output_units(
+    effects: ChannelEffects, selection: str, classes: Sequence[int]
+) -> np.ndarray:
+    """Returns the units of the last layer that a selection names, int64; none if it names none."""
+    if selection not in (OUTPUT_UNIT, RANDOM_AND_OUTPUT):
+        return np.zeros(0, np.int64)
+    units = len(effects[list(effects)[-1]])
+    require("selection", selection, len(classes) > 0 and max(classes) < units,
+            "important, random or unimportant where no class is forgotten, or the last layer has "
+            "no unit for it")
+    return np.unique(np.asarray(classes, np.int64))
+
+
 def undecided_layers(
     effects: ChannelEffects, delta: float, *, selection: str = "important"
 ) -> list[str]:
     """Returns the layers whose selection the tie rule decided: the effects of the last channel
     taken and the first one left are equal. Random channels are never decided by it."""
-    if selection == "random":
+    if selection not in ("important", "unimportant"):
         return []
     found = []
     for name, effect in effects.items():

@@ -31,7 +31,7 @@ def forgetting_epsilons(
         delta: probability with which the bound may fail; default 1e-5.
 
     Raises:
-        UserError: fewer than 2 models of a kind.
+        UserError: fewer than 2 models of a kind, or scores that are not finite.
 
     Reference:
         Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS
@@ -40,6 +40,7 @@ def forgetting_epsilons(
     unlearned, retrained = (np.asarray(side, np.float64) for side in (unlearned, retrained))
     for name, side in (("unlearned", unlearned), ("retrained", retrained)):
         require(name, len(side), len(side) >= 2, "at least 2 models")
+        require(name, "NaN or infinity", bool(np.isfinite(side).all()), "finite scores")
     return np.array([_epsilon(unlearned[:, s], retrained[:, s], delta)
                      for s in range(unlearned.shape[1])])
 
@@ -68,7 +69,16 @@ def challenge_score(
         quality: F.
         remaining: accuracy on remaining data, of the unlearned and of the retrained models.
         test: accuracy on test data, of both.
+
+    Raises:
+        UserError: a number that is not finite or negative, or retrained models of accuracy 0, beside
+            which no share can be kept.
     """
+    for name, values in (("remaining", remaining), ("test", test), ("quality", (quality,))):
+        require(name, values, all(math.isfinite(v) and v >= 0 for v in values),
+                "finite numbers >= 0")
+    for name, (_, retrained) in (("remaining", remaining), ("test", test)):
+        require(name, retrained, retrained > 0, "an accuracy of the retrained models > 0")
     return quality * remaining[0] / remaining[1] * test[0] / test[1]
 
 

@@ -17,7 +17,7 @@ from tfunlearn.experiment.gme.subjects import Unlearned
 from tfunlearn.experiment.run_directory import read_notes
 from tfunlearn.experiment.unlearning import UnlearnSettings, Watch
 from tfunlearn.experiment.unlearning.case import Case
-from tfunlearn.experiment.unlearning.unlearn import case_of, performed
+from tfunlearn.experiment.unlearning.unlearn import case_of, perform_case
 
 
 def retrain(case: Case, number: int, watch: Watch = Watch()) -> Unlearned:
@@ -63,5 +63,5 @@ def pool_training(case: Case, omitted: Sequence[int], number: int, watch: Watch)
 
 
 def _trained(case: Case, watch: Watch) -> Unlearned:
-    directory, _ = performed(dataclasses.replace(case, keeps=False), None, "weights_key", watch)
+    directory, _ = perform_case(dataclasses.replace(case, keeps=False), None, "weights_key", watch)
     return Unlearned(directory, read_notes(directory), directory.read_state().weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tfunlearn.core.errors import choose, require, require_whole
+from tfunlearn.core.errors import choose, require, require_flags, require_whole
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS, LEAST_RETRAINED
 
@@ -25,6 +25,7 @@ class GmeSettings:
         scores: where scores come from, a name in `SCORES`; default retraining.
         pool: trainings of the pool, with scores `subsets`; default 20.
         omitted: clients that each of them leaves out; default a quarter, at least one.
+        control: whether a random reset of the same size stands beside memorization.
         fairness: deviation that local fairness is measured by.
         fairness_metric: what of each client, loss or accuracy on its own training data.
 
@@ -37,11 +38,13 @@ class GmeSettings:
     scores: str = "retraining"
     pool: int | None = None
     omitted: int | None = None
+    control: bool = True
     fairness: str = "mad"
     fairness_metric: str = "loss"
 
     def __post_init__(self):
         require_whole("retrains", self.retrains, LEAST_RETRAINED, 1000)
+        require_flags(control=self.control)
         for name, least in (("pool", 2), ("omitted", 1)):
             value = getattr(self, name)
             require(name, value, value is None or self.scores == "subsets",

@@ -15,6 +15,7 @@ from tfunlearn.evaluation import (
     label_probabilities, memorization_scores, rank_correlation, subset_scores)
 from tfunlearn.evaluation.memorization import require_groups
 from tfunlearn.experiment.gme.local import LocalMeasure, peak_of
+from tfunlearn.experiment.gme.control import with_control
 from tfunlearn.experiment.gme.retraining import omitted_clients, pool_training, retrain
 from tfunlearn.experiment.gme.settings import GmeSettings
 from tfunlearn.experiment.gme.subjects import Subjects, Unlearned, open_subjects
@@ -95,6 +96,8 @@ def study_memorization(
     _check(case, settings)
     silent = dataclasses.replace(watch, round=watch.reference_round)
     retrained = [retrain(case, number, silent) for number in range(1, settings.retrains + 1)]
+    if settings.control:
+        subjects = with_control(subjects, silent)
     graded = _Graded(case)
     every = [graded(model.weights) for model in retrained]
     original = graded(case.source.state.weights)

@@ -110,7 +110,8 @@ def _selected(
     effects = channel_effects(model, held.images[rows], held.labels[rows],
                               parts=settings.channel, track=case.track)
     chosen = select_channels(effects, settings.delta, selection=settings.selection,
-                             rng=generator(case.seed, "random channels"))
+                             rng=generator(case.seed, "random channels"),
+                             output_units=case.forgotten_classes if case.classes_only else ())
     return effects, chosen, masks_of(channel_layers(model, settings.channel), chosen,
                                      [weight.shape for weight in weights])
 

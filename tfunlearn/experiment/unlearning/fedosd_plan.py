@@ -28,23 +28,27 @@ def plan_fedosd(case: Case) -> Plan:
     are. Clients count the same.
 
     In the rounds that forget everybody makes one epoch of plain SGD, as published; recovery trains
-    as the run did. Of the remaining clients those who are drawn take part, of those who hold what
+    as the run did, until accuracy on the remaining data is back: recovery is kept from going
+    straight back, but at an ordinary learning rate it brings a class back all the same, so that it
+    should be no longer than it must. Of the remaining clients those who are drawn take part, of those who hold what
     is to be forgotten all.
 
     Deviation: the method forgets one client; here the examples to be forgotten train at whoever
     holds them, and their mean update is taken. Moving statistics of BatchNormalization follow the
-    remaining clients. Rounds and learning rates are chosen here: the published ones (100 and 100
-    rounds of one step, 4e-4 and 1e-6) belong to its nets.
+    remaining clients. Rounds and learning rates are chosen here: the published ones (100
+    rounds of one full-batch step of 4e-4, 100 of recovery at 1e-6, where little can return) are the
+    preset `fedosd-official`.
 
     Reference:
         Pan et al., "Federated Unlearning with Gradient Descent and Conflict Mitigation" (AAAI
         2025, arXiv 2412.20200).
     """
     settings, source = case.settings, case.source
-    forgets = settings.unlearn_rounds or case.recovery_rounds or DEFAULT_ROUNDS
+    forgets = settings.unlearn_rounds or settings.recovery_rounds or DEFAULT_ROUNDS
     training = case.training
-    gentle = dataclasses.replace(training, optimizer="sgd", lr=settings.unlearn_lr, local_epochs=1)
-    require("stop", settings.stop, settings.rule == "rounds", "rounds, with fedosd")
+    gentle = dataclasses.replace(
+        training, optimizer="sgd", lr=settings.unlearn_lr, local_epochs=1,
+        batch_size=settings.unlearn_batch or training.batch_size)
     leaving = case.leaving
 
     def rounds_by(keep: Callable | None) -> Callable:

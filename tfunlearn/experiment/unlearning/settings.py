@@ -11,7 +11,7 @@ from tfunlearn.experiment.config_reading import fields_of, typed
 from tfunlearn.experiment.config_training import option
 from tfunlearn.federated.client_work import OPTIMIZERS
 from tfunlearn.pruning.channels import PARTS
-from tfunlearn.unlearning.channel_selection import SELECTIONS
+from tfunlearn.unlearning.channel_selection import ALL_SELECTIONS
 from tfunlearn.unlearning.class_discriminative import SCOPES
 from tfunlearn.unlearning.eligible import INCLUDES
 from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
@@ -55,13 +55,13 @@ USES = {  # knobs beside those of every method
     "cdp": (*_RECOVERS, "prune_share", "prune_scope"),
     "memorization": (*_RECOVERS, "ratio", "ratio_scope", "saliency", "include", "zero_updates",
                      "reset_rule", "reset_order"),
-    "fedosd": (*_TRAINS, "unlearn_rounds", "unlearn_lr"),
+    "fedosd": (*_TRAINS, "unlearn_rounds", "unlearn_lr", "unlearn_batch"),
     "fedau": ("head_rounds", "head_lr", "head_alpha", "head_gamma"),
 }
 EVERY = ("method", "forget", "unlearn_seed", "reference")
 AUTO = "auto"
 DEFAULT_ROUNDS = 10
-OWN_STOPS = {"fedup": "target", "exclude": "bound"}
+OWN_STOPS = {"fedup": "target", "exclude": "bound", "not": "target", "fedosd": "target"}
 WORK_BY_ROUNDS = ("finetune", "exclude", "ablation-channel", "rapid-retrain")  # nothing before them
 MODES = {"decentralized": "all clients train and send the selected channels",
          "centralized": "the server trains them on samples of its own"}
@@ -84,7 +84,7 @@ class UnlearnSettings:
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: target for "
-                              "fedup, bound for exclude, else rounds.")
+                              "fedup, not and fedosd, bound for exclude, else rounds.")
     recovery_rounds: int | None = option(
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
         "plateau and target (none: the rounds of the training); 0 for none at all.")
@@ -110,8 +110,8 @@ class UnlearnSettings:
     mode: str = option("decentralized", f"Who trains with ablation-channel: {', '.join(MODES)}.")
     delta: float = option(0.05, "Share of each layer's channels that ablation-channel updates.")
     channel: str = option("filter", f"What a channel consists of: {', '.join(PARTS)}.")
-    selection: str = option("important", f"Which channels: {', '.join(SELECTIONS)}; the last two "
-                            "are controls.")
+    selection: str = option("important", f"Which channels: {', '.join(ALL_SELECTIONS)}; all but the "
+                            "first are controls, those with output-unit for classes.")
     probe: int = option(1000, "Most forgotten examples that the effects are measured on.")
     redraw: bool = option(False, "Draw the wrong labels anew in every round.")
     server_samples: int = option(1600, "Most samples of the server, mode centralized.")
@@ -135,8 +135,10 @@ class UnlearnSettings:
         "apply_then_reset", f"What memorization resets: {', '.join(ORDERS)}: the model after the "
         "round that locates, or before it.")
     unlearn_rounds: int | None = option(
-        None, "Rounds of fedosd that forget; none: as many as those of recovery.")
+        None, f"Rounds of fedosd that forget; none: recovery_rounds, or {DEFAULT_ROUNDS}.")
     unlearn_lr: float = option(0.01, "Learning rate in these rounds, one epoch of plain SGD each.")
+    unlearn_batch: int | None = option(
+        None, "Examples in a step of these rounds; none: as in training.")
     head_rounds: int = option(10, "Rounds of fedau's second head, local epochs as in training.")
     head_lr: float = option(0.01, "Learning rate of fedau's second head.")
     head_alpha: float = option(0.5, "Weight of fedau's second head in the sum; not for classes.")
@@ -175,7 +177,7 @@ class UnlearnSettings:
         if self.fraction != "auto":
             require_real("fraction", self.fraction, lambda p: 0 <= p <= 1, "0 to 1, or auto")
         for name, known in (("mask", MASKS), ("mode", MODES), ("channel", PARTS),
-                            ("selection", SELECTIONS), ("prune_scope", SCOPES),
+                            ("selection", ALL_SELECTIONS), ("prune_scope", SCOPES),
                             ("ratio_scope", RANGES), ("saliency", SALIENCIES),
                             ("include", INCLUDES), ("zero_updates", ZERO_UPDATES),
                             ("reset_rule", RESETS), ("reset_order", ORDERS)):
@@ -195,7 +197,7 @@ class UnlearnSettings:
             choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
         for name in ("recovery_rounds", "recovery_epochs", "ascent_epochs", "ascent_batch",
                      "negate", "unlearn_seed", "rate_limit", "probe", "server_samples",
-                     "server_batch", "unlearn_rounds", "head_rounds"):
+                     "server_batch", "unlearn_rounds", "unlearn_batch", "head_rounds"):
             if getattr(self, name) is not None:
                 least = 0 if name in ("unlearn_seed", "rate_limit", "recovery_rounds") else 1
                 most = 2**31 - 1 if name == "unlearn_seed" else 10**9

@@ -159,7 +159,7 @@ def _answered(
 ) -> UnlearningRun:
     """Returns the run of a case, compared with retraining if that was asked for."""
     case = dataclasses.replace(case, track=watch.track, tell=watch.tell, warn=watch.warn)
-    directory, new = performed(case, out, name, watch)
+    directory, new = perform_case(case, out, name, watch)
     notes = read_notes(directory)
     if _lacks_reference(case.settings, notes):
         notes = _compared(case, directory, notes, watch)
@@ -234,7 +234,7 @@ def _check_rule(remaining: Federation) -> None:
                         "is not needed")
 
 
-def performed(
+def perform_case(
     case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> tuple[RunDirectory, bool]:
     """Returns the run of a case, and whether it was made just now.
@@ -273,7 +273,7 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
     retraining = dataclasses.replace(case, settings=settings)
     silent = Watch(start=lambda *_: watch.reference(case.source.training_rounds),
                    round=watch.reference_round)
-    reference, _ = performed(retraining, None, "weights_key", silent)
+    reference, _ = perform_case(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
     measured = notes["measured"]
     measured["retrained"] = measures_of(case)(reference.read_state().weights)

@@ -71,8 +71,9 @@ def attack_by_likelihood(
     """Returns what offline LiRA tells of the forgotten examples; None of fewer than 3 retrained
     models.
 
-    The retrained models are the shadow models that never saw them, nor the test images; against one
-    of them the others are.
+    The retrained models are the shadow models that never saw them, nor the test images. Every model
+    is attacked with all of them but one: a retrained one with the others, the models before and
+    after with the last one left out, so that all are attacked alike.
     """
     if len(retrained) < 3:
         return None
@@ -83,7 +84,7 @@ def attack_by_likelihood(
             variance=variance) for name in ("forgotten", "never")))
 
     return Attacked(
-        against(before, retrained), against(after, retrained),
+        against(before, retrained[:-1]), against(after, retrained[:-1]),
         [against(view, [other for other in retrained if other is not view])
          for view in retrained])
 
@@ -94,7 +95,9 @@ def attack_by_shadow_models(
     """Returns what the shadow-model attack tells of the forgotten examples.
 
     Shadow models are trained centrally, from the run's initial weights redrawn, each on a random
-    half of one half of the `never` examples; the other half judges. None where there are too few.
+    half of one half of the `pool` examples, which are of all classes: of one class alone they would
+    learn a constant. The `never` examples of the other half are the non-members. None where there
+    are too few.
 
     Args:
         case: what was forgotten.
@@ -103,10 +106,13 @@ def attack_by_shadow_models(
         views: before, after and the retrained models.
         track: wraps the shadow models, to show progress.
     """
-    never = sets.sets["never"]
+    pool = sets.sets["pool"]
     rng = generator(settings.verify_seed, "shadow split")
-    order = rng.permutation(len(never.labels))
-    learns, judges = order[: len(order) // 2], order[len(order) // 2 :]
+    order = rng.permutation(len(pool.labels))
+    learns = order[: len(order) // 2]
+    apart = np.ones(len(pool.labels), bool)
+    apart[learns] = False
+    judges = np.flatnonzero(apart[sets.alike])  # rows of `never`
     if len(judges) < LEAST_EXAMPLES or not settings.shadow_models:
         return None
     model, training = case.source.model, case.source.federation.config.training
@@ -119,19 +125,20 @@ def attack_by_shadow_models(
         member[rng.permutation(len(learns))[: len(learns) // 2]] = True
         rows = learns[member]
         seed = int(integers(settings.verify_seed, "shadow model", number)[0])
-        for _ in central.steps(redrawn(model, seed), never.images[rows], never.labels[rows],
+        for _ in central.steps(redrawn(model, seed), pool.images[rows], pool.labels[rows],
                                seed=seed, epochs=settings.shadow_epochs):
             pass
-        outputs.append(probabilities(outputs_of(never.images[learns]),
+        outputs.append(probabilities(outputs_of(pool.images[learns]),
                                      from_logits=not ends_in_softmax(model)))
         members.append(member)
     model.set_weights(kept)
     attack = ShadowAttack(seed=settings.verify_seed).fit(
-        outputs, [never.labels[learns]] * len(outputs), members)
+        outputs, [pool.labels[learns]] * len(outputs), members)
     rocs, recalls = [], []
     for view in views:
         scores = [attack.scores(view.probabilities["forgotten"], sets.sets["forgotten"].labels),
-                  attack.scores(view.probabilities["never"][judges], never.labels[judges])]
+                  attack.scores(view.probabilities["never"][judges],
+                                sets.sets["never"].labels[judges])]
         rocs.append(membership_roc(*scores))
         recalls.append({"recall": float(np.mean(scores[0] > 0.5)),
                         "fpr": float(np.mean(scores[1] > 0.5))})

@@ -19,8 +19,8 @@ class VerifySettings:
         UserError: a setting out of range.
     """
 
-    retrains: int = option(3, "Models retrained without what was forgotten, at least 1; 3 or more "
-                              "show a spread.")
+    retrains: int = option(5, "Models retrained without what was forgotten, at least 1; fewer "
+                              "than 3 give no verdict.")
     shadows: int = option(0, "Shadow federations for U-LiRA and the NeurIPS 2023 score: so many "
                              "are trained and unlearned, and as many retrained; 0 leaves both "
                              "out, else at least 3; 8, 16 or 64 are usual.")

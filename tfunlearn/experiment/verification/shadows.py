@@ -16,8 +16,8 @@ from tfunlearn.experiment.verification.settings import VerifySettings
 from tfunlearn.experiment.verification.subject import Subject, shadow
 from tfunlearn.experiment.verification.views import Sets, View
 from tfunlearn.verification import (
-    MembershipRoc, challenge_score, chance_band, forgetting_epsilons, forgetting_quality,
-    membership_roc, u_lira_scores)
+    MembershipRoc, challenge_score, forgetting_epsilons, forgetting_quality, membership_roc,
+    permutation_p_value, u_lira_scores)
 
 DRAWS, MOST_MIXED = 10, 100
 
@@ -30,13 +30,13 @@ class Shadowed:
         before: AUC of U-LiRA with models that have not unlearned yet, against retrained ones, at
             least 0.5: an attack that is worse than guessing shows nothing.
         after: AUC with those that have, at least 0.5.
-        noise: how far above 0.5 so few models come by chance.
+        p_value: probability of `after` under perfect unlearning, by permutation.
         values: everything, JSON values.
     """
 
     before: float
     after: float
-    noise: float
+    p_value: float
     values: dict
 
 
@@ -45,8 +45,8 @@ def shadowed(
 ) -> Shadowed:
     """Trains, unlearns and retrains what is missing, and measures.
 
-    What chance alone gives, of U-LiRA and of the score, is found by mixing the models of both kinds
-    and dealing them anew.
+    What chance alone gives, of U-LiRA and of the score, is found by randomly re-partitioning the
+    pooled models of both kinds.
     """
     count, silent = settings.shadows, dataclasses.replace(watch, round=watch.reference_round)
     made, retrained = [], []
@@ -66,18 +66,20 @@ def shadowed(
     quality = forgetting_quality(epsilons, count)
     kept = [(_mean(unlearned, name), _mean(retrained, name)) for name in ("remaining", "test")]
     rng = generator(settings.verify_seed, "chance")
-    noise = chance_band(odds["unlearned"], odds["retrained"], rng, variance=settings.variance)
+    p_value = permutation_p_value(odds["unlearned"], odds["retrained"], rng,
+                                  variance=settings.variance)
     values = dict(
         count=count, before=_of_models(rocs["trained"], count),
         after=_of_models(rocs["unlearned"], count),
-        accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])), noise=noise,
+        accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])), p_value=p_value,
         challenge=dict(
             quality=quality, chance=_chance_quality(odds, rng),
-            score=challenge_score(quality, remaining=kept[0], test=kept[1]),
+            score=None if 0 in (kept[0][1], kept[1][1]) else challenge_score(
+                quality, remaining=kept[0], test=kept[1]),
             remaining=kept[0], test=kept[1], epsilon_median=float(np.median(epsilons)),
             epsilon_limit=math.ceil(math.log(count - 1)),
             epsilons=[round(float(e), 4) for e in epsilons]))
-    return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), noise, values)
+    return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), p_value, values)
 
 
 def _of_models(roc: MembershipRoc, count: int) -> dict:
@@ -88,7 +90,8 @@ def _of_models(roc: MembershipRoc, count: int) -> dict:
 
 
 def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> float:
-    """Returns F of models that nothing but chance tells apart: those of both kinds, mixed."""
+    """Returns F of models that nothing but chance tells apart: both kinds pooled and randomly
+    re-partitioned."""
     both, count = np.concatenate([odds["unlearned"], odds["retrained"]]), len(odds["retrained"])
     columns = at_most(np.arange(both.shape[1]), MOST_MIXED, rng)
     found = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
 import time
@@ -16,17 +15,17 @@ from tfunlearn.core.lazy import require_installed
 from tfunlearn.experiment.train import versions
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.experiment.verification import behaviour
+from tfunlearn.experiment.verification.grading import evidence_of, grade_values, was_poisoned
 from tfunlearn.experiment.verification.membership import (
     LEAST_EXAMPLES, Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
 from tfunlearn.experiment.verification.record import records, roc_values, write_record
 from tfunlearn.experiment.verification.settings import VerifySettings
-from tfunlearn.experiment.verification.shadows import Shadowed, shadowed
+from tfunlearn.experiment.verification.shadows import shadowed
 from tfunlearn.experiment.verification.subject import Subject, open_subject, with_retrained
 from tfunlearn.experiment.verification.views import Sets
-from tfunlearn.verification import Evidence, Verdict, judge
+from tfunlearn.verification import Evidence, Verdict, grade, judge
 
-LOSS_TOLERANCE = 5  # of the tolerance, in nats
-RULES = 1  # of measuring and judging; another number has old verifications made anew
+RULES = 2  # of measuring and judging; another number has old verifications made anew
 ALWAYS_LEFT_OUT = (
     "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
     "what the difference of the models before and after shows to who has both",
@@ -147,18 +146,21 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
         tell(f"{settings.shadows} shadow federations")
         shadows = shadowed(subject, sets, settings, watch)
         found["shadows"] = shadows.values
-    evidence = _evidence(found, attacks, shadows, settings)
-    found["evidence"] = [_evidence_values(e) for e in evidence]
-    found["verdict"] = dataclasses.asdict(_judged(evidence, found["counts"]["forgotten"]))
+    graded, shown = evidence_of(found, sets, views, attacks, shadows, settings)
+    found["evidence"] = [*(grade_values(g, graded=True) for g in grade(graded)),
+                         *(grade_values(grade([e])[0], graded=False) for e in shown)]
+    found["verdict"] = dataclasses.asdict(_verdict_on(graded, found["counts"]["forgotten"]))
     found["not_tested"] = _left_out(found, attacks, settings, subject)
     return found
 
 
-def _judged(evidence: Sequence[Evidence], examples: int) -> Verdict:
+def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
+    """Returns the verdict, not shown of fewer than 20 forgotten examples."""
     if examples < LEAST_EXAMPLES:
-        return Verdict("not shown", f"Not shown: {examples} forgotten example"
-                       f"{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, are too few to tell; "
-                       "the figures stand for themselves.")
+        words = (f"{examples} forgotten example{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, "
+                 "are too few to tell")
+        return Verdict("not shown", f"It cannot be told whether the model has forgotten: {words}.",
+                       f"Not shown: {words}; the figures stand for themselves.", ("not shown",))
     return judge(evidence)
 
 
@@ -168,57 +170,13 @@ def _attack_values(attack: Attacked) -> dict:
                 more=attack.more)
 
 
-def _evidence(
-    found: dict, attacks: dict[str, Attacked | None], shadows: Shadowed | None,
-    settings: VerifySettings,
-) -> list[Evidence]:
-    """Returns the measures that the verdict rests on."""
-    tolerance = max(settings.tolerance, 1 / found["counts"]["forgotten"])
-    evidence = []
-    for name, allowed in (("forgotten accuracy", tolerance),
-                          ("forgotten loss", LOSS_TOLERANCE * tolerance),
-                          ("attack success", tolerance)):
-        values = found["measures"][name]
-        if name == "attack success" and not _was_poisoned(found):
-            continue
-        evidence.append((name, values["before"], values["after"], values["retrained"], allowed))
-    for name in ("threshold", "LiRA", "shadow models"):
-        if attacks[name] is not None:
-            attack = attacks[name]
-            evidence.append((f"{name} attack, AUC", attack.before.auc, attack.after.auc,
-                             [roc.auc for roc in attack.retrained], tolerance))
-    if "relearning" in found:
-        relearned = found["relearning"]
-        steps = {name: relearned["limit"] if value is None else value
-                 for name, value in relearned["steps"].items()}
-        evidence.append(("relearn time, steps", 0, steps.pop("after"), list(steps.values()),
-                         relearned["each"]))
-    if shadows is not None:
-        evidence.append(("U-LiRA, AUC", shadows.before, shadows.after, [0.5], tolerance,
-                         shadows.noise))
-    return [Evidence(name, float(b), float(a), tuple(map(float, r)), float(allowed), *band)
-            for name, b, a, r, allowed, *band in evidence
-            if None not in (b, a, *r) and all(map(math.isfinite, (b, a, *r)))]
-
-
-def _was_poisoned(found: dict) -> bool:
-    """Tells whether something that was forgotten was poisoned."""
-    return found["poisoned"] or found["partly_poisoned"]
-
-
-def _evidence_values(e: Evidence) -> dict:
-    return dict(name=e.name, before=e.before, after=e.after, retrained=list(e.retrained),
-                tolerance=e.tolerance, band=e.band, grade=e.grade, mean=e.mean, spread=e.spread,
-                gap=e.gap, noise=e.noise,
-                within=e.within, tells=e.tells, closed=e.closed)
-
-
 def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Subject) -> list[str]:
     """Returns what was not tested, in words."""
     left = []
     if len(subject.retrained) < 3:
         left.append(f"the spread of retraining beyond {len(subject.retrained)} seed"
-                    f"{'s' * (len(subject.retrained) > 1)} (--retrains)")
+                    f"{'s' * (len(subject.retrained) > 1)}, without which there is no verdict "
+                    "(--retrains)")
     if attacks["LiRA"] is None:
         left.append("LiRA, which needs 3 retrained models (--retrains)")
     if not settings.shadows:
@@ -233,7 +191,7 @@ def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Sub
         left.append("model inversion (--inversion)")
     if found["groups"] is None:
         left.append("groups of memorisation, which need 20 examples and 2 retrained models")
-    if not _was_poisoned(found):
+    if not was_poisoned(found):
         left.append("attack success: nothing that was forgotten was poisoned")
     threshold = attacks["threshold"].after
     left += [f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "

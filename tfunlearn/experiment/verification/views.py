@@ -55,17 +55,23 @@ class View:
         """Returns the accuracy on a set, or on some rows of it."""
         return float(self.hits[name][... if rows is None else rows].mean())
 
+    def confidence(self, name: str) -> float:
+        """Returns the mean probability of the labels of a set."""
+        return float(np.exp(-self.losses[name]).mean())
+
     def loss(self, name: str, rows: np.ndarray | None = None) -> float:
         """Returns the mean loss on a set, or on some rows of it."""
         return float(self.losses[name][... if rows is None else rows].mean())
 
 
 class Sets:
-    """The examples that every model is asked about: `forgotten`, `remaining`, `test` and `never`.
+    """The examples that every model is asked about: `forgotten`, `remaining`, `test`, `pool` and
+    `never`.
 
-    `never` are test images of the classes that were forgotten, treated as the attackers treated
-    theirs if only attackers held what was forgotten: examples like it that no model saw. Poisoned
-    examples count as such if a round of the training was attacked.
+    `pool` are the test images, treated as the attackers treated theirs if only attackers held what
+    was forgotten; `never` are those of them whose classes were forgotten: examples like the
+    forgotten ones that no model saw. Poisoned examples count as such if a round of the training was
+    attacked.
 
     Attributes:
         sets: name to examples.
@@ -73,6 +79,8 @@ class Sets:
         poisoned: whether `never` is poisoned.
         partly_poisoned: whether something else was poisoned, or not in every round.
         classes: number of classes.
+        alike: which of `pool` are `never`, bool.
+        stay: which test images are of classes of which something remains, bool.
 
     Args:
         case: what was forgotten.
@@ -102,9 +110,11 @@ class Sets:
         self.partly_poisoned = changed and not (self.poisoned and all(attacked))
         if self.poisoned:
             images, labels = federation.as_attackers_would(images, labels)
-        alike = np.isin(labels, np.unique(self.sets["forgotten"].labels))
+        self.alike = alike = np.isin(labels, np.unique(self.sets["forgotten"].labels))
+        self.sets["pool"] = Examples(images, labels, np.full(len(labels), -1))
         self.sets["never"] = Examples(images[alike], labels[alike],
                                       np.full(int(alike.sum()), -1))
+        self.stay = np.isin(data.test_labels, np.unique(federation.clients.labels[~gone]))
         self.classes = data.classes
         self._outputs_of = OutputsOf(case.source.model)
         self._from_logits = not ends_in_softmax(case.source.model)
@@ -114,6 +124,8 @@ class Sets:
         """Returns what a model says."""
         hits, losses, odds, shares = {}, {}, {}, {}
         for name, examples in self.sets.items():
+            if name == "pool":  # only the shadow models are asked about all of it
+                continue
             outputs = self._outputs_of(examples.images, weights)
             if name == "test":
                 measured = self._measures.of(outputs)
