@@ -102,7 +102,7 @@ class ForgettingMeasures:
         self, outputs_of: OutputsOf, federation: Federation, forgotten: np.ndarray,
         remaining: np.ndarray, earlier: np.ndarray | None = None,
     ):
-        self._outputs_of, self._held = outputs_of, federation.poisoned
+        self._outputs_of, held = outputs_of, federation.poisoned
         self._from_logits = not ends_in_softmax(outputs_of.model)
         self._test = TestMeasures(outputs_of, federation.data, federation.config.attack)
         parts = {"forget_accuracy": forgotten,
@@ -110,9 +110,15 @@ class ForgettingMeasures:
                  "remain_accuracy": remaining}
         if earlier is not None and earlier.any():
             parts["earlier_forget_accuracy"] = earlier
-        self._rows = {name: at_most(np.flatnonzero(rows), MOST_EXAMPLES,
-                                    generator(federation.config.seed, "measured examples"))
-                      for name, rows in parts.items()}
+        chosen = {name: at_most(np.flatnonzero(rows), MOST_EXAMPLES,
+                                generator(federation.config.seed, "measured examples"))
+                  for name, rows in parts.items()}
+        union = np.unique(np.concatenate(list(chosen.values())))
+        # one pass over everything, each example once
+        self._images = np.concatenate([federation.data.test_images, held.images[union]])
+        self._tests = len(federation.data.test_labels)
+        self._parts = {name: (self._tests + np.searchsorted(union, rows), held.labels[rows])
+                       for name, rows in chosen.items()}
         stay = np.unique(federation.clients.labels[remaining])
         go = np.setdiff1d(federation.clients.labels[forgotten], stay)
         self._classes = {"forget_test_accuracy": go,
@@ -124,18 +130,19 @@ class ForgettingMeasures:
         `earlier_forget_accuracy` (on what was forgotten before, where something was),
         `forget_test_accuracy` (on test images of the classes of which nothing remains) and
         `remain_test_accuracy` (of the classes that stay, if some go)."""
-        outputs = self._test.outputs(weights)
-        values = self._test.of(outputs)
+        outputs = self._outputs_of(self._images, weights)
+        tests = outputs[: self._tests]
+        values = self._test.of(tests)
         for name, classes in self._classes.items():
-            values[name] = self._test.accuracy_on(outputs, classes)
-        for name, rows in self._rows.items():
+            values[name] = self._test.accuracy_on(tests, classes)
+        for name, (places, labels) in self._parts.items():
             values[name] = math.nan
-            if len(rows):
-                outputs, labels = self._outputs_of(self._held.images[rows]), self._held.labels[rows]
-                values[name] = accuracy(outputs.argmax(axis=1), labels)
+            if len(places):
+                own = outputs[places]
+                values[name] = accuracy(own.argmax(axis=1), labels)
                 if name == "remain_accuracy":
                     values["remain_loss"] = cross_entropy(
-                        outputs, labels, from_logits=self._from_logits)
+                        own, labels, from_logits=self._from_logits)
         return _known(values)
 
 
