@@ -26,7 +26,8 @@ def saved(tmp_path):
 
 def test_it_is_filters_then_pairs_as_often_as_asked(saved, tmp_path):
     path, model = saved
-    result = prune(path, out=tmp_path / "out.keras", filters=0.2, pairs=0.05, repeat=2)
+    result = prune(path, out=tmp_path / "out.keras", filters=0.2, pairs=0.05, repeat=2,
+                   limit=1.0)
     removed = {}
     for _ in range(2):
         for name, record in (prune_filters(model, 0.2) | prune_pairs(model, 0.05)).items():

@@ -98,11 +98,12 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
     assert [result.values for result in again[:2]] == [result.values for result in seen]
     names = {path.name for path in out.iterdir()}
     assert names == {".lock", "sweep.json", "results", "runs", "cells.csv"} | {
-        f"{measure}.{kind}" for measure in ("test_accuracy", "attack_success")
+        f"{measure}.{kind}" for measure in ("test_accuracy", "attack_success", "source_error")
         for kind in ("csv", "tex", "png")}
     rows = list(csv.DictReader((out / "cells.csv").open()))
     assert len(rows) == 8 and rows[3]["row"] == "median" and rows[3]["seed"] == "0"
-    accuracy, success = matrices
+    accuracy, success, error = matrices  # the source class's error stands beside its success
+    assert (success.measure, error.measure) == ("attack_success", "source_error")
     values = [float(row["test_accuracy"]) for row in rows
               if (row["row"], row["column"]) == ("median", "no attack")]
     assert accuracy.mean("median", "no attack") == pytest.approx(sum(values) / 2, abs=1e-6)
@@ -249,7 +250,7 @@ def test_mistakes_in_a_grid(grid, text, message):
 def test_ready_grids_are_valid_and_know_their_published_figures():
     assert ready_grids() == [
         "ablation-channel-cifar10", "ablation-channel-mnist", "ablation-channel-one-class",
-        "fedup-claims", "flap-table1", "robustness-digits"]
+        "fedup-claims", "flap-digits", "flap-regime", "flap-table1", "robustness-digits"]
     table = read_grid("flap-table1")
     assert len(table.cells()) == 13 * 6 * len(table.seeds)
     figures = published_figures(table)
@@ -318,3 +319,38 @@ stop = "bound"
 def test_mistakes_in_what_a_cell_unlearns(grid, values, message):
     with pytest.raises(UserError, match=f"cell 'mean' / 'no attack': .*{message}"):
         grid(GRID.replace("[grid]", f"{values}\n[grid]")).cells()
+
+
+def test_a_failed_unlearning_has_no_figures(grid, tmp_path):
+    made = grid("""
+measures = ["forget_accuracy", "rounds"]
+seeds = [0]
+[fixed]
+train_examples = 240
+clients = 6
+rounds = 4
+lr = 3e-3
+forget = ["client:0"]
+reference = false
+[[rows]]
+label = "ruin"
+method = "memorization"
+ratio = 1.0
+reset_rule = "zeros"
+recovery_rounds = 5
+[[rows]]
+label = "fine"
+method = "memorization"
+ratio = 0.1
+recovery_rounds = 1
+[[columns]]
+label = "c"
+""")
+    seen = []
+    for _ in range(2):  # run, then found
+        forget, _ = sweep(made, tmp_path / "out", on_cell=seen.append)
+        assert forget.text("ruin", "c") == "1 of 1 failed" and forget.text("fine", "c") != "-"
+    assert [(r.state, r.values["rounds"]) for r in seen[:2]] == [("failed", None), ("ok", 2.0)]
+    assert [r.state for r in seen[2:]] == ["failed", "ok"]
+    rows = list(csv.DictReader((tmp_path / "out" / "cells.csv").open()))
+    assert rows[0]["state"] == "failed" and rows[0]["forget_accuracy"] == ""

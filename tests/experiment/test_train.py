@@ -54,7 +54,8 @@ def test_attack_and_pruning_happen_when_they_should(run):
     assert second["attackers"] == [k for k in second["participants"] if k in malicious]
     assert second["attackers"] and len(malicious) == 2
     assert first["pruned"] and third["pruned"] and not second["pruned"]
-    assert len(first["pruned"]["conv_1"]["pruned"]) == 1
+    assert first["pruned"]["conv_1"]["skipped"].startswith("narrow")
+    assert len(first["pruned"]["conv_2"]["pruned"]) == 1
 
 
 def test_the_saved_model_is_the_last_round_and_has_the_zeros(run):
@@ -64,8 +65,8 @@ def test_the_saved_model_is_the_last_round_and_has_the_zeros(run):
     assert state.finished == 3
     for a, b in zip(model.get_weights(), state.weights):
         np.testing.assert_array_equal(a, b)
-    (channel,) = result.metrics[-1]["pruned"]["conv_1"]["pruned"]
-    assert not model.get_layer("conv_1").get_weights()[0][..., channel].any()
+    (channel,) = result.metrics[-1]["pruned"]["conv_2"]["pruned"]
+    assert not model.get_layer("conv_2").get_weights()[0][..., channel].any()
 
 
 def test_partition_on_disk_is_the_one_that_was_used(run):

@@ -266,7 +266,7 @@ def test_crafted_updates_do_not_wake_pruned_channels(tmp_path):
 def test_a_class_that_no_client_has(copied, tmp_path):
     run = train(run_config(**{**SMALL, "rounds": 1, "partition": "classes", "clients": 10,
                               "train_examples": 60}), out=tmp_path / "classes")
-    unlearn(run.directory.path, quick("finetune", forget=["class:4"]), out=tmp_path / "gone")
+    unlearn(run.directory.path, quick("retrain", forget=["class:4"]), out=tmp_path / "gone")
     for mode in ("decentralized", "centralized"):
         with pytest.raises(UserError, match="forgotten before, or nobody ever held it"):
             unlearn(tmp_path / "gone", ablation(mode=mode, forget=["class:4"]))

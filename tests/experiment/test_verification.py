@@ -59,8 +59,10 @@ def test_everything_is_beside_retraining(made):
     assert sum(sizes.values()) == 240 and len(sizes) == 5
     assert [e["client"] for e in record["clients"] if e["data"] == "forgotten"] == (
         notes["forgotten"]["clients"])
-    assert record["groups"]["sizes"] and record["verdict"]["word"] in (
-        "forgotten", "partly", "not", "not shown")
+    verdict = record["verdict"]
+    assert record["groups"]["sizes"] and verdict["word"] in (
+        "forgotten", "still remembers", "over-forgotten", "damaged", "not shown")
+    assert verdict["plain"].count(".") <= 2 and verdict["sentence"]
 
 
 def test_attacks_and_their_resolution(made):
@@ -76,9 +78,13 @@ def test_attacks_and_their_resolution(made):
     score = record["shadows"]["challenge"]
     assert score["epsilon_limit"] == 1 and len(score["epsilons"]) == 48
     names = [e["name"] for e in record["evidence"]]
-    assert names == ["forgotten accuracy", "forgotten loss", "attack success",
-                     "threshold attack, AUC", "LiRA attack, AUC", "shadow models attack, AUC",
-                     "relearn time, steps", "U-LiRA, AUC"]
+    assert names == ["forgotten accuracy", "attack success", "U-LiRA, AUC", "remaining accuracy",
+                     "test accuracy", "forgotten confidence", "LiRA attack, AUC",
+                     "threshold attack, AUC", "shadow models attack, AUC"]
+    graded = [e for e in record["evidence"] if e["graded"]]
+    assert len(graded) == 5 and 0 < graded[2]["p_value"] <= 1
+    found = record["membership"]["shadow models"]["more"]
+    assert all(0 <= part["recall"] <= 1 and 0 <= part["fpr"] <= 1 for part in found.values())
     steps = record["relearning"]["steps"]
     assert set(steps) == {"after", "retrained 1", "retrained 2", "retrained 3"}
     assert len(record["inversion"]) == 3
@@ -95,7 +101,7 @@ def test_the_same_again_is_found_and_other_settings_are_not(made):
     assert other.new and other.folder.name == "verification-2"
     assert set(other.record["membership"]) == {"threshold", "threshold, those who stay"}
     told = "\n".join(other.record["not_tested"])
-    for words in ("beyond 1 seed (", "LiRA, which needs 3", "shadow federations", "shadow-model",
+    for words in ("beyond 1 seed, without which there is no verdict", "LiRA, which needs 3", "shadow federations", "shadow-model",
                   "relearn time", "model inversion", "groups of memorisation"):
         assert words in told
     shutil.rmtree(other.folder)
@@ -107,7 +113,8 @@ def test_against_a_retrained_run(made):
     reference = folder / "run-retrain"
     found = verify(folder / "run-not", VerifySettings(**without), against=[reference])
     assert [one["path"] for one in found.record["retrained"]] == [str(reference)]
-    assert "1 retrained model (its spread is unknown" in found.record["verdict"]["sentence"]
+    assert found.record["verdict"]["word"] == "no verdict"
+    assert "1 retrained model gives no usable noise" in found.record["verdict"]["sentence"]
     shutil.rmtree(found.folder)
     for run, against, message in (
             (folder / "run", [], "an unlearned run; forget something first"),

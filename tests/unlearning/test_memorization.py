@@ -244,7 +244,7 @@ def test_everything_and_nothing():
     with pytest.raises(UserError, match="rule: unknown name 'he'"):
         reset(weights, none, rule="he", seed=0, model=model)
     with pytest.raises(UserError, match="model: None"):
-        reset(weights, none, seed=0)
+        reset(weights, none, seed=0, rule="layer")
 
 
 def test_fresh_draws_are_uniform_within_their_bounds():

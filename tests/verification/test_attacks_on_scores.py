@@ -11,9 +11,9 @@ from scipy.stats import norm
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.verification import (
-    Gaussians, ShadowAttack, anamnesis_index, challenge_score, chance_band, confidences,
-    forgetting_epsilons, forgetting_quality, lira_scores, membership_roc, relearn_time,
-    threshold_attack, u_lira_scores)
+    Gaussians, ShadowAttack, anamnesis_index, challenge_score, confidences,
+    forgetting_epsilons, forgetting_quality, lira_scores, membership_roc, permutation_p_value,
+    relearn_time, threshold_attack, u_lira_scores)
 
 
 def test_a_roc_by_hand():
@@ -122,15 +122,28 @@ def test_u_lira_is_a_coin_where_nothing_is_left_and_sure_where_all_is(rng):
 
 def test_the_band_of_chance_holds_where_a_models_examples_move_together(rng):
     """Three of four trials at least stay below it, in which examples have nothing of their own."""
-    outside = 0
-    for _ in range(20):
+    found = []
+    for _ in range(30):
         both = rng.normal(0, 1, (16, 1)) + rng.normal(0, 0.05, (16, 40))
-        band = chance_band(both[:8], both[8:], rng, draws=60)
-        outside += membership_roc(*u_lira_scores(both[:8], both[8:])).auc - 0.5 > band
-    assert outside <= 5 and 0 < band < 0.5
+        found.append(permutation_p_value(both[:8], both[8:], rng, draws=39))
+    # uniform over 1/40 ... 40/40 where nothing tells the two kinds apart
+    assert 0.3 < np.mean(found) < 0.7 and np.mean(np.array(found) <= 0.1) < 0.35
     apart = rng.normal(3, 1, (8, 40))
-    assert membership_roc(*u_lira_scores(apart, both[8:])).auc - 0.5 > chance_band(
-        apart, both[8:], rng, draws=60)
+    assert permutation_p_value(apart, both[8:], rng, draws=199) == 1 / 200
+
+
+def test_values_without_a_meaning_are_refused():
+    with pytest.raises(UserError, match="remaining: 0.0 is not allowed; allowed is an accuracy"):
+        challenge_score(0.5, remaining=(0.5, 0.0), test=(0.5, 0.5))
+    with pytest.raises(UserError, match="test: .*nan"):
+        challenge_score(0.5, remaining=(0.5, 0.5), test=(math.nan, 0.5))
+    assert challenge_score(0.5, remaining=(0.0, 0.5), test=(0.5, 0.5)) == 0
+    for bad in (math.nan, math.inf):
+        values = np.array([[0.1, bad], [0.2, 0.3], [0.3, 0.4]])
+        with pytest.raises(UserError, match="NaN or infinity"):
+            forgetting_epsilons(values, np.zeros((3, 2)))
+        with pytest.raises(UserError, match="NaN or infinity"):
+            Gaussians.of(values)
 
 
 def test_shadow_models_learn_what_members_look_like(rng):
