@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn.experiment.rounds import flap_of
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
@@ -62,7 +63,7 @@ class TrainingDisplay:
                   f"{len(federation.clients)} clients ({config.data.partition})")
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
         self._say(f"attack    {self._attack(federation)}")
-        self._say(f"server    {self._server()}")
+        self._say(f"server    {self._server(model)}")
         self._say(f"run       {directory.path}")
         self._path, self._finished = directory.path, finished
         self._progress.update(self._task, completed=finished)
@@ -139,22 +140,23 @@ class TrainingDisplay:
             words.append(f"({attack.knowledge} knowledge)")
         return " + ".join(words).replace(" + (", " (")
 
-    def _server(self) -> str:
+    def _server(self, model) -> str:
         """Names rule and defences."""
         config = self._config
         rule = config.aggregator
         f = f" (f={rule.f(config.participants)})" if rule.rule != "mean" else ""
         chain = " after ".join([rule.rule + f, *reversed(rule.before)])
-        named = [name + (f" ({self._flap(config)})" if name == "flap" else "")
+        named = [name + (f" ({self._flap(config, model)})" if name == "flap" else "")
                  for name in config.defense.defense]
         return f"{chain}; {', '.join(named) or 'no other defense'}"
 
-    def _flap(self, config) -> str:
+    def _flap(self, config, model) -> str:
         """Says what flap prunes, and how."""
-        defense = config.defense
+        defense, obstacle = config.defense, flap_of(config, model).unbounded
+        score = "saliency" if not config.gathers or obstacle else defense.prune_score or "impact"
+        score += f", since {obstacle}" if obstacle and config.gathers else ""
         kinds = [name for name, on in (("filters", defense.prune_filters),
-                                       ("pairs by " + ("impact" if config.gathers else "saliency"),
-                                        defense.prune_pairs)) if on]
+                                       (f"pairs by {score}", defense.prune_pairs)) if on]
         return " and ".join(kinds) + (", progressive" if defense.prune_progressive else "")
 
     def _picture(self):

@@ -24,12 +24,13 @@ def sweep(config, out, data_dir, rounds):
     """Run a grid of rules, defenses, attacks and seeds, and show it as a table.
 
     CONFIG is a .toml or .json file, or the name of a ready grid: ablation-channel-cifar10,
-    ablation-channel-mnist, ablation-channel-one-class, fedup-claims, flap-digits, flap-regime,
-    flap-table1, robustness-digits. Finished cells are skipped, so the same command continues a sweep. A file has
-    [fixed] fields of `train` and `unlearn`, seeds, and a [grid] of rule, defense, attack and method
-    (lists), or [[rows]] and [[columns]] with a label and any fields; measures and over (last,
-    attacked) say what the tables show; source error always stands beside attack success. A cell with a method unlearns what forget names; method none
-    measures the trained model for that.
+    ablation-channel-controls, ablation-channel-mnist, ablation-channel-one-class, fedup-claims,
+    flap-digits, flap-regime, flap-table1, robustness-digits. Finished cells are skipped, so the
+    same command continues a sweep. A file has [fixed] fields of `train` and `unlearn`, seeds, and a
+    [grid] of rule, defense, attack and method (lists), or [[rows]] and [[columns]] with a label and
+    any fields; measures and over (last, attacked) say what the tables show; source error always
+    stands beside attack success. A cell with a method unlearns what forget names; method none
+    measures the trained model for that. An unlearning that failed has no figures.
     """
     grid = read_grid(config)
     if out is None:

@@ -139,6 +139,8 @@ class UnlearningDisplay:
         if not run.new:
             self._say(f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
                       f"of {request_in_words(notes['requests'][-1])}")
+            for words in notes.get("warnings", ()):
+                self.warn(words)
         measured = notes["measured"]
         titles = [title for title in ("before", "after", "retrained") if measured[title]
                   and (title, notes["method"]) != ("after", "retrain")]

@@ -9,6 +9,9 @@ import pytest
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import RunConfig, read_config, run_config
 from tfunlearn.experiment.config_reading import fields_by_name
+from tfunlearn.experiment.identity import EARLIER_FLAP, content_of
+from tfunlearn.experiment.opening import stored_config
+from tfunlearn.experiment.run_directory import RunDirectory
 
 
 def test_defaults_and_flat_names_round_trip():
@@ -85,3 +88,20 @@ def test_files_that_are_no_configuration(tmp_path, name, content, message):
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
         read_config(str(tmp_path / name))
+
+
+def test_a_flap_run_of_before_keeps_its_meaning_and_its_hash(tmp_path):
+    """config.json from before there were these fields: progressive, no limit, narrow layers too."""
+    new = run_config(defense="flap", attack="label-flip")
+    directory = RunDirectory(tmp_path)
+    fields = {name: value for name, value in new.flat().items() if name not in EARLIER_FLAP}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    old = stored_config(directory).defense
+    assert (old.prune_progressive, old.prune_limit, old.prune_narrow, old.prune_score) == (
+        True, 1.0, True, "saliency")
+    assert not set(EARLIER_FLAP) & set(content_of(stored_config(directory)))
+    assert set(EARLIER_FLAP) <= set(content_of(new))
+    assert not set(EARLIER_FLAP) & set(content_of(run_config()))
+    with pytest.raises(UserError, match="prune_score: 'impact' is not allowed; allowed is saliency"):
+        run_config(defense="flap", prune_score="impact")
+    assert run_config(defense="flap", prune_score="impact", gather=True)

@@ -40,6 +40,13 @@ def test_a_loss_that_rises_from_where_recovery_began_fails():
     assert "above that at the start of recovery (2.4 against 1.6)" in guard().failure(rising)
 
 
+def test_a_loss_that_falls_from_the_first_round_on_is_no_failure():
+    """From the intact model: above it for good, but on the way back."""
+    falling = lines(*[(0.8 + n / 200, 0.7 - n / 100) for n in range(5)])
+    assert guard(start=(0.95, 0.2)).failure(falling) is None
+    assert guard(start=(0.95, 0.2)).failure(falling[::-1]) is not None
+
+
 @pytest.mark.parametrize("curve", [
     [(0.3, 2.5 - n / 10) for n in range(9)],  # above the start, but it falls
     [(0.38, 1.7 + n / 10) for n in range(9)],  # accuracy stays where it was: overconfident, no ruin

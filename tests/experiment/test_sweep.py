@@ -249,7 +249,8 @@ def test_mistakes_in_a_grid(grid, text, message):
 
 def test_ready_grids_are_valid_and_know_their_published_figures():
     assert ready_grids() == [
-        "ablation-channel-cifar10", "ablation-channel-mnist", "ablation-channel-one-class",
+        "ablation-channel-cifar10", "ablation-channel-controls", "ablation-channel-mnist",
+        "ablation-channel-one-class",
         "fedup-claims", "flap-digits", "flap-regime", "flap-table1", "robustness-digits"]
     table = read_grid("flap-table1")
     assert len(table.cells()) == 13 * 6 * len(table.seeds)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
 from tfunlearn.unlearning import (
-    is_constant, locate, mean_delta_of, mean_gradient_of, reset, suggest_ratio)
+    locate, mean_delta_of, mean_gradient_of, reset, suggest_ratio)
 from tfunlearn.unlearning.eligible import eligible_places, initial_bounds
 
 layers = tf.keras.layers
@@ -296,12 +296,6 @@ def test_the_mean_gradient_is_that_of_finite_differences(rng):
     for place, index in ((0, (1, 1, 0, 2)), (1, (3,)), (2, (0, 2, 1, 0)), (4, (5, 1)), (5, (2,))):
         difference = (loss(place, index, 1e-2) - loss(place, index, -1e-2)) / 2e-2
         assert gradient[place][index] == pytest.approx(difference, rel=0.02, abs=2e-4)
-
-
-def test_constant_predictions_are_told():
-    assert is_constant(np.array([3, 3, 3]), np.array([0, 1, 2]))
-    assert not is_constant(np.array([3, 3, 1]), np.array([0, 1, 2]))
-    assert not is_constant(np.array([3, 3]), np.array([3, 3]))  # there is only one class
 
 
 def test_a_ratio_is_suggested_from_the_knee():

@@ -146,6 +146,14 @@ def test_sides():
     assert both.words == (DAMAGED, REMEMBERS)  # the farthest first
 
 
+def test_utility_alone_is_no_proof_of_forgetting():
+    """Test accuracy was low before and is back: that says nothing of what was to be forgotten."""
+    spread = (0.945, 0.95, 0.955, 0.95, 0.95)
+    found = judge([Evidence("forgotten accuracy", 0.90, 0.90, (0.90, 0.91, 0.89, 0.90, 0.90)),
+                   Evidence("test accuracy", 0.80, 0.95, spread, utility=True)])
+    assert found.word == NOT_SHOWN
+
+
 def test_no_difference_found_is_not_forgotten():
     """Half way, within a wide noise: the equivalence test does not let it pass."""
     wide = (0.40, 0.50, 0.60, 0.45, 0.55)

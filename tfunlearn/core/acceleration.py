@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-NAME = "TF_ENABLE_ONEDNN_OPTS"
-_chosen_here = False
+NAME, MARK = "TF_ENABLE_ONEDNN_OPTS", "TFUNLEARN_CHOSE_ONEDNN"
 
 
 def prefer_onednn() -> None:
@@ -16,13 +15,12 @@ def prefer_onednn() -> None:
     of the processor time with them, and every round is measured by one. It must be called before
     TensorFlow is imported.
     """
-    global _chosen_here
     if NAME not in os.environ:
-        os.environ[NAME], _chosen_here = "1", True
+        os.environ[NAME] = os.environ[MARK] = "1"  # the mark tells programs that we start, too
 
 
 def environment_of_worker(environ: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment for a process in which clients train: as the user has it, so that
     training has the bits that TensorFlow's own choice gives."""
-    return {name: value for name, value in environ.items()
-            if not (name == NAME and _chosen_here)}
+    ours = (NAME, MARK) if MARK in environ else ()
+    return {name: value for name, value in environ.items() if name not in ours}

@@ -104,8 +104,12 @@ class Flap:
             return weights, {}
         weights, decisions = self._prune(self._filters, weights, np)
         records = self._records(self._filters, decisions)
-        weights, merged = self._choice.prune(self._graph, weights, self._dense)
-        return weights, records | merged
+        try:
+            pruned, merged = self._choice.prune(self._graph, weights, self._dense)
+        except UserError:  # the bounds of these weights are not finite; the record says saliency
+            pruned, merged = dataclasses.replace(self._choice, score="saliency").prune(
+                self._graph, weights, self._dense)
+        return pruned, records | merged
 
     def on_tensors(self, round_number, weights: list) -> tuple[list, dict]:
         """Does the same on tensors, inside TensorFlow; the report is for `records_of`."""

@@ -141,6 +141,10 @@ class RunConfig:
                 f"at least 1, since {need} needs examples that the server holds")
 
     def _check_gather(self) -> None:
+        require("prune_score", self.defense.prune_score,
+                self.defense.prune_score != "impact" or self.gathers
+                or "flap" not in self.defense.defense,
+                "saliency where updates are aggregated inside TFF; gather them for impact (--gather)")
         require("gather", self.training.gather,
                 self.training.gather is not False or not self.needs_gathering,
                 f"True, since {self.needs_gathering} needs every update")

@@ -10,6 +10,7 @@ from tfunlearn.attacks import (
 from tfunlearn.core.errors import choose, require, require_count_or_fraction
 from tfunlearn.defenses import CRITERIA, DEFENSES
 from tfunlearn.experiment.config_training import option
+from tfunlearn.pruning.pairs import SCORES
 
 KRUM_FAMILY = ("krum", "multi-krum", "bulyan")
 
@@ -154,7 +155,10 @@ class DefenseConfig:
         "may take, at least one always stays; none: 0.2, or prune_fraction if that is more.")
     prune_narrow: bool = option(
         False, "Let flap prune layers of fewer than 10 filters or units too, where the one that "
-        "goes is more than a tenth.")
+        "goes is more than a tenth; prune_limit holds all the same.")
+    prune_score: str | None = option(
+        None, f"What flap chooses pairs by: {', '.join(SCORES)}; none: impact where updates are "
+        "gathered, saliency inside TFF.")
     include_residual: bool = option(True, "Let flap prune inside residual blocks too.")
 
     def __post_init__(self):
@@ -176,6 +180,8 @@ class DefenseConfig:
                 f"prune_fraction ({self.prune_fraction:g}) to 1")
         require("prune_filters and prune_pairs", False, self.prune_filters or self.prune_pairs,
                 "True for at least one of them")
+        if self.prune_score is not None:
+            choose("prune_score", self.prune_score, SCORES)
         require("prune_start", self.prune_start, self.prune_start >= 1, "at least 1")
         require("prune_every", self.prune_every, self.prune_every >= 1, "at least 1")
 

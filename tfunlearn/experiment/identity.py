@@ -8,6 +8,9 @@ from tfunlearn.core.files import checksum
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.models.saved import is_model_file
 
+EARLIER_FLAP = {  # what FLAP did before there were such fields
+    "prune_filters": True, "prune_pairs": True, "prune_progressive": True, "prune_limit": 1.0,
+    "prune_narrow": True, "prune_score": "saliency"}
 NO_CONTENT = ("data_dir",)  # fields that say where things lie, not what is computed
 
 
@@ -16,6 +19,10 @@ def content_of(config: RunConfig) -> dict:
     content = {k: v for k, v in config.flat().items() if k not in NO_CONTENT}
     if content["training_seed"] is None:  # hashes from before there was such a field stay
         del content["training_seed"]
+    same = all(content[name] == value for name, value in EARLIER_FLAP.items())
+    if same or "flap" not in content["defense"]:
+        for name in EARLIER_FLAP:
+            del content[name]
     if is_model_file(content["model"]) and os.path.isfile(content["model"]):
         content["model"] = checksum(content["model"])
     return content

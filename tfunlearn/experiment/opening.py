@@ -12,6 +12,7 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.config_reading import read_config, run_config
 from tfunlearn.experiment.federation import Federation
+from tfunlearn.experiment.identity import EARLIER_FLAP
 from tfunlearn.experiment.run_directory import RunDirectory, open_run_directory
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
@@ -61,6 +62,8 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
         UserError: it is damaged.
     """
     fields = read_config(str(directory.config))
+    if "flap" in fields.get("defense", ()):  # a run of before has the meaning that it had then
+        fields = {**(EARLIER_FLAP if "prune_limit" not in fields else {}), **fields}
     return run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
 
 

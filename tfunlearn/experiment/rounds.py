@@ -52,7 +52,7 @@ def rounds_of(
     work = ClientWork(model, config.training.client if training is None else training,
                       movable=movable, loss=loss)
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
-    common = dict(seed=config.draws if seed is None else seed, flap=_flap(config, model),
+    common = dict(seed=config.draws if seed is None else seed, flap=flap_of(config, model),
                   image_dtype=federation.data.images.dtype,
                   equal_weights=config.aggregation.client_weights == "uniform",
                   aggregator=dataclasses.replace(config.aggregator, sizes=sizes))
@@ -87,7 +87,8 @@ def partial_rounds_of(
         adversary=adversary)
 
 
-def _flap(config: RunConfig, model: tf.keras.Model) -> Flap | None:
+def flap_of(config: RunConfig, model: tf.keras.Model) -> Flap | None:
+    """Returns the FLAP defence of a configuration, None without one."""
     defense = config.defense
     if "flap" not in defense.defense:
         return None
@@ -95,5 +96,5 @@ def _flap(config: RunConfig, model: tf.keras.Model) -> Flap | None:
                 due=every(defense.prune_every, start=defense.prune_start),
                 filters=defense.prune_filters, pairs=defense.prune_pairs,
                 progressive=defense.prune_progressive, limit=defense.prune_limit,
-                narrow=defense.prune_narrow,
+                narrow=defense.prune_narrow, score=defense.prune_score or "impact",
                 include_residual=defense.include_residual)

@@ -37,8 +37,8 @@ def limit_of(limit: float | None, *fractions: float) -> float:
     """Returns the share that repeated prunings may take from a layer in all.
 
     Args:
-        limit: as asked; None for 0.2, or the largest fraction if that is more, so that one pruning
-            always goes through.
+        limit: as asked; None for 0.2, or the largest fraction if that is more. A layer of fewer
+            than 1 / limit filters or units loses none.
         *fractions: that a single pruning takes.
 
     Raises:

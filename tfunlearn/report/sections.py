@@ -77,6 +77,14 @@ class Section:
         page.paragraph(f"Cost: {cost_in_words(notes['cost'])}. Seconds are of the wall clock, "
                        f"measuring included; {notes['cost']['work_seconds']:.1f} s of them were "
                        "work.")
+        for words in (
+                f"The request decided the method: {notes['reason']}." if notes.get("reason") else "",
+                f"Forgotten before, and dropped from the request: "
+                f"{request_in_words(notes['dropped'])}." if notes.get("dropped") else "",
+                *(f"Warning: {words}." for words in notes.get("warnings", ())),
+                f"Damaged: {notes['damaged']}." if notes.get("damaged") else ""):
+            if words:
+                page.paragraph(words)
         told = details(notes["method"], notes["report"])
         if told:
             page.paragraph(f"In detail{told}.", "note")
@@ -101,12 +109,14 @@ class Section:
         page.paragraph(
             f"Held against {count(models, 'model')} retrained from scratch without what was "
             f"forgotten (seed{'s' * (models > 1)} {seeds}): that is what perfect forgetting looks "
-            "like. Noise is how far a perfectly unlearned model may lie from their mean by chance: all "
-            "graded measures together call no more than 4 % of perfect unlearnings failed"
+            "like. Noise is how far a perfectly unlearned model may lie from their mean by chance"
+            + (": all graded measures together call no more than 4 % of perfect unlearnings failed"
+               if "plain" in record["verdict"] else " (95 % for each measure)")
             + ("" if models > 1 else "; of one model it is not known, only the tolerance is")
             + f". It is at least the tolerance of {record['settings']['tolerance']:g} that was set "
             "before. A measure that cannot tell the model before from retraining says nothing.")
-        page.paragraph(record["verdict"]["sentence"])
+        if "plain" in record["verdict"]:
+            page.paragraph(record["verdict"]["sentence"])
         self._table("evidence", "Evidence", ["measure", "before", "after", "retrained, mean",
                                              "noise", "noticed from", "graded", "grade"], [
             [e["name"], e["before"], e["after"], e["mean"], e["noise"], e.get("detectable"),

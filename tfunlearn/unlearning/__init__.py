@@ -18,7 +18,7 @@ from tfunlearn.unlearning.perturbation import wrong_labels
 from tfunlearn.unlearning.pga import ascend, trust_radius
 from tfunlearn.unlearning.pruning_ratio import RatioSuggestion, suggest_ratio
 from tfunlearn.unlearning.rate_limit import RateLimiter
-from tfunlearn.unlearning.resetting import is_constant, reset
+from tfunlearn.unlearning.resetting import reset
 from tfunlearn.unlearning.saliencies import SALIENCIES
 from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
 
@@ -26,7 +26,7 @@ __all__ = ["ChannelEffects", "ClassActivations", "FractionEstimate", "Located", 
            "MASKS", "PrunedModel", "RateLimiter", "RatioSuggestion", "SALIENCIES", "SELECTIONS",
            "ascend", "calibrated", "calibration_epochs", "channel_effects", "combined",
            "discriminative_channels", "estimate_fraction", "estimate_of", "fedrecovery", "fedup",
-           "is_constant", "kernels_of", "locate", "mean_delta_of", "mean_gradient_of",
+           "kernels_of", "locate", "mean_delta_of", "mean_gradient_of",
            "mean_over_clients", "negate", "noise_deviation", "orthogonal_step", "reset",
            "select_channels", "suggest_ratio", "tf_idf", "train_head", "trust_radius",
            "undecided_layers", "without_return", "wrong_labels"]

@@ -77,8 +77,3 @@ def reset(
     return [np.where(mask, new, weight) if mask.any() else np.array(weight)
             for weight, mask, new in zip(weights, masks, fresh)]
 
-
-def is_constant(predictions: np.ndarray, labels: np.ndarray) -> bool:
-    """Tells whether a model takes everything for one class although there are several: it was
-    killed, most likely, and training may not bring it back."""
-    return len(np.unique(predictions)) == 1 and len(np.unique(labels)) > 1

@@ -79,8 +79,8 @@ def _spoken(word: str, findings: Sequence[Finding]) -> Finding | None:
     """Returns the measure whose figure speaks for a verdict: outside it the farthest, else the
     first of forgetting; a share that everybody understands before others."""
     chosen = [f for f in findings if f.outside == word] or [f for f in findings if not f.utility]
-    chosen.sort(key=lambda f: (f.name not in SUBJECTS, -abs(f.after - f.mean) / (f.noise or 1)
-                               if f.outside else 0))
+    chosen.sort(key=lambda f: (f.name not in SUBJECTS, not f.closed,
+                               -abs(f.after - f.mean) / (f.noise or 1) if f.outside else 0))
     return chosen[0] if chosen else None
 
 

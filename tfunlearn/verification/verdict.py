@@ -77,7 +77,7 @@ class Evidence:
         examples `sqrt(s^2 + 1 / (12 n^2))`."""
         if len(self.retrained) < 2:
             return None
-        rounding = 0.0 if self.examples is None else 1 / (12 * self.examples**2)
+        rounding = 0.0 if not self.examples else 1 / (12 * self.examples**2)
         return math.sqrt(float(np.var(self.retrained, ddof=1)) + rounding)
 
     @property
@@ -164,8 +164,8 @@ def judge(evidence: Sequence[Evidence]) -> Verdict:
     2. It is *outside* if |U - M| > w and, where it cannot tell, also |U - B| > w: still remembers on
        the side of B, over-forgotten on the other. A utility is outside, damaged, if U < M - w. One
        with its own null distribution is outside if its p-value is at most level / m.
-    3. *Forgotten*: nothing is outside, and every measure with |B - M| > 2 w, at least one, shows by
-       an equivalence test that more than half of its gap is closed: with b = |B - M|,
+    3. *Forgotten*: nothing is outside, and every measure with |B - M| > 2 w, at least one of
+       forgetting among them, shows by an equivalence test that more than half of its gap is closed: with b = |B - M|,
        u = (U - M) sign(B - M) and h = 1/2
 
            h b - u > t s sqrt(1 + h^2 + (1 - h)^2 / K)   and
@@ -212,7 +212,8 @@ def words_of(grades: Sequence[Grade]) -> list[str]:
     if outside:
         return list(dict.fromkeys(g.outside for g in outside))
     tested = [g.closed for g in grades if g.closed is not None]
-    return [FORGOTTEN if tested and all(tested) else NOT_SHOWN]
+    speaks = any(g.closed for g in grades if not g.evidence.utility)
+    return [FORGOTTEN if speaks and all(tested) else NOT_SHOWN]
 
 
 def models_needed(grades: Sequence[Grade]) -> int | None:
@@ -222,9 +223,8 @@ def models_needed(grades: Sequence[Grade]) -> int | None:
     for models in range(LEAST_MODELS, MOST_MODELS + 1):
         for g in grades:
             e = g.evidence
-            if e.p_value is None and e.spread is not None:
-                sides = 1 if e.utility else 2
-                noise = max(e.tolerance, _quantile(LEVEL / (sides * measures), models - 1)
+            if e.p_value is None and e.spread is not None and not e.utility:
+                noise = max(e.tolerance, _quantile(LEVEL / (2 * measures), models - 1)
                             * e.spread * math.sqrt(1 + 1 / models))
                 if abs(e.before - e.mean) > FAR * noise:
                     return models

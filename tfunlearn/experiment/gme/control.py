@@ -11,6 +11,7 @@ from tfunlearn.experiment.gme.subjects import Subjects, Unlearned
 from tfunlearn.experiment.run_directory import read_notes
 from tfunlearn.experiment.unlearning import Watch, unlearn_settings
 from tfunlearn.experiment.unlearning.case import Case
+from tfunlearn.experiment.unlearning.source import require_unlearned
 from tfunlearn.experiment.unlearning.unlearn import case_of, perform_case
 
 METHOD, CONTROL = "memorization", "random"
@@ -43,4 +44,6 @@ def _control_of(case: Case, run: Unlearned, watch: Watch) -> Unlearned:
         "unlearn_seed": run.notes["seed"], "reference": False})
     directory, _ = perform_case(
         dataclasses.replace(case_of(case.source, settings), keeps=False), None, "key", watch)
-    return Unlearned(directory, read_notes(directory), directory.read_state().weights)
+    notes = read_notes(directory)
+    require_unlearned(directory, notes)
+    return Unlearned(directory, notes, directory.read_state().weights)

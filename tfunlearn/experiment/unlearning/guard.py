@@ -59,10 +59,9 @@ class RecoveryGuard:
         if all(map(self._knows_nothing, last)):
             return f"for {len(last)} rounds {self._chance_in_words(last[-1])}"
         base, losses = self._start.get("remain_loss"), [_loss(line) for line in last]
-        earlier = [_loss(line) for line in lines[: -self._patience]] or [_loss(self._start)]
         if base is not None and min(losses) > _loss(self._start) and all(
                 _accuracy(line) < _accuracy(self._start) - FALL for line in last) and (
-                min(losses) >= min(earlier[-1], losses[0])):
+                losses[-1] >= losses[0]):
             return (f"for {len(last)} rounds the loss on the remaining data was above that at the "
                     f"start of recovery ({losses[-1]:.3g} against {base:.3g}) and did not fall, at "
                     f"an accuracy of {_accuracy(last[-1]):.3f} against {_accuracy(self._start):.3f}")

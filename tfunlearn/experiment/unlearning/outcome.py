@@ -72,7 +72,7 @@ def failure_in_words(case: Case, plan: Plan, cause: str, silent: list[str]) -> s
     others = [name for name in ("memorization", "ablation-channel", "retrain")
               if name != method and (name != "ablation-channel" or case.classes_only)]
     ways = []
-    if method in KNOBS:
+    if method in KNOBS and not (method == "fedau" and case.classes_only):
         name, factor = KNOBS[method]
         used = getattr(case.settings, name)
         used = plan.report.get(name, plan.training.lr if name == "recovery_lr" else case.ratio

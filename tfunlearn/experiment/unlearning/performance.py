@@ -133,7 +133,7 @@ def perform(
         **keys, **asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
         report=plan.report, measured=measured,
         recovered=recovered(case, plan, done.accuracies, done.goal), failed=done.failed,
-        damaged=damage(before, after, None),
+        damaged=None if case.settings.method == "retrain" else damage(before, after, None),
         warnings=case.warnings, dropped=list(case.dropped), reason=case.reason,
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
         cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))

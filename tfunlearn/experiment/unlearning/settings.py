@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import choose, require, require_real, require_whole
@@ -61,7 +62,8 @@ USES = {  # knobs beside those of every method
 EVERY = ("method", "forget", "unlearn_seed", "reference")
 AUTO = "auto"
 DEFAULT_ROUNDS = 10
-OWN_STOPS = {"fedup": "target", "exclude": "bound", "not": "target", "fedosd": "target"}
+OWN_STOPS = {"fedup": "target", "exclude": "bound", "not": "target", "fedosd": "target",
+             "memorization": "target"}
 WORK_BY_ROUNDS = ("finetune", "exclude", "ablation-channel", "rapid-retrain")  # nothing before them
 MODES = {"decentralized": "all clients train and send the selected channels",
          "centralized": "the server trains them on samples of its own"}
@@ -84,7 +86,7 @@ class UnlearnSettings:
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: target for "
-                              "fedup, not and fedosd, bound for exclude, else rounds.")
+                              "fedup, not, fedosd and memorization, bound for exclude, else rounds.")
     recovery_rounds: int | None = option(
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
         "plateau and target (none: the rounds of the training); 0 for none at all.")
@@ -216,9 +218,13 @@ class UnlearnSettings:
 
     def chosen(self) -> dict:
         """Returns the knobs that the method uses, as they go into a file; all with method auto."""
-        names = USES.get(self.method, [field.name for field in dataclasses.fields(self)
-                                       if field.name not in EVERY])
-        return {name: getattr(self, name) for name in ("method", *names)}
+        return {name: getattr(self, name) for name in ("method", *knobs_of(self.method))}
+
+
+def knobs_of(method: str) -> Sequence[str]:
+    """Returns the names of a method's knobs, all with method auto."""
+    return USES.get(method, [field.name for field in dataclasses.fields(UnlearnSettings)
+                             if field.name not in EVERY])
 
 
 def unlearn_settings(**values) -> UnlearnSettings:

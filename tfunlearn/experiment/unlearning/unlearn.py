@@ -28,7 +28,7 @@ from tfunlearn.experiment.unlearning.performance import (
     check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.experiment.unlearning.request import read_request, write_request
 from tfunlearn.experiment.unlearning.settings import (
-    AUTO, UnlearnSettings, unlearn_settings)
+    AUTO, EVERY, UnlearnSettings, knobs_of, unlearn_settings)
 from tfunlearn.experiment.unlearning.source import Source, open_source
 from tfunlearn.report import save_recovery
 
@@ -131,8 +131,10 @@ def resume_unlearning(
     """
     require_installed("tensorflow_federated")
     request, directory = read_request(run), RunDirectory(pathlib.Path(run))
-    settings = unlearn_settings(**{name: value for name, value in request["settings"].items()
-                                   if value is not None})
+    asked = request["settings"]  # only what the method uses: others had other defaults once
+    names = ("method", *EVERY, *knobs_of(asked.get("method")))
+    settings = unlearn_settings(**{name: asked[name] for name in names
+                                   if asked.get(name) is not None})
     finished = directory.unlearning.exists()
     if finished:
         with directory.locked():
@@ -203,8 +205,10 @@ def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
     if not source.gone.any():
         return []
     federation = source.federation
-    return [word for word in words if not (ForgetRequest.parse([word]).rows(
-        federation.clients, federation.data.classes) & ~source.gone).any()]
+    rows = [ForgetRequest.parse([word]).rows(federation.clients, federation.data.classes)
+            for word in words]
+    return [word for word, own in zip(words, rows)
+            if own.any() and not (own & ~source.gone).any()]
 
 
 def _with_method(case: Case) -> Case:
@@ -215,6 +219,9 @@ def _with_method(case: Case) -> Case:
         method, reason = default_method(fedup, rounds_to_wait(fedup) > 0)
         return dataclasses.replace(case, reason=reason, settings=dataclasses.replace(
             case.settings, method=method))
+    require("recovery_rounds", case.settings.recovery_rounds,
+            case.settings.recovery_rounds != 0 or not rounds_to_wait(case),
+            "at least 1 where ordinary rounds come first (--rate-limit)")
     if case.settings.method == "fedup" and len(case.honest):
         case.caution(f"fedup was made for attackers, and {in_words(case.honest, 'client')} did not "
                      "attack: its mask then takes what tells an honest client from the others; "
@@ -270,7 +277,7 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
     """Measures the retrained model too, writes that into the notes, and draws the picture anew."""
     settings = UnlearnSettings(
         "retrain", case.settings.forget, unlearn_seed=case.settings.unlearn_seed)
-    retraining = dataclasses.replace(case, settings=settings)
+    retraining = dataclasses.replace(case, settings=settings, warnings=[], reason=None)
     silent = Watch(start=lambda *_: watch.reference(case.source.training_rounds),
                    round=watch.reference_round)
     reference, _ = perform_case(retraining, None, "weights_key", silent)

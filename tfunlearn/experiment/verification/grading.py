@@ -10,6 +10,8 @@ from tfunlearn.experiment.verification.shadows import Shadowed
 from tfunlearn.experiment.verification.views import Sets, View
 from tfunlearn.verification import Evidence, Grade
 
+LEAST_SHADOWS = 6  # of each kind, below which no permutation is rare enough to be outside
+
 
 def evidence_of(
     found: dict, sets: Sets, views: Sequence[View], attacks: Mapping[str, Attacked | None],
@@ -19,7 +21,8 @@ def evidence_of(
 
     Graded: accuracy on the forgotten examples; attack success if they were poisoned, else mean
     confidence in their labels (a probability: the loss has no bound where a class is gone); one
-    membership attack, the strongest there is; accuracy on remaining and on test data (of the
+    membership attack, the strongest there is (U-LiRA from six shadows of each kind on, LiRA, else
+    the threshold attack); accuracy on remaining and on test data (of the
     classes of which something remains).
 
     Args:
@@ -39,14 +42,16 @@ def evidence_of(
                            tolerance)
     success, shown = found["measures"]["attack success"], []
     if was_poisoned(found) and None not in (success["before"], *success["retrained"]):
+        eligible = sets.attacked_tests
         graded.append(Evidence("attack success", success["before"], success["after"],
-                               tuple(success["retrained"]), tolerance))
+                               tuple(success["retrained"]),
+                               max(settings.tolerance, 1 / eligible), examples=eligible))
         shown.append(confidence)
     else:
         graded.append(confidence)
     names = [name for name in ("LiRA", "threshold", "shadow models") if attacks[name] is not None]
     areas = {name: _of_attack(name, attacks[name], tolerance) for name in names}
-    if shadows is not None:
+    if shadows is not None and settings.shadows >= LEAST_SHADOWS:
         graded.append(Evidence("U-LiRA, AUC", shadows.before, shadows.after, (0.5,), tolerance,
                                p_value=shadows.p_value))
     else:

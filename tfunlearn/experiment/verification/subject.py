@@ -21,6 +21,7 @@ from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.train import train
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
 from tfunlearn.experiment.unlearning.case import Case
+from tfunlearn.experiment.unlearning.source import require_unlearned
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def shadow(
     knobs = {name: value for name, value in notes["settings"].items() if value is not None}
     request = unlearn_settings(**{**knobs, "forget": notes["requests"][-1], "unlearn_seed": seed,
                                   "reference": False})
-    unlearned = unlearn(trained.path, request, watch=Watch(round=on_round)).directory
+    run = unlearn(trained.path, request, watch=Watch(round=on_round))
+    unlearned = run.directory
+    require_unlearned(unlearned, run.notes)
     return Shadow(trained.read_state().weights, unlearned.read_state().weights)
 
 

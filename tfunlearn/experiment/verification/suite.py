@@ -15,7 +15,8 @@ from tfunlearn.core.lazy import require_installed
 from tfunlearn.experiment.train import versions
 from tfunlearn.experiment.unlearning import Watch
 from tfunlearn.experiment.verification import behaviour
-from tfunlearn.experiment.verification.grading import evidence_of, grade_values, was_poisoned
+from tfunlearn.experiment.verification.grading import (
+    LEAST_SHADOWS, evidence_of, grade_values, was_poisoned)
 from tfunlearn.experiment.verification.membership import (
     LEAST_EXAMPLES, Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
 from tfunlearn.experiment.verification.record import records, roc_values, write_record
@@ -155,8 +156,11 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
 
 
 def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
-    """Returns the verdict, not shown of fewer than 20 forgotten examples."""
+    """Returns the verdict; of fewer than 20 forgotten examples only damage is judged."""
     if examples < LEAST_EXAMPLES:
+        utility = judge([e for e in evidence if e.utility])
+        if utility.word == "damaged":
+            return utility
         words = (f"{examples} forgotten example{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, "
                  "are too few to tell")
         return Verdict("not shown", f"It cannot be told whether the model has forgotten: {words}.",
@@ -179,6 +183,9 @@ def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Sub
                     "(--retrains)")
     if attacks["LiRA"] is None:
         left.append("LiRA, which needs 3 retrained models (--retrains)")
+    if 0 < settings.shadows < LEAST_SHADOWS:
+        left.append(f"U-LiRA in the verdict: {settings.shadows} shadows of each kind can show "
+                    f"nothing at its level, {LEAST_SHADOWS} or more can")
     if not settings.shadows:
         left.append("U-LiRA and the NeurIPS 2023 score, which need shadow federations (--shadows)")
     if attacks["shadow models"] is None:

@@ -81,6 +81,7 @@ class Sets:
         classes: number of classes.
         alike: which of `pool` are `never`, bool.
         stay: which test images are of classes of which something remains, bool.
+        attacked_tests: number of test images that attack success is measured on.
 
     Args:
         case: what was forgotten.
@@ -115,7 +116,10 @@ class Sets:
         self.sets["never"] = Examples(images[alike], labels[alike],
                                       np.full(int(alike.sum()), -1))
         self.stay = np.isin(data.test_labels, np.unique(federation.clients.labels[~gone]))
-        self.classes = data.classes
+        self.classes, attack = data.classes, federation.config.attack
+        self.attacked_tests = int(np.count_nonzero(
+            data.test_labels != attack.target if attack.on_data == "backdoor" else
+            data.test_labels == attack.source))
         self._outputs_of = OutputsOf(case.source.model)
         self._from_logits = not ends_in_softmax(case.source.model)
         self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)
