@@ -77,14 +77,40 @@ def test_requests_of_every_kind(call, trained):
 def test_settings_from_a_file(call, trained):
     (trained / "not.toml").write_text('method = "not"\nrecovery_rounds = 3\nreference = false\n')
     code, out, err = call("run", "--config", "not.toml", "--recovery-rounds", 1)
-    assert code == 0 and "recovery  1 round, stop rounds" in out
+    assert code == 0 and "recovery  1 round, stop target" in out
+
+
+def test_the_request_decides_the_method_and_the_first_lines_say_why(call, trained):
+    code, out, err = call("bare", "--client", 0, "--recovery-rounds", 0, "--no-reference")
+    assert code == 0 and err == ""
+    assert "method    memorization: client 0 did not attack; fedup was made for attackers" in out
+    code, out, _ = call("run", "--class", 4, "--recovery-rounds", 1, "--no-reference")
+    assert code == 0 and "method    ablation-channel: made for classes" in out
+    honest = next(k for k in range(6) if k not in json.loads(
+        (trained / "run-fedup" / "unlearning.json").read_text())["forgotten"]["clients"])
+    code, out, _ = call("run", "--client", honest, "--method", "fedup", "--recovery-rounds", 0,
+                        "--no-reference", "--out", "named")
+    assert code == 0 and f"warning: fedup was made for attackers, and client {honest} did not" in out
+
+
+def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
+    words = ("run", "--client", 1, "--method", "memorization", "--ratio", 1, "--reset-rule", "zeros",
+             "--stop", "rounds", "--recovery-rounds", 6, "--out", "ruin")
+    for _ in range(2):  # made, then found
+        code, out, err = call(*words)
+        assert code == 1 and err.count("\n") == 1 and err.startswith("tfunlearn: failed: memori")
+        assert "try --ratio 0.5, or --method retrain" in err and "ruin)" in err
+    assert "warning: no signal passes conv_1" in out and (trained / "ruin" / "model.keras").exists()
+    for command in (["verify", "ruin"], ["unlearn", "ruin", "--class", "1"]):
+        code, _, err = call.func(*command)
+        assert code == 2 and "is no unlearned run: memorization has ruined the model" in err
 
 
 @pytest.mark.parametrize("arguments, message", [
     ([], "Missing argument 'RUN'"),
     (["nowhere"], "'nowhere' is no run directory"),
     (["bare"], "forget: 'malicious' is not allowed"),
-    (["bare", "--client", 0], "fedup needs a round with flagged clients and more benign ones; this "
+    (["bare", "--client", 0, "--method", "fedup"], "fedup needs a round with flagged clients and more benign ones; this "
      "run has kept no round; train with --history last"),
     (["run", "--method", "fedrecovery"], "every round, 1 to 3; this run has kept round 3; train "
      "with --history all"),
@@ -97,7 +123,11 @@ def test_settings_from_a_file(call, trained):
     (["run", "--examples", "1:x"], "neither client:index,... nor a file"),
     (["run", "--examples", ""], "client:index,... or a file"),
     (["run", *[f for k in range(6) for f in ("--client", k)]], "anything but everything"),
-    (["run", *[f for k in range(3) for f in ("--client", k)]], "3 of 6 clients"),
+    (["run", "--method", "fedup", *[f for k in range(3) for f in ("--client", k)]],
+     "3 of 6 clients"),
+    (["run", "--method", "cdp", "--client", 0], "classes alone, with cdp; this "
+     "request is taken by fedup"),
+    (["run", "--method", "finetune", "--recovery-rounds", 0], "at least 1 with finetune"),
     (["run", "--fraction", "1.2"], "fraction: 1.2"), (["run", "--fraction", "x"], "fraction: 'x'"),
     (["run", "--stop", "soon"], "stop: unknown name 'soon'"),
     (["run", "--mask", "randm"], "did you mean 'random'"),

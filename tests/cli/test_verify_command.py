@@ -18,12 +18,16 @@ def unlearned(call, trained):
 
 
 def test_evidence_attacks_and_verdict_are_shown_then_found_again(unlearned, trained):
-    words = ("verify", "run-not", "--relearn-epochs", "1", "--shadow-models", "1",
+    words = ("verify", "run-not", "--retrains", "3", "--relearn-epochs", "1", "--shadow-models", "1",
              "--no-inversion")
     code, out, err = unlearned(*words)
     record = json.loads((trained / "run-not" / "verification" / "verification.json").read_text())
     assert code == 0 and err == "" and "\x1b" not in out
-    assert f"verdict   {record['verdict']['sentence']}" in out
+    told = [line for line in out.splitlines() if not line.startswith(("loading", "retrain"))]
+    verdicts = [n for n, line in enumerate(told) if line.startswith("verdict   ")]
+    assert told[verdicts[0]] == f"verdict   {record['verdict']['plain']}"
+    assert told[verdicts[0] + 1] == f"reasons   {record['verdict']['sentence']}"
+    assert "shadows   recall on the forgotten (false-positive rate beside it): before" in out
     for e in record["evidence"]:
         assert any(line.strip().startswith(e["name"]) and f"{e['after']:.4g}" in line
                    for line in out.splitlines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pathlib
 import shutil
 
 import numpy as np
@@ -17,10 +18,11 @@ from tfunlearn.experiment.gme import (
     GmeSettings, study_memorization, write_groups, write_scores)
 from tfunlearn.experiment.gme.retraining import omitted_clients
 from tfunlearn.experiment.gme.settings import SCORES
+from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
 from tfunlearn.experiment.unlearning import Watch, unlearn
 from tfunlearn.experiment.unlearning.source import open_source
 
-TWO = GmeSettings(retrains=2)
+TWO = GmeSettings(retrains=2, control=False)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,24 @@ def test_retrained_models_are_made_once_and_shared(unlearned, tmp_path):
     finally:
         shutil.rmtree(paths[1])
         shutil.move(tmp_path / "away", paths[1])
+
+
+def test_a_random_reset_stands_beside_memorization_and_is_made_once(unlearned, tmp_path):
+    shutil.copytree(unlearned, tmp_path / "copy")  # with paths of its own
+    runs, started = [tmp_path / "copy" / "run-memorization"], []
+    notes = read_notes(RunDirectory(runs[0]))
+    write_notes(RunDirectory(runs[0]), {**notes, "source": str(tmp_path / "copy" / "run")})
+    watch = Watch(start=lambda case, *_: started.append(case.settings.saliency))
+    for _ in range(2):
+        study = study_memorization(runs, GmeSettings(retrains=2), watch=watch)
+        assert list(study.report.rows) == [
+            "original", "memorization", "memorization control: random reset", "retrained"]
+    assert started.count("random") == 1
+    (path,) = study.models["memorization control: random reset"].paths
+    control = read_notes(RunDirectory(pathlib.Path(path)))
+    assert control["seed"] == notes["seed"] and control["report"]["count"] == (
+        notes["report"]["count"])
+    assert control["settings"] == {**notes["settings"], "saliency": "random"}
 
 
 def test_numbers_are_those_of_the_models(unlearned, kept_run):

@@ -158,7 +158,7 @@ def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
                                             case.recovering.cohort(source.rounds + 2)).stack
     np.testing.assert_allclose(
         recovered - forgot, without_return(back, forgot - start).mean(axis=0), atol=1e-6)
-    assert plan.stop == "target"
+    assert unlearn_settings(method="fedosd").rule == "target"
 
 
 def test_who_holds_both_trains_twice_with_fedosd(source):

@@ -10,12 +10,12 @@ from tfunlearn.experiment.unlearning import unlearn_settings
 SMALL = dict(train_examples=240, clients=6, rounds=4, lr=3e-3, malicious=2, attack="label-flip",
              history="all")
 QUICK = {"fedup": dict(fraction=0.1, stop="rounds", recovery_rounds=1),
-         "finetune": dict(recovery_rounds=1), "not": dict(recovery_rounds=1),
+         "finetune": dict(recovery_rounds=1), "not": dict(stop="rounds", recovery_rounds=1),
          "pga": dict(recovery_rounds=1), "exclude": dict(fraction=0.1),
          "rapid-retrain": dict(recovery_rounds=2), "ablation-channel": dict(recovery_rounds=1),
          "cdp": dict(stop="rounds", recovery_rounds=1, forget=["class:3"]),
-         "memorization": dict(recovery_rounds=1, ratio=0.2),
-         "fedosd": dict(recovery_rounds=1), "fedau": dict(head_rounds=2)}
+         "memorization": dict(stop="rounds", recovery_rounds=1, ratio=0.2),
+         "fedosd": dict(stop="rounds", recovery_rounds=1), "fedau": dict(head_rounds=2)}
 
 
 def quick(method="fedup", **more):

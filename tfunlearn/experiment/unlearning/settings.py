@@ -62,8 +62,7 @@ USES = {  # knobs beside those of every method
 EVERY = ("method", "forget", "unlearn_seed", "reference")
 AUTO = "auto"
 DEFAULT_ROUNDS = 10
-OWN_STOPS = {"fedup": "target", "exclude": "bound", "not": "target", "fedosd": "target",
-             "memorization": "target"}
+OWN_STOPS = {"exclude": "bound", "not": "target", "fedosd": "target", "memorization": "target"}
 WORK_BY_ROUNDS = ("finetune", "exclude", "ablation-channel", "rapid-retrain")  # nothing before them
 MODES = {"decentralized": "all clients train and send the selected channels",
          "centralized": "the server trains them on samples of its own"}
@@ -86,7 +85,7 @@ class UnlearnSettings:
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     stop: str | None = option(None, f"When recovery ends: {', '.join(STOPS)}; none: target for "
-                              "fedup, not, fedosd and memorization, bound for exclude, else rounds.")
+                              "not, fedosd and memorization, bound for exclude, else rounds.")
     recovery_rounds: int | None = option(
         None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
         "plateau and target (none: the rounds of the training); 0 for none at all.")
@@ -217,8 +216,10 @@ class UnlearnSettings:
         return self.stop or OWN_STOPS.get(self.method, "rounds")
 
     def chosen(self) -> dict:
-        """Returns the knobs that the method uses, as they go into a file; all with method auto."""
-        return {name: getattr(self, name) for name in ("method", *knobs_of(self.method))}
+        """Returns the knobs that the method uses, as they go into a file, the stop rule resolved;
+        all with method auto."""
+        found = {name: getattr(self, name) for name in ("method", *knobs_of(self.method))}
+        return {**found, "stop": self.rule} if "stop" in found and self.method != AUTO else found
 
 
 def knobs_of(method: str) -> Sequence[str]:

@@ -18,7 +18,8 @@ from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.verification import (
     MembershipRoc, ShadowAttack, lira_scores, membership_roc, threshold_attack)
 
-LEAST_EXAMPLES = 20  # of each kind, to train and judge the shadow-model attack
+LEAST_EXAMPLES = 20  # to train the shadow-model attack; forgotten ones, for a verdict
+LEAST_OTHERS = 10  # non-members that the shadow-model attack is measured on
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def attack_by_shadow_models(
     apart = np.ones(len(pool.labels), bool)
     apart[learns] = False
     judges = np.flatnonzero(apart[sets.alike])  # rows of `never`
-    if len(judges) < LEAST_EXAMPLES or not settings.shadow_models:
+    if len(judges) < LEAST_OTHERS or len(learns) < LEAST_EXAMPLES or not settings.shadow_models:
         return None
     model, training = case.source.model, case.source.federation.config.training
     kept = model.get_weights()
