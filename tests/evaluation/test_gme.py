@@ -176,7 +176,10 @@ def test_fairness_by_hand():
     assert local_fairness(before, after, kind="std").value == pytest.approx(math.sqrt(3))
     assert local_fairness(before, after, weights=[1, 1, 1, 3]).value == 2  # mean 2, |2| everywhere
     for bad, options in (((before, after[:3]), {}), (([], []), {}), ((before, after * np.nan), {}),
-                         ((before, after), dict(kind="range"))):
+                         ((before, after), dict(kind="range")),
+                         ((before, after), dict(weights=[0, 0, 0, 0])),
+                         ((before, after), dict(weights=[1, 1, 1])),
+                         ((before, after), dict(weights=[1, 1, 1, math.nan]))):
         with pytest.raises(UserError):
             local_fairness(*bad, **options)
 

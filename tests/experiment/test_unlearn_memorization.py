@@ -15,7 +15,7 @@ from tfunlearn.experiment import run_config
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.presets import preset, presets
 from tfunlearn.experiment.rounds import rounds_of
-from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning import Watch, fedau_plan, unlearn, unlearn_settings
 from tfunlearn.experiment.unlearning.methods import plan_of
 from tfunlearn.experiment.unlearning.ratio import draw_ratio, study_ratio
 from tfunlearn.experiment.unlearning.source import open_source
@@ -221,6 +221,45 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source, monkeypatch):
+    """Client 1 forgets its first five examples: those have wrong labels, all others their own."""
+    learned = []
+    monkeypatch.setattr(fedau_plan, "train_head", lambda features, labels, head, **_: (
+        learned.append((len(features), labels.copy())), head)[1])
+    case = case_of(source, quick("fedau", forget=[f"example:1:{n}" for n in range(5)],
+                                 head_rounds=1))
+    plan_of(case)
+    ((count, labels),) = learned
+    held = source.remaining.poisoned
+    own = held.labels[held.rows(1)]
+    assert count == len(own) and (labels[:5] != own[:5]).all() and (labels[5:] == own[5:]).all()
+    learned.clear()
+    plan_of(case_of(source, quick("fedau", forget=["client:1"], head_rounds=1)))
+    ((_, labels),) = learned
+    assert (labels != own).all()
+
+
+def test_fedau_moves_the_classes_that_stay_alike(kept_run, source):
+    """What is subtracted began with zeros: among the other classes every image keeps its first."""
+    images = kept_run.federation.data.test_images / np.float32(255)
+    before = kept_run.model(images, training=False).numpy()
+    plan = plan_of(case_of(source, quick("fedau", forget=["class:3"], head_rounds=5)))
+    kept_run.model.set_weights(plan.start)
+    after = kept_run.model(images, training=False).numpy()
+    kept_run.model.set_weights(source.state.weights)
+    others = [label for label in range(10) if label != 3]
+    assert (before[:, others].argmax(axis=1) == after[:, others].argmax(axis=1)).mean() > 0.99
+    assert (after.argmax(axis=1) == 3).mean() < (before.argmax(axis=1) == 3).mean() / 2
+
+
+def test_the_published_settings_of_fedosd_are_a_preset():
+    settings = unlearn_settings(**preset("fedosd-official", "unlearn"))
+    assert (settings.unlearn_rounds, settings.unlearn_lr, settings.recovery_rounds) == (
+        100, 4e-4, 100)
+    assert (settings.recovery_lr, settings.recovery_epochs, settings.rule) == (1e-6, 1, "rounds")
+    assert settings.unlearn_batch >= 10**6  # one step over everything a client holds
+
+
 def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path):
     study = study_ratio(copied, ["client:0"])
     assert [found.rule for found in study.suggestions] == ["relative", "decade"]
@@ -261,5 +300,6 @@ def test_presets_hold_the_papers_settings():
             "overlapping" if name.endswith("-iid") else "dirichlet", 0.5)
         assert settings.reset_rule == "he_uniform_compat" and settings.zero_updates == "include"
         assert settings.forget == ("client:0",) and settings.method == "memorization"
+        assert settings.rule == "rounds"
     assert rows["cifar100-noniid"][1].recovery_epochs == 5
     assert rows["cifar10-iid"][0].training.client.batch_size == 128

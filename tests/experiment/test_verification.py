@@ -17,7 +17,10 @@ from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import unlearn
 from tfunlearn.experiment.verification import VerifySettings, verify
 from tfunlearn.experiment.verification.central import CentralTraining
+from tfunlearn.experiment.verification.membership import attack_by_likelihood
+from tfunlearn.experiment.verification.views import View
 from tfunlearn.models import build_model
+from tfunlearn.verification import lira_scores, membership_roc
 
 SMALL = dict(train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1, attack="backdoor",
              history="last")
@@ -221,3 +224,18 @@ def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_pa
     before = record["membership"]["shadow models"]["more"]["before"]
     roc = record["membership"]["shadow models"]["before"]
     assert before["recall"] > 0 and len(roc["fpr"]) > 2 and 0 < roc["auc"] < 1
+
+
+def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
+    """A model that is the last retrained one scores as that one does: both by the other three."""
+    def view(shift=0.0):
+        odds = {"forgotten": rng.normal(shift, 1, 40), "never": rng.normal(0, 1, 50)}
+        return View({}, {}, odds, {}, np.zeros((2, 2)), {})
+
+    retrained = [view() for _ in range(4)]
+    found = attack_by_likelihood(view(2.0), retrained[-1], retrained, "auto")
+    assert found.after.auc == found.retrained[-1].auc and found.before.auc > 0.7
+    scores = [lira_scores(retrained[-1].odds[name], np.stack([v.odds[name] for v in retrained[:3]]))
+              for name in ("forgotten", "never")]
+    assert found.after.auc == membership_roc(*scores).auc
+    assert attack_by_likelihood(view(), view(), retrained[:2], "auto") is None

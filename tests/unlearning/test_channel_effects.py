@@ -322,3 +322,22 @@ def test_a_nested_model_is_refused():
     model = tf.keras.Model(inputs, inner(inputs))
     with pytest.raises(UserError, match="flatten it into the outer model"):
         channel_effects(model, np.zeros((2, 4, 4, 1), np.float32), np.array([0, 1]))
+
+
+def test_the_forgotten_classes_own_output_units():
+    """Two layers, the last of which has a unit for each of four classes; class 2 is forgotten."""
+    effects = ChannelEffects(
+        {"a": np.array([.5, .2, 0, .1]), "last": np.array([0, .1, .9, 0])},
+        {"a": np.zeros(4), "last": np.zeros(4)}, 1, 100)
+    alone = select_channels(effects, 0.25, selection="output-unit", output_units=[2])
+    assert alone["a"].tolist() == [] and alone["last"].tolist() == [2]
+    for seed in range(8):
+        plain = select_channels(effects, 0.25, selection="random", rng=np.random.default_rng(seed))
+        both = select_channels(effects, 0.25, selection="random+output-unit", output_units=[2],
+                               rng=np.random.default_rng(seed))
+        assert both["a"].tolist() == plain["a"].tolist()
+        assert set(both["last"]) == {2, *plain["last"]} and both["last"][0] == 2
+    assert undecided_layers(effects, 0.25, selection="output-unit") == []
+    for units in ([], [4]):
+        with pytest.raises(UserError, match="selection: 'output-unit' is not allowed"):
+            select_channels(effects, 0.25, selection="output-unit", output_units=units)

@@ -40,6 +40,20 @@ def test_the_mean_comes_before_the_absolute_value():
     assert masks[0].tolist() == [True, False, False, False, False, False]  # mean |delta| is 1
     weighted = mean_delta_of(clients, [3, 1])  # (3 * 1 - 1) / 4, ...
     np.testing.assert_allclose(weighted[0], [0.5, 0.5, -2, 3, 0.5, -4])
+    for weights in ([0, 0], [1], [1, -1], [1, math.nan]):
+        with pytest.raises(UserError, match="weights: .*a finite number >= 0 for each client"):
+            mean_delta_of(clients, weights)
+
+
+def test_zeros_are_warned_of_only_where_they_decide_what_is_reset():
+    """Of 10 weights, ratio 0.3: with 3 at zero 3 of the other 7 go, with 5 at zero 3 of 5."""
+    for zeros, warns in ((3, False), (5, True)):
+        changes = [np.concatenate([np.zeros(zeros), np.arange(1.0, 11 - zeros)])]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            masks = locate([np.ones(10)], changes, 0.3, **ANY)
+        assert masks.location.moved_share == pytest.approx(3 / (10 - zeros))
+        assert [("most of what the net uses" in str(w.message)) for w in caught] == [True] * warns
 
 
 def test_a_hand_made_example_is_described_in_full():

@@ -246,8 +246,10 @@ def detectable_gap(models: int, measures: int = 1, *, sides: int = 2) -> float:
     limit = _quantile(LEVEL / (sides * measures), models - 1)
 
     def power(shift: float) -> float:
-        return float(nct.sf(limit, models - 1, shift) + (
-            nct.cdf(-limit, models - 1, shift) if sides == 2 else 0.0)) - POWER
+        # some versions of SciPy give NaN far out in a tail, where the probability is 0
+        upper, lower = nct.cdf(limit, models - 1, shift), nct.cdf(-limit, models - 1, shift)
+        return (1 - float(np.nan_to_num(upper)) - POWER
+                + (float(np.nan_to_num(lower)) if sides == 2 else 0.0))
 
     return brentq(power, 0.0, 4 * limit + 10, xtol=1e-6) * math.sqrt(1 + 1 / models)
 
