@@ -42,8 +42,9 @@ SETTINGS = {
 }
 RATIO = {"iid": 0.3, "dirichlet": 0.4}  # the paper's on CIFAR-10
 RATIOS = (0.2, 0.4, 0.6, 0.8, 1.0)
-METHODS = {"finetune": dict(recovery_rounds=11), "not": dict(recovery_rounds=11), "pga": {},
-           "fedosd": {}, "fedau": {}}
+METHODS = {"finetune": dict(recovery_rounds=11), "not": dict(stop="rounds", recovery_rounds=11),
+           "pga": {}, "fedosd": dict(stop="rounds"), "fedau": dict(head_alpha=0.9)}
+RESET = dict(reset_rule="layer", stop="rounds", recovery_rounds=10)  # as the published tables here had it
 
 
 def unlearnings(setting: str) -> dict[str, dict]:
@@ -51,7 +52,7 @@ def unlearnings(setting: str) -> dict[str, dict]:
     found = {name: dict(method=name, **more) for name, more in METHODS.items()}
     own = RATIO[setting.partition("-")[2]]
     for ratio in dict.fromkeys((own, *RATIOS)):
-        found[f"memorization {ratio:g}"] = dict(method="memorization", ratio=ratio)
+        found[f"memorization {ratio:g}"] = dict(method="memorization", ratio=ratio, **RESET)
     return found
 
 

@@ -52,7 +52,7 @@ def subset_error(models: int, share: float) -> float:
 def checkpoint_scores(probabilities: np.ndarray) -> np.ndarray:
     """Returns a proxy of the scores from one training: 1 - mean over rounds of p(true label).
 
-    What is learned late is likely to be learned by heart. A measure of hardness, not of
+    What is learned late is likely to be memorized. A measure of hardness, not of
     memorisation itself: no model without the examples is looked at.
 
     Args:

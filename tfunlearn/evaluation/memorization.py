@@ -1,4 +1,4 @@
-"""Grouped Memorization Evaluation: how much a model keeps of what it had to learn by heart.
+"""Grouped Memorization Evaluation: how much a model keeps of the examples it had to memorize.
 
 Arrays in, numbers out: probabilities and hits may come from anywhere.
 """

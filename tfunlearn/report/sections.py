@@ -173,6 +173,13 @@ class Section:
         self._csv("roc", ["attack", "model", "fpr", "tpr"], [
             [attack, name, x, y] for attack, models in curves.items()
             for name, roc in models.items() for x, y in zip(roc["fpr"], roc["tpr"])])
+        shadow = record["membership"].get("shadow models", {}).get("more")
+        if shadow:
+            self._table("shadow_models", "Shadow-model attack: recall on the forgotten examples, and "
+                        "beside it the share of examples like them that no model saw and that are "
+                        "classified as members all the same", [
+                "model", "recall", "false-positive rate"],
+                [[name, part["recall"], part["fpr"]] for name, part in shadow.items()])
         if record.get("shadows"):
             score = record["shadows"]["challenge"]
             self._page.paragraph(
@@ -232,7 +239,7 @@ class Section:
                 "Accuracy on forgotten data by how much it was memorised. " + "; ".join(
                     f"{name}: {', '.join(f'{100 * v:.0f} %' for v in row['mean'])}"
                     for name, row in rows.items()),
-                "What was learned by heart (right) is what forgetting must change.")
+                "What was memorized (right) is what forgetting must change.")
             self._table("groups", "Groups of memorisation", ["model", *names], [
                 [name, *row["mean"]] for name, row in rows.items()])
         if profile.get("clients"):
