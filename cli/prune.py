@@ -27,8 +27,8 @@ from tfunlearn_cli.console import PlainConsole
 @click.option("--include-residual/--no-include-residual", default=True, show_default=True,
               help="Prune convolutions inside residual blocks.")
 @click.option("--exclude-zeroed/--no-exclude-zeroed", default=True, show_default=True,
-              help="With --repeat, pass over filters that are zero already, so that every repeat "
-                   "takes others; off, zero filters stay in the ranking, where they come first.")
+              help="Pass over filters that are zero already, so that every repeat takes others; "
+                   "off, zero filters stay in the ranking, where they come first.")
 @click.option("--limit", type=float, help="Share of a layer's filters or units that all repeats "
               "together may take.  [default: 0.2, or --filters or --pairs if that is more]")
 @click.option("--layer", "layers", multiple=True, metavar="NAME",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.experiment import run_config, train as train_run
+from tfunlearn.core.errors import require
+from tfunlearn.experiment import RunConfig, run_config, train as train_run
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.options import config_options, merged, preset_fields, preset_option
 
@@ -22,7 +23,21 @@ def train(config, preset, out, workers, **flags):
     Example: tfunlearn train --attack label-flip --defense flap
     """
     settings = run_config(**merged(config, flags, preset_fields(preset, "train")))
+    _check_use(flags, settings)
     with TrainingDisplay(settings) as display:
         run = train_run(settings, out=out, workers=workers, on_start=display.start,
                         on_round=display.round)
     display.finish(run)
+
+
+def _check_use(flags: dict, settings: RunConfig) -> None:
+    """Refuses a flag of flap that was given and that nothing would read."""
+    defense = settings.defense
+    readers = (("prune_", "flap" in defense.defense, "--defense flap"),
+               ("include_residual", "flap" in defense.defense, "--defense flap"),
+               ("prune_progressive", defense.prune_filters, "--prune-filters"),
+               ("prune_score", defense.prune_pairs, "--prune-pairs"))
+    for start, used, reader in readers:
+        for name, value in flags.items():
+            require(name, value, used or value is None or not name.startswith(start),
+                    f"nothing here; it needs {reader}")

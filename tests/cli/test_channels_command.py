@@ -27,7 +27,7 @@ def test_table_picture_and_csv(call, trained):
     (["--class", 1, "--delta", 0], "delta: 0.0 is not allowed"),
     (["--class", 1, "--delta", 1.1], "delta: 1.1 is not allowed"),
     (["--class", 1, "--layer", "conv"], "no Conv or Dense layer 'conv'"),
-    (["--class", 11], "class: 11 is not allowed"), ([], "nobody who attacked is there"),
+    (["--class", 11], "class: 11 is not allowed"), ([], "nobody attacked here"),
     (["--class", 1, "--channel", "all"], "channel: unknown name 'all'"),
     (["--class", 1, "--probe", 0], "probe: 0"),
     (["--class", 1, "--plot", "run/config.json/x.png"], "plot: .* a folder that exists"),

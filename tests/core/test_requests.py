@@ -43,7 +43,7 @@ def test_words_are_read_back_and_sorted():
 @pytest.mark.parametrize("words, message", [
     ([], "at least one client"), (["client:x"], "'client:x' is not allowed"),
     (["client:-1"], "malicious, client:ID"), (["clients:1"], "class:LABEL"),
-    (["malicious"], "nobody who attacked is there"), (["example:1"], "example:CLIENT:INDEX")])
+    (["malicious"], "nobody attacked here"), (["example:1"], "example:CLIENT:INDEX")])
 def test_words_that_are_refused(words, message):
     with pytest.raises(UserError, match=message):
         ForgetRequest.parse(words)

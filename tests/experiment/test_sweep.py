@@ -341,9 +341,8 @@ reset_rule = "zeros"
 recovery_rounds = 5
 [[rows]]
 label = "fine"
-method = "memorization"
-ratio = 0.1
-recovery_rounds = 1
+method = "finetune"
+recovery_rounds = 2
 [[columns]]
 label = "c"
 """)

@@ -235,7 +235,7 @@ def test_attackers_that_stay_go_on_attacking(kept_run, copied):
     assert got.metrics[0]["attackers"] == [other]
     rest = unlearn(got.directory.path, quick("finetune"))  # the default: all that attacked
     assert rest.notes["requests"] == [[f"client:{one}"], [f"client:{other}"]]
-    with pytest.raises(UserError, match="nobody who attacked is there"):
+    with pytest.raises(UserError, match="nobody attacked here"):
         unlearn(rest.directory.path, quick("finetune"))
 
 

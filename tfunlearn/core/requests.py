@@ -55,7 +55,7 @@ class ForgetRequest:
         for word in words:
             if word == "malicious":
                 require("forget", word, len(malicious) > 0,
-                        "clients, classes or examples by name; nobody who attacked is there")
+                        "a request by name (--client 3, --class 1, --examples 3:17): nobody attacked here")
                 found["clients"] += [int(k) for k in malicious]
                 continue
             for field, pattern in _PATTERNS.items():

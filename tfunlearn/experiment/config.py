@@ -143,7 +143,7 @@ class RunConfig:
     def _check_gather(self) -> None:
         require("prune_score", self.defense.prune_score,
                 self.defense.prune_score != "impact" or self.gathers
-                or "flap" not in self.defense.defense,
+                or not self.defense.prune_pairs or "flap" not in self.defense.defense,
                 "saliency where updates are aggregated inside TFF; gather them for impact (--gather)")
         require("gather", self.training.gather,
                 self.training.gather is not False or not self.needs_gathering,

@@ -18,8 +18,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 
-from tfunlearn.core.acceleration import environment_of_worker
-
 _NEW_USER, _NEW_NETWORK, _SET_FLAGS, _UP = 0x10000000, 0x40000000, 0x8914, 0x1 | 0x40
 _SOCKETS = 64
 
@@ -50,7 +48,7 @@ class Process:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, close_fds=True,
                 start_new_session=True, cwd=tempfile.gettempdir(),
                 preexec_fn=_before(theirs if confined else None),
-                env={**environment_of_worker(os.environ), "TF_DETERMINISTIC_OPS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"})
+                env={**os.environ, "TF_DETERMINISTIC_OPS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"})
             theirs.close()
             if confined:
                 self.sockets = _Sockets(ours, self.stop)
