@@ -33,11 +33,11 @@ def train(config, preset, out, workers, **flags):
 def _check_use(flags: dict, settings: RunConfig) -> None:
     """Refuses a flag of flap that was given and that nothing would read."""
     defense = settings.defense
-    readers = (("prune_", "flap" in defense.defense, "--defense flap"),
-               ("include_residual", "flap" in defense.defense, "--defense flap"),
-               ("prune_progressive", defense.prune_filters, "--prune-filters"),
-               ("prune_score", defense.prune_pairs, "--prune-pairs"))
-    for start, used, reader in readers:
-        for name, value in flags.items():
-            require(name, value, used or value is None or not name.startswith(start),
+    flap = [name for name in flags if name.startswith("prune_") or name == "include_residual"]
+    for names, used, reader in (
+            (flap, "flap" in defense.defense, "--defense flap"),
+            (["prune_progressive"], defense.prune_filters, "--prune-filters"),
+            (["prune_score"], defense.prune_pairs, "--prune-pairs")):
+        for name in names:
+            require(name, flags[name], used or flags[name] is None,
                     f"nothing here; it needs {reader}")

@@ -55,7 +55,8 @@ class ForgetRequest:
         for word in words:
             if word == "malicious":
                 require("forget", word, len(malicious) > 0,
-                        "a request by name (--client 3, --class 1, --examples 3:17): nobody attacked here")
+                        "a request by name (--client 3, --class 1, --examples 3:17): nobody "
+                        "attacked here")
                 found["clients"] += [int(k) for k in malicious]
                 continue
             for field, pattern in _PATTERNS.items():

@@ -52,4 +52,3 @@ def is_constant_output(values: np.ndarray) -> bool:
 def chance_level(labels: np.ndarray) -> float:
     """Returns the accuracy of always answering the most frequent of `labels` `(m,)`."""
     return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
-

@@ -70,9 +70,7 @@ def train_head(
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def combined(
-    head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5,
-) -> Head:
+def combined(head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5) -> Head:
     """Returns the unlearned head.
 
         (1 - alpha) W1 + alpha mean(W2),    or for classes    W1 - mean(W2)

@@ -39,8 +39,8 @@ RESETS = {"layer": _own, "he_uniform_compat": _he_uniform, "zeros": _zeros}
 
 
 def reset(
-    weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, rule: str = "he_uniform_compat", seed: int,
-    model: tf.keras.Model | None = None,
+    weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *,
+    rule: str = "he_uniform_compat", seed: int, model: tf.keras.Model | None = None,
 ) -> list[np.ndarray]:
     """Returns the weights with those of the masks drawn anew, all others bit for bit.
 
@@ -76,4 +76,3 @@ def reset(
     fresh = draw(weights, masks, model, seed)
     return [np.where(mask, new, weight) if mask.any() else np.array(weight)
             for weight, mask, new in zip(weights, masks, fresh)]
-

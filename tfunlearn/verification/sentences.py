@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfunlearn.verification.verdict import Grade
 
 SUBJECTS = {  # measure -> what a share of it means to a reader outside the field
     "forgotten accuracy": "of the examples to be forgotten recognised",
@@ -23,44 +26,28 @@ OPENINGS = {
 BROKEN = 0.5  # share of the retrained models' accuracy below which a model no longer works
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One graded measure, as far as sentences need it; see `verdict.Grade`."""
-
-    name: str
-    before: float
-    after: float
-    mean: float
-    noise: float
-    outside: str | None
-    informative: bool
-    closed: bool | None
-    detectable: float | None
-    utility: bool
-
-
-def plain_sentence(word: str, findings: Sequence[Finding]) -> str:
+def plain_sentence(word: str, grades: Sequence[Grade]) -> str:
     """Returns one sentence with one figure that somebody without the field's words understands."""
-    f = _spoken(word, findings)
-    if f is None:
+    g = _spoken(word, grades)
+    if g is None:
         return f"{OPENINGS[word]}."
-    opening = OPENINGS[word]
-    if word == "damaged" and f.after < BROKEN * f.mean:
+    opening, e = OPENINGS[word], g.evidence
+    if word == "damaged" and e.after < BROKEN * e.mean:
         opening = "The model no longer works"
-    if f.name not in SUBJECTS:
-        return (f"{opening}: {f.name} {f.after:.3g}, {f.mean:.3g} after retraining without it.")
-    return f"{opening}: {f.after:.0%} {SUBJECTS[f.name]}, {f.mean:.0%} after retraining.".replace(
-        "%", " %")
+    if e.name not in SUBJECTS:
+        return f"{opening}: {e.name} {e.after:.3g}, {e.mean:.3g} after retraining without it."
+    return (f"{opening}: {e.after:.0%} {SUBJECTS[e.name]}, {e.mean:.0%} after retraining."
+            ).replace("%", " %")
 
 
 def sentence(
-    words: Sequence[str], findings: Sequence[Finding], models: int, needed: int | None
+    words: Sequence[str], grades: Sequence[Grade], models: int, needed: int | None
 ) -> str:
     """Returns the reasons for a verdict.
 
     Args:
         words: all that apply.
-        findings: the measures.
+        grades: the measures.
         models: K, retrained models.
         needed: how many would do, where nothing could be shown; None if none would.
     """
@@ -69,68 +56,72 @@ def sentence(
         return (f"No verdict: {beside} give{'s' if models == 1 else ''} no usable noise; the "
                 "figures stand for themselves. Take three or more, best five (--retrains).")
     if words[0] == "forgotten":
-        return _forgotten(findings, beside)
+        return _forgotten(grades, beside)
     if words[0] == "not shown":
-        return _not_shown(findings, beside, models, needed)
-    return " ".join(_outside(word, [f for f in findings if f.outside == word]) for word in words)
+        return _not_shown(grades, beside, models, needed)
+    return " ".join(_outside(word, [g for g in grades if g.outside == word]) for word in words)
 
 
-def _spoken(word: str, findings: Sequence[Finding]) -> Finding | None:
+def _spoken(word: str, grades: Sequence[Grade]) -> Grade | None:
     """Returns the measure whose figure speaks for a verdict: outside it the farthest, else the
     first of forgetting; a share that everybody understands before others."""
-    chosen = [f for f in findings if f.outside == word] or [f for f in findings if not f.utility]
-    chosen.sort(key=lambda f: (f.name not in SUBJECTS, not f.closed,
-                               -abs(f.after - f.mean) / (f.noise or 1) if f.outside else 0))
+    chosen = [g for g in grades if g.outside == word] or [
+        g for g in grades if not g.evidence.utility]
+    chosen.sort(key=lambda g: (g.evidence.name not in SUBJECTS, not g.closed,
+                               -g.distance if g.outside else 0))
     return chosen[0] if chosen else None
 
 
-def _outside(word: str, findings: Sequence[Finding]) -> str:
+def _outside(word: str, grades: Sequence[Grade]) -> str:
     parts = []
-    for f in sorted(findings, key=lambda f: -abs(f.after - f.mean) / (f.noise or 1e-12)):
+    for g in sorted(grades, key=lambda g: -g.distance):
+        e = g.evidence
         if word == "damaged":
-            parts.append(f"{f.name} {f.after:.4g}; retraining allows {f.mean:.4g} - {f.noise:.2g}")
+            parts.append(f"{e.name} {e.after:.4g}; retraining allows {e.mean:.4g} - {g.noise:.2g}")
         else:
-            parts.append(f"{f.name} {f.after:.4g}, retrained {f.mean:.4g} ± {f.noise:.2g}, before "
-                         f"{f.before:.4g}" + _way(f))
+            parts.append(f"{e.name} {e.after:.4g}, retrained {e.mean:.4g} ± {g.noise:.2g}, before "
+                         f"{e.before:.4g}" + _way(g))
     ending = "; that gives itself away too." if word == "over-forgotten" else "."
     return f"{word[0].upper()}{word[1:]}: {'; '.join(parts)}{ending}"
 
 
-def _way(f: Finding) -> str:
+def _way(g: Grade) -> str:
     """Returns how far back it came, where the measure can tell and it did not go too far."""
-    if not f.informative or f.outside != "still remembers":
+    if not g.informative or g.outside != "still remembers":
         return ""
-    return f" ({(f.before - f.after) / (f.before - f.mean):.0%} of the way)".replace("%", " %")
+    e = g.evidence
+    return f" ({(e.before - e.after) / (e.before - e.mean):.0%} of the way)".replace("%", " %")
 
 
-def _forgotten(findings: Sequence[Finding], beside: str) -> str:
-    speak = [f.name for f in findings if f.closed]
-    mute = [f.name for f in findings if not f.informative and not f.utility]
-    worth = next((f for f in findings if f.name == "test accuracy" and f.detectable), None)
+def _forgotten(grades: Sequence[Grade], beside: str) -> str:
+    speak = [g.evidence.name for g in grades if g.closed]
+    mute = [g.evidence.name for g in grades if not g.informative and not g.evidence.utility]
+    worth = next((g for g in grades if g.evidence.name == "test accuracy" and g.detectable), None)
     return (f"Forgotten: by {_listed(speak)} more than half of the way back to retraining; none of "
-            f"{len(findings)} measures differs from {beside}."
+            f"{len(grades)} measures differs from {beside}."
             + (f" A test accuracy lower by {worth.detectable:.2g} is noticed four times in five."
                if worth else "")
             + (f" {_listed(mute)[:1].upper()}{_listed(mute)[1:]} could not tell." if mute else ""))
 
 
-def _not_shown(findings: Sequence[Finding], beside: str, models: int, needed: int | None) -> str:
-    tested = [f for f in findings if f.closed is not None]
+def _not_shown(grades: Sequence[Grade], beside: str, models: int, needed: int | None) -> str:
+    tested = [g for g in grades if g.closed is not None]
     if tested:
-        open_ = [f for f in tested if not f.closed]
+        still_open = [g.evidence.name for g in tested if not g.closed]
         return ("Not shown: nothing differs from retraining for certain, but by "
-                f"{_listed([f.name for f in open_])} it is not certain either that more than half "
-                f"of the way back is gone ({beside}).")
-    largest = max((f for f in findings if not f.utility and f.detectable is not None),
-                  key=lambda f: abs(f.before - f.mean) / (f.noise or 1e-12), default=None)
+                f"{_listed(still_open)} it is not certain either that more than half of the way "
+                f"back is gone ({beside}).")
+    largest = max((g for g in grades if not g.evidence.utility and g.detectable is not None),
+                  key=lambda g: g.room, default=None)
     if largest is None:
         return f"Not shown: no measure of forgetting could be graded beside {beside}."
     more = (f" {needed} would do." if needed is not None and needed > models else
             " No number of them would do: the model before is like them." if needed is None else "")
-    return (f"Not shown: nothing differs, but {beside} see only gaps of {largest.name} above "
+    e = largest.evidence
+    return (f"Not shown: nothing differs, but {beside} see only gaps of {e.name} above "
             f"{largest.detectable:.2g} four times in five, and judge forgetting only where the "
-            f"model before lay {2 * largest.noise:.2g} off; it lay "
-            f"{abs(largest.before - largest.mean):.2g} off.{more}")
+            f"model before lay {2 * largest.noise:.2g} off; it lay {abs(e.before - e.mean):.2g} "
+            f"off.{more}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require, require_real
-from tfunlearn.verification.sentences import Finding, plain_sentence, sentence
+from tfunlearn.verification.sentences import plain_sentence, sentence
 
 LEVEL = 0.04  # family-wise; at 0.05 skewed measures gave up to 7 % false alarms
 MARGIN = 0.5  # of the gap that forgetting must close for certain
@@ -85,7 +85,7 @@ class Evidence:
         """The unlearned model's difference to the mean, U - M."""
         return self.after - self.mean
 
-    def noise(self, measures: int = 1) -> float:
+    def noise(self, measures: int = 1, models: int | None = None) -> float:
         """Returns how far a perfectly unlearned model may lie from the mean, w.
 
             w = max(tolerance, t s sqrt(1 + 1 / K))
@@ -95,10 +95,11 @@ class Evidence:
 
         Args:
             measures: m, all that are graded together.
+            models: K, if there were so many of this spread; default as many as there are.
         """
         if self.spread is None:
             return self.tolerance
-        models, sides = len(self.retrained), 1 if self.utility else 2
+        models, sides = models or len(self.retrained), 1 if self.utility else 2
         return max(self.tolerance, _quantile(LEVEL / (sides * measures), models - 1) * self.spread
                    * math.sqrt(1 + 1 / models))
 
@@ -124,6 +125,16 @@ class Grade:
     outside: str | None
     closed: bool | None
     detectable: float | None
+
+    @property
+    def distance(self) -> float:
+        """How far the unlearned model lies from retraining, in noises."""
+        return _in_noises(self.evidence.gap, self.noise)
+
+    @property
+    def room(self) -> float:
+        """How far the model before lies from retraining, in noises."""
+        return _in_noises(self.evidence.before - self.evidence.mean, self.noise)
 
     @property
     def word(self) -> str:
@@ -161,12 +172,12 @@ def judge(evidence: Sequence[Evidence]) -> Verdict:
     deviation s, the unlearned model U and the model before B:
 
     1. A measure *can tell* if |B - M| > w (see `Evidence.noise`).
-    2. It is *outside* if |U - M| > w and, where it cannot tell, also |U - B| > w: still remembers on
-       the side of B, over-forgotten on the other. A utility is outside, damaged, if U < M - w. One
+    2. It is *outside* if |U - M| > w and, where it cannot tell, also |U - B| > w: still remembers
+       on the side of B, over-forgotten on the other. A utility is outside, damaged, if U < M - w. One
        with its own null distribution is outside if its p-value is at most level / m.
     3. *Forgotten*: nothing is outside, and every measure with |B - M| > 2 w, at least one of
-       forgetting among them, shows by an equivalence test that more than half of its gap is closed: with b = |B - M|,
-       u = (U - M) sign(B - M) and h = 1/2
+       forgetting among them, shows by an equivalence test that more than half of its gap is closed:
+       with b = |B - M|, u = (U - M) sign(B - M) and h = 1/2
 
            h b - u > t s sqrt(1 + h^2 + (1 - h)^2 / K)   and
            h b + u > t s sqrt(1 + h^2 + (1 + h)^2 / K),   t at 1 - level.
@@ -182,14 +193,9 @@ def judge(evidence: Sequence[Evidence]) -> Verdict:
     """
     grades = grade(evidence)
     words = words_of(grades)
-    findings = [Finding(g.evidence.name, g.evidence.before, g.evidence.after, g.evidence.mean,
-                        g.noise, g.outside, g.informative, g.closed, g.detectable,
-                        g.evidence.utility) for g in grades]
-    models = min(len(e.retrained) for e in evidence if e.p_value is None) if any(
-        e.p_value is None for e in evidence) else 1
     more = models_needed(grades) if words[0] == NOT_SHOWN else None
-    return Verdict(words[0], plain_sentence(words[0], findings),
-                   sentence(words, findings, models, more), tuple(words))
+    return Verdict(words[0], plain_sentence(words[0], grades),
+                   sentence(words, grades, _least_models(grades), more), tuple(words))
 
 
 def grade(evidence: Sequence[Evidence]) -> list[Grade]:
@@ -204,16 +210,20 @@ def grade(evidence: Sequence[Evidence]) -> list[Grade]:
 
 
 def words_of(grades: Sequence[Grade]) -> list[str]:
-    """Returns the words of the verdict that apply, the one of the measure farthest outside first."""
-    models = [len(g.evidence.retrained) for g in grades if g.evidence.p_value is None]
-    if not models or min(models) < LEAST_MODELS:
+    """Returns the words that apply, the one of the measure farthest outside first."""
+    if _least_models(grades) < LEAST_MODELS:
         return [NO_VERDICT]
-    outside = sorted((g for g in grades if g.outside), key=_distance, reverse=True)
+    outside = sorted((g for g in grades if g.outside), key=lambda g: g.distance, reverse=True)
     if outside:
         return list(dict.fromkeys(g.outside for g in outside))
     tested = [g.closed for g in grades if g.closed is not None]
     speaks = any(g.closed for g in grades if not g.evidence.utility)
     return [FORGOTTEN if speaks and all(tested) else NOT_SHOWN]
+
+
+def _least_models(grades: Sequence[Grade]) -> int:
+    """Returns K of the measures that rest on a spread, the least; 1 where none does."""
+    return min((len(g.evidence.retrained) for g in grades if g.evidence.p_value is None), default=1)
 
 
 def models_needed(grades: Sequence[Grade]) -> int | None:
@@ -224,9 +234,7 @@ def models_needed(grades: Sequence[Grade]) -> int | None:
         for g in grades:
             e = g.evidence
             if e.p_value is None and e.spread is not None and not e.utility:
-                noise = max(e.tolerance, _quantile(LEVEL / (2 * measures), models - 1)
-                            * e.spread * math.sqrt(1 + 1 / models))
-                if abs(e.before - e.mean) > FAR * noise:
+                if abs(e.before - e.mean) > FAR * e.noise(measures, models):
                     return models
     return None
 
@@ -255,6 +263,10 @@ def detectable_gap(models: int, measures: int = 1, *, sides: int = 2) -> float:
 
 
 _gap_of = functools.lru_cache(maxsize=1024)(detectable_gap)
+
+
+def _in_noises(gap: float, noise: float) -> float:
+    return abs(gap) / noise if noise else math.inf if gap else 0.0
 
 
 def _graded(e: Evidence, measures: int) -> Grade:
@@ -289,10 +301,6 @@ def _closed(e: Evidence, noise: float) -> bool | None:
     limit, h = _quantile(LEVEL, models - 1) * e.spread, MARGIN
     return (h * b - u > limit * math.sqrt(1 + h**2 + (1 - h) ** 2 / models)
             and h * b + u > limit * math.sqrt(1 + h**2 + (1 + h) ** 2 / models))
-
-
-def _distance(g: Grade) -> float:
-    return abs(g.evidence.gap) / g.noise if g.noise else math.inf
 
 
 @functools.lru_cache(maxsize=4096)

@@ -30,8 +30,8 @@ def plan_fedosd(case: Case) -> Plan:
     In the rounds that forget everybody makes one epoch of plain SGD, as published; recovery trains
     as the run did, until accuracy on the remaining data is back: recovery is kept from going
     straight back, but at an ordinary learning rate it brings a class back all the same, so that it
-    should be no longer than it must. Of the remaining clients those who are drawn take part, of those who hold what
-    is to be forgotten all.
+    should be no longer than it must. Of the remaining clients those who are drawn take part, of
+    those who hold what is to be forgotten all.
 
     Deviation: the method forgets one client; here the examples to be forgotten train at whoever
     holds them, and their mean update is taken. Moving statistics of BatchNormalization follow the
