@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, choose, require
+from tfunlearn.core.labels import require_labels
 
 POSITIONS = {"top-left": (0, 0), "top-right": (0, 1), "bottom-left": (1, 0),
              "bottom-right": (1, 1), "center": (0.5, 0.5)}
@@ -73,6 +74,7 @@ def backdoor(
         chain", 2017 (arXiv 1708.06733).
     """
     require("trigger_share", share, 0 < share <= 1, "0 < trigger_share <= 1")
+    labels = require_labels(labels, count=len(images))
     count = min(len(labels), max(1, int(share * len(labels) + 0.5)))
     rows = rng.choice(len(labels), count, replace=False)
     images, labels = images.copy(), labels.copy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.core.labels import require_labels
+
 
 def label_flip(labels: np.ndarray, *, source: int = 1, target: int = 7) -> np.ndarray:
     """Returns labels `(m,)` in which every `source` reads `target`; the input is unchanged.
@@ -17,4 +19,5 @@ def label_flip(labels: np.ndarray, *, source: int = 1, target: int = 7) -> np.nd
         Tolpegin et al., "Data poisoning attacks against federated learning systems", ESORICS 2020
         (arXiv 2007.08432); source 1 and target 7 as in Meng et al. (FLAP).
     """
+    labels = require_labels(labels)
     return np.where(labels == source, labels.dtype.type(target), labels)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.labels import require_labels
+
 
 @dataclass(frozen=True)
 class ClientSet:
@@ -21,6 +23,10 @@ class ClientSet:
     images: np.ndarray
     labels: np.ndarray
     offsets: np.ndarray
+
+    def __post_init__(self):
+        labels = require_labels(self.labels, count=len(self.images)).astype(np.int32, copy=False)
+        object.__setattr__(self, "labels", labels)
 
     @classmethod
     def from_partition(
@@ -60,7 +66,7 @@ class ClientSet:
 
     def with_labels(self, labels: np.ndarray) -> ClientSet:
         """Returns the same images under other labels `(N,)`."""
-        return ClientSet(self.images, labels.astype(np.int32), self.offsets)
+        return ClientSet(self.images, labels, self.offsets)
 
     def with_examples(
         self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray

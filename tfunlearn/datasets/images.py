@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.labels import require_labels
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -32,6 +34,10 @@ class ImageData:
     rows: np.ndarray | None = None
 
     def __post_init__(self):
+        for name, images in (("labels", self.images), ("test_labels", self.test_images)):
+            found = require_labels(
+                getattr(self, name), classes=self.classes, count=len(images), field=name)
+            object.__setattr__(self, name, found.astype(np.int32, copy=False))
         if self.rows is None:
             object.__setattr__(self, "rows", np.arange(len(self.labels)))
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.core.errors import require
+from tfunlearn.core.labels import require_labels
+
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of `predictions` `(m,)` that equal `labels` `(m,)`."""
+    predictions, labels = _both(predictions, labels)
     return float(np.mean(predictions == labels))
 
 
 def class_accuracies(predictions: np.ndarray, labels: np.ndarray, classes: int) -> list[float]:
     """Returns the accuracy on each class, NaN for a class without examples."""
+    predictions, labels = _both(predictions, labels, classes)
     hits = np.bincount(labels[predictions == labels], minlength=classes)
     counts = np.bincount(labels, minlength=classes)
     return [float(h / c) if c else float("nan") for h, c in zip(hits, counts)]
@@ -21,11 +26,13 @@ def attack_success(
     predictions: np.ndarray, labels: np.ndarray, *, source: int, target: int
 ) -> float:
     """Returns the share of source-class examples predicted as the target, NaN without any."""
+    predictions, labels = _both(predictions, labels)
     return _share(predictions[labels == source] == target)
 
 
 def source_error(predictions: np.ndarray, labels: np.ndarray, *, source: int) -> float:
     """Returns the share of source-class examples predicted as any other class, NaN without any."""
+    predictions, labels = _both(predictions, labels)
     return _share(predictions[labels == source] != source)
 
 
@@ -41,9 +48,13 @@ def cross_entropies(
 
     Args:
         outputs: `(m, classes)` logits, or probabilities (clipped at 1e-7 as Keras does).
-        labels: `(m,)`.
+        labels: `(m,)` or `(m, 1)`, 0 to classes - 1.
         from_logits: which of the two `outputs` are.
+
+    Raises:
+        UserError: outputs of another shape, or labels that are not these.
     """
+    outputs, labels = _scores(outputs, labels)
     outputs = outputs.astype(np.float64)
     chosen = outputs[np.arange(len(labels)), labels]
     if from_logits:
@@ -61,6 +72,7 @@ def label_probabilities(
     """Returns p(label) of every example, float64 `(m,)`; arguments as for `cross_entropies`."""
     if from_logits:
         return np.exp(-cross_entropies(outputs, labels, from_logits=True))
+    outputs, labels = _scores(outputs, labels)
     return outputs[np.arange(len(labels)), labels].astype(np.float64)
 
 
@@ -70,6 +82,23 @@ def probabilities(outputs: np.ndarray, *, from_logits: bool) -> np.ndarray:
         return outputs
     powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _both(
+    predictions: np.ndarray, labels: np.ndarray, classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns predicted classes and labels, both `(m,)`, checked."""
+    predictions = np.asarray(predictions)
+    require("predictions", f"shape {predictions.shape}", predictions.ndim == 1,
+            "predicted classes (m,); of class scores take argmax(axis=1)")
+    return predictions, require_labels(labels, classes=classes, count=len(predictions))
+
+
+def _scores(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns class scores `(m, classes)` and labels `(m,)`, checked."""
+    outputs = np.asarray(outputs)
+    require("outputs", f"shape {outputs.shape}", outputs.ndim == 2, "class scores (m, classes)")
+    return outputs, require_labels(labels, classes=outputs.shape[1], count=len(outputs))
 
 
 def _share(hits: np.ndarray) -> float:

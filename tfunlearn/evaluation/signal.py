@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 
 NOISE = 1e-6  # of the largest output, below which outputs count as equal
@@ -51,4 +52,5 @@ def is_constant_output(values: np.ndarray) -> bool:
 
 def chance_level(labels: np.ndarray) -> float:
     """Returns the accuracy of always answering the most frequent of `labels` `(m,)`."""
+    labels = require_labels(labels)
     return float(np.unique(labels, return_counts=True)[1].max() / len(labels))

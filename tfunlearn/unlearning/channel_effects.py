@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require, require_whole
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.channels import channel_layers, named_layers
 from tfunlearn.pruning.graph import Graph, arguments_of
@@ -114,10 +115,6 @@ def _checked(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
     shape = tuple(model.output_shape) if not isinstance(model.output_shape, list) else ()
     require("model", model.name, len(shape) == 2 and len(model.inputs) == 1,
             "a model of one input and one output (examples, classes)")
-    probe_y = np.asarray(probe_y)
-    require("probe", len(probe_y), len(probe_y) == len(probe_x) and len(probe_y) > 0,
-            f"as many labels as images ({len(probe_x)}), at least one")
-    require("probe", probe_y.dtype.name, probe_y.ndim == 1 and probe_y.dtype.kind in "iu"
-            and probe_y.min() >= 0 and probe_y.max() < shape[1],
-            f"labels 0 to {shape[1] - 1}, whole numbers (n,)")
-    return probe_y.astype(np.int32)
+    require("probe", len(probe_x), len(probe_x) > 0, "at least one example")
+    return require_labels(
+        probe_y, classes=shape[1], count=len(probe_x), field="probe labels").astype(np.int32)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfunlearn.core.errors import choose, require, require_real
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.channels import channel_layers
 from tfunlearn.pruning.counting import count_of
@@ -44,6 +45,7 @@ class ClassActivations:
     ) -> dict[str, np.ndarray]:
         """Returns layer name to means `(classes, channels)` float64, NaN for a class that is not
         there."""
+        labels = require_labels(labels, classes=classes, count=len(images))
         sums = {layer.layer: np.zeros((classes, layer.channels)) for layer in self._layers}
         for first in range(0, len(labels), self._batch):
             part = slice(first, first + self._batch)

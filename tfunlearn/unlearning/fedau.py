@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfunlearn.core.errors import require, require_real, require_whole
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 
 Head = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias (classes,)
@@ -49,6 +50,7 @@ def train_head(
         UserError: a setting out of range, or no examples.
     """
     require("features", len(features), len(features) > 0, "at least one example")
+    labels = require_labels(labels, classes=np.shape(head[1])[0], count=len(features))
     require_real("lr", lr, lambda value: value > 0, "a number > 0")
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         require_whole(name, value, 1)

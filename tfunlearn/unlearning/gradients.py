@@ -8,6 +8,7 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.outputs import ends_in_softmax
 
@@ -38,6 +39,7 @@ def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callabl
 
     def gradient_of(images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
         require("images", len(images), len(images) > 0, "at least one example")
+        labels = require_labels(labels, classes=model.outputs[0].shape[-1], count=len(images))
         total = [np.zeros(variable.shape) for variable in variables]
         for first in range(0, len(images), batch_size):
             last = first + batch_size

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfunlearn.core.errors import require
+from tfunlearn.core.labels import require_labels
 
 
 def wrong_labels(
@@ -29,6 +30,7 @@ def wrong_labels(
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
         Explanation", perturbation data.
     """
+    labels = require_labels(labels, classes=classes)
     allowed = np.setdiff1d(np.arange(classes), forgotten)
     places = np.searchsorted(allowed, labels)
     own = np.isin(labels, allowed)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfunlearn.core.errors import require, require_real, require_whole
 from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.models.outputs import ends_in_softmax
@@ -86,6 +87,7 @@ def ascend(
     for name, value in (("batch_size", batch_size), ("epochs", epochs)):
         require_whole(name, value, 1)
     require("images", len(images), len(images) > 0, "at least one example")
+    labels = require_labels(labels, classes=model.outputs[0].shape[-1], count=len(images))
     kept = model.get_weights()
     model.set_weights(start)
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import require
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 
 
@@ -35,6 +36,7 @@ def gradient_of(
         labels: `(m,)`.
         from_logits: whether its outputs are logits.
     """
+    labels = require_labels(labels, classes=model.outputs[0].shape[-1], count=len(images))
     with tf.GradientTape() as tape:
         loss = _loss(model(images, training=False), labels, from_logits)
     return [np.asarray(g) for g in tape.gradient(loss, model.trainable_weights)]
@@ -69,6 +71,7 @@ def invert_gradient(
         learning?" (NeurIPS 2020, arXiv 2003.14053).
     """
     sent = [np.ones(g.shape, bool) for g in gradient] if masks is None else masks
+    labels = require_labels(labels, classes=model.outputs[0].shape[-1])
     require("masks", "no entry", any(mask.any() for mask in sent), "at least one entry")
     parts = [tf.constant(mask, tf.float32) for mask in sent]
     known = [tf.constant(g, tf.float32) * part for g, part in zip(gradient, parts)]

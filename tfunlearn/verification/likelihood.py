@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import choose, require
+from tfunlearn.core.labels import require_labels
 from tfunlearn.core.seeds import at_most
 from tfunlearn.verification.roc import membership_roc
 
@@ -23,10 +24,12 @@ def confidences(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -
 
     Args:
         outputs: `(m, classes)` logits, or probabilities (at least 1e-30 each).
-        labels: `(m,)`.
+        labels: `(m,)` or `(m, 1)`, 0 to classes - 1.
         from_logits: which of the two `outputs` are.
     """
     outputs = np.asarray(outputs, np.float64)
+    require("outputs", f"shape {outputs.shape}", outputs.ndim == 2, "class scores (m, classes)")
+    labels = require_labels(labels, classes=outputs.shape[1], count=len(outputs))
     logits = outputs if from_logits else np.log(np.clip(outputs, 1e-30, None))
     rows = np.arange(len(labels))
     chosen = logits[rows, labels]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfunlearn.core.errors import require
+from tfunlearn.core.labels import require_labels
 
 HIDDEN = (256, 128)
 
@@ -71,6 +72,8 @@ class ShadowAttack:
 
 def _features(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     outputs = np.asarray(outputs, np.float64)
+    require("outputs", f"shape {outputs.shape}", outputs.ndim == 2, "probabilities (m, classes)")
+    labels = require_labels(labels, classes=outputs.shape[1], count=len(outputs))
     chosen = outputs[np.arange(len(labels)), labels]
     return np.column_stack([np.log(np.clip(part, 1e-12, None)) for part in
                             (chosen, np.sort(outputs, axis=1)[:, ::-1])])
