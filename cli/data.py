@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import first_free
+from tfunlearn.core.files import first_free, user_path
 from tfunlearn.datasets import DATASETS
 from tfunlearn.experiment import run_config
 from tfunlearn.experiment.federation import Federation
@@ -52,7 +52,7 @@ def _picture(settings, png: str | None) -> pathlib.Path:
     if png is None:
         name = f"partition-{settings.data.dataset}-{settings.data.partition}.png"
         return first_free(pathlib.Path(name), pathlib.Path.exists)
-    path = pathlib.Path(png)
+    path = user_path(png)
     require("png", png, path.suffix == ".png", "a file name that ends in .png")
     require("png", png, path.parent.is_dir(), "a file in a folder that exists")
     require("png", png, not path.exists(), "a new file; this one exists")

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from tfunlearn.core.errors import require
-from tfunlearn.core.files import new_file
+from tfunlearn.core.files import new_file, user_path
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS
 from tfunlearn.experiment.evaluate import evaluate as evaluate_run
@@ -65,8 +65,8 @@ def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores
     for name, path in files.items():
         if path is not None:
             new_file(name, path, [FILES[name]])
-    require("scores_csv", scores_csv, scores_csv is None or csv is None
-            or os.path.realpath(csv) != os.path.realpath(scores_csv), "another file than csv's")
+    require("scores_csv", scores_csv, None in (csv, scores_csv) or not _is_same(csv, scores_csv),
+            "another file than csv's")
     if gme:
         _evaluate_groups(runs, GmeSettings(**given), words, files, data_dir)
         return
@@ -77,6 +77,10 @@ def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores
         require(name, value, False, "nothing without --gme")
     require("run", f"{len(runs)} runs", len(runs) == 1, "one, or several with --gme")
     _evaluate_one(runs[0], GmeSettings(**given), data_dir)
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.realpath(user_path(one)) == os.path.realpath(user_path(other))
 
 
 def _evaluate_groups(runs, settings, words, files, data_dir) -> None:

@@ -65,6 +65,7 @@ def run() -> None:
     """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
     signals.install()
     warnings.showwarning = _warn
+    _show_warnings()
     sys.unraisablehook = lambda _: None  # what destructors trip over after an error says nothing
     code = _exit_code()
     if signals.received:  # native threads in the middle of something would abort a normal exit
@@ -77,6 +78,12 @@ def run() -> None:
 
 def _warn(message, *_, **__) -> None:
     print("tfunlearn: warning: " + " ".join(str(message).split()), file=sys.stderr)
+
+
+def _show_warnings() -> None:
+    """Takes back what makes errors of warnings (PYTHONWARNINGS=error): most come from libraries."""
+    warnings.filters[:] = [entry for entry in warnings.filters if entry[0] != "error"]
+    warnings.simplefilter("ignore", ImportWarning, append=True)  # makes the change known, too
 
 
 def _exit_code() -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pathlib
 
 import click
 
 from tfunlearn.core.errors import require
+from tfunlearn.core.files import user_path
 from tfunlearn.experiment.opening import stored_config
 from tfunlearn.experiment.resuming import resume_training
 from tfunlearn.experiment.run_directory import RunDirectory
@@ -33,7 +33,7 @@ def resume(run, workers, data_dir):
 
     Example: tfunlearn resume runs/digits-lenet5-label-flip-flap-seed0
     """
-    path = pathlib.Path(run)
+    path = user_path(run)
     if is_sweep(path) or is_requested(path):
         require("worker", list(workers), not workers, "nothing but with a training")
     if is_sweep(path):
@@ -49,7 +49,7 @@ def resume(run, workers, data_dir):
 
 
 def _resume_training(run, workers, data_dir) -> None:
-    directory = RunDirectory(pathlib.Path(run))
+    directory = RunDirectory(user_path(run))
     require("run", run, directory.config.is_file(),
             "the folder of a run, an unlearning or a sweep that was begun")
     with TrainingDisplay(stored_config(directory, data_dir)) as display:

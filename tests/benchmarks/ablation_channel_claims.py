@@ -21,7 +21,7 @@ import statistics
 import tfunlearn  # noqa: F401  (quiets TensorFlow)
 from tfunlearn.experiment.channels import study_channels
 from tfunlearn.experiment.grid_reading import read_grid
-from tfunlearn.report.curves import save_figure
+from tfunlearn.report.figures import save_figure
 
 PUBLISHED = pathlib.Path(__file__).resolve().parents[2] / "data" / "published"
 SHOWN = {"CE": "C0", "DE": "C2", "DE-random": "C1", "CDP": "C4", "FedEraser": "C5",

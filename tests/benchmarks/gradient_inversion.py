@@ -21,7 +21,7 @@ from tfunlearn.datasets import load
 from tfunlearn.experiment.verification.central import CentralTraining
 from tfunlearn.models import build_model
 from tfunlearn.pruning.channels import channel_layers, masks_of
-from tfunlearn.report.curves import save_figure
+from tfunlearn.report.figures import save_figure
 from tfunlearn.unlearning import channel_effects, select_channels
 from tfunlearn.verification import gradient_of, invert_gradient, peak_signal_to_noise
 

@@ -15,7 +15,7 @@ import pathlib
 
 import numpy as np
 
-from tfunlearn.report.curves import new_figure, save_figure
+from tfunlearn.report.figures import new_figure, save_figure
 from tfunlearn.verification import Evidence, grade
 from tfunlearn.verification.verdict import FORGOTTEN, NOT_SHOWN, words_of
 

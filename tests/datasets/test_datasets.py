@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import types
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.datasets import DATASETS, load, tfds_images
@@ -68,6 +72,9 @@ class _Builder:
     """Stands in for a TFDS builder: 3 training and 2 test images of 2x2x1."""
 
     name, prepared = "emnist", True
+    info = types.SimpleNamespace(splits={
+        name: types.SimpleNamespace(num_examples=count) for name, count in (
+            ("train", 3), ("test", 2))})
 
     def __init__(self, name, data_dir):
         self.data_dir = f"{data_dir}/emnist/letters/3.1.0"
@@ -127,6 +134,88 @@ def test_femnist_without_network_leaves_no_half_file(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="connection lost.*emnist_all.sqlite.lzma"):
         load("femnist", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_garbage_femnist_file_is_told_from_a_missing_one(tmp_path):
+    (tmp_path / FILE).write_bytes(b"this is no data base" * 100)
+    with pytest.raises(UserError, match="femnist is damaged: .*emnist_all.sqlite .*remove") as error:
+        load("femnist", str(tmp_path))
+    assert "downloaded" not in str(error.value) and "\n" not in str(error.value)
+    assert (tmp_path / FILE).read_bytes() == b"this is no data base" * 100
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """A folder with 20 + 20 images under the name of MNIST, as TFDS keeps them."""
+    folder = tmp_path / "mnist" / "3.0.1"
+    folder.mkdir(parents=True)
+    for split in ("train", "test"):
+        path = str(folder / f"mnist-{split}.tfrecord-00000-of-00001")
+        with tf.io.TFRecordWriter(path) as writer:
+            for number in range(20):
+                image = np.full((28, 28, 1), number, np.uint8)
+                writer.write(tf.train.Example(features=tf.train.Features(feature={
+                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(
+                        value=[tf.io.encode_png(image).numpy()])),
+                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 10])),
+                })).SerializeToString())
+    template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    (folder / "dataset_info.json").write_text(json.dumps({
+        "name": "mnist", "version": "3.0.1", "fileFormat": "tfrecord", "splits": [
+            {"name": split, "numBytes": "1", "shardLengths": ["20"], "filepathTemplate": template}
+            for split in ("train", "test")]}))
+    return folder
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-70])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(bytes(content))
+
+
+def _shorten(path):
+    """Leaves whole records, but fewer than there should be."""
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records[:7]:
+            writer.write(record)
+
+
+DAMAGES = {
+    "cut": ("mnist-train.tfrecord-00000-of-00001", _cut),
+    "flipped": ("mnist-test.tfrecord-00000-of-00001", _flip),
+    "empty": ("mnist-train.tfrecord-00000-of-00001", lambda path: path.write_bytes(b"")),
+    "missing": ("mnist-test.tfrecord-00000-of-00001", lambda path: path.unlink()),
+    "shorter": ("mnist-test.tfrecord-00000-of-00001", _shorten),
+    "a pointer": ("mnist-train.tfrecord-00000-of-00001", lambda path: path.write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")),
+    "half a description": ("dataset_info.json", lambda path: path.write_text('{"name": "mn')),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named(small_mnist, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(tfds_images, "_download", lambda *_: pytest.fail("tried to download"))
+    assert load("mnist", str(tmp_path)).images[:, 0, 0, 0].tolist() == list(range(20))
+    name, change = DAMAGES[damage]
+    change(small_mnist / name)
+    before = sorted(path.name for path in small_mnist.iterdir())
+    with pytest.raises(UserError, match="dataset: mnist is damaged: ") as error:
+        load("mnist", str(tmp_path))
+    assert f"damaged: {small_mnist / name} (" in str(error.value)
+    assert f"remove {tmp_path / 'mnist'}" in str(error.value) and "\n" not in str(error.value)
+    assert sorted(path.name for path in small_mnist.iterdir()) == before
+
+
+def test_labels_beyond_the_classes_are_damage(small_mnist, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "mnist", lambda folder: tfds_images._load(
+        "mnist", "mnist", folder, classes=5))
+    with pytest.raises(UserError, match="damaged: .*3.0.1 \\(labels: .* 0 to 4"):
+        load("mnist", str(tmp_path))
 
 
 def test_unknown_data_set():

@@ -142,3 +142,26 @@ def test_weights_are_redrawn_from_their_own_initializers(name):
     kernels = [w for w in first if w.ndim > 1]
     for a, b in zip(kernels, kernels[1:]):  # equal shapes do not get equal draws
         assert a.shape != b.shape or (a != b).any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nets_are_the_same_whatever_keras_has_been_set_to(name):
+    """keras.json may say channels_first or float16, a notebook mixed precision."""
+    backend, precision = tf.keras.backend, tf.keras.mixed_precision
+    expected = build_model(name, (32, 32, 3), 10)
+    kept = backend.image_data_format(), backend.floatx(), precision.global_policy()
+    backend.set_image_data_format("channels_first")
+    backend.set_floatx("float16")
+    precision.set_global_policy("mixed_float16")
+    try:
+        model = build_model(name, (32, 32, 3), 10)
+        assert (backend.image_data_format(), backend.floatx()) == ("channels_first", "float16")
+        assert precision.global_policy().name == "mixed_float16"
+    finally:
+        backend.set_image_data_format(kept[0])
+        backend.set_floatx(kept[1])
+        precision.set_global_policy(kept[2])
+    assert all(getattr(layer, "data_format", "channels_last") == "channels_last"
+               and layer.compute_dtype == "float32" for layer in model.layers)
+    images = np.linspace(0, 1, 2 * 3072, dtype=np.float32).reshape(2, 32, 32, 3)
+    np.testing.assert_array_equal(model(images), expected(images))

@@ -18,13 +18,28 @@ import numpy as np
 from tfunlearn.core.errors import UserError, require
 
 
+def user_path(path: str | os.PathLike) -> pathlib.Path:
+    """Returns a path as the user means it: `~` and `~name` are home folders.
+
+    Every path that comes from outside passes here: flags, configuration files, Python arguments.
+
+    Raises:
+        UserError: `~name` of nobody who has a home folder.
+    """
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"path: {str(path)!r} is not allowed; no home folder is known for it, "
+                        "write the whole path")
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a temporary path beside `path`, and moves it there when the block ends well.
 
     The temporary name keeps the suffix, which some writers go by.
     """
-    path = pathlib.Path(path)
+    path = user_path(path)
     with _beside(path) as temporary:
         yield temporary
         _sync(temporary)
@@ -39,7 +54,7 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
         FileExistsError: `path` exists by the time the block ends; it stays as it is.
     """
-    path = pathlib.Path(path)
+    path = user_path(path)
     with _beside(path) as temporary:
         yield temporary
         _sync(temporary)
@@ -126,7 +141,7 @@ def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pa
     Raises:
         UserError: it has another suffix, lies in no folder, or is there already.
     """
-    path = pathlib.Path(name)
+    path = user_path(name)
     require(field, str(name), path.suffix in suffixes,
             f"a file name that ends in {' or '.join(suffixes)}")
     require(field, str(name), path.parent.is_dir(), "a file in a folder that exists")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import user_path
 
 FORMS = "malicious, client:ID, class:LABEL, or example:CLIENT:INDEX"
 _PATTERNS = {
@@ -114,7 +114,7 @@ def read_examples(text: str) -> list[str]:
     if re.fullmatch(r"\s*\d+\s*:\s*\d+\s*(,\s*\d+\s*:\s*\d+\s*)*,?\s*", text):
         return _pairs(text.split(","), "examples")
     try:
-        lines = pathlib.Path(text).read_text(encoding="utf-8").splitlines()
+        lines = user_path(text).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(f"examples: {text!r} is neither client:index,... nor a file that can be "

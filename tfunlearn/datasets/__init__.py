@@ -1,6 +1,7 @@
 """Image data sets by name."""
 
 from tfunlearn.core.errors import choose
+from tfunlearn.core.files import user_path
 from tfunlearn.datasets.digits import digits
 from tfunlearn.datasets.femnist import femnist, femnist_digits
 from tfunlearn.datasets.images import ImageData
@@ -32,7 +33,7 @@ def load(name: str, data_dir: str = "data") -> ImageData:
     Raises:
         UserError: unknown name, or neither data on disk nor network.
     """
-    return choose("dataset", name, DATASETS)(data_dir)
+    return choose("dataset", name, DATASETS)(str(user_path(data_dir)))
 
 
 __all__ = ["DATASETS", "PARTITIONS", "ImageData", "check_partition", "load"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tff
+from tfunlearn.datasets.damage import damaged
 from tfunlearn.datasets.images import ImageData
 
 FILE = "emnist_all.sqlite"
@@ -36,6 +37,8 @@ def _load(name: str, data_dir: str, *, only_digits: bool, classes: int) -> Image
             os.remove(target)  # half a download would be taken for a whole one next time
         if not isinstance(error, Exception):
             raise
+        if was_there:
+            raise damaged(name, target, first_line(error), remove=target)
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded "
             f"({first_line(error)}); fetch {URL}, unpack it, and put it at {target}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import pathlib
 import socket
 import sys
 import urllib.parse
@@ -12,7 +13,8 @@ import urllib.request
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.datasets.damage import broken_json, broken_shard, damaged
 from tfunlearn.datasets.images import ImageData
 
 URLS = {
@@ -69,16 +71,43 @@ def _load(
     logging.getLogger("absl").setLevel(logging.ERROR)  # it reports every folder it looks into
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(tfds_name, data_dir=data_dir)
-    if not builder.is_prepared():
+    try:
+        builder = tfds.builder(tfds_name, data_dir=data_dir)
+        prepared = builder.is_prepared()
+    except Exception as error:  # it reads what lies there as soon as it is made
+        folder = pathlib.Path(data_dir) / tfds_name
+        raise damaged(
+            name, *(broken_json(folder) or (folder, first_line(error))), remove=folder)
+    if not prepared:
         _download(builder, name, data_dir)
+    try:
+        return ImageData(name, *_arrays(builder, first_label, transposed), classes)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # whatever TensorFlow and TFDS meet in such files
+        raise damaged(name, *_broken_file(builder, error), remove=builder.data_dir)
+
+
+def _arrays(builder, first_label: int, transposed: bool) -> list[np.ndarray]:
+    """Returns images and labels of both splits, as many as the data set says it has."""
+    import tensorflow_datasets as tfds
+
     arrays = []
     for split in ("train", "test"):
         columns = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-        images = columns["image"]
+        images, expected = columns["image"], builder.info.splits[split].num_examples
+        require(split, len(images), len(images) == expected, f"{expected} examples")
         arrays.append(np.ascontiguousarray(images.swapaxes(1, 2)) if transposed else images)
         arrays.append((columns["label"] - first_label).astype(np.int32))
-    return ImageData(name, *arrays, classes)
+    return arrays
+
+
+def _broken_file(builder, error: Exception) -> tuple[str | pathlib.Path, str]:
+    """Returns the file of a data set that cannot be read, else its folder, and why."""
+    folder = pathlib.Path(builder.data_dir)
+    files = {str(path): count for split in builder.info.splits.values()
+             for path, count in zip(split.filepaths, split.shard_lengths)}
+    return broken_json(folder) or broken_shard(files) or (folder, first_line(error))
 
 
 def _download(builder, name: str, data_dir: str) -> None:

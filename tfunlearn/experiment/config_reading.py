@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pathlib
 import tomllib
 import typing
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfunlearn.core.errors import UserError, first_line, nearest, require
+from tfunlearn.core.files import user_path
 from tfunlearn.experiment.config import RunConfig
 
 # Notes in a run's config.json.
 IGNORED_KEYS = ("versions", "weights", "model_sha256", "content_sha256")
+
+PATHS = ("data_dir", "model")  # fields that name files or folders
 
 
 def run_config(**values) -> RunConfig:
@@ -42,7 +44,9 @@ def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict:
     for name in values:
         if name not in known:
             raise UserError(f"config: unknown field '{name}'{nearest(name, known)}")
-    return {name: _typed(name, value, known[name]) for name, value in values.items()}
+    found = {name: _typed(name, value, known[name]) for name, value in values.items()}
+    return {name: str(user_path(value)) if name in PATHS and value.startswith("~") else value
+            for name, value in found.items()}
 
 
 def read_config(path: str) -> dict:
@@ -61,10 +65,10 @@ def read_table(path: str) -> dict:
         UserError: no such file, not readable as what its name says, or not a table.
     """
     readers = {".json": json.loads, ".toml": tomllib.loads}
-    suffix = pathlib.Path(path).suffix
+    suffix = user_path(path).suffix
     require("config", path, suffix in readers, "a file that ends in .json or .toml")
     try:
-        content = readers[suffix](pathlib.Path(path).read_text(encoding="utf-8"))
+        content = readers[suffix](user_path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"config: {path} cannot be read ({error.strerror})")
     except (ValueError, RecursionError, MemoryError) as error:

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 
 from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.core.files import user_path
 from tfunlearn.experiment.config_reading import read_table
 from tfunlearn.experiment.grid import MEASURES, Grid, Line, known_fields, listed
 
@@ -77,8 +78,8 @@ def ready_grids() -> list[str]:
 
 
 def _path_of(name: str) -> pathlib.Path:
-    if pathlib.Path(name).suffix:
-        return pathlib.Path(name)
+    if user_path(name).suffix:
+        return user_path(name)
     choose("config", name, dict.fromkeys(ready_grids()))
     return pathlib.Path(str(importlib.resources.files("tfunlearn_sweeps") / f"{name}.toml"))
 

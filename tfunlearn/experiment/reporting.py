@@ -14,7 +14,7 @@ import numpy as np
 
 import tfunlearn
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum, first_free, write_bytes, write_csv
+from tfunlearn.core.files import checksum, first_free, user_path, write_bytes, write_csv
 from tfunlearn.evaluation import OutputsOf, cross_entropies
 from tfunlearn.experiment.federation import Federation
 from tfunlearn.experiment.opening import open_run
@@ -56,7 +56,7 @@ def report(
     require("run", "nothing", len(runs) > 0, "at least one run")
     facts = _told_apart([facts_of(run, data_dir) for run in track(list(runs))])
     title = facts[0].name if len(facts) == 1 else f"{len(facts)} runs"
-    with _new_folder(out, pathlib.Path(os.path.abspath(runs[0]))) as (folder, target):
+    with _new_folder(out, pathlib.Path(os.path.abspath(user_path(runs[0])))) as (folder, target):
         page = Page(f"Report on {title}",
                     f"Written {datetime.date.today().isoformat()} by tfunlearn "
                     f"{tfunlearn.__version__}. Everything shown lies as PNG and CSV beside this "
@@ -108,7 +108,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         except UserError as error:
             missing.append(f"Figures by client and class are not known: {error}.")
     name = path.name or path.resolve().name
-    return RunFacts(name, os.path.abspath(path), config.flat(), lines, model.count_params(), sums,
+    return RunFacts(name, os.path.abspath(user_path(path)), config.flat(), lines, model.count_params(), sums,
                     notes, trained, record, earlier, profile, missing)
 
 
@@ -153,7 +153,7 @@ def _trained_profile(config, model) -> dict:
 
 def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     """Returns the same of the models before and after, and of the retrained one if there is one."""
-    notes = read_notes(RunDirectory(pathlib.Path(run)))
+    notes = read_notes(RunDirectory(user_path(run)))
     if notes["method"] == "retrain":
         raise UserError("a retrained run is told by the runs that are held against it")
     reference = [notes["reference"]] if notes["reference"] else []
@@ -176,8 +176,8 @@ def _new_folder(
     if out is None:
         target = first_free(run.with_name(f"{run.name}-report"), os.path.lexists, folder=True)
     else:
-        require("out", str(out), str(out) != "" and not os.path.lexists(out), "a new folder")
-        target = pathlib.Path(os.path.abspath(out))
+        require("out", str(out), str(out) != "" and not os.path.lexists(user_path(out)), "a new folder")
+        target = pathlib.Path(os.path.abspath(user_path(out)))
         require("out", str(out), run not in target.parents, "a folder apart from the run")
     folder = target.with_name(f".{target.name[:100]}.{os.getpid()}")
     try:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, digest_of
+from tfunlearn.core.files import checksum, digest_of, user_path
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.experiment.checkpoints import Left, newest_good, rewind
 from tfunlearn.experiment.identity import content_of
@@ -44,7 +43,7 @@ def resume_training(
         WorkerError: as for `train`.
     """
     require_installed("tensorflow_federated")
-    directory = RunDirectory(pathlib.Path(run))
+    directory = RunDirectory(user_path(run))
     if not directory.config.is_file():
         raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
     if directory.unlearning.exists() or directory.request.exists():

@@ -17,8 +17,8 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
-    checksum, create_json, digest_of, first_free, keep_as, locked, naming, replacing, write_arrays,
-    write_bytes, write_json)
+    checksum, create_json, digest_of, first_free, keep_as, locked, naming, replacing, user_path,
+    write_arrays, write_bytes, write_json)
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.run_files import metrics_line, read_checkpoint
 from tfunlearn.federated.state import ServerState
@@ -203,7 +203,7 @@ def new_run_directory(
         UserError: the path holds something already, or cannot be written.
     """
     require("out", path, path != "", "the name of a folder")
-    target = pathlib.Path(path) if path is not None else pathlib.Path("runs") / default_name
+    target = user_path(path) if path is not None else pathlib.Path("runs") / default_name
     while True:
         if path is None:
             target = first_free(target, os.path.lexists, folder=True)
@@ -228,7 +228,7 @@ def open_run_directory(path: str | os.PathLike) -> RunDirectory:
     Raises:
         UserError: there is no run.
     """
-    target = pathlib.Path(path)
+    target = user_path(path)
     run = RunDirectory(target.resolve() if ".." in target.parts else target)
     for file in (run.config, run.model):
         if not file.is_file():

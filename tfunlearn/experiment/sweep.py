@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.core.files import digest_of, locked, replacing, write_json
+from tfunlearn.core.files import digest_of, locked, replacing, user_path, write_json
 from tfunlearn.core.lazy import tf
 from tfunlearn.experiment.grid import MEASURES, Cell, Grid
 from tfunlearn.experiment.grid_reading import grid_of
@@ -74,7 +74,7 @@ def sweep(
     require("out", out, str(out) != "", "the name of a folder")
     cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
     tf.get_logger().setLevel("ERROR")  # it warns that every cell traces functions anew
-    with _claimed(pathlib.Path(out), grid, overrides or {}) as folder:
+    with _claimed(user_path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:
             result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, on_round)
@@ -90,7 +90,7 @@ def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
         UserError: there is none, or one of a version that did not write its grid down.
     """
     try:
-        mark = json.loads((pathlib.Path(folder) / MARK).read_text())
+        mark = json.loads((user_path(folder) / MARK).read_text())
         content, overrides = mark["content"], mark["overrides"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"sweep: {folder} does not say what was asked ({first_line(error)}); "

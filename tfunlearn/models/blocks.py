@@ -1,12 +1,34 @@
-"""Pieces that several models share: seeded initialisers and the choice of normalisation."""
+"""Pieces that several models share: Keras settings, seeded initialisers, normalisation."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 from tfunlearn.core.errors import choose
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import integers
 
 CHANNELS_PER_GROUP = 16
+
+
+@contextlib.contextmanager
+def plain_keras() -> Iterator[None]:
+    """Builds layers with channels last and in float32, whatever keras.json or a notebook has set.
+
+    A decorator of every function that makes a model; what was set before is set again.
+    """
+    backend, precision = tf.keras.backend, tf.keras.mixed_precision
+    kept = backend.image_data_format(), backend.floatx(), precision.global_policy()
+    backend.set_image_data_format("channels_last")
+    backend.set_floatx("float32")
+    precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        backend.set_image_data_format(kept[0])
+        backend.set_floatx(kept[1])
+        precision.set_global_policy(kept[2])
 
 
 class Initializers:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.blocks import Initializers
+from tfunlearn.models.blocks import Initializers, plain_keras
 
 
+@plain_keras()
 def lenet5(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.keras.Model:
     """Returns LeNet-5 with ReLU and max pooling, logits out.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.blocks import Initializers
+from tfunlearn.models.blocks import Initializers, plain_keras
 
 HIDDEN = (512, 256, 128, 64)
 
 
+@plain_keras()
 def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.keras.Model:
     """Returns the perceptron 512-256-128-64, ReLU, logits out.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.blocks import Initializers, norm_layer
+from tfunlearn.models.blocks import Initializers, norm_layer, plain_keras
 
 FLAP_WEIGHT_DECAY = 1e-4
 
 
+@plain_keras()
 def resnet18(
     input_shape=(32, 32, 3), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:
@@ -35,6 +36,7 @@ def resnet18(
                       "resnet18")
 
 
+@plain_keras()
 def resnet20(
     input_shape=(32, 32, 3), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:
@@ -58,6 +60,7 @@ def resnet20(
     return net.finish(inputs, x, classes, "resnet20")
 
 
+@plain_keras()
 def resnet18_flap(
     input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:

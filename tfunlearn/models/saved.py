@@ -9,6 +9,7 @@ import pathlib
 import zipfile
 
 from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.files import user_path
 from tfunlearn.core.lazy import tf
 
 SUFFIXES = (".keras", ".h5")
@@ -35,7 +36,7 @@ def load_model(
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # pages about a file's policies
     try:
-        model = _read(pathlib.Path(path))
+        model = _read(user_path(path))
     except UserError:
         raise
     except Exception as error:  # Keras raises whatever its readers raise on a corrupt file

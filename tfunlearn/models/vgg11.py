@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.blocks import Initializers, norm_layer
+from tfunlearn.models.blocks import Initializers, norm_layer, plain_keras
 
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 
 
+@plain_keras()
 def vgg11(
     input_shape=(32, 32, 3), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfunlearn.report.curves import save_figure
+from tfunlearn.report.figures import empty_figure, save_figure
 
 COLUMNS = 4  # panels side by side
 
@@ -28,11 +28,9 @@ def save_effects(
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
         Explanation", Figure 6.
     """
-    from matplotlib.figure import Figure
-
     columns = min(COLUMNS, len(forget))
     rows = -(-len(forget) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.4 * rows + 0.4), layout="constrained")
+    figure = empty_figure(4.2 * columns, 2.4 * rows + 0.4)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (layer, effect) in zip(panels, forget.items()):
         places = np.arange(len(effect))

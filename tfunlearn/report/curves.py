@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfunlearn.core.files import replacing
+from tfunlearn.report.figures import colormap, new_figure, save_figure
 
 
 def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
@@ -48,7 +48,7 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
     """
     clients, classes = histogram.shape
     figure, axes = new_figure(max(6, clients * 0.18), 4.5)
-    colors = _colormap(classes)
+    colors = colormap("tab10" if classes <= 10 else "turbo", classes)
     bottom = np.zeros(clients)
     for label in range(classes):
         axes.bar(np.arange(clients), histogram[:, label], bottom=bottom, color=colors(label),
@@ -61,23 +61,3 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
     axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
                 ncols=1 + classes // 20, fontsize="small")
     save_figure(figure, path)
-
-
-def new_figure(width: float, height: float):
-    """Returns an empty figure of so many inches, at most 40 wide, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(min(width, 40), height), layout="constrained")
-    return figure, figure.subplots()
-
-
-def _colormap(classes: int):
-    from matplotlib import colormaps
-
-    return colormaps["tab10" if classes <= 10 else "turbo"].resampled(classes)
-
-
-def save_figure(figure, path: str | os.PathLike) -> None:
-    """Writes a figure as PNG, atomically."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)

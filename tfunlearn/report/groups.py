@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfunlearn.report.curves import save_figure
+from tfunlearn.report.figures import empty_figure, save_figure
 
 
 def save_groups(
@@ -23,10 +23,7 @@ def save_groups(
         groups: names of the groups.
         title: heading; default none.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(max(7.0, 5 + 0.16 * len(means) * len(groups)), 4.2),
-                    layout="constrained")
+    figure = empty_figure(max(7.0, 5 + 0.16 * len(means) * len(groups)), 4.2)
     axes, places, width = figure.subplots(), np.arange(len(groups)), 0.84 / len(means)
     others = [name for name in means if name not in ("retrained", "original")]
     for number, (name, values) in enumerate(means.items()):

@@ -7,12 +7,12 @@ import io
 import math
 import os
 import pathlib
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfunlearn.core.files import replacing, write_bytes
+from tfunlearn.core.files import write_bytes
+from tfunlearn.report.figures import empty_figure, save_figure
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,10 @@ def _escaped(text: str) -> str:
 
 
 def _draw(path: pathlib.Path, matrix: Matrix) -> None:
-    from matplotlib.figure import Figure
-
     means = np.array([[matrix.mean(row, column) for column in matrix.columns]
                       for row in matrix.rows])
-    figure = Figure(figsize=(min(3 + 1.6 * len(matrix.columns), 30),
-                             min(1.8 + 0.5 * len(matrix.rows), 30)), layout="constrained")
+    figure = empty_figure(
+        min(3 + 1.6 * len(matrix.columns), 30), min(1.8 + 0.5 * len(matrix.rows), 30))
     axes = figure.subplots()
     known = means[~np.isnan(means)]
     share = matrix.measure != "test_loss" and bool(((known >= 0) & (known <= 1)).all())
@@ -129,9 +127,7 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
     axes.set_title(f"{_drawn(matrix.title)}\n{matrix.measure.replace('_', ' ')}"
                    + (", published in brackets" if matrix.published else ""), fontsize=9)
     figure.colorbar(picture, ax=axes)
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # signs that the font does not have
-        figure.savefig(temporary, dpi=120)
+    save_figure(figure, path)
 
 
 def _drawn(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfunlearn.report.curves import new_figure, save_figure
+from tfunlearn.report.figures import empty_figure, new_figure, save_figure
 
 COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
 
@@ -30,11 +30,9 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) 
         curves: attack to model (`before`, `after`, and retrained ones) to a ROC with `fpr`, `tpr`,
             `auc` and `resolution`.
     """
-    from matplotlib.figure import Figure
-
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(3.8 * columns, 3.9 * rows), layout="constrained")
+    figure = empty_figure(3.8 * columns, 3.9 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(curves):]:
         axes.remove()
@@ -81,9 +79,7 @@ def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) ->
         path: the PNG file.
         matrices: name to counts `(true class, predicted class)`.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.9 * len(matrices), 3.9), layout="constrained")
+    figure = empty_figure(3.9 * len(matrices), 3.9)
     panels = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axes, (name, counts) in zip(panels, matrices.items()):
         counts = np.asarray(counts, float)
@@ -116,10 +112,8 @@ def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
 
 def save_inversions(path: str | os.PathLike, entries: Sequence[dict]) -> None:
     """Draws inverted images, a row a class; see `behaviour.inversions`."""
-    from matplotlib.figure import Figure
-
     names = ["mean", *entries[0]["images"]]
-    figure = Figure(figsize=(1.7 * len(names), 1.8 * len(entries) + 0.3), layout="constrained")
+    figure = empty_figure(1.7 * len(names), 1.8 * len(entries) + 0.3)
     panels = figure.subplots(len(entries), len(names), squeeze=False)
     for row, entry in zip(panels, entries):
         for axes, name in zip(row, names):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfunlearn.report.curves import save_figure
+from tfunlearn.report.figures import empty_figure, save_figure
 
 
 def save_ratio(
@@ -20,9 +20,7 @@ def save_ratio(
         sizes: sizes of change that are not zero, `(n,)`.
         suggestions: `RatioSuggestion`s.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = empty_figure(7, 4.2)
     axes, percentiles = figure.subplots(), np.linspace(0, 100, 1001)
     axes.plot(percentiles, np.percentile(sizes, percentiles), "k-", lw=1.2)
     for number, found in enumerate(suggestions):

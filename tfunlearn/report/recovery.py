@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfunlearn.report.curves import new_figure, save_figure
+from tfunlearn.report.figures import new_figure, save_figure
 
 SHOWN = {"test_accuracy": ("test accuracy", "C0"), "remain_accuracy": ("remaining data", "C2"),
          "forget_accuracy": ("forgotten data", "C1"),

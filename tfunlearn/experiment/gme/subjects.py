@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum
+from tfunlearn.core.files import checksum, user_path
 from tfunlearn.experiment.opening import open_run
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning import UnlearnSettings
@@ -65,7 +65,7 @@ def open_subjects(
     require("run", "nothing", len(runs) > 0, "at least one run")
     opened, seen, words = [], set(), list(words)
     for run in runs:
-        path = os.path.realpath(run)
+        path = os.path.realpath(user_path(run))
         require("run", str(run), path not in seen, "each run once")
         seen.add(path)
         directory, _, state, _ = open_run(run, data_dir)

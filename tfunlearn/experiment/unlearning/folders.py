@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum, first_free, locked
+from tfunlearn.core.files import checksum, first_free, locked, user_path
 from tfunlearn.experiment.identity import content_of
 from tfunlearn.experiment.run_directory import RunDirectory, read_notes
 from tfunlearn.experiment.unlearning.case import ANEW, Case
@@ -65,7 +65,7 @@ def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
         run = run if run.name else run.resolve()
         return run.parent / f"{run.name}-{case.settings.method}"
     require("out", out, str(out) != "", "the name of a folder")
-    target = pathlib.Path(out)
+    target = user_path(out)
     target = target if target.name and ".." not in target.parts else target.resolve()
     try:
         empty = target.is_dir() and not any(target.iterdir())

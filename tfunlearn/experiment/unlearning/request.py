@@ -8,7 +8,7 @@ import os
 import pathlib
 
 from tfunlearn.core.errors import UserError, first_line
-from tfunlearn.core.files import write_json
+from tfunlearn.core.files import user_path, write_json
 from tfunlearn.experiment.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning.case import Case
 
@@ -30,7 +30,7 @@ def write_request(
         run=os.path.abspath(case.source.directory.path),
         data_dir=os.path.abspath(case.source.federation.config.data.data_dir),
         settings=dataclasses.asdict(case.settings), keeps=case.keeps, name=name,
-        out=None if out is None else os.path.abspath(out)))
+        out=None if out is None else os.path.abspath(user_path(out))))
 
 
 def read_request(run: str | os.PathLike) -> dict:
@@ -42,7 +42,7 @@ def read_request(run: str | os.PathLike) -> dict:
     Raises:
         UserError: there is none, several unfinished ones, or a damaged one.
     """
-    path = RunDirectory(_folder(pathlib.Path(run))).request
+    path = RunDirectory(_folder(user_path(run))).request
     try:
         request = json.loads(path.read_text())
         if not all(isinstance(request[name], kind) for name, kind in FIELDS.items()):
@@ -54,7 +54,7 @@ def read_request(run: str | os.PathLike) -> dict:
 
 def is_requested(run: str | os.PathLike) -> bool:
     """Tells whether an unlearning of that name was begun."""
-    path = pathlib.Path(run)
+    path = user_path(run)
     return bool(_begun(path)) or RunDirectory(path).request.exists()
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
-from tfunlearn.core.files import checksum
+from tfunlearn.core.files import checksum, user_path
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
@@ -130,7 +129,7 @@ def resume_unlearning(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    request, directory = read_request(run), RunDirectory(pathlib.Path(run))
+    request, directory = read_request(run), RunDirectory(user_path(run))
     asked = request["settings"]  # only what the method uses: others had other defaults once
     names = ("method", *EVERY, *knobs_of(asked.get("method")))
     settings = unlearn_settings(**{name: asked[name] for name in names
@@ -257,8 +256,8 @@ def perform_case(
         UserError: as `unlearn` does.
     """
     keys = keys_of(case)
-    if out is not None and str(out) and is_finished(pathlib.Path(out), name, keys[name]):
-        return RunDirectory(pathlib.Path(out)), False
+    if out is not None and str(out) and is_finished(user_path(out), name, keys[name]):
+        return RunDirectory(user_path(out)), False
     target = target_of(case, out)
     if out is None:
         found = finished_run(target.parent, name, keys[name])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import user_path
 from tfunlearn.core.seeds import integers
 from tfunlearn.experiment.config import RunConfig
 from tfunlearn.experiment.gme.retraining import retrain
@@ -53,13 +54,13 @@ def open_subject(
         UserError: no run, a damaged one, one that was not unlearned, or runs in `against` that are
             not retrained ones of the same request.
     """
-    notes = read_notes(RunDirectory(pathlib.Path(run)))
-    begun = RunDirectory(pathlib.Path(run)).config.exists()
+    notes = read_notes(RunDirectory(user_path(run)))
+    begun = RunDirectory(user_path(run)).config.exists()
     require("run", str(run), notes is not None or not begun,
             "an unlearned run; forget something first (tfunlearn unlearn)")
     subjects = open_subjects([run, *against], data_dir=data_dir)
     opened = [one for runs in subjects.methods.values() for one in runs]
-    path = os.path.realpath(run)
+    path = os.path.realpath(user_path(run))
     unlearned = next(one for one in opened if os.path.realpath(one.directory.path) == path)
     require("run", str(run), unlearned.notes["method"] != "retrain",
             "an unlearned run, not a retrained one: that is what it is held against")

@@ -1,0 +1,55 @@
+"""Data sets on disk that cannot be read: which file, and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+
+from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.lazy import tf
+
+
+def damaged(
+    name: str, path: str | os.PathLike, reason: str, *, remove: str | os.PathLike
+) -> UserError:
+    """Returns the error for a data set whose file or folder `path` cannot be used; `remove` is what
+    has to go before it can be fetched again."""
+    return UserError(f"dataset: {name} is damaged: {path} ({reason}); remove {remove} and fetch "
+                     "the data set again")
+
+
+def broken_json(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
+    """Returns the first JSON file in or below a folder that cannot be read, and why; or None."""
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            return path, _first(error)
+    return None
+
+
+def broken_shard(files: Mapping[str, int]) -> tuple[str, str] | None:
+    """Returns the first TFRecord file that is not whole, and why; or None.
+
+    Args:
+        files: path of a file -> number of records that it should hold.
+    """
+    for path, expected in files.items():
+        if not os.path.isfile(path):
+            return path, "it is missing"
+        try:
+            found = sum(1 for _ in tf.data.TFRecordDataset(path))
+        except tf.errors.OpError as error:
+            return path, _first(error)
+        if found != expected:
+            return path, f"{found} records in place of {expected}"
+    return None
+
+
+def _first(error: Exception) -> str:
+    """Returns the first line of an error, without the name of TensorFlow's own function."""
+    text = first_line(error) if not isinstance(error, tf.errors.OpError) else (
+        str(error.message).partition("}} ")[2] or str(error.message))
+    return text.partition("\n")[0].partition(" [Op:")[0][:120]
