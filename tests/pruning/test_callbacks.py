@@ -88,7 +88,6 @@ def test_steps_taken_several_at_a_time_are_not_missed(examples):
 
 
 def test_flap_prunes_both_and_tells_tensorboard(examples, tmp_path):
-    pytest.importorskip("tensorboard")  # Keras 3's TensorFlow does not bring it along
     model, callback = compiled(), FLAP(0.1, at(2), score="saliency")
     fit(model, examples, [callback, keras.callbacks.TensorBoard(tmp_path)], epochs=2)
     assert set(callback.records[2]) == {"conv", "first", "second", "logits"}
