@@ -10,6 +10,7 @@ from tfunlearn.core.errors import choose, require, require_flags, require_fracti
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every, schedule_config, schedule_of
 from tfunlearn.pruning.counting import limit_of
+from tfunlearn.pruning.explaining import as_recorded
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.holding import Holding
@@ -18,6 +19,7 @@ from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.records import Record
 from tfunlearn.pruning.sites import (
     Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+from tfunlearn.pruning.variables import averages_of, set_value, value_of
 
 UNITS = {"epoch": "at the end of epochs", "step": "after optimizer steps"}
 
@@ -25,10 +27,18 @@ UNITS = {"epoch": "at the end of epochs", "step": "after optimizer steps"}
 class _Pruning(tf.keras.callbacks.Callback):
     """Prunes when a schedule says so, and holds at zero what was pruned.
 
-    The state is in the model: what is zero when training is resumed (the optimizer has stepped
-    before) counts as pruned, so that saving, loading and resuming need nothing else. Epochs and
-    steps are counted from 1; steps are those of the optimizer, which a saved model keeps, or the
-    batches of this training where the model steps some other optimizer.
+    The state is in the weights: what is dead in them is held, so that saving, loading and resuming
+    need nothing else. It is read anew wherever somebody else may have set them (when training and
+    epochs begin, and when what was held is no longer zero although no step was taken), so that
+    weights from before a pruning are left as they are. Moving averages that an optimizer keeps of
+    the weights are pruned along, by the same decisions.
+
+    An epoch is pruned after its last batch, before its validation and before any callback's end of
+    the epoch; where neither the number of batches nor validation tells which one is the last, at
+    this callback's own end of the epoch. Epochs and steps are counted from 1; steps are those of
+    the optimizer, which a saved model keeps, or the batches of this training where the model steps
+    some other optimizer. A training that begins in a later epoch with an optimizer that has not
+    stepped (Keras 3's BackupAndRestore keeps no optimizer) counts the batches of those before.
 
     Attributes:
         records: number of the epoch or step -> what was pruned then.
@@ -44,32 +54,50 @@ class _Pruning(tf.keras.callbacks.Callback):
         self.by, self.hold = by, hold
         self.layers = layers if layers is None or isinstance(layers, str) else tuple(layers)
         self.records: dict[int, dict[str, Record]] = {}
-        self._graph, self._step, self._start = None, 0, 0
+        self._graph = None
+        self._forget_training()
 
     def on_train_begin(self, logs=None):
         self._graph, self.records = None, {}
-        self._start = self._step = self._iterations()
+        self._forget_training()
         if self.model.built:
             self._prepare()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch, self._is_open = epoch, True
+        if self.model.built:
+            self._prepare()
+            self._begin()
+            self._holding.sync()  # callbacks before this one may have set weights
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._graph is None and not self.model.built:
+            return
+        self._prepare()
+        self._begin()
+        if self.hold and not self._holding.is_intact():
+            self._holding.sync()
 
     def on_train_batch_end(self, batch, logs=None):
         self._prepare()
         if self.hold:
             self._holding.enforce()
         before, now = self._step, self._iterations()
-        self._step = now if now > self._start else before + 1
+        self._step = now + self._skipped if now > self._start else before + 1
         if self.by == "step":
             due = [step for step in range(before + 1, self._step + 1) if self.schedule(step)]
             if due:  # several where the model takes more than one step an execution
                 self._prune(due[-1])
+        elif batch + 1 == self._steps():
+            self._close_epoch()
 
-    def on_train_end(self, logs=None):
-        if self.hold and self._graph is not None:  # averages of weights have just come in
-            self._holding.enforce()
+    def on_test_begin(self, logs=None):
+        self._close_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.by == "epoch" and self.schedule(epoch + 1):
-            self._prune(epoch + 1)
+        self._prepare()
+        self._epoch = epoch
+        self._close_epoch()
         if logs is not None:
             logs.update(self._holding.counts())
 
@@ -95,6 +123,15 @@ class _Pruning(tf.keras.callbacks.Callback):
     def _check(self, graph: Graph) -> None:
         """Raises a `UserError` for what would stop a later pruning."""
 
+    def _forget_training(self) -> None:
+        """Sets back what is known of the training that goes on.
+
+        `_start`, `_step`: steps of the optimizer before it, and up to now; `_skipped`: those that
+        the optimizer does not know of; `_epoch`, from 0, and whether it is still to be pruned.
+        """
+        self._start = self._step = self._skipped = 0
+        self._epoch, self._is_open, self._has_begun = 0, True, False
+
     def _prepare(self) -> None:
         """Reads the model's graph, once a training."""
         if self._graph is None:
@@ -104,32 +141,65 @@ class _Pruning(tf.keras.callbacks.Callback):
             require_prunable(graph, sites, "filters or unit pairs")
             self._filters, self._pairs = sites[: len(filters)], sites[len(filters) :]
             self._check(graph)
-            self._holding = Holding(graph, self._filters, self._pairs, resumed=self._start > 0)
+            self._holding = Holding(graph, self._filters, self._pairs)
             self._graph = graph
+
+    def _begin(self) -> None:
+        """Counts the steps before this training, once all callbacks have begun it."""
+        if not self._has_begun:
+            self._has_begun, self._start = True, self._iterations()
+            if not self._start:
+                self._skipped = self._epoch * (self._steps() or 0)
+            self._step = self._start + self._skipped
+            self._holding.sync(resumed=self._start > 0 or self._epoch > 0)
+
+    def _steps(self) -> int | None:
+        """Returns the batches of an epoch, None if nobody knows."""
+        return (getattr(self, "params", None) or {}).get("steps")
 
     def _iterations(self) -> int:
         """Returns how often the model's optimizer has stepped."""
-        return int(getattr(self.model.optimizer, "iterations", 0))
+        iterations = getattr(self.model.optimizer, "iterations", None)
+        return 0 if iterations is None else int(value_of(iterations))
+
+    def _close_epoch(self) -> None:
+        """Prunes the epoch, once, if it is due."""
+        if self.by == "epoch" and self._is_open:
+            self._is_open = False
+            if self.schedule(self._epoch + 1):
+                self._prepare()
+                self._prune(self._epoch + 1)
 
     def _prune(self, number: int) -> None:
         before = self._graph.read()
-        after, self.records[number] = self._pruned(before, self._filters, self._pairs)
+        after, records = self._pruned(before, self._filters, self._pairs)
+        self.records[number] = records
         self._graph.write(before, after)
-        self._holding.add(self.records[number])
+        sites = [site for site in [*self._filters, *self._pairs] if not site.skipped]
+        for averages in averages_of(self.model):
+            values = [value_of(averages[id(variable)]) if id(variable) in averages else old
+                      for variable, old in zip(self._graph.variables, before)]
+            for variable, old, new in zip(
+                    self._graph.variables, values, as_recorded(values, sites, records)):
+                if new is not old and id(variable) in averages:
+                    set_value(averages[id(variable)], new)
+        self._holding.add(records)
 
 
 class FilterPruning(_Pruning):
     """Zeroes the filters of least l1 norm during training; see `prune_filters`.
 
     Adds `pruned_filters`, all that are zero, to the logs of every epoch: list it before
-    TensorBoard and the like. Metrics on validation data of an epoch come before its pruning.
+    TensorBoard and the like, and with `by="step"` before whatever saves or sets weights in the
+    middle of an epoch. Metrics on validation data of an epoch come after its pruning, metrics on
+    training data before it.
 
     Args:
         fraction: share of each layer's filters that goes each time, in [0, 1); default 0.01.
         schedule: `due(number) -> bool`, number counted from 1; default `every(5)`: 1, 6, 11, ...
         by: `"epoch"` (default): at the end of epochs that are due; `"step"`: after such steps.
-        hold: keep what is pruned at zero, against momentum and weight decay; default True. When
-            training is resumed, what is zero then counts as pruned.
+        hold: keep what is pruned at zero, against momentum and weight decay; default True. What
+            is zero when training begins counts as pruned, a layer of nothing but zeros excepted.
         limit: share of a layer's filters that all prunings together may take, at least `fraction`;
             default None: 0.2, or `fraction` if that is more. The records say where it stopped one.
         include_residual, exclude_zeroed, layers: as for `prune_filters`.

@@ -99,6 +99,19 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
     graph.write(before, weights)
 
 
+def as_recorded(
+    weights: list[np.ndarray], sites: Sequence[Site], records: Mapping[str, Record]
+) -> list[np.ndarray]:
+    """Returns weights pruned by decisions that were made on others of the same shapes."""
+    known = {site.layer: site for site in sites}
+    for name, record in records.items():
+        if name in known and isinstance(record, FilterRecord):
+            weights = zero_filters(weights, known[name], record.pruned)
+        elif name in known:
+            weights = merge_pairs(weights, known[name], record)
+    return weights
+
+
 def _checked(
     known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]
 ) -> bool:

@@ -10,33 +10,51 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.records import FilterRecord, Record
 from tfunlearn.pruning.sites import Site
+from tfunlearn.pruning.variables import averages_of, components
 
 
 class Holding:
     """Remembers what has been pruned, counts it, and zeroes it again.
 
+    Moving averages that an optimizer keeps of the weights are held along: each step mixes into
+    them what the step has revived.
+
     Args:
         graph: of the model.
         filters: sites whose filters are pruned.
         pairs: sites whose units are pruned.
-        resumed: whether what is zero already counts as pruned.
     """
 
-    def __init__(
-        self, graph: Graph, filters: Sequence[Site], pairs: Sequence[Site], *, resumed: bool
-    ):
+    def __init__(self, graph: Graph, filters: Sequence[Site], pairs: Sequence[Site]):
         self._graph = graph
         self._filters = [site for site in filters if not site.skipped]
         self._pairs = [site for site in pairs if not site.skipped]
         sites = [*self._filters, *self._pairs]
         self._entries = sorted({entry for site in sites for entry in (
             *_incoming(site), *site.outgoing)})
-        self._zero = _zeroing([graph.variables[entry] for entry in self._entries])
+        self._zero, self._any = _zeroing([graph.variables[entry] for entry in self._entries])
         self._masks: list | None = None
-        weights = graph.read()
-        self._pruned = {site.layer: _dead(weights, site) & resumed
-                        for site in sites}
+        self._zero_averages: list = []
+        self._pruned = {site.layer: np.zeros(site.units, bool) for site in sites}
+        self.sync()
+
+    def sync(self, *, resumed: bool = False) -> None:
+        """Works out what is to be held from the weights as they are now.
+
+        What was pruned stays so if it is dead still. What is zero all around (or, where training is
+        resumed, dead in any way) was pruned before, unless the layer is so as a whole: then it was
+        initialised so, and is free to learn.
+        """
+        weights = self._graph.read()
+        for site in [*self._filters, *self._pairs]:
+            dead, silent = _dead(weights, site), _silent(weights, site)
+            found = dead if resumed else silent & _mute(weights, site)
+            self._pruned[site.layer] = self._pruned[site.layer] & dead | (found & ~found.all())
         self._hold(weights)
+
+    def is_intact(self) -> bool:
+        """Tells whether all that is held is zero, as `enforce` has left it."""
+        return self._masks is None or not bool(self._any(self._masks))
 
     def add(self, records: Mapping[str, Record]) -> None:
         """Takes what was pruned just now as what is to be held, too."""
@@ -48,8 +66,20 @@ class Holding:
 
     def enforce(self) -> None:
         """Zeroes what is held."""
-        if self._masks is not None:
-            self._zero(self._masks)
+        if self._masks is None:
+            return
+        self._zero(self._masks)
+        averages = averages_of(self._graph.model)
+        if len(averages) != len(self._zero_averages):  # they come with an optimizer's first step
+            self._zero_averages = [self._zeroing_of(own) for own in averages]
+        for zero, places in self._zero_averages:
+            zero([self._masks[place] for place in places])
+
+    def _zeroing_of(self, averages: Mapping) -> tuple:
+        """Returns what zeroes the averages, given their masks, and which masks are theirs."""
+        weights = [self._graph.variables[entry] for entry in self._entries]
+        places = [place for place, weight in enumerate(weights) if id(weight) in averages]
+        return _zeroing([averages[id(weights[place])] for place in places])[0], places
 
     def counts(self) -> dict[str, int]:
         """Returns how many of the pruned filters and units are dead now, of the kinds pruned."""
@@ -71,9 +101,10 @@ class Holding:
             pruned = self._pruned[site.layer]
             silent = pruned & _silent(weights, site)
             for entry in _incoming(site) if silent.any() else ():
-                hold(entry, silent)
+                hold(entry, silent & ~weights[entry].reshape(-1, site.units).any(axis=0))
             for entry in site.outgoing if pruned.any() else ():
                 hold(entry, (pruned & ~weights[entry].any(axis=1))[:, None])
+        self._masks = None
         if held:
             self._masks = [tf.constant(held.get(entry, np.zeros(weights[entry].shape, bool)))
                            for entry in self._entries]
@@ -94,18 +125,27 @@ def _silent(weights, site: Site) -> np.ndarray:
 def _dead(weights, site: Site) -> np.ndarray:
     """Returns which filters or units have nothing coming in, or (units) nothing going out."""
     silent = _silent(weights, site)
-    if not site.outgoing:
-        return silent
-    return silent | np.logical_and.reduce([~weights[entry].any(axis=1) for entry in site.outgoing])
+    return silent | _mute(weights, site) if site.outgoing else silent
+
+
+def _mute(weights, site: Site) -> np.ndarray:
+    """Returns which filters or units send nothing on; all filters, of which that is not known."""
+    return np.logical_and.reduce([
+        np.ones(site.units, bool), *(~weights[entry].any(axis=1) for entry in site.outgoing)])
 
 
 def _zeroing(variables: Sequence):
-    """Returns `zero(masks)`, traced once, that zeroes variables where their masks are true."""
-    own = [variable if isinstance(variable, tf.Variable) else variable.value
-           for variable in variables]
+    """Returns `zero(masks)` and `any(masks)`, traced once each: the first zeroes variables where
+    their masks are true, the second tells whether any of them is not zero there."""
+    own = [components(variable) for variable in variables]
 
     def zero(masks):
-        for variable, mask in zip(own, masks):
-            variable.assign(tf.where(mask, tf.zeros_like(variable), variable))
+        for parts, mask in zip(own, masks):
+            for part in parts:  # one on each device
+                part.assign(tf.where(mask, tf.zeros_like(part), part))
 
-    return tf.function(zero, autograph=False)
+    def any_(masks):
+        return tf.reduce_any([tf.reduce_any(mask & (parts[0] != 0))
+                              for parts, mask in zip(own, masks)])
+
+    return tf.function(zero, autograph=False), tf.function(any_, autograph=False)
