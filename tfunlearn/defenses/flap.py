@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every
 from tfunlearn.pruning import FilterRecord, PairRecord
@@ -90,10 +90,8 @@ class Flap:
         self._choice = PairChoice(fraction, score, limit=limit)
         self.unbounded = None
         if score == "impact":
-            try:
-                self._choice.check(graph, graph.read(), self._dense)
-            except UserError as error:
-                self.unbounded = str(error).removeprefix("model: ").partition(";")[0]
+            self.unbounded = self._choice.obstacle(graph, graph.read(), self._dense)
+            if self.unbounded is not None:
                 self._choice = PairChoice(fraction, "saliency", limit=limit)
 
     def __call__(
@@ -104,11 +102,7 @@ class Flap:
             return weights, {}
         weights, decisions = self._prune(self._filters, weights, np)
         records = self._records(self._filters, decisions)
-        try:
-            pruned, merged = self._choice.prune(self._graph, weights, self._dense)
-        except UserError:  # the bounds of these weights are not finite; the record says saliency
-            pruned, merged = dataclasses.replace(self._choice, score="saliency").prune(
-                self._graph, weights, self._dense)
+        pruned, merged = self._choice.prune(self._graph, weights, self._dense)
         return pruned, records | merged
 
     def on_tensors(self, round_number, weights: list) -> tuple[list, dict]:

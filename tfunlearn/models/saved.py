@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import contextvars
 import logging
 import os
-import pathlib
-import zipfile
+import warnings
+from collections.abc import Iterator
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import user_path
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.files import translate, weights
+from tfunlearn.models.files.code import code_in
+from tfunlearn.models.files.stored import (
+    StoredModel, keras_name, keras_numbers, read_stored)
 
 SUFFIXES = (".keras", ".h5")
+_allowed = contextvars.ContextVar("code of model files may run", default=False)
+
+
+@contextlib.contextmanager
+def allowing_code() -> Iterator[None]:
+    """Lets code that model files carry (Lambda layers and the like) run while the block does.
+
+    Loading such a file runs what its author wrote, with all rights of this process; the command
+    line's `--allow-code` does the same.
+    """
+    token = _allowed.set(True)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
 
 
 def is_model_file(name: str) -> bool:
@@ -22,36 +42,43 @@ def is_model_file(name: str) -> bool:
 
 def load_model(
     path: str | os.PathLike, input_shape: tuple[int, ...] | None = None,
-    classes: int | None = None,
+    classes: int | None = None, *, allow_code: bool | None = None, plain: bool = True,
 ) -> tf.keras.Model:
     """Loads a Keras model and checks that it fits the data.
+
+    `.keras` and `.h5` files of Keras 2.13 to 2.15, tf_keras 2.16 or later and Keras 3 are read by
+    each of them: by the Keras in use itself where it is as new as the one that wrote the file, by
+    translating the configuration otherwise. What cannot be translated is refused.
 
     Args:
         path: a `.keras` or `.h5` file, or, under Keras 2, a SavedModel folder that Keras wrote.
         input_shape: `(height, width, channels)` it must take; None skips the check.
         classes: outputs it must have; None skips the check.
+        allow_code: let code in the file run; default None: only within `allowing_code`.
+        plain: whether it must have one input and one output, not named; default True.
 
     Raises:
-        UserError: no such file, not a Keras model, or it does not fit.
+        UserError: no such file, not a Keras model, one that carries code, one that the Keras in use
+            cannot express, or it does not fit. Nothing of the file has run then.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # pages about a file's policies
-    try:
-        model = _read(user_path(path))
-    except UserError:
-        raise
-    except Exception as error:  # Keras raises whatever its readers raise on a corrupt file
-        raise UserError(
-            f"model: {path} is not a Keras model that can be read ({first_line(error)})")
-    if not isinstance(model, tf.keras.Model):
-        raise UserError(f"model: {path} is a SavedModel that Keras did not write; allowed are "
-                        ".keras files, .h5 files and folders that model.save wrote")
+    stored = read_stored(user_path(path))
+    carried = next(code_in([stored.config, *stored.metadata]), None)
+    allowed = _allowed.get() if allow_code is None else allow_code
+    if carried is not None and not allowed:
+        name, kind = carried
+        raise UserError(f"model: {path} carries code: '{name}' is {kind}, and loading would run it; "
+                        "allowed are files without, or --allow-code (allow_code=True) if you trust "
+                        "who made this one")
+    model = _loaded(stored, has_code=carried is not None)
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise UserError(f"model: {path} has no layer graph (not built, or a class of its own); "
                         "allowed are built Sequential and functional models")
-    if not _is_plain(model):
+    if plain and not _is_plain(model):
         raise UserError(f"model: {path} has named or several inputs or outputs; allowed is one "
                         "plain tensor of each")
-    require_fit(model, path, input_shape, classes)
+    if input_shape is not None or classes is not None:
+        require_fit(model, path, input_shape, classes)
     return model
 
 
@@ -60,6 +87,9 @@ def require_fit(
     classes: int | None,
 ) -> None:
     """Raises a `UserError` unless a model fits images and classes; None fits all."""
+    if not _is_plain(model):
+        raise UserError(f"model: {path} has named or several inputs or outputs; allowed with data "
+                        "is one plain tensor of each")
     takes, gives = (tuple(ends[0].shape[1:]) for ends in (model.inputs, model.outputs))
     if input_shape is not None and not _fits(takes, tuple(input_shape)):
         raise UserError(f"model: {path} takes images of {takes}, the data has "
@@ -68,49 +98,57 @@ def require_fit(
         raise UserError(f"model: {path} gives outputs of {gives}, the data has {classes} classes")
 
 
-def _read(path: pathlib.Path):
-    if path.is_dir():
-        if not (path / "saved_model.pb").is_file():
-            raise UserError(f"model: folder {path} holds no SavedModel")
-        if not _is_keras_2():
-            raise UserError(f"model: {path} is a SavedModel folder, which Keras 3 does not read; "
-                            "load it under TensorFlow 2.15 or older and save it as .keras")
-    elif not path.is_file():
-        raise UserError(f"model: no file {path}")
-    elif path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise UserError(f"model: {path} is not a Keras model that can be read (no zip archive)")
-    if path.suffix == ".h5" and not _is_keras_2():
-        model = _old_sequential(path)
-        if model is not None:
+def _loaded(stored: StoredModel, has_code: bool) -> tf.keras.Model:
+    if stored.path.is_dir() and keras_numbers()[0] != 2:
+        raise UserError(f"model: {stored.path} is a SavedModel folder, which Keras 3 does not read; "
+                        "load it under TensorFlow 2.15 or older and save it as .keras")
+    native = _reads_itself(stored)
+    if has_code and not native:
+        raise _unread(stored, "code cannot be carried from one Keras to another")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what another version of Keras did otherwise
+            if stored.path.is_dir() and not has_code:
+                return _without_program(stored)
+            if native:
+                safety = {"safe_mode": False} if has_code and not stored.path.is_dir() else {}
+                return tf.keras.models.load_model(stored.path, compile=False, **safety)
+            model = translate.build(stored.config)
+            weights.fill(model, stored)
             return model
-    return tf.keras.models.load_model(path, compile=False)
+    except translate.Untranslatable as error:
+        raise _unread(stored, " ".join(str(error).split()))
+    except Exception as error:  # Keras raises whatever its readers raise on a corrupt file
+        raise _unread(stored, first_line(error))
 
 
-def _is_keras_2() -> bool:
-    return getattr(tf.keras, "__version__", "2.").startswith("2.")
+def _reads_itself(stored: StoredModel) -> bool:
+    """Tells whether the Keras in use reads a file by itself.
 
-
-def _old_sequential(path: pathlib.Path):
-    """Returns a Sequential model whose first layer carries the input's shape, else None.
-
-    Keras wrote such .h5 files up to TensorFlow 2.2; Keras 3 reads the shape wrongly.
+    Keras 3 reads older files of Keras 3; Keras 2 those in .h5, but of .keras files only its own
+    version's: where the weights lie in them has changed with every release of Keras 2.
     """
-    import h5py
+    own, theirs = keras_numbers(), stored.numbers
+    if own[0] == 2 and stored.path.suffix == ".keras":
+        return own == theirs
+    return own[0] == theirs[0] and theirs <= own
 
-    with h5py.File(path) as file:
-        written = json.loads(file.attrs["model_config"])
-    config = written["config"]
-    if written["class_name"] != "Sequential" or not isinstance(config, dict):
-        return None
-    first = config["layers"][0]
-    if first["class_name"] == "InputLayer" or "batch_input_shape" not in first["config"]:
-        return None
-    shape = first["config"].pop("batch_input_shape")
-    config["layers"].insert(0, {"class_name": "InputLayer", "config": {
-        "batch_shape": shape, "dtype": first["config"].get("dtype"), "name": "input"}})
-    model = tf.keras.Sequential.from_config(config)
-    model.load_weights(path)
+
+def _without_program(stored: StoredModel) -> tf.keras.Model:
+    """Returns the model of a SavedModel folder from its configuration and its variables; the
+    functions in it stay where they are."""
+    model = tf.keras.layers.deserialize(stored.config)
+    status = model.load_weights(stored.path / "variables" / "variables")
+    status.expect_partial().assert_existing_objects_matched()
     return model
+
+
+def _unread(stored: StoredModel, cause: str) -> UserError:
+    """Returns the error for a file that the Keras in use cannot read."""
+    return UserError(
+        f"model: {stored.path} cannot be read: it was written by {stored.writer}, this is "
+        f"{keras_name()} ({cause}); run this command where {stored.writer} is installed, or save "
+        "the model anew with it, of layers that both have")
 
 
 def _is_plain(model) -> bool:

@@ -52,18 +52,18 @@ def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list
     choose("channel", parts, PARTS)
     graph = model if isinstance(model, Graph) else Graph.of(model)
     found = []
-    for layer in graph.model.layers:
+    for name, layer in graph.layers.items():
         if not (is_conv(layer) or is_dense(layer)) or not graph.calls(layer):
             continue
         if has_other_kernel(layer):
-            raise UserError(f"model: the kernel of layer '{layer.name}' is quantised or adapted "
+            raise UserError(f"model: the kernel of layer '{name}' is quantised or adapted "
                             "(LoRA); allowed are plain kernels")
         norms = norms_of(graph, layer) if parts == "filter+bn" else []
         weights = [layer.kernel, *([] if layer.bias is None else [layer.bias])]
         entries = [graph.position(weight) for weight in weights]
         for node in norms:
             entries += norm_entries(graph, node.layer)
-        found.append(ChannelLayer(layer.name, int(layer.kernel.shape[-1]),
+        found.append(ChannelLayer(name, int(layer.kernel.shape[-1]),
                                   tuple(dict.fromkeys(entries))))
     require("model", graph.model.name, bool(found), "a model with a Conv or Dense layer")
     return found

@@ -28,7 +28,7 @@ def execute(graph: Graph, nodes: Iterable[Node], values: dict[int, object]) -> N
 
 def execute_all(graph: Graph, images) -> dict[int, object]:
     """Returns every tensor of a model of one input, for uint8 images or floats in [0, 1]."""
-    values = {graph.number_of(graph.model.inputs[0]): to_unit_range(images)}
+    values = {graph.inputs[0]: to_unit_range(images)}
     execute(graph, graph.nodes, values)
     return values
 
@@ -36,7 +36,7 @@ def execute_all(graph: Graph, images) -> dict[int, object]:
 def call(graph: Graph, node: Node, values: dict[int, object]):
     """Returns what one layer makes of its inputs, in inference unless the model says otherwise."""
     positional, named = tf.nest.map_structure(
-        lambda value: values[graph.number_of(value)] if hasattr(value, "_keras_history") else value,
+        lambda value: values[node.number_of(value)] if hasattr(value, "_keras_history") else value,
         arguments_of(node))
     if named.get("training") is None and "training" in inspect.signature(
             node.layer.call).parameters:

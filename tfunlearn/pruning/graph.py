@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ class Node:
         outputs: tensors that it gives.
         shape: shape of its first output without the batch axis; None for an open dimension.
         call: Keras' own node, which knows the arguments of the call.
+        scope: Keras' own name of a symbolic tensor -> its number, in the model that makes the call.
     """
 
     layer: object
@@ -32,61 +34,76 @@ class Node:
     outputs: tuple[int, ...]
     shape: tuple[int | None, ...]
     call: object
+    scope: Mapping[tuple, int]
+
+    def number_of(self, tensor) -> int:
+        """Returns the number of a symbolic tensor among the arguments of the call."""
+        return self.scope[_key(tensor)]
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Who reads whom in a model, and where each weight lies in `model.get_weights()`.
 
+    Models within the model are taken apart, to any depth: each call of one becomes calls of its
+    layers, which are named `outer/inner`.
+
     Attributes:
         model: the Keras model.
         nodes: the calls that lead to its outputs, each behind those that it reads.
+        inputs: the tensors that the model takes.
         outputs: the tensors that the model gives.
         readers: tensor -> nodes that read it.
         variables: the model's weights, in the order of `model.get_weights()`.
         positions: id of a variable -> its place in that order.
-        numbers: Keras' own name of a symbolic tensor -> its number.
+        layers: name -> layer, of all layers that are no models themselves, in the model's order.
+        hidden: id of a layer within a model that could not be taken apart -> why.
     """
 
     model: object
     nodes: tuple[Node, ...]
+    inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     readers: dict[int, list[Node]]
     variables: tuple
     positions: dict[int, int]
-    numbers: dict[tuple, int]
+    layers: dict[str, object]
+    hidden: dict[int, str]
+    _names: dict[int, str]
+    _calls: dict[int, list[Node]]
 
     @classmethod
     def of(cls, model: tf.keras.Model) -> Graph:
         """Reads the graph of `model`.
 
         Raises:
-            UserError: the model is not built, has no layer graph (subclassed), or nests another.
+            UserError: the model is not built, or has no layer graph (subclassed).
         """
-        outputs = _outputs_of(model)
-        numbers: dict[tuple, int] = {}
-        nodes = [_node(call, numbers) for call in _calls_in_order(outputs)]
-        models = tf.keras.Model
-        for node in nodes:
-            if isinstance(node.layer, models):
-                raise UserError(
-                    f"model: layer '{node.layer.name}' is itself a model; nested models are not "
-                    "taken apart, flatten it into the outer model first")
+        outputs, scope = _outputs_of(model), {}
+        nodes, hidden = _flat_calls(outputs, scope)
         readers: dict[int, list[Node]] = {}
+        calls: dict[int, list[Node]] = {}
         for node in nodes:
+            calls.setdefault(id(node.layer), []).append(node)
             for tensor in dict.fromkeys(node.inputs):
                 readers.setdefault(tensor, []).append(node)
-        variables = tuple(model.weights)
-        return cls(model, tuple(nodes), tuple(numbers[_key(tensor)] for tensor in outputs),
-                   readers, variables, {id(w): n for n, w in enumerate(variables)}, numbers)
+        variables, layers = tuple(model.weights), dict(_named_layers(model))
+        names = {}
+        for name, layer in layers.items():
+            names.setdefault(id(layer), name)
+        inputs = tuple(scope[_key(tensor)] for tensor in model.inputs if _key(tensor) in scope)
+        return cls(model, tuple(nodes), inputs, tuple(scope[_key(tensor)] for tensor in outputs),
+                   readers, variables, {id(w): n for n, w in enumerate(variables)},
+                   {name: layer for name, layer in layers.items() if names[id(layer)] == name},
+                   hidden, names, calls)
 
-    def number_of(self, tensor) -> int:
-        """Returns the number of one of the model's symbolic tensors."""
-        return self.numbers[_key(tensor)]
+    def name_of(self, layer) -> str:
+        """Returns the name of a layer: its own, behind those of the models that it is in."""
+        return self._names.get(id(layer), layer.name)
 
     def calls(self, layer) -> list[Node]:
         """Returns the nodes that call `layer`."""
-        return [node for node in self.nodes if node.layer is layer]
+        return self._calls.get(id(layer), [])
 
     def readers_of(self, nodes: Sequence[Node]) -> list[Node]:
         """Returns the nodes that read what `nodes` give."""
@@ -133,12 +150,11 @@ def _outputs_of(model) -> list:
     """Returns the symbolic outputs of a built model with a graph."""
     if not isinstance(model, tf.keras.Model):
         raise UserError(f"model: a {type(model).__name__} is not a Keras model")
-    outputs = getattr(model, "outputs", None) if model.built else None
-    if not outputs or not all(hasattr(tensor, "_keras_history") for tensor in outputs):
+    if not has_graph(model):
         raise UserError(
             f"model: '{model.name}' has no layer graph; allowed are built Sequential and "
             "functional models")
-    return list(outputs)
+    return list(model.outputs)
 
 
 def _key(tensor) -> tuple:
@@ -152,13 +168,83 @@ def _inputs_of(call) -> list:
     return list(call.keras_inputs if hasattr(call, "keras_inputs") else call.input_tensors)
 
 
-def _calls_in_order(outputs: list) -> list:
-    """Returns Keras' own node objects, each behind those that it reads; no recursion."""
+def _flat_calls(outputs: list, scope: dict[tuple, int]) -> tuple[list[Node], dict[int, str]]:
+    """Returns the calls that lead to a model's outputs, and the layers that stay hidden.
+
+    Args:
+        outputs: symbolic tensors that the model gives.
+        scope: name of a symbolic tensor -> its number; it is filled.
+    """
+    nodes, hidden, fresh = [], {}, itertools.count()
+
+    def walk(tensors: list, scope: dict[tuple, int]) -> None:
+        for call in _calls_in_order(tensors, set(scope)):
+            layer, inputs = _layer_of(call), _inputs_of(call)
+            reason = _why_closed(layer, call)
+            if not isinstance(layer, tf.keras.Model) or reason is not None:
+                nodes.append(_node(call, scope, fresh))
+                if reason is not None:
+                    hidden.update({id(each): reason for each in layer._flatten_layers()})
+                continue
+            inner = {_key(own): scope[_key(given)] for own, given in zip(layer.inputs, inputs)}
+            walk(list(layer.outputs), inner)
+            for own, given in zip(layer.outputs, tf.nest.flatten(call.outputs)):
+                scope[_key(given)] = inner[_key(own)]
+
+    walk(outputs, scope)
+    return nodes, hidden
+
+
+def _why_closed(layer, call) -> str | None:
+    """Returns why a model within the model cannot be taken apart; None for all other layers."""
+    if not isinstance(layer, tf.keras.Model):
+        return None
+    if not has_graph(layer):
+        return f"inside '{layer.name}', whose class {type(layer).__name__} has no layer graph"
+    positional, named = arguments_of_call(call)
+    if any(value is not None and value is not False
+           for value in [*positional[1:], *named.values()]):
+        return f"inside '{layer.name}', which is called with more than its inputs"
+    given = positional[0] if positional else next(iter(named.values()))
+    if len(_inputs_of(call)) != len(layer.inputs) or (
+            isinstance(given, dict) != isinstance(_structure_of(layer), dict)):
+        return f"inside '{layer.name}', which is called with inputs of another structure"
+    return None
+
+
+def _structure_of(model):
+    """Returns the symbolic inputs of a model in the structure in which it takes them."""
+    return None if isinstance(model, tf.keras.Sequential) else model.input
+
+
+def has_graph(model) -> bool:
+    """Tells whether a model is built, Sequential or functional."""
+    outputs = getattr(model, "outputs", None) if model.built else None
+    return bool(outputs) and all(hasattr(tensor, "_keras_history") for tensor in outputs)
+
+
+def _named_layers(model, before: str = "") -> Iterator[tuple[str, object]]:
+    """Gives all layers that are no models, each with its name behind those of its models."""
+    for layer in getattr(model, "operations", model.layers):
+        if isinstance(layer, tf.keras.Model) and has_graph(layer):
+            yield from _named_layers(layer, f"{before}{layer.name}/")
+        elif isinstance(layer, tf.keras.Model):
+            for inner in layer._flatten_layers(include_self=False):
+                yield f"{before}{layer.name}/{inner.name}", inner
+        else:
+            yield before + layer.name, layer
+
+
+def _calls_in_order(outputs: list, known: set[tuple]) -> list:
+    """Returns Keras' own node objects, each behind those that it reads, back to tensors that are
+    known; no recursion."""
     done, order, stack = set(), [], [(tensor, False) for tensor in reversed(outputs)]
     while stack:
         tensor, expanded = stack.pop()
         layer, number, _ = tensor._keras_history
         key = (id(layer), number)
+        if _key(tensor) in known:
+            continue
         if expanded and key not in done:
             done.add(key)
             order.append(layer._inbound_nodes[number])
@@ -168,17 +254,24 @@ def _calls_in_order(outputs: list) -> list:
     return order
 
 
-def _node(call, numbers: dict) -> Node:
-    layer = call.operation if hasattr(call, "operation") else call.layer
+def _layer_of(call):
+    return call.operation if hasattr(call, "operation") else call.layer
+
+
+def _node(call, scope: dict[tuple, int], fresh: Iterator[int]) -> Node:
+    layer = _layer_of(call)
     single = hasattr(call.outputs, "_keras_history")
     given = [call.outputs] if single else tf.nest.flatten(call.outputs)
     inputs = _inputs_of(call)
-    outputs = tuple(numbers.setdefault(_key(tensor), len(numbers)) for tensor in given)
-    kind = kind_of(layer)
-    shape, read = tuple(given[0].shape[1:]), tuple(numbers[_key(tensor)] for tensor in inputs)
+    for tensor in given:
+        if _key(tensor) not in scope:
+            scope[_key(tensor)] = next(fresh)
+    outputs = tuple(scope[_key(tensor)] for tensor in given)
+    kind = "" if isinstance(layer, tf.keras.Model) else kind_of(layer)
+    shape, read = tuple(given[0].shape[1:]), tuple(scope[_key(tensor)] for tensor in inputs)
     is_operator = type(layer).__name__ == "TFOpLambda" or not isinstance(
         layer, tf.keras.layers.Layer)
-    node = Node(layer, kind, read, outputs, shape, call)
+    node = Node(layer, kind, read, outputs, shape, call, scope)
     if len(given) > 1 or (not is_operator and _has_more_arguments(node)) or (
             is_operator and kind == "Add" and not _are_alike(inputs)):
         return replace(node, kind="")
@@ -187,9 +280,14 @@ def _node(call, numbers: dict) -> Node:
 
 def arguments_of(node: Node) -> tuple[tuple, dict]:
     """Returns what a layer is called with, symbolic tensors included, as Keras recorded it."""
-    if hasattr(node.call, "arguments"):
-        return tuple(node.call.arguments.args), dict(node.call.arguments.kwargs)
-    return tuple(node.call.call_args or ()), dict(node.call.call_kwargs or {})
+    return arguments_of_call(node.call)
+
+
+def arguments_of_call(call) -> tuple[tuple, dict]:
+    """Returns the same of one of Keras' own nodes."""
+    if hasattr(call, "arguments"):
+        return tuple(call.arguments.args), dict(call.arguments.kwargs)
+    return tuple(call.call_args or ()), dict(call.call_kwargs or {})
 
 
 def _has_more_arguments(node: Node) -> bool:

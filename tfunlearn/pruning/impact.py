@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
 from tfunlearn.pruning.intervals.propagation import Propagation
-from tfunlearn.pruning.intervals.stages import Interval
+from tfunlearn.pruning.intervals.stages import Interval, NoBounds
 from tfunlearn.pruning.sites import Site
 
 SIMILARITY = 0.9
@@ -83,7 +82,7 @@ def pool_scores(
     every L above 37 and so decides nothing on most nets.
     """
     if not np.isfinite(l1).all():
-        raise UserError("score: the impact is not finite on this model; use score='saliency'")
+        raise NoBounds("score: the impact is not finite on this model; use score='saliency'")
     return alpha * _scaled(l1) + beta * _scaled(entropy)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import numbers
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from tfunlearn.pruning import impact, published
 from tfunlearn.pruning.counting import limit_of, most_lost, pair_count_of
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import InputRange, Propagation, range_ends
+from tfunlearn.pruning.intervals.stages import NoBounds
 from tfunlearn.pruning.pair_surgery import bias_and_rows, merge_pairs
 from tfunlearn.pruning.pair_tensors import dead_units
 from tfunlearn.pruning.records import Pair, PairRecord
@@ -60,7 +63,8 @@ def prune_pairs(
         model: a built Sequential or functional model.
         fraction: share of each layer's units, in [0, 1); default 0.01. Pairs are disjoint, so no
             more than half of the units go.
-        score: `"impact"` (default) or `"saliency"`.
+        score: `"impact"` (default) or `"saliency"`. Where no bounds pass a layer behind (Embedding,
+            LSTM, attention), or they are not finite, saliency chooses; a warning names both.
         compat: `"flap"` takes the published pruner's own steps, its skip of the very best pair
             and its removal of the other unit included; default None.
         input_range: lowest and highest input of the model, numbers or arrays of the input's
@@ -79,6 +83,9 @@ def prune_pairs(
     Raises:
         UserError: an argument is not allowed, a weight is not finite, the model has no plain
             layer graph or nothing to prune. The model is untouched then.
+
+    Warns:
+        UserWarning: pairs of some layers are chosen by saliency although impact is asked for.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning",
@@ -152,15 +159,27 @@ class PairChoice:
         if self.compat:
             published.dense_chain(graph)
         elif self.score == "impact":
-            propagation = Propagation(graph, weights, self.input_range)
+            Propagation(graph, weights, self.input_range).check_range()
+
+    def obstacle(
+        self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
+    ) -> str | None:
+        """Returns why pairs will be chosen by saliency although impact is asked for, or None."""
+        if self.compat or self.score != "impact" or all(site.skipped for site in sites):
+            return None
+        propagation = Propagation(graph, weights, self.input_range)
+        try:
             for tensor in graph.outputs:
                 propagation.bounds(tensor)
+        except NoBounds as error:
+            return error.reason
+        return None
 
     def prune(
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
     ) -> tuple[list[np.ndarray], dict[str, PairRecord]]:
         """Returns the weights with the pairs of all sites merged, and what was merged."""
-        records, sites = {}, list(sites)
+        records, sites, fallbacks = {}, list(sites), {}
         widest = max((site.units for site in sites if not site.skipped), default=0)
         if widest:
             rank = self._published(graph) if self.compat else self._sound(graph)
@@ -171,12 +190,21 @@ class PairChoice:
                 else:
                     room = most_lost(site.units, self.limit) - int(dead_units(
                         weights[site.kernel], *bias_and_rows(weights, site)).sum())
-                    candidates, bound, spared = rank(weights, site, max(room, 0))
+                    try:
+                        score, ranked = self.score, rank(weights, site, max(room, 0))
+                    except NoBounds as error:
+                        fallbacks.setdefault(error.reason, []).append(site.layer)
+                        score, rank_so = "saliency", dataclasses.replace(self, score="saliency")
+                        ranked = rank_so._sound(graph)(weights, site, max(room, 0))
+                    candidates, bound, spared = ranked
                     record = PairRecord(
                         site.layer, site.units, candidates, self._zeroes_incoming, bound,
-                        spared=spared, score=self.score)
+                        spared=spared, score=score)
                     weights = merge_pairs(weights, site, record)
                 records[site.layer] = record
+        for reason, layers in fallbacks.items():
+            warnings.warn(f"pairs of {', '.join(map(repr, layers))} are chosen by saliency: "
+                          f"{reason}", stacklevel=3)
         return weights, records
 
     @property

@@ -45,11 +45,11 @@ def dense_chain(graph: Graph) -> list[Link]:
         while len(readers) == 1 and readers[0].kind in INACTIVE:
             readers = graph.readers_of(readers)
         if readers != [following] or len(graph.calls(node.layer)) > 1:
-            names = ", ".join(f"'{reader.layer.name}'" for reader in readers) or "nothing"
+            names = ", ".join(f"'{graph.name_of(reader.layer)}'" for reader in readers) or "nothing"
             raise UserError(
-                f"compat: 'flap' with '{node.layer.name}' read by {names}; allowed are chains of "
+                f"compat: 'flap' with '{graph.name_of(node.layer)}' read by {names}; allowed are chains of "
                 "Dense layers with nothing but Dropout between them")
-    return [Link(node.layer.name, graph.position(node.layer.kernel),
+    return [Link(graph.name_of(node.layer), graph.position(node.layer.kernel),
                  graph.position(node.layer.bias),
                  getattr(node.layer.activation, "__name__", "") == "relu") for node in nodes]
 

@@ -39,13 +39,14 @@ class Site:
 
 def filter_sites(graph: Graph, *, include_residual: bool = True) -> list[Site]:
     """Returns a site for every convolution, in the order of the layers."""
-    return [_filter_site(graph, layer, include_residual) for layer in graph.model.layers
+    return [_filter_site(graph, layer, include_residual) for layer in graph.layers.values()
             if is_conv(layer) or left_alone(layer)]
 
 
 def pair_sites(graph: Graph) -> list[Site]:
     """Returns a site for every Dense layer, in the order of the layers."""
-    return [_pair_site(graph, layer) for layer in graph.model.layers if is_dense(layer)]
+    return [_pair_site(graph, layer) for layer in graph.layers.values()
+            if is_dense(layer)]
 
 
 def chosen_sites(sites: Sequence[Site], layers: Sequence[str] | None) -> list[Site]:
@@ -89,10 +90,10 @@ def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
     if any(norm_axis(node) != channel_axis(layer, node) for node in norms):
         reason = "the normalisation behind it is not one channel a filter"
     if reason:
-        return Site(layer.name, filters, skipped=reason)
+        return Site(graph.name_of(layer), filters, skipped=reason)
     followers = [entry for node in norms for entry in norm_entries(graph, node.layer)]
-    return Site(layer.name, filters, graph.position(layer.kernel), graph.position(layer.bias),
-                tuple(dict.fromkeys(followers)))
+    return Site(graph.name_of(layer), filters, graph.position(layer.kernel),
+                graph.position(layer.bias), tuple(dict.fromkeys(followers)))
 
 
 def _channels_of(layer, calls: Sequence[Node]) -> int:
@@ -103,6 +104,8 @@ def _channels_of(layer, calls: Sequence[Node]) -> int:
 
 def unlike_its_class(graph: Graph, layer, calls: Sequence[Node]) -> str | None:
     """Returns why a layer cannot be taken for the Conv or Dense layer that its class says."""
+    if id(layer) in graph.hidden:
+        return graph.hidden[id(layer)]
     if has_other_kernel(layer):
         return "its kernel is quantised or adapted (LoRA)"
     if not kind_of(layer):
@@ -129,11 +132,11 @@ def _pair_site(graph: Graph, layer) -> Site:
             reason = reason or f"'{node.layer.name}' normalises another axis"
     reason = reason or _shared_or_folded(graph, layer, calls, path, readers)
     if reason:
-        return Site(layer.name, layer.units, skipped=reason)
+        return Site(graph.name_of(layer), layer.units, skipped=reason)
     norms = [entry for node in path if node.kind in NORMS
              for entry in norm_entries(graph, node.layer)]
     outgoing = tuple(dict.fromkeys(graph.position(node.layer.kernel) for node in readers))
-    return Site(layer.name, layer.units, graph.position(layer.kernel),
+    return Site(graph.name_of(layer), layer.units, graph.position(layer.kernel),
                 graph.position(layer.bias), tuple(dict.fromkeys(norms)), outgoing)
 
 
@@ -142,7 +145,7 @@ def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | N
     path, readers, waiting = [], [], graph.readers_of(calls)
     while waiting:
         node = waiting.pop(0)
-        name = node.layer.name
+        name = graph.name_of(node.layer)
         if node.kind == "Dense":
             readers.append(node)
         elif node.kind in ELEMENTWISE or node.kind in ("BatchNormalization", "Flatten"):

@@ -45,7 +45,7 @@ class Ablation:
         cls, graph: Graph, layer: ChannelLayer, parts: str, waists: Sequence[tuple[int, int]]
     ) -> Ablation:
         """Returns how a layer's channels, which consist of `parts`, are silenced."""
-        keras_layer = graph.model.get_layer(layer.layer)
+        keras_layer = graph.layers[layer.layer]
         calls = graph.calls(keras_layer)
         node, later = calls[0], behind(graph, calls[0])
         if len(calls) > 1 or _has_masks(graph) or not all(

@@ -36,7 +36,7 @@ class ClassActivations:
     def __init__(self, model: tf.keras.Model, *, batch_size: int = 200):
         self._graph, self._batch = Graph.of(model), batch_size
         self._layers = [layer for layer in channel_layers(self._graph)
-                        if is_conv(model.get_layer(layer.layer))]
+                        if is_conv(self._graph.layers[layer.layer])]
         require("model", model.name, bool(self._layers), "a model with a convolution, for cdp")
         self._forward = tf.function(self._pooled, autograph=False, reduce_retracing=True)
 
@@ -58,7 +58,7 @@ class ClassActivations:
 
     def _pooled(self, images) -> list:
         values = execute_all(self._graph, images)
-        return [self._pooled_layer(self._graph.model.get_layer(layer.layer), values)
+        return [self._pooled_layer(self._graph.layers[layer.layer], values)
                 for layer in self._layers]
 
     def _pooled_layer(self, layer, values: dict):

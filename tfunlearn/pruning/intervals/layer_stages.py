@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.activations import (
     IDENTITY, SOFTMAXES, elu, name_of, relu, shape_of)
 from tfunlearn.pruning.intervals.spatial_stages import SPATIAL, channels_last, is_channels_first
 from tfunlearn.pruning.intervals.stages import (
-    Confined, Elementwise, Impassable, Kink, Linear, Stage)
+    Confined, Elementwise, Impassable, Kink, Linear, NoBounds, Stage)
 from tfunlearn.pruning.intervals.windows import convolve, depthwise
 from tfunlearn.pruning.kinds import INACTIVE, kind_of
 
@@ -27,7 +26,7 @@ def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
     A softmax that the model ends in is left out, so that the outputs are logits.
 
     Raises:
-        UserError: the layer is not one that bounds can pass; the message names it.
+        NoBounds: the layer is not one that bounds can pass; the message names it.
     """
     is_last = graph.gives_output([node]) and not graph.readers_of([node])
     try:
@@ -39,9 +38,9 @@ def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
             raise Impassable()
         return _STAGES[node.kind](node, values, is_last)
     except Impassable as error:
-        raise UserError(
-            f"model: no bounds pass layer '{node.layer.name}' ({type(node.layer).__name__}{error})"
-            f"; {WITHOUT_BOUNDS}")
+        raise NoBounds(
+            f"model: no bounds pass layer '{graph.name_of(node.layer)}' "
+            f"({type(node.layer).__name__}{error}); {WITHOUT_BOUNDS}")
 
 
 def _dense(node, values, is_last):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.layer_stages import WITHOUT_BOUNDS, stages_of
 from tfunlearn.pruning.intervals.merges import BOUNDS, DIFFERENCES
-from tfunlearn.pruning.intervals.stages import Interval, Stage
+from tfunlearn.pruning.intervals.stages import Interval, NoBounds, Stage
 
 InputRange = tuple  # (low, high), numbers or arrays of the input's shape
 LARGEST = 1e30  # of inputs, so that bounds do not overflow at once
@@ -44,8 +45,9 @@ def activation_bounds(
     found: dict[str, Interval] = {}
     for node in graph.nodes:
         interval = tuple(end[0] for end in propagation.bounds(node.outputs[0]))
-        known = found.get(node.layer.name)
-        found[node.layer.name] = interval if known is None else _hull(known, interval)
+        name = graph.name_of(node.layer)
+        known = found.get(name)
+        found[name] = interval if known is None else _hull(known, interval)
     return found
 
 
@@ -100,6 +102,13 @@ class Propagation:
                 if node.outputs[0] not in self._bounds:
                     self._bounds[node.outputs[0]] = self._bounds_of(node)
         return self._bounds[tensor]
+
+    def check_range(self) -> None:
+        """Raises the `UserError` that an input of another shape than the range would raise."""
+        for node in self.graph.nodes:
+            if not node.inputs:
+                with contextlib.suppress(NoBounds):
+                    self._input_bounds(node)
 
     def update(self, weights: Sequence[np.ndarray]) -> None:
         """Takes new weights and forgets the bounds that depend on those that differ."""
@@ -184,7 +193,7 @@ class Propagation:
         low, high = self._range
         shape = np.broadcast_shapes(low.shape, high.shape)
         if None in node.shape and len(shape) != len(node.shape):
-            raise UserError(
+            raise NoBounds(
                 f"input_range: the input '{node.layer.name}' has an open dimension "
                 f"{node.shape}; allowed are arrays of the full shape. {WITHOUT_BOUNDS}")
         if None not in node.shape:
@@ -203,9 +212,9 @@ class Propagation:
     def _stages(self, node: Node) -> list[Stage]:
         if len(node.inputs) != 1:
             names = ", ".join(sorted(BOUNDS))
-            raise UserError(f"model: no bounds pass layer '{node.layer.name}' "
-                            f"({type(node.layer).__name__} with {len(node.inputs)} inputs; known "
-                            f"with several are {names}); {WITHOUT_BOUNDS}")
+            raise NoBounds(f"model: no bounds pass layer '{self.graph.name_of(node.layer)}' "
+                           f"({type(node.layer).__name__} with {len(node.inputs)} inputs; known "
+                           f"with several are {names}); {WITHOUT_BOUNDS}")
         used = self._used.setdefault(node, set())
 
         def value(variable) -> np.ndarray:

@@ -15,9 +15,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.errors import UserError
 from tfunlearn.pruning.intervals.activations import Shape
 
 Interval = tuple[np.ndarray, np.ndarray]
+
+
+class NoBounds(UserError):
+    """No bounds pass the model, or what passes is not finite; the text names the layer."""
+
+    @property
+    def reason(self) -> str:
+        """The cause alone, without the field and what to do."""
+        return str(self).partition(": ")[2].partition(";")[0]
 
 
 class Impassable(Exception):

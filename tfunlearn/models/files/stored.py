@@ -1,0 +1,259 @@
+"""A model file taken apart: its configuration, who wrote it, and its weights as arrays."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import pathlib
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.lazy import tf
+
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of Keras 3, and of Keras 2
+LARGEST = 2**28  # bytes of a configuration
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights of one layer in a `.keras` file.
+
+    Attributes:
+        arrays: its own, in the order in which it keeps them.
+        parts: weights of what it is made of (a cell, a nested model's container), by name.
+    """
+
+    arrays: tuple[np.ndarray, ...] = ()
+    parts: dict[str, Group] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither it nor any part of it has an array."""
+        return not self.arrays and all(part.is_empty for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What a model file says.
+
+    Attributes:
+        path: the file, or the folder of a SavedModel.
+        config: class name and configuration of the model, JSON values.
+        version: of the Keras that wrote it; empty where the file does not say.
+        metadata: all configurations that the file holds besides (SavedModel), JSON values.
+    """
+
+    path: pathlib.Path
+    config: dict
+    version: str = ""
+    metadata: tuple[dict, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The version as numbers, such as (2, 14); (2, 0) where the file does not say."""
+        found = re.findall(r"\d+", self.version)[:2]
+        return tuple(map(int, found)) if len(found) == 2 else (2, 0)
+
+    @property
+    def writer(self) -> str:
+        """Who wrote it, in words."""
+        if not self.version:
+            return "an old Keras"
+        is_tf_keras = self.numbers[0] == 2 and self.numbers >= (2, 16)
+        return f"{'tf_keras' if is_tf_keras else 'Keras'} {self.version}"
+
+    def weight_group(self) -> Group:
+        """Returns the weights of a `.keras` file."""
+        import h5py
+
+        with zipfile.ZipFile(self.path) as archive:
+            content = archive.read("model.weights.h5")
+        with h5py.File(io.BytesIO(content)) as file:
+            return _group_of(file)
+
+    def layer_weights(self) -> dict[str, list[tuple[str, np.ndarray]]]:
+        """Returns the weights of an `.h5` file: layer -> last part of each weight's name, and the
+        array, in the order of the file."""
+        import h5py
+
+        with h5py.File(self.path) as file:
+            groups = file["model_weights"] if "model_weights" in file else file
+            names = {**dict.fromkeys(_texts(groups.attrs, "layer_names")),
+                     **({"top_level_model_weights": None}
+                        if "top_level_model_weights" in groups else {})}
+            return {name: [(weight.rpartition("/")[2].partition(":")[0],
+                            np.asarray(groups[name][weight]))
+                           for weight in _texts(groups[name].attrs, "weight_names")]
+                    for name in names}
+
+
+def read_stored(path: pathlib.Path) -> StoredModel:
+    """Reads a model file as far as it is text; nothing of it runs.
+
+    Args:
+        path: a `.keras` or `.h5` file, or the folder of a SavedModel that Keras wrote.
+
+    Raises:
+        UserError: there is none, or it is none of these.
+    """
+    if path.is_dir():
+        return _saved_model(path)
+    if not path.is_file():
+        raise UserError(f"model: no file {path}")
+    reader = {".keras": _keras_archive, ".h5": _hdf5}.get(path.suffix)
+    if reader is None:
+        raise UserError(f"model: {path} is not a Keras model that can be read; allowed are .keras "
+                        "and .h5 files, and SavedModel folders")
+    try:
+        return reader(path)
+    except UserError:
+        raise
+    except Exception as error:  # zip, JSON and HDF5 each have their own
+        raise _unreadable(path, first_line(error))
+
+
+def _keras_archive(path: pathlib.Path) -> StoredModel:
+    if not zipfile.is_zipfile(path):
+        raise _unreadable(path, "no zip archive")
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > LARGEST:
+            raise _unreadable(path, "its configuration is too large")
+        config = json.loads(archive.read("config.json"))
+        metadata = json.loads(archive.read("metadata.json"))
+    return StoredModel(path, _checked(path, config), str(metadata.get("keras_version", "")))
+
+
+def _hdf5(path: pathlib.Path) -> StoredModel:
+    import h5py
+
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise _unreadable(path, "it holds weights without a model; save the whole model")
+        text = file.attrs["model_config"]
+        version = file.attrs.get("keras_version", "")
+    return StoredModel(path, _checked(path, json.loads(text)), _text(version))
+
+
+def _saved_model(path: pathlib.Path) -> StoredModel:
+    if not (path / "saved_model.pb").is_file():
+        raise UserError(f"model: folder {path} holds no SavedModel")
+    metadata = path / "keras_metadata.pb"
+    if not metadata.is_file():
+        raise UserError(f"model: {path} is a SavedModel that Keras did not write; allowed are "
+                        ".keras files, .h5 files and folders that model.save wrote")
+    try:
+        entries = [json.loads(text, object_hook=_plain)
+                   for text in _metadata_texts(metadata.read_bytes())]
+        root = next(entry for entry in entries if isinstance(entry, dict) and "config" in entry
+                    and entry.get("is_graph_network") or entry.get("class_name") == "Sequential")
+    except StopIteration:
+        raise UserError(f"model: {path} has no layer graph (not built, or a class of its own); "
+                        "allowed are built Sequential and functional models")
+    except (ValueError, IndexError) as error:
+        raise _unreadable(path, first_line(error))
+    config = {"class_name": root["class_name"], "config": root["config"]}
+    return StoredModel(path, _checked(path, config), str(root.get("keras_version", "2.")),
+                       tuple(entries))
+
+
+def _plain(value: dict):
+    """Returns a value of a SavedModel's JSON without its words for tuples and shapes."""
+    if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
+        return value["items"]
+    return value
+
+
+def _metadata_texts(content: bytes) -> Iterator[str]:
+    """Gives the JSON text of each node of Keras' SavedModel metadata.
+
+    A message of repeated field 1, nodes, each with its text in field 5.
+    """
+    for number, value in _fields(content):
+        if number == 1 and isinstance(value, bytes):
+            for inner, text in _fields(value):
+                if inner == 5 and isinstance(text, bytes):
+                    yield text.decode("utf-8")
+
+
+def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Gives number and value of each field of a protobuf message."""
+    place = 0
+
+    def varint() -> int:
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = content[place]
+            place += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while place < len(content):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            yield key >> 3, varint()
+            continue
+        length = {1: 8, 5: 4}.get(kind)
+        if kind == 2:
+            length = varint()
+        if length is None or place + length > len(content):
+            raise ValueError("its metadata are damaged")
+        yield key >> 3, content[place : place + length]
+        place += length
+
+
+def _checked(path: pathlib.Path, config) -> dict:
+    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+        raise _unreadable(path, "its configuration names no class")
+    return config
+
+
+def _unreadable(path: pathlib.Path, reason: str) -> UserError:
+    return UserError(f"model: {path} is not a Keras model that can be read ({reason})")
+
+
+def _group_of(group) -> Group:
+    import h5py
+
+    own = group.get("vars")
+    arrays = [] if own is None else [np.asarray(own[key]) for key in sorted(own, key=int)]
+    parts = {name: _group_of(part) for name, part in group.items()
+             if name != "vars" and isinstance(part, h5py.Group)}
+    return Group(tuple(arrays), parts)
+
+
+def _texts(attributes, name: str) -> list[str]:
+    """Returns a list of texts; HDF5 splits those that are long into name0, name1, ..."""
+    if name in attributes:
+        return [_text(value) for value in attributes[name]]
+    parts, found = 0, []
+    while f"{name}{parts}" in attributes:
+        found += [_text(value) for value in attributes[f"{name}{parts}"]]
+        parts += 1
+    return found
+
+
+def _text(value) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def keras_numbers() -> tuple[int, ...]:
+    """Returns the version of the Keras in use, such as (2, 14)."""
+    package = importlib.import_module(tf.keras.Model.__module__.partition(".")[0])
+    return tuple(map(int, re.findall(r"\d+", package.__version__)[:2]))
+
+
+def keras_name() -> str:
+    """Returns the Keras in use, in words."""
+    numbers = keras_numbers()
+    is_tf_keras = numbers[0] == 2 and numbers >= (2, 16)
+    return f"{'tf_keras' if is_tf_keras else 'Keras'} {'.'.join(map(str, numbers))}"

@@ -1,0 +1,297 @@
+"""Builds the model that a configuration of any Keras describes with the Keras in use.
+
+Each Keras has its own words for the graph of a model (nested lists, or arguments with
+`keras_history`) and for some settings of layers. The graph is read in either form and called anew,
+layer by layer; settings are renamed where both have them, and dropped where they say nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+from tfunlearn.core.lazy import tf
+
+EMPTY = (None, False, "", [], {}, 0)  # values of settings that say nothing
+SILENT = {  # settings of one Keras alone that do not change what a layer computes
+    "build_config", "batch_input_shape", "batch_shape", "input_length", "implementation",
+    "use_cudnn", "flash_attention", "shared_object_id", "activity_regularizer_weight",
+    "autocast", "data_format_out", "query_shape", "key_shape", "value_shape", "synchronized",
+    "renorm_momentum", "renorm_clipping"}
+UNUSED = dict.fromkeys(  # classes whose parent in one Keras has a kernel that they do without
+    ("SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
+    {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"})
+RENAMED = {  # class -> setting of one Keras -> of the other
+    "LeakyReLU": {"alpha": "negative_slope", "negative_slope": "alpha"},
+}
+DEFAULTS = {"groups": (1,), "time_major": (False,), "renorm": (False,), "fused": (None, True, False),
+            "virtual_batch_size": (None,), "zero_output_for_mask": (False,), "lora_alpha": (None,),
+            "lora_rank": (None,), "quantization_config": (None,), "gate": (None,)}
+
+
+class Untranslatable(Exception):
+    """A configuration for which the Keras in use has no words; the text names layer and cause."""
+
+
+def build(config: dict) -> tf.keras.Model:
+    """Returns the model of a configuration, with fresh weights.
+
+    Args:
+        config: class name and configuration, JSON values of any Keras 2 or 3.
+
+    Raises:
+        Untranslatable: some layer, setting or call is not known.
+    """
+    kind, inner = config["class_name"], config["config"]
+    if kind == "Sequential":
+        return _sequential(inner)
+    if kind in ("Functional", "Model") and isinstance(inner, dict) and "layers" in inner:
+        return _functional(inner)
+    raise Untranslatable(f"the model is a {kind}, neither Sequential nor functional")
+
+
+def _sequential(config) -> tf.keras.Model:
+    entries = config["layers"] if isinstance(config, dict) else config
+    name = config.get("name") if isinstance(config, dict) else None
+    layers = []
+    first = entries[0] if entries else {}
+    shape = _shape_of(first)
+    if shape is None and isinstance(config, dict):
+        shape = config.get("build_input_shape")
+    if first.get("class_name") == "InputLayer":
+        entries = entries[1:]
+        layers.append(_input(first["config"]))
+    elif shape:
+        layers.append(tf.keras.Input(batch_shape=tuple(shape)) if _takes_batch_shape()
+                      else tf.keras.Input(tuple(shape)[1:], batch_size=shape[0]))
+    else:
+        raise Untranslatable("the model does not say what shape it takes")
+    layers += [_layer(entry) for entry in entries]
+    return tf.keras.Sequential(layers, **({"name": name} if name else {}))
+
+
+def _functional(config: dict) -> tf.keras.Model:
+    tensors: dict[tuple, list] = {}  # (layer name, number of the call) -> what it gives
+    layers, entries = {}, {entry["name"]: entry for entry in config["layers"]}
+    for name, entry in entries.items():
+        if entry["class_name"] == "InputLayer":
+            tensors[name, 0] = [_input(entry["config"])]
+        else:
+            layers[name] = _layer(entry)
+    calls = {name: entries[name].get("inbound_nodes") or () for name in layers}
+    first = dict.fromkeys(layers, 0)  # Keras 2 counts the calls of a nested model from 1
+    for name, call, _ in _references([*calls.values(), config["output_layers"]]):
+        if name in layers:
+            first[name] = max(first[name], call - len(calls[name]) + 1)
+    waiting = [(name, number, call) for name in layers
+               for number, call in enumerate(calls[name], start=first[name])]
+    while waiting:
+        later = []
+        for name, number, call in waiting:
+            if any(reference[:2] not in tensors for reference in _references(call)):
+                later.append((name, number, call))
+                continue
+            args, kwargs = _arguments(call, tensors)
+            try:
+                given = layers[name](*args, **kwargs)
+            except (TypeError, ValueError) as error:
+                raise Untranslatable(f"layer '{name}' cannot be called as it was ({error})")
+            tensors[name, number] = tf.nest.flatten(given)
+        if len(later) == len(waiting):
+            raise Untranslatable(f"the calls of layer '{later[0][0]}' form a circle")
+        waiting = later
+    ends = [_ends(config[key], tensors) for key in ("input_layers", "output_layers")]
+    name = config.get("name")
+    return tf.keras.Model(*ends, **({"name": name} if name else {}))
+
+
+def _input(config: dict):
+    shape = tuple(_shape_of({"config": config}) or ())
+    if not shape:
+        raise Untranslatable(f"the input '{config.get('name')}' has no shape")
+    for key in ("sparse", "ragged", "optional"):
+        if config.get(key):
+            raise Untranslatable(f"the input '{config.get('name')}' is {key}")
+    return tf.keras.Input(shape[1:], batch_size=shape[0], dtype=_dtype(config.get("dtype")),
+                          name=config.get("name"))
+
+
+def _takes_batch_shape() -> bool:
+    return "batch_shape" in inspect.signature(tf.keras.Input).parameters
+
+
+def _shape_of(entry: dict):
+    config = entry.get("config")
+    if not isinstance(config, dict):
+        return None
+    return config.get("batch_shape") or config.get("batch_input_shape")
+
+
+def _dtype(value) -> str | None:
+    """Returns the name of a dtype or of a dtype policy, however it was written."""
+    if isinstance(value, dict):
+        value = (value.get("config") or {}).get("name")
+    return value
+
+
+def _layer(entry: dict):
+    """Returns the layer of an entry, or the model if it is one."""
+    kind, config = entry["class_name"], entry["config"]
+    if kind in ("Sequential", "Functional", "Model"):
+        model = build(entry)
+        if isinstance(config, dict) and config.get("trainable") is False:
+            model.trainable = False
+        return model
+    known = getattr(tf.keras.layers, kind, None)
+    name = config.get("name", kind)
+    if not (inspect.isclass(known) and issubclass(known, tf.keras.layers.Layer)):
+        raise Untranslatable(f"layer '{name}' is a {kind}, which it does not have")
+    try:
+        layer = known.from_config(_settings(known, kind, name, dict(config)))
+        layer.trainable = config.get("trainable", True)
+        return layer
+    except Untranslatable:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        raise Untranslatable(f"layer '{name}' ({kind}) cannot be made ({error})")
+
+
+def _settings(known: type, kind: str, name: str, config: dict) -> dict:
+    """Returns the settings of a layer in the words of the Keras in use."""
+    if isinstance(config.get("dtype"), dict):
+        config["dtype"] = _dtype(config["dtype"])
+    if kind == "BatchNormalization" and isinstance(config.get("axis"), list):
+        if len(config["axis"]) != 1:
+            raise Untranslatable(f"layer '{name}' normalises over several axes")
+        config["axis"] = config["axis"][0]
+    accepted = _accepted(known)
+    found = {}
+    if "dtype" not in accepted and config.pop("dtype", None) not in (None, "float32"):
+        raise Untranslatable(f"layer '{name}' ({kind}) computes in another dtype than float32")
+    if "trainable" not in accepted:
+        config.pop("trainable", None)
+    for key, value in config.items():
+        if key not in accepted and key in RENAMED.get(kind, ()):
+            key = RENAMED[kind][key]
+        if key in accepted:
+            found[key] = _value(key, value, name)
+        elif not (key in SILENT or key in UNUSED.get(kind, ()) or key in DEFAULTS and value in DEFAULTS[key]
+                  or value in EMPTY):
+            raise Untranslatable(f"layer '{name}' ({kind}) has the setting {key}={value!r}, "
+                                 "which it does not know")
+    return found
+
+
+def _accepted(known: type) -> set[str]:
+    """Returns the names of the settings that a class takes, its parents' if it hands them on."""
+    names = set()
+    for parent in known.__mro__:
+        if "__init__" not in vars(parent):
+            continue
+        parameters = inspect.signature(parent.__init__).parameters.values()
+        names |= {each.name for each in parameters
+                  if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        if parent is tf.keras.layers.Layer:
+            names |= {"name", "trainable", "dtype"}
+        if parent is tf.keras.layers.Layer or all(
+                each.kind != each.VAR_KEYWORD for each in parameters):
+            break
+    return names - {"self", "input_shape", "input_dim", "batch_input_shape", "weights"}
+
+
+def _value(key: str, value, name: str):
+    """Returns a setting: initializers and the like as objects, layers and axes as they are."""
+    if not isinstance(value, dict) or "class_name" not in value:
+        return value
+    kind, config = value["class_name"], value.get("config") or {}
+    if kind == "function" and isinstance(config, str):  # an activation by its name
+        return config
+    if kind == "__tuple__":
+        return tuple(value["items"])
+    for family in (tf.keras.initializers, tf.keras.regularizers, tf.keras.constraints,
+                   tf.keras.layers):
+        known = getattr(family, kind, None)
+        if inspect.isclass(known):
+            if family is tf.keras.layers:
+                return _layer({"class_name": kind, "config": config})
+            accepted = set(inspect.signature(known.__init__).parameters)
+            odd = {k: v for k, v in config.items() if k not in accepted and v not in EMPTY}
+            if odd:
+                raise Untranslatable(f"layer '{name}' has {key}={kind} with {odd}")
+            return known(**{k: v for k, v in config.items() if k in accepted})
+    raise Untranslatable(f"layer '{name}' has {key}={kind}, which it does not have")
+
+
+def _is_reference(value) -> bool:
+    """Tells whether a value of Keras 2 names a tensor: layer, call, output, and arguments."""
+    return (isinstance(value, list) and 3 <= len(value) <= 4 and isinstance(value[0], str)
+            and all(type(number) is int for number in value[1:3]))
+
+
+def _is_history(value) -> bool:
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def _reference(value) -> tuple[str, int, int]:
+    name, call, output = (value["config"]["keras_history"] if _is_history(value) else value)[:3]
+    return name, int(call), int(output)
+
+
+def _references(value) -> list[tuple[str, int, int]]:
+    """Returns all tensors that are named in the arguments of a call."""
+    if _is_history(value) or _is_reference(value):
+        return [_reference(value)] + (
+            _references(value[3]) if isinstance(value, list) and len(value) == 4 else [])
+    each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for part in each for found in _references(part)]
+
+
+def _arguments(call, tensors: dict) -> tuple[tuple, dict]:
+    """Returns what a layer is called with."""
+    if isinstance(call, dict):  # Keras 3
+        args = tuple(_filled(value, tensors) for value in call["args"])
+        kwargs = {key: _filled(value, tensors) for key, value in call.get("kwargs", {}).items()}
+    else:  # Keras 2: a list of tensors, the arguments behind the first
+        calls = [call] if _is_reference(call) else call
+        inputs = [_tensor(value, tensors) for value in calls]
+        args = (inputs[0] if len(inputs) == 1 else inputs,)
+        kwargs = {key: _filled(value, tensors) for key, value in (
+            calls[0][3] if len(calls[0]) > 3 else {}).items()}
+    return args, {key: value for key, value in kwargs.items()
+                  if not (key in ("mask", "training") and value is None)}
+
+
+def _filled(value, tensors: dict):
+    if _is_history(value) or _is_reference(value):
+        return _tensor(value, tensors)
+    if isinstance(value, dict) and value.get("class_name") == "__tuple__":
+        return tuple(_filled(each, tensors) for each in value["config"].get("value", ()))
+    if isinstance(value, dict):
+        return {key: _filled(each, tensors) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, tensors) for each in value]
+    return value
+
+
+def _tensor(value, tensors: dict):
+    name, call, output = _reference(value)
+    return tensors[name, call][output]
+
+
+def _ends(value, tensors: dict):
+    """Returns the tensors that a model takes or gives: one, a list, or a mapping of them."""
+    if _is_reference(value):
+        return _tensor(value, tensors)
+    if isinstance(value, dict):
+        return {key: _ends(each, tensors) for key, each in value.items()}
+    found = [_ends(each, tensors) for each in value]
+    return found[0] if len(found) == 1 else found
+
+
+def own_variables(layer) -> list:
+    """Returns the variables that a layer keeps itself, in the order of `.keras` files."""
+    if hasattr(layer, "_trainable_variables"):
+        return [*layer._trainable_variables, *layer._non_trainable_variables]
+    return [*layer._trainable_weights, *layer._non_trainable_weights]
+
+
