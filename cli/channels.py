@@ -11,7 +11,7 @@ from tfunlearn.report import save_effects
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
 from tfunlearn.report.words import count
-from tfunlearn_cli.options import request_options, request_words
+from tfunlearn_cli.options import allow_code_option, request_options, request_words
 
 
 @click.command()
@@ -30,6 +30,7 @@ from tfunlearn_cli.options import request_options, request_words
 @click.option("--plot", metavar="FILE", help="Draw the effects into a new .png file.")
 @click.option("--csv", "table", metavar="FILE", help="Write the effects into a new .csv file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@allow_code_option
 def channels(run, malicious, clients, classes, examples, layers, plot, table, **options):
     """Measure what each channel of a run's model matters for what is to be forgotten.
 

@@ -19,7 +19,7 @@ from tfunlearn.experiment.gme.settings import METRICS, SCORES
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import COLUMNS, number
 from tfunlearn_cli.gme_display import GmeDisplay, draw_groups, peak_in_words
-from tfunlearn_cli.options import request_options, request_words
+from tfunlearn_cli.options import allow_code_option, request_options, request_words
 
 FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
 
@@ -49,6 +49,7 @@ FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
 @click.option("--scores-csv", metavar="FILE", help="Write every example's score and group into a "
               "new .csv file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@allow_code_option
 def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores_csv, data_dir,
              **settings):
     """Measure the model of a run on its test set, or what unlearned runs have kept in memory.

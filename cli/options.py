@@ -10,6 +10,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.requests import read_examples
 from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, read_config
 from tfunlearn.experiment.presets import preset, presets
+from tfunlearn.models.saved import allowing_code
 
 
 class _CountOrFraction(click.ParamType):
@@ -62,6 +63,19 @@ def preset_option(function: Callable) -> Callable:
     return click.option("--preset", metavar="NAME", help="Begin with the settings of a paper's "
                         f"experiment; --config and flags override it: {', '.join(presets())}."
                         )(function)
+
+
+def allow_code_option(function: Callable) -> Callable:
+    """Adds `--allow-code`, for the command and all model files that it reads."""
+    def allow(context, parameter, value) -> None:
+        if value:
+            context.with_resource(allowing_code())
+
+    return click.option(
+        "--allow-code", is_flag=True, expose_value=False, callback=allow,
+        help="Load model files that carry code (Lambda layers and the like). Loading one runs what "
+        "its author wrote, with all your rights: only for files of people whom you trust."
+    )(function)
 
 
 def request_options(function: Callable, *, default: bool = True) -> Callable:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tfunlearn.experiment.prune import PrunedLayer, prune as prune_file
 from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.options import allow_code_option
 
 
 @click.command()
@@ -33,13 +34,17 @@ from tfunlearn_cli.console import PlainConsole
               "together may take.  [default: 0.2, or --filters or --pairs if that is more]")
 @click.option("--layer", "layers", multiple=True, metavar="NAME",
               help="A layer to prune, several times for several.  [default: all]")
+@click.option("--bounds", is_flag=True, help="Work out each layer's impact bound: how far any "
+              "output can move, for any input in the range, on account of that layer; a softmax at "
+              "the end is left out. It takes long, and is the wider the deeper the model.")
 @click.option("--dataset", help="Measure accuracy on its test images, scaled to the input range.")
 @click.option("--data-dir", default="data", show_default=True, help="Folder of data sets.")
+@allow_code_option
 def prune(model, layers, **options):
     """Prune a Keras model: MODEL is a .keras or .h5 file, or a SavedModel folder.
 
-    The impact bound says how far any output can move, for any input in the range, on account of
-    that layer; a softmax at the end is left out. It is the wider the deeper the model.
+    Files of Keras 2.13 to 2.15, tf_keras and Keras 3 are read whichever of them is installed here.
+    Models within the model are pruned too, their layers named base/layer.
 
     Example: tfunlearn prune model.keras -o pruned.keras --filters 0.01 --pairs 0.01
     """
@@ -47,9 +52,10 @@ def prune(model, layers, **options):
     if console.is_terminal:
         console.print("loading TensorFlow and the model")
     result = prune_file(model, layers=layers or None, track=console.track, **options)
-    rows = [_row(layer) for layer in result.layers]
-    width = 60 + sum(max(len(row[place]) for row in rows) for place in (0, 5))
-    _print_table(PlainConsole(width=width), rows)
+    bounds = options["bounds"] and not result.unbounded
+    rows = [_row(layer, bounds, options["score"]) for layer in result.layers]
+    width = 60 + sum(max(len(row[place]) for row in rows) for place in (0, -1))
+    _print_table(PlainConsole(width=width), rows, bounds)
     if not any(layer.pruned for layer in result.layers):
         console.print("pruned    nothing: no filter and no pair of units is left to go")
     stopped = [layer.layer for layer in result.layers if layer.spared]
@@ -64,14 +70,16 @@ def prune(model, layers, **options):
     console.print(f"written   {result.path}", markup=False)
 
 
-def _row(layer: PrunedLayer) -> list[str]:
+def _row(layer: PrunedLayer, bounds: bool, score: str) -> list[str]:
     bound = "-" if layer.bound is None else f"{layer.bound:.4g}"
-    return [layer.layer, layer.kind, str(layer.units), str(len(layer.pruned)), bound,
-            layer.skipped or ""]
+    chosen = f"chosen by {layer.score}" if layer.score not in (None, score) else ""
+    return [layer.layer, layer.kind, str(layer.units), str(len(layer.pruned)),
+            *([bound] if bounds else []), layer.skipped or chosen]
 
 
-def _print_table(console: PlainConsole, rows: list[list[str]]) -> None:
-    table = Table("layer", "kind", "units", "pruned", "impact bound", "", box=None)
+def _print_table(console: PlainConsole, rows: list[list[str]], bounds: bool) -> None:
+    table = Table("layer", "kind", "units", "pruned", *(["impact bound"] if bounds else []), "",
+                  box=None)
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

@@ -9,7 +9,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.files import new_file
 from tfunlearn.experiment.unlearning.ratio import draw_ratio, study_ratio
 from tfunlearn_cli.console import PlainConsole
-from tfunlearn_cli.options import request_options, request_words
+from tfunlearn_cli.options import allow_code_option, request_options, request_words
 
 SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
 
@@ -25,6 +25,7 @@ SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
               "knee; auto: the curve's own.")
 @click.option("--plot", metavar="FILE", help="Draw the distribution into a new .png file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@allow_code_option
 def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **options):
     """Suggest a ratio for unlearn --method memorization; nothing applies it.
 

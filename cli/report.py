@@ -8,12 +8,14 @@ import click
 
 from tfunlearn.experiment.reporting import report as write_report
 from tfunlearn_cli.console import PlainConsole
+from tfunlearn_cli.options import allow_code_option
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--out", metavar="DIR", help="New folder.  [default: <first RUN>-report]")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@allow_code_option
 def report(runs, out, data_dir):
     """Write one page that tells what was asked, done and proven, of one run or several.
 

@@ -14,6 +14,7 @@ from tfunlearn.experiment.sweep import is_sweep, read_sweep
 from tfunlearn.experiment.unlearning import resume_unlearning
 from tfunlearn.experiment.unlearning.request import is_requested
 from tfunlearn_cli.display import TrainingDisplay
+from tfunlearn_cli.options import allow_code_option
 from tfunlearn_cli.sweep import run_and_show
 from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
@@ -23,6 +24,7 @@ from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 @click.option("--worker", "workers", multiple=True, metavar="HOST:PORT", help="Share the clients "
               "of a training with a worker there, may be repeated.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@allow_code_option
 def resume(run, workers, data_dir):
     """Go on with a run, an unlearning or a sweep that was stopped, at whatever moment.
 

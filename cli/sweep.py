@@ -12,6 +12,7 @@ from tfunlearn.experiment.grid_reading import read_grid
 from tfunlearn.experiment.sweep import sweep as run_sweep
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars
+from tfunlearn_cli.options import allow_code_option
 
 
 @click.command()
@@ -20,6 +21,7 @@ from tfunlearn_cli.console import PlainConsole, bars
               "[default: runs/sweep-<name>]")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets on disk.")
 @click.option("--rounds", type=int, help="Rounds of every cell, in place of the grid's.")
+@allow_code_option
 def sweep(config, out, data_dir, rounds):
     """Run a grid of rules, defenses, attacks and seeds, and show it as a table.
 

@@ -7,7 +7,8 @@ import click
 from tfunlearn.core.errors import require
 from tfunlearn.experiment import RunConfig, run_config, train as train_run
 from tfunlearn_cli.display import TrainingDisplay
-from tfunlearn_cli.options import config_options, merged, preset_fields, preset_option
+from tfunlearn_cli.options import (
+    allow_code_option, config_options, merged, preset_fields, preset_option)
 
 
 @click.command()
@@ -17,6 +18,7 @@ from tfunlearn_cli.options import config_options, merged, preset_fields, preset_
               "runs/<data>-<model>-<attack>-<rule and defense>-seed<n>]")
 @click.option("--worker", "workers", multiple=True, metavar="HOST:PORT", help="Share the clients "
               "with a worker that tfunlearn worker runs there, may be repeated; turns --gather on.")
+@allow_code_option
 def train(config, preset, out, workers, **flags):
     """Train a model federatedly, under attack and defended.
 

@@ -8,7 +8,8 @@ from tfunlearn.experiment.config_reading import fields_of
 from tfunlearn.experiment.unlearning import UnlearnSettings, unlearn as unlearn_run
 from tfunlearn.experiment.unlearning import unlearn_settings
 from tfunlearn_cli.options import (
-    field_options, merged, preset_fields, preset_option, request_options, request_words)
+    allow_code_option, field_options, merged, preset_fields, preset_option, request_options,
+    request_words)
 from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
 KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if name != "forget"}
@@ -23,6 +24,7 @@ KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if na
 @preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @click.option("--out", metavar="DIR", help="New run directory.  [default: <RUN>-<method>]")
+@allow_code_option
 def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
     """Forget clients, classes or examples of a run, and compare with retraining.
 

@@ -6,7 +6,8 @@ import click
 
 from tfunlearn.experiment.config_reading import fields_of, typed
 from tfunlearn.experiment.verification import VerifySettings, verify as verify_run
-from tfunlearn_cli.options import field_options, merged, preset_fields, preset_option
+from tfunlearn_cli.options import (
+    allow_code_option, field_options, merged, preset_fields, preset_option)
 from tfunlearn_cli.verify_display import VerifyDisplay
 
 KNOBS = fields_of(VerifySettings)
@@ -22,6 +23,7 @@ KNOBS = fields_of(VerifySettings)
               "flags override it.")
 @preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@allow_code_option
 def verify(run, against, config, preset, data_dir, **knobs):
     """Verify that an unlearned run has forgotten, beside models retrained without it.
 

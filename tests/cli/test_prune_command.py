@@ -21,7 +21,7 @@ def call(monkeypatch, tmp_path, typed):
 
 def test_table_and_file(call, tmp_path):
     code, out, err = call("net.keras", "-o", "pruned.keras", "--filters", "0.01", "--pairs", "0.01",
-                          "--repeat", "2", "--dataset", "digits")
+                          "--repeat", "2", "--dataset", "digits", "--bounds")
     assert code == 0 and not err
     rows = {line.split()[0]: line.split() for line in out.splitlines()}
     assert rows["conv_1"][1:4] == ["filters", "6", "1"]  # a fifth of six, however often

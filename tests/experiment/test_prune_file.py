@@ -43,12 +43,14 @@ def test_the_bounds_hold(saved, tmp_path, rng):
     path, model = saved
     images = rng.random((200, 28, 28, 1), np.float32)
     before = model(images).numpy()
-    result = prune(path, out=tmp_path / "out.h5", filters=0.1, pairs=0.1, repeat=3)
+    result = prune(path, out=tmp_path / "out.h5", filters=0.1, pairs=0.1, repeat=3,
+                   bounds=True)
     change = np.abs(result.model(images).numpy() - before).max()
     bounds = {row.layer: row.bound for row in result.layers}
     assert bounds.pop("logits") is None and all(bound > 0 for bound in bounds.values())
     assert 0 < change <= sum(bounds.values())
-    only = prune(path, out=tmp_path / "only.keras", filters=0, layers=["dense_2"])
+    only = prune(path, out=tmp_path / "only.keras", filters=0, layers=["dense_2"],
+                 bounds=True)
     change = np.abs(only.model(images).numpy() - before).max()
     (row,) = [row for row in only.layers if row.pruned]
     assert row.layer == "dense_2" and change <= row.bound
@@ -68,12 +70,14 @@ def test_a_layer_that_bounds_cannot_pass_is_named_and_pruned_by_saliency(tmp_pat
         layers.Input((6,)), layers.Dense(8, name="first"), layers.Activation("exponential"),
         layers.Dense(2)])
     model.save(tmp_path / "net.keras")
-    with pytest.raises(UserError, match="no bounds pass layer"):
-        prune(tmp_path / "net.keras", out=tmp_path / "out.keras")
-    assert not (tmp_path / "out.keras").exists()
-    result = prune(tmp_path / "net.keras", out=tmp_path / "out.keras", score="saliency")
+    with pytest.warns(UserWarning, match="pairs of 'first' are chosen by saliency: no bounds pass "
+                                         "layer 'activation[_0-9]*'"):
+        result = prune(tmp_path / "net.keras", out=tmp_path / "out.keras", bounds=True)
     assert "no bounds pass layer" in result.unbounded
     assert result.layers[0].bound is None and len(result.layers[0].pruned) == 1
+    assert result.layers[0].score == "saliency"
+    plain = prune(tmp_path / "net.keras", out=tmp_path / "plain.keras", score="saliency")
+    assert plain.unbounded is None and plain.layers[0].pruned == result.layers[0].pruned
 
 
 @pytest.mark.parametrize("name, units", [
@@ -83,7 +87,7 @@ def test_nets_made_by_others_as_they_are(shared_models, tmp_path, name, units):
     result = prune(shared_models / name, out=tmp_path / "out.keras")
     pruned = {row.layer: len(row.pruned) for row in result.layers if row.pruned}
     assert units.items() <= pruned.items()
-    assert result.layers[-1].skipped == "output layer" and result.unbounded is None
+    assert result.layers[-1].skipped == "output layer"
     before = load_model(shared_models / name)
     assert [w.shape for w in before.get_weights()] == [
         w.shape for w in load_model(tmp_path / "out.keras").get_weights()]

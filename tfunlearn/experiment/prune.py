@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require, require_flags, require_fraction
+from tfunlearn.core.errors import require, require_flags, require_fraction
 from tfunlearn.core.files import creating, new_file
 from tfunlearn.core.lazy import tf
 from tfunlearn.datasets import load
@@ -22,6 +22,7 @@ from tfunlearn.pruning.counting import limit_of
 from tfunlearn.pruning.filters import is_zero_filter, prune_filter_sites
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import Propagation
+from tfunlearn.pruning.intervals.stages import NoBounds
 from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.sites import (
     Site, chosen_sites, filter_sites, pair_sites, require_prunable)
@@ -34,14 +35,16 @@ class PrunedLayer:
     """What happened to one layer.
 
     Attributes:
-        layer: its name.
+        layer: its name; of a layer in a nested model behind that model's, `base/conv`.
         kind: `"filters"` or `"units"`.
         units: how many it has.
         pruned: which of them went, in the order in which they went.
         bound: no output of the model moves by more than this on account of this layer, for any
-            input in the range; None where it was left alone, or bounds cannot pass the model.
+            input in the range; None where it was left alone, was not asked for, or bounds cannot
+            pass the model.
         skipped: why it was left alone, or None.
         spared: prunings that the limit stopped, wholly or in part.
+        score: what its pairs were chosen by, `"impact"` or `"saliency"`; None for filters.
     """
 
     layer: str
@@ -51,6 +54,7 @@ class PrunedLayer:
     bound: float | None = None
     skipped: str | None = None
     spared: int = 0
+    score: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class PrunedModel:
         model: the Keras model, pruned.
         path: where it was saved.
         layers: what happened to its layers.
-        unbounded: why there are no impact bounds, or None.
+        unbounded: why there are no impact bounds although they were asked for, or None.
         accuracy_before: on the test set, None without a data set.
         accuracy_after: the same, pruned.
     """
@@ -79,13 +83,15 @@ def prune(
     pairs: float = 0.01, repeat: int = 1, score: str = "impact", compat: str | None = None,
     input_range: tuple[float, float] = (0.0, 1.0), include_residual: bool = True,
     exclude_zeroed: bool = True, limit: float | None = None,
-    layers: Sequence[str] | None = None, dataset: str | None = None, data_dir: str = "data",
+    layers: Sequence[str] | None = None, bounds: bool = False, dataset: str | None = None,
+    data_dir: str = "data", allow_code: bool | None = None,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> PrunedModel:
     """Prunes filters, then unit pairs, of the model in a file, and saves it in another.
 
     Args:
-        model: a `.keras` or `.h5` file, or (Keras 2) a SavedModel folder.
+        model: a `.keras` or `.h5` file of any Keras 2.13 or later, or (Keras 2) a SavedModel folder;
+            nested models, several inputs and several outputs included.
         out: the file to write, `.keras` or `.h5`; must be new. The optimizer is not kept.
         filters: share of each convolution's filters, in [0, 1); default 0.01. 0 for none.
         pairs: share of each Dense layer's units, in [0, 1); default 0.01. 0 for none.
@@ -95,9 +101,12 @@ def prune(
         limit: share of a layer's filters or units that all of them together may take; default None:
             0.2, or the larger of `filters` and `pairs` if that is more.
         layers: names of the layers to prune; default all.
+        bounds: work out each layer's impact bound; default False. That takes a float64 pass through
+            the model for every layer, and says little on a deep one.
         dataset: a data set on whose test images, scaled to the input range, accuracy is measured
             before and after; None for none.
         data_dir: where data sets lie.
+        allow_code: as for `load_model`.
         track: wraps the sequence of layers and batches, to show progress.
 
     Raises:
@@ -110,15 +119,15 @@ def prune(
     require("repeat", repeat, type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
             f"a whole number from 1 to {MOST_REPEATS}")
     require("filters and pairs", 0.0, filters or pairs, "at least one of them above 0")
-    require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed)
+    require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed, bounds=bounds)
     limit = limit_of(limit, filters, pairs)
     choice = PairChoice(pairs, score, compat, input_range, limit=limit)
-    keras_model = load_model(model)
+    keras_model = load_model(model, allow_code=allow_code, plain=False)
     graph = Graph.of(keras_model)
     prune_layer = functools.partial(
         prune_filter_sites, fraction=filters, exclude_zeroed=exclude_zeroed, limit=limit)
     work = _Work(graph, prune_layer, choice,
-                 _sites(graph, filters, pairs, include_residual, layers))
+                 _sites(graph, filters, pairs, include_residual, layers), bounds)
     measure = None if dataset is None else _accuracy_of(
         keras_model, model, load(dataset, data_dir), input_range, track)
     before = measure and measure()
@@ -162,14 +171,17 @@ def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple
 
 
 class _Work:
-    """Prunes layer after layer and adds up what each can do to the outputs."""
+    """Prunes layer after layer and, if asked, adds up what each can do to the outputs."""
 
-    def __init__(self, graph: Graph, prune_filters: Callable, choice: PairChoice, sites):
+    def __init__(
+        self, graph: Graph, prune_filters: Callable, choice: PairChoice, sites, bounds: bool
+    ):
         self.unbounded: str | None = None
         self._graph, self._prune_filters, self._choice = graph, prune_filters, choice
         self._sites, self._spared = sites, dict.fromkeys((site.layer for _, site in sites), 0)
-        self._weights = graph.read()
-        self._propagation = Propagation(graph, self._weights, choice.input_range)
+        self._weights, self._scores = graph.read(), {}
+        self._propagation = Propagation(
+            graph, self._weights, choice.input_range) if bounds else None
         self._pruned: dict[str, list[int]] = {site.layer: [] for _, site in sites}
         self._moves = {site.layer: (0.0, 0.0) for _, site in sites}
 
@@ -186,16 +198,18 @@ class _Work:
             new, pruned = self._prune(kind, site)
             changed += len(pruned)
             self._pruned[site.layer] += pruned
-            if pruned and self.unbounded is None:
-                self._add_move(site.layer, new)
+            if self._propagation is not None:
+                if pruned and self.unbounded is None:
+                    self._add_move(site.layer, new)
+                self._propagation.update(new)
             self._weights = new
-            self._propagation.update(new)
         self._graph.write(before, self._weights)
 
     def layers(self) -> tuple[PrunedLayer, ...]:
         """Returns what happened to every layer."""
         return tuple(PrunedLayer(site.layer, kind, site.units, tuple(self._pruned[site.layer]),
-                                 self._bound(site), site.skipped, self._spared[site.layer])
+                                 self._bound(site), site.skipped, self._spared[site.layer],
+                                 self._scores.get(site.layer))
                      for kind, site in self._sites)
 
     def _prune(self, kind: str, site: Site) -> tuple[list, list[int]]:
@@ -207,18 +221,19 @@ class _Work:
             new, records = self._choice.prune(self._graph, self._weights, [site])
             record = records[site.layer]
             gone = list(record.removed)
+            self._scores[site.layer] = record.score
         self._spared[site.layer] += record.spared > 0
         return new, gone
 
     def _add_move(self, layer: str, new: list[np.ndarray]) -> None:
         try:
             move = self._propagation.change(new)
-        except UserError as error:
-            self.unbounded = str(error).removeprefix("model: ").partition(";")[0]
+        except NoBounds as error:
+            self.unbounded = error.reason
             return
         self._moves[layer] = tuple(sum_ + end for sum_, end in zip(self._moves[layer], move))
 
     def _bound(self, site: Site) -> float | None:
-        if site.skipped or self.unbounded:
+        if self._propagation is None or site.skipped or self.unbounded:
             return None
         return float(max(np.max(np.abs(end)) for end in self._moves[site.layer]))
