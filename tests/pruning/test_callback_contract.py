@@ -248,9 +248,9 @@ def test_validation_sees_the_epoch_pruned_whatever_says_so(kind):
     assert list(ours.records) == [2] and dead(model) == pruned(ours)
 
 
-def averaging():
+def averaging(**options):
     try:
-        return keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.9)
+        return keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.9, **options)
     except (TypeError, ValueError):
         pytest.skip("this Keras keeps no averages")
 
@@ -284,6 +284,13 @@ def test_averages_of_weights_are_pruned_by_the_same_decisions(kind, first):
     for own, right in zip(after[0], expected, strict=True):
         np.testing.assert_allclose(own, right, rtol=1e-6, atol=1e-8)
     assert dead(model) == pruned(ours) != [[], []]  # `fit` ends with the averages as weights
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_averages_that_replace_the_weights_now_and_then(kind):
+    model, ours = net(averaging(ema_overwrite_frequency=2)), kind(0.25, at(2, 3), limit=0.6)
+    fit(model, ours)
+    assert dead(model) == pruned(ours) != [[], []]
 
 
 @pytest.mark.parametrize("kind", KINDS)
