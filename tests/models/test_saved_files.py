@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.models.files import translate, weights
 from tfunlearn.models.files.code import code_in
 from tfunlearn.models.files.stored import keras_name, keras_numbers, read_stored
 from tfunlearn.models.saved import allowing_code, load_model
@@ -47,6 +48,59 @@ def test_files_of_every_keras_are_read(path, tmp_path):
     model.save(tmp_path / "again.keras")
     again = np.asarray(load_model(tmp_path / "again.keras")(known["images"], training=False))
     np.testing.assert_array_equal(again, outputs)
+
+
+def recurrent():
+    return tf.keras.Sequential([
+        tf.keras.Input((5,)), layers.Embedding(10, 4, mask_zero=True),
+        layers.Bidirectional(layers.LSTM(3, return_sequences=True)), layers.GRU(3),
+        layers.Dense(2)])
+
+
+def attention():
+    inputs = tf.keras.Input((5, 4))
+    x = layers.Add()([inputs, layers.MultiHeadAttention(2, 3)(inputs, inputs)])
+    return tf.keras.Model(inputs, layers.Dense(2)(layers.LayerNormalization()(x)))
+
+
+def others():
+    return tf.keras.Sequential([
+        tf.keras.Input((3, 6, 6, 1)), layers.TimeDistributed(layers.Conv2D(2, 3)), layers.PReLU(),
+        layers.Reshape((12, 4, 2)), layers.Conv2DTranspose(2, 3, activation=layers.LeakyReLU()),
+        layers.UpSampling2D(), layers.Flatten(), layers.Dense(2, activation="gelu")])
+
+
+def two_ends():
+    a, b = tf.keras.Input((3,), name="a"), tf.keras.Input((4,), name="b")
+    x = layers.Concatenate()([layers.Dense(3)(a), layers.Dense(2)(b)])
+    return tf.keras.Model({"a": a, "b": b}, {"p": layers.Dense(1, name="p")(x),
+                                             "q": layers.Dense(2, name="q")(x)})
+
+
+def frozen():
+    inputs = tf.keras.Input((6, 6, 1))
+    base = tf.keras.Sequential([tf.keras.Input((6, 6, 1)), layers.Conv2D(2, 3),
+                                layers.BatchNormalization(), layers.Conv2D(2, 3)], name="base")
+    base.layers[0].trainable = False
+    return tf.keras.Model(inputs, layers.Dense(2)(layers.Flatten()(base(inputs, training=False))))
+
+
+@pytest.mark.parametrize("make", [recurrent, attention, others, two_ends, frozen])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_translation_into_the_same_keras_changes_nothing(make, suffix, tmp_path):
+    tf.keras.utils.set_random_seed(0)
+    model, path = make(), tmp_path / f"net{suffix}"
+    model.save(path)
+    stored = read_stored(path)
+    again = translate.build(stored.config)
+    weights.fill(again, stored)
+    inputs = [np.random.default_rng(0).integers(0, 9, (2, *tensor.shape[1:])).astype(np.float32)
+              for tensor in model.inputs]
+    named = dict(zip("ab", inputs)) if make is two_ends else inputs[0]
+    ours, theirs = (tf.nest.flatten(net(named, training=False)) for net in (again, model))
+    for own, right in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(own, right, rtol=1e-6, atol=1e-6)
+    assert [w.trainable for w in again.weights] == [w.trainable for w in model.weights]
 
 
 def other_writer():

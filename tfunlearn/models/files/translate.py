@@ -15,18 +15,16 @@ from tfunlearn.core.lazy import tf
 EMPTY = (None, False, "", [], {}, 0)  # values of settings that say nothing
 SILENT = {  # settings of one Keras alone that do not change what a layer computes
     "build_config", "batch_input_shape", "batch_shape", "input_length", "implementation",
-    "use_cudnn", "flash_attention", "shared_object_id", "activity_regularizer_weight",
-    "autocast", "data_format_out", "query_shape", "key_shape", "value_shape", "synchronized",
-    "renorm_momentum", "renorm_clipping"}
+    "use_cudnn", "flash_attention", "shared_object_id", "query_shape", "key_shape", "value_shape",
+    "synchronized", "renorm_momentum", "renorm_clipping"}
 UNUSED = dict.fromkeys(  # classes whose parent in one Keras has a kernel that they do without
     ("SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
     {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"})
 RENAMED = {  # class -> setting of one Keras -> of the other
     "LeakyReLU": {"alpha": "negative_slope", "negative_slope": "alpha"},
 }
-DEFAULTS = {"groups": (1,), "time_major": (False,), "renorm": (False,), "fused": (None, True, False),
-            "virtual_batch_size": (None,), "zero_output_for_mask": (False,), "lora_alpha": (None,),
-            "lora_rank": (None,), "quantization_config": (None,), "gate": (None,)}
+DEFAULTS = {  # setting that one Keras alone has -> values with which it does nothing
+    "data_format": ("channels_last",), "groups": (1,), "fused": (True,)}
 
 
 class Untranslatable(Exception):
@@ -147,7 +145,7 @@ def _layer(entry: dict):
     if not (inspect.isclass(known) and issubclass(known, tf.keras.layers.Layer)):
         raise Untranslatable(f"layer '{name}' is a {kind}, which it does not have")
     try:
-        layer = known.from_config(_settings(known, kind, name, dict(config)))
+        layer = known(**_settings(known, kind, name, dict(config)))
         layer.trainable = config.get("trainable", True)
         return layer
     except Untranslatable:
@@ -196,7 +194,7 @@ def _accepted(known: type) -> set[str]:
         if parent is tf.keras.layers.Layer or all(
                 each.kind != each.VAR_KEYWORD for each in parameters):
             break
-    return names - {"self", "input_shape", "input_dim", "batch_input_shape", "weights"}
+    return names - {"self"}
 
 
 def _value(key: str, value, name: str):
