@@ -77,6 +77,23 @@ def two_ends():
                                              "q": layers.Dense(2, name="q")(x)})
 
 
+def operators():
+    x, y = tf.keras.Input((4,), name="a"), tf.keras.Input((4,), name="b")
+    return tf.keras.Model({"a": x, "b": y}, layers.Dense(2)((x + y) * 2.0 - y / 3.0 - 1.0))
+
+
+def twice():
+    inputs = tf.keras.Input((4,))
+    base = tf.keras.Sequential([tf.keras.Input((4,)), layers.Dense(4)], name="base")
+    return tf.keras.Model(inputs, layers.Dense(2)(base(base(inputs))))
+
+
+def adapted():
+    norm = layers.Normalization()
+    norm.adapt(np.linspace(0, 7, 80, dtype=np.float32).reshape(20, 4))
+    return tf.keras.Sequential([tf.keras.Input((4,)), norm, layers.Dense(2)])
+
+
 def frozen():
     inputs = tf.keras.Input((6, 6, 1))
     base = tf.keras.Sequential([tf.keras.Input((6, 6, 1)), layers.Conv2D(2, 3),
@@ -85,7 +102,8 @@ def frozen():
     return tf.keras.Model(inputs, layers.Dense(2)(layers.Flatten()(base(inputs, training=False))))
 
 
-@pytest.mark.parametrize("make", [recurrent, attention, others, two_ends, frozen])
+@pytest.mark.parametrize("make", [
+    recurrent, attention, others, two_ends, operators, twice, adapted, frozen])
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_translation_into_the_same_keras_changes_nothing(make, suffix, tmp_path):
     tf.keras.utils.set_random_seed(0)
@@ -96,7 +114,7 @@ def test_a_translation_into_the_same_keras_changes_nothing(make, suffix, tmp_pat
     weights.fill(again, stored)
     inputs = [np.random.default_rng(0).integers(0, 9, (2, *tensor.shape[1:])).astype(np.float32)
               for tensor in model.inputs]
-    named = dict(zip("ab", inputs)) if make is two_ends else inputs[0]
+    named = dict(zip("ab", inputs)) if len(inputs) > 1 else inputs[0]
     ours, theirs = (tf.nest.flatten(net(named, training=False)) for net in (again, model))
     for own, right in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, right, rtol=1e-6, atol=1e-6)
@@ -138,7 +156,12 @@ def drop_layer(config):
     del config["config"]["layers"][4]
 
 
+def set_function(config):
+    config["config"]["layers"][1]["config"]["activation"] = "hard_sigmoid"
+
+
 @pytest.mark.parametrize("change, message", [
+    (set_function, "hard_sigmoid, which is another one under Keras 2 than under Keras 3"),
     (set_class, "layer 'conv2d[_0-9]*' is a Conv7D, which it does not have"),
     (set_setting, "has the setting twist=3, which it does not know"),
     (set_regularizer, "has kernel_regularizer=Soft, which it does not have"),
@@ -238,16 +261,28 @@ def test_folders_without_code_are_read_without_their_program(tmp_path):
 @pytest.mark.parametrize("entry, kind", [
     ({"class_name": "Lambda", "config": {"name": "a"}}, "Lambda"),
     ({"class_name": "Own", "config": {}, "module": "somewhere.else", "registered_name": "p>Own"},
-     "the class Own of the Python module somewhere.else"),
+     "the object Own of the Python module somewhere.else"),
     ({"class_name": "Dense", "config": {"activation": {"class_name": "__lambda__", "config": {}}}},
      "Python code"),
     ({"class_name": "TFOpLambda", "config": {"function": "io.read_file"}}, "io.read_file"),
     ({"class_name": "TFSMLayer", "config": {"filepath": "x"}, "module": "keras.layers"},
-     "TFSMLayer")])
+     "TFSMLayer"),
+    ({"class_name": "Lambda", "config": {}, "registered_name": "Custom>Adam"}, "Lambda"),
+    ({"class_name": "function", "config": "print", "module": "builtins"}, "the function print"),
+    ({"class_name": "get_file", "config": {}, "module": "keras.utils"}, "the object get_file"),
+    ({"class_name": "deserialize", "config": {}, "module": "keras.layers"}, "deserialize")])
 def test_all_kinds_of_code_are_found_at_any_depth(entry, kind):
     for config in (entry, {"class_name": "Sequential", "config": {"layers": [
             {"class_name": "Wrapper", "config": {"layer": entry}}]}}):
         assert any(kind in found for _, found in code_in(config))
+
+
+def test_losses_and_metrics_of_a_compiled_model_are_not_loaded(tmp_path):
+    model = tf.keras.Sequential([layers.Input((3,)), layers.Dense(2)])
+    model.compile("adam", lambda y, p: tf.reduce_mean(y - p))
+    for name in ("own.h5", "own.keras"):
+        model.save(tmp_path / name)
+        assert load_model(tmp_path / name).count_params() == 8
 
 
 @pytest.mark.parametrize("path", WRITTEN[::13], ids=lambda path: f"{path.parent.name}/{path.name}")

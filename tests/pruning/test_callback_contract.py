@@ -248,6 +248,25 @@ def test_validation_sees_the_epoch_pruned_whatever_says_so(kind):
     assert list(ours.records) == [2] and dead(model) == pruned(ours)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluation_apart_from_training_prunes_nothing(kind):
+    model, ours = net(), kind(0.25, every(1), limit=0.5)
+    model.evaluate(IMAGES, LABELS, verbose=0, callbacks=[ours])
+    assert dead(model) == [[], []]
+    fit(model, ours, epochs=1)
+    expected = dead(model)
+    model.evaluate(IMAGES, LABELS, verbose=0, callbacks=[ours])
+    assert dead(model) == expected != [[], []]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_that_diverges_is_left_to_keras(kind):
+    model = net(keras.optimizers.SGD(1e20))
+    stop = keras.callbacks.TerminateOnNaN()
+    fit(model, kind(0.25, at(9)), stop)
+    assert not np.isfinite(model.get_weights()[0]).all()
+
+
 def averaging(**options):
     try:
         return keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.9, **options)

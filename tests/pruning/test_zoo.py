@@ -280,3 +280,23 @@ def test_models_called_in_training_mode_are_left_alone():
     records = prune_pairs(model, 0.2, score="saliency")
     assert "called with more than its inputs" in records["noisy/within"].skipped
     assert records["first"].removed
+
+
+def test_an_output_of_a_nested_model_that_nobody_reads_is_left_alone():
+    inner_in = keras.Input((6,))
+    one = layers.Dense(2, name="one")(layers.Dense(8, name="used")(inner_in))
+    inner = keras.Model(inner_in, [one, layers.Dense(5, name="unused")(inner_in)], name="inner")
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.Dense(2)(inner(inputs)[0]))
+    records = prune_pairs(model, 0.2, score="saliency")
+    assert records["inner/used"].removed
+    assert records["inner/unused"].skipped == "does not lead to an output"
+
+
+def test_nested_models_that_are_called_with_a_mapping_or_by_name_are_taken_apart():
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    x = layers.Dense(8, activation="relu", name="first")(layers.Concatenate()([a, b]))
+    by_name = keras.Model({"a": a, "b": b}, layers.Dense(4, name="second")(x), name="pair")
+    one, other = keras.Input((3,)), keras.Input((3,))
+    model = keras.Model([one, other], layers.Dense(2)(by_name({"a": one, "b": other})))
+    assert prune_pairs(model, 0.2)["pair/first"].removed

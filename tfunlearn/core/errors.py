@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+LONGEST = 200  # characters of other libraries' errors within ours
 
 
 class UserError(ValueError):
@@ -25,8 +26,9 @@ class FailedRun(RuntimeError):
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text, at most 120 characters, else its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    """Returns the first line of an error's text, cut behind a word if it is long, else its type."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0]} ..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -38,7 +38,8 @@ def _load(name: str, data_dir: str, *, only_digits: bool, classes: int) -> Image
         if not isinstance(error, Exception):
             raise
         if was_there:
-            raise damaged(name, target, first_line(error), remove=target)
+            raise damaged(name, target, f"no data base of FEMNIST: {first_line(error)}",
+                          remove=target)
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded "
             f"({first_line(error)}); fetch {URL}, unpack it, and put it at {target}")

@@ -79,7 +79,7 @@ class TestMeasures:
         if not others.any():
             return math.nan
         triggered = self._outputs_of(attack.trigger.stamped(data.test_images[others]))
-        return accuracy(triggered.argmax(axis=1), attack.target)
+        return accuracy(triggered.argmax(axis=1), np.full(len(triggered), attack.target))
 
 
 class ForgettingMeasures:

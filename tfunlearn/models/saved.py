@@ -63,7 +63,8 @@ def load_model(
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # pages about a file's policies
     stored = read_stored(user_path(path))
-    carried = next(code_in([stored.config, *stored.metadata]), None)
+    strict = _reads_itself(stored) and not stored.path.is_dir()
+    carried = next(code_in([stored.config, *stored.metadata], strict=strict), None)
     allowed = _allowed.get() if allow_code is None else allow_code
     if carried is not None and not allowed:
         name, kind = carried
@@ -113,6 +114,8 @@ def _loaded(stored: StoredModel, has_code: bool) -> tf.keras.Model:
             if native:
                 safety = {"safe_mode": False} if has_code and not stored.path.is_dir() else {}
                 return tf.keras.models.load_model(stored.path, compile=False, **safety)
+            if stored.numbers[0] != keras_numbers()[0]:
+                translate.require_same_functions(stored.config)
             model = translate.build(stored.config)
             weights.fill(model, stored)
             return model
@@ -145,6 +148,9 @@ def _without_program(stored: StoredModel) -> tf.keras.Model:
 
 def _unread(stored: StoredModel, cause: str) -> UserError:
     """Returns the error for a file that the Keras in use cannot read."""
+    if stored.numbers == keras_numbers() or not stored.version:
+        return UserError(f"model: {stored.path} is not a Keras model that can be read: "
+                         f"{keras_name()} fails on it ({cause})")
     return UserError(
         f"model: {stored.path} cannot be read: it was written by {stored.writer}, this is "
         f"{keras_name()} ({cause}); run this command where {stored.writer} is installed, or save "

@@ -88,16 +88,17 @@ class _Pruning(tf.keras.callbacks.Callback):
             due = [step for step in range(before + 1, self._step + 1) if self.schedule(step)]
             if due:  # several where the model takes more than one step an execution
                 self._prune(due[-1])
-        elif batch + 1 == self._steps():
-            self._close_epoch()
+        elif self._is_open and batch + 1 == self._steps():
+            self._close_epoch(self._epoch)
 
     def on_test_begin(self, logs=None):
-        self._close_epoch()
+        if self._is_open:  # else the model is evaluated apart from a training
+            self._close_epoch(self._epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._prepare()
-        self._epoch = epoch
-        self._close_epoch()
+        self._close_epoch(epoch)
+        self._is_open = False
         if logs is not None:
             logs.update(self._holding.counts())
 
@@ -127,10 +128,11 @@ class _Pruning(tf.keras.callbacks.Callback):
         """Sets back what is known of the training that goes on.
 
         `_start`, `_step`: steps of the optimizer before it, and up to now; `_skipped`: those that
-        the optimizer does not know of; `_epoch`, from 0, and whether it is still to be pruned.
+        the optimizer does not know of; `_epoch`, from 0, whether it goes on, and the last one that
+        needs no pruning any more.
         """
         self._start = self._step = self._skipped = 0
-        self._epoch, self._is_open, self._has_begun = 0, True, False
+        self._epoch, self._is_open, self._has_begun, self._closed = 0, False, False, None
 
     def _prepare(self) -> None:
         """Reads the model's graph, once a training."""
@@ -162,13 +164,13 @@ class _Pruning(tf.keras.callbacks.Callback):
         iterations = getattr(self.model.optimizer, "iterations", None)
         return 0 if iterations is None else int(value_of(iterations))
 
-    def _close_epoch(self) -> None:
-        """Prunes the epoch, once, if it is due."""
-        if self.by == "epoch" and self._is_open:
-            self._is_open = False
-            if self.schedule(self._epoch + 1):
+    def _close_epoch(self, epoch: int) -> None:
+        """Prunes an epoch, once, if it is due."""
+        if self.by == "epoch" and self._closed != epoch:
+            self._closed = epoch
+            if self.schedule(epoch + 1):
                 self._prepare()
-                self._prune(self._epoch + 1)
+                self._prune(epoch + 1)
 
     def _prune(self, number: int) -> None:
         before = self._graph.read()

@@ -123,13 +123,17 @@ class Graph:
         """Returns where the weights of `layer` lie, in the layer's own order."""
         return [self.positions[id(weight)] for weight in getattr(layer, "weights", ())]
 
+    def values(self) -> list[np.ndarray]:
+        """Returns the weights of the model, whatever they are."""
+        return [value_of(variable) for variable in self.variables]
+
     def read(self) -> list[np.ndarray]:
         """Returns the weights of the model.
 
         Raises:
             UserError: one of them is not finite; the message names it.
         """
-        weights = [value_of(variable) for variable in self.variables]
+        weights = self.values()
         with np.errstate(over="ignore", invalid="ignore"):
             doubtful = [n for n, weight in enumerate(weights) if not np.isfinite(weight.sum())]
         for n in doubtful:
@@ -202,10 +206,9 @@ def _why_closed(layer, call) -> str | None:
     if not has_graph(layer):
         return f"inside '{layer.name}', whose class {type(layer).__name__} has no layer graph"
     positional, named = arguments_of_call(call)
-    if any(value is not None and value is not False
-           for value in [*positional[1:], *named.values()]):
+    given = positional[0] if positional else named.pop("inputs", None)
+    if _says_something([*positional[1:], *named.values()]):
         return f"inside '{layer.name}', which is called with more than its inputs"
-    given = positional[0] if positional else next(iter(named.values()))
     if len(_inputs_of(call)) != len(layer.inputs) or (
             isinstance(given, dict) != isinstance(_structure_of(layer), dict)):
         return f"inside '{layer.name}', which is called with inputs of another structure"
@@ -293,8 +296,12 @@ def arguments_of_call(call) -> tuple[tuple, dict]:
 def _has_more_arguments(node: Node) -> bool:
     """Tells whether a layer is called with more than its input: `training=True`, a mask."""
     positional, named = arguments_of(node)
-    return any(value is not None and value is not False
-               for value in [*positional[1:], *named.values()])
+    return _says_something([*positional[1:], *named.values()])
+
+
+def _says_something(arguments: list) -> bool:
+    """Tells whether some argument is neither None nor False, in whatever structure."""
+    return any(value is not None and value is not False for value in tf.nest.flatten(arguments))
 
 
 def _are_alike(summands: list) -> bool:

@@ -45,7 +45,7 @@ class Holding:
         resumed, dead in any way) was pruned before, unless the layer is so as a whole: then it was
         initialised so, and is free to learn.
         """
-        weights = self._graph.read()
+        weights = self._graph.values()
         for site in [*self._filters, *self._pairs]:
             dead, silent = _dead(weights, site), _silent(weights, site)
             found = dead if resumed else silent & _mute(weights, site)
@@ -62,7 +62,7 @@ class Holding:
             units = record.pruned if isinstance(record, FilterRecord) else record.removed
             if units:
                 self._pruned[name][list(units)] = True
-        self._hold(self._graph.read())
+        self._hold(self._graph.values())
 
     def enforce(self) -> None:
         """Zeroes what is held."""
@@ -83,7 +83,7 @@ class Holding:
 
     def counts(self) -> dict[str, int]:
         """Returns how many of the pruned filters and units are dead now, of the kinds pruned."""
-        weights = self._graph.read()
+        weights = self._graph.values()
         return {name: sum(int((self._pruned[site.layer] & _dead(weights, site)).sum())
                           for site in sites)
                 for name, sites in (("pruned_filters", self._filters),

@@ -130,6 +130,8 @@ def _pair_site(graph: Graph, layer) -> Site:
             reason = reason or f"the softmax of '{node.layer.name}' mixes its units"
         elif node.kind == "BatchNormalization" and norm_axis(node) != len(node.shape):
             reason = reason or f"'{node.layer.name}' normalises another axis"
+    if not readers:
+        reason = reason or "does not lead to an output"
     reason = reason or _shared_or_folded(graph, layer, calls, path, readers)
     if reason:
         return Site(graph.name_of(layer), layer.units, skipped=reason)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 from collections.abc import Iterator
 
 from tfunlearn.core.lazy import tf
@@ -14,7 +17,11 @@ CARRIERS = {  # classes of Keras whose configuration is a program, or names one
 VALUES = {  # what Keras writes in the place of values that JSON has not
     "__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__ellipsis__", "__bytes__",
     "__slice__", "__complex__"}
-MODULES = ("keras", "tf_keras", "builtins", "tensorflow.keras")
+FAMILIES = ("layers", "initializers", "regularizers", "constraints", "optimizers", "losses",
+            "metrics", "activations")  # of Keras, whose members calculate and do nothing else
+STRUCTURES = {"Functional", "Model", "Sequential", "DTypePolicy", "Policy", "SeedGenerator",
+              "TFOpLambda", "SlicingOpLambda"}
+UNREAD = ("compile_config", "training_config")  # parts of a file that are never loaded here
 SYMBOLS = (  # of TensorFlow's functions that a Keras 2 model may name: those that only calculate
     "math.", "nn.", "linalg.", "image.", "signal.", "__operators__.",
     "abs", "add", "argmax", "argmin", "broadcast_to", "cast", "clip_by_value", "concat", "cos",
@@ -30,60 +37,89 @@ SYMBOLS = (  # of TensorFlow's functions that a Keras 2 model may name: those th
     "keras.activations.", "keras.backend.")
 
 
-def code_in(config) -> Iterator[tuple[str, str]]:
+def code_in(config, *, strict: bool = True) -> Iterator[tuple[str, str]]:
     """Gives name and kind of everything in a configuration that would run code on loading.
 
     Classes that the program at hand has registered with Keras are its own and count as known.
 
     Args:
         config: JSON values, as a model file holds them.
+        strict: whether names that the Keras in use does not have count too, since its own reader
+            would look for them in whatever module the file names; default True. The translation
+            looks nowhere.
     """
     waiting = [("", config)]
     while waiting:
         owner, value = waiting.pop()
         if isinstance(value, dict):
             name = value.get("class_name")
-            if isinstance(name, str) and ("config" in value or name in CARRIERS):
+            if isinstance(name, str):
                 inner = value.get("config")
                 own = inner.get("name") if isinstance(inner, dict) else None
                 owner = own if isinstance(own, str) else owner
-                kind = _kind_of(name, value)
+                kind = _kind_of(name, value, strict)
                 if kind:
                     yield owner or name, kind
-            elif isinstance(name, str) and name.startswith("__") and name not in VALUES:
-                yield owner or name, f"an object of kind {name}"
-            waiting += [(owner, each) for each in value.values()]
+            waiting += [(owner, each) for key, each in value.items() if key not in UNREAD]
         elif isinstance(value, list):
             waiting += [(owner, each) for each in value]
 
 
-def _kind_of(name: str, value: dict) -> str:
-    """Returns what an object of a configuration would run; nothing for Keras' own classes."""
-    registered = value.get("registered_name")
-    if isinstance(registered, str) and _is_registered(registered) or _is_registered(name):
-        return ""
-    plain = name.rpartition(">")[2]
+def _kind_of(name: str, value: dict, strict: bool) -> str:
+    """Returns what an object of a configuration would run; nothing if it only calculates."""
+    plain = re.split(r"[>.]", name)[-1]
     if plain in CARRIERS:
-        return f"a {plain} layer, {CARRIERS[plain]}" if plain[0] != "_" else CARRIERS[plain]
-    if name.startswith("__") and name not in VALUES:
-        return f"an object of kind {name}"
-    if name in ("TFOpLambda", "SlicingOpLambda"):
+        return CARRIERS[plain] if plain[0] == "_" else f"a {plain} layer, {CARRIERS[plain]}"
+    if plain.startswith("__"):
+        return "" if plain in VALUES else f"an object of kind {plain}"
+    if plain == "function":
+        function = value.get("config")
+        known = isinstance(function, str) and (
+            _is_function(function) or _is_own(function) or _is_own(value.get("registered_name")))
+        return "" if known else f"the function {function}"
+    if plain == "TFOpLambda":
         symbol = (value.get("config") or {}).get("function", "")
-        if name == "TFOpLambda" and (not isinstance(symbol, str) or not _only_calculates(symbol)):
-            return f"TensorFlow's function {symbol}"
+        return "" if _only_calculates(symbol) else f"TensorFlow's function {symbol}"
+    if plain in STRUCTURES or _is_class(plain) or _is_operation(plain, value.get("module")):
+        return ""
+    if _is_own(name) or _is_own(value.get("registered_name")):
         return ""
     module = value.get("module")
-    if isinstance(module, str) and module and not any(
-            module == known or module.startswith(known + ".") for known in MODULES):
-        return f"the class {name} of the Python module {module}"
-    return ""
+    of_keras = not isinstance(module, str) or module.partition(".")[0] in ("keras", "tf_keras")
+    if of_keras and not strict:
+        return ""
+    if of_keras and "module" not in value:
+        return ""  # old files name classes alone, which Keras looks up among its own
+    return f"the object {name} of the Python module {module}"
 
 
-def _only_calculates(symbol: str) -> bool:
-    return any(
+def _is_class(name: str) -> bool:
+    return any(inspect.isclass(getattr(getattr(tf.keras, family), name, None))
+               for family in FAMILIES)
+
+
+def _is_function(name: str) -> bool:
+    """Tells whether Keras has an activation, loss, metric or initializer of this name."""
+    return name not in ("deserialize", "get", "serialize") and any(
+        callable(getattr(getattr(tf.keras, family), name, None)) for family in FAMILIES[1:])
+
+
+def _is_operation(name: str, module) -> bool:
+    """Tells whether a name is one of Keras 3's operations on tensors."""
+    if not isinstance(module, str) or not module.startswith("keras.src.ops."):
+        return False
+    found = getattr(sys.modules.get(module), name, None)
+    return inspect.isclass(found) and any(
+        parent.__name__ == "Operation" for parent in found.__mro__[1:])
+
+
+def _only_calculates(symbol) -> bool:
+    return isinstance(symbol, str) and any(
         symbol.startswith(known) if known.endswith(".") else symbol == known for known in SYMBOLS)
 
 
-def _is_registered(name: str) -> bool:
-    """Tells whether the program has made a class known to Keras under this name."""
-    return tf.keras.utils.get_registered_object(name) is not None
+def _is_own(name) -> bool:
+    """Tells whether the program has registered something of its own under this name."""
+    found = tf.keras.utils.get_registered_object(name) if isinstance(name, str) else None
+    module = getattr(found, "__module__", None) or ""
+    return found is not None and module.partition(".")[0] not in ("keras", "tf_keras", "tensorflow")

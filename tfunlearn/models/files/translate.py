@@ -8,7 +8,8 @@ layer by layer; settings are renamed where both have them, and dropped where the
 from __future__ import annotations
 
 import inspect
-
+import operator
+from collections.abc import Iterable
 
 from tfunlearn.core.lazy import tf
 
@@ -23,12 +24,39 @@ UNUSED = dict.fromkeys(  # classes whose parent in one Keras has a kernel that t
 RENAMED = {  # class -> setting of one Keras -> of the other
     "LeakyReLU": {"alpha": "negative_slope", "negative_slope": "alpha"},
 }
+ALIASES = {"OrthogonalInitializer": "Orthogonal", "IdentityInitializer": "Identity"}
+OPERATORS = {  # function of TensorFlow (Keras 2) or operation (Keras 3) -> what it does
+    "__operators__.add": operator.add, "math.add": operator.add, "Add": operator.add,
+    "math.subtract": operator.sub, "Subtract": operator.sub,
+    "math.multiply": operator.mul, "Multiply": operator.mul,
+    "math.truediv": operator.truediv, "TrueDivide": operator.truediv, "Divide": operator.truediv,
+    "math.negative": operator.neg, "Negative": operator.neg,
+    "nn.relu": lambda x: tf.keras.activations.relu(x),
+    "Relu": lambda x: tf.keras.activations.relu(x),
+}
+DIFFERENT = ("hard_sigmoid",)  # functions that are others under Keras 2 and under Keras 3
 DEFAULTS = {  # setting that one Keras alone has -> values with which it does nothing
     "data_format": ("channels_last",), "groups": (1,), "fused": (True,)}
 
 
 class Untranslatable(Exception):
     """A configuration for which the Keras in use has no words; the text names layer and cause."""
+
+
+def require_same_functions(config) -> None:
+    """Raises `Untranslatable` if a configuration names a function that Keras 2 and Keras 3 both
+    have, and that is not the same in both."""
+    waiting = [("", config)]
+    while waiting:
+        owner, value = waiting.pop()
+        if isinstance(value, str) and value in DIFFERENT:
+            raise Untranslatable(f"layer '{owner}' has the function {value}, which is another one "
+                                 "under Keras 2 than under Keras 3")
+        if isinstance(value, dict):
+            owner = value.get("name") if isinstance(value.get("name"), str) else owner
+            waiting += [(owner, each) for key, each in value.items() if key != "name"]
+        elif isinstance(value, list):
+            waiting += [(owner, each) for each in value]
 
 
 def build(config: dict) -> tf.keras.Model:
@@ -64,16 +92,22 @@ def _sequential(config) -> tf.keras.Model:
                       else tf.keras.Input(tuple(shape)[1:], batch_size=shape[0]))
     else:
         raise Untranslatable("the model does not say what shape it takes")
-    layers += [_layer(entry) for entry in entries]
-    return tf.keras.Sequential(layers, **({"name": name} if name else {}))
+    made = [_layer(entry) for entry in entries]
+    model = tf.keras.Sequential(layers + made, **({"name": name} if name else {}))
+    _set_trainable(zip(made, entries))
+    return model
 
 
 def _functional(config: dict) -> tf.keras.Model:
     tensors: dict[tuple, list] = {}  # (layer name, number of the call) -> what it gives
+    operators: set[str] = set()
     layers, entries = {}, {entry["name"]: entry for entry in config["layers"]}
     for name, entry in entries.items():
         if entry["class_name"] == "InputLayer":
             tensors[name, 0] = [_input(entry["config"])]
+        elif _operator_of(entry) is not None:
+            layers[name] = _operator_of(entry)
+            operators.add(name)
         else:
             layers[name] = _layer(entry)
     calls = {name: entries[name].get("inbound_nodes") or () for name in layers}
@@ -90,6 +124,8 @@ def _functional(config: dict) -> tf.keras.Model:
                 later.append((name, number, call))
                 continue
             args, kwargs = _arguments(call, tensors)
+            if name in operators:
+                args, kwargs = (*args, *(each for key, each in kwargs.items() if key != "name")), {}
             try:
                 given = layers[name](*args, **kwargs)
             except (TypeError, ValueError) as error:
@@ -100,7 +136,29 @@ def _functional(config: dict) -> tf.keras.Model:
         waiting = later
     ends = [_ends(config[key], tensors) for key in ("input_layers", "output_layers")]
     name = config.get("name")
-    return tf.keras.Model(*ends, **({"name": name} if name else {}))
+    model = tf.keras.Model(*ends, **({"name": name} if name else {}))
+    _set_trainable((layer, entries[name]) for name, layer in layers.items()
+                   if name not in operators)
+    return model
+
+
+def _operator_of(entry: dict):
+    """Returns the function that an entry stands for if it is an operator on tensors, else None."""
+    kind = entry["class_name"]
+    if kind == "TFOpLambda":
+        return OPERATORS.get((entry.get("config") or {}).get("function"))
+    calls = entry.get("inbound_nodes") or [{}]
+    is_operation = str(entry.get("module")).startswith("keras.src.ops.") or (
+        "module" not in entry and isinstance(calls[0], dict) and len(calls[0].get("args", ())) > 1)
+    return OPERATORS.get(kind) if is_operation else None
+
+
+def _set_trainable(layers: Iterable[tuple[object, dict]]) -> None:
+    """Freezes the layers whose entries say so; once they are built, since Keras 3.0 orders the
+    weights of a model by what they were then."""
+    for layer, entry in layers:
+        if isinstance(entry["config"], dict) and entry["config"].get("trainable") is False:
+            layer.trainable = False
 
 
 def _input(config: dict):
@@ -136,18 +194,13 @@ def _layer(entry: dict):
     """Returns the layer of an entry, or the model if it is one."""
     kind, config = entry["class_name"], entry["config"]
     if kind in ("Sequential", "Functional", "Model"):
-        model = build(entry)
-        if isinstance(config, dict) and config.get("trainable") is False:
-            model.trainable = False
-        return model
+        return build(entry)
     known = getattr(tf.keras.layers, kind, None)
     name = config.get("name", kind)
     if not (inspect.isclass(known) and issubclass(known, tf.keras.layers.Layer)):
         raise Untranslatable(f"layer '{name}' is a {kind}, which it does not have")
     try:
-        layer = known(**_settings(known, kind, name, dict(config)))
-        layer.trainable = config.get("trainable", True)
-        return layer
+        return known(**_settings(known, kind, name, dict(config)))
     except Untranslatable:
         raise
     except (TypeError, ValueError, KeyError) as error:
@@ -166,15 +219,14 @@ def _settings(known: type, kind: str, name: str, config: dict) -> dict:
     found = {}
     if "dtype" not in accepted and config.pop("dtype", None) not in (None, "float32"):
         raise Untranslatable(f"layer '{name}' ({kind}) computes in another dtype than float32")
-    if "trainable" not in accepted:
-        config.pop("trainable", None)
+    config.pop("trainable", None)  # it is set once the layer is built
     for key, value in config.items():
         if key not in accepted and key in RENAMED.get(kind, ()):
             key = RENAMED[kind][key]
         if key in accepted:
             found[key] = _value(key, value, name)
-        elif not (key in SILENT or key in UNUSED.get(kind, ()) or key in DEFAULTS and value in DEFAULTS[key]
-                  or value in EMPTY):
+        elif not (key in SILENT or key in UNUSED.get(kind, ()) or value in EMPTY
+                  or key in DEFAULTS and value in DEFAULTS[key]):
             raise Untranslatable(f"layer '{name}' ({kind}) has the setting {key}={value!r}, "
                                  "which it does not know")
     return found
@@ -202,6 +254,9 @@ def _value(key: str, value, name: str):
     if not isinstance(value, dict) or "class_name" not in value:
         return value
     kind, config = value["class_name"], value.get("config") or {}
+    kind = ALIASES.get(kind, kind)
+    if kind in ("Sequential", "Functional", "Model"):
+        return build({"class_name": kind, "config": config})
     if kind == "function" and isinstance(config, str):  # an activation by its name
         return config
     if kind == "__tuple__":

@@ -22,6 +22,9 @@ def fill(model: tf.keras.Model, stored: StoredModel) -> None:
         _fill_by_layer(model, stored.layer_weights(), filled)
     else:
         _fill_model(model, stored.weight_group(), model.name, filled)
+    for layer in model._flatten_layers():
+        if isinstance(layer, tf.keras.layers.Normalization):
+            layer.finalize_state()  # it computes from copies of its weights
     for weight in model.weights:
         if id(weight) not in filled:
             raise Untranslatable(f"the file has no value for the weight {weight.name}")
