@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import click
 
 from tfunlearn.core.errors import require

@@ -52,4 +52,4 @@ def _first(error: Exception) -> str:
     """Returns the first line of an error, without the name of TensorFlow's own function."""
     text = first_line(error) if not isinstance(error, tf.errors.OpError) else (
         str(error.message).partition("}} ")[2] or str(error.message))
-    return text.partition("\n")[0].partition(" [Op:")[0][:120]
+    return text.partition("\n")[0].partition(" [Op:")[0]

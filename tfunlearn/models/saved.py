@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import itertools
 import logging
 import os
 import warnings
@@ -63,8 +64,8 @@ def load_model(
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # pages about a file's policies
     stored = read_stored(user_path(path))
-    strict = _reads_itself(stored) and not stored.path.is_dir()
-    carried = next(code_in([stored.config, *stored.metadata], strict=strict), None)
+    carried = next(itertools.chain(code_in(stored.config, strict=_reads_itself(stored)),
+                                   code_in(list(stored.metadata), strict=False)), None)
     allowed = _allowed.get() if allow_code is None else allow_code
     if carried is not None and not allowed:
         name, kind = carried

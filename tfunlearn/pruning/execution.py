@@ -11,29 +11,28 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 
 
-def execute(graph: Graph, nodes: Iterable[Node], values: dict[int, object]) -> None:
+def execute(nodes: Iterable[Node], values: dict[int, object]) -> None:
     """Calls the layers of `nodes`, which lie in the order of the graph.
 
     Args:
-        graph: the model's graph.
         nodes: the calls to make; those of input layers are passed over.
         values: number of a tensor -> its value; those that the nodes read must be there, or be
             given by an earlier node. What they give is added.
     """
     for node in nodes:
         if not node.call.is_input:
-            given = tf.nest.flatten(call(graph, node, values))
+            given = tf.nest.flatten(call(node, values))
             values.update(zip(node.outputs, given))
 
 
 def execute_all(graph: Graph, images) -> dict[int, object]:
     """Returns every tensor of a model of one input, for uint8 images or floats in [0, 1]."""
     values = {graph.inputs[0]: to_unit_range(images)}
-    execute(graph, graph.nodes, values)
+    execute(graph.nodes, values)
     return values
 
 
-def call(graph: Graph, node: Node, values: dict[int, object]):
+def call(node: Node, values: dict[int, object]):
     """Returns what one layer makes of its inputs, in inference unless the model says otherwise."""
     positional, named = tf.nest.map_structure(
         lambda value: values[node.number_of(value)] if hasattr(value, "_keras_history") else value,
@@ -99,7 +98,7 @@ class Tail:
 
             def run(tensor):
                 values = {given: tensor}
-                execute(self._graph, nodes, values)
+                execute(nodes, values)
                 return values[wanted]
 
             self._stretches[number] = traced(run, [value])

@@ -156,7 +156,7 @@ class Steps:
         examples."""
         node, copies = ablation.node, tf.shape(channels)[0]
         with without_activation(node.layer):
-            given = call(self._graph, node, values)
+            given = call(node, values)
         silent = _channels_of_copies(
             channels, ablation.layer.channels, tf.shape(given)[0], given.shape.rank,
             channel_axis(node.layer, node))
@@ -165,7 +165,7 @@ class Steps:
         activation = node.layer.activation
         values[node.outputs[0]] = given if activation is None else activation(given)
         for later in ablation.behind[: ablation.until]:
-            execute(self._graph, [later], values)
+            execute([later], values)
             if later in ablation.norms:
                 value = values[later.outputs[0]]
                 values[later.outputs[0]] = tf.where(silent, tf.zeros([], value.dtype), value)

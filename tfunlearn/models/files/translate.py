@@ -88,8 +88,7 @@ def _sequential(config) -> tf.keras.Model:
         entries = entries[1:]
         layers.append(_input(first["config"]))
     elif shape:
-        layers.append(tf.keras.Input(batch_shape=tuple(shape)) if _takes_batch_shape()
-                      else tf.keras.Input(tuple(shape)[1:], batch_size=shape[0]))
+        layers.append(_input({"batch_shape": shape}))
     else:
         raise Untranslatable("the model does not say what shape it takes")
     made = [_layer(entry) for entry in entries]
@@ -170,10 +169,6 @@ def _input(config: dict):
             raise Untranslatable(f"the input '{config.get('name')}' is {key}")
     return tf.keras.Input(shape[1:], batch_size=shape[0], dtype=_dtype(config.get("dtype")),
                           name=config.get("name"))
-
-
-def _takes_batch_shape() -> bool:
-    return "batch_shape" in inspect.signature(tf.keras.Input).parameters
 
 
 def _shape_of(entry: dict):
