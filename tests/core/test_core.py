@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, choose, require_fraction
 from tfunlearn.core.files import (
-    checksum, first_free, read_arrays, replacing, write_arrays, write_json)
+    checksum, first_free, locked, read_arrays, replacing, write_arrays, write_json)
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.schedules import at, between, every, schedule_config, schedule_of
 from tfunlearn.core.seeds import generator, integers
@@ -122,3 +124,21 @@ def test_first_free_numbers_what_is_taken(tmp_path):
     for name in ("x.png", "x-2.png"):
         (tmp_path / name).touch()
     assert first_free(tmp_path / "x.png", lambda p: p.exists()).name == "x-3.png"
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_lock_on_its_folder(tmp_path):
+    """At any depth; what a living process writes, and the user's files, stay."""
+    die = ("import os, sys; from tfunlearn.core.files import replacing\n"
+           "with replacing(sys.argv[1]) as path: path.touch(); os.kill(os.getpid(), 9)")
+    (tmp_path / "history").mkdir()
+    for name in ("notes.json", "history/round_00006.npz", "history/without_suffix"):
+        subprocess.run([sys.executable, "-c", die, str(tmp_path / name)])
+    assert len(list(tmp_path.rglob(".*"))) == 3
+    for name in (".config.v2.toml", "history/.keep", "a.1234567.npz"):
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "mine.npz") as mine:
+        mine.touch()
+        with locked(tmp_path / ".lock", "busy"):
+            assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == sorted([
+                ".config.v2.toml", ".lock", mine.name, "a.1234567.npz", "history",
+                "history/.keep"])

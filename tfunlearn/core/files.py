@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -68,7 +69,10 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path`, and removes whatever is left there."""
+    """Gives a temporary path beside `path`, and removes whatever is left there.
+
+    What a killed process leaves goes with the next lock on its folder, see `locked`.
+    """
     temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
     with naming(path):
         try:
@@ -113,6 +117,8 @@ def keep_as(path: str | os.PathLike, other: str | os.PathLike) -> None:
 def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
     """Holds the lock of a file, which is made, as long as the block runs; it ends with the process.
 
+    Temporary files of processes that were killed while they wrote are removed from its folder.
+
     Args:
         path: the file; it stays.
         busy: what to say if somebody else holds it.
@@ -132,7 +138,27 @@ def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
             same = False
         if not same:
             raise UserError(busy)
+        _remove_leftovers(pathlib.Path(path).parent)
         yield
+
+
+def _remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes temporary files, see `_beside`, of processes that are no more, at any depth."""
+    for path in folder.rglob(".*"):
+        found = re.fullmatch(r"\..+\.(\d+)(\.\w+)?", path.name)
+        if found and not path.is_dir() and not _is_alive(int(found[1])):
+            with contextlib.suppress(OSError):  # not ours to remove
+                path.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
 
 
 def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pathlib.Path:
