@@ -6,11 +6,11 @@ import click
 from rich.table import Table
 
 from tfunlearn.core.files import new_file
-from tfunlearn.experiment.channels import ChannelStudy, study_channels, write_effects
+from tfunlearn.workflows.channels import ChannelStudy, study_channels, write_effects
 from tfunlearn.report import save_effects
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import number
-from tfunlearn.report.words import count
+from tfunlearn.report.summaries import count
 from tfunlearn_cli.options import allow_code_option, request_options, request_words
 
 

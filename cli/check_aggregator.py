@@ -7,7 +7,7 @@ import json
 import click
 from rich.table import Table
 
-from tfunlearn.experiment.check_aggregator import check
+from tfunlearn.conformance.check_aggregator import check
 from tfunlearn_cli.console import PlainConsole
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import first_free, user_path
 from tfunlearn.datasets import DATASETS
-from tfunlearn.experiment import run_config
-from tfunlearn.experiment.federation import Federation
+from tfunlearn.config.reading import run_config
+from tfunlearn.training.federation import Federation
 from tfunlearn.report import save_histogram
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import config_options, merged

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tfunlearn.experiment.rounds import flap_of
+from tfunlearn.training.rounds import flap_of
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 

@@ -12,10 +12,10 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.files import new_file, user_path
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS
-from tfunlearn.experiment.evaluate import evaluate as evaluate_run
-from tfunlearn.experiment.gme import (
-    GmeSettings, study_memorization, write_groups, write_scores)
-from tfunlearn.experiment.gme.settings import METRICS, SCORES
+from tfunlearn.workflows.evaluate.evaluate import evaluate as evaluate_run
+from tfunlearn.workflows.evaluate.settings import METRICS, SCORES, GmeSettings
+from tfunlearn.workflows.evaluate.study import study_memorization
+from tfunlearn.workflows.evaluate.tables import write_groups, write_scores
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import COLUMNS, number
 from tfunlearn_cli.gme_display import GmeDisplay, draw_groups, peak_in_words

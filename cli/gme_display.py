@@ -6,11 +6,11 @@ import numpy as np
 from rich.table import Table
 
 from tfunlearn.evaluation.memorization import GROUPS
-from tfunlearn.experiment.gme.tables import local_values
+from tfunlearn.workflows.evaluate.tables import local_values
 from tfunlearn.report import save_groups
 from tfunlearn_cli.display import number
 from tfunlearn_cli.retraining_display import RetrainingDisplay
-from tfunlearn.report.words import count, request_in_words
+from tfunlearn.report.summaries import count, request_in_words
 
 
 class GmeDisplay(RetrainingDisplay):

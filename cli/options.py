@@ -8,8 +8,8 @@ import click
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.requests import read_examples
-from tfunlearn.experiment.config_reading import ConfigField, fields_by_name, read_config
-from tfunlearn.experiment.presets import preset, presets
+from tfunlearn.config.reading import ConfigField, fields_by_name, read_config
+from tfunlearn.config.presets import preset, presets
 from tfunlearn.models.saved import allowing_code
 
 

@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from tfunlearn.experiment.prune import PrunedLayer, prune as prune_file
+from tfunlearn.workflows.prune import PrunedLayer, prune as prune_file
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import allow_code_option
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import new_file
-from tfunlearn.experiment.unlearning.ratio import draw_ratio, study_ratio
+from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import allow_code_option, request_options, request_words
 

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from tfunlearn.experiment.reporting import report as write_report
+from tfunlearn.workflows.report import report as write_report
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import allow_code_option
 

@@ -6,12 +6,12 @@ import click
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import user_path
-from tfunlearn.experiment.opening import stored_config
-from tfunlearn.experiment.resuming import resume_training
-from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.sweep import is_sweep, read_sweep
-from tfunlearn.experiment.unlearning import resume_unlearning
-from tfunlearn.experiment.unlearning.request import is_requested
+from tfunlearn.runs.loading import stored_config
+from tfunlearn.training.resume import resume_training
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.sweeps.sweep import is_sweep, read_sweep
+from tfunlearn.workflows.unlearn.workflow import resume_unlearning
+from tfunlearn.workflows.unlearn.request import is_requested
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.options import allow_code_option
 from tfunlearn_cli.sweep import run_and_show

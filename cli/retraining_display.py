@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tfunlearn.experiment.unlearning import Watch
+from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
-from tfunlearn.report.words import count, request_in_words
+from tfunlearn.report.summaries import count, request_in_words
 
 
 class RetrainingDisplay:

@@ -8,8 +8,8 @@ import time
 import click
 from rich.table import Table
 
-from tfunlearn.experiment.grid_reading import read_grid
-from tfunlearn.experiment.sweep import sweep as run_sweep
+from tfunlearn.sweeps.grid_reading import read_grid
+from tfunlearn.sweeps.sweep import sweep as run_sweep
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars
 from tfunlearn_cli.options import allow_code_option

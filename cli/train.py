@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from tfunlearn.core.errors import require
-from tfunlearn.experiment import RunConfig, run_config, train as train_run
+from tfunlearn.config.reading import run_config
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.training.train import train as train_run
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.options import (
     allow_code_option, config_options, merged, preset_fields, preset_option)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.experiment.config_reading import fields_of
-from tfunlearn.experiment.unlearning import UnlearnSettings, unlearn as unlearn_run
-from tfunlearn.experiment.unlearning import unlearn_settings
+from tfunlearn.config.reading import fields_of
+from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.workflows.unlearn.workflow import unlearn as unlearn_run
+from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn_cli.options import (
     allow_code_option, field_options, merged, preset_fields, preset_option, request_options,
     request_words)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from tfunlearn.core.errors import FailedRun
-from tfunlearn.experiment.unlearning import Watch
+from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
-from tfunlearn.report.words import (
+from tfunlearn.report.summaries import (
     cost_in_words, count, details, recovery, remarks, request_in_words, rounds_behind)
 
 ROWS = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.experiment.config_reading import fields_of, typed
-from tfunlearn.experiment.verification import VerifySettings, verify as verify_run
+from tfunlearn.config.reading import fields_of, typed
+from tfunlearn.workflows.verify.settings import VerifySettings
+from tfunlearn.workflows.verify.suite import verify as verify_run
 from tfunlearn_cli.options import (
     allow_code_option, field_options, merged, preset_fields, preset_option)
 from tfunlearn_cli.verify_display import VerifyDisplay

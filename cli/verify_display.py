@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from tfunlearn.report.tables import gap_row
-from tfunlearn.report.words import count, request_in_words
+from tfunlearn.report.summaries import count, request_in_words
 from tfunlearn_cli.retraining_display import RetrainingDisplay
 
 MOST_PARTS = 20

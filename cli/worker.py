@@ -7,7 +7,7 @@ import time
 import click
 
 from tfunlearn.core.lazy import require_installed
-from tfunlearn.federated import serving_worker
+from tfunlearn.workers import serving_worker
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 

@@ -24,7 +24,7 @@ def rng():
 @pytest.fixture(scope="session")
 def tff_worker():
     """One TFF worker for all tests that run federated computations."""
-    from tfunlearn.federated import local_worker
+    from tfunlearn.workers import local_worker
 
     with local_worker():
         yield

@@ -11,11 +11,13 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLOORS = {  # arrows go down only, and families on one floor do not know each other
-    "tfunlearn_cli": 4, "experiment": 3,
-    "federated": 2, "defenses": 2, "evaluation": 2, "report": 2, "unlearning": 2,
-    "verification": 2,
-    "aggregation": 1, "attacks": 1, "pruning": 1, "datasets": 1, "models": 1,
+FLOORS = {  # arrows go down only, and rooms on one floor do not know each other
+    "tfunlearn_cli": 9, "experiment": 8,
+    "sweeps": 7, "conformance": 7, "workflows": 6, "methods": 5, "training": 4, "runs": 3,
+    "config": 2,
+    "federated": 1.5, "defenses": 1.5, "evaluation": 1.5, "report": 1.5, "unlearning": 1.5,
+    "verification": 1.5,
+    "aggregation": 1, "attacks": 1, "pruning": 1, "datasets": 1, "models": 1, "workers": 1,
     "core": 0,
 }
 

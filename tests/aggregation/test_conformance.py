@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfunlearn.aggregation import RULES
-from tfunlearn.aggregation.conformance import check_aggregator, our_subject
+from tfunlearn.conformance.aggregators import check_aggregator, our_subject
 from tfunlearn.aggregation.oracles import ORACLES
-from tfunlearn.aggregation.properties import PROPERTIES, Subject, gaussian_updates
+from tfunlearn.conformance.properties import PROPERTIES, Subject, gaussian_updates
 from tfunlearn.aggregation.rules import Call
 
 

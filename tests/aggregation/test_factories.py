@@ -10,8 +10,8 @@ import tensorflow_federated as tff
 from tfunlearn.aggregation import RULES, Aggregator, mean, rule_factory
 from tfunlearn.aggregation import factories
 from tfunlearn.core.errors import UserError
-from tfunlearn.experiment.check_aggregator import same_bits_in_tff
-from tfunlearn.federated import local_worker
+from tfunlearn.conformance.check_aggregator import same_bits_in_tff
+from tfunlearn.workers import local_worker
 
 VECTOR = tff.TensorType(np.float32, [6])
 WEIGHT = tff.TensorType(np.float32)

@@ -19,8 +19,8 @@ import pathlib
 import statistics
 
 import tfunlearn  # noqa: F401  (quiets TensorFlow)
-from tfunlearn.experiment.channels import study_channels
-from tfunlearn.experiment.grid_reading import read_grid
+from tfunlearn.workflows.channels import study_channels
+from tfunlearn.sweeps.grid_reading import read_grid
 from tfunlearn.report.figures import save_figure
 
 PUBLISHED = pathlib.Path(__file__).resolve().parents[2] / "data" / "published"

@@ -47,8 +47,8 @@ def main() -> None:
 
 def _measured(run: str, client: int) -> tuple[float, dict]:
     from tfunlearn.experiment.unlearning import unlearn_settings
-    from tfunlearn.experiment.unlearning.source import open_source
-    from tfunlearn.experiment.unlearning.unlearn import case_of, measures_of
+    from tfunlearn.methods.source import open_source
+    from tfunlearn.workflows.unlearn.workflow import case_of, measures_of
 
     source = open_source(run)
     measure = measures_of(case_of(source, unlearn_settings(

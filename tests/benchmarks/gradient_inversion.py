@@ -18,7 +18,7 @@ import tfunlearn  # noqa: F401  (quiets TensorFlow)
 import tensorflow as tf
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.datasets import load
-from tfunlearn.experiment.verification.central import CentralTraining
+from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.models import build_model
 from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.report.figures import save_figure

@@ -25,10 +25,10 @@ from tfunlearn.evaluation import (
 from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.gme import GmeSettings, study_memorization, write_groups
-from tfunlearn.experiment.gme.tables import local_values
-from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.workflows.evaluate.tables import local_values
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
-from tfunlearn.experiment.unlearning.source import open_source
+from tfunlearn.methods.source import open_source
 from tfunlearn.report import save_groups
 
 PUBLISHED = pathlib.Path(__file__).resolve().parents[2] / "data" / "published"

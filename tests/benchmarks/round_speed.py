@@ -22,7 +22,8 @@ from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.schedules import every
 from tfunlearn.defenses import Flap
-from tfunlearn.federated import AveragingRounds, GatheringRounds, local_worker
+from tfunlearn.federated import AveragingRounds, GatheringRounds
+from tfunlearn.workers import local_worker
 from tfunlearn.federated.client_work import ClientTraining, ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import ServerState

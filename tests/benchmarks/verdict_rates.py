@@ -18,14 +18,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.gme.retraining import retrain
+from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.experiment.unlearning import unlearn_settings
-from tfunlearn.experiment.unlearning.source import open_source
-from tfunlearn.experiment.unlearning.unlearn import case_of
-from tfunlearn.experiment.verification import VerifySettings, behaviour
-from tfunlearn.experiment.verification.grading import evidence_of
-from tfunlearn.experiment.verification.membership import attack_by_likelihood, attack_by_threshold
-from tfunlearn.experiment.verification.views import Sets
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.experiment.verification import VerifySettings
+from tfunlearn.workflows.verify import behaviour
+from tfunlearn.workflows.verify.grading import evidence_of
+from tfunlearn.workflows.verify.membership import attack_by_likelihood, attack_by_threshold
+from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.verification import judge
 
 REQUESTS = {"client": ["client:0"], "class": ["class:1"]}

@@ -14,7 +14,7 @@ import pathlib
 
 from tfunlearn.core.files import replacing
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.resuming import resume_training
+from tfunlearn.training.resume import resume_training
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.experiment.verification import VerifySettings, verify
 

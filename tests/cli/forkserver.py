@@ -137,7 +137,7 @@ def serve() -> None:
     import sklearn.metrics  # noqa: F401
     import tensorflow  # noqa: F401
     import tensorflow_federated  # noqa: F401
-    import tfunlearn.experiment.sweep  # noqa: F401
+    import tfunlearn.sweeps.sweep  # noqa: F401
     from tfunlearn_cli import main, resume, train, unlearn  # noqa: F401
 
     server, poll = socket.socket(fileno=int(sys.argv[2])), selectors.DefaultSelector()

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from forkserver import Forked, read_terminal, worker_of
-from tfunlearn.experiment.evaluate import evaluate
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 
 SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
 
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_ends_the_run_and_names_the_cause(commands, tmp_path)
 
 def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
     code = ("import os, tfunlearn_cli.main as m\n"
-            "from tfunlearn.experiment.measure import TestMeasures\n"
+            "from tfunlearn.training.measures import TestMeasures\n"
             "from forkserver import worker_of\n"
             "def fail(*_): print('worker', worker_of(os.getpid())); 1 / 0\n"
             "TestMeasures.__call__ = fail\nm.run()\n")

@@ -133,8 +133,8 @@ def runs(tmp_path_factory):
 def test_run_directories(runs, monkeypatch, tmp_path, typed):
     """One file of a run is changed; then it is evaluated, resumed, unlearned or reported."""
     rng = np.random.default_rng(3)
-    for module, name in (("unlearning.unlearn", "perform"), ("train", "rounds_of")):
-        monkeypatch.setattr(sys.modules[f"tfunlearn.experiment.{module}"], name,
+    for module, name in (("workflows.unlearn.workflow", "perform"), ("training.train", "rounds_of")):
+        monkeypatch.setattr(sys.modules[f"tfunlearn.{module}"], name,
                             lambda *_, **__: exit(0))
     names = ["config.json", "metrics.jsonl", "partition.npz", "checkpoint.npz", "previous.npz",
              "unlearning.json", "request.json", "history/round_00002.npz"]

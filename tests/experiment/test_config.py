@@ -8,10 +8,10 @@ import pytest
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import RunConfig, read_config, run_config
-from tfunlearn.experiment.config_reading import fields_by_name
-from tfunlearn.experiment.identity import EARLIER_FLAP, content_of
-from tfunlearn.experiment.opening import stored_config
-from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.config.reading import fields_by_name
+from tfunlearn.config.fingerprint import EARLIER_FLAP, content_of
+from tfunlearn.runs.loading import stored_config
+from tfunlearn.runs.run_directory import RunDirectory
 
 
 def test_defaults_and_flat_names_round_trip():

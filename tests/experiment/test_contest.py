@@ -10,9 +10,9 @@ from tfunlearn.attacks import ATTACKS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.contest import adversary_of
-from tfunlearn.experiment.evaluate import evaluate
-from tfunlearn.experiment.federation import Federation
+from tfunlearn.training.threat_model import adversary_of
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.training.federation import Federation
 from tfunlearn.models import build_model
 
 SMALL = dict(train_examples=200, clients=7, malicious=2, byzantine=1, rounds=2, model="mlp")
@@ -117,7 +117,7 @@ def test_noise_goes_with_rejection_and_simulation(more, tmp_path):
 
 def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
     """Its row is missing in the adversary's simulation, as it is at the server."""
-    from tfunlearn.experiment import federation as module
+    from tfunlearn.training import federation as module
 
     original = module.Federation.cohort
 
@@ -132,7 +132,7 @@ def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.Federation, "cohort", with_a_broken_client)
     from tfunlearn.federated import GatheringRounds
-    from tfunlearn.experiment import rounds
+    from tfunlearn.training import rounds
     monkeypatch.setattr(rounds, "GatheringRounds", lambda work, **options: GatheringRounds(
         work, **{**options, "image_dtype": np.float32}))
     for rule in ("krum", "trimmed-mean"):

@@ -13,9 +13,9 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import new_file, user_path, write_json
 from tfunlearn.core.requests import read_examples
 from tfunlearn.datasets import load
-from tfunlearn.experiment.config_reading import read_config, run_config
-from tfunlearn.experiment.grid_reading import read_grid
-from tfunlearn.experiment.run_directory import new_run_directory, open_run_directory
+from tfunlearn.config.reading import read_config, run_config
+from tfunlearn.sweeps.grid_reading import read_grid
+from tfunlearn.runs.run_directory import new_run_directory, open_run_directory
 from tfunlearn.models import build_model
 from tfunlearn.models.saved import load_model
 

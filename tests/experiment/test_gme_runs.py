@@ -13,14 +13,14 @@ from unlearn_cases import SMALL, contents, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.evaluation import assign_groups, cross_entropies
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.evaluate import evaluate
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.experiment.gme import (
     GmeSettings, study_memorization, write_groups, write_scores)
-from tfunlearn.experiment.gme.retraining import omitted_clients
-from tfunlearn.experiment.gme.settings import SCORES
-from tfunlearn.experiment.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.workflows.evaluate.retraining import omitted_clients
+from tfunlearn.workflows.evaluate.settings import SCORES
+from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
 from tfunlearn.experiment.unlearning import Watch, unlearn
-from tfunlearn.experiment.unlearning.source import open_source
+from tfunlearn.methods.source import open_source
 
 TWO = GmeSettings(retrains=2, control=False)
 

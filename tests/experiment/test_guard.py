@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tfunlearn.experiment.unlearning.guard import RecoveryGuard, damage
+from tfunlearn.workflows.unlearn.guard import RecoveryGuard, damage
 
 LABELS = np.repeat(np.arange(10), 30)  # chance is 0.1, H is log 10 = 2.303
 BEFORE = dict(remain_accuracy=0.95, remain_loss=0.2)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.datasets import load
 from tfunlearn.evaluation import OutputsOf, accuracy
-from tfunlearn.experiment.prune import prune
+from tfunlearn.workflows.prune import prune
 from tfunlearn.models import build_model
 from tfunlearn.models.saved import load_model
 from tfunlearn.pruning import prune_filters, prune_pairs

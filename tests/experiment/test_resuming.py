@@ -15,10 +15,10 @@ import pytest
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, keep_as, locked
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.evaluate import evaluate
-from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.sweep import read_sweep
-from tfunlearn.experiment.resuming import resume_training
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.sweeps.sweep import read_sweep
+from tfunlearn.training.resume import resume_training
 from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
 
 SMALL = dict(train_examples=150, clients=4, rounds=4, attack="label-flip", malicious=1,

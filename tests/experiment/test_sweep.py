@@ -8,10 +8,10 @@ import json
 import pytest
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.experiment import sweep as sweep_module, sweep_cells
-from tfunlearn.experiment.grid import Cell
-from tfunlearn.experiment.grid_reading import read_grid, ready_grids
-from tfunlearn.experiment.sweep import published_figures, sweep
+from tfunlearn.sweeps import cells as sweep_cells, sweep as sweep_module
+from tfunlearn.sweeps.grid import Cell
+from tfunlearn.sweeps.grid_reading import read_grid, ready_grids
+from tfunlearn.sweeps.sweep import published_figures, sweep
 
 GRID = """
 title = "small"
@@ -159,7 +159,7 @@ def test_a_stopped_sweep_loses_nothing_to_a_users_mistake(grid, tmp_path, monkey
         raise UserError("data: nothing there")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tfunlearn.experiment.federation.load_data", gone)
+        patched.setattr("tfunlearn.training.federation.load_data", gone)
         with pytest.raises(UserError, match="data: nothing there"):
             sweep(made, tmp_path / "out")
     assert (begun / "metrics.jsonl").read_bytes() == before and before.count(b"\n") == 1

@@ -12,9 +12,9 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.datasets import ImageData, load
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.evaluate import evaluate
-from tfunlearn.experiment.federation import Federation
-from tfunlearn.experiment.run_directory import RunDirectory, new_run_directory
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.training.federation import Federation
+from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
 
 SMALL = dict(train_examples=200, clients=4, rounds=3, lr=3e-3, prune_every=2)
 
@@ -180,7 +180,7 @@ def test_a_torn_last_metrics_line_does_not_count(run, tmp_path):
 
 
 def test_every_writer_is_a_client_unless_a_number_is_asked_for(monkeypatch, rng):
-    from tfunlearn.experiment import federation
+    from tfunlearn.training import federation
 
     images = np.zeros((60, 28, 28, 1), np.uint8)
     labels = rng.integers(0, 10, 60).astype(np.int32)

@@ -14,13 +14,13 @@ from unlearn_cases import SMALL, contents, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import digest_of, read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.evaluate import evaluate
-from tfunlearn.experiment.federation import Federation
-from tfunlearn.experiment.run_directory import RunDirectory
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.training.federation import Federation
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import Watch, unlearn
-from tfunlearn.experiment.unlearning.methods import PLANS
-from tfunlearn.experiment.unlearning.settings import METHODS, USES
-from tfunlearn.experiment.unlearning.source import open_source
+from tfunlearn.methods.registry import PLANS
+from tfunlearn.methods.settings import METHODS, USES
+from tfunlearn.methods.source import open_source
 from tfunlearn.unlearning import fedup, kernels_of
 
 

@@ -12,14 +12,14 @@ from unlearn_cases import SMALL, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.channels import study_channels, write_effects
-from tfunlearn.experiment.presets import preset, presets
+from tfunlearn.workflows.channels import study_channels, write_effects
+from tfunlearn.config.presets import preset, presets
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
-from tfunlearn.experiment.unlearning.channel_plans import _perturbed, _wrong_labels
-from tfunlearn.experiment.unlearning.methods import plan_of
-from tfunlearn.experiment.unlearning.server_samples import server_samples, stratified
-from tfunlearn.experiment.unlearning.source import open_source
-from tfunlearn.experiment.unlearning.unlearn import case_of
+from tfunlearn.methods.ablation_channel import _perturbed, _wrong_labels
+from tfunlearn.methods.registry import plan_of
+from tfunlearn.methods.server_samples import server_samples, stratified
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of
 from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.unlearning import channel_effects, select_channels
 

@@ -8,12 +8,12 @@ from unlearn_cases import SMALL, quick
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.evaluate import evaluate
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.experiment.gme import GmeSettings, study_memorization
-from tfunlearn.experiment.reporting import facts_of, report
+from tfunlearn.workflows.report import facts_of, report
 from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
-from tfunlearn.experiment.unlearning.source import open_source
-from tfunlearn.experiment.unlearning.unlearn import case_of
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of
 from tfunlearn.experiment.verification import verify
 
 RUIN = dict(ratio=1, reset_rule="zeros", recovery_rounds=6)

@@ -12,14 +12,15 @@ from unlearn_cases import quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config
-from tfunlearn.experiment.federation import Federation
-from tfunlearn.experiment.presets import preset, presets
-from tfunlearn.experiment.rounds import rounds_of
-from tfunlearn.experiment.unlearning import Watch, fedau_plan, unlearn, unlearn_settings
-from tfunlearn.experiment.unlearning.methods import plan_of
-from tfunlearn.experiment.unlearning.ratio import draw_ratio, study_ratio
-from tfunlearn.experiment.unlearning.source import open_source
-from tfunlearn.experiment.unlearning.unlearn import case_of
+from tfunlearn.training.federation import Federation
+from tfunlearn.config.presets import preset, presets
+from tfunlearn.training.rounds import rounds_of
+from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
+from tfunlearn.methods import fedau as fedau_plan
+from tfunlearn.methods.registry import plan_of
+from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of
 from tfunlearn.federated.state import ServerState
 from tfunlearn.unlearning import locate, orthogonal_step, reset, without_return
 from tfunlearn.unlearning.eligible import eligible_places, names_of

@@ -13,11 +13,11 @@ from unlearn_cases import SMALL, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.evaluate import evaluate
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.experiment.unlearning import Watch, unlearn
-from tfunlearn.experiment.unlearning.folders import keys_of
-from tfunlearn.experiment.unlearning.source import open_source
-from tfunlearn.experiment.unlearning.unlearn import case_of
+from tfunlearn.workflows.unlearn.folders import keys_of
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of
 
 
 def test_rounds_from_before_the_last_unlearning_do_not_count(copied):
@@ -78,7 +78,7 @@ def test_a_hidden_or_half_written_folder_is_not_taken_for_a_run(copied, monkeypa
     shutil.move(done.directory.path, hidden)
     again = unlearn(copied, quick("not"))
     assert again.new and again.directory.path == done.directory.path and hidden.exists()
-    from tfunlearn.experiment.unlearning import performance
+    from tfunlearn.workflows.unlearn import execution as performance
 
     def full(*_):
         raise OSError(28, "No space left on device", "curves.png")

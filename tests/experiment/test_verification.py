@@ -11,14 +11,14 @@ from unlearn_cases import contents, quick
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.presets import preset
-from tfunlearn.experiment.reporting import report
-from tfunlearn.experiment.run_directory import RunDirectory
-from tfunlearn.experiment.unlearning import unlearn
+from tfunlearn.config.presets import preset
+from tfunlearn.workflows.report import report
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.workflows.unlearn import unlearn
 from tfunlearn.experiment.verification import VerifySettings, verify
-from tfunlearn.experiment.verification.central import CentralTraining
-from tfunlearn.experiment.verification.membership import attack_by_likelihood
-from tfunlearn.experiment.verification.views import View
+from tfunlearn.workflows.verify.central import CentralTraining
+from tfunlearn.workflows.verify.membership import attack_by_likelihood
+from tfunlearn.workflows.verify.predictions import View
 from tfunlearn.models import build_model
 from tfunlearn.verification import lira_scores, membership_roc
 

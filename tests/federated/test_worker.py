@@ -11,7 +11,7 @@ PROGRAM = """
 import tfunlearn
 import numpy as np
 from tfunlearn.core.lazy import tff
-from tfunlearn.federated import local_worker
+from tfunlearn.workers import local_worker
 
 @tff.tensorflow.computation(np.int32)
 def increment(number):
@@ -38,7 +38,7 @@ COUNT = """
 import os, time
 import tfunlearn
 from tfunlearn.core.lazy import tff
-from tfunlearn.federated import local_worker
+from tfunlearn.workers import local_worker
 
 @tff.tensorflow.computation
 def one():

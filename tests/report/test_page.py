@@ -14,7 +14,7 @@ from PIL import Image
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.reporting import report
+from tfunlearn.workflows.report import report
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.experiment.verification import VerifySettings, verify
 from tfunlearn.report.page import Page

@@ -1,7 +1,7 @@
 """Runs: configuration, training, evaluation, and the directory they live in."""
 
-from tfunlearn.experiment.config import RunConfig
-from tfunlearn.experiment.config_reading import read_config, run_config
-from tfunlearn.experiment.train import TrainingRun, train
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.config.reading import read_config, run_config
+from tfunlearn.training.train import TrainingRun, train
 
 __all__ = ["RunConfig", "TrainingRun", "read_config", "run_config", "train"]

@@ -19,7 +19,7 @@ from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.learning_process import WeightOrder, client_type
-from tfunlearn.federated.pool import spread, worker_count
+from tfunlearn.workers.pool import spread, worker_count
 from tfunlearn.federated.state import RoundReport, ServerState
 
 CHUNK_BYTES = 2**28

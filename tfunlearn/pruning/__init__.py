@@ -4,7 +4,7 @@ Knows nothing of federated learning; runs under Keras 2 and Keras 3.
 """
 
 from tfunlearn.core.schedules import at, between, every
-from tfunlearn.pruning.explaining import apply, explain
+from tfunlearn.pruning.preview import apply, explain
 from tfunlearn.pruning.filters import prune_filters
 from tfunlearn.pruning.intervals.propagation import activation_bounds, predicted_impact
 from tfunlearn.pruning.pairs import prune_pairs

@@ -10,10 +10,10 @@ from tfunlearn.core.errors import choose, require, require_flags, require_fracti
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every, schedule_config, schedule_of
 from tfunlearn.pruning.counting import limit_of
-from tfunlearn.pruning.explaining import as_recorded
+from tfunlearn.pruning.preview import as_recorded
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
-from tfunlearn.pruning.holding import Holding
+from tfunlearn.pruning.pruning_mask import Holding
 from tfunlearn.pruning.intervals.propagation import InputRange
 from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.records import Record

@@ -11,7 +11,7 @@ from tfunlearn.core.errors import UserError, choose, nearest, require
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.counting import zeroed
 from tfunlearn.pruning.graph import Graph, Node
-from tfunlearn.pruning.kinds import has_other_kernel, is_conv, is_dense
+from tfunlearn.pruning.layer_types import has_other_kernel, is_conv, is_dense
 from tfunlearn.pruning.norms import channel_axis, norm_axis, norm_entries, norms_behind
 
 PARTS = {  # what belongs to an output channel

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.kinds import kind_of
+from tfunlearn.pruning.layer_types import kind_of
 from tfunlearn.pruning.variables import set_value, value_of
 
 

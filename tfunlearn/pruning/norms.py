@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfunlearn.pruning.graph import Graph, Node
-from tfunlearn.pruning.kinds import NORMS, keeps_channels
+from tfunlearn.pruning.layer_types import NORMS, keeps_channels
 
 
 def norms_behind(graph: Graph, calls: Sequence[Node]) -> list[Node]:

@@ -15,7 +15,7 @@ import numpy as np
 from tfunlearn.core.errors import choose, require, require_fraction
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.threads import one_blas_thread
-from tfunlearn.pruning import impact, published
+from tfunlearn.pruning import flap_reference, impact
 from tfunlearn.pruning.counting import limit_of, most_lost, pair_count_of
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import InputRange, Propagation, range_ends
@@ -157,7 +157,7 @@ class PairChoice:
         if all(site.skipped for site in sites):
             return
         if self.compat:
-            published.dense_chain(graph)
+            flap_reference.dense_chain(graph)
         elif self.score == "impact":
             Propagation(graph, weights, self.input_range).check_range()
 
@@ -247,11 +247,11 @@ class PairChoice:
         A pair (a, b) of its list is a = column j and b = row i of S, and b goes: the unit whose
         outgoing weights are in the score stays.
         """
-        chain = published.dense_chain(graph)
+        chain = flap_reference.dense_chain(graph)
         numbers = {link.layer: number for number, link in enumerate(chain)}
 
         def rank(weights, site, room):
-            count = published.published_count(site.units, self.fraction)
+            count = flap_reference.published_count(site.units, self.fraction)
             cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site),
                               allow_dead=True)
             pool = count if self.score == "saliency" else POOL * count
@@ -263,8 +263,8 @@ class PairChoice:
                         due - count)
             number = numbers[site.layer]
             first = self.input_range if number == 0 else (0.0, 1.0)
-            interval = published.published_impacts(chain, weights, number, kept, removed, first)
-            l1, entropy, scores = published.published_scores(
+            interval = flap_reference.published_impacts(chain, weights, number, kept, removed, first)
+            l1, entropy, scores = flap_reference.published_scores(
                 interval, alpha=self.alpha, beta=self.beta)
             ranking = Ranking(l1, entropy, scores, impact.lowest(scores, count))
             return (_candidates(weights, site, kept, removed, count, ranking, scored_stays=True),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tfunlearn.core.errors import UserError, nearest, require
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.activations import mixes_units
-from tfunlearn.pruning.kinds import (
+from tfunlearn.pruning.layer_types import (
     ELEMENTWISE, NORMS, SUMS, has_other_kernel, is_conv, is_dense, kind_of, left_alone)
 from tfunlearn.pruning.norms import (
     channel_axis, is_channels_first, norm_axis, norm_entries, norms_behind)

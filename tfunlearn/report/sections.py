@@ -18,7 +18,7 @@ from tfunlearn.report.page import Page
 from tfunlearn.report.recovery import save_recovery
 from tfunlearn.report.tables import (
     MEASURES, beside_retraining, gap_row, mean_matrix, round_table)
-from tfunlearn.report.words import cost_in_words, count, details, recovery, request_in_words
+from tfunlearn.report.summaries import cost_in_words, count, details, recovery, request_in_words
 
 
 GLOSSARY = (

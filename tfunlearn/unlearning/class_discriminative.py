@@ -13,7 +13,7 @@ from tfunlearn.pruning.channels import channel_layers
 from tfunlearn.pruning.counting import count_of
 from tfunlearn.pruning.execution import execute_all
 from tfunlearn.pruning.graph import Graph
-from tfunlearn.pruning.kinds import is_conv
+from tfunlearn.pruning.layer_types import is_conv
 from tfunlearn.pruning.norms import channel_axis
 
 SCOPES = {"layer": "the share is of each layer's channels",

@@ -12,7 +12,7 @@ from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.core.lazy import tf
 from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.unlearning.saliencies import SALIENCIES
-from tfunlearn.unlearning.smallest import least, least_channels, share_of
+from tfunlearn.unlearning.bottom_k import least, least_channels, share_of
 
 RANGES = ("global", "layer")
 ZERO_UPDATES = ("exclude", "include", "error")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.pruning.kinds import kind_of
+from tfunlearn.pruning.layer_types import kind_of
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 

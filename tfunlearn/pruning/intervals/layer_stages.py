@@ -14,7 +14,7 @@ from tfunlearn.pruning.intervals.spatial_stages import SPATIAL, channels_last, i
 from tfunlearn.pruning.intervals.stages import (
     Confined, Elementwise, Impassable, Kink, Linear, NoBounds, Stage)
 from tfunlearn.pruning.intervals.windows import convolve, depthwise
-from tfunlearn.pruning.kinds import INACTIVE, kind_of
+from tfunlearn.pruning.layer_types import INACTIVE, kind_of
 
 WITHOUT_BOUNDS = "pairs chosen by saliency need none (score='saliency', --score saliency)"
 Values = Callable[[object], np.ndarray]  # variable -> its value, float64

@@ -1,0 +1,188 @@
+"""The configuration of a run: one tree of frozen dataclasses, one flat file, one validation.
+
+Field names are unique over the whole tree, so that the file, the command line and Python all use
+the same flat words: `attack_start` is a field, a key of the file and the flag `--attack-start`.
+`config_reading` makes a tree from flat words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tfunlearn.aggregation import Aggregator
+from tfunlearn.attacks import FANG, SCALED, obstacle
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.history import HistoryPolicy
+from tfunlearn.core.seeds import integers
+from tfunlearn.defenses import Rejection
+from tfunlearn.config.threats import (
+    KRUM_FAMILY, AggregationConfig, AttackConfig, DefenseConfig)
+from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig, option
+
+DEFAULT_VALIDATION = 100
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run."""
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    attack: AttackConfig = dataclasses.field(default_factory=AttackConfig)
+    aggregation: AggregationConfig = dataclasses.field(default_factory=AggregationConfig)
+    defense: DefenseConfig = dataclasses.field(default_factory=DefenseConfig)
+    seed: int = option(0, "Seed of everything that is drawn at random.")
+
+    def __post_init__(self):
+        require("seed", self.seed, self.seed >= 0, "at least 0")
+        for field in ("malicious", "participation"):
+            self._check_count(field)
+        changed = self.aggregation.rule in ("median", "multi-krum") or self.defense.rejection
+        require("compat", self.aggregation.compat, self.aggregation.compat is None or changed,
+                "nothing but with rule median or multi-krum, or with defense err, lfr or union")
+        self._check_server_examples()
+        self._check_gather()
+        if self.data.clients is not None:  # else it is checked when the writers are counted
+            self.aggregator.check(self.participants)
+            self._check_attack()
+            if self.defense.rejection:
+                self.rejection_by(None).check(self.participants)
+
+    @property
+    def draws(self) -> int:
+        """Seed of initial weights, shuffles and drawn clients."""
+        told = self.training.training_seed
+        return self.seed if told is None else told
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """The aggregation rule with its settings."""
+        return self.aggregation.aggregator(int(integers(self.seed, "bucketing")[0]))
+
+    @property
+    def needs_server_examples(self) -> str | None:
+        """What needs examples that the server holds, or None."""
+        return self.defense.rejection or (
+            self.aggregation.rule if self.aggregator.reference == "trusted" else None)
+
+    @property
+    def server_examples(self) -> int:
+        """Number of training examples that the server holds back."""
+        asked = self.defense.validation_examples
+        if asked is None:
+            return DEFAULT_VALIDATION if self.needs_server_examples else 0
+        return asked
+
+    @property
+    def history(self) -> HistoryPolicy:
+        """What the run keeps of its rounds: the last one under attack, unless it was said."""
+        told = self.training.history
+        attacked = bool(self.attack.attack) and self.attack.malicious > 0
+        default = "last" if attacked and self.training.gather is not False else "none"
+        return HistoryPolicy.parse(default if told is None else told)
+
+    @property
+    def needs_gathering(self) -> str | None:
+        """What needs every update at hand on the server, or None."""
+        return (self.attack.on_updates or self.defense.rejection
+                or (self.aggregation.rule if self.aggregator.reference == "trusted" else None)
+                or ("noise" if self.aggregation.noise else None)
+                or ("compat" if self.aggregation.compat else None)
+                or ("history" if self.history.keeps else None))
+
+    @property
+    def gathers(self) -> bool:
+        """Whether every update is gathered on the server."""
+        if self.training.gather is None:
+            return bool(self.needs_gathering) or self.aggregator.rule != "mean" or bool(
+                self.aggregator.before)
+        return self.training.gather
+
+    def rejection_by(self, judge) -> Rejection:
+        """Returns the rejection defence, given how the server judges an aggregate."""
+        return Rejection(self.defense.rejection, self.aggregator, judge, self.defense.reject,
+                         self.aggregation.compat)
+
+    @property
+    def update_attack(self) -> str | None:
+        """The attack on updates, `fang` resolved by the rule."""
+        if self.attack.on_updates == FANG:
+            return "fang-krum" if self.aggregation.rule in KRUM_FAMILY else "fang-trim"
+        return self.attack.on_updates
+
+    @property
+    def malicious_count(self) -> int:
+        """Number of malicious clients; 0 without an attack."""
+        if not self.attack.attack:
+            return 0
+        return _count(self.attack.malicious, self.data.clients)
+
+    @property
+    def participants(self) -> int:
+        """Number of clients in a round."""
+        return self.participants_of(self.data.clients)
+
+    def participants_of(self, clients: int) -> int:
+        """Returns the number of clients in a round when so many are there."""
+        return min(_count(self.training.participation, clients), clients)
+
+    def flat(self) -> dict:
+        """Returns all fields under their flat names, as they go into a file."""
+        return {name: list(value) if isinstance(value, tuple) else value
+                for name, value in leaves(self)}
+
+    def _check_server_examples(self) -> None:
+        need = self.needs_server_examples
+        require("validation_examples", self.server_examples, not need or self.server_examples > 0,
+                f"at least 1, since {need} needs examples that the server holds")
+
+    def _check_gather(self) -> None:
+        require("prune_score", self.defense.prune_score,
+                self.defense.prune_score != "impact" or self.gathers
+                or not self.defense.prune_pairs or "flap" not in self.defense.defense,
+                "saliency where updates are aggregated inside TFF; gather them for impact (--gather)")
+        require("gather", self.training.gather,
+                self.training.gather is not False or not self.needs_gathering,
+                f"True, since {self.needs_gathering} needs every update")
+
+    def _check_attack(self) -> None:
+        """Checks that the attack can be crafted, at least in some rounds if clients are sampled."""
+        attack, name = self.attack, self.update_attack
+        if not name or not self.malicious_count:
+            return
+        scaled = name in SCALED and (name, attack.knowledge) != ("fang-trim", "partial")
+        require("attack_scale", attack.attack_scale, attack.attack_scale is None or scaled,
+                f"nothing with {name} and knowledge {attack.knowledge}")
+        most = min(self.malicious_count, self.participants)
+        least = max(1, most - (self.data.clients - self.participants))
+        reasons = [obstacle(name, attack.knowledge, self.participants, count,
+                            scale=attack.attack_scale) for count in range(least, most + 1)]
+        if all(reasons):
+            raise UserError(reasons[-1])
+
+    def _check_count(self, field: str) -> None:
+        value = dict(leaves(self))[field]
+        clients = self.data.clients
+        require(field, value, isinstance(value, float) or clients is None or value <= clients,
+                f"at most the number of clients ({clients})")
+
+
+def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:
+    """Gives every field of the tree with its value."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from ((leaf.name, getattr(value, leaf.name))
+                        for leaf in dataclasses.fields(value))
+        else:
+            yield field.name, value
+
+
+def _count(value: int | float, clients: int) -> int:
+    if isinstance(value, float):
+        return min(clients, max(1, math.floor(value * clients + 0.5))) if value else 0
+    return value

@@ -1,0 +1,1 @@
+"""Conformance suites: the contract of each family of methods, for built-in methods and yours."""

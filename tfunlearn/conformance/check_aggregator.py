@@ -1,0 +1,138 @@
+"""Puts an aggregator by name, ours or other people's, through the conformance suite."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from tfunlearn.aggregation import RULES, Aggregator, rule_factory
+from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_subject
+from tfunlearn.aggregation.oracles import ORACLES
+from tfunlearn.conformance.properties import Subject
+from tfunlearn.aggregation.rules import Call, Rule
+from tfunlearn.core.errors import UserError, choose, first_line
+from tfunlearn.core.lazy import tff
+from tfunlearn.workers import local_worker
+
+F_NAMES = ("f", "trim", "n_byzantine", "num_byzantine", "nb_byzantine", "num_malicious",
+           "num_malicious_nodes", "byzantine")
+UNKNOWN = Rule(lambda updates: None, lambda updates, call: None, lambda f: 2 * f + 1, "n > 2f",
+               ignores_huge=True)
+
+
+def check(name: str, *, like: str | None = None, settings: dict | None = None) -> list[Finding]:
+    """Returns the findings of the suite.
+
+    Args:
+        name: one of our rules, or `module:function` (also `module:Class`, made with its settings
+            and then called). It is called with a float32 stack `(n, d)`; f goes into its
+            parameter of a usual name (`f`, `trim`, `num_byzantine`, ...), if it has one.
+        like: our rule that it should equal: its promises and its definition are then checked too;
+            default: robust, without a definition.
+        settings: further keyword arguments for it.
+
+    Raises:
+        UserError: there is no such rule or function.
+    """
+    if ":" not in name:
+        choose("aggregator", name, RULES)
+        if like or settings:
+            raise UserError(f"like, set: not allowed with our own rule {name}; allowed with "
+                        "module:function")
+        return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
+    call = _called(_found(name), settings or {})
+    if like is None:
+        return check_aggregator(Subject(call, UNKNOWN))
+    rule = choose("like", like, RULES)
+    if rule.reference == "trusted":
+        raise UserError(f"like: {like} is not allowed, since it needs the server's own update; "
+                        "write a function that brings one along and leave out --like")
+
+    def oracle(updates: np.ndarray, f: int) -> np.ndarray:
+        return np.array(ORACLES[like](updates.astype(float).tolist(), Call(f=f)))
+
+    return check_aggregator(Subject(call, rule, oracle))
+
+
+def same_bits_in_tff(name: str) -> Finding:
+    """Returns whether a rule gives the same bits as an array function and inside TFF."""
+    rule, rounds, different = RULES[name], 3, 0
+    f = 2
+    clients = max(11, rule.least(f))
+    aggregator = Aggregator(name, f, clip=1.0 if "clip" in rule.uses else None)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(1, 100, clients).astype(np.float32)
+    reference = rng.standard_normal(17).astype(np.float32) if rule.reference else None
+    with local_worker():
+        process = rule_factory(aggregator, clients=clients).create(
+            tff.TensorType(np.float32, [17]), tff.TensorType(np.float32))
+        state = process.initialize()
+        if rule.reference:
+            state["reference"] = reference
+        for number in range(1, rounds + 1):
+            updates = rng.standard_normal((clients, 17)).astype(np.float32)
+            if number == rounds:
+                updates[4, 3] = np.nan
+            output = process.next(state, list(updates), list(weights))
+            expected = aggregator(updates, weights=weights, reference=reference,
+                                  round_number=number)
+            different += output.result.tobytes() != expected.tobytes()
+            state = output.state
+            if rule.reference == "previous":
+                reference = expected
+    return Finding("same bits in TFF", different == 0,
+                   f"{rounds - different} of {rounds} rounds, one with a NaN")
+
+
+def _found(name: str) -> Callable:
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        found = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # an import runs other people's code
+        raise UserError(f"aggregator: {name} cannot be had ({first_line(error)}); allowed is one "
+                        "of our rules, or module:function")
+    if not callable(found):
+        raise UserError(f"aggregator: {name} is a {type(found).__name__}; allowed is a function "
+                        "or a class")
+    return found
+
+
+def _require_fit(target: Callable, known, settings: dict, place: str | None) -> None:
+    """Checks that the target takes its settings and needs nothing else."""
+    if not known:
+        return
+    values = [] if inspect.isclass(target) else [None]
+    try:
+        inspect.signature(target).bind(*values, **settings, **({place: 0} if place else {}))
+    except TypeError as error:
+        raise UserError(f"set: {first_line(error)}; allowed are the arguments of the aggregator, "
+                        f"{inspect.signature(target)}")
+
+
+def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Returns `(updates, f) -> vector` around a function, or a class of callable objects."""
+    try:
+        known = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # some built-in functions have none
+        known = {}
+    place = next((name for name in F_NAMES if name in known), None)
+    if place in settings:
+        raise UserError(f"set: {place} is not allowed, since the suite decides it")
+    _require_fit(target, known, settings, place)
+
+    def call(updates: np.ndarray, f: int) -> np.ndarray:
+        options = {**settings, **({} if place is None else {place: f})}
+        result = target(**options)(updates) if inspect.isclass(target) else target(
+            updates, **options)
+        return result if result is None else np.asarray(result)
+
+    return call

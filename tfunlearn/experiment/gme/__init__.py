@@ -1,7 +1,0 @@
-"""Grouped Memorization Evaluation of runs: retrains what is missing, scores, grades, compares."""
-
-from tfunlearn.experiment.gme.settings import GmeSettings
-from tfunlearn.experiment.gme.study import GmeStudy, study_memorization
-from tfunlearn.experiment.gme.tables import write_groups, write_scores
-
-__all__ = ["GmeSettings", "GmeStudy", "study_memorization", "write_groups", "write_scores"]

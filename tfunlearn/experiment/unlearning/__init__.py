@@ -1,8 +1,0 @@
-"""Unlearning of runs: reads a run, forgets, recovers, compares with retraining, writes a run."""
-
-from tfunlearn.experiment.unlearning.settings import UnlearnSettings, unlearn_settings
-from tfunlearn.experiment.unlearning.unlearn import (
-    UnlearningRun, Watch, measure_run, resume_unlearning, unlearn)
-
-__all__ = ["UnlearnSettings", "UnlearningRun", "Watch", "measure_run", "resume_unlearning",
-           "unlearn", "unlearn_settings"]

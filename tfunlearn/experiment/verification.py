@@ -1,0 +1,6 @@
+"""Verification of unlearned runs: behaviour and attacks beside retraining, and a verdict."""
+
+from tfunlearn.workflows.verify.settings import VerifySettings
+from tfunlearn.workflows.verify.suite import Verification, verify
+
+__all__ = ["Verification", "VerifySettings", "verify"]

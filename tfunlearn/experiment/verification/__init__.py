@@ -1,6 +1,0 @@
-"""Verification of unlearned runs: behaviour and attacks beside retraining, and a verdict."""
-
-from tfunlearn.experiment.verification.settings import VerifySettings
-from tfunlearn.experiment.verification.suite import Verification, verify
-
-__all__ = ["Verification", "VerifySettings", "verify"]

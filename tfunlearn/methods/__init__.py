@@ -1,0 +1,1 @@
+"""Unlearning methods, one file each, and the task that they are given."""

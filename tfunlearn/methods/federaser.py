@@ -1,0 +1,99 @@
+"""FedEraser's rounds: one for each round that was kept, from the model that training began with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.history import HistoryRound
+from tfunlearn.training.rounds import rounds_of
+from tfunlearn.methods.task import (
+    Case, Plan, missing_history, require_whole_clients)
+from tfunlearn.methods.cost import Cost
+from tfunlearn.methods.plans import mean_step
+from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.unlearning import calibrated, calibration_epochs
+
+
+def plan_federaser(case: Case) -> Plan:
+    """FedEraser: the first kept round as it was, without the forgotten; the others calibrated.
+
+    Deviation: it averages by examples, whatever rule the run had.
+    """
+    require_whole_clients(case)
+    _require_nothing_partly_gone(case)
+    history, own = case.source.history, case.source.federation.config.training.client
+    if len(history.rounds) < 2 or history.rounds[0] != 1:
+        raise missing_history(case, "the first round and later ones", "every=2 (or all)")
+    history.verify()
+    ids = {number: np.intersect1d(history.ids(number), case.remaining.clients.present)
+           for number in history.rounds}
+    numbers = [number for number in history.rounds if len(ids[number])]
+    if not numbers:
+        raise missing_history(case, "a round with remaining clients", "all")
+    training = dataclasses.replace(
+        own, local_epochs=calibration_epochs(own.local_epochs, case.settings.calibration))
+
+    def cohort(number: int) -> Cohort:
+        stored = numbers[number - 1]
+        return case.recovering.cohort(stored, ids[stored][: 0 if stored == 1 else None])
+
+    return Plan(
+        case.read(1).weights, len(numbers), "rounds", training, restarts=True,
+        report=dict(history_rounds=numbers, local_epochs=training.local_epochs),
+        cost=Cost(server_storage_bytes=history.bytes()),
+        rounds_by=_rebuild(case, numbers, training), cohort=cohort)
+
+
+def _require_nothing_partly_gone(case: Case) -> None:
+    """Raises a `UserError` if a remaining client's stored updates hold what is forgotten."""
+    source = case.source
+    before, now = source.federation.clients.sizes, source.remaining.clients.sizes
+    partly = [int(k) for k in case.remaining.clients.present if now[k] < before[k]]
+    require("forget", f"examples of clients {partly[:5]} were forgotten before, which", not partly,
+            "nothing with federaser, whose stored updates hold them; take retrain")
+
+
+def _rebuild(case: Case, numbers: list[int], training: ClientTraining) -> Callable:
+    """Returns what makes the rounds; the training's first one is taken as it was."""
+    def made(keep: Callable | None) -> Callable:
+        engine = rounds_of(case.recovering, case.source.model, training=training, gather=True,
+                           seed=case.seed)
+
+        def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
+            number = state.finished + 1
+            stored = case.read(numbers[number - 1])
+            here = np.isin(stored.ids, case.remaining.clients.present)
+            received = HistoryRound(number, state.weights, stored.ids[here],
+                                    stored.updates[here], stored.examples[here])
+            report = RoundReport(None)
+            if len(cohort.ids):
+                fresh, crafted = engine.receive(state, cohort)
+                received = _calibrated(received, fresh, case.source.history.shapes)
+                loss = float(np.average(fresh.losses, weights=engine.shares(fresh))) if len(
+                    fresh.ids) else None
+                report = RoundReport(loss, fresh.dropped, crafted=crafted)
+            if keep is not None:
+                keep(received)
+            weights = state.weights
+            if len(received.ids):
+                weights = mean_step(weights, received.updates, engine.shares(received))
+            return ServerState(weights, number), report
+
+        return run_round
+
+    return made
+
+
+def _calibrated(stored: HistoryRound, fresh, shapes) -> HistoryRound:
+    """Returns the calibrated updates of the clients that answered."""
+    old, new = (np.isin(one, other) for one, other in
+                ((stored.ids, fresh.ids), (fresh.ids, stored.ids)))
+    return HistoryRound(
+        stored.round_number, stored.weights, stored.ids[old],
+        calibrated(stored.updates[old], fresh.stack[new], shapes), stored.examples[old])

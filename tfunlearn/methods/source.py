@@ -1,0 +1,135 @@
+"""The run that something is to be forgotten from, as it lies on disk; nothing here writes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.requests import ForgetRequest
+from tfunlearn.training.consistency import check_partition
+from tfunlearn.training.federation import Federation
+from tfunlearn.runs.history_store import History
+from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import is_model_file
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run, read back.
+
+    Attributes:
+        directory: where it lies.
+        federation: everybody who was there at first, with all examples.
+        gone: examples that were forgotten before, bool `(N,)`.
+        requests: the requests before, each a list of words.
+        state: the final weights.
+        model: the Keras model with them.
+        history: the rounds it kept, those of the runs it came from included.
+        rounds: rounds of the federation since training began.
+        training_rounds: rounds of the training from scratch, R*.
+        last_unlearning: round after which something was last forgotten, or None.
+        lost: path of a run that it came from, whose history can no longer be read; else None.
+        model_sha256: of the model file that training began with; None without one.
+    """
+
+    directory: RunDirectory
+    federation: Federation
+    gone: np.ndarray
+    requests: list[list[str]]
+    state: ServerState
+    model: tf.keras.Model
+    history: History
+    rounds: int
+    training_rounds: int
+    last_unlearning: int | None
+    lost: str | None = None
+    model_sha256: str | None = None
+
+    def check_model_file(self) -> None:
+        """Raises a `UserError` unless the model file that training began with is still the same."""
+        path = self.federation.config.model.model
+        if self.model_sha256 is None or not is_model_file(path):
+            return
+        if not os.path.isfile(path) or checksum(path) != self.model_sha256:
+            raise UserError(f"model: {path} is gone or is no longer the file that the run began "
+                            f"with (SHA-256 {self.model_sha256[:16]}...); put that back to retrain")
+
+    @functools.cached_property
+    def remaining(self) -> Federation:
+        """The federation as it is now; a copy of its examples, made once."""
+        return self.federation.without(self.gone)
+
+
+def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
+    """Reads a run.
+
+    Args:
+        run: the run directory, of `train` or of `unlearn`.
+        data_dir: where the data set lies, if not where the run's configuration says.
+
+    Raises:
+        UserError: no run there, a damaged file, or data that are not the run's.
+    """
+    require("data_dir", data_dir, data_dir != "", "the name of a folder")
+    directory, config, state, model = open_run(run, data_dir)
+    lines, notes = directory.read_metrics(), read_notes(directory)
+    require_unlearned(directory, notes)
+    if directory.lock.exists():
+        with directory.locked():  # nobody is writing there
+            pass
+    if notes is None and state.finished < config.training.rounds:
+        warnings.warn(f"{directory.path} has {state.finished} of {config.training.rounds} rounds; "
+                      f"tfunlearn resume {directory.path} goes on with it", stacklevel=2)
+    shapes = [w.shape for w in state.weights]
+    federation = Federation.of(config)
+    check_partition(directory, federation)
+    gone, requests = np.zeros(len(federation.clients.labels), bool), []
+    before, trained, last = 0, state.finished, None
+    if notes is not None:
+        requests, before = notes["requests"], notes["rounds_before"]
+        trained, last = notes["training_rounds"], notes["unlearned_after_round"]
+        for words in requests:
+            gone |= ForgetRequest.parse(words).rows(federation.clients, federation.data.classes)
+    require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
+    history, lost = _history(directory, config, lines, notes, shapes)
+    return Source(directory, federation, gone, requests, state, model, history,
+                  before + state.finished, trained, last, lost, directory.model_sha256())
+
+
+def require_unlearned(directory: RunDirectory, notes: dict | None) -> None:
+    """Raises a `UserError` if an unlearning has failed: its model is no unlearned one."""
+    if notes is not None and notes.get("failed"):
+        raise UserError(f"run: {directory.path} is no unlearned run: {notes['failed']}")
+
+
+def _history(
+    directory: RunDirectory, config, lines, notes, shapes
+) -> tuple[History, str | None]:
+    """Returns the rounds of a run and, where it went on from another one, of that too.
+
+    The other one is followed as long as it holds the very weights that were gone on from; else its
+    path is given back too.
+    """
+    own = History.of(directory.history, lines, config.history, shapes,
+                     0 if notes is None else notes["rounds_before"])
+    if notes is None or notes["restarts"]:
+        return own, None
+    earlier = RunDirectory(pathlib.Path(notes["source"]))
+    try:
+        same = checksum(earlier.checkpoint) == notes["source_checkpoint_sha256"]
+    except OSError:
+        same = False
+    if not same:
+        return own, notes["source"]
+    history, lost = _history(earlier, config, earlier.read_metrics(), read_notes(earlier), shapes)
+    return history.then(own), lost

@@ -1,0 +1,65 @@
+"""A run read back from its directory, for whatever goes on from it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.lazy import tf
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.config.reading import read_config, run_config
+from tfunlearn.config.fingerprint import EARLIER_FLAP
+from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
+from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import load_model
+
+
+def open_run(
+    run: str | os.PathLike, data_dir: str | None = None
+) -> tuple[RunDirectory, RunConfig, ServerState, tf.keras.Model]:
+    """Returns the directory, configuration, last state and model of a run.
+
+    Args:
+        run: the run directory.
+        data_dir: where the data set lies, if not where the run's configuration says.
+
+    Raises:
+        UserError: no run there, or a damaged file.
+    """
+    directory = open_run_directory(run)
+    config = stored_config(directory, data_dir)
+    model, state = load_model(directory.model), directory.read_state()
+    if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
+        raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
+    settled = len(directory.read_metrics()) == state.finished  # else a round is being written
+    if settled and not is_model_of(directory, state, model):
+        raise UserError(f"run: {directory.model} is not the model of {directory.checkpoint}; "
+                        f"tfunlearn resume {directory.path} mends it")
+    model.set_weights(state.weights)
+    return directory, config, state, model
+
+
+def is_model_of(
+    directory: RunDirectory, state: ServerState, model: tf.keras.Model | None = None
+) -> bool:
+    """Tells whether the model file holds the weights of a state; `model` if it was read already."""
+    try:
+        weights = (load_model(directory.model) if model is None else model).get_weights()
+    except UserError:
+        return False
+    return len(weights) == len(state.weights) and all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(weights, state.weights))
+
+
+def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunConfig:
+    """Returns the configuration of a run; `data_dir` if its data set has moved.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    fields = read_config(str(directory.config))
+    if "flap" in fields.get("defense", ()):  # a run of before has the meaning that it had then
+        fields = {**(EARLIER_FLAP if "prune_limit" not in fields else {}), **fields}
+    return run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})

@@ -1,0 +1,258 @@
+"""The run directory: everything a run leaves behind, and nobody else writes to it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.core.files import (
+    checksum, create_json, digest_of, first_free, keep_as, locked, naming, replacing, user_path,
+    write_arrays, write_bytes, write_json)
+from tfunlearn.core.lazy import tf
+from tfunlearn.runs.run_files import metrics_line, read_checkpoint
+from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import is_model_file
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths and formats of a run.
+
+    Attributes:
+        path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
+            `clients.csv`, `checkpoint.npz` of the newest round, `previous.npz` of the one before,
+            `model.keras`, `curves.png`, `tensorboard/`, `worker.log`, what TFF's worker process had
+            to say, `history/`, rounds kept for unlearning, `.lock`, held by whoever writes, and,
+            where it came from unlearning, `unlearning.json` and `request.json`.
+        made: folders that were made for it, innermost first.
+    """
+
+    path: pathlib.Path
+    made: tuple[pathlib.Path, ...] = ()
+
+    config = property(lambda self: self.path / "config.json")
+    metrics = property(lambda self: self.path / "metrics.jsonl")
+    partition = property(lambda self: self.path / "partition.npz")
+    clients = property(lambda self: self.path / "clients.csv")
+    checkpoint = property(lambda self: self.path / "checkpoint.npz")
+    previous = property(lambda self: self.path / "previous.npz")
+    model = property(lambda self: self.path / "model.keras")
+    curves = property(lambda self: self.path / "curves.png")
+    worker_log = property(lambda self: self.path / "worker.log")
+    history = property(lambda self: self.path / "history")
+    unlearning = property(lambda self: self.path / "unlearning.json")
+    request = property(lambda self: self.path / "request.json")
+    tensorboard = property(lambda self: self.path / "tensorboard")
+    lock = property(lambda self: self.path / ".lock")
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps other processes from writing here as long as the block runs.
+
+        Raises:
+            UserError: one is doing so.
+        """
+        return locked(self.lock, f"run: another process is writing to {self.path}; wait for it")
+
+    def write_config(self, flat: dict, *, new: bool = False, **notes) -> None:
+        """Writes the resolved configuration, which `--config` reads back, and notes beside it.
+
+        Raises:
+            FileExistsError: there is one although it is to be `new`.
+        """
+        paths = {name: os.path.abspath(flat[name]) for name in ("data_dir", "model")
+                 if name == "data_dir" or is_model_file(flat[name])}
+        if "model" in paths and os.path.isfile(paths["model"]):
+            notes["model_sha256"] = checksum(paths["model"])
+        (create_json if new else write_json)(self.config, {**flat, **paths, **notes})
+
+    def model_sha256(self) -> str | None:
+        """Returns the checksum of the model file that the run began with, None without one."""
+        found = json.loads(self.config.read_text()).get("model_sha256")
+        return found if isinstance(found, str) else None
+
+    def write_partition(
+        self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
+        classes: int, server: np.ndarray | None = None, gone: np.ndarray | None = None,
+    ) -> None:
+        """Writes who holds which example of the training split, and each client's classes.
+
+        Args:
+            parts: rows of the training split of each client.
+            clients: their client set, `N` examples.
+            malicious: ids.
+            classes: number of classes.
+            server: rows that the server holds; default none.
+            gone: which examples are forgotten, bool `(N,)`; default none.
+        """
+        gone = np.zeros(len(clients.labels), bool) if gone is None else gone
+        write_arrays(self.partition, dict(
+            rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious,
+            server=np.zeros(0, np.int64) if server is None else server, forgotten=gone))
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(
+            ["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))])
+        for client, counts in enumerate(clients.where(~gone).class_histogram(classes)):
+            writer.writerow([client, int(client in malicious), counts.sum(), *counts])
+        write_bytes(self.clients, table.getvalue().encode())
+
+    def write_state(self, state: ServerState) -> str:
+        """Writes the checkpoint of a finished round and returns its SHA-256; the one before stays,
+        as `previous.npz`."""
+        if self.checkpoint.exists():
+            keep_as(self.checkpoint, self.previous)
+        arrays = {f"weight_{n:04d}": weight for n, weight in enumerate(state.weights)}
+        if state.reference is not None:
+            arrays["reference"] = state.reference
+        return write_arrays(self.checkpoint, {"finished": np.int64(state.finished), **arrays})
+
+    def read_state(self) -> ServerState:
+        """Reads the checkpoint.
+
+        Raises:
+            UserError: it is missing, torn, or not the one that metrics and notes name.
+        """
+        state, lines = read_checkpoint(self.checkpoint), self.read_metrics()
+        finished = state.finished
+        if finished - len(lines) not in (0, 1):  # it is written before its line
+            raise UserError(f"run: {self.metrics} has {len(lines)} whole lines, the checkpoint is "
+                            f"of round {finished}; one of them was changed")
+        named = lines[-1]["checkpoint_sha256"] if len(lines) == finished > 0 else None
+        where = f"metrics.jsonl names for round {finished}"
+        notes, digest = read_notes(self), checksum(self.checkpoint)
+        if not lines and notes is not None:
+            named, where = notes["checkpoint_sha256"], "unlearning.json names"
+        if named is not None and named != digest:
+            raise UserError(f"run: {self.checkpoint} is not the file that {where}; it was changed")
+        if notes is not None and notes["checkpoint_sha256"] != digest:
+            raise UserError(f"run: {self.checkpoint} is not the one that {self.unlearning} tells "
+                            "of; one of them belongs to another run")
+        return state
+
+    def append_metrics(self, line: dict) -> None:
+        """Appends one JSON line and sends it to the disk."""
+        with naming(self.metrics), open(self.metrics, "a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_metrics(self) -> list[dict]:
+        """Returns the lines of all finished rounds; a last line that was torn does not count.
+
+        Raises:
+            UserError: another line is no metrics line.
+        """
+        if not self.metrics.is_file():
+            return []
+        lines, found = self.metrics.read_bytes().splitlines(), []
+        for number, line in enumerate(lines, start=1):
+            values = metrics_line(line, number)
+            if values is None and number < len(lines):
+                raise UserError(f"run: line {number} of {self.metrics} is damaged")
+            if values is not None:
+                found.append(values)
+        return found
+
+    def discard(self) -> None:
+        """Removes what was made for a run that never began; whoever calls holds its lock."""
+        for path in self.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # somebody else may use a parent by now
+            for folder in self.made:
+                folder.rmdir()
+
+    def write_model(self, model: tf.keras.Model, weights: list[np.ndarray]) -> None:
+        """Writes the Keras model with the given weights."""
+        model.set_weights(weights)
+        with replacing(self.model) as temporary:
+            model.save(temporary)
+
+
+    def restore(self, model: tf.keras.Model, state: ServerState) -> None:
+        """Writes checkpoint and model of the last round again where they are not its."""
+        lines = self.read_metrics()
+        if lines and (not self.checkpoint.exists()
+                      or checksum(self.checkpoint) != lines[-1]["checkpoint_sha256"]):
+            self.write_state(state)
+        model.set_weights(state.weights)
+        self.write_model(model, state.weights)
+
+
+def new_run_directory(
+    path: str | os.PathLike | None, default_name: str, flat: dict
+) -> RunDirectory:
+    """Returns a new run directory, claimed for this run by its `config.json`.
+
+    Args:
+        path: where; None takes `runs/<default_name>`, numbered if that exists.
+        default_name: name of the run if `path` is None.
+        flat: the configuration.
+
+    Raises:
+        UserError: the path holds something already, or cannot be written.
+    """
+    require("out", path, path != "", "the name of a folder")
+    target = user_path(path) if path is not None else pathlib.Path("runs") / default_name
+    while True:
+        if path is None:
+            target = first_free(target, os.path.lexists, folder=True)
+        try:
+            made = tuple(f for f in (target, *target.parents) if not f.exists())
+            target.mkdir(parents=True, exist_ok=path is not None)
+            if any(target.iterdir()):
+                raise FileExistsError
+            directory = RunDirectory(target, made)
+            directory.write_config(flat, new=True)
+            return directory
+        except FileExistsError:
+            if path is not None:
+                raise UserError(f"out: {target} is in use already; name a new folder")
+        except OSError as error:
+            raise UserError(f"out: {target} cannot be written ({error.strerror})")
+
+
+def open_run_directory(path: str | os.PathLike) -> RunDirectory:
+    """Returns the directory of an earlier run.
+
+    Raises:
+        UserError: there is no run.
+    """
+    target = user_path(path)
+    run = RunDirectory(target.resolve() if ".." in target.parts else target)
+    for file in (run.config, run.model):
+        if not file.is_file():
+            raise UserError(f"run: '{path}' is no run directory (no {file.name})")
+    return run
+
+
+def write_notes(directory: RunDirectory, notes: dict) -> None:
+    """Writes `unlearning.json`, with the checksum of what it says."""
+    write_json(directory.unlearning, {**notes, "sha256": digest_of(notes)})
+
+
+def read_notes(directory: RunDirectory) -> dict | None:
+    """Returns what `unlearning.json` says, None for a run of `train`.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not directory.unlearning.exists():
+        return None
+    try:
+        notes = json.loads(directory.unlearning.read_text())
+        if notes.pop("sha256") != digest_of(notes):
+            raise ValueError("its checksum differs")
+        return notes
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"run: {directory.unlearning} is damaged ({first_line(error)})")

@@ -1,0 +1,1 @@
+"""Sweeps: grids of runs, resumable, shown as tables."""

@@ -1,0 +1,94 @@
+"""What a sweep does for one of its cells: train, and unlearn where the cell asks for it."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Callable
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.sweeps.grid import MEASURES, TRAINED, Cell
+from tfunlearn.training.resume import resume_training
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.training.train import TrainingRun, train
+from tfunlearn.workflows.unlearn.workflow import Watch, measure_run, unlearn
+from tfunlearn.unlearning.stopping import bound_rounds, target_round
+
+
+def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
+    """Trains the cell's run, unless it lies there whole.
+
+    Returns:
+        Its metrics, the checksum of its weights, and the seconds of its rounds.
+    """
+    directory = folder / "runs" / cell.training_key
+    if _is_whole(directory, cell):
+        metrics = RunDirectory(directory).read_metrics()
+    else:
+        metrics = _trained(directory, cell, lambda line: on_round(cell, line)).metrics
+    lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)} for line in metrics]
+    return (lines, metrics[-1]["checkpoint_sha256"],
+            round(sum(line["seconds"] for line in metrics), 3))
+
+
+def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
+    """Trains a cell's run, from where it was stopped if it was and that can be gone on from."""
+    if path.exists():
+        try:
+            return resume_training(path, data_dir=cell.config.data.data_dir, on_round=on_round)
+        except UserError as error:
+            if RunDirectory(path).read_metrics():
+                raise UserError(f"{error} (remove {path} to run the cell anew)")
+            shutil.rmtree(path)  # stopped before its first round
+    return train(cell.config, out=path, on_round=on_round)
+
+
+def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
+    """Trains the cell's run if no cell has, unlearns, and returns what `train_cell` does.
+
+    The metrics are one line, of the model after it, with the gaps to retraining; its `state` is ok,
+    damaged, or failed, which has no figures.
+    """
+    directory = folder / "runs" / cell.training_key
+    train_cell(folder, cell, on_round)
+    if cell.measures_only:
+        values, digest = measure_run(directory, cell.unlearning)
+        return [_forgetting_line(values, None)], digest, 0.0
+    run = unlearn(directory, cell.unlearning, watch=Watch(
+        round=lambda line: on_round(cell, line),
+        reference_round=lambda line: on_round(cell, line)))
+    measured, notes = run.notes["measured"], run.notes
+    if run.failed:  # no unlearning, so that none of its figures is one of an unlearned model
+        line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], "state": "failed"}
+        return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
+    recovered = target_round([measured["start"]["test_accuracy"],
+                              *(line["test_accuracy"] for line in run.metrics
+                                if line["phase"] == "recover")],
+                             measured["before"]["test_accuracy"])
+    fraction = notes["report"].get("fraction")
+    line = _forgetting_line(
+        measured["after"], measured["retrained"], rounds=notes["rounds"],
+        work_seconds=notes["cost"].get("work_seconds"),
+        bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
+        test_recovered=recovered, state="damaged" if notes.get("damaged") else "ok")
+    return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
+
+
+def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
+    """Tells whether a training lies there, finished and undamaged."""
+    try:
+        directory, rounds = RunDirectory(path), cell.config.training.rounds
+        return directory.read_state().finished == rounds == len(directory.read_metrics())
+    except UserError:
+        return False
+
+
+def _forgetting_line(after: dict, retrained: dict | None, **more) -> dict:
+    gaps = {"test_gap": "test_accuracy", "forget_gap": "forget_accuracy",
+            "poisoned_gap": "poisoned_accuracy", "attack_gap": "attack_success",
+            "source_gap": "source_error"}
+    line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], **after, **more}
+    for gap, name in gaps.items():
+        if retrained is not None and None not in (after[name], retrained[name]):
+            line[gap] = after[name] - retrained[name]
+    return line

@@ -1,0 +1,145 @@
+"""The grid of a sweep: rows and columns of settings, and a cell for each pair and seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.config.reading import (
+    ConfigField, fields_by_name, fields_of, run_config)
+from tfunlearn.config.fingerprint import content_of
+from tfunlearn.methods.settings import (
+    EVERY, METHODS, UnlearnSettings, unlearn_settings)
+
+TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
+FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
+             "remain_test_accuracy", "work_seconds", "test_gap", "forget_gap", "poisoned_gap",
+             "attack_gap", "source_gap", "rounds", "bound", "test_recovered")
+MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
+UNLEARN_FIELDS = fields_of(UnlearnSettings)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row or column: its label, its settings, and where published figures have it."""
+
+    label: str
+    values: dict
+    published: dict
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        row, column: labels.
+        seed: the run's seed.
+        config: configuration of its training.
+        unlearning: what is forgotten afterwards, and how; None if nothing is.
+        measures_only: whether the trained model is measured as it is, for that request.
+    """
+
+    row: str
+    column: str
+    seed: int
+    config: RunConfig
+    unlearning: UnlearnSettings | None = None
+    measures_only: bool = False
+
+    @property
+    def key(self) -> str:
+        """The hash of everything that decides the cell, 16 hexadecimal digits."""
+        if self.unlearning is None:
+            return self.training_key
+        asked = {name: getattr(self.unlearning, name) for name in EVERY}
+        return _hash([content_of(self.config), asked, self.unlearning.chosen(),
+                      self.measures_only])
+
+    @property
+    def training_key(self) -> str:
+        """The hash of everything that decides the training."""
+        return _hash(content_of(self.config))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep runs and shows.
+
+    Attributes:
+        title: heading of the tables.
+        rows, columns: `Line`s.
+        seeds: seeds of each pair.
+        measures: metrics to show, a table each.
+        over: `"last"` round or mean over `"attacked"` rounds.
+        fixed: settings of all cells.
+        published: table in `data/published`, and the column of its figures; or empty.
+        content: what the file said, JSON values, so that a sweep can be gone on with.
+    """
+
+    title: str
+    rows: list[Line]
+    columns: list[Line]
+    seeds: list[int]
+    measures: list[str]
+    over: str
+    fixed: dict
+    published: dict
+    content: dict = dataclasses.field(default_factory=dict)
+
+    def cells(self, **overrides) -> list[Cell]:
+        """Returns every cell, all of the first seed first.
+
+        Raises:
+            UserError: a cell's settings are not valid; the message names the cell.
+        """
+        return [self._cell(row, column, seed, overrides) for seed in self.seeds
+                for row, column in itertools.product(self.rows, self.columns)]
+
+    def _cell(self, row: Line, column: Line, seed: int, overrides: dict) -> Cell:
+        values = {**self.fixed}
+        for line in (row, column):
+            for name, value in line.values.items():
+                both = row.values.keys() & column.values.keys()
+                if name in both and not known_fields()[name].many:
+                    raise UserError(f"grid: {name} is set by row '{row.label}' and by column "
+                                    f"'{column.label}'; only lists of names add up")
+                values[name] = ([*listed(values.get(name, ())), *listed(value)]
+                                if name in both and line is column else value)
+        asked = {name: values.pop(name) for name in list(values) if name in UNLEARN_FIELDS}
+        try:
+            config = run_config(**{**values, **overrides, "seed": seed})
+            return Cell(row.label, column.label, seed, config, *_unlearning(asked))
+        except UserError as error:
+            raise UserError(f"cell '{row.label}' / '{column.label}': {error}")
+
+
+def known_fields() -> dict[str, ConfigField]:
+    """Returns the fields that a grid may set: those of a run and those of an unlearning."""
+    return {**fields_by_name(), **UNLEARN_FIELDS}
+
+
+def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
+    """Returns what a cell unlearns, and whether it only measures that; method none does."""
+    if not asked:
+        return None, False
+    require("method", None, "method" in asked, f"none, {', '.join(METHODS)}, where a cell has "
+            f"{next(iter(asked))}")
+    if asked["method"] != "none":
+        return unlearn_settings(**asked), False
+    return unlearn_settings(**{**asked, "method": "retrain"}), True
+
+
+def _hash(content) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def listed(value) -> list:
+    """Returns a name as a list of one, a list as it is."""
+    return [value] if isinstance(value, str) else list(value)

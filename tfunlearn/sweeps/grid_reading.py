@@ -1,0 +1,173 @@
+"""Reads the grid of a sweep from a file, or a ready one that comes with the package."""
+
+from __future__ import annotations
+
+import importlib.resources
+import itertools
+import pathlib
+from collections.abc import Mapping
+
+from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.core.files import user_path
+from tfunlearn.config.reading import read_table
+from tfunlearn.sweeps.grid import MEASURES, Grid, Line, known_fields, listed
+
+OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
+KEYS = ("title", "seeds", "measures", "over", "fixed", "rows", "columns", "grid", "published")
+
+
+def read_grid(name: str) -> Grid:
+    """Returns the grid of a `.toml` or `.json` file, or of a ready one by name.
+
+    Raises:
+        UserError: no such file, unknown keys or fields, or values out of range.
+    """
+    return grid_of(read_table(str(_path_of(name))), pathlib.Path(name).stem)
+
+
+def grid_of(content: dict, name: str) -> Grid:
+    """Returns the grid that a file's content describes.
+
+    Args:
+        content: the content.
+        name: title of the grid if the content has none.
+
+    Raises:
+        UserError: unknown keys or fields, or values out of range.
+    """
+    for key in content:
+        if key not in KEYS:
+            raise UserError(f"grid: unknown key '{key}'{nearest(key, KEYS)} "
+                            f"(known: {', '.join(KEYS)})")
+    rows, columns = _lines(content)
+    seeds = content.get("seeds", [0])
+    require("seeds", seeds, isinstance(seeds, list) and seeds and len(set(map(str, seeds)))
+            == len(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds),
+            "a list of different whole numbers >= 0")
+    measures = content.get("measures", ["test_accuracy", "attack_success"])
+    require("measures", measures, isinstance(measures, list) and len(measures) > 0,
+            f"a list of {', '.join(MEASURES)}")
+    for measure in measures:
+        choose("measures", measure, dict.fromkeys(MEASURES))
+    over = content.get("over", "last")
+    choose("over", over, OVER)
+    title = content.get("title", name)
+    require("title", title, isinstance(title, str), "text")
+    return Grid(title, rows, columns, seeds, _with_source_error(measures), over,
+                _settings("fixed", content.get("fixed", {})),
+                _published(content.get("published", {}), measures), {**content, "title": title})
+
+
+def _with_source_error(measures: list[str]) -> list[str]:
+    """Returns the measures with the source class's error behind attack success, and the gap of the
+    one behind that of the other: success can fall while the class is merely lost."""
+    beside = {"attack_success": "source_error", "attack_gap": "source_gap"}
+    found = []
+    for measure in measures:
+        found.append(measure)
+        if measure in beside and beside[measure] not in measures:
+            found.append(beside[measure])
+    return found
+
+
+def ready_grids() -> list[str]:
+    """Returns the names of the grids that come with the package."""
+    folder = importlib.resources.files("tfunlearn_sweeps")
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir()
+                  if path.name.endswith(".toml"))
+
+
+def _path_of(name: str) -> pathlib.Path:
+    if user_path(name).suffix:
+        return user_path(name)
+    choose("config", name, dict.fromkeys(ready_grids()))
+    return pathlib.Path(str(importlib.resources.files("tfunlearn_sweeps") / f"{name}.toml"))
+
+
+def _lines(content: dict) -> tuple[list[Line], list[Line]]:
+    grid = content.get("grid")
+    if grid is None:
+        return _listed_lines("rows", content), _listed_lines("columns", content)
+    require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
+            "either a grid, or rows and columns")
+    require("grid", grid, isinstance(grid, Mapping) and grid
+            and set(grid) <= {"rule", "defense", "attack", "method"}
+            and all(isinstance(values, list) and values for values in grid.values()),
+            "lists of rule, defense, attack and method")
+    both = grid.keys() & content.get("fixed", {}).keys()
+    require("grid", ", ".join(sorted(both)), not both, "fields that fixed does not have")
+    for name, values in grid.items():
+        for value in values:
+            _names_in(f"grid: {name}", value)
+    return (_products({k: grid[k] for k in ("rule", "defense") if k in grid}, "no defense"),
+            _products({k: grid[k] for k in ("attack", "method") if k in grid}, "no attack"))
+
+
+def _products(axes: dict, nothing: str) -> list[Line]:
+    """Returns a line for each combination of the axes' values, which are names or lists of them."""
+    lines = []
+    for values in itertools.product(*axes.values()):
+        words = [word for value in values for word in listed(value) if word != "none"]
+        if "method" in axes and values[list(axes).index("method")] == "none":
+            words.append("not unlearned")
+        label = " + ".join(words) or (nothing if axes else "as fixed")
+        lines.append(Line(label, dict(zip(axes, values)), {}))
+    return _different("grid", lines)
+
+
+def _listed_lines(field: str, content: dict) -> list[Line]:
+    lines = content.get(field)
+    require(field, lines, isinstance(lines, list) and lines
+            and all(isinstance(line, Mapping) and isinstance(line.get("label"), str)
+                    and line["label"].strip() for line in lines),
+            f"tables [[{field}]], each with a label, or a [grid]")
+    return _different(field, [
+        Line(line["label"], _settings(line["label"], {
+            k: v for k, v in line.items() if k not in ("label", "published")}),
+            _wanted(line)) for line in lines])
+
+
+def _wanted(line: Mapping) -> dict:
+    """Returns where published figures have a row or column."""
+    wanted = line.get("published", {})
+    require(f"{line['label']}: published", wanted, isinstance(wanted, Mapping),
+            "a table of columns and their words")
+    return dict(wanted)
+
+
+def _different(field: str, lines: list[Line]) -> list[Line]:
+    labels = [line.label for line in lines]
+    require(field, labels, len(set(labels)) == len(labels), "different labels")
+    return lines
+
+
+def _settings(where: str, values) -> dict:
+    require(where, values, isinstance(values, Mapping), "a table of configuration fields")
+    known = known_fields()
+    require(where, "seed", "seed" not in values, "any field but that; seeds are a list at the top")
+    for name in values:
+        if name not in known:
+            raise UserError(f"{where}: unknown field '{name}'{nearest(name, known)}")
+        if known[name].many:
+            _names_in(f"{where}: {name}", values[name])
+    return dict(values)
+
+
+def _published(values, measures: list[str]) -> dict:
+    if values == {}:
+        return {}
+    require("published", values, isinstance(values, Mapping)
+            and set(values) == {"table", "value", "scale", "measure"},
+            "a table with table, value, scale and measure")
+    for key in ("table", "value"):
+        require(f"published: {key}", values[key], isinstance(values[key], str), "text")
+    scale = values["scale"]
+    require("published: scale", scale, isinstance(scale, (int, float)) and not isinstance(
+        scale, bool) and 0 < scale < 1e9, "a number > 0")
+    choose("published: measure", values["measure"], dict.fromkeys(measures))
+    return dict(values)
+
+
+def _names_in(field: str, value) -> None:
+    words = value if isinstance(value, list) else [value]
+    require(field, value, all(isinstance(word, str) for word in words), "a name or a list of names")

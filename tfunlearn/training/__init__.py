@@ -1,0 +1,1 @@
+"""Federated training of a run: clients, adversary, rounds, metrics, resuming."""

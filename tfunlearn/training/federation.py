@@ -1,0 +1,211 @@
+"""Sets up what a run needs, from its configuration: data, clients, attackers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.attacks import (
+    backdoor, choose_malicious, label_flip, poison, replacement_factor)
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.schedules import between
+from tfunlearn.core.seeds import generator
+from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
+from tfunlearn.config.run_config import DataConfig, RunConfig
+from tfunlearn.config.threats import AggregationConfig, DefenseConfig
+from tfunlearn.federated.cohort import Cohort, participants
+
+
+def load_data(config: DataConfig, seed: int) -> ImageData:
+    """Loads the data set, cut to `train_examples` if that is set."""
+    data = load(config.dataset, config.data_dir)
+    if config.train_examples is None:
+        return data
+    if config.train_examples > len(data.labels):
+        raise UserError(f"train_examples: {config.train_examples} is not allowed; {data.name} has "
+                        f"{len(data.labels)} training examples")
+    return data.subset(config.train_examples, generator(seed, "training subset"))
+
+
+def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
+    """Returns the training examples of each client, as rows of `data`."""
+    require("clients", config.clients, config.clients is None
+            or config.clients <= len(data.labels),
+            f"at most one per training example ({len(data.labels)})")
+    options = {"dirichlet": {"alpha": config.alpha},
+               "classes": {"per_client": config.classes_per_client}}
+    parts = PARTITIONS[config.partition](
+        data, clients=config.clients, rng=generator(seed, "partition"),
+        **options.get(config.partition, {}))
+    check_partition(parts, len(data.labels), disjoint=config.partition != "overlapping")
+    return parts
+
+
+def _with_client_count(config: RunConfig, data: ImageData) -> RunConfig:
+    """Makes every writer of a writers partition a client, unless a number was asked for."""
+    if config.data.clients is not None or data.writers is None:
+        return config
+    clients = len(np.unique(data.writers))
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, clients=clients))
+
+
+@dataclass(frozen=True)
+class Federation:
+    """The clients of a run, and who among them attacks when.
+
+    Attributes:
+        config: the run's configuration, the number of clients filled in.
+        data: the data set, without the examples that the server holds back.
+        held_back: those examples, or None.
+        parts: rows of `data` of each client.
+        clients: the honest client set.
+        poisoned: the client set while the attack is on.
+        malicious: ids of the malicious clients.
+    """
+
+    config: RunConfig
+    data: ImageData
+    held_back: ImageData | None
+    parts: list[np.ndarray]
+    clients: ClientSet
+    poisoned: ClientSet
+    malicious: np.ndarray
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Federation:
+        """Loads, splits and poisons the data.
+
+        Raises:
+            UserError: the data cannot be had or split, or the attack names a missing class.
+        """
+        data, held_back = _hold_back(load_data(config.data, config.seed), config)
+        config, attack = _with_client_count(config, data), config.attack
+        for field in ("source", "target"):
+            if not 0 <= getattr(attack, field) < data.classes:
+                raise UserError(f"{field}: {getattr(attack, field)} is no class of {data.name}; "
+                                f"allowed is 0 to {data.classes - 1}")
+        if attack.on_data == "backdoor":
+            attack.trigger.stamped(data.images[:1])  # does it fit?
+        parts = split(data, config.data, config.seed)
+        clients = ClientSet.from_partition(data.images, data.labels, parts)
+        malicious = choose_malicious(
+            len(clients), config.malicious_count, generator(config.seed, "malicious"))
+        poisoned = clients if not len(malicious) or not attack.on_data else poison(
+            clients, malicious, _data_attack(config))
+        return cls(config, data, held_back, parts, clients, poisoned, malicious)
+
+    @property
+    def poisoned_examples(self) -> int:
+        """Number of training examples that the attack changes."""
+        return int(self.changed.sum())
+
+    @property
+    def changed(self) -> np.ndarray:
+        """Which training examples the attack changes, bool `(N,)`."""
+        changed = self.poisoned.labels != self.clients.labels
+        if self.poisoned.images is not self.clients.images:
+            pixels = self.poisoned.images != self.clients.images
+            changed |= pixels.reshape(len(pixels), -1).any(axis=1)
+        return changed
+
+    def as_attackers_would(
+        self, images: np.ndarray, labels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns examples as a malicious client would hold them under the run's attack on data."""
+        return _data_attack(self.config)(len(self.clients), images, labels)
+
+    @property
+    def server_examples(self) -> ClientSet | None:
+        """The examples that the server holds back, as a client set of one client."""
+        held = self.held_back
+        return None if held is None else ClientSet.from_partition(
+            held.images, held.labels, [np.arange(len(held.labels))])
+
+    @property
+    def participants(self) -> int:
+        """Number of clients in a round."""
+        return self.config.participants_of(len(self.clients.present))
+
+    def without(self, gone: np.ndarray) -> Federation:
+        """Returns the federation once the examples of a mask `(N,)` are gone.
+
+        Ids stay; a client that is left with nothing takes part no more.
+        """
+        clients = self.clients.where(~gone)
+        poisoned = clients if self.poisoned is self.clients else self.poisoned.where(~gone)
+        return dataclasses.replace(
+            self, clients=clients, poisoned=poisoned,
+            malicious=np.intersect1d(self.malicious, clients.present))
+
+    def held(self, round_number: int) -> ClientSet:
+        """Returns the examples as the clients hold them in a round: poisoned under attack."""
+        return self.poisoned if self.attacked(round_number) else self.clients
+
+    def with_examples(
+        self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray, malicious: np.ndarray
+    ) -> Federation:
+        """Returns the federation with other examples in the places of a mask `(N,)`, under attack
+        and without, in which only the clients `malicious` attack."""
+        clients = self.clients.with_examples(mask, images, labels)
+        poisoned = clients if self.poisoned is self.clients else (
+            self.poisoned.with_examples(mask, images, labels))
+        return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
+
+    def undefended(self) -> Federation:
+        """Returns the same federation under plain federated averaging, clients weighted as ever."""
+        plain = AggregationConfig(client_weights=self.config.aggregation.client_weights)
+        config = dataclasses.replace(self.config, aggregation=plain, defense=DefenseConfig())
+        return dataclasses.replace(self, config=config)
+
+    def attacked(self, round_number: int) -> bool:
+        """Tells whether the attack is on in a round."""
+        attack = self.config.attack
+        return bool(len(self.malicious)) and between(
+            attack.attack_start, attack.attack_stop)(round_number)
+
+    def cohort(
+        self, round_number: int, ids: np.ndarray | None = None, *, seed: int | None = None
+    ) -> Cohort:
+        """Returns who takes part in a round, with which data; `ids` if they are not to be drawn,
+        else `seed` decides, by default the run's."""
+        if ids is None:
+            ids = participants(self.clients.present, self.participants,
+                               seed=self.config.draws if seed is None else seed,
+                               round_number=round_number)
+        if not self.attacked(round_number):
+            return Cohort(round_number, ids, self.clients, np.ones(len(ids)))
+        malicious = np.isin(ids, self.malicious)
+        boosts = np.where(malicious, self._boost(len(ids), int(malicious.sum())), 1.0)
+        return Cohort(round_number, ids, self.poisoned, boosts)
+
+    def _boost(self, clients: int, malicious: int) -> float:
+        attack = self.config.attack
+        if attack.boost is not None or "boost" not in attack.attack or not malicious:
+            return 1.0 if attack.boost is None else attack.boost
+        return replacement_factor(clients, malicious)
+
+
+def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:
+    """Takes the server's examples out of the training data."""
+    count = config.server_examples
+    if not count:
+        return data, None
+    most = len(data.labels) - (config.data.clients or 1)
+    require("validation_examples", count, count <= most,
+            f"at most {most}, so that every client keeps one of {len(data.labels)} examples")
+    return data.held_back(count, generator(config.seed, "validation"))
+
+
+def _data_attack(config: RunConfig) -> Callable:
+    """Returns what the attack makes of a malicious client's examples."""
+    attack = config.attack
+    if attack.on_data == "label-flip":
+        return lambda client, images, labels: (
+            images, label_flip(labels, source=attack.source, target=attack.target))
+    return lambda client, images, labels: backdoor(
+        images, labels, target=attack.target, trigger=attack.trigger, share=attack.trigger_share,
+        rng=generator(config.seed, "backdoor", client))

@@ -1,0 +1,196 @@
+"""A federated training run, from configuration to run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.files import digest_of
+from tfunlearn.core.lazy import require_installed, tf
+from tfunlearn.evaluation import OutputsOf
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.training.federation import Federation
+from tfunlearn.runs.history_store import HistoryWriter
+from tfunlearn.config.fingerprint import content_of
+from tfunlearn.training.measures import TestMeasures
+from tfunlearn.training.recording import Recorder
+from tfunlearn.training.rounds import initial_model, rounds_of
+from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
+from tfunlearn.workers import local_worker, remote_workers
+from tfunlearn.federated.state import ServerState
+from tfunlearn.report import save_curves
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished run.
+
+    Attributes:
+        directory: where everything lies.
+        model: the Keras model with the final weights.
+        metrics: the lines of `metrics.jsonl`.
+        federation: data, clients and attackers of the run.
+    """
+
+    directory: RunDirectory
+    model: tf.keras.Model
+    metrics: list[dict]
+    federation: Federation
+
+
+def train(
+    config: RunConfig,
+    *,
+    out: str | os.PathLike | None = None,
+    workers: Sequence[str] = (),
+    on_start: Callable = lambda *_: None,
+    on_round: Callable[[dict], None] = lambda _: None,
+) -> TrainingRun:
+    """Trains a model federatedly, under attack and defended as `config` says.
+
+    Each finished round is on disk, in `checkpoint.npz` and `model.keras`, before the next begins;
+    an interruption of any kind leaves the last one there, and `resume_training` goes on from it.
+
+    Args:
+        config: the run's configuration.
+        out: the run directory; default `runs/<data>-<model>-<attack>-<defense>-seed<n>`.
+        workers: `host:port` of TFF workers that share the clients; default one of its own. Every
+            update is gathered then, whoever works for it, so that the bits are the same.
+        on_start: called once before the first round with the run directory, the federation, the
+            model and the number of rounds that are there already.
+        on_round: called with each line of `metrics.jsonl`.
+
+    Raises:
+        UserError: TensorFlow Federated is missing, the configuration does not fit the data, `out`
+            cannot be used, or no worker answers at an address.
+        WorkerError: TFF's worker process died, or the last of several.
+    """
+    require_installed("tensorflow_federated")
+    config = _gathering(config) if workers else config
+    directory = new_run_directory(out, _name(config), config.flat())
+    with directory.locked(), contextlib.ExitStack() as stack:
+        try:
+            if workers:
+                stack.enter_context(remote_workers(workers))
+            begun = Begun.of(directory, config)
+            engine = begun.engine(0)
+            if not workers:
+                stack.enter_context(local_worker(directory.worker_log))
+            write_start(begun)
+        except BaseException:
+            directory.discard()
+            raise
+        on_start(directory, begun.federation, begun.model, 0)
+        return run_missing(begun, engine, ServerState(begun.model.get_weights()), on_round)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the rounds of a run need.
+
+    Attributes:
+        directory: the run directory, locked.
+        federation: who takes part.
+        model: the Keras model with the weights of the start.
+    """
+
+    directory: RunDirectory
+    federation: Federation
+    model: tf.keras.Model
+
+    @classmethod
+    def of(cls, directory: RunDirectory, config: RunConfig) -> Begun:
+        """Sets a run up from its configuration."""
+        federation = Federation.of(config)
+        return cls(directory, federation, initial_model(federation))
+
+    def engine(self, finished: int) -> tuple[HistoryWriter, Callable | None]:
+        """Returns what keeps rounds, and what runs them, None if so many are all."""
+        config = self.federation.config
+        history = HistoryWriter(self.directory.history, config.history, finished=finished)
+        if finished == config.training.rounds:
+            return history, None
+        return history, rounds_of(self.federation, self.model,
+                                  keep=history.keep if config.history.keeps else None)
+
+
+def run_missing(
+    begun: Begun, engine: tuple[HistoryWriter, Callable | None], state: ServerState,
+    on_round: Callable,
+) -> TrainingRun:
+    """Runs the rounds that are missing after `state`.
+
+    Args:
+        begun: the run.
+        engine: what `Begun.engine` gives for that state.
+        state: after the last finished round.
+        on_round: called with each line of `metrics.jsonl`.
+    """
+    directory, federation, model = begun.directory, begun.federation, begun.model
+    config, (history, run_round) = federation.config, engine
+    measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
+    recorder = Recorder(directory, model, history, measure, on_round)
+    if run_round is None:
+        directory.restore(model, state)
+    else:
+        with recorder.events():
+            for number in range(state.finished + 1, config.training.rounds + 1):
+                state, _ = recorder.run(run_round, state, federation.cohort(number), federation)
+    lines = directory.read_metrics()
+    save_curves(directory.curves, lines)
+    return TrainingRun(directory, model, lines, federation)
+
+
+def _gathering(config: RunConfig) -> RunConfig:
+    require("gather", config.training.gather, config.training.gather is not False,
+            "True, since workers share clients whose updates are gathered")
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, gather=True))
+
+
+def write_start(begun: Begun) -> None:
+    """Writes what is known before the first round, and the model of the start."""
+    directory, model = begun.directory, begun.model
+    write_setup(directory, begun.federation, model)
+    directory.write_state(ServerState(model.get_weights()))
+    directory.write_model(model, model.get_weights())
+
+
+def write_setup(
+    directory: RunDirectory, federation: Federation, model: tf.keras.Model,
+    gone: np.ndarray | None = None,
+) -> None:
+    """Writes the configuration and who holds what; `gone` examples are forgotten, bool `(N,)`."""
+    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model),
+                           content_sha256=digest_of(content_of(federation.config)))
+    directory.write_partition(
+        [federation.data.rows[part] for part in federation.parts], federation.clients,
+        federation.malicious, federation.data.classes, gone=gone,
+        server=None if federation.held_back is None else federation.held_back.rows)
+
+
+def _name(config: RunConfig) -> str:
+    model = os.path.splitext(os.path.basename(config.model.model))[0]
+    attack = "+".join(config.attack.attack) or "none"
+    rule = () if config.aggregation.rule == "mean" else (config.aggregation.rule,)
+    defense = "+".join([*config.aggregation.before, *rule, *config.defense.defense]) or "none"
+    return f"{config.data.dataset}-{model}-{attack}-{defense}-seed{config.seed}"
+
+
+def versions() -> dict[str, str]:
+    packages = ("tfunlearn", "tensorflow", "tensorflow-federated", "numpy")
+    return {"python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in packages}}
+
+
+def names_of(model) -> dict[str, list[str]]:
+    """Returns what the clients' updates cover: trainable weights and moving statistics."""
+    return {"trainable": [w.name for w in model.trainable_weights],
+            "statistics": [w.name for w in model.non_trainable_weights]}

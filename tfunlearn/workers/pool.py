@@ -1,0 +1,256 @@
+"""Several workers, on this machine or others, that share the clients of a round."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import queue
+import re
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from tfunlearn.core.errors import UserError, WorkerError, require
+from tfunlearn.core.lazy import tff
+from tfunlearn.workers.contexts import Connection
+
+Piece, Result = TypeVar("Piece"), TypeVar("Result")
+_ANSWER_SECONDS, _PATIENCE = 5, 3  # unanswered probes until a silent worker counts as dead
+_REST_SECONDS = 30  # until one that was dead is asked again
+_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the frame with which both ends of HTTP/2 begin
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
+_pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
+
+
+@contextlib.contextmanager
+def remote_workers(addresses: Sequence[str]) -> Iterator[WorkerPool]:
+    """Spreads the clients of gathering rounds within over workers that `tfunlearn worker` runs.
+
+    Args:
+        addresses: `host:port` of each.
+
+    Raises:
+        UserError: an address that is none, or where no TFF worker answers.
+    """
+    pool = WorkerPool(addresses)
+    token = _pool.set(pool)
+    try:
+        yield pool
+    finally:
+        _pool.reset(token)
+        pool.close()
+
+
+def spread(
+    function: Callable[[Piece], Result], pieces: Sequence[Piece]
+) -> Iterator[tuple[int, Result]]:
+    """Gives `(place, function(piece))` of every piece, in no certain order.
+
+    Under `remote_workers` the workers share them; else they are done here one after the other.
+    """
+    pool = _pool.get()
+    if pool is not None:
+        yield from pool.map(function, pieces)
+        return
+    for place, piece in enumerate(pieces):
+        yield place, function(piece)
+
+
+def worker_count() -> int:
+    """Returns among how many workers the clients of a round are shared."""
+    pool = _pool.get()
+    return 1 if pool is None else len(pool.workers)
+
+
+class WorkerPool:
+    """Workers that are called by gRPC; see `remote_workers`."""
+
+    def __init__(self, addresses: Sequence[str]):
+        require("worker", list(addresses), len(addresses) > 0
+                and len(set(addresses)) == len(addresses), "different addresses, at least one")
+        self.workers = [_Remote(address) for address in addresses]
+        for worker in self.workers:
+            try:
+                worker.check()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Hangs up."""
+        for worker in self.workers:
+            worker.close()
+
+    def map(
+        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
+    ) -> Iterator[tuple[int, Result]]:
+        """Gives `(place, function(piece))` of every piece, in the order in which they are done.
+
+        What a worker that dies has not given back is done by the others. One that died before is
+        called again.
+
+        Raises:
+            WorkerError: no worker is left.
+        """
+        left, done = queue.SimpleQueue(), queue.SimpleQueue()
+        for item in enumerate(pieces):
+            left.put(item)
+        running = [worker for worker in self.workers if worker.is_back()]
+        for worker in running:
+            threading.Thread(target=worker.work, args=(function, left, done), daemon=True).start()
+        missing, silent, listened = len(pieces), {}, time.monotonic()
+        while missing:
+            if not running:
+                raise WorkerError(
+                    f"no worker is left of {', '.join(w.address for w in self.workers)}; start them"
+                    " again, then tfunlearn resume goes on from the last finished round")
+            if time.monotonic() - listened >= _ANSWER_SECONDS:
+                self._listen(running, silent)
+                listened = time.monotonic()
+            try:
+                worker, place, result = done.get(timeout=_ANSWER_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(result, WorkerError):
+                if worker in running:
+                    running.remove(worker)
+                    worker.rest()
+                for other in running:  # who had nothing left to do may have now
+                    threading.Thread(target=other.work, args=(function, left, done),
+                                     daemon=True).start()
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                missing -= 1
+                yield place, result
+
+    @staticmethod
+    def _listen(running: Sequence[_Remote], silent: dict) -> None:
+        """Hangs up on workers that have not answered several times."""
+        for worker in running:
+            silent[worker] = 0 if worker.answers() else silent.get(worker, 0) + 1
+            if silent[worker] == _PATIENCE:
+                worker.hang_up()  # its thread gets an error
+
+
+class _Remote:
+    """One worker.
+
+    Args:
+        address: `host:port`, an IPv6 host in brackets.
+    """
+
+    def __init__(self, address: str):
+        self.address, self._connection, self._closed, self._rests = address, None, False, 0.0
+        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:/\[\]\s]+)):(\d{1,5})", address)
+        require("worker", address, match is not None and 0 < int(match[3]) < 65536,
+                "host:port, such as 127.0.0.1:8000, an IPv6 address in brackets")
+        self._host, self._port = match[1] or match[2], int(match[3])
+        self._lock = threading.Lock()
+
+    def is_back(self) -> bool:
+        """Tells whether it can be used in a round: it answers, and did not fall silent just now."""
+        if time.monotonic() < self._rests:
+            return False
+        if self.answers():
+            return True
+        self.rest()
+        return False
+
+    def rest(self) -> None:
+        """Leaves it alone for a while, and says so."""
+        self._rests = time.monotonic() + _REST_SECONDS
+        warnings.warn(f"worker {self.address} died or does not answer; the others take over its "
+                      "clients", stacklevel=3)
+
+    def _listens(self) -> bool:
+        """Tells whether anything listens there."""
+        try:
+            socket.create_connection((self._host, self._port), _ANSWER_SECONDS).close()
+            return True
+        except (OSError, UnicodeError):
+            return False
+
+    def answers(self) -> bool:
+        """Tells whether something that speaks HTTP/2, as gRPC does, answers there."""
+        try:
+            with socket.create_connection((self._host, self._port), _ANSWER_SECONDS) as probe:
+                probe.sendall(_HELLO)
+                answer = b""
+                while len(answer) < len(_SETTINGS) and (piece := probe.recv(len(_SETTINGS))):
+                    answer += piece
+        except (OSError, UnicodeError):
+            return False
+        return answer[3:4] == _SETTINGS[3:4]
+
+    def check(self) -> None:
+        """Raises a `UserError` unless a TFF worker is there."""
+        if not self.answers():
+            if self._listens():
+                raise UserError(f"worker: what listens at {self.address} is no TFF worker")
+            raise UserError(f"worker: nothing listens at {self.address}; tfunlearn worker --port "
+                            f"{self._port} starts one (on its own machine alone, unless a tunnel "
+                            "or --host leads to it)")
+
+        @tff.tensorflow.computation
+        def one():
+            return 1
+
+        found = queue.SimpleQueue()
+        pieces = queue.SimpleQueue()
+        pieces.put((0, None))
+        threading.Thread(target=self.work, args=(lambda _: one(), pieces, found),
+                         daemon=True).start()
+        try:
+            result = found.get(timeout=60)[2]
+        except queue.Empty:
+            result = None
+        if result != 1:
+            raise UserError(f"worker: what answers at {self.address} is no TFF worker")
+
+    def work(self, function: Callable, left: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
+        """Does pieces until none is left; puts `(self, place, result)`, the result an exception if
+        there was one. A piece that a dead worker has not done goes back."""
+        with self._lock:  # one thread at a time calls a worker
+            while True:
+                try:
+                    place, piece = left.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    tff.framework.set_default_context(self._connected().context)
+                    result = function(piece)
+                except WorkerError as error:
+                    left.put((place, piece))
+                    self.hang_up()
+                    done.put((self, place, error))
+                    return
+                except BaseException as error:
+                    if self._connection is None:  # hung up on meanwhile
+                        left.put((place, piece))
+                        done.put((self, place, WorkerError(self.address)))
+                        return
+                    done.put((self, place, error))
+                    return
+                done.put((self, place, result))
+
+    def hang_up(self) -> None:
+        """Closes the channel; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        """Hangs up for good."""
+        self._closed = True
+        self.hang_up()
+
+    def _connected(self) -> Connection:
+        if self._closed:
+            raise WorkerError(f"worker {self.address} is no longer used")
+        if self._connection is None:
+            self._connection = Connection(self.address, f"worker {self.address}")
+        return self._connection

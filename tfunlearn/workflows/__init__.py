@@ -1,0 +1,1 @@
+"""What the commands do: unlearn, verify, evaluate, report, prune."""

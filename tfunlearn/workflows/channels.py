@@ -1,0 +1,130 @@
+"""What each channel of a run's model matters for what is to be forgotten, and for what remains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.files import write_csv
+from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.methods.task import Case
+from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of, measures_of
+from tfunlearn.pruning.channels import channel_layers, named_layers, without_channels
+from tfunlearn.unlearning import SELECTIONS, ChannelEffects, channel_effects, select_channels
+
+
+@dataclass(frozen=True)
+class PrunedLayer:
+    """Accuracies with some channels of one layer zeroed, and nothing trained.
+
+    Attributes:
+        layer: its name; empty for the whole model.
+        selection: which channels, `"original"` for none.
+        forget, remain: accuracy; on test images where whole classes go, else on training data.
+    """
+
+    layer: str
+    selection: str
+    forget: float | None
+    remain: float | None
+
+
+@dataclass(frozen=True)
+class ChannelStudy:
+    """Effects of every channel.
+
+    Attributes:
+        forget: effects on what is to be forgotten.
+        remain: effects on what remains.
+        chosen: layer name to the channels of largest effect, as many as `delta` asks for.
+        pruned: the study of Table 3, empty if it was not asked for.
+    """
+
+    forget: ChannelEffects
+    remain: ChannelEffects
+    chosen: dict[str, np.ndarray]
+    pruned: list[PrunedLayer]
+
+
+def study_channels(
+    run: str | os.PathLike, forget: Sequence[str], *, delta: float = 0.3, channel: str = "filter",
+    layers: Sequence[str] | None = None, probe: int = 1000, prune: bool = False,
+    data_dir: str | None = None, track: Callable[[Sequence], Iterable] = iter,
+) -> ChannelStudy:
+    """Measures the effect of every channel of a run's model; nothing is written.
+
+    Args:
+        run: the run directory, of `train` or of `unlearn`.
+        forget: words of a request, such as `"class:1"`.
+        delta: share of a layer's channels; default 0.3, as in the paper's pruning study.
+        channel: `"filter"` (default) or `"filter+bn"`.
+        layers: names of the layers; default every Conv and Dense layer.
+        probe: most examples of either kind; default 1000.
+        prune: also measure each layer with its important, random and unimportant channels zeroed.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        track: wraps the sequences of steps, to show progress.
+
+    Raises:
+        UserError: no run there, a request that cannot be met, an unknown layer, or a knob out of
+            range.
+
+    Reference:
+        Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
+        Explanation", Figure 6 and Table 3.
+    """
+    settings = UnlearnSettings("ablation-channel", tuple(forget), delta=delta, channel=channel,
+                               probe=probe, reference=False)
+    case = case_of(open_source(run, data_dir), settings)
+    source, model = case.source, case.source.model
+    named_layers(channel_layers(model, channel), layers)
+    held = source.remaining.held(source.rounds)
+    effects = []
+    for purpose, rows in (("probe", case.forgotten_here),
+                          ("remaining probe", ~case.forgotten_here)):
+        rows = at_most(np.flatnonzero(rows), probe, generator(case.seed, purpose))
+        effects.append(channel_effects(model, held.images[rows], held.labels[rows], parts=channel,
+                                       layers=layers, track=track))
+    pruned = _pruned(case, effects[0], track) if prune else []
+    return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
+
+
+def _pruned(case: Case, effects: ChannelEffects, track: Callable) -> list[PrunedLayer]:
+    """Returns the accuracies of the model with a layer's channels zeroed, layer by layer."""
+    settings, weights, measure = case.settings, case.source.state.weights, measures_of(case)
+    layers = channel_layers(case.source.model, settings.channel)
+    steps = [("", "original"), *((name, selection) for name in effects
+                                 for selection in ("random", "unimportant", "important"))]
+    assert set(SELECTIONS) == {selection for _, selection in steps[1:]}
+    found = []
+    for layer, selection in track(steps):
+        chosen = {}
+        if layer:
+            chosen[layer] = select_channels(effects, settings.delta, selection=selection,
+                                            rng=generator(case.seed, "random channels"))[layer]
+        values = measure(without_channels(weights, layers, chosen))
+        part = "test_accuracy" if values["forget_test_accuracy"] is not None else "accuracy"
+        found.append(PrunedLayer(layer, selection, values[f"forget_{part}"],
+                                 values[f"remain_{part}"]))
+    case.source.model.set_weights(weights)
+    return found
+
+
+def write_effects(path: str | os.PathLike, study: ChannelStudy) -> None:
+    """Writes the effects as CSV: layer, channel, effect and increase of the loss on what is to be
+    forgotten and on what remains, and whether the channel is among the chosen.
+
+    Raises:
+        OSError: the file is there already or cannot be written.
+    """
+    head = ("layer", "channel", "forget_effect", "forget_loss", "remain_effect", "remain_loss",
+            "selected")
+    write_csv(path, head, (
+        (name, channel, effect[channel], study.forget.losses[name][channel],
+         study.remain[name][channel], study.remain.losses[name][channel],
+         int(channel in study.chosen[name]))
+        for name, effect in study.forget.items() for channel in range(len(effect))))

@@ -1,0 +1,132 @@
+"""What unlearning did to each remaining client, and how soon it was over."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import os
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.evaluation import (
+    Fairness, OutputsOf, TimeToPeak, cross_entropies, local_fairness, time_to_peak)
+from tfunlearn.workflows.evaluate.settings import GmeSettings
+from tfunlearn.workflows.evaluate.runs_compared import open_subjects
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.models.outputs import ends_in_softmax
+
+COSTS = ("work_seconds", "client_steps")
+
+
+@dataclass(frozen=True)
+class LocalStudy:
+    """What an unlearning did to the remaining clients, and how soon it was over.
+
+    Attributes:
+        fairness: of the clients' changes since before.
+        peak: when test accuracy comes near its highest.
+    """
+
+    fairness: Fairness
+    peak: TimeToPeak
+
+
+class LocalMeasure:
+    """Measures a model on each remaining client's own training data.
+
+    Args:
+        outputs_of: gives the outputs of a model.
+        held: what the remaining clients hold.
+        settings: which metric, and which deviation is fairness.
+        before: weights before unlearning.
+    """
+
+    def __init__(
+        self, outputs_of: OutputsOf, held: ClientSet, settings: GmeSettings,
+        before: Sequence[np.ndarray],
+    ):
+        self._outputs_of, self._held, self._settings = outputs_of, held, settings
+        self._before = self._of(before)
+
+    def __call__(self, weights: Sequence[np.ndarray]) -> Fairness:
+        """Returns the fairness of a model's changes since before."""
+        return local_fairness(self._before, self._of(weights), kind=self._settings.fairness)
+
+    def _of(self, weights: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the metric of each remaining client."""
+        held, labels = self._held, self._held.labels
+        outputs = self._outputs_of(held.images, weights)
+        values = (outputs.argmax(axis=1) == labels).astype(np.float64)
+        if self._settings.fairness_metric == "loss":
+            values = cross_entropies(outputs, labels,
+                                     from_logits=not ends_in_softmax(self._outputs_of.model))
+        return np.array([values[held.rows(client)].mean() for client in held.present])
+
+
+def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
+    """Returns the time to peak of an unlearned run, from its notes and its metrics.
+
+    The curve is that of the rounds that begin with a model which has forgotten: where recovery
+    begins, what waits for it and what still forgets count as cost and as rounds, not as a peak.
+    Without such a round it is the last model. Costs that some line does not tell are left out.
+    """
+    _check_lines(lines)
+    waiting = sum(line["phase"] == "wait" for line in lines)
+    first = waiting + notes.get("settles_after", 0)
+    curve = lines[first:]
+    known = [name for name in COSTS if all(name in line for line in lines)]
+    costs = {name: [line[name] for line in curve] for name in known}
+    before = {name: max(0.0, notes["cost"][name] - sum(costs[name])) for name in known}
+    found = time_to_peak([line["test_accuracy"] for line in curve], costs, before=before,
+                         start=None if curve else notes["measured"]["after"]["test_accuracy"])
+    return dataclasses.replace(found, rounds=found.rounds + first)
+
+
+def _check_lines(lines: Sequence[dict]) -> None:
+    """Raises a `UserError` unless every line has what the time to peak needs."""
+    for line in lines:
+        values = [line.get("test_accuracy"), *(line[name] for name in COSTS if name in line)]
+        whole = isinstance(line.get("phase"), str) and all(
+            isinstance(n, numbers.Real) and math.isfinite(n) for n in values)
+        require("run", f"the line of round {line['round']} of metrics.jsonl", whole,
+                "a line with phase and numbers, as it was written")
+
+
+def local_study(
+    run: str | os.PathLike, settings: GmeSettings = GmeSettings(), data_dir: str | None = None
+) -> tuple[dict[str, LocalStudy], str | None]:
+    """Returns what is known of an unlearned run and, under `retrained`, of its reference; and why
+    something is not known, or None.
+
+    Args:
+        run: the unlearned run.
+        settings: how fairness is measured.
+        data_dir: where the data set lies, if not where the run's configuration says.
+    """
+    try:
+        subjects = open_subjects([run], data_dir=data_dir)
+    except UserError as error:
+        return {}, f"this run: {error}"
+    case, own = subjects.case, next(iter(subjects.methods.values()))[0]
+    measure = LocalMeasure(OutputsOf(case.source.model), case.remaining.poisoned, settings,
+                           case.source.state.weights)
+    runs, missing = {own.notes["method"]: (own.directory, own.notes)}, None
+    if own.notes["reference"]:
+        reference = RunDirectory(pathlib.Path(own.notes["reference"]))
+        runs["retrained"] = (reference, None)
+    found = {}
+    for title, (directory, notes) in runs.items():
+        try:
+            notes = read_notes(directory) if notes is None else notes
+            require("run", str(directory.path), notes is not None, "a retrained run that is there")
+            found[title] = LocalStudy(measure(directory.read_state().weights),
+                                      peak_of(notes, directory.read_metrics()))
+        except UserError as error:
+            missing = f"{title}: {error}"
+    return found, missing

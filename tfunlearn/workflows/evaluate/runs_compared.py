@@ -1,0 +1,151 @@
+"""The runs that are compared: unlearned from one run, by one request."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum, user_path
+from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.task import Case
+from tfunlearn.methods.source import open_source, require_unlearned
+from tfunlearn.workflows.unlearn.workflow import case_of
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """One run that `unlearn` has made, retrained models among them.
+
+    Attributes:
+        directory: where it lies.
+        notes: what its `unlearning.json` says.
+        weights: its final model.
+    """
+
+    directory: RunDirectory
+    notes: dict
+    weights: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What is compared.
+
+    Attributes:
+        case: the request, asked of the run that all came from, by retraining.
+        methods: label to unlearned runs, which differ in seeds alone; empty where only the run
+            itself and retraining are.
+    """
+
+    case: Case
+    methods: dict[str, list[Unlearned]]
+
+
+def open_subjects(
+    runs: Sequence[str | os.PathLike], words: Iterable[str] = (), data_dir: str | None = None
+) -> Subjects:
+    """Reads runs that were unlearned from the same run, or one trained run and a request.
+
+    Args:
+        runs: run directories.
+        words: what to forget, of a trained run; an unlearned one says so itself.
+        data_dir: where the data set lies, if not where the runs' configuration says.
+
+    Raises:
+        UserError: no run, a damaged one, or runs that do not belong together.
+    """
+    require("run", "nothing", len(runs) > 0, "at least one run")
+    opened, seen, words = [], set(), list(words)
+    for run in runs:
+        path = os.path.realpath(user_path(run))
+        require("run", str(run), path not in seen, "each run once")
+        seen.add(path)
+        directory, _, state, _ = open_run(run, data_dir)
+        opened.append(Unlearned(directory, read_notes(directory), state.weights))
+        require_unlearned(directory, opened[-1].notes)
+        key = (opened[-1].notes or {}).get("key")
+        require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
+        seen.add(key)
+        _check_architecture(opened[0], opened[-1])
+    first = opened[0]
+    if first.notes is None:
+        require("run", f"{len(runs)} runs", len(runs) == 1,
+                "one trained run, or unlearned ones; the first here is a trained run")
+        require("forget", "nothing", bool(words),
+                "a request, such as --client 0, since the run is a trained one")
+        return Subjects(_case(runs[0], words, data_dir), {})
+    for other in opened:
+        _check_belongs(first, other)
+    require("forget", " ".join(words)[:80], not words,
+            "no request; the unlearned runs say what they have forgotten")
+    return Subjects(_case(source_of(first), first.notes["requests"][-1], data_dir),
+                    _by_method(opened))
+
+
+def source_of(run: Unlearned) -> str:
+    """Returns the path of the run that another was unlearned from.
+
+    Raises:
+        UserError: it is gone, or is no longer what it was.
+    """
+    path = run.notes["source"]
+    try:
+        same = checksum(RunDirectory(pathlib.Path(path)).checkpoint) == (
+            run.notes["source_checkpoint_sha256"])
+    except OSError:
+        same = False
+    if not same:
+        raise UserError(f"run: {path}, which {run.directory.path} was unlearned from, is gone or "
+                        "was changed")
+    return path
+
+
+def _case(run: str | os.PathLike, words: Sequence[str], data_dir: str | None) -> Case:
+    return case_of(open_source(run, data_dir), UnlearnSettings(
+        "retrain", tuple(words), reference=False))
+
+
+def _check_architecture(first: Unlearned, other: Unlearned) -> None:
+    shapes = [[weight.shape for weight in run.weights] for run in (first, other)]
+    if shapes[0] != shapes[1]:
+        raise UserError(f"run: {other.directory.path} has another architecture than "
+                        f"{first.directory.path} ({_sizes(other)} against {_sizes(first)}); "
+                        "allowed are runs of one model")
+
+
+def _sizes(run: Unlearned) -> str:
+    return f"{sum(weight.size for weight in run.weights):,} weights"
+
+
+def _check_belongs(first: Unlearned, other: Unlearned) -> None:
+    if other.notes is None:
+        raise UserError(f"run: {other.directory.path} is a trained run; allowed beside "
+                        f"{first.directory.path} are runs unlearned from the same run")
+    for field, what in (("source_checkpoint_sha256", "was unlearned from another run"),
+                        ("requests", "has forgotten something else")):
+        if other.notes[field] != first.notes[field]:
+            raise UserError(f"run: {other.directory.path} {what} than {first.directory.path}; "
+                            "allowed are runs of one source and one request")
+
+
+def _by_method(runs: Sequence[Unlearned]) -> dict[str, list[Unlearned]]:
+    """Returns the runs under a label: the method, and the settings in which its runs differ."""
+    found = collections.defaultdict(list)
+    settings = collections.defaultdict(list)
+    for run in runs:
+        settings[run.notes["method"]].append(run.notes["settings"])
+    for run in runs:
+        same = settings[run.notes["method"]]
+        own = run.notes["settings"]
+        differ = [name for name in own if any(other.get(name) != own[name] for other in same)]
+        label = " ".join([run.notes["method"], *(f"{name}={own[name]}" for name in differ)])
+        found[label].append(run)
+    return dict(found)

@@ -1,0 +1,199 @@
+"""One evaluation: retrained models, scores, groups, fairness and time to peak of every method."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfunlearn.core.errors import require
+from tfunlearn.evaluation import (
+    Fairness, GmeReport, OutputsOf, TimeToPeak, checkpoint_scores, gme_report,
+    label_probabilities, memorization_scores, rank_correlation, subset_scores)
+from tfunlearn.evaluation.memorization import require_groups
+from tfunlearn.workflows.evaluate.local import LocalMeasure, peak_of
+from tfunlearn.workflows.evaluate.control import with_control
+from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_training, retrain
+from tfunlearn.workflows.evaluate.settings import GmeSettings
+from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned, open_subjects
+from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.methods.task import Case
+from tfunlearn.workflows.unlearn.workflow import measures_of
+from tfunlearn.models.outputs import ends_in_softmax
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is known of the models of one row beside their groups.
+
+    Attributes:
+        test_accuracy, remain_accuracy: of each model.
+        fairness: of each model; empty for the original.
+        peaks: time to peak of each; empty for the original.
+        paths: where they lie.
+    """
+
+    test_accuracy: list[float]
+    remain_accuracy: list[float | None]
+    fairness: list[Fairness] = field(default_factory=list)
+    peaks: list[TimeToPeak] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class GmeStudy:
+    """What an evaluation found.
+
+    Attributes:
+        request: what was forgotten, in words.
+        clients, indices: of every forgotten example, `(n,)`, as a request names them.
+        report: groups and accuracies, see `GmeReport`.
+        models: row to what else is known of its models.
+        settings: how it was done.
+        correlation: of the scores with those by retraining, None where they are those.
+        overlap: share of the forgotten examples that somebody who stays holds too.
+    """
+
+    request: list[str]
+    clients: np.ndarray
+    indices: np.ndarray
+    report: GmeReport
+    models: dict[str, Models]
+    settings: GmeSettings
+    correlation: float | None
+    overlap: float
+
+
+def study_memorization(
+    runs: Sequence[str | os.PathLike], settings: GmeSettings = GmeSettings(), *,
+    forget: Iterable[str] = (), data_dir: str | None = None, watch: Watch = Watch(),
+) -> GmeStudy:
+    """Evaluates unlearned runs by groups of memorisation.
+
+    Retrained models that do not lie beside the run yet are trained; an interrupted call goes on
+    from those that are whole.
+
+    Args:
+        runs: runs unlearned from one run by one request, or one trained run.
+        settings: how many retrained models, and how they score and grade.
+        forget: the request, of a trained run.
+        data_dir: where the data set lies, if not where the runs' configuration says.
+        watch: `start(case, waiting, folder)` is called before each training that is missing,
+            `reference_round` with each line of its metrics; `track` wraps the models that are
+            measured, to show progress.
+
+    Raises:
+        UserError: runs that do not belong together, fewer than 20 forgotten examples, or a setting
+            that this run does not allow.
+        WorkerError: TFF's worker process died.
+    """
+    subjects = open_subjects(runs, forget, data_dir)
+    case = subjects.case
+    require_groups(int(case.forgotten.sum()))
+    _check(case, settings)
+    silent = dataclasses.replace(watch, round=watch.reference_round)
+    retrained = [retrain(case, number, silent) for number in range(1, settings.retrains + 1)]
+    if settings.control:
+        subjects = with_control(subjects, silent)
+    graded = _Graded(case)
+    every = [graded(model.weights) for model in retrained]
+    original = graded(case.source.state.weights)
+    probabilities = np.stack([p for p, _ in every])
+    scores = None if settings.scores == "retraining" else _scores(
+        case, settings, graded, silent)
+    hits = {label: np.stack([graded(run.weights)[1] for run in chosen])
+            for label, chosen in subjects.methods.items()}
+    report = gme_report(original[0], probabilities, hits, original[1],
+                        np.stack([h for _, h in every]), grading=settings.grading, scores=scores)
+    correlation = None if scores is None else rank_correlation(
+        scores, memorization_scores(original[0], probabilities))
+    local = LocalMeasure(graded.outputs_of, case.remaining.poisoned, settings,
+                         case.source.state.weights)
+    held = case.source.federation.clients
+    owners = held.owners
+    indices = np.arange(len(held.labels)) - held.offsets[owners]
+    return GmeStudy(
+        list(case.settings.forget), owners[case.forgotten], indices[case.forgotten], report,
+        _models(subjects, retrained, local, watch), settings, correlation, case.overlap)
+
+
+class _Graded:
+    """Returns, for weights, p(label) and hits `(n,)` of every forgotten example, as the clients
+    held them while the attack was on."""
+
+    def __init__(self, case: Case):
+        held = case.source.federation.poisoned
+        self._images, self._labels = held.images[case.forgotten], held.labels[case.forgotten]
+        self.outputs_of = OutputsOf(case.source.model)
+        self._from_logits = not ends_in_softmax(case.source.model)
+
+    def __call__(self, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self.outputs_of(self._images, weights)
+        return (label_probabilities(outputs, self._labels, from_logits=self._from_logits),
+                outputs.argmax(axis=1) == self._labels)
+
+
+def _check(case: Case, settings: GmeSettings) -> None:
+    """Raises a `UserError` where the scores cannot be had from this run."""
+    if settings.scores == "checkpoints":
+        kept = len(case.source.history.rounds)
+        require("scores", settings.scores, kept >= 2, "retraining or subsets, since the run has "
+                f"kept {kept} of its rounds; train with --history all or every=K")
+    if settings.scores == "subsets":
+        require("scores", settings.scores, not case.source.requests and len(case.flagged) > 0
+                and int(case.source.federation.clients.sizes[case.flagged].sum())
+                == int(case.forgotten.sum()),
+                "retraining or checkpoints; subsets are for whole clients of a trained run")
+        times = np.bincount(np.concatenate(_hands(case, settings)),
+                            minlength=len(case.source.federation.clients))[case.flagged]
+        require("pool", settings.pool, bool(((times > 0) & (times < settings.pool)).all()),
+                "so many trainings that each leaving client is left out of some and part of others"
+                f"; {_omitted(settings, case.source.federation.clients.present)} clients are left "
+                "out of each")
+
+
+def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
+    return settings.omitted or max(1, len(clients) // 4)
+
+
+def _hands(case: Case, settings: GmeSettings) -> list[np.ndarray]:
+    """Returns whom each training of the pool leaves out."""
+    federation = case.source.federation
+    clients = federation.clients.present
+    return omitted_clients(clients, pool=settings.pool, count=_omitted(settings, clients),
+                           seed=federation.config.seed)
+
+
+def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) -> np.ndarray:
+    """Returns scores in which none of the retrained models took part, `(n,)`."""
+    if settings.scores == "checkpoints":
+        return checkpoint_scores(np.stack([
+            graded(case.source.history.read(number).weights)[0]
+            for number in case.track(case.source.history.rounds)]))
+    owners = case.source.federation.clients.owners[case.forgotten]
+    values, held = [], []
+    for number, omitted in enumerate(_hands(case, settings), start=1):
+        values.append(graded(pool_training(case, omitted, number, watch).weights)[0])
+        held.append(~np.isin(owners, omitted))
+    return subset_scores(np.stack(values), np.stack(held))
+
+
+def _models(
+    subjects: Subjects, retrained: Sequence[Unlearned], local: LocalMeasure, watch: Watch,
+) -> dict[str, Models]:
+    """Returns what else is known of the models of each row."""
+    case = subjects.case
+    own = measures_of(case)(case.source.state.weights)
+    found = {"original": Models([own["test_accuracy"]], [own["remain_accuracy"]],
+                                paths=[str(case.source.directory.path)])}
+    for label, runs in {**subjects.methods, "retrained": retrained}.items():
+        after = [run.notes["measured"]["after"] for run in runs]
+        found[label] = Models(
+            [m["test_accuracy"] for m in after], [m["remain_accuracy"] for m in after],
+            [local(run.weights) for run in watch.track(list(runs))],
+            [peak_of(run.notes, run.directory.read_metrics()) for run in runs],
+            [str(run.directory.path) for run in runs])
+    return found

@@ -1,0 +1,192 @@
+"""The report of one run or several: reads their folders, writes a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+import tfunlearn
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum, first_free, user_path, write_bytes, write_csv
+from tfunlearn.evaluation import OutputsOf, cross_entropies
+from tfunlearn.training.federation import Federation
+from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.workflows.verify import behaviour
+from tfunlearn.workflows.verify.record import FILE, records
+from tfunlearn.workflows.verify.target import open_subject
+from tfunlearn.workflows.verify.predictions import Sets
+from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.report.facts import WORDS, RunFacts
+from tfunlearn.report.page import Page
+from tfunlearn.report.sections import Section
+from tfunlearn.report.tables import side_by_side
+
+CHECKED = ("config.json", "metrics.jsonl", "partition.npz", "checkpoint.npz", "model.keras",
+           "unlearning.json", "request.json")
+PROFILE = ("classes", "clients", "confusion", "groups")
+
+
+def report(
+    runs: Sequence[str | os.PathLike], *, out: str | os.PathLike | None = None,
+    data_dir: str | None = None, track: Callable[[Sequence], Iterable] = iter,
+) -> pathlib.Path:
+    """Writes a report: `report.html`, which needs nothing but itself, and PNG and CSV files of
+    everything in it.
+
+    Args:
+        runs: run directories, of `train` or of `unlearn`, verified or not.
+        out: the new folder; default `<first run>-report`, numbered if that is taken.
+        data_dir: where the data sets lie, if not where the runs' configuration says.
+        track: wraps the runs, to show progress.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: no run, a damaged one, or `out` is in use.
+    """
+    require("run", "nothing", len(runs) > 0, "at least one run")
+    facts = _told_apart([facts_of(run, data_dir) for run in track(list(runs))])
+    title = facts[0].name if len(facts) == 1 else f"{len(facts)} runs"
+    with _new_folder(out, pathlib.Path(os.path.abspath(user_path(runs[0])))) as (folder, target):
+        page = Page(f"Report on {title}",
+                    f"Written {datetime.date.today().isoformat()} by tfunlearn "
+                    f"{tfunlearn.__version__}. Everything shown lies as PNG and CSV beside this "
+                    "page; the checksums below tell whether the files are still the ones that were "
+                    "measured.")
+        if len(facts) > 1:
+            head, rows = side_by_side(facts)
+            page.heading(2, "Side by side")
+            page.table("The runs side by side", head, rows)
+            write_csv(folder / "side_by_side.csv", head, rows)
+        for number, one in enumerate(facts, start=1):
+            Section(page, folder, number, one).write()
+        write_bytes(folder / "report.html", page.text().encode())
+    return target
+
+
+def _told_apart(facts: list[RunFacts]) -> list[RunFacts]:
+    """Returns the facts, runs of the same name named by their path."""
+    names = [one.name for one in facts]
+    return [dataclasses.replace(one, name=os.path.relpath(one.path))
+            if names.count(one.name) > 1 else one for one in facts]
+
+
+def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
+    """Returns what is to be told of a run.
+
+    Raises:
+        UserError: no run there, or a damaged file.
+    """
+    directory, config, state, model = open_run(run, data_dir)
+    path, lines, notes = directory.path, directory.read_metrics(), read_notes(directory)
+    missing, trained, record, profile = [], [], None, {}
+    sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
+    earlier = []
+    for folder, found in records(directory):
+        if found["run_checkpoint_sha256"] == sums["checkpoint.npz"]:
+            record = found
+            sums[f"{folder.name}/{FILE}"] = checksum(folder / FILE)
+            earlier.append(dict(folder=folder.name, verdict=WORDS[found["verdict"]["word"]],
+                                retrained=len(found["retrained"]), settings=found["settings"]))
+    if notes is not None:
+        trained, missing = _training(notes)
+    if record is not None:
+        profile = {name: record[name] for name in PROFILE}
+    else:
+        try:
+            profile = _trained_profile(config, model) if notes is None else _unlearned_profile(
+                run, data_dir)
+        except UserError as error:
+            missing.append(f"Figures by client and class are not known: {error}.")
+    name = path.name or path.resolve().name
+    return RunFacts(name, os.path.abspath(user_path(path)), config.flat(), lines, model.count_params(), sums,
+                    notes, trained, record, earlier, profile, missing)
+
+
+def _training(notes: dict) -> tuple[list[dict], list[str]]:
+    """Returns the metrics of the training that a run was unlearned from, and what is missing."""
+    source = RunDirectory(pathlib.Path(notes["source"]))
+    try:
+        same = checksum(source.checkpoint) == notes["source_checkpoint_sha256"]
+        earlier = read_notes(source)
+        if same:
+            return (source.read_metrics(), []) if earlier is None else _training(earlier)
+    except (OSError, UserError):
+        pass
+    return [], [f"The run before, {source.path}, is gone or was changed: its training is not "
+                "shown."]
+
+
+def _trained_profile(config, model) -> dict:
+    """Returns accuracy by class and client, and the confusion, of a trained model."""
+    federation, outputs_of = Federation.of(config), OutputsOf(model)
+    data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
+
+    def of(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = outputs_of(images)
+        return outputs.argmax(axis=1), cross_entropies(outputs, labels, from_logits=from_logits)
+
+    def values(hits: np.ndarray, losses: np.ndarray) -> dict:
+        return {"accuracy": {"after": float(hits.mean())}, "loss": {"after": float(losses.mean())}}
+
+    predicted, losses = of(data.test_images, data.test_labels)
+    confusion = np.zeros((data.classes, data.classes), int)
+    np.add.at(confusion, (data.test_labels, predicted), 1)
+    classes = [dict(label=label, examples=int(rows.sum()), **values(predicted[rows] == label,
+                                                                   losses[rows]))
+               for label in range(data.classes) if (rows := data.test_labels == label).any()]
+    own, own_losses = of(held.images, held.labels)
+    hits = own == held.labels
+    clients = [dict(client=int(k), data="training", examples=int(held.sizes[k]), **values(
+        hits[held.rows(k)], own_losses[held.rows(k)])) for k in held.present]
+    return dict(classes=classes, clients=clients, confusion={"after": confusion.tolist()})
+
+
+def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
+    """Returns the same of the models before and after, and of the retrained one if there is one."""
+    notes = read_notes(RunDirectory(user_path(run)))
+    if notes["method"] == "retrain":
+        raise UserError("a retrained run is told by the runs that are held against it")
+    reference = [notes["reference"]] if notes["reference"] else []
+    subject = open_subject(run, reference, data_dir)
+    sets = Sets(subject.case, 0)
+    before, after, *retrained = [sets.view(weights) for weights in (
+        subject.before, subject.unlearned.weights, *(one.weights for one in subject.retrained))]
+    return dict(
+        classes=behaviour.by_class(sets, before, after, retrained),
+        clients=behaviour.by_client(sets, before, after, retrained),
+        confusion=behaviour.beside(before.confusion.tolist(), after.confusion.tolist(),
+                                   [view.confusion.tolist() for view in retrained]))
+
+
+@contextlib.contextmanager
+def _new_folder(
+    out: str | os.PathLike | None, run: pathlib.Path
+) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """Gives a hidden folder that takes its name when the block ends well, and that name."""
+    if out is None:
+        target = first_free(run.with_name(f"{run.name}-report"), os.path.lexists, folder=True)
+    else:
+        require("out", str(out), str(out) != "" and not os.path.lexists(user_path(out)), "a new folder")
+        target = pathlib.Path(os.path.abspath(user_path(out)))
+        require("out", str(out), run not in target.parents, "a folder apart from the run")
+    folder = target.with_name(f".{target.name[:100]}.{os.getpid()}")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"out: {target} cannot be written ({error.strerror})")
+    try:
+        yield folder, target
+        os.rename(folder, target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

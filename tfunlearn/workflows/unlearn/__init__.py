@@ -1,0 +1,1 @@
+"""Unlearning of runs, from one run directory to a new one."""

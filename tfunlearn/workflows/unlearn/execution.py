@@ -1,0 +1,299 @@
+"""Carries a plan out: waits if it must, recovers round by round, writes the new run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import checksum
+from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.evaluation.signal import SignalProbe
+from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.runs.history_store import History, HistoryWriter
+from tfunlearn.training.recording import Recorder
+from tfunlearn.training.rounds import rounds_of
+from tfunlearn.runs.run_directory import RunDirectory, write_notes
+from tfunlearn.training.train import write_setup
+from tfunlearn.methods.task import (
+    Case, Plan, require_majority, require_whole_clients)
+from tfunlearn.methods.cost import Cost, round_cost
+from tfunlearn.workflows.unlearn.folders import LEFT
+from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
+from tfunlearn.methods.registry import plan_of
+from tfunlearn.workflows.unlearn.progress_log import Notebook
+from tfunlearn.workflows.unlearn.outcome import (
+    asked, failure_in_words, recovered, rounded)
+from tfunlearn.workers import local_worker
+from tfunlearn.federated.state import ServerState
+from tfunlearn.report import save_recovery
+from tfunlearn.unlearning import RateLimiter
+from tfunlearn.unlearning.stopping import is_over
+
+PROBE = 200  # images by which layers without signal are found
+
+
+@dataclass
+class _Progress:
+    """What has happened so far.
+
+    Attributes:
+        state: the weights now, and the rounds of the new run.
+        goal: accuracy on what remains, of the model that is to be unlearned.
+        left: what an earlier process has finished.
+        notebook: what a later one has to know beside the checkpoint.
+        cost: of the rounds.
+        accuracies: on what remains, at the start of recovery and after each of its rounds.
+        waited: rounds of waiting.
+        failed: why the model is ruined, None if it is not.
+    """
+
+    state: ServerState
+    goal: float
+    left: Left
+    notebook: Notebook
+    cost: Cost = Cost()
+    accuracies: list[float] = field(default_factory=list)
+    waited: int = 0
+    failed: str | None = None
+
+    def finished_line(self, number: int) -> dict | None:
+        """Returns the metrics of a round that an earlier process has finished, else None."""
+        return self.left.lines[number - 1] if number <= len(self.left.lines) else None
+
+
+def perform(
+    case: Case, directory: RunDirectory, keys: dict[str, str], measure: Callable,
+    on_plan: Callable[[Plan], None], on_round: Callable[[dict], None],
+    on_resume: Callable[[Left], None] = lambda _: None,
+) -> None:
+    """Unlearns into `directory`, a folder that nobody else writes to.
+
+    What an earlier process has finished there is gone on from. (Where the request had to wait, only
+    the waiting is: what it waited for may be kept no more.)
+
+    Args:
+        case: what is to be forgotten.
+        directory: the folder.
+        keys: go into its notes.
+        measure: `weights -> metrics`.
+        on_plan: called with the plan, after the rounds of waiting if there are any.
+        on_round: called with each line of metrics.
+        on_resume: called with what is left of an earlier process, if anything is.
+
+    Raises:
+        UserError: the method cannot do this; see `plan_of`.
+    """
+    started, source = time.perf_counter(), case.source
+    wait = rounds_to_wait(case)
+    plan = None if wait else _planned(case, on_plan)
+    before = measure(source.state.weights)
+    left = _left(directory, wait)
+    if left.state is not None:
+        on_resume(left)
+    write_setup(directory, source.federation, source.model, source.gone | case.forgotten)
+    finished = len(left.lines)
+    history = HistoryWriter(directory.history, source.federation.config.history,
+                            0 if plan and plan.restarts else source.rounds, finished)
+    recorder = Recorder(directory, source.model, history, measure, on_round)
+    done = _Progress(left.state or ServerState(source.state.weights, 0, source.state.reference),
+                     before["remain_accuracy"], left, Notebook(directory.path / LEFT, started))
+    with contextlib.ExitStack() as stack:
+        if wait or (plan.rounds and plan.remote):
+            stack.enter_context(local_worker(directory.worker_log))
+        if wait or plan.rounds:
+            stack.enter_context(recorder.events())
+        if wait:
+            case = _waited(case, directory, recorder, history, wait, done)
+            plan = _planned(case, on_plan)
+        start = measure(plan.start)
+        guard = _guard(case, plan, before, start)
+        silent = SilentLayers(case, plan.report)
+        silent.check(plan.start)
+        _recover(case, plan, recorder, history, done, start, guard, silent)
+    if not done.state.finished:
+        directory.write_state(done.state)
+    directory.restore(source.model, done.state)
+    after = measure(done.state.weights)
+    if guard is not None and done.failed is None and case.settings.recovery_rounds != 0:
+        done.failed = guard.failure_at_end(after)
+    if done.failed is not None:
+        done.failed = failure_in_words(case, plan, done.failed, silent.names)
+    if silent.names:
+        case.caution(silent.in_words)
+    measured = dict(before=before, start=start, after=after,
+                    retrained=after if case.settings.method == "retrain" else None)
+    save_recovery(directory.curves, directory.read_metrics(), measured)
+    write_notes(directory, dict(
+        **keys, **asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
+        report=plan.report, measured=measured,
+        recovered=recovered(case, plan, done.accuracies, done.goal), failed=done.failed,
+        damaged=None if case.settings.method == "retrain" else damage(before, after, None),
+        warnings=case.warnings, dropped=list(case.dropped), reason=case.reason,
+        reference=None, checkpoint_sha256=checksum(directory.checkpoint),
+        cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
+
+
+def _guard(case: Case, plan: Plan, before: dict, start: dict) -> RecoveryGuard | None:
+    """Returns what watches over the rounds; None for retraining, which is the measure of all.
+
+    A plan that begins anew is given half of its rounds to leave chance level.
+    """
+    if case.settings.method == "retrain":
+        return None
+    patience = max(PATIENCE, -(-plan.rounds // 2)) if plan.restarts else PATIENCE
+    return RecoveryGuard(case.remaining.poisoned.labels, before, start, patience)
+
+
+class SilentLayers:
+    """Names the layers of the model that recovery starts from whose outputs do not depend on the
+    input.
+
+    Args:
+        case: the task; its remaining training images are the probe, and it is warned.
+        report: of the method; `silent_layers` in it keeps the names for a process that resumes.
+
+    Attributes:
+        names: of the layers.
+    """
+
+    def __init__(self, case: Case, report: dict):
+        images = case.remaining.clients.images
+        rows = at_most(np.arange(len(images)), PROBE, generator(case.seed, "probe of the layers"))
+        self._case, self._report = case, report
+        self._probe = SignalProbe(case.source.model, images[rows]) if len(rows) > 1 else None
+
+    def check(self, weights: Sequence[np.ndarray] | None) -> None:
+        """Looks at a model, if there is one, and warns of its layers without signal."""
+        if weights is None or self._probe is None:
+            return
+        self._case.source.model.set_weights(weights)
+        self._report["silent_layers"] = self._probe()
+        if self.names:
+            self._case.caution(self.in_words)
+
+    @property
+    def names(self) -> list[str]:
+        return self._report.get("silent_layers", [])
+
+    @property
+    def in_words(self) -> str:
+        """The names as a warning."""
+        return (f"no signal passes {', '.join(self.names)}: the outputs are the same for all "
+                "images, and training may not bring them back")
+
+
+def _left(directory: RunDirectory, wait: int) -> Left:
+    """Returns what can be gone on from, and removes what cannot."""
+    try:
+        left = newest_good(directory)
+    except UserError:
+        left = Left(None, [], [])
+    if left.state is None or (wait and left.state.finished >= wait):
+        left = Left(None, [], left.damaged)
+    rewind(directory, left)
+    return left
+
+
+def _planned(case: Case, on_plan: Callable[[Plan], None]) -> Plan:
+    """Returns the plan of a case, its start finite, and announces it."""
+    started = time.perf_counter()
+    plan = plan_of(case)
+    plan = dataclasses.replace(plan, cost=plan.cost + Cost(
+        work_seconds=time.perf_counter() - started))
+    if not all(np.isfinite(weight).all() for weight in plan.start):
+        raise UserError(f"method: {case.settings.method} gives weights that are not finite for "
+                        "this run; take another method")
+    on_plan(plan)
+    return plan
+
+
+def rounds_to_wait(case: Case) -> int:
+    """Returns the rounds until the rate limiter lets the request through."""
+    if case.settings.method != "fedup":
+        return 0
+    return RateLimiter(case.settings.rate_limit).decide(
+        case.source.rounds, case.source.last_unlearning, map(int, case.flagged)).wait
+
+
+def check_before_waiting(case: Case) -> None:
+    """Raises a `UserError` where waiting would be in vain."""
+    if rounds_to_wait(case):
+        require_whole_clients(case)
+        require_majority(case)
+
+
+def _waited(
+    case: Case, directory: RunDirectory, recorder: Recorder, history: HistoryWriter, wait: int,
+    done: _Progress,
+) -> Case:
+    """Runs rounds in which the flagged clients are heard but not aggregated.
+
+    Those who remain are drawn as ever, and every flagged client sends its update too, so that the
+    last round holds both groups.
+    """
+    source, config = case.source, case.source.federation.config
+    engine = rounds_of(source.remaining, source.model, keep=history.keep, excluded=case.flagged,
+                       gather=True, seed=case.seed)
+    for number in range(source.rounds + 1, source.rounds + wait + 1):
+        ids = np.union1d(case.remaining.cohort(number).ids, case.flagged)
+        cohort = source.remaining.cohort(number, ids)
+        cost = round_cost(cohort.examples, config.training.client, case.parameters)
+        line = done.finished_line(number - source.rounds)
+        if line is None:
+            done.state, line = recorder.run(engine, done.state, cohort, source.remaining,
+                                            phase="wait", client_steps=cost.client_steps)
+        done.cost += cost + Cost(work_seconds=line["work_seconds"])
+    kept = History.of(directory.history, directory.read_metrics(), config.history,
+                      [w.shape for w in done.state.weights], source.rounds)
+    done.waited = wait
+    return dataclasses.replace(case, source=dataclasses.replace(
+        source, state=done.state, rounds=source.rounds + wait, history=source.history.then(kept)))
+
+
+def _recover(
+    case: Case, plan: Plan, recorder: Recorder, history: HistoryWriter, done: _Progress,
+    start: dict, guard: RecoveryGuard | None, silent: SilentLayers,
+) -> None:
+    """Runs the rounds of a plan until they are done, its stop rule ends them, or the guard does."""
+    source, remaining = case.source, case.recovering
+    done.accuracies = [start["remain_accuracy"]]
+    if done.waited or done.left.state is None:
+        done.state = ServerState(plan.start, done.waited)
+    if not plan.rounds:
+        return
+    keeps = source.federation.config.history.keeps
+    keep = history.keep if keeps and case.keeps else None
+    run_round = plan.rounds_by(keep) if plan.rounds_by else rounds_of(
+        remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=case.seed)
+    run_round = done.notebook.kept(run_round, plan.report, done.state.finished)
+    entries = case.parameters if plan.entries is None else plan.entries
+    before, lines = 0 if plan.restarts else source.rounds, []
+    for number in range(1, plan.rounds + 1):
+        cohort = plan.cohort(number) if plan.cohort else remaining.cohort(
+            before + number, seed=case.seed)
+        cost = plan.cost_of(number) if plan.cost_of else round_cost(
+            cohort.examples, plan.training, entries)
+        line = None if done.waited else done.finished_line(number)
+        if line is None:
+            done.state, line = recorder.run(run_round, done.state, cohort, remaining,
+                                            phase="recover", client_steps=cost.client_steps)
+        done.accuracies.append(line["remain_accuracy"])
+        done.cost += cost + Cost(work_seconds=line["work_seconds"])
+        if number == plan.settles_after:
+            silent.check(done.state.weights if line["round"] == done.state.finished else None)
+            if guard is not None:
+                guard.restart(line)
+        elif number > plan.settles_after:
+            lines.append(line)
+        settled = done.accuracies[plan.settles_after:]
+        if settled and is_over(plan.stop, settled, done.goal):
+            return
+        done.failed = guard.failure(lines) if guard is not None else None
+        if done.failed is not None:
+            return

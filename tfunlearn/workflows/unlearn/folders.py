@@ -1,0 +1,163 @@
+"""Where an unlearned run lies: its key, its name, and that it is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum, first_free, locked, user_path
+from tfunlearn.config.fingerprint import content_of
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.methods.task import ANEW, Case
+
+LEFT = "left.json"  # what a stopped unlearning has to know beside its checkpoint
+
+
+def keys_of(case: Case) -> dict[str, str]:
+    """Returns the hashes of everything that decides the new run and its weights.
+
+    Returns:
+        `key`, of the whole request, and `weights_key`, which a retraining shares with every other
+        one that ends in the same weights, wherever it started from.
+    """
+    source, settings = case.source, case.settings
+    held = source.federation.poisoned
+    weights = dict(
+        config=content_of(source.federation.config), seed=case.seed, settings=settings.chosen(),
+        data=_digest(held.images, held.labels, held.offsets), rounds=source.training_rounds,
+        gone=_digest(source.gone | case.forgotten))
+    asked = dict(source=checksum(source.directory.checkpoint), before=_digest(source.gone),
+                 requests=source.requests, rounds_before=source.rounds,
+                 last=source.last_unlearning)
+    if settings.method not in ANEW:
+        weights |= asked
+    return {"key": _hash(weights | asked), "weights_key": _hash(weights)}
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _hash(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
+    """Returns where the new run is to lie.
+
+    Raises:
+        UserError: `out` holds something already, or lies in the run.
+    """
+    run = case.source.directory.path
+    if out is None:
+        run = run if run.name else run.resolve()
+        return run.parent / f"{run.name}-{case.settings.method}"
+    require("out", out, str(out) != "", "the name of a folder")
+    target = user_path(out)
+    target = target if target.name and ".." not in target.parts else target.resolve()
+    try:
+        empty = target.is_dir() and not any(target.iterdir())
+        require("out", str(out), empty or not os.path.lexists(target), "a new or empty folder")
+        within = [run.resolve(), pathlib.Path.cwd()] if empty else [run.resolve()]
+        require("out", str(out), run.resolve() not in target.resolve().parents
+                and target.resolve() not in within, "a folder apart from the run and from here")
+    except OSError as error:
+        raise UserError(f"out: {str(target)[:100]} cannot be written ({error.strerror})")
+    return target
+
+
+def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | None:
+    """Returns the whole run of `folder` whose notes have that `key` under `name`, or None."""
+    for path in sorted(folder.glob("*/unlearning.json")):
+        if not path.parent.name.startswith(".") and is_finished(path.parent, name, key):
+            return RunDirectory(path.parent)
+    return None
+
+
+def is_finished(folder: pathlib.Path, name: str, key: str) -> bool:
+    """Tells whether a whole run lies in `folder` whose notes have that `key` under `name`."""
+    directory = RunDirectory(folder)
+    try:
+        if read_notes(directory)[name] != key:
+            return False
+        directory.read_state()
+        return directory.model.is_file()
+    except (UserError, OSError, KeyError, TypeError):  # damaged, or somebody else's, or no notes
+        return False
+
+
+@dataclass
+class Folder:
+    """A folder that is being filled, and where it ends up."""
+
+    path: pathlib.Path
+    target: pathlib.Path
+
+
+def begun_name(case: Case, target: pathlib.Path) -> pathlib.Path:
+    """Returns the name of the hidden folder beside `target` that the same request always fills."""
+    identity = _hash({"key": keys_of(case)["key"], "keeps": case.keeps})[:12]
+    return target.with_name(f".{target.name[:100]}.{identity}")
+
+
+@contextlib.contextmanager
+def filled_folder(
+    path: pathlib.Path, target: pathlib.Path, *, numbered: bool
+) -> Iterator[Folder]:
+    """Gives the hidden folder `path`, which takes the name `target` when the block ends well.
+
+    If something stops the block once a round is finished, it stays, and the next block goes on with
+    it; else nothing is left.
+
+    Args:
+        path: see `begun_name`; other processes are kept out of it.
+        target: the name.
+        numbered: take `target-2` and so on if it is taken.
+
+    Raises:
+        UserError: the place cannot be written, somebody took it meanwhile, or fills it too.
+    """
+    made = [f for f in target.parents if not f.exists()]
+    folder = Folder(path, target)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out: {target} cannot be written ({error.strerror})")
+    lock = RunDirectory(path).lock
+    with locked(lock, f"out: another process is making {target}; wait for it"):
+        try:
+            yield folder
+            for name in (LEFT, lock.name):
+                (path / name).unlink(missing_ok=True)
+            folder.target = _moved(path, target, numbered)
+        except BaseException:
+            if not RunDirectory(path).metrics.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):  # somebody else may use a parent by now
+                    for parent in made:
+                        parent.rmdir()
+            raise
+
+
+def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
+    """Gives a folder its name, or the first free number of it, and returns that."""
+    while True:
+        name = first_free(target, os.path.lexists, folder=True) if numbered else target
+        try:
+            os.rename(path, name)
+            return name
+        except OSError as error:
+            if not (numbered and os.path.lexists(name)):  # else somebody was faster
+                raise UserError(f"out: {target} cannot be written ({error.strerror})")

@@ -1,0 +1,78 @@
+"""A suggestion for memorization's ratio, from one round on what remains; nothing is kept."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.lazy import require_installed
+from tfunlearn.training.rounds import rounds_of
+from tfunlearn.methods.memorization import changes_of
+from tfunlearn.methods.settings import unlearn_settings
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workers import local_worker
+from tfunlearn.federated.state import ServerState
+from tfunlearn.report import save_ratio
+from tfunlearn.unlearning import RatioSuggestion, suggest_ratio
+from tfunlearn.unlearning.eligible import eligible_places
+from tfunlearn.unlearning.pruning_ratio import RULES, require_knee
+
+
+@dataclass(frozen=True)
+class RatioStudy:
+    """How the changes of a round are distributed.
+
+    Attributes:
+        sizes: sizes of change of the eligible weights, `(N,)`.
+        suggestions: one for each rule.
+    """
+
+    sizes: np.ndarray
+    suggestions: list[RatioSuggestion]
+
+
+def study_ratio(
+    run: str | os.PathLike, forget: Sequence[str], *, saliency: str = "abs_mean_delta",
+    include: str = "kernels+bias", knee: str | float = "auto", data_dir: str | None = None,
+    started: Callable[[], None] = lambda: None,
+) -> RatioStudy:
+    """Makes the round that locates, and suggests a ratio by each rule; the run is only read.
+
+    Args:
+        run: the run directory.
+        forget: the request, in words.
+        saliency: `"abs_mean_delta"` (default) or `"abs_mean_grad"`.
+        include: what may be reset, see `eligible_places`.
+        knee: size of change to take for the knee; default `"auto"`, the curve's own.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        started: called when everything is read, before the round.
+
+    Raises:
+        UserError: no run, a request that cannot be met, or too few changes.
+        WorkerError: TFF's worker process died.
+    """
+    require_knee(knee)
+    require_installed("tensorflow_federated")
+    case = case_of(open_source(run, data_dir), unlearn_settings(
+        method="memorization", forget=list(forget), saliency=saliency, include=include,
+        reference=False))
+    before, model = case.source.state.weights, case.source.model
+    started()
+    with tempfile.TemporaryDirectory() as folder, local_worker(pathlib.Path(folder) / "worker.log"):
+        engine = rounds_of(case.recovering, model, training=case.training, seed=case.seed)
+        after, _ = engine(ServerState(before), case.recovering.cohort(case.source.rounds + 1))
+        changes = changes_of(case, before, after.weights)
+    sizes = np.concatenate([np.abs(changes[place]).reshape(-1) for place in eligible_places(
+        before, include, model=model)])
+    return RatioStudy(sizes, [suggest_ratio(sizes, method=rule, knee=knee) for rule in RULES])
+
+
+def draw_ratio(path: str | os.PathLike, study: RatioStudy) -> None:
+    """Draws the distribution with what is suggested."""
+    save_ratio(path, study.sizes[study.sizes > 0], study.suggestions)

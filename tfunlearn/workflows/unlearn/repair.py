@@ -1,0 +1,50 @@
+"""A finished unlearned run of which a file was torn or exchanged: made whole from the other one."""
+
+from __future__ import annotations
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import checksum
+from tfunlearn.training.federation import Federation
+from tfunlearn.runs.loading import is_model_of, stored_config
+from tfunlearn.training.rounds import initial_model
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import load_model
+
+
+def mended(directory: RunDirectory) -> list[str]:
+    """Makes checkpoint and model whole again, each from the other; returns what was torn, in words.
+
+    Args:
+        directory: a run whose `unlearning.json` is there; whoever calls holds its lock.
+
+    Raises:
+        UserError: both are torn, or `unlearning.json` is damaged.
+    """
+    named, found = read_notes(directory)["checkpoint_sha256"], []
+    if not directory.checkpoint.exists() or checksum(directory.checkpoint) != named:
+        found.append(f"{directory.checkpoint} is torn or not the one of this run")
+        _rewrite_checkpoint(directory, named)
+    state = directory.read_state()
+    if not is_model_of(directory, state):
+        found.append(f"{directory.model} is torn or not the model of this run")
+        directory.write_model(initial_model(Federation.of(stored_config(directory))),
+                              state.weights)
+    return found
+
+
+def _rewrite_checkpoint(directory: RunDirectory, named: str) -> None:
+    """Writes the checkpoint anew from the model, if that gives the very file."""
+    try:
+        weights = load_model(directory.model).get_weights()
+    except UserError:
+        weights = None
+    before = directory.checkpoint.read_bytes() if directory.checkpoint.exists() else None
+    if weights is not None:
+        state = ServerState(weights, len(directory.read_metrics()))
+        if directory.write_state(state) == named:
+            return
+        if before is not None:
+            directory.checkpoint.write_bytes(before)
+    raise UserError(f"run: {directory.checkpoint} is torn, and {directory.model} is not the model "
+                    "that it held; remove the run and unlearn again")

@@ -1,0 +1,304 @@
+"""One unlearning, from a run directory to a new one beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import checksum, user_path
+from tfunlearn.core.lazy import require_installed
+from tfunlearn.core.requests import ForgetRequest
+from tfunlearn.evaluation import OutputsOf
+from tfunlearn.training.federation import Federation
+from tfunlearn.training.measures import ForgettingMeasures
+from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.methods.task import ANEW, Case, in_words
+from tfunlearn.workflows.unlearn.default_method import default_method
+from tfunlearn.workflows.unlearn.folders import (
+    begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
+from tfunlearn.workflows.unlearn.guard import damage
+from tfunlearn.workflows.unlearn.repair import mended
+from tfunlearn.workflows.unlearn.execution import (
+    check_before_waiting, perform, rounds_to_wait)
+from tfunlearn.workflows.unlearn.request import read_request, write_request
+from tfunlearn.methods.settings import (
+    AUTO, EVERY, UnlearnSettings, knobs_of, unlearn_settings)
+from tfunlearn.methods.source import Source, open_source
+from tfunlearn.report import save_recovery
+
+
+@dataclass(frozen=True)
+class UnlearningRun:
+    """A finished unlearning.
+
+    Attributes:
+        directory: the new run directory.
+        notes: what its `unlearning.json` says: method, requests, report, measured, cost ...
+        metrics: the lines of its `metrics.jsonl`.
+        new: False if it lay there finished already.
+    """
+
+    directory: RunDirectory
+    notes: dict
+    metrics: list[dict]
+    new: bool
+
+    @property
+    def failed(self) -> str | None:
+        """Why the unlearning failed and its model is good for nothing, None if it did not."""
+        return self.notes.get("failed")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What an unlearning tells while it goes on; all default to silence.
+
+    Attributes:
+        start: called with the case, the rounds of waiting and the hidden folder in which it is
+            done, before anything is.
+        plan: called with the plan, once it is made; after the waiting.
+        round: called with each line of metrics.
+        track: wraps the steps of what is measured before the first round, to show progress.
+        tell: called with what a method has found out in the middle of its rounds.
+        reference: called with the number of rounds before the retraining, if it must be done.
+        reference_round: called with each line of its metrics.
+        resume: called with the `Left` of an earlier process that was stopped, before going on.
+        damage: called with what was found torn of a finished run, in words.
+        warn: called with what the user should know, in words.
+    """
+
+    start: Callable = lambda *_: None
+    plan: Callable = lambda *_: None
+    round: Callable = lambda *_: None
+    track: Callable = iter
+    tell: Callable = lambda *_: None
+    reference: Callable = lambda *_: None
+    reference_round: Callable = lambda *_: None
+    resume: Callable = lambda *_: None
+    damage: Callable = lambda *_: None
+    warn: Callable = lambda *_: None
+
+
+def unlearn(
+    run: str | os.PathLike, settings: UnlearnSettings = UnlearnSettings(), *,
+    out: str | os.PathLike | None = None, data_dir: str | None = None, watch: Watch = Watch(),
+) -> UnlearningRun:
+    """Forgets clients, classes or examples of a run, and compares with retraining.
+
+    The run is read, never written. The new run appears as a whole once it is done: until then its
+    finished rounds lie in a hidden folder beside it, and the same call, or `resume_unlearning`,
+    goes on from them. One that lies finished beside the run is not repeated, and neither is its
+    retraining.
+
+    An unlearning that ruins the model is stopped and marked (`UnlearningRun.failed`); nothing that
+    comes later takes it for one.
+
+    Args:
+        run: the run directory, of `train` or of an earlier `unlearn`, which is gone on from.
+        settings: method, request and knobs; method auto takes the one that fits the request.
+        out: the new run directory; default `<run>-<method>`, numbered if that is taken.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        watch: what to call meanwhile.
+
+    Raises:
+        UserError: no run there, a damaged file, a request that cannot be met, too little history
+            for the method, or `out` is in use.
+        WorkerError: TFF's worker process died.
+    """
+    require_installed("tensorflow_federated")
+    return _answered(case_of(open_source(run, data_dir), settings), out, "key", watch)
+
+
+def resume_unlearning(
+    run: str | os.PathLike, *, data_dir: str | None = None, watch: Watch = Watch(),
+) -> UnlearningRun:
+    """Goes on with an unlearning that was stopped, as the call that began it would.
+
+    Args:
+        run: the run directory that it was to make, or the hidden folder in which it lies.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        watch: what to call meanwhile.
+
+    Raises:
+        UserError: there is none, and as `unlearn` does.
+        WorkerError: TFF's worker process died.
+    """
+    require_installed("tensorflow_federated")
+    request, directory = read_request(run), RunDirectory(user_path(run))
+    asked = request["settings"]  # only what the method uses: others had other defaults once
+    names = ("method", *EVERY, *knobs_of(asked.get("method")))
+    settings = unlearn_settings(**{name: asked[name] for name in names
+                                   if asked.get(name) is not None})
+    finished = directory.unlearning.exists()
+    if finished:
+        with directory.locked():
+            for words in mended(directory):
+                watch.damage(words)
+        if not _lacks_reference(settings, read_notes(directory)):
+            return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
+    case = case_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
+    case = dataclasses.replace(case, keeps=request["keeps"], track=watch.track, tell=watch.tell,
+                               warn=watch.warn)
+    if finished:
+        notes = _compared(case, directory, read_notes(directory), watch)
+        return UnlearningRun(directory, notes, directory.read_metrics(), False)
+    return _answered(case, request["out"], request["name"], watch)
+
+
+def _lacks_reference(settings: UnlearnSettings, notes: dict) -> bool:
+    return settings.reference and settings.method != "retrain" and not notes.get("failed") and (
+        notes["measured"]["retrained"] is None)
+
+
+def _answered(
+    case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
+) -> UnlearningRun:
+    """Returns the run of a case, compared with retraining if that was asked for."""
+    case = dataclasses.replace(case, track=watch.track, tell=watch.tell, warn=watch.warn)
+    directory, new = perform_case(case, out, name, watch)
+    notes = read_notes(directory)
+    if _lacks_reference(case.settings, notes):
+        notes = _compared(case, directory, notes, watch)
+    return UnlearningRun(directory, notes, directory.read_metrics(), new)
+
+
+def case_of(source: Source, settings: UnlearnSettings) -> Case:
+    """Returns what is to be forgotten from a run.
+
+    Raises:
+        UserError: something that does not exist, that was forgotten already, or everything.
+    """
+    federation = source.federation
+    request = ForgetRequest.parse(
+        settings.forget, malicious=np.intersect1d(federation.malicious,
+                                                  source.remaining.clients.present))
+    rows = request.rows(federation.clients, federation.data.classes)
+    words = request.words()
+    require("forget", " ".join(words), bool((rows & ~source.gone).any()),
+            "something that is there; it was forgotten before, or nobody ever held it")
+    gone = rows | source.gone
+    require("forget", " ".join(words), not gone.all(),
+            "anything but everything; at least one example must remain")
+    dropped = _with_nothing_left(source, words)
+    remaining = federation.without(gone)
+    flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
+    seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
+    settings = dataclasses.replace(settings, forget=tuple(w for w in words if w not in dropped))
+    case = Case(settings, source, rows & ~source.gone, remaining, flagged, seed,
+                dropped=tuple(dropped))
+    case = _with_method(case)
+    settings = case.settings
+    if (settings.reference or settings.keep_defense or settings.method in ANEW
+            or rounds_to_wait(case)):
+        _check_rule(remaining)
+    return case
+
+
+def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
+    """Returns the words of a request whose examples were all forgotten before."""
+    if not source.gone.any():
+        return []
+    federation = source.federation
+    rows = [ForgetRequest.parse([word]).rows(federation.clients, federation.data.classes)
+            for word in words]
+    return [word for word, own in zip(words, rows)
+            if own.any() and not (own & ~source.gone).any()]
+
+
+def _with_method(case: Case) -> Case:
+    """Returns the case with a method that fits its request, if none was named."""
+    if case.settings.method == AUTO:
+        fedup = dataclasses.replace(case, settings=UnlearnSettings(
+            "fedup", case.settings.forget, rate_limit=case.settings.rate_limit))
+        method, reason = default_method(fedup, rounds_to_wait(fedup) > 0)
+        return dataclasses.replace(case, reason=reason, settings=dataclasses.replace(
+            case.settings, method=method))
+    require("recovery_rounds", case.settings.recovery_rounds,
+            case.settings.recovery_rounds != 0 or not rounds_to_wait(case),
+            "at least 1 where ordinary rounds come first (--rate-limit)")
+    if case.settings.method == "fedup" and len(case.honest):
+        case.caution(f"fedup was made for attackers, and {in_words(case.honest, 'client')} did not "
+                     "attack: its mask then takes what tells an honest client from the others; "
+                     "--method memorization is for honest clients")
+    return case
+
+
+def _check_rule(remaining: Federation) -> None:
+    """Raises a `UserError` unless the run's rule and rejection can work with those who remain."""
+    config = remaining.config
+    try:
+        config.aggregator.check(remaining.participants)
+        if config.defense.rejection:
+            config.rejection_by(None).check(remaining.participants)
+    except UserError as error:
+        raise UserError(f"{error}; without --keep-defense, and with --no-reference, the run's rule "
+                        "is not needed")
+
+
+def perform_case(
+    case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
+) -> tuple[RunDirectory, bool]:
+    """Returns the run of a case, and whether it was made just now.
+
+    Args:
+        case: what is to be forgotten, and how.
+        out: where it is to lie; default beside the run.
+        name: which of its keys, `"key"` or `"weights_key"`, decides that a run which lies finished
+            in `out`, or beside the run without it, is taken as it is.
+        watch: what to call meanwhile.
+
+    Raises:
+        UserError: as `unlearn` does.
+    """
+    keys = keys_of(case)
+    if out is not None and str(out) and is_finished(user_path(out), name, keys[name]):
+        return RunDirectory(user_path(out)), False
+    target = target_of(case, out)
+    if out is None:
+        found = finished_run(target.parent, name, keys[name])
+        if found is not None:
+            return found, False
+    check_before_waiting(case)
+    with filled_folder(begun_name(case, target), target, numbered=out is None) as folder:
+        write_request(case, RunDirectory(folder.path), out, name)
+        watch.start(case, rounds_to_wait(case), folder.path)
+        perform(case, RunDirectory(folder.path), keys, measures_of(case), watch.plan, watch.round,
+                watch.resume)
+    return RunDirectory(folder.target), True
+
+
+def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) -> dict:
+    """Measures the retrained model too, writes that into the notes, and draws the picture anew."""
+    settings = UnlearnSettings(
+        "retrain", case.settings.forget, unlearn_seed=case.settings.unlearn_seed)
+    retraining = dataclasses.replace(case, settings=settings, warnings=[], reason=None)
+    silent = Watch(start=lambda *_: watch.reference(case.source.training_rounds),
+                   round=watch.reference_round)
+    reference, _ = perform_case(retraining, None, "weights_key", silent)
+    notes["reference"] = os.path.abspath(reference.path)
+    measured = notes["measured"]
+    measured["retrained"] = measures_of(case)(reference.read_state().weights)
+    notes["damaged"] = damage(measured["before"], measured["after"], measured["retrained"])
+    write_notes(directory, notes)
+    save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
+    return notes
+
+
+def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict, str]:
+    """Returns the metrics of a run as it is, for what `settings.forget` names, and the checksum of
+    its weights."""
+    case = case_of(open_source(run), settings)
+    return (measures_of(case)(case.source.state.weights),
+            checksum(case.source.directory.checkpoint))
+
+
+def measures_of(case: Case) -> ForgettingMeasures:
+    """Returns the measure of a case's models."""
+    federation, gone = case.source.federation, case.source.gone | case.forgotten
+    return ForgettingMeasures(OutputsOf(case.source.model), federation, case.forgotten, ~gone,
+                              case.source.gone)

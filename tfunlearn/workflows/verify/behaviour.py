@@ -1,0 +1,166 @@
+"""How the models behave: accuracy and loss by set, class and client, relearning, inversion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.evaluation import OutputsOf, gme_report
+from tfunlearn.evaluation.memorization import GROUPS
+from tfunlearn.methods.task import Case
+from tfunlearn.workflows.verify.central import CentralTraining
+from tfunlearn.workflows.verify.settings import VerifySettings
+from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.verification import anamnesis_index, invert_class, relearn_time
+
+MOST_RELEARNED, POINTS_EACH_EPOCH, MOST_INVERTED, LEAST_GROUPED = 2000, 10, 3, 20
+
+
+def beside(before, after, retrained: Sequence) -> dict:
+    """Returns a measure of all models as JSON values."""
+    return {"before": before, "after": after, "retrained": list(retrained)}
+
+
+def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, dict]:
+    """Returns accuracy and loss on each set, and what else is measured on the test set."""
+    views, found = (before, after, *retrained), {}
+    for name in ("forgotten", "remaining", "test"):
+        for what in ("accuracy", "loss"):
+            values = [getattr(view, what)(name) for view in views]
+            found[f"{name} {what}"] = beside(values[0], values[1], values[2:])
+    for name in ("attack_success", "source_error"):
+        values = [view.measured[name] for view in views]
+        found[name.replace("_", " ")] = beside(values[0], values[1], values[2:])
+    return found
+
+
+def by_class(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
+    """Returns accuracy and loss on the test images of each class that has some."""
+    labels = sets.sets["test"].labels
+    return [dict(label=label, examples=int((labels == label).sum()),
+                 **_of_rows("test", labels == label, before, after, retrained))
+            for label in range(sets.classes) if (labels == label).any()]
+
+
+def by_client(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
+    """Returns accuracy and loss on the training data of each client: what it had to forget, if that
+    was all it held, else what remains."""
+    found = []
+    held = {name: sets.sets[name].owners for name in ("remaining", "forgotten")}
+    for client in np.unique(np.concatenate(list(held.values()))):
+        name = "remaining" if (held["remaining"] == client).any() else "forgotten"
+        rows = held[name] == client
+        found.append(dict(client=int(client), data=name, examples=int(rows.sum()),
+                          **_of_rows(name, rows, before, after, retrained)))
+    return found
+
+
+def _of_rows(name: str, rows: np.ndarray, before: View, after: View, retrained) -> dict:
+    return {what: beside(*(getattr(view, what)(name, rows) for view in (before, after)),
+                         [getattr(view, what)(name, rows) for view in retrained])
+            for what in ("accuracy", "loss")}
+
+
+def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
+    """Returns accuracy on the forgotten examples by groups of memorisation, None of fewer than 20
+    examples or 2 retrained models."""
+    hits = [view.hits["forgotten"].astype(float) for view in (before, after, *retrained)]
+    chances = [np.exp(-view.losses["forgotten"]) for view in (before, *retrained)]
+    if len(retrained) < 2 or len(hits[0]) < LEAST_GROUPED:
+        return None
+    report = gme_report(chances[0], np.stack(chances[1:]), {"after": hits[1]}, hits[0],
+                        np.stack(hits[2:]))
+    names = {"original": "before", "after": "after", "retrained": "retrained"}
+    return dict(groups=[*GROUPS, "all"], sizes=report.sizes, **{
+        name: dict(mean=report.rows[row].mean.tolist(), spread=report.rows[row].spread.tolist())
+        for row, name in names.items()})
+
+
+def relearning(
+    case: Case, sets: Sets, settings: VerifySettings, weights: dict[str, list[np.ndarray]],
+    before: Sequence[np.ndarray], track,
+) -> dict:
+    """Returns how soon each model learns the forgotten examples again, trained on them alone.
+
+    Args:
+        case: what was forgotten.
+        sets: the examples, of which at most 2,000 are taken.
+        settings: epochs, and how much accuracy must be back.
+        weights: of the models, by name; `after` among them, the others retrained.
+        before: of the model before, whose accuracy must be back.
+        track: wraps the models, to show progress.
+
+    Returns:
+        `curves`: name to `[steps, accuracy]`; `steps`: name to relearn time in steps, or None;
+        `limit`: most steps; `each`: steps from one measurement to the next; `index`.
+    """
+    forgotten, config = sets.sets["forgotten"], case.source.federation.config.training
+    rows = at_most(np.arange(len(forgotten.labels)), MOST_RELEARNED,
+                   generator(settings.verify_seed, "relearned examples"))
+    images, labels = forgotten.images[rows], forgotten.labels[rows]
+    model, outputs_of = case.source.model, OutputsOf(case.source.model)
+    original = _accuracy(outputs_of(images, before), labels)
+    central = CentralTraining(model, optimizer=config.optimizer, lr=config.lr,
+                              batch_size=config.batch_size)
+    epoch = -(-len(rows) // config.batch_size)
+    each, limit = max(1, epoch // POINTS_EACH_EPOCH), epoch * settings.relearn_epochs
+    curves, steps = {}, {}
+    for name, start in track(list(weights.items())):
+        points = [[0, _accuracy(outputs_of(images, start), labels)]]
+        for done in central.steps(start, images, labels, seed=settings.verify_seed,
+                                  epochs=settings.relearn_epochs):
+            if done % each == 0 or done == limit:
+                points.append([done, _accuracy(outputs_of(images), labels)])
+                if relearn_time([points[-1][1]], original, alpha=settings.relearn_alpha) == 0:
+                    break
+        reached = relearn_time([p[1] for p in points], original, alpha=settings.relearn_alpha)
+        curves[name], steps[name] = points, None if reached is None else points[reached][0]
+    others = [value for name, value in steps.items() if name != "after"]
+    mean = float(np.mean(others)) if others and None not in others else None
+    return dict(curves=curves, steps=steps, limit=limit, each=each, examples=len(rows),
+                original=original, goal=(1 - settings.relearn_alpha) * original,
+                index=anamnesis_index(steps["after"], mean))
+
+
+def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(outputs.argmax(axis=1) == labels))
+
+
+def inversions(
+    case: Case, sets: Sets, weights: dict[str, list[np.ndarray]], track
+) -> list[dict]:
+    """Returns images that each model takes for the forgotten classes, and the classes' mean images.
+
+    The three classes that most forgotten examples have are inverted.
+    """
+    model, forgotten = case.source.model, sets.sets["forgotten"]
+    counts = np.bincount(forgotten.labels, minlength=sets.classes)
+    labels = np.argsort(-counts, kind="stable")[:MOST_INVERTED]
+    found = []
+    for label in track([int(label) for label in labels if counts[label]]):
+        mean = forgotten.images[forgotten.labels == label].astype(np.float64).mean(axis=0)
+        if forgotten.images.dtype == np.uint8:
+            mean /= 255
+        entry = dict(label=label, mean=_pixels(mean), images={}, costs={}, likeness={})
+        for name, own in weights.items():
+            model.set_weights(own)
+            image = invert_class(model, label, from_logits=not ends_in_softmax(model))
+            entry["images"][name] = _pixels(image.image)
+            entry["costs"][name] = image.cost
+            entry["likeness"][name] = _correlation(image.image, mean)
+        found.append(entry)
+    return found
+
+
+def _pixels(image: np.ndarray) -> list:
+    return np.round(np.clip(image, 0, 1) * 255).astype(int).tolist()
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Returns the correlation of two images' pixels, None where one is flat."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])

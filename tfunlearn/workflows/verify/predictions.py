@@ -1,0 +1,144 @@
+"""What each model says of the forgotten, the remaining and the test examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.evaluation import OutputsOf, cross_entropies, probabilities
+from tfunlearn.training.measures import TestMeasures
+from tfunlearn.methods.task import Case
+from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.verification import confidences
+
+MOST_FORGOTTEN, MOST_REMAINING = 5000, 10_000
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some examples, as their holders had them while the attack was on.
+
+    Attributes:
+        images: `(m, height, width, channels)`.
+        labels: `(m,)`.
+        owners: client that holds each, `(m,)`; -1 of test examples.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    owners: np.ndarray
+
+
+@dataclass(frozen=True)
+class View:
+    """What one model says.
+
+    Attributes:
+        hits: set to whether each example is right, bool `(m,)`.
+        losses: set to the cross-entropy of each, `(m,)`.
+        odds: set to phi of each, log p - log(1 - p), `(m,)`.
+        probabilities: set to `(m, classes)`.
+        confusion: counts of the test images, `(true class, predicted class)`.
+        measured: test accuracy, attack success and so on, see `TestMeasures`.
+    """
+
+    hits: dict[str, np.ndarray]
+    losses: dict[str, np.ndarray]
+    odds: dict[str, np.ndarray]
+    probabilities: dict[str, np.ndarray]
+    confusion: np.ndarray
+    measured: dict
+
+    def accuracy(self, name: str, rows: np.ndarray | None = None) -> float:
+        """Returns the accuracy on a set, or on some rows of it."""
+        return float(self.hits[name][... if rows is None else rows].mean())
+
+    def confidence(self, name: str) -> float:
+        """Returns the mean probability of the labels of a set."""
+        return float(np.exp(-self.losses[name]).mean())
+
+    def loss(self, name: str, rows: np.ndarray | None = None) -> float:
+        """Returns the mean loss on a set, or on some rows of it."""
+        return float(self.losses[name][... if rows is None else rows].mean())
+
+
+class Sets:
+    """The examples that every model is asked about: `forgotten`, `remaining`, `test`, `pool` and
+    `never`.
+
+    `pool` are the test images, treated as the attackers treated theirs if only attackers held what
+    was forgotten; `never` are those of them whose classes were forgotten: examples like the
+    forgotten ones that no model saw. Poisoned examples count as such if a round of the training was
+    attacked.
+
+    Attributes:
+        sets: name to examples.
+        totals: how many examples `forgotten` and `remaining` stand for.
+        poisoned: whether `never` is poisoned.
+        partly_poisoned: whether something else was poisoned, or not in every round.
+        classes: number of classes.
+        alike: which of `pool` are `never`, bool.
+        stay: which test images are of classes of which something remains, bool.
+        attacked_tests: number of test images that attack success is measured on.
+
+    Args:
+        case: what was forgotten.
+        seed: decides which examples are taken where there are too many.
+    """
+
+    def __init__(self, case: Case, seed: int):
+        federation, gone = case.source.federation, case.source.gone | case.forgotten
+        attacked = [federation.attacked(number) for number in
+                    range(1, case.source.training_rounds + 1)]
+        held = federation.poisoned if any(attacked) else federation.clients
+        data = federation.data
+        owners = held.owners
+        rows = {"forgotten": at_most(np.flatnonzero(case.forgotten), MOST_FORGOTTEN,
+                                     generator(seed, "forgotten examples")),
+                "remaining": at_most(np.flatnonzero(~gone), MOST_REMAINING,
+                                     generator(seed, "remaining examples"))}
+        self.sets = {name: Examples(held.images[r], held.labels[r], owners[r])
+                     for name, r in rows.items()}
+        self.sets["test"] = Examples(data.test_images, data.test_labels,
+                                     np.full(len(data.test_labels), -1))
+        images, labels = data.test_images, data.test_labels
+        self.totals = {"forgotten": int(case.forgotten.sum()), "remaining": int((~gone).sum())}
+        changed = any(attacked) and bool((federation.changed & case.forgotten).any())
+        self.poisoned = changed and bool(
+            np.isin(owners[case.forgotten], federation.malicious).all())
+        self.partly_poisoned = changed and not (self.poisoned and all(attacked))
+        if self.poisoned:
+            images, labels = federation.as_attackers_would(images, labels)
+        self.alike = alike = np.isin(labels, np.unique(self.sets["forgotten"].labels))
+        self.sets["pool"] = Examples(images, labels, np.full(len(labels), -1))
+        self.sets["never"] = Examples(images[alike], labels[alike],
+                                      np.full(int(alike.sum()), -1))
+        self.stay = np.isin(data.test_labels, np.unique(federation.clients.labels[~gone]))
+        self.classes, attack = data.classes, federation.config.attack
+        self.attacked_tests = int(np.count_nonzero(
+            data.test_labels != attack.target if attack.on_data == "backdoor" else
+            data.test_labels == attack.source))
+        self._outputs_of = OutputsOf(case.source.model)
+        self._from_logits = not ends_in_softmax(case.source.model)
+        self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)
+
+    def view(self, weights: list[np.ndarray]) -> View:
+        """Returns what a model says."""
+        hits, losses, odds, shares = {}, {}, {}, {}
+        for name, examples in self.sets.items():
+            if name == "pool":  # only the shadow models are asked about all of it
+                continue
+            outputs = self._outputs_of(examples.images, weights)
+            if name == "test":
+                measured = self._measures.of(outputs)
+            predicted = outputs.argmax(axis=1)
+            hits[name] = predicted == examples.labels
+            losses[name] = cross_entropies(outputs, examples.labels, from_logits=self._from_logits)
+            odds[name] = confidences(outputs, examples.labels, from_logits=self._from_logits)
+            shares[name] = probabilities(outputs, from_logits=self._from_logits)
+            if name == "test":
+                confusion = np.zeros((self.classes, self.classes), int)
+                np.add.at(confusion, (examples.labels, predicted), 1)
+        return View(hits, losses, odds, shares, confusion, measured)

@@ -1,0 +1,92 @@
+"""A verification as it lies on disk: one JSON file with a checksum, in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import re
+import shutil
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.files import digest_of, first_free, write_json
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.report.proof import curves_of, save_inversions, save_relearning, save_roc
+from tfunlearn.verification import MembershipRoc
+
+FILE, MOST_POINTS = "verification.json", 400
+
+
+def roc_values(roc: MembershipRoc) -> dict:
+    """Returns a ROC as JSON values, its curve thinned to at most 400 points that span it."""
+    places = np.arange(len(roc.fpr))
+    if len(places) > MOST_POINTS:  # dense where the false-positive rate is low
+        spread = np.unique(np.concatenate([
+            np.geomspace(1, len(places), MOST_POINTS // 2).astype(int) - 1,
+            np.linspace(0, len(places) - 1, MOST_POINTS // 2).astype(int)]))
+        places = spread
+    return dict(auc=roc.auc, balanced_accuracy=roc.balanced_accuracy,
+                tpr_at={f"{level:g}": value for level, value in roc.tpr_at.items()},
+                resolved={f"{level:g}": roc.resolves(level) for level in roc.tpr_at},
+                members=roc.members, others=roc.others, resolution=roc.resolution,
+                fpr=[round(float(v), 6) for v in roc.fpr[places]],
+                tpr=[round(float(v), 6) for v in roc.tpr[places]])
+
+
+def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
+    """Writes a record and its pictures into a new folder `verification` of the run, numbered if
+    there is one, and returns the folder; whoever calls holds the run's lock."""
+    record, begun = _finite(record), directory.path / ".verification"
+    shutil.rmtree(begun, ignore_errors=True)  # of a process that was killed
+    begun.mkdir()
+    try:
+        save_roc(begun / "roc.png", curves_of(record))
+        if record.get("relearning"):
+            save_relearning(begun / "relearning.png", record["relearning"])
+        if record.get("inversion"):
+            save_inversions(begun / "inversion.png", record["inversion"])
+        write_json(begun / FILE, {**record, "sha256": digest_of(record)})
+        folder = first_free(directory.path / "verification", os.path.lexists, folder=True)
+        os.rename(begun, folder)
+    except BaseException:
+        shutil.rmtree(begun, ignore_errors=True)
+        raise
+    return folder
+
+
+def records(directory: RunDirectory) -> list[tuple[pathlib.Path, dict]]:
+    """Returns folder and content of every verification of a run, oldest first.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    found = []
+    for path in directory.path.glob(f"verification*/{FILE}"):
+        match = re.fullmatch(r"verification(?:-(\d+))?", path.parent.name)
+        if match:
+            found.append((int(match[1] or 1), path))
+    return [(path.parent, _read(path)) for _, path in sorted(found)]
+
+
+def _read(path: pathlib.Path) -> dict:
+    try:
+        record = json.loads(path.read_text())
+        if record.pop("sha256") != digest_of(record):
+            raise ValueError("its checksum differs")
+        return record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"run: {path} is damaged ({first_line(error)})")
+
+
+def _finite(value):
+    """Returns JSON values in which what is not finite is text: JSON has no infinity."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

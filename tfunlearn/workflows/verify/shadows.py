@@ -1,0 +1,105 @@
+"""U-LiRA and the NeurIPS 2023 score, over shadow federations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.workflows.evaluate.retraining import retrain
+from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.verify.record import roc_values
+from tfunlearn.workflows.verify.settings import VerifySettings
+from tfunlearn.workflows.verify.target import Subject, shadow
+from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.verification import (
+    MembershipRoc, challenge_score, forgetting_epsilons, forgetting_quality, membership_roc,
+    permutation_p_value, u_lira_scores)
+
+DRAWS, MOST_MIXED = 10, 100
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """What shadow federations tell.
+
+    Attributes:
+        before: AUC of U-LiRA with models that have not unlearned yet, against retrained ones, at
+            least 0.5: an attack that is worse than guessing shows nothing.
+        after: AUC with those that have, at least 0.5.
+        p_value: probability of `after` under perfect unlearning, by permutation.
+        values: everything, JSON values.
+    """
+
+    before: float
+    after: float
+    p_value: float
+    values: dict
+
+
+def shadowed(
+    subject: Subject, sets: Sets, settings: VerifySettings, watch: Watch
+) -> Shadowed:
+    """Trains, unlearns and retrains what is missing, and measures.
+
+    What chance alone gives, of U-LiRA and of the score, is found by randomly re-partitioning the
+    pooled models of both kinds.
+    """
+    count, silent = settings.shadows, dataclasses.replace(watch, round=watch.reference_round)
+    made, retrained = [], []
+    for number in watch.track(list(range(1, count + 1))):
+        made.append(shadow(subject, number, watch.reference_round))
+        retrained.append(sets.view(retrain(subject.case, number, silent).weights))
+    trained, unlearned = ([sets.view(getattr(one, name)) for one in made]
+                          for name in ("trained", "unlearned"))
+    odds = {name: np.stack([view.odds["forgotten"] for view in views])
+            for name, views in (("trained", trained), ("unlearned", unlearned),
+                                ("retrained", retrained))}
+    rocs = {name: membership_roc(*u_lira_scores(odds[name], odds["retrained"],
+                                                variance=settings.variance))
+            for name in ("trained", "unlearned")}
+    scores = u_lira_scores(odds["unlearned"], odds["retrained"], variance=settings.variance)
+    epsilons = forgetting_epsilons(odds["unlearned"], odds["retrained"])
+    quality = forgetting_quality(epsilons, count)
+    kept = [(_mean(unlearned, name), _mean(retrained, name)) for name in ("remaining", "test")]
+    rng = generator(settings.verify_seed, "chance")
+    p_value = permutation_p_value(odds["unlearned"], odds["retrained"], rng,
+                                  variance=settings.variance)
+    values = dict(
+        count=count, before=_of_models(rocs["trained"], count),
+        after=_of_models(rocs["unlearned"], count),
+        accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])), p_value=p_value,
+        challenge=dict(
+            quality=quality, chance=_chance_quality(odds, rng),
+            score=None if 0 in (kept[0][1], kept[1][1]) else challenge_score(
+                quality, remaining=kept[0], test=kept[1]),
+            remaining=kept[0], test=kept[1], epsilon_median=float(np.median(epsilons)),
+            epsilon_limit=math.ceil(math.log(count - 1)),
+            epsilons=[round(float(e), 4) for e in epsilons]))
+    return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), p_value, values)
+
+
+def _of_models(roc: MembershipRoc, count: int) -> dict:
+    """Returns a ROC as JSON values, resolved by how many models there are, not examples."""
+    values = roc_values(roc)
+    return {**values, "resolved": {level: count * float(level) >= 1 for level in
+                                   values["resolved"]}, "resolution": 1 / count}
+
+
+def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> float:
+    """Returns F of models that nothing but chance tells apart: both kinds pooled and randomly
+    re-partitioned."""
+    both, count = np.concatenate([odds["unlearned"], odds["retrained"]]), len(odds["retrained"])
+    columns = at_most(np.arange(both.shape[1]), MOST_MIXED, rng)
+    found = []
+    for _ in range(DRAWS):
+        dealt = both[rng.permutation(len(both))][:, columns]
+        found.append(forgetting_quality(forgetting_epsilons(dealt[:count], dealt[count:]), count))
+    return float(np.mean(found))
+
+
+def _mean(views: list[View], name: str) -> float:
+    return float(np.mean([view.accuracy(name) for view in views]))

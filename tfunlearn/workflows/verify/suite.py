@@ -1,0 +1,213 @@
+"""The verification of an unlearned run: everything beside retraining, and a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tfunlearn.core.errors import require
+from tfunlearn.core.files import checksum, digest_of
+from tfunlearn.core.lazy import require_installed
+from tfunlearn.training.train import versions
+from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.verify import behaviour
+from tfunlearn.workflows.verify.grading import (
+    LEAST_SHADOWS, evidence_of, grade_values, was_poisoned)
+from tfunlearn.workflows.verify.membership import (
+    LEAST_EXAMPLES, Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
+from tfunlearn.workflows.verify.record import records, roc_values, write_record
+from tfunlearn.workflows.verify.settings import VerifySettings
+from tfunlearn.workflows.verify.shadows import shadowed
+from tfunlearn.workflows.verify.target import Subject, open_subject, with_retrained
+from tfunlearn.workflows.verify.predictions import Sets
+from tfunlearn.verification import Evidence, Verdict, grade, judge
+
+RULES = 2  # of measuring and judging; another number has old verifications made anew
+ALWAYS_LEFT_OUT = (
+    "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
+    "what the difference of the models before and after shows to who has both",
+    "per-example attacks on the data of those who stay")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Attributes:
+        folder: where it lies, in the run's folder.
+        record: everything, as it lies in `verification.json`.
+        new: False if it lay there already.
+    """
+
+    folder: pathlib.Path
+    record: dict
+    new: bool
+
+
+def verify(
+    run: str | os.PathLike, settings: VerifySettings = VerifySettings(), *,
+    against: Sequence[str | os.PathLike] = (), data_dir: str | None = None,
+    watch: Watch = Watch(), tell: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Verifies that an unlearned run has forgotten, beside models that never knew.
+
+    Retrained models and shadow federations that do not lie beside the run yet are trained; an
+    interrupted call goes on from what is whole. The same call again finds what it wrote.
+
+    Args:
+        run: the unlearned run.
+        settings: which attacks, and how many models.
+        against: retrained runs of the same request, in the place of `settings.retrains`.
+        data_dir: where the data set lies, if not where the run's configuration says.
+        watch: told of trainings, and wraps steps to show progress, as for `study_memorization`.
+        tell: called with what is done next, in words.
+
+    Raises:
+        UserError: no unlearned run, damaged files, or runs that do not belong together.
+        WorkerError: TFF's worker process died.
+    """
+    require_installed("tensorflow_federated")
+    started = time.perf_counter()
+    subject = open_subject(run, against, data_dir)
+    require("shadows", settings.shadows, not settings.shadows or not subject.case.source.requests,
+            "0 where the run before was unlearned itself: shadows are trained like it")
+    if not against:
+        subject = with_retrained(subject, settings.retrains, watch)
+    identity = _identity(subject, settings)
+    directory = subject.unlearned.directory
+    for folder, record in records(directory):
+        if record["key"] == identity["key"]:
+            return Verification(folder, record, False)
+    with directory.locked():
+        content = _verified(subject, settings, watch, tell)
+        record = {**identity, **content, "seconds": round(time.perf_counter() - started, 3)}
+        folder = write_record(directory, record)
+    return Verification(folder, dict(records(directory))[folder], True)
+
+
+def _identity(subject: Subject, settings: VerifySettings) -> dict:
+    """Returns what was verified against what, with a hash of it."""
+    unlearned = subject.unlearned
+    asked = dict(
+        verification=RULES, settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
+        requests=unlearned.notes["requests"],
+        run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
+        source_checkpoint_sha256=checksum(subject.case.source.directory.checkpoint),
+        retrained=[dict(path=os.path.abspath(one.directory.path), seed=one.notes["seed"],
+                        checkpoint_sha256=checksum(one.directory.checkpoint))
+                   for one in subject.retrained])
+    content = {**asked, "retrained": [one["checkpoint_sha256"] for one in asked["retrained"]]}
+    return {"key": digest_of(content)[:16], **asked,
+            "run": os.path.abspath(unlearned.directory.path),
+            "source": os.path.abspath(subject.case.source.directory.path),
+            "seed": unlearned.notes["seed"], "versions": versions()}
+
+
+def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Callable) -> dict:
+    case = subject.case
+    sets = Sets(case, settings.verify_seed)
+    tell("asking the models")
+    weights = [subject.before, subject.unlearned.weights, *(one.weights for one in
+                                                            subject.retrained)]
+    before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
+    found = dict(
+        counts={name: len(examples.labels) for name, examples in sets.sets.items()},
+        poisoned=sets.poisoned, partly_poisoned=sets.partly_poisoned, overlap=case.overlap,
+        measures=behaviour.measures(before, after, retrained),
+        classes=behaviour.by_class(sets, before, after, retrained),
+        clients=behaviour.by_client(sets, before, after, retrained),
+        confusion=behaviour.beside(before.confusion.tolist(), after.confusion.tolist(),
+                                   [view.confusion.tolist() for view in retrained]),
+        groups=behaviour.groups(before, after, retrained))
+    tell("attacking them")
+    views = (before, after, *retrained)
+    attacks = {"threshold": attack_by_threshold(before, after, retrained, sets.totals),
+               "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
+               "shadow models": attack_by_shadow_models(case, sets, settings, views, watch.track),
+               "threshold, those who stay": attack_by_threshold(
+                   before, after, retrained, sets.totals, "remaining")}
+    found["membership"] = {name: _attack_values(attack) for name, attack in attacks.items()
+                           if attack is not None}
+    names = [f"retrained {n + 1}" for n in range(len(retrained))]
+    if settings.relearn_epochs:
+        tell("relearning")
+        found["relearning"] = behaviour.relearning(
+            case, sets, settings, dict(zip(["after", *names], weights[1:])),
+            subject.before, watch.track)
+    if settings.inversion:
+        tell("inverting")
+        found["inversion"] = behaviour.inversions(
+            case, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track)
+    shadows = None
+    if settings.shadows:
+        tell(f"{settings.shadows} shadow federations")
+        shadows = shadowed(subject, sets, settings, watch)
+        found["shadows"] = shadows.values
+    graded, shown = evidence_of(found, sets, views, attacks, shadows, settings)
+    found["evidence"] = [*(grade_values(g, graded=True) for g in grade(graded)),
+                         *(grade_values(grade([e])[0], graded=False) for e in shown)]
+    found["verdict"] = dataclasses.asdict(_verdict_on(graded, found["counts"]["forgotten"]))
+    found["not_tested"] = _left_out(found, attacks, settings, subject)
+    return found
+
+
+def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
+    """Returns the verdict; of fewer than 20 forgotten examples only damage is judged."""
+    if examples < LEAST_EXAMPLES:
+        utility = judge([e for e in evidence if e.utility])
+        if utility.word == "damaged":
+            return utility
+        words = (f"{examples} forgotten example{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, "
+                 "are too few to tell")
+        return Verdict("not shown", f"It cannot be told whether the model has forgotten: {words}.",
+                       f"Not shown: {words}; the figures stand for themselves.", ("not shown",))
+    return judge(evidence)
+
+
+def _attack_values(attack: Attacked) -> dict:
+    return dict(**behaviour.beside(roc_values(attack.before), roc_values(attack.after),
+                                   [roc_values(roc) for roc in attack.retrained]),
+                more=attack.more)
+
+
+def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Subject) -> list[str]:
+    """Returns what was not tested, in words."""
+    left = []
+    if len(subject.retrained) < 3:
+        left.append(f"the spread of retraining beyond {len(subject.retrained)} seed"
+                    f"{'s' * (len(subject.retrained) > 1)}, without which there is no verdict "
+                    "(--retrains)")
+    if attacks["LiRA"] is None:
+        left.append("LiRA, which needs 3 retrained models (--retrains)")
+    if 0 < settings.shadows < LEAST_SHADOWS:
+        left.append(f"U-LiRA in the verdict: {settings.shadows} shadows of each kind can show "
+                    f"nothing at its level, {LEAST_SHADOWS} or more can")
+    if not settings.shadows:
+        left.append("U-LiRA and the NeurIPS 2023 score, which need shadow federations (--shadows)")
+    if attacks["shadow models"] is None:
+        left.append("the shadow-model attack" + (
+            " (--shadow-models)" if not settings.shadow_models else
+            ": too few test images like the forgotten ones"))
+    if not settings.relearn_epochs:
+        left.append("relearn time (--relearn-epochs)")
+    if not settings.inversion:
+        left.append("model inversion (--inversion)")
+    if found["groups"] is None:
+        left.append("groups of memorisation, which need 20 examples and 2 retrained models")
+    if not was_poisoned(found):
+        left.append("attack success: nothing that was forgotten was poisoned")
+    threshold = attacks["threshold"].after
+    left += [f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
+             f"non-members show none below {threshold.resolution:.2%}"
+             for level in threshold.tpr_at if not threshold.resolves(level)]
+    if found["partly_poisoned"]:
+        left.append("poisoned examples as such: only some of what was forgotten was poisoned, or "
+                    "only in some rounds, and the non-members are not")
+    if found["overlap"]:
+        left.append(f"{found['overlap']:.1%} of the forgotten examples are held by somebody who "
+                    "stays too: what they teach need not vanish")
+    return [*left, *ALWAYS_LEFT_OUT]

@@ -1,0 +1,131 @@
+"""What is verified: an unlearned run, the run before, and retrained models."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.files import user_path
+from tfunlearn.core.seeds import integers
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.workflows.evaluate.retraining import retrain
+from tfunlearn.workflows.evaluate.runs_compared import Unlearned, open_subjects
+from tfunlearn.runs.loading import stored_config
+from tfunlearn.training.resume import resume_training
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.training.train import train
+from tfunlearn.methods.settings import unlearn_settings
+from tfunlearn.workflows.unlearn.workflow import Watch, unlearn
+from tfunlearn.methods.task import Case
+from tfunlearn.methods.source import require_unlearned
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is verified.
+
+    Attributes:
+        unlearned: the run.
+        case: its request, asked of the run before, by retraining.
+        retrained: models that never saw what was forgotten.
+    """
+
+    unlearned: Unlearned
+    case: Case
+    retrained: list[Unlearned]
+
+    @property
+    def before(self) -> list[np.ndarray]:
+        """Weights before unlearning."""
+        return self.case.source.state.weights
+
+
+def open_subject(
+    run: str | os.PathLike, against: Sequence[str | os.PathLike], data_dir: str | None
+) -> Subject:
+    """Reads what is verified; `retrained` holds those of `against`, which may be none.
+
+    Raises:
+        UserError: no run, a damaged one, one that was not unlearned, or runs in `against` that are
+            not retrained ones of the same request.
+    """
+    notes = read_notes(RunDirectory(user_path(run)))
+    begun = RunDirectory(user_path(run)).config.exists()
+    require("run", str(run), notes is not None or not begun,
+            "an unlearned run; forget something first (tfunlearn unlearn)")
+    subjects = open_subjects([run, *against], data_dir=data_dir)
+    opened = [one for runs in subjects.methods.values() for one in runs]
+    path = os.path.realpath(user_path(run))
+    unlearned = next(one for one in opened if os.path.realpath(one.directory.path) == path)
+    require("run", str(run), unlearned.notes["method"] != "retrain",
+            "an unlearned run, not a retrained one: that is what it is held against")
+    retrained = [one for one in opened if one is not unlearned]
+    for one in retrained:
+        require("against", str(one.directory.path), one.notes["method"] == "retrain",
+                "runs of unlearn --method retrain")
+    return Subject(unlearned, subjects.case, retrained)
+
+
+def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
+    """Returns the subject with so many retrained models; those that do not lie beside the run yet
+    are trained."""
+    silent = dataclasses.replace(watch, round=watch.reference_round)
+    return dataclasses.replace(subject, retrained=[
+        retrain(subject.case, number, silent) for number in range(1, count + 1)])
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """One shadow federation.
+
+    Attributes:
+        trained: weights after training with what was forgotten.
+        unlearned: weights after unlearning it.
+    """
+
+    trained: list[np.ndarray]
+    unlearned: list[np.ndarray]
+
+
+def shadow(
+    subject: Subject, number: int, on_round: Callable[[dict], None]
+) -> Shadow:
+    """Returns the `number`-th shadow federation, counted from 1.
+
+    The same clients with the same examples, trained with other initial weights, shuffles and
+    draws, then unlearned by the same method with the same settings. It lies in `<run>-shadows/`
+    beside the run before, which must not be an unlearned one itself, and is made once.
+    """
+    source, notes = subject.case.source, subject.unlearned.notes
+    seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
+    config = source.federation.config
+    config = dataclasses.replace(config, training=dataclasses.replace(
+        config.training, training_seed=seed))
+    path = source.directory.path.resolve()
+    trained = _trained(config, path.with_name(f"{path.name}-shadows") / str(number), on_round)
+    knobs = {name: value for name, value in notes["settings"].items() if value is not None}
+    request = unlearn_settings(**{**knobs, "forget": notes["requests"][-1], "unlearn_seed": seed,
+                                  "reference": False})
+    run = unlearn(trained.path, request, watch=Watch(round=on_round))
+    unlearned = run.directory
+    require_unlearned(unlearned, run.notes)
+    return Shadow(trained.read_state().weights, unlearned.read_state().weights)
+
+
+def _trained(config: RunConfig, path: pathlib.Path, on_round: Callable) -> RunDirectory:
+    """Returns the run of a configuration, trained if it is not there or not whole."""
+    directory = RunDirectory(path)
+    if not directory.config.exists():
+        return train(config, out=path, on_round=on_round).directory
+    if stored_config(directory).flat() != config.flat():
+        raise UserError(f"shadows: {path} is in use by another run; move it away")
+    if directory.model.exists() and len(directory.read_metrics()) == config.training.rounds:
+        directory.read_state()
+        return directory
+    return resume_training(path, on_round=on_round).directory
