@@ -20,7 +20,7 @@ from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Rejection
 from tfunlearn.config.threats import (
     KRUM_FAMILY, AggregationConfig, AttackConfig, DefenseConfig)
-from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig, option
+from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig
 
 DEFAULT_VALIDATION = 100
 

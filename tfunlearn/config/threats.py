@@ -9,7 +9,7 @@ from tfunlearn.attacks import (
     ATTACKS, DATA_ATTACKS, FANG, KNOWLEDGE, POSITIONS, SCALED, SPACES, UPDATE_ATTACKS, Trigger)
 from tfunlearn.core.errors import choose, require, require_count_or_fraction
 from tfunlearn.defenses import CRITERIA, DEFENSES
-from tfunlearn.config.training import option
+from tfunlearn.core.fields import option
 from tfunlearn.pruning.pairs import SCORES
 
 KRUM_FAMILY = ("krum", "multi-krum", "bulyan")

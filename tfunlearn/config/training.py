@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import choose, require, require_count_or_fraction
+from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.datasets import DATASETS, PARTITIONS
 from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
 from tfunlearn.models import check_model
 
 DEFAULT_CLIENTS = 10
-
-
-def option(default, help: str):
-    """Declares a field with the help text that the command line shows."""
-    return dataclasses.field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)

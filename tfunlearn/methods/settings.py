@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tfunlearn.core.errors import choose, require, require_real, require_whole
 from tfunlearn.core.requests import FORMS, ForgetRequest
 from tfunlearn.config.reading import fields_of, typed
-from tfunlearn.config.training import option
+from tfunlearn.core.fields import option
 from tfunlearn.federated.client_work import OPTIMIZERS
 from tfunlearn.pruning.channels import PARTS
 from tfunlearn.unlearning.channel_selection import ALL_SELECTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tfunlearn.core.errors import choose, require, require_real, require_whole
-from tfunlearn.config.training import option
+from tfunlearn.core.fields import option
 from tfunlearn.verification.likelihood import VARIANCES
 from tfunlearn.verification.relearning import ALPHA
 from tfunlearn.verification.verdict import TOLERANCE

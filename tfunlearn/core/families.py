@@ -1,0 +1,315 @@
+"""Families of methods: built-in ones by name, and your own by specification.
+
+A family is a folder of modules. Every object of the family's kind that a module of the folder
+defines is a built-in method, so that adding one is adding a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import pathlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tfunlearn.core.errors import UserError, choose, first_line, nearest
+from tfunlearn.core.fields import ConfigField, fields_of
+from tfunlearn.core.files import checksum, user_path
+
+GROUP = "tfunlearn"  # entry points lie in `tfunlearn.<family>`
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """Settings of a method that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """What every method declares.
+
+    Attributes:
+        name: its word in configurations and on the command line.
+        summary: what it does, one line.
+        paper: authors, venue, arXiv number; empty if there is none.
+        settings: frozen dataclass of its own settings, each declared by `option`; it checks them.
+    """
+
+    name: str
+    summary: str
+    paper: str = ""
+    settings: type = NoSettings
+
+
+M = TypeVar("M", bound=Method)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a method that is not built in comes from.
+
+    Attributes:
+        name: the specification, or the name of an entry point or of a registered object.
+        file: absolute path of the file that defines it, None where there is none (a notebook).
+        sha256: of that file, None without one.
+        package: distribution and version that brought an entry point, else None.
+    """
+
+    name: str
+    file: str | None
+    sha256: str | None
+    package: str | None = None
+
+
+class Family(Generic[M], Mapping[str, M]):
+    """The methods of one family, by name.
+
+    As a mapping it holds the built-in methods. `find` also takes `package.module:name`,
+    `file.py:name`, the name of an entry point of the group `tfunlearn.<family>`, and objects.
+
+    Args:
+        name: of the family, as in `tfunlearn methods --family`.
+        field: the configuration field that names a method.
+        kind: class of its methods.
+        package: folder of modules that define the built-in ones.
+        adapt: makes a method of a plain function, `(name, function) -> method`; None if the family
+            takes no plain functions.
+        takes: what such a function looks like, for messages.
+    """
+
+    def __init__(
+        self, name: str, *, field: str, kind: type[M], package: str,
+        adapt: Callable[[str, Callable], M] | None = None, takes: str = "",
+    ):
+        self.name, self.field, self.kind, self._package = name, field, kind, package
+        self._adapt, self._takes = adapt, takes
+        self._built_in: dict[str, M] | None = None
+        self._loaded: dict[str, tuple[M, Origin]] = {}
+
+    def __getitem__(self, name: str) -> M:
+        return self._members()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members())
+
+    def __len__(self) -> int:
+        return len(self._members())
+
+    def find(self, name: str) -> M:
+        """Return a method by name or specification.
+
+        Raises:
+            UserError: no such name (the nearest one is named), or a specification that cannot be
+                loaded or is no method of this family.
+        """
+        return self._found(name)[0]
+
+    def origin(self, name: str) -> Origin | None:
+        """Return where a method comes from; None for a built-in one."""
+        return self._found(name)[1]
+
+    def name_of(self, method: Any) -> str:
+        """Return the word that a configuration holds for a name, a specification or an object.
+
+        Names and specifications come back as they are, but with the whole path of a file. An object
+        is known under the returned name from then on, in this process.
+
+        Raises:
+            UserError: an object that is no method of this family.
+        """
+        if isinstance(method, str):
+            target, _, attribute = method.rpartition(":")
+            if target.endswith(".py"):
+                return f"{os.path.abspath(user_path(target))}:{attribute}"
+            return method
+        member = self._adapted(getattr(method, "__name__", None) or getattr(method, "name", "it"),
+                               method)
+        if isinstance(method, self.kind) and self.get(member.name) is method:
+            return member.name
+        module, attribute = _place_of(method)
+        name = f"{module}:{attribute}" if module else f"object:{attribute}"
+        self._loaded[name] = (member, _origin(name, _file_of(method)))
+        return name
+
+    def fields(self, name: str) -> dict[str, ConfigField]:
+        """Return the own settings of a method by field name."""
+        return fields_of(self.find(name).settings)
+
+    def users(self, field: str) -> list[str]:
+        """Return the names of the built-in methods that have a setting of that name."""
+        return [name for name, method in self.items() if field in fields_of(method.settings)]
+
+    def built_in_fields(self) -> dict[str, ConfigField]:
+        """Return the own settings of all built-in methods by field name."""
+        found: dict[str, ConfigField] = {}
+        for method in self.values():
+            for name, field in fields_of(method.settings).items():
+                found.setdefault(name, field)
+        return found
+
+    def entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        """Return the entry points that installed packages declare for this family, by name."""
+        return {point.name: point for point in importlib.metadata.entry_points(
+            group=f"{GROUP}.{self.name.replace('-', '_')}")}
+
+    def _members(self) -> dict[str, M]:
+        if self._built_in is None:
+            found: dict[str, M] = {}
+            package = importlib.import_module(self._package)
+            for info in pkgutil.iter_modules(package.__path__):
+                if info.name.startswith("_"):
+                    continue
+                module = importlib.import_module(f"{self._package}.{info.name}")
+                for value in list(vars(module).values()):
+                    if isinstance(value, self.kind) and found.setdefault(
+                            value.name, value) is not value:
+                        raise RuntimeError(f"two methods named {value.name} in {self._package}")
+            self._built_in = dict(sorted(found.items()))
+        return self._built_in
+
+    def _found(self, name: str) -> tuple[M, Origin | None]:
+        if name in self:
+            return self[name], None
+        if name in self._loaded:
+            return self._loaded[name]
+        points = self.entry_points()
+        if name in points:
+            point = points[name]
+            package = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
+            member, origin = self._load(name, point.value, package)
+        elif name.startswith("object:"):
+            raise UserError(f"{self.field}: {name} was given as a Python object that no module "
+                            "holds; it is known only in the process that made it")
+        elif ":" in name:
+            member, origin = self._load(name, name, None)
+        else:
+            known = [*self, *points]
+            raise UserError(
+                f"{self.field}: unknown name '{name}'{nearest(name, known)} (known: "
+                f"{', '.join(sorted(known))}; yours: package.module:name or file.py:name)")
+        self._loaded[name] = member, origin
+        return member, origin
+
+    def _load(self, name: str, spec: str, package: str | None) -> tuple[M, Origin]:
+        found = load_object(self.field, spec)
+        member = self._adapted(spec.rpartition(":")[2], found)
+        target = spec.rpartition(":")[0]
+        file = os.path.abspath(user_path(target)) if target.endswith(".py") else _file_of(found)
+        return member, _origin(name, file, package)
+
+    def _adapted(self, name: str, found: Any) -> M:
+        """Return a method of this family, made of a plain function if need be."""
+        if isinstance(found, self.kind):
+            return found
+        if self._adapt is not None and callable(found) and not isinstance(found, Method):
+            return self._adapt(name, found)
+        takes = f", or {self._takes}" if self._takes else ""
+        raise UserError(f"{self.field}: {name} is a {type(found).__name__}; allowed is a "
+                        f"{self.kind.__name__}{takes}")
+
+
+def load_object(field: str, spec: str) -> Any:
+    """Return the object that `package.module:name` or `file.py:name` names.
+
+    Modules are looked up from the current folder too. This runs the module's code.
+
+    Raises:
+        UserError: it cannot be imported, or holds no such name.
+    """
+    target, _, attribute = spec.rpartition(":")
+    try:
+        found: Any = _file_module(user_path(target)) if target.endswith(".py") else _module(target)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        return found
+    except (Exception, SystemExit) as error:  # importing runs other people's code
+        raise UserError(f"{field}: {spec} cannot be loaded ({first_line(error)}); allowed is a "
+                        "built-in name, package.module:name or file.py:name") from error
+
+
+def require_origin(field: str, origin: Mapping[str, Any]) -> None:
+    """Check, before any of it is imported, that a method is still the one that a run used.
+
+    Args:
+        field: the configuration field that names it.
+        origin: an `Origin` as a run's `config.json` holds it.
+
+    Raises:
+        UserError: its file is missing or has changed.
+    """
+    name, file = origin["name"], origin.get("file")
+    if file is None:
+        return
+    if not os.path.isfile(file):
+        raise UserError(f"{field}: {name} came from {file}, which is missing; put the file back")
+    if checksum(file) != origin["sha256"]:
+        raise UserError(f"{field}: {file}, where {name} came from, has changed since the run began "
+                        f"(SHA-256 then {origin['sha256'][:16]}...); put that file back")
+
+
+def _module(name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return importlib.import_module(name)
+
+
+def _file_module(path: pathlib.Path) -> Any:
+    """Import a file under a name of its own; the same content at the same place once."""
+    path = path.absolute()
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
+    name = f"_tfunlearn_{path.stem}_{digest}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None  # it ends in .py
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def _place_of(method: Any) -> tuple[str | None, str]:
+    """Return module and name by which another process can import an object, else None and a name."""
+    module = getattr(method, "__module__", None)
+    attribute = getattr(method, "__qualname__", None)
+    if isinstance(method, Method):
+        for name, holder in list(sys.modules.items()):
+            for key, value in list(getattr(holder, "__dict__", {}).items()):
+                if value is method and name != "__main__" and not name.startswith("_tfunlearn_"):
+                    return name, key
+        return None, method.name
+    if module in (None, "__main__") or attribute is None or "<" in attribute:
+        return None, attribute or type(method).__name__
+    return module, attribute
+
+
+def _file_of(found: Any) -> str | None:
+    """Return the file that defines an object."""
+    for part in (found, *(getattr(found, field.name) for field in dataclasses.fields(found))
+                 if dataclasses.is_dataclass(found) and not isinstance(found, type) else ()):
+        try:
+            if callable(part) and part not in (NoSettings,):
+                return inspect.getsourcefile(inspect.unwrap(part))
+        except TypeError:
+            continue
+    return None
+
+
+def _origin(name: str, file: str | None, package: str | None = None) -> Origin:
+    known = file is not None and os.path.isfile(file)
+    return Origin(name, os.path.abspath(file) if known and file else None,
+                  checksum(file) if known and file else None, package)
+
+
+__all__ = ["Family", "Method", "NoSettings", "Origin", "choose", "load_object", "require_origin"]

@@ -1,0 +1,131 @@
+"""Settings as frozen dataclasses: a field carries its default, its type and its help text."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tfunlearn.core.errors import UserError, nearest
+
+SIMPLE = (bool, int, float, str)
+_WORDS = {type(None): "null", str: "text", bool: "true or false", int: "a whole number",
+          float: "a number"}
+
+
+def option(default: Any, help: str) -> Any:
+    """Declare a field with the help text that the command line shows."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+class ConfigField(NamedTuple):
+    """A settings field as seen from outside.
+
+    Attributes:
+        default: its default value.
+        help: its meaning, for the command line.
+        kinds: types its value may have; for a list of names the type of one name.
+        many: whether it is a list of names.
+    """
+
+    default: Any
+    help: str
+    kinds: tuple[type, ...]
+    many: bool
+
+
+def fields_of(section: type) -> dict[str, ConfigField]:
+    """Return the fields of a settings dataclass by name.
+
+    Fields that are dataclasses themselves and fields without help text are left out.
+    """
+    found, hints = {}, typing.get_type_hints(section)
+    for field in dataclasses.fields(section):
+        hint = hints[field.name]
+        if "help" in field.metadata and not dataclasses.is_dataclass(hint):
+            many = typing.get_origin(hint) is tuple
+            kinds = (str,) if many else typing.get_args(hint) or (hint,)
+            found[field.name] = ConfigField(field.default, field.metadata["help"], kinds, many)
+    return found
+
+
+def typed_value(name: str, value: Any, field: ConfigField) -> Any:
+    """Return `value` as the field's type.
+
+    An int passes as a float, one word as a list of words; in a list the word `none` is dropped.
+
+    Raises:
+        UserError: another type.
+    """
+    if field.many:
+        words = (value,) if isinstance(value, str) else value
+        if isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words):
+            return tuple(word for word in words if word != "none")
+    elif isinstance(value, bool):
+        if bool in field.kinds:
+            return value
+    elif isinstance(value, field.kinds):
+        if not isinstance(value, str) or _is_plain(value):
+            return value
+    elif float in field.kinds and isinstance(value, int) and abs(value) < 2**53:
+        return float(value)
+    allowed = "a list of names" if field.many else " or ".join(
+        _WORDS[kind] for kind in field.kinds)
+    raise UserError(f"{name}: {value!r} is not allowed; allowed is {allowed}")
+
+
+def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
+    """Return the values of fields, each as its field's type.
+
+    Raises:
+        UserError: unknown field (the nearest one is named), or wrong type.
+    """
+    for name in values:
+        if name not in known:
+            raise UserError(f"config: unknown field '{name}'{nearest(name, known)}")
+    return {name: typed_value(name, value, known[name]) for name, value in values.items()}
+
+
+def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
+    """Return a settings dataclass made of a function's keyword-only parameters.
+
+    Each parameter needs a default of a plain type (bool, int, float, text, or None with an
+    annotation such as `float | None`). The first line of the function's docstring is not a help
+    text of any of them, so that the help names type and default only.
+
+    Args:
+        function: a method of the user.
+        given: keyword-only parameters that the caller fills in (`f`, `rng`); left out.
+
+    Raises:
+        UserError: a parameter without default, or of another type.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):  # annotations that name what is not there at run time
+        hints = {}
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in given:
+            continue
+        default, hint = parameter.default, hints.get(parameter.name, type(parameter.default))
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) or (
+            typing.get_origin(hint) is typing.Union) else (hint,)
+        if default is parameter.empty:
+            raise UserError(f"{name}: the parameter {parameter.name!r} has no default; every "
+                            "keyword-only parameter needs one")
+        if not set(kinds) <= {*SIMPLE, type(None)} or set(kinds) == {type(None)}:
+            raise UserError(f"{name}: the parameter {parameter.name!r} is of type {hint}; allowed "
+                            "are bool, int, float, str, and None beside one of them")
+        found.append((parameter.name, hint, option(default, f"{parameter.name} of {name}.")))
+    return dataclasses.make_dataclass(f"{name.title().replace('_', '')}Settings", found,
+                                      frozen=True)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text can be part of a file name."""
+    return "\0" not in text and text.encode("utf-8", "ignore").decode() == text
