@@ -16,7 +16,7 @@ ALLOWED = "none, last, all, or every=K with a whole number K >= 1"
 
 @dataclass(frozen=True)
 class HistoryPolicy:
-    """Which rounds of a run are stored.
+    """Policy for storing the rounds of a run.
 
     Attributes:
         text: `"none"`, `"last"` (the newest round), `"all"`, or `"every=K"` (rounds 1, 1 + K,

@@ -1,4 +1,4 @@
-"""Thread limit for the BLAS library behind NumPy."""
+"""Thread limit for the BLAS library used by NumPy."""
 
 from __future__ import annotations
 
