@@ -32,7 +32,7 @@ class ClientSet:
     def from_partition(
         cls, images: np.ndarray, labels: np.ndarray, rows: Sequence[np.ndarray]
     ) -> ClientSet:
-        """Returns the client set in which client `k` holds the examples `rows[k]`."""
+        """Return the client set in which client `k` holds the examples `rows[k]`."""
         order = np.concatenate(rows)
         offsets = np.concatenate([[0], np.cumsum([len(part) for part in rows])])
         return cls(images[order], labels[order].astype(np.int32), offsets.astype(np.int64))
@@ -42,36 +42,36 @@ class ClientSet:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Examples per client, `(n,)` int64."""
+        """Number of examples of each client, `(n,)` int64."""
         return np.diff(self.offsets)
 
     @property
     def owners(self) -> np.ndarray:
-        """The client that holds each example, `(N,)`."""
+        """Client id of each example, `(N,)`."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
     def rows(self, client: int) -> slice:
-        """Returns the slice of `images` and `labels` that belongs to `client`."""
+        """Return the slice of `images` and `labels` that belongs to `client`."""
         return slice(int(self.offsets[client]), int(self.offsets[client + 1]))
 
     @property
     def present(self) -> np.ndarray:
-        """Sorted ids of the clients that hold any example."""
+        """Sorted ids of the clients that hold at least one example."""
         return np.flatnonzero(self.sizes)
 
     def where(self, kept: np.ndarray) -> ClientSet:
-        """Returns the examples of a mask `(N,)`; ids stay, and a client may be left with none."""
+        """Return the examples selected by a mask `(N,)`; ids are kept, clients may become empty."""
         ends = np.concatenate([[0], np.cumsum(kept)])
         return ClientSet(self.images[kept], self.labels[kept], ends[self.offsets])
 
     def with_labels(self, labels: np.ndarray) -> ClientSet:
-        """Returns the same images under other labels `(N,)`."""
+        """Return the same images with other labels `(N,)`."""
         return ClientSet(self.images, labels, self.offsets)
 
     def with_examples(
         self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray
     ) -> ClientSet:
-        """Returns the same examples but for those of a mask `(N,)`, which are exchanged."""
+        """Return the client set with the examples selected by a mask `(N,)` replaced."""
         new = self.images
         if not np.array_equal(new[mask], images):
             new = new.copy()
@@ -81,7 +81,7 @@ class ClientSet:
         return ClientSet(new, own, self.offsets)
 
     def class_histogram(self, classes: int) -> np.ndarray:
-        """Returns `(n, classes)` int64: how many examples of each class each client holds."""
+        """Return the number of examples per client and class, `(n, classes)` int64."""
         return np.stack(
             [np.bincount(self.labels[self.rows(k)], minlength=classes) for k in range(len(self))]
         )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, checksums, arrays without pickle."""
+"""Atomic file writes, file locks, checksums, and array files without pickle."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from tfunlearn.core.errors import UserError, require
 
 
 def user_path(path: str | os.PathLike) -> pathlib.Path:
-    """Returns a path as the user means it: `~` and `~name` are home folders.
+    """Return a user-supplied path with `~` and `~name` expanded to home folders.
 
-    Every path that comes from outside passes here: flags, configuration files, Python arguments.
+    Every path from outside is passed through this function: flags, configuration files, Python
+    arguments.
 
     Raises:
-        UserError: `~name` of nobody who has a home folder.
+        UserError: no home folder is known for `~name`.
     """
     try:
         return pathlib.Path(path).expanduser()
@@ -36,9 +37,9 @@ def user_path(path: str | os.PathLike) -> pathlib.Path:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path`, and moves it there when the block ends well.
+    """Yield a temporary path next to `path` and move it to `path` when the block succeeds.
 
-    The temporary name keeps the suffix, which some writers go by.
+    The temporary name keeps the suffix because some writers choose their format by it.
     """
     path = user_path(path)
     with _beside(path) as temporary:
@@ -50,10 +51,10 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path`, and moves it there unless something has come there.
+    """Yield a temporary path next to `path` and move it to `path` unless that exists by then.
 
     Raises:
-        FileExistsError: `path` exists by the time the block ends; it stays as it is.
+        FileExistsError: `path` exists when the block ends; it is left unchanged.
     """
     path = user_path(path)
     with _beside(path) as temporary:
@@ -61,7 +62,7 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         _sync(temporary)
         try:
             os.link(temporary, path)  # unlike a rename, it never replaces
-        except OSError:  # it is there, or a file system without links
+        except OSError:  # `path` exists, or the file system has no hard links
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             os.replace(temporary, path)
@@ -69,9 +70,10 @@ def creating(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path`, and removes whatever is left there.
+    """Yield a temporary path next to `path` and delete it when the block ends.
 
-    What a killed process leaves goes with the next lock on its folder, see `locked`.
+    Temporary files of killed processes are removed with the next lock on their folder, see
+    `locked`.
     """
     temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
     with naming(path):
@@ -83,7 +85,7 @@ def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-    """Has errors of the file system name the file within; a full disk does not by itself."""
+    """Add the path to any OSError raised in the block; a full disk reports no path itself."""
     try:
         yield
     except OSError as error:
@@ -92,7 +94,7 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
 
 
 def _sync(path: pathlib.Path) -> None:
-    """Sends a file, or the names in a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -101,12 +103,12 @@ def _sync(path: pathlib.Path) -> None:
 
 
 def keep_as(path: str | os.PathLike, other: str | os.PathLike) -> None:
-    """Gives a file a second name, in place of whatever had that name; neither is ever missing."""
+    """Link a file under a second name, atomically replacing any file of that name."""
     other = pathlib.Path(other)
     with _beside(other) as temporary:
         try:
             os.link(path, temporary)
-        except OSError:  # a file system without links
+        except OSError:  # the file system has no hard links
             shutil.copyfile(path, temporary)
             _sync(temporary)
         os.replace(temporary, other)
@@ -115,20 +117,21 @@ def keep_as(path: str | os.PathLike, other: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
-    """Holds the lock of a file, which is made, as long as the block runs; it ends with the process.
+    """Hold an exclusive lock on a file inside the block; it is released when the process exits.
 
-    Temporary files of processes that were killed while they wrote are removed from its folder.
+    The file is created if it is missing. Temporary files of processes killed during a write are
+    removed from its folder.
 
     Args:
-        path: the file; it stays.
-        busy: what to say if somebody else holds it.
+        path: the lock file; it is not deleted.
+        busy: the error message if the lock is held elsewhere.
 
     Raises:
-        UserError: somebody else holds it.
+        UserError: the lock is held elsewhere, or the file's folder was renamed or removed.
     """
     try:
         lock = open(path, "ab")
-    except FileNotFoundError:  # its folder has got another name meanwhile
+    except FileNotFoundError:  # its folder was renamed in the meantime
         raise UserError(busy)
     with lock:
         try:
@@ -143,11 +146,11 @@ def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
 
 
 def _remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes temporary files, see `_beside`, of processes that are no more, at any depth."""
+    """Remove temporary files (see `_beside`) of dead processes, at any depth."""
     for path in folder.rglob(".*"):
         found = re.fullmatch(r"\..+\.(\d+)(\.\w+)?", path.name)
         if found and not path.is_dir() and not _is_alive(int(found[1])):
-            with contextlib.suppress(OSError):  # not ours to remove
+            with contextlib.suppress(OSError):  # e.g. no permission to delete it
                 path.unlink()
 
 
@@ -157,15 +160,15 @@ def _is_alive(process: int) -> bool:
         return True
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # it belongs to another user
         return True
 
 
 def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pathlib.Path:
-    """Returns the path of a file that is to be made.
+    """Return the path of a file to be created.
 
     Raises:
-        UserError: it has another suffix, lies in no folder, or is there already.
+        UserError: the suffix is not in `suffixes`, the folder does not exist, or the file exists.
     """
     path = user_path(name)
     require(field, str(name), path.suffix in suffixes,
@@ -176,21 +179,21 @@ def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pa
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file atomically."""
+    """Write a file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: str | os.PathLike, content) -> None:
-    """Writes JSON atomically, indented."""
+    """Write indented JSON atomically."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def create_json(path: str | os.PathLike, content) -> None:
-    """Writes JSON, indented, into a new file as a whole.
+    """Write indented JSON atomically to a new file.
 
     Raises:
-        FileExistsError: `path` exists; it stays as it is.
+        FileExistsError: `path` exists; it is left unchanged.
     """
     with creating(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
@@ -199,10 +202,10 @@ def create_json(path: str | os.PathLike, content) -> None:
 def write_csv(
     path: str | os.PathLike, head: Iterable[str], lines: Iterable[Iterable]
 ) -> None:
-    """Writes a new CSV file as a whole.
+    """Write a new CSV file atomically.
 
     Raises:
-        FileExistsError: `path` exists; it stays as it is.
+        FileExistsError: `path` exists; it is left unchanged.
     """
     with creating(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -211,7 +214,7 @@ def write_csv(
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> str:
-    """Writes a `.npz` atomically and returns its SHA-256."""
+    """Write a `.npz` file atomically and return its SHA-256."""
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:
             np.savez(file, **arrays)
@@ -219,19 +222,19 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> s
 
 
 def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads a `.npz` without pickle."""
+    """Read a `.npz` file without pickle."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
 def checksum(path: str | os.PathLike) -> str:
-    """Returns the SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of(content: Mapping) -> str:
-    """Returns the SHA-256 of JSON values, but for an entry `sha256`, hexadecimal."""
+    """Return the SHA-256 of JSON values without their entry `sha256`, hexadecimal."""
     text = json.dumps({k: v for k, v in content.items() if k != "sha256"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -239,9 +242,9 @@ def digest_of(content: Mapping) -> str:
 def first_free(
     path: pathlib.Path, taken: Callable[[pathlib.Path], bool], *, folder: bool = False
 ) -> pathlib.Path:
-    """Returns `path`, or the first of `path-2`, `path-3`, ... that is not taken.
+    """Return `path`, or the first of `path-2`, `path-3`, ... that is not taken.
 
-    The number stands before the suffix, unless `path` is a folder, whose name has none.
+    The number precedes the suffix; a folder (`folder=True`) has no suffix.
     """
     stem, suffix = (path.name, "") if folder else (path.stem, path.suffix)
     number, candidate = 1, path

@@ -1,4 +1,4 @@
-"""What a run keeps of its rounds, so that clients can be forgotten later."""
+"""Round history of a run, stored so that clients can be unlearned later."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ ALLOWED = "none, last, all, or every=K with a whole number K >= 1"
 
 @dataclass(frozen=True)
 class HistoryPolicy:
-    """Which rounds are kept.
+    """Policy for storing the rounds of a run.
 
     Attributes:
         text: `"none"`, `"last"` (the newest round), `"all"`, or `"every=K"` (rounds 1, 1 + K,
             1 + 2K, ... and the newest).
-        period: rounds from one that stays to the next; None where none stays.
+        period: number of rounds between permanently stored rounds; None if no round is stored
+            permanently.
     """
 
     text: str
@@ -29,10 +30,10 @@ class HistoryPolicy:
 
     @classmethod
     def parse(cls, text: str) -> HistoryPolicy:
-        """Reads the text.
+        """Parse a policy from text.
 
         Raises:
-            UserError: it is none of the four forms.
+            UserError: the text has none of the four forms.
         """
         periods = {"none": None, "last": None, "all": 1}
         if text in periods:
@@ -44,24 +45,24 @@ class HistoryPolicy:
 
     @property
     def keeps(self) -> bool:
-        """Whether any round is kept."""
+        """Whether any round is stored."""
         return self.text != "none"
 
     def stays(self, round_number: int) -> bool:
-        """Tells whether a round is kept for good, not only until the next one."""
+        """Return whether a round is stored permanently, not only until the next round."""
         return self.period is not None and (round_number - 1) % self.period == 0
 
 
 @dataclass(frozen=True)
 class HistoryRound:
-    """What the server received in one round, finite updates only.
+    """Updates that the server received in one round; only finite updates are included.
 
     Attributes:
-        round_number: counted from 1.
-        weights: the global model that the clients started from, in the order of `get_weights()`.
-        ids: `(n,)` client ids.
+        round_number: round number, counted from 1.
+        weights: the global model at the start of the round, in the order of `get_weights()`.
+        ids: client ids, `(n,)`.
         updates: float32 `(n, d)`, each row in the order of `get_weights()`.
-        examples: `(n,)`.
+        examples: number of examples of each client, `(n,)`.
     """
 
     round_number: int
@@ -71,16 +72,16 @@ class HistoryRound:
     examples: np.ndarray
 
     def local_models(self) -> list[LocalModel]:
-        """Returns what each client had after its training, in the order of `ids`."""
+        """Return each client's model after local training, in the order of `ids`."""
         return [LocalModel(self.weights, update) for update in self.updates]
 
 
 class LocalModel(Sequence):
-    """The weights of a client, an array at a time: the global array plus the client's update.
+    """The weights of a client's model, computed per array: global weights plus the client's update.
 
     Args:
         weights: the global model.
-        update: `(d,)`.
+        update: the client's update, `(d,)`.
     """
 
     def __init__(self, weights: list[np.ndarray], update: np.ndarray):

@@ -1,4 +1,4 @@
-"""Class labels: the one check of every function that takes them."""
+"""Validation of class labels, shared by all functions that take labels."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tfunlearn.core.errors import require
 def require_labels(
     labels, *, classes: int | None = None, count: int | None = None, field: str = "labels",
 ) -> np.ndarray:
-    """Returns class labels as whole numbers `(n,)`.
+    """Return class labels as integers `(n,)`.
 
-    Columns `(n, 1)`, as `keras.datasets.cifar10` gives them, and whole floats count as what they
-    plainly mean; nothing else is guessed at.
+    Columns `(n, 1)`, as returned by `keras.datasets.cifar10`, and floats with integer values are
+    converted; anything else is rejected.
 
     Args:
-        labels: `(n,)` or `(n, 1)`, whole numbers from 0; arrays, lists or tensors.
-        classes: number of classes C; default None, where only the lower end is checked.
-        count: number of examples n that there must be; default None, any.
-        field: what the labels are called in messages; default `"labels"`.
+        labels: `(n,)` or `(n, 1)`, integers from 0; arrays, lists or tensors.
+        classes: number of classes C; default None, which checks only the lower bound.
+        count: required number of examples n; default None, any.
+        field: name of the labels in messages; default `"labels"`.
 
     Returns:
-        `(n,)`, of the type that they came in, int64 if that was a float.
+        `(n,)`, of the dtype of the input, int64 if that was a float.
 
     Raises:
-        UserError: another shape (one-hot rows among them), other numbers, or another count.
+        UserError: another shape (such as one-hot rows), other values, or another count.
     """
     found = np.asarray(labels)
     span = "whole numbers from 0" if classes is None else f"whole numbers 0 to {classes - 1}"

@@ -1,4 +1,4 @@
-"""Heavy libraries, imported at first use so that `import tfunlearn` stays under half a second."""
+"""Heavy libraries, imported on first use so that `import tfunlearn` takes under half a second."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _INSTALL = {
 
 
 class _LazyModule(types.ModuleType):
-    """Stands in for a module and imports it when an attribute is first asked for."""
+    """Placeholder for a module that imports it on first attribute access."""
 
     def __getattr__(self, name: str):
-        with warnings.catch_warnings():  # TFF's companions warn about their own dependencies
+        with warnings.catch_warnings():  # TFF's dependencies warn about their own dependencies
             warnings.simplefilter("ignore")
             module = _import(self.__name__)
         value = getattr(module, name)
@@ -33,7 +33,7 @@ class _LazyModule(types.ModuleType):
 
 
 def require_installed(name: str) -> None:
-    """Raises a `UserError` that says how to install a library, unless it is there."""
+    """Raise a `UserError` with the install command unless a library is installed."""
     if importlib.util.find_spec(name) is None:
         raise UserError(f"{name.replace('_', '-')} is not installed; run: {_INSTALL[name]}")
 
@@ -46,7 +46,7 @@ def _import(name: str):
 
 @contextlib.contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """Holds back what native code writes to stderr (TensorFlow's greetings), unless it fails."""
+    """Suppress native stderr output (TensorFlow's startup messages) unless the block raises."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no stderr

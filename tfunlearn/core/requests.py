@@ -1,4 +1,4 @@
-"""A request to forget: clients, classes or single examples, the same for every method."""
+"""Unlearning requests: clients, classes or single examples, in one form for all methods."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """What is to be forgotten; what remains follows from it.
+    """An unlearning request; its examples form the forget set, all others the retain set.
 
     Attributes:
-        clients: ids of clients, all of whose examples go.
-        classes: labels, all of whose examples go at every client (labels as the data have them,
-            not as an attacker changed them).
-        examples: pairs `(client, index)`; the index counts a client's examples from 0, in the
-            order of the run's partition, whatever was forgotten before.
+        clients: ids of clients whose examples are all in the forget set.
+        classes: labels whose examples are in the forget set at every client (original labels of
+            the data, not labels changed by an attack).
+        examples: pairs `(client, index)`; the index counts a client's examples from 0 in the
+            order of the run's partition, regardless of earlier unlearning.
     """
 
     clients: tuple[int, ...] = ()
@@ -42,14 +42,15 @@ class ForgetRequest:
 
     @classmethod
     def parse(cls, words: Iterable[str], *, malicious: Sequence[int] = ()) -> ForgetRequest:
-        """Reads words such as `client:3`, `class:1`, `example:3:17`, `malicious`.
+        """Parse words such as `client:3`, `class:1`, `example:3:17`, `malicious`.
 
         Args:
             words: the words.
             malicious: ids that `malicious` stands for.
 
         Raises:
-            UserError: a word of another form, none at all, or nobody is malicious.
+            UserError: a word has another form, there are no words, or `malicious` is requested but
+                no client is malicious.
         """
         found = {"clients": [], "classes": [], "examples": []}
         for word in words:
@@ -72,24 +73,24 @@ class ForgetRequest:
         return request
 
     def words(self) -> list[str]:
-        """Returns the words that `parse` reads back."""
+        """Return the request as words that `parse` accepts."""
         return [*(f"client:{k}" for k in self.clients), *(f"class:{c}" for c in self.classes),
                 *(f"example:{k}:{n}" for k, n in self.examples)]
 
     @property
     def whole_clients(self) -> bool:
-        """Whether it asks for whole clients and nothing else."""
+        """Whether the request names only clients: no classes and no single examples."""
         return not self.classes and not self.examples
 
     def rows(self, clients: ClientSet, classes: int) -> np.ndarray:
-        """Returns which examples go, bool `(N,)`.
+        """Return the mask of the forget set, bool `(N,)`.
 
         Args:
-            clients: the honest client set of the run, with nothing taken out.
+            clients: all examples of the run, without changes by an attack.
             classes: number of classes of the data.
 
         Raises:
-            UserError: a client, class or example that does not exist.
+            UserError: a client, class or example does not exist.
         """
         owners = clients.owners
         for client in (*self.clients, *(client for client, _ in self.examples)):
@@ -106,10 +107,10 @@ class ForgetRequest:
 
 
 def read_examples(text: str) -> list[str]:
-    """Returns the words of `client:index,client:index,...`, or of a file with one pair a line.
+    """Return the request words of `client:index,client:index,...` or of a file, one pair per line.
 
     Raises:
-        UserError: neither pairs nor a readable file of them.
+        UserError: `text` is neither a list of pairs nor a readable file of pairs.
     """
     if re.fullmatch(r"\s*\d+\s*:\s*\d+\s*(,\s*\d+\s*:\s*\d+\s*)*,?\s*", text):
         return _pairs(text.split(","), "examples")

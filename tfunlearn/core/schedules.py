@@ -1,4 +1,4 @@
-"""When something is due, as pure functions of a number counted from 1: a round, epoch or step."""
+"""Schedules: pure predicates of a number counted from 1 (round, epoch or step)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfunlearn.core.errors import UserError, choose, require, require_whole
 
 @dataclass(frozen=True)
 class Every:
-    """Due at `start`, `start + period`, `start + 2 period`, ...; also on integer tensors."""
+    """True at `start`, `start + period`, `start + 2 period`, ...; also works on integer tensors."""
 
     period: int
     start: int = 1
@@ -26,7 +26,7 @@ class Every:
 
 @dataclass(frozen=True)
 class Between:
-    """Due from `first` to `last`, both included; without `last`, for good."""
+    """True from `first` to `last`, both included; without `last`, from `first` on."""
 
     first: int
     last: int | None = None
@@ -43,7 +43,7 @@ class Between:
 
 @dataclass(frozen=True)
 class At:
-    """Due at some numbers."""
+    """True at the given numbers."""
 
     numbers: tuple[int, ...]
 
@@ -60,22 +60,22 @@ SCHEDULES = {"every": Every, "between": Between, "at": At}
 
 
 def every(period: int, *, start: int = 1) -> Every:
-    """Returns `due(number)`: true at `start`, `start + period`, `start + 2 period`, ..."""
+    """Return a schedule that is true at `start`, `start + period`, `start + 2 period`, ..."""
     return Every(period, start)
 
 
 def between(first: int, last: int | None = None) -> Between:
-    """Returns `due(number)`: true from `first` to `last`, both included."""
+    """Return a schedule that is true from `first` to `last`, both included."""
     return Between(first, last)
 
 
 def at(*numbers: int) -> At:
-    """Returns `due(number)`: true at `numbers`."""
+    """Return a schedule that is true at `numbers`."""
     return At(tuple(numbers))
 
 
 def schedule_config(schedule: Callable) -> dict | Callable:
-    """Returns a schedule of this file as JSON values; any other callable as it is."""
+    """Return a schedule of this module as JSON values; return any other callable unchanged."""
     for name, kind in SCHEDULES.items():
         if type(schedule) is kind:
             return {"name": name, **asdict(schedule)}
@@ -83,7 +83,11 @@ def schedule_config(schedule: Callable) -> dict | Callable:
 
 
 def schedule_of(config: dict | Callable) -> Callable:
-    """Returns the schedule that `schedule_config` described."""
+    """Return the schedule described by a configuration from `schedule_config`.
+
+    Raises:
+        UserError: the configuration is invalid.
+    """
     if callable(config):
         return config
     require("schedule", config, isinstance(config, dict) and "name" in config,

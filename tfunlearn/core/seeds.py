@@ -8,12 +8,12 @@ import numpy as np
 
 
 def generator(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
-    """Returns the generator of one purpose, independent of every other purpose's.
+    """Return the generator of one purpose, independent of the generators of other purposes.
 
     Args:
         seed: the run's seed, a non-negative integer.
-        purpose: what is drawn, such as `"shuffle"` or `"participation"`.
-        *numbers: which draw of that purpose, such as round and client id.
+        purpose: the use of the random numbers, such as `"shuffle"` or `"participation"`.
+        *numbers: index of the draw within that purpose, such as round and client id.
 
     Returns:
         A generator; equal arguments give equal streams.
@@ -22,27 +22,27 @@ def generator(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
 
 
 def at_most(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns the rows, or so many of them, sorted, drawn without replacement."""
+    """Return `rows`, or a sorted random sample of `most` of them if there are more."""
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
 def integers(seed: int, purpose: str, *numbers: int, count: int = 1) -> np.ndarray:
-    """Returns `count` int32 seeds `(count,)` for code that takes seeds, not generators."""
+    """Return `count` int32 seeds `(count,)` for code that takes seeds instead of generators."""
     state = np.random.SeedSequence(_entropy(seed, purpose, numbers)).generate_state(count)
     return (state & 0x7FFFFFFF).astype(np.int32)
 
 
 def shuffled(xp, positions, seed, number):
-    """Returns random ranks of `positions`, the same bits in NumPy and in TensorFlow.
+    """Return random ranks of `positions`, bit-identical in NumPy and in TensorFlow.
 
     The positions are sorted by a hash of (seed, number, position): two rounds of multiplying by an
-    odd constant and folding the upper half of 32 bits into the lower one.
+    odd constant and XORing the upper half of the 32 bits into the lower half.
 
     Args:
         xp: `numpy`, or `tensorflow.experimental.numpy` inside a graph.
         positions: `(n,)`, 0 to n - 1; a tensor inside a graph.
-        seed: whole number, 0 to 2**31.
-        number: which draw, such as the round; 0 to 2**31.
+        seed: integer, 0 to 2**31.
+        number: index of the draw, such as the round; 0 to 2**31.
     """
     def mixed(words):
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""How many threads the linear algebra behind NumPy uses."""
+"""Thread limit for the BLAS library used by NumPy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import functools
 
 
 def one_blas_thread() -> contextlib.AbstractContextManager:
-    """Holds NumPy's matrix products to one thread while a `with` block lasts.
+    """Limit NumPy's matrix products to one thread inside a `with` block.
 
-    For products of a millisecond or less: a second thread saves nothing there, but spins for
+    For products of at most a millisecond: a second thread saves no time there, but spins for
     milliseconds afterwards, which doubles the processor time.
     """
     return _controller().limit(limits=1, user_api="blas")
@@ -17,7 +17,7 @@ def one_blas_thread() -> contextlib.AbstractContextManager:
 
 @functools.cache
 def _controller():
-    import numpy  # noqa: F401  (its library must be loaded to be found)
+    import numpy  # noqa: F401  (threadpoolctl finds only loaded libraries)
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

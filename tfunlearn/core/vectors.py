@@ -1,4 +1,4 @@
-"""The one place that turns a list of weight arrays into a vector and back."""
+"""Conversion between lists of weight arrays and vectors; no other module converts them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 
 def sizes_of(shapes: Sequence[Sequence[int]]) -> list[int]:
-    """Returns the number of entries of each shape."""
+    """Return the number of entries of each shape."""
     return [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
 
 
 def to_vector(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the float32 vector `(d,)` of `arrays`, each in C order, one after the other."""
+    """Return `arrays`, each in C order, concatenated to a float32 vector `(d,)`."""
     if not arrays:
         return np.zeros(0, np.float32)
     return np.concatenate([np.asarray(array, np.float32).reshape(-1) for array in arrays])
 
 
 def from_vector(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """Returns the arrays of `shapes` that `to_vector` would join into `vector`, as copies.
+    """Return `vector` split into arrays of `shapes`, as copies; the inverse of `to_vector`.
 
     Raises:
         ValueError: the sizes do not add up to the length of `vector`.
@@ -33,7 +33,7 @@ def from_vector(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.
 
 
 def tensors_from_vector(vector, shapes: Sequence[Sequence[int]]) -> list:
-    """Does what `from_vector` does for a TensorFlow vector, differentiably."""
+    """Return a TensorFlow vector split like `from_vector` does, differentiably."""
     from tfunlearn.core.lazy import tf
 
     if not shapes:
@@ -43,7 +43,7 @@ def tensors_from_vector(vector, shapes: Sequence[Sequence[int]]) -> list:
 
 
 def vector_from_tensors(tensors: Sequence):
-    """Does what `to_vector` does for TensorFlow tensors, differentiably."""
+    """Return TensorFlow tensors concatenated like `to_vector` does, differentiably."""
     from tfunlearn.core.lazy import tf
 
     if not tensors:

@@ -24,14 +24,14 @@ DATASETS = {
 
 
 def load(name: str, data_dir: str = "data") -> ImageData:
-    """Returns the named data set.
+    """Return the named data set.
 
     Args:
         name: a key of `DATASETS`.
-        data_dir: folder of data sets on disk; what is there already is never downloaded.
+        data_dir: folder of data sets on disk; data found there is never downloaded again.
 
     Raises:
-        UserError: unknown name, or neither data on disk nor network.
+        UserError: the name is unknown, or the data is neither on disk nor downloadable.
     """
     return choose("dataset", name, DATASETS)(str(user_path(data_dir)))
 

@@ -1,4 +1,4 @@
-"""Data sets on disk that cannot be read: which file, and what to do."""
+"""Diagnosis of unreadable data sets on disk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from tfunlearn.core.lazy import tf
 def damaged(
     name: str, path: str | os.PathLike, reason: str, *, remove: str | os.PathLike
 ) -> UserError:
-    """Returns the error for a data set whose file or folder `path` cannot be used; `remove` is what
-    has to go before it can be fetched again."""
+    """Return the error for a data set whose file or folder `path` is unreadable.
+
+    `remove` is the file or folder to delete before the data set is downloaded again.
+    """
     return UserError(f"dataset: {name} is damaged: {path} ({reason}); remove {remove} and fetch "
                      "the data set again")
 
 
 def broken_json(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
-    """Returns the first JSON file in or below a folder that cannot be read, and why; or None."""
+    """Return the first unreadable JSON file in or below a folder and the reason, or None."""
     for path in sorted(folder.rglob("*.json")):
         try:
             json.loads(path.read_text(encoding="utf-8"))
@@ -31,10 +33,10 @@ def broken_json(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
 
 
 def broken_shard(files: Mapping[str, int]) -> tuple[str, str] | None:
-    """Returns the first TFRecord file that is not whole, and why; or None.
+    """Return the first missing or incomplete TFRecord file and the reason, or None.
 
     Args:
-        files: path of a file -> number of records that it should hold.
+        files: mapping from file path to expected number of records.
     """
     for path, expected in files.items():
         if not os.path.isfile(path):
@@ -49,7 +51,7 @@ def broken_shard(files: Mapping[str, int]) -> tuple[str, str] | None:
 
 
 def _first(error: Exception) -> str:
-    """Returns the first line of an error, without the name of TensorFlow's own function."""
+    """Return the first line of an error message without the name of the TensorFlow function."""
     text = first_line(error) if not isinstance(error, tf.errors.OpError) else (
         str(error.message).partition("}} ")[2] or str(error.message))
     return text.partition("\n")[0].partition(" [Op:")[0]

@@ -1,4 +1,4 @@
-"""The embedded default: handwritten digits that come with scikit-learn."""
+"""The built-in default data set: handwritten digits included in scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEST_SHARE = 0.2
 
 
 def digits(data_dir: str | None = None) -> ImageData:
-    """Returns 1,797 real handwritten digits, scaled from 8x8 to 28x28 (linear interpolation).
+    """Return 1,797 real handwritten digits, scaled from 8x8 to 28x28 (linear interpolation).
 
     The held-out test split, a fifth of every class, is the same in every run.
 

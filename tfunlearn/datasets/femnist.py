@@ -1,4 +1,4 @@
-"""Federated EMNIST through TFF's loader: every client is one writer."""
+"""Federated EMNIST from TFF's loader; each client is one writer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ URL = f"https://storage.googleapis.com/tff-datasets-public/{FILE}.lzma"
 
 
 def femnist(data_dir: str) -> ImageData:
-    """Returns all 62 classes (digits, upper and lower case), 3,400 writers (arXiv 1812.01097)."""
+    """Return all 62 classes (digits, upper and lower case), 3,400 writers (arXiv 1812.01097)."""
     return _load("femnist", data_dir, only_digits=False, classes=62)
 
 
 def femnist_digits(data_dir: str) -> ImageData:
-    """Returns the digits only, 10 classes, 3,383 writers (arXiv 1812.01097)."""
+    """Return the digits only, 10 classes, 3,383 writers (arXiv 1812.01097)."""
     return _load("femnist-digits", data_dir, only_digits=True, classes=10)
 
 
@@ -32,9 +32,9 @@ def _load(name: str, data_dir: str, *, only_digits: bool, classes: int) -> Image
     was_there = target.exists()
     try:
         train, test = tff.simulation.datasets.emnist.load_data(only_digits, cache_dir=data_dir)
-    except BaseException as error:  # the downloader passes on whatever it meets
+    except BaseException as error:  # the downloader raises errors of many types
         if not was_there and target.exists():
-            os.remove(target)  # half a download would be taken for a whole one next time
+            os.remove(target)  # TFF would use a partial download as complete next time
         if not isinstance(error, Exception):
             raise
         if was_there:
@@ -47,7 +47,7 @@ def _load(name: str, data_dir: str, *, only_digits: bool, classes: int) -> Image
 
 
 def from_client_data(name: str, train, test, classes: int) -> ImageData:
-    """Joins two `tff.simulation.datasets.ClientData` with `label` and `pixels`.
+    """Return the `ImageData` of two `tff.simulation.datasets.ClientData` with `label` and `pixels`.
 
     Args:
         name: name of the data set.
@@ -62,7 +62,7 @@ def from_client_data(name: str, train, test, classes: int) -> ImageData:
 
 
 def like_mnist(pixels: np.ndarray) -> np.ndarray:
-    """Returns uint8 `(n, 28, 28, 1)` with 0 as background from floats with 1.0 as background."""
+    """Return uint8 `(n, 28, 28, 1)` with background 0 from floats with background 1.0."""
     return np.rint((1.0 - pixels) * 255).clip(0, 255).astype(np.uint8)[..., None]
 
 
@@ -77,7 +77,7 @@ def _read(client_data) -> tuple[np.ndarray, np.ndarray, list[int]]:
 
 
 def progress(writers: list) -> Iterable:
-    """Shows a bar with ETA on a terminal while many writers are read."""
+    """Iterate over writers, with a progress bar and ETA on a terminal for 100 or more writers."""
     from rich.console import Console
     from rich.progress import track
 

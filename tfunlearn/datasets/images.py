@@ -1,4 +1,4 @@
-"""The value that every data set loader returns."""
+"""The return value of all data set loaders."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tfunlearn.core.labels import require_labels
 
 @dataclass(frozen=True)
 class ImageData:
-    """A labelled image data set with its held-out test split.
+    """A labeled image data set with its held-out test split.
 
     Attributes:
-        name: the name it was asked for by.
+        name: name of the data set, a key of `DATASETS`.
         images: training images, `(N, height, width, channels)` uint8.
         labels: `(N,)` int32 in 0..classes-1.
         test_images: `(M, height, width, channels)` uint8.
         test_labels: `(M,)` int32.
         classes: number of classes.
-        writers: who wrote each training image, `(N,)` int32, where the data tell; else None.
-        rows: position of each training image in the whole training split, `(N,)`; default all.
+        writers: writer of each training image, `(N,)` int32; None if the data set has no writers.
+        rows: index of each training image in the full training split, `(N,)`; default all.
     """
 
     name: str
@@ -47,11 +47,11 @@ class ImageData:
         return tuple(self.images.shape[1:])
 
     def subset(self, count: int, rng: np.random.Generator) -> ImageData:
-        """Returns the data with `count` training examples drawn without replacement."""
+        """Return the data with `count` training examples drawn without replacement."""
         return self._at(np.sort(rng.choice(len(self.labels), count, replace=False)))
 
     def held_back(self, count: int, rng: np.random.Generator) -> tuple[ImageData, ImageData]:
-        """Returns the data without `count` training examples drawn at random, and those."""
+        """Return the data without `count` randomly drawn training examples, and those examples."""
         order = rng.permutation(len(self.labels))
         return self._at(np.sort(order[count:])), self._at(np.sort(order[:count]))
 

@@ -1,5 +1,7 @@
-"""Ways to hand a data set out to clients, the same for the same seed: all but one disjoint and
-complete."""
+"""Partitions of a data set into clients, determined by the seed.
+
+All but `overlapping` are disjoint and complete.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,19 @@ from tfunlearn.datasets.images import ImageData
 
 
 def iid(data: ImageData, *, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Returns an equal, random, disjoint share of the examples for each client."""
+    """Return an equal, random, disjoint share of the examples for each client."""
     return np.array_split(rng.permutation(len(data.labels)), clients)
 
 
 def dirichlet(
     data: ImageData, *, clients: int, alpha: float, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Splits every class over the clients in proportions drawn from Dirichlet(alpha, ...).
+    """Split every class over the clients in proportions drawn from Dirichlet(alpha, ...).
 
     Args:
         data: the data set.
         clients: number of clients.
-        alpha: concentration, > 0; small values give clients few classes.
+        alpha: concentration, > 0; with small values, each client holds few classes.
         rng: the generator.
 
     Reference:
@@ -42,10 +44,10 @@ def dirichlet(
 def classes(
     data: ImageData, *, clients: int, per_client: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Gives every client `per_client` classes; clients of a class share it equally.
+    """Assign `per_client` classes to every client; the clients of a class share it equally.
 
     Raises:
-        UserError: too few or too many classes a client, so that a class would have no client.
+        UserError: `per_client` is out of range, or so low that a class would have no client.
     """
     if not 1 <= per_client <= data.classes:
         raise UserError(f"classes_per_client: {per_client} is out of range; {data.name} has "
@@ -67,10 +69,10 @@ def classes(
 
 
 def writers(data: ImageData, *, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Makes every writer a client, or deals the writers out at random to fewer clients.
+    """Make every writer a client, or distribute the writers at random over fewer clients.
 
     Raises:
-        UserError: the data set does not tell its writers, or has fewer writers than clients.
+        UserError: the data set has no writers, or fewer writers than clients.
     """
     if data.writers is None:
         raise UserError(f"partition: 'writers' needs a data set with writers; {data.name} has none "
@@ -87,10 +89,10 @@ def writers(data: ImageData, *, clients: int, rng: np.random.Generator) -> list[
 def overlapping(
     data: ImageData, *, clients: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Returns an equal share for each client, each drawn from all examples: shares overlap.
+    """Return an equal share for each client, each drawn from all examples: shares overlap.
 
-    With n clients, 1 - (1 - 1/n)^(n - 1) of a client's examples are expected at others too, and
-    (1 - 1/n)^n of all examples nowhere.
+    With n clients, an expected fraction 1 - (1 - 1/n)^(n - 1) of a client's examples is also held
+    by other clients, and (1 - 1/n)^n of all examples is held by no client.
 
     Reference:
         The IID split in the published code of Wei et al., "Rethinking Federated Unlearning via
@@ -107,10 +109,10 @@ PARTITIONS = {"iid": iid, "dirichlet": dirichlet, "classes": classes, "writers":
 def check_partition(
     parts: list[np.ndarray], examples: int, *, disjoint: bool = True
 ) -> None:
-    """Checks that no client is empty and, unless told, that every example is somewhere once.
+    """Check that no client is empty and, if `disjoint`, that every example is used exactly once.
 
     Raises:
-        UserError: a client got nothing.
+        UserError: a client has no examples.
     """
     empty = [k for k, part in enumerate(parts) if not len(part)]
     if empty:

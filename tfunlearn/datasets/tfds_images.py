@@ -1,4 +1,4 @@
-"""Image data sets of TensorFlow Datasets, read from disk or, once, downloaded."""
+"""Image data sets of TensorFlow Datasets, read from disk or downloaded once."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ CONNECT_SECONDS = 10
 
 
 def mnist(data_dir: str) -> ImageData:
-    """Returns MNIST: 60,000 + 10,000 digits, 28x28x1 (LeCun et al. 1998)."""
+    """Return MNIST: 60,000 + 10,000 digits, 28x28x1 (LeCun et al. 1998)."""
     return _load("mnist", "mnist", data_dir, classes=10)
 
 
 def fashion_mnist(data_dir: str) -> ImageData:
-    """Returns Fashion-MNIST: 60,000 + 10,000 clothes, 28x28x1 (arXiv 1708.07747)."""
+    """Return Fashion-MNIST: 60,000 + 10,000 images of clothing, 28x28x1 (arXiv 1708.07747)."""
     return _load("fashion-mnist", "fashion_mnist", data_dir, classes=10)
 
 
 def cifar10(data_dir: str) -> ImageData:
-    """Returns CIFAR-10: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
+    """Return CIFAR-10: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
     return _load("cifar10", "cifar10", data_dir, classes=10)
 
 
 def cifar100(data_dir: str) -> ImageData:
-    """Returns CIFAR-100: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
+    """Return CIFAR-100: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
     return _load("cifar100", "cifar100", data_dir, classes=100)
 
 
 def emnist_letters(data_dir: str) -> ImageData:
-    """Returns EMNIST letters: 26 classes, 28x28x1 (arXiv 1702.05373)."""
+    """Return EMNIST letters: 26 classes, 28x28x1 (arXiv 1702.05373)."""
     return _load("emnist-letters", "emnist/letters", data_dir, classes=26, first_label=1,
                  transposed=True)
 
 
 def emnist_digits(data_dir: str) -> ImageData:
-    """Returns EMNIST digits: 10 classes, 28x28x1 (arXiv 1702.05373)."""
+    """Return EMNIST digits: 10 classes, 28x28x1 (arXiv 1702.05373)."""
     return _load("emnist-digits", "emnist/digits", data_dir, classes=10, transposed=True)
 
 
 def emnist_balanced(data_dir: str) -> ImageData:
-    """Returns EMNIST balanced: 47 classes, 28x28x1 (arXiv 1702.05373)."""
+    """Return EMNIST balanced: 47 classes, 28x28x1 (arXiv 1702.05373)."""
     return _load("emnist-balanced", "emnist/balanced", data_dir, classes=47, transposed=True)
 
 
@@ -67,14 +67,17 @@ def _load(
     name: str, tfds_name: str, data_dir: str, *, classes: int, first_label: int = 0,
     transposed: bool = False,
 ) -> ImageData:
-    """Reads both splits; EMNIST comes transposed and its letters count from 1, here they do not."""
-    logging.getLogger("absl").setLevel(logging.ERROR)  # it reports every folder it looks into
+    """Read both splits.
+
+    In TFDS, EMNIST images are transposed and its letter labels start at 1; both are corrected here.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS logs every folder it checks
     import tensorflow_datasets as tfds
 
     try:
         builder = tfds.builder(tfds_name, data_dir=data_dir)
         prepared = builder.is_prepared()
-    except Exception as error:  # it reads what lies there as soon as it is made
+    except Exception as error:  # the constructor already reads the files on disk
         folder = pathlib.Path(data_dir) / tfds_name
         raise damaged(
             name, *(broken_json(folder) or (folder, first_line(error))), remove=folder)
@@ -84,12 +87,12 @@ def _load(
         return ImageData(name, *_arrays(builder, first_label, transposed), classes)
     except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:  # whatever TensorFlow and TFDS meet in such files
+    except Exception as error:  # corrupt files cause errors of many types
         raise damaged(name, *_broken_file(builder, error), remove=builder.data_dir)
 
 
 def _arrays(builder, first_label: int, transposed: bool) -> list[np.ndarray]:
-    """Returns images and labels of both splits, as many as the data set says it has."""
+    """Return images and labels of both splits, after checking the number of examples."""
     import tensorflow_datasets as tfds
 
     arrays = []
@@ -103,7 +106,7 @@ def _arrays(builder, first_label: int, transposed: bool) -> list[np.ndarray]:
 
 
 def _broken_file(builder, error: Exception) -> tuple[str | pathlib.Path, str]:
-    """Returns the file of a data set that cannot be read, else its folder, and why."""
+    """Return the unreadable file of a data set, or its folder if none is found, and the reason."""
     folder = pathlib.Path(builder.data_dir)
     files = {str(path): count for split in builder.info.splits.values()
              for path, count in zip(split.filepaths, split.shard_lengths)}
@@ -111,7 +114,7 @@ def _broken_file(builder, error: Exception) -> tuple[str | pathlib.Path, str]:
 
 
 def _download(builder, name: str, data_dir: str) -> None:
-    """Lets TFDS fetch and prepare the data; its bars show on a terminal only."""
+    """Download and prepare the data with TFDS; progress bars appear only on a terminal."""
     import tensorflow_datasets as tfds
 
     url = URLS[builder.name]
@@ -122,7 +125,7 @@ def _download(builder, name: str, data_dir: str) -> None:
         _require_host(url)
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
-    except Exception as error:  # TFDS passes on whatever its downloader meets
+    except Exception as error:  # the downloader raises errors of many types
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded "
             f"({first_line(error)}); fetch {url} through TensorFlow Datasets on a machine with "
@@ -131,7 +134,7 @@ def _download(builder, name: str, data_dir: str) -> None:
 
 
 def _require_host(url: str) -> None:
-    """Raises OSError at once where TFDS would retry an unreachable host for minutes."""
+    """Raise OSError at once for an unreachable host, which TFDS would retry for minutes."""
     parts = urllib.parse.urlsplit(url)
     if urllib.request.getproxies().get(parts.scheme):
         return

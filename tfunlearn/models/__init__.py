@@ -1,4 +1,4 @@
-"""Keras models by name, logits out; and `build_model`, which also takes the user's own file."""
+"""Keras models by name or from a model file; all built-in models output logits."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MODELS = {
 
 
 def takes_norm(name: str) -> bool:
-    """Tells whether the named net has a norm layer to choose; a file's is what it is."""
+    """Return whether the named model has a selectable normalization; a model file never has."""
     return not is_model_file(name) and (
         "norm" in inspect.signature(choose("model", name, MODELS)).parameters)
 
 
 def check_model(name: str, norm: str | None) -> None:
-    """Checks a model's name and its normalisation without building anything.
+    """Check a model's name and normalization without building the model.
 
     Raises:
-        UserError: the name is unknown, or the net has no normalisation to choose.
+        UserError: the name is unknown, or the model has no selectable normalization.
     """
     has_norm = takes_norm(name)
     if norm is not None:
@@ -46,14 +46,14 @@ def build_model(
     name: str, input_shape: tuple[int, int, int], classes: int, *, seed: int = 0,
     norm: str | None = None,
 ) -> tf.keras.Model:
-    """Returns the named model, or the model of a `.keras` or `.h5` file.
+    """Return the named model, or the model of a `.keras` or `.h5` file.
 
     Args:
         name: a key of `MODELS`, or a path that ends in `.keras` or `.h5`.
         input_shape: `(height, width, channels)` of the images.
         classes: number of classes of the data.
-        seed: of the initial weights; default 0. A file keeps its own weights.
-        norm: `"batch"` or `"group"`; None takes the net's own default.
+        seed: seed of the initial weights; default 0. A model file keeps its own weights.
+        norm: `"batch"` or `"group"`; default None, the default of the named model.
 
     Raises:
         UserError: unknown name, unreadable file, or a model that does not fit the images.

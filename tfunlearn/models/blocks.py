@@ -1,4 +1,4 @@
-"""Pieces that several models share: Keras settings, seeded initialisers, normalisation."""
+"""Shared parts of the models: Keras settings, seeded initializers, normalization."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ CHANNELS_PER_GROUP = 16
 
 @contextlib.contextmanager
 def plain_keras() -> Iterator[None]:
-    """Builds layers with channels last and in float32, whatever keras.json or a notebook has set.
+    """Build layers with channels last and in float32, regardless of global Keras settings.
 
-    A decorator of every function that makes a model; what was set before is set again.
+    Used as a decorator of every function that builds a model; the previous settings (from
+    keras.json or a notebook) are restored afterwards.
     """
     backend, precision = tf.keras.backend, tf.keras.mixed_precision
     kept = backend.image_data_format(), backend.floatx(), precision.global_policy()
@@ -32,7 +33,7 @@ def plain_keras() -> Iterator[None]:
 
 
 class Initializers:
-    """Hands every layer of a model its own seed, in the order in which they are asked for."""
+    """Initializers with a separate seed for each layer of a model, in order of the calls."""
 
     def __init__(self, seed: int):
         self._seed = seed
@@ -63,11 +64,11 @@ NORMS = {"batch": _batch, "group": _group}
 
 
 def norm_layer(norm: str, name: str, channels: int) -> tf.keras.layers.Layer:
-    """Returns the normalisation behind a convolution of `channels` channels.
+    """Return the normalization layer after a convolution with `channels` channels.
 
     Args:
-        norm: `"batch"`, or `"group"` with 16 channels a group (at least one group).
-        name: base name of the layer.
-        channels: channels of the convolution.
+        norm: `"batch"`, or `"group"` with 16 channels per group (at least one group).
+        name: name of the layer.
+        channels: number of channels of the convolution.
     """
     return choose("norm", norm, NORMS)(name, channels)

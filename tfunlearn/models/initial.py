@@ -1,4 +1,4 @@
-"""Initial weights drawn anew, from the initializers that the layers of a model carry."""
+"""Re-initialization of weights with the initializers of a model's layers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tfunlearn.core.lazy import tf
 def redrawn(
     model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = None
 ) -> list[np.ndarray | None]:
-    """Returns weights as they might have been at first, in the order of `model.get_weights()`.
+    """Return re-initialized weights, in the order of `model.get_weights()`.
 
-    Every weight comes from its layer's own initializer under another seed; the model stays as it
-    is. Weights that start at fixed values (biases, scales) start there again.
+    Every weight is drawn with its layer's own initializer under another seed; the model is not
+    changed. Weights with a constant initializer (biases, scales) get their initial constants.
 
     Args:
         model: a built Keras model.
-        seed: whole number >= 0.
-        places: which weights to draw, None for the others; default all.
+        seed: integer >= 0.
+        places: indices of the weights to draw, with None for the others; default all.
 
     Raises:
-        UserError: a weight whose layer does not say how it was initialised.
+        UserError: the layer of a weight has no initializer for it.
     """
     found = {}
     for layer in model.submodules if hasattr(model, "submodules") else model._flatten_layers():
@@ -46,8 +46,10 @@ def redrawn(
 
 
 def _initializer_of(layer, attribute: str):
-    """Returns the initializer of a weight: `_kernel` and `depthwise_kernel` have theirs too, and
-    Keras 3 calls that of a depthwise layer's `kernel` so."""
+    """Return the initializer of a weight attribute, or None.
+
+    Also covers `_kernel`, `depthwise_kernel`, and `kernel` of depthwise layers in Keras 3.
+    """
     name = attribute.lstrip("_")
     found = (name, name.removesuffix("_kernel"), *(["depthwise"] if name == "kernel" else []))
     return next((own for own in (getattr(layer, f"{stem}_initializer", None) for stem in found)
@@ -55,7 +57,7 @@ def _initializer_of(layer, attribute: str):
 
 
 def _seeded(initializer, seed: int, place: int):
-    """Returns an initializer under another seed, as it is if it draws nothing."""
+    """Return the initializer with another seed, or unchanged if it has no seed."""
     config = initializer.get_config()
     if "seed" not in config:
         return initializer

@@ -8,14 +8,14 @@ from tfunlearn.models.blocks import Initializers, plain_keras
 
 @plain_keras()
 def lenet5(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.keras.Model:
-    """Returns LeNet-5 with ReLU and max pooling, logits out.
+    """Return LeNet-5 with ReLU and max pooling; outputs logits.
 
     44,426 parameters at 28x28x1 and 10 classes, the layout of the FLAP code without its Dropout.
 
     Args:
         input_shape: `(height, width, channels)`, at least 16x16; default 28x28x1.
-        classes: width of the output; default 10.
-        seed: of the initial weights; default 0.
+        classes: number of outputs; default 10.
+        seed: seed of the initial weights; default 0.
 
     Reference:
         LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 1998.

@@ -1,4 +1,4 @@
-"""The five-layer perceptron."""
+"""Five-layer perceptron."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ HIDDEN = (512, 256, 128, 64)
 
 @plain_keras()
 def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.keras.Model:
-    """Returns the perceptron 512-256-128-64, ReLU, logits out.
+    """Return a perceptron with hidden layers 512-256-128-64 and ReLU; outputs logits.
 
-    575,050 parameters at 28x28x1 and 10 classes. The layout is the one on which pair pruning was
-    measured; the FLAP paper names a five-layer MLP without giving its widths.
+    575,050 parameters at 28x28x1 and 10 classes. Pair pruning was measured on this layout; the FLAP
+    paper names a five-layer MLP without giving its widths.
 
     Args:
         input_shape: `(height, width, channels)`; default 28x28x1.
-        classes: width of the output; default 10.
-        seed: of the initial weights; default 0.
+        classes: number of outputs; default 10.
+        seed: seed of the initial weights; default 0.
     """
     layers, initial = tf.keras.layers, Initializers(seed)
     model = tf.keras.Sequential([layers.Input(input_shape, name="images"),

@@ -1,4 +1,4 @@
-"""What a model's outputs are."""
+"""Output type of a model: probabilities or logits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from tfunlearn.core.lazy import tf
 
 
 def ends_in_softmax(model: tf.keras.Model) -> bool:
-    """Tells whether a model gives probabilities (softmax at its end) instead of logits.
+    """Return whether a model outputs probabilities (final softmax) instead of logits.
 
     Raises:
-        UserError: it ends in another activation, for which cross-entropy has no meaning here.
+        UserError: the model ends in another activation, for which cross-entropy is undefined here.
     """
     last = model.layers[-1]
     if isinstance(last, tf.keras.Model):

@@ -1,4 +1,4 @@
-"""Residual nets: ResNet-18, ResNet-20, and the net that the FLAP code calls ResNet-18."""
+"""Residual networks: ResNet-18, ResNet-20, and the model named ResNet-18 in the FLAP code."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ FLAP_WEIGHT_DECAY = 1e-4
 def resnet18(
     input_shape=(32, 32, 3), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:
-    """Returns ResNet-18 with the CIFAR stem (3x3, stride 1, no pooling), logits out.
+    """Return ResNet-18 with the CIFAR stem (3x3, stride 1, no pooling); outputs logits.
 
     11,173,962 trainable parameters at 32x32x3 and 10 classes, and 9,600 moving statistics.
 
     Args:
         input_shape: `(height, width, channels)`; default 32x32x3.
-        classes: width of the output; default 10.
-        seed: of the initial weights; default 0.
+        classes: number of outputs; default 10.
+        seed: seed of the initial weights; default 0.
         norm: `"batch"` (default) or `"group"`.
 
     Reference:
@@ -40,15 +40,15 @@ def resnet18(
 def resnet20(
     input_shape=(32, 32, 3), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:
-    """Returns the CIFAR ResNet-20 (16, 32, 64 filters, three blocks each), logits out.
+    """Return the CIFAR ResNet-20 (16, 32, 64 filters, three blocks each); outputs logits.
 
     274,442 parameters at 32x32x3 and 10 classes, 273,066 of them trainable: convolutions with
-    bias, 1x1 projections without normalisation where the width changes.
+    bias, 1x1 projections without normalization where the width changes.
 
     Args:
         input_shape: `(height, width, channels)`; default 32x32x3.
-        classes: width of the output; default 10.
-        seed: of the initial weights; default 0.
+        classes: number of outputs; default 10.
+        seed: seed of the initial weights; default 0.
         norm: `"batch"` (default) or `"group"`.
 
     Reference:
@@ -64,15 +64,15 @@ def resnet20(
 def resnet18_flap(
     input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:
-    """Returns the net that the FLAP code calls ResNet-18, logits out.
+    """Return the model named ResNet-18 in the FLAP code; outputs logits.
 
     It is the ResNet-20 trunk with weight decay 1e-4, average pooling over 4x4 and two hidden
     Dense layers: 324,330 parameters at 28x28x1 (322,954 trainable), 373,770 at 32x32x3.
 
     Args:
         input_shape: `(height, width, channels)`, at least 16x16; default 28x28x1.
-        classes: width of the output; default 10.
-        seed: of the initial weights; default 0.
+        classes: number of outputs; default 10.
+        seed: seed of the initial weights; default 0.
         norm: `"batch"` (default, as published) or `"group"`.
 
     Reference:
@@ -92,7 +92,7 @@ def resnet18_flap(
 
 
 class _Net:
-    """Residual blocks with the options that the nets of this file differ in."""
+    """Builder of residual blocks with the options in which the models of this module differ."""
 
     def __init__(self, initial: Initializers, norm: str, *, use_bias: bool, decay=None):
         self.initial, self.norm, self.use_bias, self.decay = initial, norm, use_bias, decay

@@ -1,4 +1,4 @@
-"""Models that the user brings in a file or folder."""
+"""Loading of user-supplied models from files and folders."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _allowed = contextvars.ContextVar("code of model files may run", default=False)
 
 @contextlib.contextmanager
 def allowing_code() -> Iterator[None]:
-    """Lets code that model files carry (Lambda layers and the like) run while the block does.
+    """Allow code embedded in model files (Lambda layers and the like) to run inside the block.
 
-    Loading such a file runs what its author wrote, with all rights of this process; the command
-    line's `--allow-code` does the same.
+    Loading such a file runs its author's code with all rights of this process; the command line's
+    `--allow-code` does the same.
     """
     token = _allowed.set(True)
     try:
@@ -37,7 +37,7 @@ def allowing_code() -> Iterator[None]:
 
 
 def is_model_file(name: str) -> bool:
-    """Tells whether a model name is a file name."""
+    """Return whether a model name is a file name."""
     return str(name).endswith(SUFFIXES)
 
 
@@ -45,24 +45,24 @@ def load_model(
     path: str | os.PathLike, input_shape: tuple[int, ...] | None = None,
     classes: int | None = None, *, allow_code: bool | None = None, plain: bool = True,
 ) -> tf.keras.Model:
-    """Loads a Keras model and checks that it fits the data.
+    """Load a Keras model and check that it fits the data.
 
-    `.keras` and `.h5` files of Keras 2.13 to 2.15, tf_keras 2.16 or later and Keras 3 are read by
-    each of them: by the Keras in use itself where it is as new as the one that wrote the file, by
-    translating the configuration otherwise. What cannot be translated is refused.
+    `.keras` and `.h5` files of Keras 2.13 to 2.15, tf_keras 2.16 or later and Keras 3 can be loaded
+    with any of these: natively if the Keras in use is as new as the one that wrote the file,
+    otherwise by translating the configuration. Untranslatable configurations are rejected.
 
     Args:
-        path: a `.keras` or `.h5` file, or, under Keras 2, a SavedModel folder that Keras wrote.
-        input_shape: `(height, width, channels)` it must take; None skips the check.
-        classes: outputs it must have; None skips the check.
-        allow_code: let code in the file run; default None: only within `allowing_code`.
-        plain: whether it must have one input and one output, not named; default True.
+        path: a `.keras` or `.h5` file, or, under Keras 2, a SavedModel folder written by Keras.
+        input_shape: required input `(height, width, channels)`; None skips the check.
+        classes: required number of outputs; None skips the check.
+        allow_code: allow code in the file to run; default None: only within `allowing_code`.
+        plain: whether to require one unnamed input and one unnamed output; default True.
 
     Raises:
-        UserError: no such file, not a Keras model, one that carries code, one that the Keras in use
-            cannot express, or it does not fit. Nothing of the file has run then.
+        UserError: the file is missing, is no Keras model, contains code that is not allowed, cannot
+            be expressed in the Keras in use, or does not fit. Code that is not allowed never runs.
     """
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # pages about a file's policies
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # long warnings about policies
     stored = read_stored(user_path(path))
     carried = next(itertools.chain(code_in(stored.config, strict=_reads_itself(stored)),
                                    code_in(list(stored.metadata), strict=False)), None)
@@ -88,7 +88,7 @@ def require_fit(
     model: tf.keras.Model, path: str | os.PathLike, input_shape: tuple[int, ...] | None,
     classes: int | None,
 ) -> None:
-    """Raises a `UserError` unless a model fits images and classes; None fits all."""
+    """Raise a `UserError` unless a model fits the images and classes; None skips a check."""
     if not _is_plain(model):
         raise UserError(f"model: {path} has named or several inputs or outputs; allowed with data "
                         "is one plain tensor of each")
@@ -109,7 +109,7 @@ def _loaded(stored: StoredModel, has_code: bool) -> tf.keras.Model:
         raise _unread(stored, "code cannot be carried from one Keras to another")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what another version of Keras did otherwise
+            warnings.simplefilter("ignore")  # differences between Keras versions
             if stored.path.is_dir() and not has_code:
                 return _without_program(stored)
             if native:
@@ -122,15 +122,16 @@ def _loaded(stored: StoredModel, has_code: bool) -> tf.keras.Model:
             return model
     except translate.Untranslatable as error:
         raise _unread(stored, " ".join(str(error).split()))
-    except Exception as error:  # Keras raises whatever its readers raise on a corrupt file
+    except Exception as error:  # corrupt files cause errors of many types in Keras
         raise _unread(stored, first_line(error))
 
 
 def _reads_itself(stored: StoredModel) -> bool:
-    """Tells whether the Keras in use reads a file by itself.
+    """Return whether the Keras in use can load a file without translation.
 
-    Keras 3 reads older files of Keras 3; Keras 2 those in .h5, but of .keras files only its own
-    version's: where the weights lie in them has changed with every release of Keras 2.
+    Keras 3 loads files of older Keras 3 versions. Keras 2 loads .h5 files of older Keras 2
+    versions, but .keras files only of its own version: the layout of their weights changed with
+    every release of Keras 2.
     """
     own, theirs = keras_numbers(), stored.numbers
     if own[0] == 2 and stored.path.suffix == ".keras":
@@ -139,8 +140,10 @@ def _reads_itself(stored: StoredModel) -> bool:
 
 
 def _without_program(stored: StoredModel) -> tf.keras.Model:
-    """Returns the model of a SavedModel folder from its configuration and its variables; the
-    functions in it stay where they are."""
+    """Return the model of a SavedModel folder from its configuration and its variables.
+
+    The functions stored in the folder are not loaded.
+    """
     model = tf.keras.layers.deserialize(stored.config)
     status = model.load_weights(stored.path / "variables" / "variables")
     status.expect_partial().assert_existing_objects_matched()
@@ -148,7 +151,7 @@ def _without_program(stored: StoredModel) -> tf.keras.Model:
 
 
 def _unread(stored: StoredModel, cause: str) -> UserError:
-    """Returns the error for a file that the Keras in use cannot read."""
+    """Return the error for a file that the Keras in use cannot load."""
     if stored.numbers == keras_numbers() or not stored.version:
         return UserError(f"model: {stored.path} is not a Keras model that can be read: "
                          f"{keras_name()} fails on it ({cause})")
@@ -159,7 +162,7 @@ def _unread(stored: StoredModel, cause: str) -> UserError:
 
 
 def _is_plain(model) -> bool:
-    """Tells whether a model takes one tensor and gives one, neither of them named."""
+    """Return whether a model has one input tensor and one output tensor, both unnamed."""
     if isinstance(model, tf.keras.Sequential):
         return len(model.inputs) == len(model.outputs) == 1
     return not any(isinstance(ends, dict) or (isinstance(ends, (list, tuple)) and len(ends) > 1)

@@ -12,15 +12,15 @@ STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 def vgg11(
     input_shape=(32, 32, 3), classes: int = 10, *, seed: int = 0, norm: str = "batch"
 ) -> tf.keras.Model:
-    """Returns VGG11 with normalisation and one Dense layer, logits out.
+    """Return VGG11 with normalization and one Dense layer; outputs logits.
 
     9,231,114 trainable parameters at 32x32x3 and 10 classes, and 5,504 moving statistics. Pooling
-    rounds up, so that 28x28 images pass its five halvings.
+    rounds sizes up, so that 28x28 images can be halved five times.
 
     Args:
         input_shape: `(height, width, channels)`; default 32x32x3.
-        classes: width of the output; default 10.
-        seed: of the initial weights; default 0.
+        classes: number of outputs; default 10.
+        seed: seed of the initial weights; default 0.
         norm: `"batch"` (default) or `"group"`.
 
     Reference:

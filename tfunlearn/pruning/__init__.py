@@ -1,6 +1,6 @@
-"""Pruning of Keras models in place: least-l1 filters, and pairs of alike units.
+"""Pruning of Keras models in place: filters with the smallest L1 norm, and pairs of similar units.
 
-Knows nothing of federated learning; runs under Keras 2 and Keras 3.
+Independent of federated learning; runs under Keras 2 and Keras 3.
 """
 
 from tfunlearn.core.schedules import at, between, every
@@ -17,7 +17,7 @@ __all__ = [*_CALLBACKS, "FilterRecord", "Pair", "PairRecord", "activation_bounds
 
 
 def __getattr__(name: str):
-    """Imports the callbacks when they are asked for: their base class needs all of TensorFlow."""
+    """Import the callbacks on first access, since their base class needs all of TensorFlow."""
     if name in _CALLBACKS:
         from tfunlearn.pruning import callbacks
 

@@ -1,4 +1,4 @@
-"""Pruning while `model.fit` trains, as Keras callbacks."""
+"""Keras callbacks for pruning during `model.fit`."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ UNITS = {"epoch": "at the end of epochs", "step": "after optimizer steps"}
 
 
 class _Pruning(tf.keras.callbacks.Callback):
-    """Prunes when a schedule says so, and holds at zero what was pruned.
+    """Base class of callbacks that prune by a schedule and keep pruned parameters at zero.
 
-    The state is in the weights: what is dead in them is held, so that saving, loading and resuming
-    need nothing else. It is read anew wherever somebody else may have set them (when training and
-    epochs begin, and when what was held is no longer zero although no step was taken), so that
-    weights from before a pruning are left as they are. Moving averages that an optimizer keeps of
-    the weights are pruned along, by the same decisions.
+    The state is stored in the weights: dead filters and units are kept at zero, so that saving,
+    loading and resuming need no other state. It is read again whenever other code may have set
+    weights (at the start of training and of epochs, and when parameters that were kept at zero are
+    nonzero although no step was taken), so that weights from before a pruning are left unchanged.
+    Moving averages that an optimizer keeps of the weights are pruned by the same decisions.
 
-    An epoch is pruned after its last batch, before its validation and before any callback's end of
-    the epoch; where neither the number of batches nor validation tells which one is the last, at
-    this callback's own end of the epoch. Epochs and steps are counted from 1; steps are those of
-    the optimizer, which a saved model keeps, or the batches of this training where the model steps
-    some other optimizer. A training that begins in a later epoch with an optimizer that has not
-    stepped (Keras 3's BackupAndRestore keeps no optimizer) counts the batches of those before.
+    An epoch is pruned after its last batch, before its validation and before any callback's
+    `on_epoch_end`; if neither the number of batches nor validation identifies the last batch, in
+    this callback's own `on_epoch_end`. Epochs and steps are counted from 1. Steps are those of the
+    optimizer, which a saved model keeps, or the batches of this training if the model steps another
+    optimizer. If training starts in a later epoch with an optimizer that has not stepped (Keras 3's
+    BackupAndRestore does not store the optimizer), the batches of earlier epochs are counted.
 
     Attributes:
-        records: number of the epoch or step -> what was pruned then.
+        records: number of the epoch or step -> records of its pruning.
     """
 
     def __init__(self, fraction, schedule, by, hold, limit, layers):
@@ -86,13 +86,13 @@ class _Pruning(tf.keras.callbacks.Callback):
         self._step = now + self._skipped if now > self._start else before + 1
         if self.by == "step":
             due = [step for step in range(before + 1, self._step + 1) if self.schedule(step)]
-            if due:  # several where the model takes more than one step an execution
+            if due:  # several if the model takes more than one step per execution
                 self._prune(due[-1])
         elif self._is_open and batch + 1 == self._steps():
             self._close_epoch(self._epoch)
 
     def on_test_begin(self, logs=None):
-        if self._is_open:  # else the model is evaluated apart from a training
+        if self._is_open:  # otherwise the model is evaluated outside training
             self._close_epoch(self._epoch)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -103,39 +103,39 @@ class _Pruning(tf.keras.callbacks.Callback):
             logs.update(self._holding.counts())
 
     def get_config(self) -> dict:
-        """Returns the arguments as JSON values; a schedule of your own stands as it is."""
+        """Return the arguments as JSON values; a custom schedule is returned unchanged."""
         return {"fraction": self.fraction, "schedule": schedule_config(self.schedule),
                 "by": self.by, "hold": self.hold, "limit": self.limit,
                 "layers": None if self.layers is None else list(self.layers)}
 
     @classmethod
     def from_config(cls, config: dict):
-        """Returns a callback with the arguments that `get_config` gave."""
+        """Return a callback with arguments from `get_config`."""
         return cls(**config)
 
     def _sites(self, graph: Graph) -> tuple[list[Site], list[Site]]:
-        """Returns the filter sites and the pair sites to prune."""
+        """Return the filter sites and the pair sites to prune."""
         raise NotImplementedError
 
     def _pruned(self, weights, filters, pairs) -> tuple[list, dict[str, Record]]:
-        """Returns pruned weights and what was pruned."""
+        """Return the pruned weights and the records by layer."""
         raise NotImplementedError
 
     def _check(self, graph: Graph) -> None:
-        """Raises a `UserError` for what would stop a later pruning."""
+        """Raise a `UserError` for anything that would stop a later pruning."""
 
     def _forget_training(self) -> None:
-        """Sets back what is known of the training that goes on.
+        """Reset the state of the current training.
 
-        `_start`, `_step`: steps of the optimizer before it, and up to now; `_skipped`: those that
-        the optimizer does not know of; `_epoch`, from 0, whether it goes on, and the last one that
-        needs no pruning any more.
+        `_start`, `_step`: optimizer steps before this training, and up to now; `_skipped`: earlier
+        steps not counted by the optimizer; `_epoch`: current epoch, from 0; `_is_open`: whether it
+        is running; `_has_begun`: whether `_begin` has run; `_closed`: last epoch already handled.
         """
         self._start = self._step = self._skipped = 0
         self._epoch, self._is_open, self._has_begun, self._closed = 0, False, False, None
 
     def _prepare(self) -> None:
-        """Reads the model's graph, once a training."""
+        """Read the model's graph, once per training."""
         if self._graph is None:
             graph = Graph.of(self.model)
             filters, pairs = self._sites(graph)
@@ -147,7 +147,7 @@ class _Pruning(tf.keras.callbacks.Callback):
             self._graph = graph
 
     def _begin(self) -> None:
-        """Counts the steps before this training, once all callbacks have begun it."""
+        """Count the steps before this training, after all callbacks have started it."""
         if not self._has_begun:
             self._has_begun, self._start = True, self._iterations()
             if not self._start:
@@ -156,16 +156,16 @@ class _Pruning(tf.keras.callbacks.Callback):
             self._holding.sync(resumed=self._start > 0 or self._epoch > 0)
 
     def _steps(self) -> int | None:
-        """Returns the batches of an epoch, None if nobody knows."""
+        """Return the number of batches per epoch, or None if unknown."""
         return (getattr(self, "params", None) or {}).get("steps")
 
     def _iterations(self) -> int:
-        """Returns how often the model's optimizer has stepped."""
+        """Return the number of steps of the model's optimizer."""
         iterations = getattr(self.model.optimizer, "iterations", None)
         return 0 if iterations is None else int(value_of(iterations))
 
     def _close_epoch(self, epoch: int) -> None:
-        """Prunes an epoch, once, if it is due."""
+        """Prune once for an epoch if it is due."""
         if self.by == "epoch" and self._closed != epoch:
             self._closed = epoch
             if self.schedule(epoch + 1):
@@ -189,25 +189,26 @@ class _Pruning(tf.keras.callbacks.Callback):
 
 
 class FilterPruning(_Pruning):
-    """Zeroes the filters of least l1 norm during training; see `prune_filters`.
+    """Zero the filters with the smallest L1 norm during training; see `prune_filters`.
 
-    Adds `pruned_filters`, all that are zero, to the logs of every epoch: list it before
-    TensorBoard and the like, and with `by="step"` before whatever saves or sets weights in the
-    middle of an epoch. Metrics on validation data of an epoch come after its pruning, metrics on
-    training data before it.
+    Adds `pruned_filters`, the total number of zero filters, to the logs of every epoch. List this
+    callback before TensorBoard and the like, and with `by="step"` before callbacks that save or set
+    weights during an epoch. Validation metrics of an epoch are measured after its pruning, training
+    metrics before it.
 
     Args:
-        fraction: share of each layer's filters that goes each time, in [0, 1); default 0.01.
+        fraction: share of each layer's filters pruned each time, in [0, 1); default 0.01.
         schedule: `due(number) -> bool`, number counted from 1; default `every(5)`: 1, 6, 11, ...
-        by: `"epoch"` (default): at the end of epochs that are due; `"step"`: after such steps.
-        hold: keep what is pruned at zero, against momentum and weight decay; default True. What
-            is zero when training begins counts as pruned, a layer of nothing but zeros excepted.
-        limit: share of a layer's filters that all prunings together may take, at least `fraction`;
-            default None: 0.2, or `fraction` if that is more. The records say where it stopped one.
+        by: `"epoch"` (default): at the end of due epochs; `"step"`: after due optimizer steps.
+        hold: keep pruned filters at zero despite momentum and weight decay; default True. Filters
+            that are zero when training begins count as pruned, except in an all-zero layer.
+        limit: largest total share of a layer's filters pruned by all prunings together, at least
+            `fraction`; default None: 0.2, or `fraction` if that is more. The records report filters
+            kept because of it.
         include_residual, exclude_zeroed, layers: as for `prune_filters`.
 
     Raises:
-        UserError: an argument is not allowed; when training begins: nothing to prune.
+        UserError: an argument is invalid; at the start of training: nothing to prune.
 
     Example:
         model.fit(x, y, epochs=20, callbacks=[FilterPruning(0.05, every(5, start=3))])
@@ -236,16 +237,16 @@ class FilterPruning(_Pruning):
 
 
 class PairPruning(_Pruning):
-    """Merges alike units of Dense layers during training; see `prune_pairs`.
+    """Merge similar units of Dense layers during training; see `prune_pairs`.
 
-    Adds `pruned_units`, all that are dead, to the logs of every epoch.
+    Adds `pruned_units`, the total number of dead units, to the logs of every epoch.
 
     Args:
-        fraction, schedule, by, hold, limit: as for `FilterPruning`, of units.
+        fraction, schedule, by, hold, limit: as for `FilterPruning`, applied to units.
         score, compat, input_range, alpha, beta, zero_incoming, layers: as for `prune_pairs`.
 
     Raises:
-        UserError: an argument is not allowed; when training begins: nothing to prune.
+        UserError: an argument is invalid; at the start of training: nothing to prune.
     """
 
     def __init__(
@@ -273,12 +274,12 @@ class PairPruning(_Pruning):
 
 
 class FLAP(_Pruning):
-    """Prunes filters, then unit pairs, during training, as FLAP does after an aggregation.
+    """Prune filters, then unit pairs, during training, as FLAP does after an aggregation.
 
     Adds `pruned_filters` and `pruned_units` to the logs of every epoch.
 
     Args:
-        fraction, schedule, by, hold, limit: as for `FilterPruning`, of filters and units.
+        fraction, schedule, by, hold, limit: as for `FilterPruning`, for filters and units.
         filters: prune filters; default True.
         pairs: prune unit pairs; default True.
         include_residual, exclude_zeroed: as for `prune_filters`.
@@ -286,7 +287,7 @@ class FLAP(_Pruning):
         layers: names of the layers to prune; default all.
 
     Raises:
-        UserError: an argument is not allowed; when training begins: nothing to prune.
+        UserError: an argument is invalid; at the start of training: nothing to prune.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".

@@ -1,4 +1,4 @@
-"""The output channels of Conv and Dense layers, and which entries of the weights are whose."""
+"""Output channels of Conv and Dense layers and the weights that belong to each channel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.layer_types import has_other_kernel, is_conv, is_dense
 from tfunlearn.pruning.norms import channel_axis, norm_axis, norm_entries, norms_behind
 
-PARTS = {  # what belongs to an output channel
+PARTS = {  # parameters that belong to an output channel
     "filter": "its slice of the kernel and its bias",
     "filter+bn": "its gamma and beta in the normalisation behind too",
 }
@@ -28,7 +28,7 @@ class ChannelLayer:
         layer: name of the layer.
         channels: number of filters or units.
         entries: the weights that have a slice for each channel, along their last axis: kernel,
-            bias, and under `filter+bn` those of the normalisation.
+            bias, and under `filter+bn` those of the normalization.
     """
 
     layer: str
@@ -37,17 +37,17 @@ class ChannelLayer:
 
 
 def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list[ChannelLayer]:
-    """Returns every Conv1D/2D/3D and Dense layer that leads to the output, in the model's order.
+    """Return every Conv1D/2D/3D and Dense layer that leads to the output, in model order.
 
     Depthwise, separable and transposed convolutions are left out: their kernels have no slice for
     each output channel.
 
     Args:
         model: a built Sequential or functional model, or its graph.
-        parts: what a channel consists of, `"filter"` (default) or `"filter+bn"`.
+        parts: parameters of a channel, `"filter"` (default) or `"filter+bn"`.
 
     Raises:
-        UserError: there is no such layer, or the kernel of one is quantised or adapted (LoRA).
+        UserError: there is no such layer, or a kernel is quantized or adapted (LoRA).
     """
     choose("channel", parts, PARTS)
     graph = model if isinstance(model, Graph) else Graph.of(model)
@@ -70,10 +70,10 @@ def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list
 
 
 def norms_of(graph: Graph, layer) -> list[Node]:
-    """Returns the calls of normalisations that give zero for a channel whose gamma and beta are.
+    """Return the normalization calls that output zero for a channel if its gamma and beta are zero.
 
-    They have one of each for a channel. Without gamma only BatchNormalization can be silenced, by
-    its mean; the others work out their own.
+    These have one gamma and beta per channel. Without gamma, only BatchNormalization can be
+    silenced, by its mean; the other types compute their own mean.
     """
     calls = graph.calls(layer)
     return [node for node in norms_behind(graph, calls)
@@ -84,10 +84,10 @@ def norms_of(graph: Graph, layer) -> list[Node]:
 def named_layers(
     layers: Sequence[ChannelLayer], names: Sequence[str] | None
 ) -> list[ChannelLayer]:
-    """Returns the layers of these names, default all.
+    """Return the layers with the given names, default all.
 
     Raises:
-        UserError: a name is not among them.
+        UserError: a name is not among the layers.
     """
     known = {layer.layer: layer for layer in layers}
     for name in names or ():
@@ -101,12 +101,12 @@ def masks_of(
     layers: Sequence[ChannelLayer], chosen: Mapping[str, Sequence[int]],
     shapes: Sequence[Sequence[int]],
 ) -> list[np.ndarray]:
-    """Returns which entries belong to the chosen channels, one bool array for each weight.
+    """Return masks of the entries of the chosen channels, one bool array per weight.
 
     Args:
-        layers: as `channel_layers` gives them.
-        chosen: layer name to channels; a layer that is missing has none.
-        shapes: of `model.get_weights()`.
+        layers: as returned by `channel_layers`.
+        chosen: layer name -> channels; a missing layer has none.
+        shapes: shapes of `model.get_weights()`.
     """
     masks = [np.zeros(shape, bool) for shape in shapes]
     for layer in layers:
@@ -119,7 +119,7 @@ def without_channels(
     weights: Sequence[np.ndarray], layers: Sequence[ChannelLayer],
     chosen: Mapping[str, Sequence[int]],
 ) -> list[np.ndarray]:
-    """Returns the weights with the chosen channels zeroed; the others are the same arrays."""
+    """Return the weights with the chosen channels zeroed; unchanged weights are the same arrays."""
     new = list(weights)
     for layer in layers:
         removed = np.isin(np.arange(layer.channels), chosen.get(layer.layer, ()))

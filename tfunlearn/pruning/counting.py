@@ -1,4 +1,4 @@
-"""How many filters or units a fraction stands for, and arrays of either library."""
+"""Numbers of filters or units for a pruning fraction, and array helpers for both libraries."""
 
 from __future__ import annotations
 
@@ -6,43 +6,45 @@ import math
 
 from tfunlearn.core.errors import require, require_real
 
-DEFAULT_LIMIT = 0.2  # share of a layer that repeated prunings may take in all
+DEFAULT_LIMIT = 0.2  # largest total share of a layer removed by repeated pruning
 
 
 def count_of(units: int, fraction: float) -> int:
-    """Returns `max(1, ceil(fraction * units))`, free of float noise such as 0.07 * 100 > 7.
+    """Return `max(1, ceil(fraction * units))` without rounding errors such as 0.07 * 100 > 7.
 
-    A fraction of 0 is none.
+    For a fraction of 0, return 0.
     """
     return max(1, math.ceil(fraction * units - 1e-9)) if fraction else 0
 
 
 def pair_count_of(units: int, fraction: float) -> int:
-    """Returns how many disjoint pairs a fraction stands for: at most half of the units."""
+    """Return the number of disjoint pairs for a fraction: at most half of the units."""
     return min(count_of(units, fraction), units // 2)
 
 
 def most_lost(units: int, limit: float | None) -> int:
-    """Returns how many filters or units a layer may lose in all: `floor(limit * units)`, never all.
+    """Return the largest total number of filters or units that may be removed from a layer.
+
+    The number is `floor(limit * units)`, but never all.
 
     Args:
-        units: how many the layer has.
-        limit: share that may go, prunings of before included; None for all but one.
+        units: number of filters or units in the layer.
+        limit: total share that may be removed, including earlier pruning; None for all but one.
     """
     least_left = units - 1
     return least_left if limit is None else min(math.floor(limit * units + 1e-9), least_left)
 
 
 def limit_of(limit: float | None, *fractions: float) -> float:
-    """Returns the share that repeated prunings may take from a layer in all.
+    """Return the total share of a layer that repeated pruning may remove.
 
     Args:
-        limit: as asked; None for 0.2, or the largest fraction if that is more. A layer of fewer
-            than 1 / limit filters or units loses none.
-        *fractions: that a single pruning takes.
+        limit: the requested share; None for 0.2, or the largest fraction if that is more. A layer
+            with fewer than 1 / limit filters or units loses none.
+        *fractions: shares removed by a single pruning.
 
     Raises:
-        UserError: no share, or less than a fraction.
+        UserError: `limit` is not in (0, 1], or is less than a fraction.
     """
     largest = max(fractions)
     if limit is None:
@@ -54,17 +56,17 @@ def limit_of(limit: float | None, *fractions: float) -> float:
 
 
 def cast(array, dtype, xp):
-    """Returns `array` as `dtype` in the array namespace `xp` (NumPy, or TensorFlow's NumPy)."""
+    """Return `array` as `dtype` in the array namespace `xp` (NumPy, or TensorFlow's NumPy)."""
     return xp.asarray(array, dtype=dtype)
 
 
 def rank_of(scores, xp):
-    """Returns the place of each score in ascending order, ties to the lower index."""
+    """Return the rank of each score in ascending order, ties to the lower index."""
     return xp.argsort(xp.argsort(scores, kind="stable"), kind="stable")
 
 
 def zeroed(weights: list, entries, removed, xp) -> list:
-    """Returns `weights` with the channels `removed` (bool, last axis) of `entries` zeroed."""
+    """Return `weights` with the channels `removed` (bool, last axis) of `entries` zeroed."""
     new = list(weights)
     for entry in entries:
         new[entry] = xp.where(removed, xp.zeros_like(new[entry]), new[entry])

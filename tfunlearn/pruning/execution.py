@@ -1,4 +1,4 @@
-"""Runs parts of a model's graph, on tensors that are at hand, as the model does in inference."""
+"""Execution of parts of a model's graph on given tensors, in inference mode."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tfunlearn.pruning.graph import Graph, Node, arguments_of
 
 
 def execute(nodes: Iterable[Node], values: dict[int, object]) -> None:
-    """Calls the layers of `nodes`, which lie in the order of the graph.
+    """Call the layers of `nodes`, which must be in graph order.
 
     Args:
-        nodes: the calls to make; those of input layers are passed over.
-        values: number of a tensor -> its value; those that the nodes read must be there, or be
-            given by an earlier node. What they give is added.
+        nodes: the calls to make; input layers are skipped.
+        values: tensor number -> value; must contain all tensors that the nodes read, unless an
+            earlier node produces them. The outputs of the nodes are added.
     """
     for node in nodes:
         if not node.call.is_input:
@@ -26,14 +26,14 @@ def execute(nodes: Iterable[Node], values: dict[int, object]) -> None:
 
 
 def execute_all(graph: Graph, images) -> dict[int, object]:
-    """Returns every tensor of a model of one input, for uint8 images or floats in [0, 1]."""
+    """Return all tensors of a single-input model, for uint8 images or floats in [0, 1]."""
     values = {graph.inputs[0]: to_unit_range(images)}
     execute(graph.nodes, values)
     return values
 
 
 def call(node: Node, values: dict[int, object]):
-    """Returns what one layer makes of its inputs, in inference unless the model says otherwise."""
+    """Return the output of one layer call, in inference mode unless the model sets `training`."""
     positional, named = tf.nest.map_structure(
         lambda value: values[node.number_of(value)] if hasattr(value, "_keras_history") else value,
         arguments_of(node))
@@ -44,7 +44,7 @@ def call(node: Node, values: dict[int, object]):
 
 
 def behind(graph: Graph, start: Node) -> list[Node]:
-    """Returns the nodes that read, through others or not, what `start` gives."""
+    """Return the nodes that directly or indirectly read the outputs of `start`."""
     reached, found = set(start.outputs), []
     for node in graph.nodes:
         if node is not start and reached & set(node.inputs):
@@ -54,10 +54,10 @@ def behind(graph: Graph, start: Node) -> list[Node]:
 
 
 def waists(graph: Graph) -> list[tuple[int, int]]:
-    """Returns where the graph is one tensor wide, as pairs of position and tensor.
+    """Return the points where the graph is one tensor wide, as pairs (position, tensor).
 
-    Nodes behind that position in `graph.nodes` read what the others have given by that tensor only.
-    The last pair is the output of the model, which must be a single one.
+    Nodes after that position in `graph.nodes` read only this tensor of all earlier outputs. The
+    last pair is the output of the model, which must be a single tensor.
     """
     last = {tensor: len(graph.nodes) for tensor in graph.outputs}
     for position, node in enumerate(graph.nodes):
@@ -72,26 +72,26 @@ def waists(graph: Graph) -> list[tuple[int, int]]:
 
 
 class Tail:
-    """Runs a model from one waist of its graph to the output; each stretch is traced once.
+    """Execution of a model from one waist of its graph to the output; each segment is traced once.
 
     Args:
         graph: the model's graph.
 
     Attributes:
-        waists: as `waists` gives them.
+        waists: as returned by `waists`.
     """
 
     def __init__(self, graph: Graph):
         self.waists, self._graph, self._stretches = waists(graph), graph, {}
 
     def __call__(self, number: int, value):
-        """Returns the output of the model for a value of the tensor of waist `number`."""
+        """Return the output of the model for a value of the tensor of waist `number`."""
         for each in range(number, len(self.waists) - 1):
             value = self._stretch(each, value)(value)
         return value
 
     def _stretch(self, number: int, value):
-        """Returns the function from a waist to the next one."""
+        """Return the function that maps a waist's tensor to the next one."""
         if number not in self._stretches:
             (first, given), (last, wanted) = self.waists[number : number + 2]
             nodes = self._graph.nodes[first + 1 : last + 1]
@@ -106,15 +106,14 @@ class Tail:
 
 
 def traced(function, examples: Iterable):
-    """Returns a function on tensors like `examples`, traced here for any length of their first
-    axis."""
+    """Return `function`, traced for tensors like `examples` with any length of the first axis."""
     return tf.function(function, autograph=False).get_concrete_function(*(
         tf.TensorSpec([None, *example.shape[1:]], example.dtype) for example in examples))
 
 
 @contextlib.contextmanager
 def without_activation(layer) -> Iterator[None]:
-    """Takes a layer's activation away while calls of it are traced."""
+    """Remove a layer's activation while its calls are traced inside the block."""
     kept = layer.activation
     vars(layer)["activation"] = None
     try:

@@ -1,4 +1,4 @@
-"""Least-l1 filter pruning of convolutions, structure unchanged."""
+"""Pruning of the convolution filters with the smallest L1 norm; the architecture is unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prune_filters(
     limit: float | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, FilterRecord]:
-    """Zeroes the filters of least l1 norm in every Conv1D/2D/3D layer, in place.
+    """Zero the filters with the smallest L1 norm in every Conv1D/2D/3D layer, in place.
 
         count = max(1, ceil(fraction * filters)), never all filters
         norm(filter) = sum of |kernel[..., filter]|
@@ -37,24 +37,24 @@ def prune_filters(
         model: a built Sequential or functional model.
         fraction: share of each layer's filters, in [0, 1); default 0.01.
         include_residual: also prune convolutions inside residual blocks; default True.
-        exclude_zeroed: pass over filters that are zero already, so that repeated calls go on
-            (the progressive reading); False leaves them in the ranking, where they come first, so
-            that repeated calls take the same filters again (the literal one). Default True.
-        limit: share of a layer's filters that may be zero in all, in (0, 1]; default None: all
-            but one.
+        exclude_zeroed: exclude filters that are already zero from the ranking, so that repeated
+            calls prune further filters (progressive reading of the paper); with False they rank
+            first, so that repeated calls choose the same filters (literal reading). Default True.
+        limit: largest total share of a layer's filters that may be zero, in (0, 1]; default None:
+            all but one.
         layers: names of the layers to prune; default all.
 
     Returns:
-        A mapping from layer name to that layer's record, layers left alone included.
+        A mapping from layer name to that layer's record, including skipped layers.
 
     Raises:
-        UserError: an argument is not allowed, a weight is not finite, the model has no plain
-            layer graph or nothing to prune. The model is untouched then.
+        UserError: an argument is invalid, a weight is not finite, or the model has no plain layer
+            graph or nothing to prune. The model is unchanged in that case.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
-        Deviation: filters are zeroed where the published code deletes them; the function
-        computed is the same, and the structure stays, as the paper says.
+        Deviation: filters are zeroed, while the published code deletes them; the computed
+        function is the same, and the architecture is unchanged, as stated in the paper.
         Deviation: ceil, where the paper says "1 %, one where a layer has fewer than 100".
     """
     fraction = require_fraction("fraction", fraction)
@@ -74,7 +74,7 @@ def prune_filter_sites(
     weights: list[np.ndarray], sites: Sequence[Site], fraction: float, *,
     exclude_zeroed: bool = True, limit: float | None = None,
 ) -> tuple[list[np.ndarray], dict[str, FilterRecord]]:
-    """Returns the weights with the filters of all sites pruned, and what was pruned."""
+    """Return the weights with the filters of all sites pruned, and the records by layer."""
     records = {}
     for site in sites:
         weights, decision = prune_filter_site(
@@ -87,12 +87,12 @@ def prune_filter_site(
     weights: list, site: Site, fraction: float, *, exclude_zeroed: bool = True,
     limit: float | None = None, xp=np,
 ) -> tuple[list, dict]:
-    """Prunes one layer on a list of weights, in the array namespace `xp`.
+    """Prune one layer in a list of weights, in the array namespace `xp`.
 
     Returns:
-        The new list, and the decision (`FILTER_DECISION`, each `(filters,)`): l1 norms before,
-        which filters this call removed, which are all zero after it, and which were due but stay
-        because of the limit. Empty if skipped.
+        The new list, and the decision (`FILTER_DECISION`, each `(filters,)`): L1 norms before the
+        call, which filters this call removed, which are all zero after it, and which were due but
+        kept because of the limit. Empty if skipped.
     """
     if site.skipped:
         return weights, {}
@@ -117,24 +117,24 @@ def prune_filter_site(
 def zero_filters(
     weights: list[np.ndarray], site: Site, pruned: Sequence[int]
 ) -> list[np.ndarray]:
-    """Returns `weights` with filters of one layer zeroed; arrays that change are new."""
+    """Return `weights` with the given filters of one layer zeroed; changed arrays are copies."""
     removed = np.isin(np.arange(site.units), pruned)
     return zeroed(weights, _entries(site), removed, np)
 
 
 def is_zero_filter(weights: list[np.ndarray], site: Site, number: int) -> bool:
-    """Tells whether a filter's kernel slice and bias are zero."""
+    """Return whether a filter's kernel slice and bias are zero."""
     return not weights[site.kernel][..., number].any() and (
         site.bias is None or weights[site.bias][number] == 0)
 
 
 def _entries(site: Site) -> list[int]:
-    """Returns the weights that hold a filter's parameters, its normalisation's included."""
+    """Return the positions of the weights that hold filter parameters, including normalization."""
     return [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
 
 
 def filter_record(site: Site, decision: dict) -> FilterRecord:
-    """Returns the record of a decision of `prune_filter_site`."""
+    """Return the record of a decision of `prune_filter_site`."""
     if site.skipped:
         return FilterRecord(site.layer, site.units, skipped=site.skipped)
     norms, removed = np.asarray(decision["norms"]), np.asarray(decision["removed"])

@@ -1,8 +1,8 @@
-"""The pair pruning of the code published with FLAP, step by step, for comparison with its runs.
+"""Pair pruning exactly as in the code published with FLAP, for comparison with its runs.
 
-Deviation: none intended here; where that code departs from the paper this file follows the code.
-It knows only chains of Dense layers: whatever comes before the first of them is ignored, and the
-units of the first are taken to lie in the input range whatever they are.
+Deviation: none intended; where that code departs from the paper, this file follows the code.
+It supports only chains of Dense layers: layers before the first Dense layer are ignored, and the
+units of the first Dense layer are assumed to lie in the input range.
 
 Reference:
     The code of Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model
@@ -25,7 +25,7 @@ from tfunlearn.pruning.layer_types import INACTIVE, is_dense
 
 @dataclass(frozen=True)
 class Link:
-    """One Dense layer of the chain: name, weight positions, whether its activation is ReLU."""
+    """One Dense layer of the chain: name, weight positions, and whether its activation is ReLU."""
 
     layer: str
     kernel: int
@@ -34,10 +34,10 @@ class Link:
 
 
 def dense_chain(graph: Graph) -> list[Link]:
-    """Returns the Dense layers of a model, each read by the next alone.
+    """Return the Dense layers of a model, each of which is read only by the next one.
 
     Raises:
-        UserError: they do not form a chain, or something but Dropout stands between two.
+        UserError: they do not form a chain, or layers other than Dropout and the like lie between.
     """
     nodes = [node for node in graph.nodes if is_dense(node.layer)]
     for node, following in zip(nodes, nodes[1:]):
@@ -55,7 +55,7 @@ def dense_chain(graph: Graph) -> list[Link]:
 
 
 def published_count(units: int, fraction: float) -> int:
-    """Returns how many pairs go: `ceil(fraction * units)`, float noise included."""
+    """Return the number of pairs, `ceil(fraction * units)`, including floating-point errors."""
     return math.ceil(fraction * units)
 
 
@@ -63,14 +63,14 @@ def published_impacts(
     chain: list[Link], weights: list[np.ndarray], number: int, kept: np.ndarray,
     removed: np.ndarray, first: tuple[float, float],
 ) -> Interval:
-    """Returns the output intervals `(k, outputs)` of pairs of the Dense layer `number`.
+    """Return the output intervals `(k, outputs)` of pairs of Dense layer `number`.
 
     Args:
         chain: all Dense layers.
-        weights: of the model, as already pruned before this layer.
-        number: place of the layer in the chain.
+        weights: weights of the model with the layers before this one already pruned.
+        number: index of the layer in the chain.
         kept, removed: the pairs `(k,)`.
-        first: range given to every unit of the first layer.
+        first: range assumed for every unit of the first layer.
     """
     lo, hi = _unit_bounds(chain, weights, number, first)
     rows = weights[chain[number + 1].kernel][kept].astype(np.float64)
@@ -85,13 +85,13 @@ def published_impacts(
 
 
 def published_scores(interval: Interval, *, alpha: float, beta: float):
-    """Returns L, E and `alpha * sigmoid(L) + beta * sigmoid(E)`, each `(k,)`."""
+    """Return L, E and `alpha * sigmoid(L) + beta * sigmoid(E)`, each `(k,)`."""
     l1, entropy = widths(*interval), entropies(*interval)
     return l1, entropy, alpha * _sigmoid(l1) + beta * _sigmoid(entropy)
 
 
 def _unit_bounds(chain, weights, number: int, first) -> Interval:
-    """Bounds of a layer's units; of a ReLU layer the upper end is not held above the lower."""
+    """Return bounds of a layer's units; a ReLU layer's upper end may be below its lower end."""
     units = weights[chain[0].kernel].shape[-1]
     interval = np.full(units, float(first[0])), np.full(units, float(first[1]))
     for link in chain[1 : number + 1]:

@@ -1,4 +1,4 @@
-"""The graph of a Keras model as plain values: calls of layers, tensors between them, weights."""
+"""The graph of a Keras model as plain values: layer calls, tensors between them, weights."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tfunlearn.pruning.variables import set_value, value_of
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One call of a layer; tensors are numbers.
+    """One call of a layer; tensors are identified by numbers.
 
     Attributes:
         layer: the layer (or, under Keras 3, the operation) that is called.
-        kind: name of its Keras class, empty where what it computes is not known.
-        inputs: tensors that it reads.
-        outputs: tensors that it gives.
-        shape: shape of its first output without the batch axis; None for an open dimension.
-        call: Keras' own node, which knows the arguments of the call.
-        scope: Keras' own name of a symbolic tensor -> its number, in the model that makes the call.
+        kind: name of its Keras class, empty if its computation is unknown.
+        inputs: tensors read by the call.
+        outputs: tensors produced by the call.
+        shape: shape of its first output without the batch axis; None for an unknown dimension.
+        call: Keras's own node, which stores the arguments of the call.
+        scope: key of a symbolic tensor -> its number, in the model that makes the call.
     """
 
     layer: object
@@ -37,27 +37,27 @@ class Node:
     scope: Mapping[tuple, int]
 
     def number_of(self, tensor) -> int:
-        """Returns the number of a symbolic tensor among the arguments of the call."""
+        """Return the number of a symbolic tensor among the arguments of the call."""
         return self.scope[_key(tensor)]
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Who reads whom in a model, and where each weight lies in `model.get_weights()`.
+    """Tensor connections in a model and the position of each weight in `model.get_weights()`.
 
-    Models within the model are taken apart, to any depth: each call of one becomes calls of its
-    layers, which are named `outer/inner`.
+    Nested models are flattened, to any depth: each call of one becomes calls of its layers, which
+    are named `outer/inner`.
 
     Attributes:
         model: the Keras model.
-        nodes: the calls that lead to its outputs, each behind those that it reads.
-        inputs: the tensors that the model takes.
-        outputs: the tensors that the model gives.
+        nodes: the calls that lead to the model's outputs, each after those whose outputs it reads.
+        inputs: input tensors of the model.
+        outputs: output tensors of the model.
         readers: tensor -> nodes that read it.
         variables: the model's weights, in the order of `model.get_weights()`.
-        positions: id of a variable -> its place in that order.
-        layers: name -> layer, of all layers that are no models themselves, in the model's order.
-        hidden: id of a layer within a model that could not be taken apart -> why.
+        positions: id of a variable -> its position in that order.
+        layers: name -> layer, of all layers that are not models, in the model's order.
+        hidden: id of a layer in a nested model that cannot be flattened -> reason.
     """
 
     model: object
@@ -74,7 +74,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: tf.keras.Model) -> Graph:
-        """Reads the graph of `model`.
+        """Return the graph of `model`.
 
         Raises:
             UserError: the model is not built, or has no layer graph (subclassed).
@@ -98,40 +98,40 @@ class Graph:
                    hidden, names, calls)
 
     def name_of(self, layer) -> str:
-        """Returns the name of a layer: its own, behind those of the models that it is in."""
+        """Return the name of a layer, prefixed with the names of the models that contain it."""
         return self._names.get(id(layer), layer.name)
 
     def calls(self, layer) -> list[Node]:
-        """Returns the nodes that call `layer`."""
+        """Return the nodes that call `layer`."""
         return self._calls.get(id(layer), [])
 
     def readers_of(self, nodes: Sequence[Node]) -> list[Node]:
-        """Returns the nodes that read what `nodes` give."""
+        """Return the nodes that read outputs of `nodes`."""
         found = {id(reader): reader for node in nodes for tensor in node.outputs
                  for reader in self.readers.get(tensor, ())}
         return list(found.values())
 
     def gives_output(self, nodes: Sequence[Node]) -> bool:
-        """Tells whether some tensor of `nodes` is an output of the model."""
+        """Return whether an output of `nodes` is an output of the model."""
         return any(tensor in self.outputs for node in nodes for tensor in node.outputs)
 
     def position(self, weight) -> int | None:
-        """Returns where `weight` lies in `model.get_weights()`; None for None."""
+        """Return the position of `weight` in `model.get_weights()`; None for None."""
         return None if weight is None else self.positions[id(weight)]
 
     def positions_of(self, layer) -> list[int]:
-        """Returns where the weights of `layer` lie, in the layer's own order."""
+        """Return the positions of the weights of `layer`, in the layer's own order."""
         return [self.positions[id(weight)] for weight in getattr(layer, "weights", ())]
 
     def values(self) -> list[np.ndarray]:
-        """Returns the weights of the model, whatever they are."""
+        """Return the weights of the model without checking them."""
         return [value_of(variable) for variable in self.variables]
 
     def read(self) -> list[np.ndarray]:
-        """Returns the weights of the model.
+        """Return the weights of the model.
 
         Raises:
-            UserError: one of them is not finite; the message names it.
+            UserError: a weight is not finite; the message names it.
         """
         weights = self.values()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -144,14 +144,14 @@ class Graph:
         return weights
 
     def write(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None:
-        """Sets the weights that differ (as objects) between two lists."""
+        """Set the weights that are different objects in the two lists."""
         for variable, old, new in zip(self.variables, before, after):
             if new is not old:
                 set_value(variable, new)
 
 
 def _outputs_of(model) -> list:
-    """Returns the symbolic outputs of a built model with a graph."""
+    """Return the symbolic outputs of a built model with a graph."""
     if not isinstance(model, tf.keras.Model):
         raise UserError(f"model: a {type(model).__name__} is not a Keras model")
     if not has_graph(model):
@@ -173,11 +173,11 @@ def _inputs_of(call) -> list:
 
 
 def _flat_calls(outputs: list, scope: dict[tuple, int]) -> tuple[list[Node], dict[int, str]]:
-    """Returns the calls that lead to a model's outputs, and the layers that stay hidden.
+    """Return the calls that lead to a model's outputs, and the hidden layers with reasons.
 
     Args:
-        outputs: symbolic tensors that the model gives.
-        scope: name of a symbolic tensor -> its number; it is filled.
+        outputs: symbolic output tensors of the model.
+        scope: key of a symbolic tensor -> its number; filled by this function.
     """
     nodes, hidden, fresh = [], {}, itertools.count()
 
@@ -200,7 +200,7 @@ def _flat_calls(outputs: list, scope: dict[tuple, int]) -> tuple[list[Node], dic
 
 
 def _why_closed(layer, call) -> str | None:
-    """Returns why a model within the model cannot be taken apart; None for all other layers."""
+    """Return the reason why a nested model cannot be flattened; None for all other layers."""
     if not isinstance(layer, tf.keras.Model):
         return None
     if not has_graph(layer):
@@ -216,18 +216,18 @@ def _why_closed(layer, call) -> str | None:
 
 
 def _structure_of(model):
-    """Returns the symbolic inputs of a model in the structure in which it takes them."""
+    """Return the symbolic inputs of a model in their nested structure."""
     return None if isinstance(model, tf.keras.Sequential) else model.input
 
 
 def has_graph(model) -> bool:
-    """Tells whether a model is built, Sequential or functional."""
+    """Return whether a model is built and Sequential or functional."""
     outputs = getattr(model, "outputs", None) if model.built else None
     return bool(outputs) and all(hasattr(tensor, "_keras_history") for tensor in outputs)
 
 
 def _named_layers(model, before: str = "") -> Iterator[tuple[str, object]]:
-    """Gives all layers that are no models, each with its name behind those of its models."""
+    """Yield all layers that are not models, each with a name prefixed by its models' names."""
     for layer in getattr(model, "operations", model.layers):
         if isinstance(layer, tf.keras.Model) and has_graph(layer):
             yield from _named_layers(layer, f"{before}{layer.name}/")
@@ -239,8 +239,7 @@ def _named_layers(model, before: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _calls_in_order(outputs: list, known: set[tuple]) -> list:
-    """Returns Keras' own node objects, each behind those that it reads, back to tensors that are
-    known; no recursion."""
+    """Return Keras's own nodes in topological order, back to known tensors; without recursion."""
     done, order, stack = set(), [], [(tensor, False) for tensor in reversed(outputs)]
     while stack:
         tensor, expanded = stack.pop()
@@ -282,28 +281,28 @@ def _node(call, scope: dict[tuple, int], fresh: Iterator[int]) -> Node:
 
 
 def arguments_of(node: Node) -> tuple[tuple, dict]:
-    """Returns what a layer is called with, symbolic tensors included, as Keras recorded it."""
+    """Return the arguments of a layer call, including symbolic tensors, as recorded by Keras."""
     return arguments_of_call(node.call)
 
 
 def arguments_of_call(call) -> tuple[tuple, dict]:
-    """Returns the same of one of Keras' own nodes."""
+    """Return the arguments of one of Keras's own nodes, including symbolic tensors."""
     if hasattr(call, "arguments"):
         return tuple(call.arguments.args), dict(call.arguments.kwargs)
     return tuple(call.call_args or ()), dict(call.call_kwargs or {})
 
 
 def _has_more_arguments(node: Node) -> bool:
-    """Tells whether a layer is called with more than its input: `training=True`, a mask."""
+    """Return whether a layer is called with arguments other than its input (`training`, a mask)."""
     positional, named = arguments_of(node)
     return _says_something([*positional[1:], *named.values()])
 
 
 def _says_something(arguments: list) -> bool:
-    """Tells whether some argument is neither None nor False, in whatever structure."""
+    """Return whether any argument, in any nested structure, is neither None nor False."""
     return any(value is not None and value is not False for value in tf.nest.flatten(arguments))
 
 
 def _are_alike(summands: list) -> bool:
-    """Tells whether no summand is a constant, or of another rank (which operators align anew)."""
+    """Return whether there are at least two tensors, all of the same rank (no constant summand)."""
     return len(summands) > 1 and len({len(tensor.shape) for tensor in summands}) == 1

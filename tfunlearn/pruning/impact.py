@@ -1,4 +1,4 @@
-"""How far the outputs move when a unit takes over for another: intervals, their l1 and entropy."""
+"""Impact of merging unit pairs on the model outputs: intervals, their L1 norm and entropy."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from tfunlearn.pruning.intervals.stages import Interval, NoBounds
 from tfunlearn.pruning.sites import Site
 
 SIMILARITY = 0.9
-BLOCK_VALUES = 2**22  # of the table of output pairs that the entropy lays out at a time
+BLOCK_VALUES = 2**22  # values per block of the table of output pairs in `entropies`
 
 
 def pair_impacts(
     propagation: Propagation, site: Site, kept: np.ndarray, removed: np.ndarray
 ) -> Interval:
-    """Returns by how much the outputs can move when each of `k` pairs goes by itself.
+    """Return bounds on the change of the outputs when each of `k` pairs is merged alone.
 
-    With [lo, hi] the bounds of the units as the next Dense layers read them, removing j in favour
-    of i moves what such a layer computes by
+    With [lo, hi] the bounds of the units as read by the next Dense layers, removing j in favor
+    of i changes the result of such a layer by
 
         [lo_i - hi_j, hi_i - lo_j] * a_j
 
-    and the outputs by that interval sent through the rest of the model.
+    and the outputs by that interval propagated through the rest of the model.
 
     Args:
-        propagation: bounds of the model before the pairs of this layer go.
+        propagation: bounds of the model before the pairs of this layer are merged.
         site: the layer.
         kept, removed: the pairs, each `(k,)`.
 
@@ -47,19 +47,19 @@ def pair_impacts(
 
 
 def widths(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
-    """Returns L `(k,)`, the l1 norm of intervals `(k, outputs)`: the sum of their widths."""
+    """Return L `(k,)`, the L1 norm of intervals `(k, outputs)`: the sum of their widths."""
     return (hi - lo).sum(axis=1)
 
 
 def entropies(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
-    """Returns E `(k,)`, the entropy of intervals `(k, outputs)` over groups of similar outputs.
+    """Return E `(k,)`, the entropy of intervals `(k, outputs)` over groups of similar outputs.
 
         U = max(0, max hi) - min(0, min lo), 0.001 where that is 0
         similar(x, y): 1 - (|lo_x - lo_y| + |hi_x - hi_y|) / (2 U) >= 0.9
         p_x = share of outputs similar to x, itself included
         E = -sum_x p_x ln p_x
 
-    It is 0 where all outputs are alike, and not monotone in how different they are.
+    E is 0 if all outputs are similar, and is not monotone in their dissimilarity.
     """
     extent = np.maximum(hi.max(axis=1), 0) - np.minimum(lo.min(axis=1), 0)
     extent = np.where(extent == 0, 0.001, extent)[:, None, None]
@@ -76,10 +76,10 @@ def entropies(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
 def pool_scores(
     l1: np.ndarray, entropy: np.ndarray, *, alpha: float, beta: float
 ) -> np.ndarray:
-    """Returns `alpha * L + beta * E` `(k,)`, both scaled to [0, 1] over the pool of candidates.
+    """Return `alpha * L + beta * E` `(k,)`, both scaled to [0, 1] over the pool of candidates.
 
-    Deviation: the published code squeezes both through a sigmoid, which is 1.0 in float64 for
-    every L above 37 and so decides nothing on most nets.
+    Deviation: the published code applies a sigmoid to both, which is 1.0 in float64 for every
+    L above 37 and therefore cannot rank pairs on most models.
     """
     if not np.isfinite(l1).all():
         raise NoBounds("score: the impact is not finite on this model; use score='saliency'")
@@ -94,15 +94,16 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def lowest(scores: np.ndarray, count: int) -> np.ndarray:
-    """Returns which `count` candidates score lowest `(k,)` bool; ties keep their order."""
+    """Return a mask `(k,)` of the `count` lowest-scoring candidates; ties keep their order."""
     chosen = np.zeros(len(scores), bool)
     chosen[np.argsort(scores, kind="stable")[:count]] = True
     return chosen
 
 
 def largest_move(lo: np.ndarray, hi: np.ndarray, chosen: np.ndarray) -> float:
-    """Returns how far any output can move when all `chosen` pairs of intervals `(k, outputs)` go.
+    """Return an upper bound on the change of any output when all `chosen` pairs are merged.
 
-    Pairs are disjoint, so that the interval of one stays true after another has gone.
+    `lo` and `hi` are intervals `(k, outputs)`. Pairs are disjoint, so that the interval of one pair
+    stays valid after another is merged.
     """
     return float(max(np.abs(end[chosen].sum(axis=0)).max(initial=0.0) for end in (lo, hi)))

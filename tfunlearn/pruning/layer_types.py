@@ -1,4 +1,4 @@
-"""What a layer of a Keras model is, by its class; the same words for Keras 2 and Keras 3."""
+"""Layer types by Keras class, with the same names for Keras 2 and Keras 3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ELEMENTWISE = frozenset((
     "Activation", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU", "GaussianDropout",
     "GaussianNoise", "LeakyReLU", "PReLU", "ReLU", "Relu", "SpatialDropout1D", "SpatialDropout2D",
     "SpatialDropout3D", "ThresholdedReLU"))
-INACTIVE = frozenset((  # layers that hand their input on unchanged once training is over
+INACTIVE = frozenset((  # layers that return their input unchanged in inference
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"))
 NORMS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
@@ -22,16 +22,16 @@ _LEFT_ALONE = {
     "Conv1DTranspose": "transposed convolution", "Conv2DTranspose": "transposed convolution",
     "Conv3DTranspose": "transposed convolution",
 }
-_OPERATIONS = {"Add": "Add", "Relu": "Relu"}  # of Keras 3, met where a model uses plain operators
-_SYMBOLS = {"__operators__.add": "Add", "math.add": "Add", "nn.relu": "Relu"}  # of Keras 2
-_HARMLESS = {"get_config", "from_config"}  # what a subclass may define and still compute the same
+_OPERATIONS = {"Add": "Add", "Relu": "Relu"}  # Keras 3 operations created by Python operators
+_SYMBOLS = {"__operators__.add": "Add", "math.add": "Add", "nn.relu": "Relu"}  # the same in Keras 2
+_HARMLESS = {"get_config", "from_config"}  # subclass methods without effect on outputs
 
 
 def kind_of(layer) -> str:
-    """Returns the name of the Keras class that says what `layer` computes.
+    """Return the name of the Keras class whose computation `layer` performs, or an empty string.
 
-    A subclass counts as its Keras class as long as it defines no method of its own but its
-    constructor and configuration; where nothing is known the answer is empty.
+    A subclass counts as its Keras class if it defines no methods except constructor and
+    configuration; for any other class the result is empty.
     """
     if type(layer).__name__ == "TFOpLambda":
         return _SYMBOLS.get(layer.symbol, "")
@@ -41,7 +41,7 @@ def kind_of(layer) -> str:
 
 
 def has_other_kernel(layer) -> bool:
-    """Tells whether Keras 3 has put something else in place of a layer's kernel."""
+    """Return whether Keras 3 has replaced the kernel of a layer (quantization or LoRA)."""
     return bool(getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False))
 
 
@@ -58,19 +58,19 @@ def _kind_of_class(own: type) -> str:
 
 
 def _is_own_work(name: str, value) -> bool:
-    """Tells whether an attribute of a subclass may change what the layer computes."""
+    """Return whether an attribute of a subclass may change the computation of the layer."""
     if not (callable(value) or isinstance(value, property)) or name in _HARMLESS:
         return False
     return name == "__call__" or not name.startswith("__")
 
 
 def is_conv(layer) -> bool:
-    """Tells whether a layer is a convolution whose filters can be pruned, or a subclass of one."""
+    """Return whether a layer is a convolution with prunable filters, or a subclass of one."""
     return _is_a(type(layer), ("Conv1D", "Conv2D", "Conv3D")) and not left_alone(layer)
 
 
 def is_dense(layer) -> bool:
-    """Tells whether a layer is a Dense layer or a subclass of it."""
+    """Return whether a layer is a Dense layer or a subclass of it."""
     return _is_a(type(layer), ("Dense",))
 
 
@@ -80,7 +80,7 @@ def _is_a(own: type, names: tuple[str, ...]) -> bool:
 
 
 def left_alone(layer) -> str | None:
-    """Returns why a kind of convolution is not pruned, or None."""
+    """Return the reason why a kind of convolution is not pruned, or None."""
     for kind in type(layer).__mro__:
         if kind.__name__ in _LEFT_ALONE:
             return f"{_LEFT_ALONE[kind.__name__]}, left alone"
@@ -88,5 +88,5 @@ def left_alone(layer) -> str | None:
 
 
 def keeps_channels(kind: str) -> bool:
-    """Tells whether a layer works on each channel by itself and keeps them apart."""
+    """Return whether a layer type processes each channel separately and preserves channels."""
     return kind in ELEMENTWISE or (kind.startswith(_SPATIAL) and "Global" not in kind)

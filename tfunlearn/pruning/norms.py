@@ -1,4 +1,4 @@
-"""The normalisations that follow a layer's channels, and which of their weights are a channel's."""
+"""Normalization layers after a layer's channels, and their weights for each channel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfunlearn.pruning.layer_types import NORMS, keeps_channels
 
 
 def norms_behind(graph: Graph, calls: Sequence[Node]) -> list[Node]:
-    """Returns the norms that read the channels of `calls` and of nothing else."""
+    """Return the normalization nodes that read the channels of `calls` and nothing else."""
     reached, waiting = {}, graph.readers_of(calls)
     while waiting:
         node = waiting.pop(0)
@@ -22,25 +22,25 @@ def norms_behind(graph: Graph, calls: Sequence[Node]) -> list[Node]:
 
 
 def norm_axis(node: Node) -> int | None:
-    """Returns the axis that has a gamma and beta of its own, the batch axis counted; or None."""
+    """Return the axis with separate gamma and beta values, counting the batch axis, or None."""
     axes = node.layer.axis if isinstance(node.layer.axis, (list, tuple)) else [node.layer.axis]
     return axes[0] % (len(node.shape) + 1) if len(axes) == 1 else None
 
 
 def channel_axis(layer, node: Node) -> int:
-    """Returns the axis of a layer's channels in what a call of it gives, the batch axis counted."""
+    """Return the axis of a layer's channels in the output of a call, counting the batch axis."""
     return 1 if is_channels_first(layer) else len(node.shape)
 
 
 def is_channels_first(layer) -> bool:
-    """Tells whether a layer has its channels behind the batch axis, not at the end."""
+    """Return whether a layer has its channels directly after the batch axis."""
     return getattr(layer, "data_format", None) == "channels_first"
 
 
 def norm_entries(graph: Graph, layer) -> list[int]:
-    """Returns the entries that, zeroed, make a normalisation emit zero for a channel of zeros.
+    """Return the weights to zero so that a normalization maps an all-zero channel to zero.
 
-    Without gamma a BatchNormalization emits -mean / deviation, so its mean goes too.
+    BatchNormalization without gamma outputs -mean / deviation, so its mean is included.
     """
     weights = [getattr(layer, "gamma", None), getattr(layer, "beta", None)]
     if weights[0] is None:

@@ -1,4 +1,4 @@
-"""Taking units out of a list of weights: the partner takes over what a removed unit sent on."""
+"""Merging of unit pairs in a list of weights: the kept unit receives the outgoing weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfunlearn.pruning.sites import Site
 
 
 def merge_pairs(weights: list[np.ndarray], site: Site, record: PairRecord) -> list[np.ndarray]:
-    """Returns `weights` with the chosen pairs of a record merged; arrays that change are new."""
+    """Return `weights` with the chosen pairs of a record merged; changed arrays are copies."""
     kept, removed = (np.array(units, np.int64) for units in (record.kept, record.removed))
     new = list(weights)
     if not len(removed):
@@ -31,7 +31,7 @@ def merge_pairs(weights: list[np.ndarray], site: Site, record: PairRecord) -> li
 def bias_and_rows(
     weights: Sequence[np.ndarray], site: Site
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """Returns the bias and the outgoing rows of all layers that read the units, side by side."""
+    """Return the bias and the concatenated outgoing rows of all layers that read the units."""
     rows = [weights[entry] for entry in site.outgoing]
     return (None if site.bias is None else weights[site.bias],
             rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))

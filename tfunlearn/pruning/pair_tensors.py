@@ -20,7 +20,7 @@ def prune_pair_site(
     weights: list, site: Site, fraction: float, *, zero_incoming: bool = True,
     limit: float | None = None, xp=np,
 ) -> tuple[list, dict]:
-    """Prunes one layer on a list of weights, in the array namespace `xp`.
+    """Prune one layer in a list of weights, in the array namespace `xp`.
 
     Returns:
         The new list, and the decision (`PAIR_DECISION`, each `(k,)`): the pairs in order, and
@@ -51,15 +51,15 @@ def prune_pair_site(
 
 
 def pair_saliency(kernel, bias, outgoing, *, xp=np):
-    """Returns `S` `(n, n)` float64: S[i, j] is the cost of removing j and keeping i.
+    """Return `S` `(n, n)` float64: S[i, j] is the cost of removing j and keeping i.
+
+    The diagonal and every pair with a dead unit are infinite.
 
     Args:
         kernel: incoming weights `(..., n)`.
         bias: `(n,)`, or None.
         outgoing: outgoing weights `(n, m)`.
         xp: NumPy (default) or `tf.experimental.numpy`.
-
-    The diagonal and every pair with a dead unit are infinite.
     """
     outgoing_norm = xp.sqrt(xp.sum(cast(outgoing, np.float64, xp) ** 2, axis=1))
     columns = cast(kernel, np.float64, xp)
@@ -82,7 +82,7 @@ def pair_saliency(kernel, bias, outgoing, *, xp=np):
 
 
 def dead_units(kernel, bias, outgoing, *, xp=np):
-    """Returns which units have nothing coming in or nothing going out, bool `(n,)`."""
+    """Return a mask `(n,)` of units without outgoing weights, or without incoming ones and bias."""
     units = int(kernel.shape[-1])
     columns = xp.transpose(xp.reshape(kernel, (-1, units)))
     silent = xp.all(xp.equal(columns, 0), axis=1)
@@ -92,10 +92,10 @@ def dead_units(kernel, bias, outgoing, *, xp=np):
 
 
 def choose_pairs(saliency, count: int, *, xp=np):
-    """Returns `kept`, `removed` and saliency `(count,)` of the cheapest disjoint pairs.
+    """Return `kept`, `removed` and saliency `(count,)` of the cheapest disjoint pairs.
 
-    Equal saliencies go to the lower removed unit, then to the lower kept one. Where fewer than
-    `count` pairs exist the last saliencies are infinite.
+    Ties are broken by the lower removed unit, then by the lower kept unit. If fewer than `count`
+    pairs exist, the last saliencies are infinite.
     """
     if not count:
         return tuple(xp.zeros((0,), PAIR_DECISION[name]) for name in _PAIRS)
@@ -113,7 +113,7 @@ def choose_pairs(saliency, count: int, *, xp=np):
 
 
 def pair_record(site: Site, decision: dict) -> PairRecord:
-    """Returns the record of a decision of `prune_pair_site`."""
+    """Return the record of a decision of `prune_pair_site`."""
     if site.skipped:
         return PairRecord(site.layer, site.units, skipped=site.skipped)
     columns = (np.asarray(decision[name]) for name in (*_PAIRS, "allowed"))
@@ -125,6 +125,6 @@ def pair_record(site: Site, decision: dict) -> PairRecord:
 
 
 def _one_hot(units_of_pairs, found, units: int, xp):
-    """Returns `(k, units)` bool: which unit each pair names, no unit for a missing pair."""
+    """Return a mask `(k, units)` of the unit named by each pair; all False for a missing pair."""
     named = xp.equal(units_of_pairs[:, None], np.arange(units)[None, :])
     return xp.logical_and(named, found[:, None])

@@ -1,4 +1,4 @@
-"""Cross-layer pair pruning of Dense layers, structure unchanged."""
+"""Cross-layer pair pruning of Dense layers; the architecture is unchanged."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prun
 SCORES = {"impact": "least change of the outputs, of the most alike pairs",
           "saliency": "most alike pairs"}
 COMPATS = {"flap": "the steps of the code published with FLAP"}
-POOL = 2  # candidates for every pair that goes, when they are ranked by impact
-WIDE = 1024  # units from which a second thread is worth its while
+POOL = 2  # candidates per merged pair when ranked by impact
+WIDE = 1024  # number of units from which a second BLAS thread pays off
 
 
 def prune_pairs(
@@ -46,59 +46,58 @@ def prune_pairs(
     limit: float | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, PairRecord]:
-    """Merges alike units of every Dense layer but the last, in place, structure unchanged.
+    """Merge similar units of every Dense layer but the last, in place; same architecture.
 
-    With incoming column w_i, bias b_i and outgoing row a_i of unit i, the price of removing j and
+    With incoming column w_i, bias b_i and outgoing row a_i of unit i, the cost of removing j and
     keeping i is
 
         S[i, j] = (|b_i - b_j| / |b_i + b_j| + ||w_i - w_j||) * ||a_j||
 
-    (bias term 0 where b_i + b_j = 0). Pairs of unused units are taken in ascending order of S:
+    (bias term 0 where b_i + b_j = 0). Disjoint pairs are taken in ascending order of S:
     `count = max(1, ceil(fraction * units))` of them, or, with `score="impact"`, twice as many, of
-    which those `count` go whose `alpha * L + beta * E` is lowest: L is the l1 norm and E the
-    entropy of the intervals by which the outputs can move (see `pair_impacts`). Then
-    `a_i += a_j` and `w_j = b_j = a_j = 0`. Later layers see the kernels that earlier ones changed.
+    which the `count` pairs with the lowest `alpha * L + beta * E` are merged: L is the L1 norm and
+    E the entropy of the bounds on the change of the outputs (see `pair_impacts`). Then
+    `a_i += a_j` and `w_j = b_j = a_j = 0`. Later layers see the kernels changed by earlier ones.
 
     Args:
         model: a built Sequential or functional model.
-        fraction: share of each layer's units, in [0, 1); default 0.01. Pairs are disjoint, so no
-            more than half of the units go.
-        score: `"impact"` (default) or `"saliency"`. Where no bounds pass a layer behind (Embedding,
-            LSTM, attention), or they are not finite, saliency chooses; a warning names both.
-        compat: `"flap"` takes the published pruner's own steps, its skip of the very best pair
-            and its removal of the other unit included; default None.
+        fraction: share of each layer's units, in [0, 1); default 0.01. Pairs are disjoint, so at
+            most half of the units are removed.
+        score: `"impact"` (default) or `"saliency"`. If a later layer has no bounds (Embedding,
+            LSTM, attention), or they are not finite, saliency is used; a warning names both.
+        compat: `"flap"` follows the published code exactly, including that it skips the cheapest
+            pair and removes the other unit; default None.
         input_range: lowest and highest input of the model, numbers or arrays of the input's
             shape; default (0, 1). Only the impact depends on it.
         alpha: weight of L; default 0.75.
         beta: weight of E; default 0.25.
         zero_incoming: zero w_j and b_j too, so that training cannot revive unit j; default None
-            is True, and False with `compat`, as published.
-        limit: share of a layer's units that may be dead in all, in (0, 1]; default None: all but
-            one.
+            means True, but False with `compat`, as published.
+        limit: largest total share of a layer's units that may be dead, in (0, 1]; default None:
+            all but one.
         layers: names of the layers to prune; default all.
 
     Returns:
-        A mapping from layer name to that layer's record, layers left alone included.
+        A mapping from layer name to that layer's record, including skipped layers.
 
     Raises:
-        UserError: an argument is not allowed, a weight is not finite, the model has no plain
-            layer graph or nothing to prune. The model is untouched then.
+        UserError: an argument is invalid, a weight is not finite, or the model has no plain layer
+            graph or nothing to prune. The model is unchanged in that case.
 
     Warns:
-        UserWarning: pairs of some layers are chosen by saliency although impact is asked for.
+        UserWarning: pairs of some layers are chosen by saliency although impact was requested.
 
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning",
         after Srinivas & Babu, "Data-free parameter pruning for deep neural networks", BMVC 2015
         (arXiv 1507.06149).
-        Deviation: the scored unit j is the one removed, the best pair is not passed over, all
+        Deviation: the scored unit j is the one removed, the cheapest pair is not skipped, all
         parameters of j are zeroed, bounds come from the inputs, and L and E are scaled over the
-        candidates, where the published code does otherwise. Units that are dead already take no
-        part.
+        candidates; the published code differs in each of these. Dead units are excluded.
         Deviation: the partner receives the sum of the outgoing weights; the paper's figure doubles
         its own, which is right for equal rows only.
-        Deviation: impact ranks only the 2 x count pairs of least saliency, a pool that comes from
-        the published code.
+        Deviation: impact ranks only the 2 x count pairs of lowest saliency, a pool taken from the
+        published code.
         Deviation: ceil, so that 1 % of 120 units are 2; the paper says "1 %, one where a layer has
         fewer than 100".
     """
@@ -114,7 +113,7 @@ def prune_pairs(
 
 
 class Ranking(NamedTuple):
-    """How candidates compare, each `(k,)`: l1 norm, entropy, score, and whether they go."""
+    """Ranking of candidates, each `(k,)`: L1 norm, entropy, score, and whether they are merged."""
 
     l1: np.ndarray
     entropy: np.ndarray
@@ -124,7 +123,7 @@ class Ranking(NamedTuple):
 
 @dataclass(frozen=True)
 class PairChoice:
-    """How pairs are chosen and merged; the arguments of `prune_pairs`, checked."""
+    """Criterion for choosing and merging pairs; the validated arguments of `prune_pairs`."""
 
     fraction: float = 0.01
     score: str = "impact"
@@ -153,7 +152,7 @@ class PairChoice:
                 "True, False or None")
 
     def check(self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]) -> None:
-        """Raises the `UserError` that pruning would raise for the model as it is, if any."""
+        """Raise the `UserError` that pruning would raise for the current model, if any."""
         if all(site.skipped for site in sites):
             return
         if self.compat:
@@ -164,7 +163,7 @@ class PairChoice:
     def obstacle(
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
     ) -> str | None:
-        """Returns why pairs will be chosen by saliency although impact is asked for, or None."""
+        """Return the reason why saliency will replace the requested impact score, or None."""
         if self.compat or self.score != "impact" or all(site.skipped for site in sites):
             return None
         propagation = Propagation(graph, weights, self.input_range)
@@ -178,7 +177,7 @@ class PairChoice:
     def prune(
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
     ) -> tuple[list[np.ndarray], dict[str, PairRecord]]:
-        """Returns the weights with the pairs of all sites merged, and what was merged."""
+        """Return the weights with the pairs of all sites merged, and the records by layer."""
         records, sites, fallbacks = {}, list(sites), {}
         widest = max((site.units for site in sites if not site.skipped), default=0)
         if widest:
@@ -212,7 +211,7 @@ class PairChoice:
         return self.compat is None if self.zero_incoming is None else self.zero_incoming
 
     def _sound(self, graph: Graph):
-        """Returns `rank(weights, site, room)`: candidates, bound and pairs that were spared."""
+        """Return `rank(weights, site, room)`: candidates, bound and number of spared pairs."""
         propagation = None
 
         def rank(weights, site, room):
@@ -242,10 +241,10 @@ class PairChoice:
         return rank
 
     def _published(self, graph: Graph):
-        """Returns `rank(weights, site, room)` by the steps of the published code.
+        """Return `rank(weights, site, room)` as in the published code.
 
-        A pair (a, b) of its list is a = column j and b = row i of S, and b goes: the unit whose
-        outgoing weights are in the score stays.
+        A pair (a, b) of its list is a = column j and b = row i of S, and b is removed: the unit
+        whose outgoing weights are in the score is kept.
         """
         chain = flap_reference.dense_chain(graph)
         numbers = {link.layer: number for number, link in enumerate(chain)}
@@ -277,8 +276,10 @@ def _candidates(
     weights, site: Site, kept: np.ndarray, removed: np.ndarray, count: int,
     ranking: Ranking | None = None, *, scored_stays: bool = False,
 ) -> tuple[Pair, ...]:
-    """Returns pairs `(k,)` as values, without a ranking the first `count` of them chosen;
-    `scored_stays` if their saliency weighs what `kept` sends."""
+    """Return pairs `(k,)` as values; without a ranking the first `count` of them are chosen.
+
+    With `scored_stays` the saliency is weighted by the outgoing weights of `kept`.
+    """
     bias, rows = bias_and_rows(weights, site)
     other, scored = (removed, kept) if scored_stays else (kept, removed)
     saliency = pair_saliency(weights[site.kernel], bias, rows, other, scored)

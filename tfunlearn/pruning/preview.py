@@ -1,4 +1,4 @@
-"""Pruning in two steps: say what would go, then take it out."""
+"""Two-step pruning: preview the records, then apply them."""
 
 from __future__ import annotations
 
@@ -34,19 +34,22 @@ def explain(
     zero_incoming: bool | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, Record]:
-    """Returns what `prune_filters` and `prune_pairs` would each do to the model, untouched.
+    """Return the records that `prune_filters` and `prune_pairs` would each produce.
+
+    The model is not changed.
 
     Args:
         model: a built Sequential or functional model.
         fraction: share of each layer's filters and units, in [0, 1); default 0.01.
-        filters: whether to look at convolutions; default True.
-        pairs: whether to look at Dense layers; default True.
+        filters: whether to include convolutions; default True.
+        pairs: whether to include Dense layers; default True.
         include_residual, exclude_zeroed: as for `prune_filters`.
         score, compat, input_range, alpha, beta, zero_incoming: as for `prune_pairs`.
-        layers: names of the layers to look at; default all.
+        layers: names of the layers to include; default all.
 
     Returns:
-        A mapping from layer name to that layer's record, as both return it, for `apply`.
+        A mapping from layer name to that layer's record, as returned by both functions, for
+        `apply`.
 
     Raises:
         UserError: as `prune_filters` and `prune_pairs`; nothing to prune of either kind.
@@ -68,14 +71,14 @@ def explain(
 
 
 def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None:
-    """Prunes what records say, in place, whatever they were worked out on.
+    """Apply pruning records in place, regardless of the weights they were computed on.
 
     Args:
-        model: a built Sequential or functional model with the layers that the records name.
-        records: what `explain`, `prune_filters` or `prune_pairs` return, or one record of it.
+        model: a built Sequential or functional model with the layers named in the records.
+        records: result of `explain`, `prune_filters` or `prune_pairs`, or a single record.
 
     Raises:
-        UserError: a record does not fit its layer; the model is untouched then.
+        UserError: a record does not fit its layer; the model is unchanged in that case.
     """
     if isinstance(records, FilterRecord | PairRecord):
         records = {records.layer: records}
@@ -102,7 +105,7 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
 def as_recorded(
     weights: list[np.ndarray], sites: Sequence[Site], records: Mapping[str, Record]
 ) -> list[np.ndarray]:
-    """Returns weights pruned by decisions that were made on others of the same shapes."""
+    """Return `weights` pruned by decisions made on other weights of the same shapes."""
     known = {site.layer: site for site in sites}
     for name, record in records.items():
         if name in known and isinstance(record, FilterRecord):
@@ -115,7 +118,7 @@ def as_recorded(
 def _checked(
     known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]
 ) -> bool:
-    """Tells whether a record prunes anything; raises a `UserError` if it cannot."""
+    """Return whether a record prunes anything; raise a `UserError` if it does not fit."""
     site = known.get(record.layer)
     if site is None:
         raise UserError(f"records: no prunable layer '{record.layer}' in the model"

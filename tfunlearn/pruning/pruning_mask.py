@@ -1,4 +1,4 @@
-"""Keeps pruned filters and units at zero while an optimizer goes on."""
+"""Masks that keep pruned filters and units at zero during further training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tfunlearn.pruning.variables import averages_of, components
 
 
 class Holding:
-    """Remembers what has been pruned, counts it, and zeroes it again.
+    """Pruning masks of a model: track pruned filters and units, count them and zero them again.
 
-    Moving averages that an optimizer keeps of the weights are held along: each step mixes into
-    them what the step has revived.
+    Moving averages that an optimizer keeps of the weights are zeroed too, since each optimizer step
+    mixes the updated weights into them.
 
     Args:
-        graph: of the model.
+        graph: graph of the model.
         filters: sites whose filters are pruned.
         pairs: sites whose units are pruned.
     """
@@ -39,11 +39,12 @@ class Holding:
         self.sync()
 
     def sync(self, *, resumed: bool = False) -> None:
-        """Works out what is to be held from the weights as they are now.
+        """Recompute the masks from the current weights.
 
-        What was pruned stays so if it is dead still. What is zero all around (or, where training is
-        resumed, dead in any way) was pruned before, unless the layer is so as a whole: then it was
-        initialised so, and is free to learn.
+        Pruned filters and units stay pruned if they are still dead. Others count as pruned if they
+        have neither incoming nor outgoing weights (or, if training is resumed, are dead in any
+        way), unless that holds for the whole layer: it was then initialized to zero and stays
+        trainable.
         """
         weights = self._graph.values()
         for site in [*self._filters, *self._pairs]:
@@ -53,11 +54,11 @@ class Holding:
         self._hold(weights)
 
     def is_intact(self) -> bool:
-        """Tells whether all that is held is zero, as `enforce` has left it."""
+        """Return whether all masked parameters are still zero, as after `enforce`."""
         return self._masks is None or not bool(self._any(self._masks))
 
     def add(self, records: Mapping[str, Record]) -> None:
-        """Takes what was pruned just now as what is to be held, too."""
+        """Add newly pruned filters and units to the masks."""
         for name, record in records.items():
             units = record.pruned if isinstance(record, FilterRecord) else record.removed
             if units:
@@ -65,24 +66,24 @@ class Holding:
         self._hold(self._graph.values())
 
     def enforce(self) -> None:
-        """Zeroes what is held."""
+        """Set all masked parameters to zero."""
         if self._masks is None:
             return
         self._zero(self._masks)
         averages = averages_of(self._graph.model)
-        if len(averages) != len(self._zero_averages):  # they come with an optimizer's first step
+        if len(averages) != len(self._zero_averages):  # created at the first step
             self._zero_averages = [self._zeroing_of(own) for own in averages]
         for zero, places in self._zero_averages:
             zero([self._masks[place] for place in places])
 
     def _zeroing_of(self, averages: Mapping) -> tuple:
-        """Returns what zeroes the averages, given their masks, and which masks are theirs."""
+        """Return a function that zeroes the averages by masks, and the indices of these masks."""
         weights = [self._graph.variables[entry] for entry in self._entries]
         places = [place for place, weight in enumerate(weights) if id(weight) in averages]
         return _zeroing([averages[id(weights[place])] for place in places])[0], places
 
     def counts(self) -> dict[str, int]:
-        """Returns how many of the pruned filters and units are dead now, of the kinds pruned."""
+        """Return the number of pruned filters and units that are dead now, for each kind in use."""
         weights = self._graph.values()
         return {name: sum(int((self._pruned[site.layer] & _dead(weights, site)).sum())
                           for site in sites)
@@ -90,7 +91,7 @@ class Holding:
                                     ("pruned_units", self._pairs)) if sites}
 
     def _hold(self, weights: list[np.ndarray]) -> None:
-        """Holds those parameters of what was pruned that are zero."""
+        """Build the masks of those parameters of pruned filters and units that are zero."""
         held: dict[int, np.ndarray] = {}
 
         def hold(entry: int, mask: np.ndarray) -> None:
@@ -111,37 +112,40 @@ class Holding:
 
 
 def _incoming(site: Site) -> list[int]:
-    """Returns the entries with one value, or one slice, for each filter or unit of a layer."""
+    """Return the weights with one value or slice for each filter or unit of a layer."""
     return [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
 
 
 def _silent(weights, site: Site) -> np.ndarray:
-    """Returns which filters or units have no incoming weight and no bias."""
+    """Return a mask of filters or units without incoming weights and bias."""
     kernel = weights[site.kernel]
     zero = ~kernel.reshape(-1, site.units).any(axis=0)
     return zero if site.bias is None else zero & (weights[site.bias] == 0)
 
 
 def _dead(weights, site: Site) -> np.ndarray:
-    """Returns which filters or units have nothing coming in, or (units) nothing going out."""
+    """Return a mask of filters or units without incoming or (units) without outgoing weights."""
     silent = _silent(weights, site)
     return silent | _mute(weights, site) if site.outgoing else silent
 
 
 def _mute(weights, site: Site) -> np.ndarray:
-    """Returns which filters or units send nothing on; all filters, of which that is not known."""
+    """Return a mask of units without outgoing weights; all True for filters (unknown there)."""
     return np.logical_and.reduce([
         np.ones(site.units, bool), *(~weights[entry].any(axis=1) for entry in site.outgoing)])
 
 
 def _zeroing(variables: Sequence):
-    """Returns `zero(masks)` and `any(masks)`, traced once each: the first zeroes variables where
-    their masks are true, the second tells whether any of them is not zero there."""
+    """Return `zero(masks)` and `any(masks)`, each traced once.
+
+    `zero` zeroes the variables where their masks are True; `any` returns whether any variable is
+    nonzero there.
+    """
     own = [components(variable) for variable in variables]
 
     def zero(masks):
         for parts, mask in zip(own, masks):
-            for part in parts:  # one on each device
+            for part in parts:  # one per device
                 part.assign(tf.where(mask, tf.zeros_like(part), part))
 
     def any_(masks):

@@ -1,4 +1,4 @@
-"""What a pruning call did, layer by layer, as plain values."""
+"""Results of a pruning call per layer, as plain values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class FilterRecord:
 
     Attributes:
         layer: name of the layer.
-        filters: number of filters it has.
-        pruned: indices of the filters zeroed by this call, least norm first.
-        norms: their l1 norms before the call.
-        zeroed: filters that are all zero after the call, earlier calls included.
-        skipped: why the layer was left alone, or None.
-        spared: filters that were due and stay, since the layer may lose no more (`limit`).
+        filters: number of filters in the layer.
+        pruned: indices of the filters zeroed by this call, smallest norm first.
+        norms: their L1 norms before the call.
+        zeroed: number of all-zero filters after the call, including earlier calls.
+        skipped: reason why the layer was not pruned, or None.
+        spared: number of filters that were due but kept because of `limit`.
     """
 
     layer: str
@@ -32,15 +32,15 @@ class FilterRecord:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two units of a Dense layer: `removed` goes, `kept` takes over its outgoing weights.
+    """Two units of a Dense layer: `removed` is pruned, `kept` receives its outgoing weights.
 
     Attributes:
-        kept: the unit that stays.
-        removed: the unit that goes.
-        saliency: how unlike they are, weighted by what the scored unit sends on.
-        l1: sum of the widths of the impact intervals of all outputs; None if not asked for.
-        entropy: how the outputs differ in their impact; None if not asked for.
-        score: what the choice went by, lowest first.
+        kept: index of the unit that stays.
+        removed: index of the unit that is pruned.
+        saliency: distance of the two units, weighted by the scored unit's outgoing weights.
+        l1: sum of the widths of the impact intervals of all outputs; None if not computed.
+        entropy: entropy of the impact intervals over the outputs; None if not computed.
+        score: value by which pairs are chosen, lowest first.
         chosen: whether the pair was pruned.
     """
 
@@ -59,14 +59,14 @@ class PairRecord:
 
     Attributes:
         layer: name of the layer.
-        units: number of units it has.
+        units: number of units in the layer.
         candidates: the pairs considered, lowest saliency first.
         zero_incoming: whether the incoming weights of removed units are zeroed too.
-        bound: no output can move by more than this for any input in the range, in exact
-            arithmetic; None where it was not worked out.
-        skipped: why the layer was left alone, or None.
-        spared: pairs that were due and stay, since the layer may lose no more (`limit`).
-        score: what pairs were chosen by, `"impact"` or `"saliency"`; None if skipped.
+        bound: upper bound on the change of any output for any input in the range, in exact
+            arithmetic; None if not computed.
+        skipped: reason why the layer was not pruned, or None.
+        spared: number of pairs that were due but kept because of `limit`.
+        score: criterion by which pairs were chosen, `"impact"` or `"saliency"`; None if skipped.
     """
 
     layer: str
@@ -80,17 +80,17 @@ class PairRecord:
 
     @property
     def chosen(self) -> tuple[Pair, ...]:
-        """The pairs that this call pruned."""
+        """The pairs pruned by this call."""
         return tuple(pair for pair in self.candidates if pair.chosen)
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """Indices of the units that took over for those removed, in the same order."""
+        """Indices of the units that received the weights of `removed`, in the same order."""
         return tuple(pair.kept for pair in self.chosen)
 
     @property
     def removed(self) -> tuple[int, ...]:
-        """Indices of the units that this call removed."""
+        """Indices of the units removed by this call."""
         return tuple(pair.removed for pair in self.chosen)
 
 
@@ -98,5 +98,5 @@ Record = FilterRecord | PairRecord
 
 
 def as_json(records: Mapping[str, Record]) -> dict[str, dict]:
-    """Returns the records as JSON values (dicts, lists, numbers), for a metrics file."""
+    """Return the records as JSON values (dicts, lists, numbers), for a metrics file."""
     return json.loads(json.dumps({name: asdict(record) for name, record in records.items()}))

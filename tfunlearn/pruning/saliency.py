@@ -1,38 +1,39 @@
-"""Which units of a Dense layer are most alike: saliency of all pairs, and the cheapest of them."""
+"""Saliency of all unit pairs of a Dense layer, and selection of the cheapest pairs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-BLOCK = 512  # rows of the pair table that are worked on at a time
-NEAR = 1e-9  # squared distances below this share of the squared norms are computed once more
+BLOCK = 512  # rows per block of the pair table
+NEAR = 1e-9  # squared distances below this share of the squared norms are recomputed exactly
 
 
 def pair_costs(
     kernel: np.ndarray, bias: np.ndarray | None, outgoing: np.ndarray, *, allow_dead: bool = False
 ) -> np.ndarray:
-    """Returns the saliency of every pair as `cost[j, i]`, the price of removing j and keeping i.
+    """Return the saliency of every pair as `cost[j, i]`, the cost of removing j and keeping i.
 
         cost[j, i] = (|b_i - b_j| / |b_i + b_j| + ||w_i - w_j||) * ||a_j||
 
-    The bias term is 0 where b_i + b_j = 0 or there is no bias. The diagonal is infinite, and so
-    are the pairs of a unit without incoming or without outgoing weights.
+    The bias term is 0 where b_i + b_j = 0 or there is no bias. The cost is infinite on the diagonal
+    and for pairs with a dead unit: one without outgoing weights, or without incoming weights and
+    bias.
 
     Args:
         kernel: incoming weights `(..., n)`.
         bias: `(n,)`, or None.
         outgoing: outgoing weights `(n, m)`.
-        allow_dead: let dead units take part; default False.
+        allow_dead: include dead units; default False.
 
     Returns:
-        `(n, n)` float64, worked out in blocks: besides it, memory for the kernel in float64.
+        `(n, n)` float64, computed in blocks; needs additional memory for the kernel in float64.
     """
     columns = np.array(kernel, np.float64).reshape(-1, kernel.shape[-1])
     bias = None if bias is None else np.asarray(bias, np.float64)
     norms = np.sqrt(np.einsum("nm,nm->n", outgoing, outgoing, dtype=np.float64))
     silent = np.einsum("dn,dn->n", columns, columns) == 0
     dead = (norms == 0) | (silent if bias is None else silent & (bias == 0))
-    columns -= columns[:, :1].copy()  # what all units share would only cost digits
+    columns -= columns[:, :1].copy()  # a component common to all units only costs precision
     squares = np.einsum("dn,dn->n", columns, columns)
     cost = _unlikeness(columns, squares, bias)
     cost *= norms[:, None]
@@ -43,7 +44,7 @@ def pair_costs(
 
 
 def pair_saliency(kernel, bias, outgoing, kept: np.ndarray, removed: np.ndarray) -> np.ndarray:
-    """Returns the saliency `(k,)` of some pairs, each by itself and exactly."""
+    """Return the saliency `(k,)` of given pairs, each computed separately and exactly."""
     kernel = kernel.reshape(-1, kernel.shape[-1])
     gaps = kernel[:, kept].astype(np.float64) - kernel[:, removed]
     cost = np.sqrt(np.einsum("dk,dk->k", gaps, gaps))
@@ -56,15 +57,15 @@ def pair_saliency(kernel, bias, outgoing, kept: np.ndarray, removed: np.ndarray)
 def cheapest_pairs(
     cost: np.ndarray, count: int, *, skip_best: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `kept` and `removed`, the cheapest disjoint pairs in ascending order of cost.
+    """Return `kept` and `removed`, the cheapest disjoint pairs in ascending order of cost.
 
-    Equal costs go to the lower row, then to the lower column.
+    Ties are broken by the lower row, then by the lower column.
 
     Args:
         cost: `(n, n)`, rows removed, columns kept; infinite where a pair is not allowed. It is
             overwritten.
-        count: how many pairs at most.
-        skip_best: leave out the very best pair (its units may come up in others).
+        count: maximum number of pairs.
+        skip_best: leave out the cheapest pair (its units may occur in other pairs).
     """
     partner = cost.argmin(axis=1)
     best = cost[np.arange(len(cost)), partner]
@@ -88,7 +89,7 @@ def cheapest_pairs(
 
 
 def _unlikeness(columns, squares, bias) -> np.ndarray:
-    """Returns the distance of all units, with the bias term, symmetric; the diagonal is idle."""
+    """Return the symmetric distances of all units plus the bias term; the diagonal is unused."""
     units = len(squares)
     table = None if units <= BLOCK else np.empty((units, units))
     for first in range(0, units, BLOCK):
@@ -104,13 +105,13 @@ def _unlikeness(columns, squares, bias) -> np.ndarray:
 
 
 def _distances(columns, squares, part: slice, rest: slice) -> np.ndarray:
-    """Returns ||w_i - w_j|| of the units in `part` and those in `rest`, which begins with them."""
+    """Return ||w_i - w_j|| of the units in `part` and those in `rest`, which starts with `part`."""
     block = columns[:, part].T @ columns[:, rest]
     block *= -2
     block += squares[part, None]
     block += squares[rest]
-    np.fill_diagonal(block, 1)  # idle, and not near
-    near = block < NEAR * squares[part, None]  # cancellation has left few digits, or none
+    np.fill_diagonal(block, 1)  # unused; excludes the diagonal from `near`
+    near = block < NEAR * squares[part, None]  # cancellation left few or no digits
     if near.any():
         for i, j in zip(*np.nonzero(near & (block != 0))):
             gap = columns[:, part][:, i] - columns[:, rest][:, j]
@@ -119,7 +120,7 @@ def _distances(columns, squares, part: slice, rest: slice) -> np.ndarray:
 
 
 def _ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Returns |x - y| / |x + y|, 0 where x + y = 0."""
+    """Return |x - y| / |x + y|, 0 where x + y = 0."""
     total = np.abs(one + other)
     return np.divide(np.abs(one - other), total, out=np.zeros_like(total), where=total != 0)
 

@@ -1,4 +1,4 @@
-"""Finds, by class and by the graph, the layers of a model that can be pruned, and what follows."""
+"""Prunable layers of a model, found by class and graph, and the weights that depend on them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Site:
         units: number of filters or units.
         kernel: its kernel, output channel last.
         bias: its bias, or None.
-        followers: entries of the normalisation behind it that are zeroed with a channel.
+        followers: weights of the following normalization that are zeroed with a channel.
         outgoing: kernels of the Dense layers that read the units (pairs only), units first.
-        skipped: why the layer is left alone, or None.
+        skipped: reason why the layer is not pruned, or None.
     """
 
     layer: str
@@ -38,19 +38,19 @@ class Site:
 
 
 def filter_sites(graph: Graph, *, include_residual: bool = True) -> list[Site]:
-    """Returns a site for every convolution, in the order of the layers."""
+    """Return a site for every convolution, in layer order."""
     return [_filter_site(graph, layer, include_residual) for layer in graph.layers.values()
             if is_conv(layer) or left_alone(layer)]
 
 
 def pair_sites(graph: Graph) -> list[Site]:
-    """Returns a site for every Dense layer, in the order of the layers."""
+    """Return a site for every Dense layer, in layer order."""
     return [_pair_site(graph, layer) for layer in graph.layers.values()
             if is_dense(layer)]
 
 
 def chosen_sites(sites: Sequence[Site], layers: Sequence[str] | None) -> list[Site]:
-    """Returns the sites, all but those named in `layers` marked as skipped.
+    """Return the sites, with those not named in `layers` marked as skipped.
 
     Raises:
         UserError: a name is not among the sites, or its layer cannot be pruned.
@@ -71,7 +71,7 @@ def chosen_sites(sites: Sequence[Site], layers: Sequence[str] | None) -> list[Si
 
 
 def require_prunable(graph: Graph, sites: Sequence[Site], what: str) -> None:
-    """Raises a `UserError` unless some site can be pruned; the message gives the reasons."""
+    """Raise a `UserError` with the reasons unless at least one site can be pruned."""
     if all(site.skipped for site in sites):
         reasons = "; ".join(f"{site.layer}: {site.skipped}" for site in sites[:4])
         raise UserError(f"model: '{graph.model.name}' has no layer with {what} to prune"
@@ -103,7 +103,7 @@ def _channels_of(layer, calls: Sequence[Node]) -> int:
 
 
 def unlike_its_class(graph: Graph, layer, calls: Sequence[Node]) -> str | None:
-    """Returns why a layer cannot be taken for the Conv or Dense layer that its class says."""
+    """Return the reason why a layer does not compute what its class does, or None."""
     if id(layer) in graph.hidden:
         return graph.hidden[id(layer)]
     if has_other_kernel(layer):
@@ -143,7 +143,7 @@ def _pair_site(graph: Graph, layer) -> Site:
 
 
 def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | None]:
-    """Returns the nodes passed on the way to Dense layers, those layers' nodes, and an obstacle."""
+    """Return the nodes passed on the way to Dense layers, the Dense nodes, and an obstacle."""
     path, readers, waiting = [], [], graph.readers_of(calls)
     while waiting:
         node = waiting.pop(0)
@@ -163,7 +163,7 @@ def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | N
 
 
 def _shared_or_folded(graph: Graph, layer, calls, path, readers) -> str | None:
-    """Returns why the units cannot be taken out of what reads them, or None."""
+    """Return the reason why the units cannot be removed from the layers that read them, or None."""
     if any(int(node.layer.kernel.shape[0]) != layer.units for node in readers):
         return "its units are not one input each"
     for group in (path, readers):
@@ -182,7 +182,7 @@ def _shared_or_folded(graph: Graph, layer, calls, path, readers) -> str | None:
 
 
 def _is_bypassed(graph: Graph, calls: Sequence[Node]) -> bool:
-    """Tells whether a sum behind the calls also reads, past them, something that they read."""
+    """Return whether a sum after the calls also reads a path that bypasses them."""
     behind = _reachable(graph, graph.readers_of(calls), ())
     sums = [node for node in behind if node.kind in SUMS]
     givers = {tensor: node for node in graph.nodes for tensor in node.outputs}
@@ -198,7 +198,7 @@ def _is_bypassed(graph: Graph, calls: Sequence[Node]) -> bool:
 
 
 def _reachable(graph: Graph, starts: Sequence[Node], closed: Sequence[Node]) -> list[Node]:
-    """Returns `starts` and all nodes behind them, on paths that avoid `closed`."""
+    """Return `starts` and all nodes after them, on paths that avoid `closed`."""
     found, waiting = [], list(starts)
     while waiting:
         node = waiting.pop()

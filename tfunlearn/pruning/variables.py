@@ -1,4 +1,4 @@
-"""Values of Keras variables, read and set by the shortest way that each kind allows."""
+"""Fast reading and writing of Keras variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tfunlearn.core.lazy import tf
 
 
 def value_of(variable) -> np.ndarray:
-    """Returns a copy of a variable's value."""
+    """Return a copy of a variable's value."""
     plain = _plain(variable)
     if plain is None:
         return variable.numpy()
@@ -16,7 +16,7 @@ def value_of(variable) -> np.ndarray:
 
 
 def set_value(variable, value: np.ndarray) -> None:
-    """Sets a variable to a value of its shape and type."""
+    """Set a variable to a value of its shape and dtype."""
     plain = _plain(variable)
     if plain is None:
         variable.assign(value)
@@ -25,17 +25,22 @@ def set_value(variable, value: np.ndarray) -> None:
 
 
 def components(variable) -> list:
-    """Returns TensorFlow's own variables of a weight: one, or one on each device where a
-    distribution strategy keeps copies of it."""
+    """Return the TensorFlow variables of a weight.
+
+    There is one, or one per device under a distribution strategy that keeps replicas.
+    """
     own = variable if isinstance(variable, tf.Variable) else getattr(variable, "value", variable)
     return list(getattr(own, "values", None) or [own])
 
 
 def averages_of(model) -> list[dict]:
-    """Returns the moving averages that the model's optimizers keep of its weights, each optimizer's
-    as a mapping from the id of a weight to the variable of its average; none without `use_ema`."""
+    """Return the moving averages of the model's weights kept by its optimizers.
+
+    Each optimizer with `use_ema` has one mapping from the id of a weight to the variable of its
+    average.
+    """
     optimizer = getattr(model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # unwraps a loss-scaling optimizer
     found = []
     for own in getattr(optimizer, "optimizers", None) or [optimizer]:
         averages = getattr(own, "_model_variables_moving_average", None)
@@ -46,6 +51,6 @@ def averages_of(model) -> list[dict]:
 
 
 def _plain(variable):
-    """Returns TensorFlow's own variable; None where others (casts, replicas) stand before it."""
+    """Return the TensorFlow variable of a weight, or None if it is wrapped (autocast, replicas)."""
     own = variable if isinstance(variable, tf.Variable) else getattr(variable, "value", None)
     return own if type(own).__name__ == "ResourceVariable" else None

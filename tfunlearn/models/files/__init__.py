@@ -1,1 +1,1 @@
-"""Model files of any Keras: what is in them, without running any of it, and how to read it."""
+"""Model files of any Keras version: inspection without running code, and loading."""

@@ -1,4 +1,4 @@
-"""What in a model's configuration would run code of the file when it is loaded."""
+"""Detection of code that would run when a model configuration is loaded."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterator
 
 from tfunlearn.core.lazy import tf
 
-CARRIERS = {  # classes of Keras whose configuration is a program, or names one
+CARRIERS = {  # Keras classes whose configuration contains or names a program
     "Lambda": "Python code", "__lambda__": "Python code", "TFSMLayer": "a SavedModel's program",
     "TorchModuleWrapper": "a pickled PyTorch module", "JaxLayer": "Python code",
     "FlaxLayer": "Python code",
 }
-VALUES = {  # what Keras writes in the place of values that JSON has not
+VALUES = {  # markers of Keras for values without a JSON type
     "__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__ellipsis__", "__bytes__",
     "__slice__", "__complex__"}
 FAMILIES = ("layers", "initializers", "regularizers", "constraints", "optimizers", "losses",
-            "metrics", "activations")  # of Keras, whose members calculate and do nothing else
+            "metrics", "activations")  # Keras modules whose members only compute
 STRUCTURES = {"Functional", "Model", "Sequential", "DTypePolicy", "Policy", "SeedGenerator",
               "TFOpLambda", "SlicingOpLambda"}
 UNREAD = ("compile_config", "training_config")  # parts of a file that are never loaded here
-SYMBOLS = (  # of TensorFlow's functions that a Keras 2 model may name: those that only calculate
+SYMBOLS = (  # pure TensorFlow functions that a Keras 2 model may name
     "math.", "nn.", "linalg.", "image.", "signal.", "__operators__.",
     "abs", "add", "argmax", "argmin", "broadcast_to", "cast", "clip_by_value", "concat", "cos",
     "cumsum", "divide", "einsum", "equal", "exp", "expand_dims", "eye", "fill", "floor", "gather",
@@ -38,15 +38,15 @@ SYMBOLS = (  # of TensorFlow's functions that a Keras 2 model may name: those th
 
 
 def code_in(config, *, strict: bool = True) -> Iterator[tuple[str, str]]:
-    """Gives name and kind of everything in a configuration that would run code on loading.
+    """Yield name and kind of everything in a configuration that would run code on loading.
 
-    Classes that the program at hand has registered with Keras are its own and count as known.
+    Classes that the running program has registered with Keras are trusted.
 
     Args:
-        config: JSON values, as a model file holds them.
-        strict: whether names that the Keras in use does not have count too, since its own reader
-            would look for them in whatever module the file names; default True. The translation
-            looks nowhere.
+        config: JSON values, as stored in a model file.
+        strict: whether to report names unknown to the Keras in use as well, since its loader would
+            import them from any module named in the file; default True. The translation imports
+            nothing.
     """
     waiting = [("", config)]
     while waiting:
@@ -66,7 +66,7 @@ def code_in(config, *, strict: bool = True) -> Iterator[tuple[str, str]]:
 
 
 def _kind_of(name: str, value: dict, strict: bool) -> str:
-    """Returns what an object of a configuration would run; nothing if it only calculates."""
+    """Return the kind of code that an object of a configuration would run, or an empty string."""
     plain = re.split(r"[>.]", name)[-1]
     if plain in CARRIERS:
         return CARRIERS[plain] if plain[0] == "_" else f"a {plain} layer, {CARRIERS[plain]}"
@@ -89,7 +89,7 @@ def _kind_of(name: str, value: dict, strict: bool) -> str:
     if of_keras and not strict:
         return ""
     if of_keras and "module" not in value:
-        return ""  # old files name classes alone, which Keras looks up among its own
+        return ""  # old files name only the class, which Keras looks up among its own classes
     return f"the object {name} of the Python module {module}"
 
 
@@ -99,13 +99,13 @@ def _is_class(name: str) -> bool:
 
 
 def _is_function(name: str) -> bool:
-    """Tells whether Keras has an activation, loss, metric or initializer of this name."""
+    """Return whether Keras has an initializer, activation, loss, metric etc. of this name."""
     return name not in ("deserialize", "get", "serialize") and any(
         callable(getattr(getattr(tf.keras, family), name, None)) for family in FAMILIES[1:])
 
 
 def _is_operation(name: str, module) -> bool:
-    """Tells whether a name is one of Keras 3's operations on tensors."""
+    """Return whether a name is one of Keras 3's operations on tensors."""
     if not isinstance(module, str) or not module.startswith("keras.src.ops."):
         return False
     found = getattr(sys.modules.get(module), name, None)
@@ -119,7 +119,7 @@ def _only_calculates(symbol) -> bool:
 
 
 def _is_own(name) -> bool:
-    """Tells whether the program has registered something of its own under this name."""
+    """Return whether the running program has registered an object of its own under this name."""
     found = tf.keras.utils.get_registered_object(name) if isinstance(name, str) else None
     module = getattr(found, "__module__", None) or ""
     return found is not None and module.partition(".")[0] not in ("keras", "tf_keras", "tensorflow")

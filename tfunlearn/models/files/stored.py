@@ -1,4 +1,4 @@
-"""A model file taken apart: its configuration, who wrote it, and its weights as arrays."""
+"""Contents of a model file: configuration, Keras version that wrote it, and weights as arrays."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tf
 
-CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # of Keras 3, and of Keras 2
-LARGEST = 2**28  # bytes of a configuration
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # names in Keras 3 and in Keras 2
+LARGEST = 2**28  # maximum size of a configuration in bytes
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Group:
     """Weights of one layer in a `.keras` file.
 
     Attributes:
-        arrays: its own, in the order in which it keeps them.
-        parts: weights of what it is made of (a cell, a nested model's container), by name.
+        arrays: the layer's own weights, in the order of the file.
+        parts: name -> weights of a sublayer (such as a cell or the container of a nested model).
     """
 
     arrays: tuple[np.ndarray, ...] = ()
@@ -34,19 +34,19 @@ class Group:
 
     @property
     def is_empty(self) -> bool:
-        """Whether neither it nor any part of it has an array."""
+        """Whether neither the group nor any of its parts has an array."""
         return not self.arrays and all(part.is_empty for part in self.parts.values())
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a model file says.
+    """Contents of a model file.
 
     Attributes:
         path: the file, or the folder of a SavedModel.
         config: class name and configuration of the model, JSON values.
-        version: of the Keras that wrote it; empty where the file does not say.
-        metadata: all configurations that the file holds besides (SavedModel), JSON values.
+        version: version of the Keras that wrote the file; empty if unknown.
+        metadata: all other configurations in the file (SavedModel only), JSON values.
     """
 
     path: pathlib.Path
@@ -56,20 +56,20 @@ class StoredModel:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The version as numbers, such as (2, 14); (2, 0) where the file does not say."""
+        """Major and minor version, such as (2, 14); (2, 0) if unknown."""
         found = re.findall(r"\d+", self.version)[:2]
         return tuple(map(int, found)) if len(found) == 2 else (2, 0)
 
     @property
     def writer(self) -> str:
-        """Who wrote it, in words."""
+        """Name and version of the Keras that wrote the file, for messages."""
         if not self.version:
             return "an old Keras"
         is_tf_keras = self.numbers[0] == 2 and self.numbers >= (2, 16)
         return f"{'tf_keras' if is_tf_keras else 'Keras'} {self.version}"
 
     def weight_group(self) -> Group:
-        """Returns the weights of a `.keras` file."""
+        """Return the weights of a `.keras` file."""
         import h5py
 
         with zipfile.ZipFile(self.path) as archive:
@@ -78,8 +78,10 @@ class StoredModel:
             return _group_of(file)
 
     def layer_weights(self) -> dict[str, list[tuple[str, np.ndarray]]]:
-        """Returns the weights of an `.h5` file: layer -> last part of each weight's name, and the
-        array, in the order of the file."""
+        """Return the weights of an `.h5` file by layer name.
+
+        Each layer has a list of pairs (last part of a weight's name, array), in file order.
+        """
         import h5py
 
         with h5py.File(self.path) as file:
@@ -94,13 +96,13 @@ class StoredModel:
 
 
 def read_stored(path: pathlib.Path) -> StoredModel:
-    """Reads a model file as far as it is text; nothing of it runs.
+    """Read the configuration of a model file without running any code of it.
 
     Args:
-        path: a `.keras` or `.h5` file, or the folder of a SavedModel that Keras wrote.
+        path: a `.keras` or `.h5` file, or the folder of a SavedModel written by Keras.
 
     Raises:
-        UserError: there is none, or it is none of these.
+        UserError: the path does not exist or is no such file or folder.
     """
     if path.is_dir():
         return _saved_model(path)
@@ -114,7 +116,7 @@ def read_stored(path: pathlib.Path) -> StoredModel:
         return reader(path)
     except UserError:
         raise
-    except Exception as error:  # zip, JSON and HDF5 each have their own
+    except Exception as error:  # zip, JSON and HDF5 raise errors of different types
         raise _unreadable(path, first_line(error))
 
 
@@ -163,16 +165,16 @@ def _saved_model(path: pathlib.Path) -> StoredModel:
 
 
 def _plain(value: dict):
-    """Returns a value of a SavedModel's JSON without its words for tuples and shapes."""
+    """Return a value of a SavedModel's JSON with markers of tuples and shapes removed."""
     if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
         return value["items"]
     return value
 
 
 def _metadata_texts(content: bytes) -> Iterator[str]:
-    """Gives the JSON text of each node of Keras' SavedModel metadata.
+    """Yield the JSON text of each node of a SavedModel's Keras metadata.
 
-    A message of repeated field 1, nodes, each with its text in field 5.
+    The protobuf message has its nodes in repeated field 1; field 5 of a node is its text.
     """
     for number, value in _fields(content):
         if number == 1 and isinstance(value, bytes):
@@ -182,7 +184,7 @@ def _metadata_texts(content: bytes) -> Iterator[str]:
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Gives number and value of each field of a protobuf message."""
+    """Yield number and value of each field of a protobuf message."""
     place = 0
 
     def varint() -> int:
@@ -232,7 +234,7 @@ def _group_of(group) -> Group:
 
 
 def _texts(attributes, name: str) -> list[str]:
-    """Returns a list of texts; HDF5 splits those that are long into name0, name1, ..."""
+    """Return a list of strings; HDF5 splits long lists into name0, name1, ..."""
     if name in attributes:
         return [_text(value) for value in attributes[name]]
     parts, found = 0, []
@@ -247,13 +249,13 @@ def _text(value) -> str:
 
 
 def keras_numbers() -> tuple[int, ...]:
-    """Returns the version of the Keras in use, such as (2, 14)."""
+    """Return major and minor version of the Keras in use, such as (2, 14)."""
     package = importlib.import_module(tf.keras.Model.__module__.partition(".")[0])
     return tuple(map(int, re.findall(r"\d+", package.__version__)[:2]))
 
 
 def keras_name() -> str:
-    """Returns the Keras in use, in words."""
+    """Return name and version of the Keras in use, for messages."""
     numbers = keras_numbers()
     is_tf_keras = numbers[0] == 2 and numbers >= (2, 16)
     return f"{'tf_keras' if is_tf_keras else 'Keras'} {'.'.join(map(str, numbers))}"

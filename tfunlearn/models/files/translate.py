@@ -1,8 +1,9 @@
-"""Builds the model that a configuration of any Keras describes with the Keras in use.
+"""Translation of a configuration of any Keras version into a model of the Keras in use.
 
-Each Keras has its own words for the graph of a model (nested lists, or arguments with
-`keras_history`) and for some settings of layers. The graph is read in either form and called anew,
-layer by layer; settings are renamed where both have them, and dropped where they say nothing.
+Keras versions differ in how they store the graph of a model (nested lists, or arguments with
+`keras_history`) and in the names of some layer settings. The graph is parsed in either form and
+rebuilt layer by layer; settings known to both versions are renamed, and settings without effect
+are dropped.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from collections.abc import Iterable
 
 from tfunlearn.core.lazy import tf
 
-EMPTY = (None, False, "", [], {}, 0)  # values of settings that say nothing
-SILENT = {  # settings of one Keras alone that do not change what a layer computes
+EMPTY = (None, False, "", [], {}, 0)  # values of settings without effect
+SILENT = {  # settings of one Keras version that do not affect a layer's output
     "build_config", "batch_input_shape", "batch_shape", "input_length", "implementation",
     "use_cudnn", "flash_attention", "shared_object_id", "query_shape", "key_shape", "value_shape",
     "synchronized", "renorm_momentum", "renorm_clipping"}
-UNUSED = dict.fromkeys(  # classes whose parent in one Keras has a kernel that they do without
+UNUSED = dict.fromkeys(  # classes with kernel settings inherited in one Keras version, but unused
     ("SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
     {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"})
-RENAMED = {  # class -> setting of one Keras -> of the other
+RENAMED = {  # class -> setting of one Keras version -> setting of the other
     "LeakyReLU": {"alpha": "negative_slope", "negative_slope": "alpha"},
 }
 ALIASES = {"OrthogonalInitializer": "Orthogonal", "IdentityInitializer": "Identity"}
-OPERATORS = {  # function of TensorFlow (Keras 2) or operation (Keras 3) -> what it does
+OPERATORS = {  # TensorFlow function (Keras 2) or operation (Keras 3) -> Python function
     "__operators__.add": operator.add, "math.add": operator.add, "Add": operator.add,
     "math.subtract": operator.sub, "Subtract": operator.sub,
     "math.multiply": operator.mul, "Multiply": operator.mul,
@@ -34,18 +35,17 @@ OPERATORS = {  # function of TensorFlow (Keras 2) or operation (Keras 3) -> what
     "nn.relu": lambda x: tf.keras.activations.relu(x),
     "Relu": lambda x: tf.keras.activations.relu(x),
 }
-DIFFERENT = ("hard_sigmoid",)  # functions that are others under Keras 2 and under Keras 3
-DEFAULTS = {  # setting that one Keras alone has -> values with which it does nothing
+DIFFERENT = ("hard_sigmoid",)  # functions that differ between Keras 2 and Keras 3
+DEFAULTS = {  # setting of one Keras version -> values without effect
     "data_format": ("channels_last",), "groups": (1,), "fused": (True,)}
 
 
 class Untranslatable(Exception):
-    """A configuration for which the Keras in use has no words; the text names layer and cause."""
+    """A configuration that the Keras in use cannot express; the message names layer and cause."""
 
 
 def require_same_functions(config) -> None:
-    """Raises `Untranslatable` if a configuration names a function that Keras 2 and Keras 3 both
-    have, and that is not the same in both."""
+    """Raise `Untranslatable` if a configuration names a function that differs in Keras 2 and 3."""
     waiting = [("", config)]
     while waiting:
         owner, value = waiting.pop()
@@ -60,13 +60,13 @@ def require_same_functions(config) -> None:
 
 
 def build(config: dict) -> tf.keras.Model:
-    """Returns the model of a configuration, with fresh weights.
+    """Return the model of a configuration with newly initialized weights.
 
     Args:
         config: class name and configuration, JSON values of any Keras 2 or 3.
 
     Raises:
-        Untranslatable: some layer, setting or call is not known.
+        Untranslatable: a layer, setting or call is unknown.
     """
     kind, inner = config["class_name"], config["config"]
     if kind == "Sequential":
@@ -98,7 +98,7 @@ def _sequential(config) -> tf.keras.Model:
 
 
 def _functional(config: dict) -> tf.keras.Model:
-    tensors: dict[tuple, list] = {}  # (layer name, number of the call) -> what it gives
+    tensors: dict[tuple, list] = {}  # (layer name, number of the call) -> output tensors
     operators: set[str] = set()
     layers, entries = {}, {entry["name"]: entry for entry in config["layers"]}
     for name, entry in entries.items():
@@ -142,7 +142,7 @@ def _functional(config: dict) -> tf.keras.Model:
 
 
 def _operator_of(entry: dict):
-    """Returns the function that an entry stands for if it is an operator on tensors, else None."""
+    """Return the Python function of an entry that is an operator on tensors, else None."""
     kind = entry["class_name"]
     if kind == "TFOpLambda":
         return OPERATORS.get((entry.get("config") or {}).get("function"))
@@ -153,8 +153,11 @@ def _operator_of(entry: dict):
 
 
 def _set_trainable(layers: Iterable[tuple[object, dict]]) -> None:
-    """Freezes the layers whose entries say so; once they are built, since Keras 3.0 orders the
-    weights of a model by what they were then."""
+    """Freeze the layers whose entries have `trainable` set to False.
+
+    Called after the layers are built, since Keras 3.0 orders a model's weights by their
+    trainability at that time.
+    """
     for layer, entry in layers:
         if isinstance(entry["config"], dict) and entry["config"].get("trainable") is False:
             layer.trainable = False
@@ -179,14 +182,14 @@ def _shape_of(entry: dict):
 
 
 def _dtype(value) -> str | None:
-    """Returns the name of a dtype or of a dtype policy, however it was written."""
+    """Return the name of a dtype or dtype policy from any of its stored forms."""
     if isinstance(value, dict):
         value = (value.get("config") or {}).get("name")
     return value
 
 
 def _layer(entry: dict):
-    """Returns the layer of an entry, or the model if it is one."""
+    """Return the layer (or nested model) of an entry."""
     kind, config = entry["class_name"], entry["config"]
     if kind in ("Sequential", "Functional", "Model"):
         return build(entry)
@@ -203,7 +206,7 @@ def _layer(entry: dict):
 
 
 def _settings(known: type, kind: str, name: str, config: dict) -> dict:
-    """Returns the settings of a layer in the words of the Keras in use."""
+    """Return the settings of a layer under the names of the Keras in use."""
     if isinstance(config.get("dtype"), dict):
         config["dtype"] = _dtype(config["dtype"])
     if kind == "BatchNormalization" and isinstance(config.get("axis"), list):
@@ -214,7 +217,7 @@ def _settings(known: type, kind: str, name: str, config: dict) -> dict:
     found = {}
     if "dtype" not in accepted and config.pop("dtype", None) not in (None, "float32"):
         raise Untranslatable(f"layer '{name}' ({kind}) computes in another dtype than float32")
-    config.pop("trainable", None)  # it is set once the layer is built
+    config.pop("trainable", None)  # set after the layer is built
     for key, value in config.items():
         if key not in accepted and key in RENAMED.get(kind, ()):
             key = RENAMED[kind][key]
@@ -228,7 +231,7 @@ def _settings(known: type, kind: str, name: str, config: dict) -> dict:
 
 
 def _accepted(known: type) -> set[str]:
-    """Returns the names of the settings that a class takes, its parents' if it hands them on."""
+    """Return the constructor parameters of a class, including parents' parameters it passes on."""
     names = set()
     for parent in known.__mro__:
         if "__init__" not in vars(parent):
@@ -245,7 +248,7 @@ def _accepted(known: type) -> set[str]:
 
 
 def _value(key: str, value, name: str):
-    """Returns a setting: initializers and the like as objects, layers and axes as they are."""
+    """Return a setting, with initializers, layers and the like as objects."""
     if not isinstance(value, dict) or "class_name" not in value:
         return value
     kind, config = value["class_name"], value.get("config") or {}
@@ -271,7 +274,7 @@ def _value(key: str, value, name: str):
 
 
 def _is_reference(value) -> bool:
-    """Tells whether a value of Keras 2 names a tensor: layer, call, output, and arguments."""
+    """Return whether a Keras 2 value is a tensor reference: layer, call, output[, arguments]."""
     return (isinstance(value, list) and 3 <= len(value) <= 4 and isinstance(value[0], str)
             and all(type(number) is int for number in value[1:3]))
 
@@ -286,7 +289,7 @@ def _reference(value) -> tuple[str, int, int]:
 
 
 def _references(value) -> list[tuple[str, int, int]]:
-    """Returns all tensors that are named in the arguments of a call."""
+    """Return all tensor references in the arguments of a call."""
     if _is_history(value) or _is_reference(value):
         return [_reference(value)] + (
             _references(value[3]) if isinstance(value, list) and len(value) == 4 else [])
@@ -295,11 +298,11 @@ def _references(value) -> list[tuple[str, int, int]]:
 
 
 def _arguments(call, tensors: dict) -> tuple[tuple, dict]:
-    """Returns what a layer is called with."""
+    """Return the arguments of a layer's call."""
     if isinstance(call, dict):  # Keras 3
         args = tuple(_filled(value, tensors) for value in call["args"])
         kwargs = {key: _filled(value, tensors) for key, value in call.get("kwargs", {}).items()}
-    else:  # Keras 2: a list of tensors, the arguments behind the first
+    else:  # Keras 2: a list of tensors; the first one carries the keyword arguments
         calls = [call] if _is_reference(call) else call
         inputs = [_tensor(value, tensors) for value in calls]
         args = (inputs[0] if len(inputs) == 1 else inputs,)
@@ -327,7 +330,7 @@ def _tensor(value, tensors: dict):
 
 
 def _ends(value, tensors: dict):
-    """Returns the tensors that a model takes or gives: one, a list, or a mapping of them."""
+    """Return the input or output tensors of a model: one, a list, or a mapping."""
     if _is_reference(value):
         return _tensor(value, tensors)
     if isinstance(value, dict):
@@ -337,7 +340,7 @@ def _ends(value, tensors: dict):
 
 
 def own_variables(layer) -> list:
-    """Returns the variables that a layer keeps itself, in the order of `.keras` files."""
+    """Return the variables of a layer without its sublayers, in the order of `.keras` files."""
     if hasattr(layer, "_trainable_variables"):
         return [*layer._trainable_variables, *layer._non_trainable_variables]
     return [*layer._trainable_weights, *layer._non_trainable_weights]

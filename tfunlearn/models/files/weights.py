@@ -1,4 +1,4 @@
-"""Puts the weights of a file into a model that was built from its configuration."""
+"""Loading of a file's weights into a model built from its configuration."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tfunlearn.models.files.translate import Untranslatable, own_variables
 
 
 def fill(model: tf.keras.Model, stored: StoredModel) -> None:
-    """Sets the weights of a model to those of the file.
+    """Set the weights of a model to those of the file.
 
     Raises:
-        Untranslatable: they do not fit one another, one to one.
+        Untranslatable: the weights of model and file do not match one to one.
     """
     filled: set[int] = set()
     if stored.path.suffix == ".h5":
@@ -24,14 +24,14 @@ def fill(model: tf.keras.Model, stored: StoredModel) -> None:
         _fill_model(model, stored.weight_group(), model.name, filled)
     for layer in model._flatten_layers():
         if isinstance(layer, tf.keras.layers.Normalization):
-            layer.finalize_state()  # it computes from copies of its weights
+            layer.finalize_state()  # this layer computes with copies of its weights
     for weight in model.weights:
         if id(weight) not in filled:
             raise Untranslatable(f"the file has no value for the weight {weight.name}")
 
 
 def _fill_by_layer(model, weights: dict[str, list], filled: set[int]) -> None:
-    """Sets the weights of each layer in the order of `.h5` files: trained ones come first."""
+    """Set the weights of each layer in the order of `.h5` files: trainable weights first."""
     for layer in model.layers:
         own = [*layer.trainable_weights, *layer.non_trainable_weights]
         stored = weights.pop(layer.name, [])
@@ -53,9 +53,10 @@ def _last_name(variable) -> str:
 
 
 def _fill_model(model, group: Group, name: str, filled: set[int]) -> None:
-    """Sets the weights of a model's layers from the groups of its container.
+    """Set the weights of a model's layers from the groups of its container.
 
-    Files name a layer by its class and count; which numbers are used differs, their order does not.
+    Files name a layer by its class and a number; the numbers vary between versions, their order
+    does not.
     """
     container = next((group.parts[each] for each in CONTAINERS if each in group.parts), Group())
     left = {key: part for key, part in container.parts.items() if not part.is_empty}
@@ -100,8 +101,7 @@ def _assign(name: str, variables: list, arrays, filled: set[int]) -> None:
 
 
 def _snake(name: str) -> str:
-    """Returns a class name as files write it: Conv2D is conv2d, BatchNormalization
-    batch_normalization."""
+    """Return a class name as in files: `conv2d`, `batch_normalization`."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

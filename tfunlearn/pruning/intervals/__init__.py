@@ -1,1 +1,1 @@
-"""Interval arithmetic through Keras models: bounds of activations, and of changes."""
+"""Interval arithmetic through Keras models: bounds of activations and of their changes."""

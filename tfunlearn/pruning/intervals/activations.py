@@ -1,4 +1,4 @@
-"""Activations as intervals see them: the function, how steep it is, and where it turns."""
+"""Activation functions for interval arithmetic: function, slope range and turning point."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 @dataclass(frozen=True)
 class Shape:
-    """A function of one number for interval arithmetic.
+    """A scalar function for interval arithmetic.
 
     Attributes:
-        function: works on arrays.
-        slopes: least and greatest slope anywhere.
-        turn: where it stops falling and starts rising; None where it never falls.
+        function: the function, applied elementwise to arrays.
+        slopes: smallest and largest slope anywhere.
+        turn: point where it stops falling and starts rising; None if it never falls.
     """
 
     function: Callable[[np.ndarray], np.ndarray]
@@ -28,7 +28,7 @@ class Shape:
 
 
 def relu(negative_slope: float = 0.0, most: float | None = None) -> Shape:
-    """Returns `min(x, most)` for x > 0 and `negative_slope * x` below; slope at least 0."""
+    """Return `min(x, most)` for x > 0 and `negative_slope * x` below; `negative_slope` >= 0."""
     def function(x):
         above = np.maximum(x, 0) if most is None else np.clip(x, 0, most)
         return above + negative_slope * np.minimum(x, 0) if negative_slope else above
@@ -38,7 +38,7 @@ def relu(negative_slope: float = 0.0, most: float | None = None) -> Shape:
 
 
 def elu(alpha: float = 1.0) -> Shape:
-    """Returns the exponential linear unit, alpha at least 0."""
+    """Return the exponential linear unit with `alpha` >= 0."""
     return Shape(lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
                  (0.0, max(1.0, alpha)))
 
@@ -79,19 +79,19 @@ MIXERS = (*SOFTMAXES, "sparsemax", "glu")
 
 
 def shape_of(activation: Callable | None) -> Shape | None:
-    """Returns the shape of a Keras or TensorFlow activation function; None where not known."""
+    """Return the shape of a Keras or TensorFlow activation function; None if unknown."""
     return IDENTITY if activation is None else SHAPES.get(name_of(activation))
 
 
 def mixes_units(activation) -> bool:
-    """Tells whether an activation makes every unit depend on the others, as softmax does."""
+    """Return whether an activation makes every unit depend on the others, as softmax does."""
     return name_of(activation) in MIXERS or kind_of(activation) == "Softmax"
 
 
 def name_of(activation) -> str:
-    """Returns the name of Keras' or TensorFlow's activation function; empty for any other.
+    """Return the name of a Keras or TensorFlow activation function; empty for any other function.
 
-    Keras 3 keeps functions of the same names, but other defaults, in `keras.ops`.
+    Functions in Keras 3's `keras.ops` are excluded: they have the same names, but other defaults.
     """
     home = getattr(activation, "__module__", None) or ""
     known = home.startswith("tensorflow.") or (

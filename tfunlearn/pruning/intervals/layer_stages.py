@@ -1,4 +1,4 @@
-"""Which stages each kind of Keras layer consists of; one function per kind."""
+"""Decomposition of Keras layers into stages; one function per layer type."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Values = Callable[[object], np.ndarray]  # variable -> its value, float64
 
 
 def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
-    """Returns the stages of a node with one input.
+    """Return the stages of a node with one input.
 
-    A softmax that the model ends in is left out, so that the outputs are logits.
+    A final softmax of the model is left out, so that the outputs are logits.
 
     Raises:
-        NoBounds: the layer is not one that bounds can pass; the message names it.
+        NoBounds: no bounds can be computed for the layer; the message names it.
     """
     is_last = graph.gives_output([node]) and not graph.readers_of([node])
     try:
@@ -78,7 +78,7 @@ def _separable_conv(node, values, is_last):
 
 
 def _shift(layer, values):
-    """Returns the bias in the layout of the layer's output."""
+    """Return the bias in the layout of the layer's output."""
     if layer.bias is None:
         return 0.0
     bias = values(layer.bias)
@@ -94,7 +94,7 @@ def _batch_norm(node, values, is_last):
     gamma, beta = _gamma_and_beta(layer, values)
     scale = gamma / np.sqrt(values(layer.moving_variance) + layer.epsilon)
     shift = beta - values(layer.moving_mean) * scale
-    behind = len(node.shape) - axis if axis > 0 else -1 - axis  # axes behind the normalised one
+    behind = len(node.shape) - axis if axis > 0 else -1 - axis  # axes after the normalized one
     return [Linear(np.multiply, *(v.reshape(-1, *[1] * behind) for v in (scale, shift)))]
 
 
@@ -116,7 +116,10 @@ def _group_norm(node, values, is_last):
 
 
 def _confined_norm(layer, values, normalised: Sequence[int | None]):
-    """n values of mean 0 and variance at most 1 lie within -+ sqrt(n - 1)."""
+    """Return the output range of a normalization.
+
+    n values of mean 0 and variance at most 1 lie within ±sqrt(n - 1).
+    """
     if None in normalised:
         raise Impassable(" over an open dimension")
     gamma, beta = _gamma_and_beta(layer, values)
@@ -141,7 +144,7 @@ def _prelu(node, values, is_last):
 
 
 def _activation(activation, is_last: bool) -> list[Stage]:
-    """Returns the stage of an activation function, or of a layer given as one."""
+    """Return the stage of an activation function, or of a layer used as one."""
     kind = kind_of(activation)
     if kind in _RECTIFIERS:
         return _rectifier(activation, kind)
@@ -167,7 +170,7 @@ def _softmax(is_last: bool, log: bool = False) -> list[Stage]:
 _RECTIFIERS = {
     "ReLU": lambda layer: relu(
         float(layer.negative_slope), None if layer.max_value is None else float(layer.max_value)),
-    # each Keras has its own name for the slope below 0
+    # the name of the slope below 0 depends on the Keras version
     "LeakyReLU": lambda layer: relu(float(
         layer.negative_slope if hasattr(layer, "negative_slope") else layer.alpha)),
     "ELU": lambda layer: elu(float(layer.alpha)),

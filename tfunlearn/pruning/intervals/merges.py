@@ -1,4 +1,4 @@
-"""Layers with several inputs as interval arithmetic sees them."""
+"""Interval arithmetic of layers with several inputs."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _minimum(node, inputs):
 
 
 def _hull(node, moves):
-    """The maximum (or minimum) of several values moves by no more than the widest of them."""
+    """Return bounds on the change of a maximum or minimum: the hull of its inputs' changes."""
     lows, highs = zip(*moves)
     return reduce(np.minimum, lows), reduce(np.maximum, highs)
 
 
 def _aligned(merge: Merge) -> Merge:
-    """Returns `merge` for inputs of any ranks: as in Keras, axes are added behind the batch."""
+    """Return `merge` for inputs of different ranks: axes are added after the batch axis."""
     def merged(node, inputs):
         rank = max(lo.ndim for lo, _ in inputs)
         return merge(node, [tuple(np.expand_dims(end, tuple(range(1, rank - end.ndim + 1)))

@@ -1,4 +1,4 @@
-"""Intervals through a whole model: bounds of every activation, and of what a pruning changes."""
+"""Interval propagation through a model: bounds of activations and of changes by pruning."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tfunlearn.pruning.intervals.merges import BOUNDS, DIFFERENCES
 from tfunlearn.pruning.intervals.stages import Interval, NoBounds, Stage
 
 InputRange = tuple  # (low, high), numbers or arrays of the input's shape
-LARGEST = 1e30  # of inputs, so that bounds do not overflow at once
+LARGEST = 1e30  # largest absolute input, to avoid early overflow of bounds
 
 
 def activation_bounds(
     model: tf.keras.Model, *, input_range: InputRange = (0.0, 1.0)
 ) -> dict[str, Interval]:
-    """Returns bounds of the outputs of every layer, for all inputs in a range.
+    """Return bounds of the outputs of every layer, for all inputs in a range.
 
-    Interval arithmetic layer by layer: sound (in exact arithmetic; float32 rounding comes on top,
-    about one part in a million), but the wider the deeper the model. A softmax at the end is left
-    out, so that the outputs are logits.
+    Interval arithmetic layer by layer: sound (in exact arithmetic; float32 rounding adds about one
+    part in a million), but wider with every layer. A final softmax is left out, so that the outputs
+    are logits.
 
     Args:
         model: a built Sequential or functional model.
@@ -34,11 +34,11 @@ def activation_bounds(
 
     Returns:
         A mapping from layer name to two arrays of the layer's output shape without the batch
-        axis; of a layer that is called several times, the widest of its calls, and one number
-        each if their shapes differ.
+        axis. For a layer called several times, they cover all calls; if the output shapes differ,
+        they are two single numbers.
 
     Raises:
-        UserError: `input_range` is no range, or the model has a layer that no bounds can pass.
+        UserError: `input_range` is invalid, or no bounds exist for some layer of the model.
     """
     graph = Graph.of(model)
     propagation = Propagation(graph, graph.read(), input_range)
@@ -54,10 +54,10 @@ def activation_bounds(
 def predicted_impact(
     model: tf.keras.Model, weights: Sequence[np.ndarray], *, input_range: InputRange = (0.0, 1.0)
 ) -> Interval:
-    """Returns how far the outputs can move if the model's weights became `weights`.
+    """Return bounds on the change of the outputs if the model's weights became `weights`.
 
-    For every input in the range, `new output - old output` lies between the two arrays. A softmax
-    at the end is left out, so that the outputs are logits.
+    For every input in the range, `new output - old output` lies between the two arrays. A final
+    softmax is left out, so that the outputs are logits.
 
     Args:
         model: a built Sequential or functional model.
@@ -65,10 +65,10 @@ def predicted_impact(
         input_range: as for `activation_bounds`.
 
     Returns:
-        Two arrays `(outputs,)`, flat; of a model with several outputs, one behind the other.
+        Two flat arrays `(outputs,)`; several model outputs are concatenated.
 
     Raises:
-        UserError: as `activation_bounds`, or the shapes differ.
+        UserError: as `activation_bounds`, or `weights` has other shapes or is not finite.
     """
     graph = Graph.of(model)
     old = graph.read()
@@ -82,10 +82,9 @@ def predicted_impact(
 
 
 class Propagation:
-    """Intervals in one model with one list of weights.
+    """Interval propagation in one model with one list of weights.
 
-    Bounds are computed when they are asked for and kept; `update` forgets those that new weights
-    make wrong.
+    Bounds are computed on demand and cached; `update` removes those invalidated by new weights.
     """
 
     def __init__(self, graph: Graph, weights: Sequence[np.ndarray], input_range: InputRange):
@@ -93,10 +92,10 @@ class Propagation:
         self._range = range_ends(input_range)
         self._bounds: dict[int, Interval] = {}
         self._exact: dict[int, tuple] = {}
-        self._used: dict[Node, set[int]] = {}  # weights that went into the bounds of a node
+        self._used: dict[Node, set[int]] = {}  # weights used for the bounds of a node
 
     def bounds(self, tensor: int) -> Interval:
-        """Returns the bounds of a tensor, each `(1, *shape)` float64."""
+        """Return the bounds of a tensor, each `(1, *shape)` float64."""
         if tensor not in self._bounds:
             for node in self._needed_for(tensor):
                 if node.outputs[0] not in self._bounds:
@@ -104,14 +103,14 @@ class Propagation:
         return self._bounds[tensor]
 
     def check_range(self) -> None:
-        """Raises the `UserError` that an input of another shape than the range would raise."""
+        """Raise a `UserError` if the shape of the range does not fit an input of the model."""
         for node in self.graph.nodes:
             if not node.inputs:
                 with contextlib.suppress(NoBounds):
                     self._input_bounds(node)
 
     def update(self, weights: Sequence[np.ndarray]) -> None:
-        """Takes new weights and forgets the bounds that depend on those that differ."""
+        """Set new weights and remove the cached bounds that depend on changed ones."""
         changed = {n for n, (old, new) in enumerate(zip(self.weights, weights)) if old is not new}
         self.weights = list(weights)
         stale: set[int] = set()
@@ -124,10 +123,10 @@ class Propagation:
         self._exact = {key: value for key, value in self._exact.items() if key in kept}
 
     def difference(self, starts: dict[Node, Interval]) -> Interval:
-        """Returns how far the outputs move, `(batch, all outputs)`.
+        """Return bounds on the change of the outputs, `(batch, all outputs)`.
 
         Args:
-            starts: node -> how far the result of its first stage moves, `(batch, ...)`.
+            starts: node -> bounds on the change of its first stage's result, `(batch, ...)`.
         """
         batch = len(next(iter(starts.values()))[0])
         return self._ends(batch, {
@@ -135,9 +134,9 @@ class Propagation:
             for node, start in starts.items()})
 
     def change(self, weights: Sequence[np.ndarray]) -> Interval:
-        """Returns how far the outputs move if the weights became `weights`, `(1, all outputs)`."""
+        """Return bounds on the output change for new weights `weights`, `(1, all outputs)`."""
         other = Propagation(self.graph, weights, self._range)
-        other._exact = self._exact  # equal arrays give equal objects, so that stages see no change
+        other._exact = self._exact  # same array, same object: stages see no change
         altered = {n for n, (old, new) in enumerate(zip(self.weights, weights)) if old is not new}
 
         def changed(node: Node, inputs) -> Interval:
@@ -152,7 +151,10 @@ class Propagation:
             if altered.intersection(self.graph.positions_of(node.layer))})
 
     def _ends(self, batch: int, special: dict[Node, Callable]) -> Interval:
-        """Sends moves through the graph; `special` nodes make theirs out of their inputs' moves."""
+        """Propagate changes through the graph.
+
+        `special` nodes compute their own change from the changes of their inputs.
+        """
         moves: dict[int, Interval] = {}
         for node in self.graph.nodes:
             inputs = None
@@ -205,7 +207,7 @@ class Propagation:
                             f"'{node.layer.name}' of shape {node.shape}")
 
     def _still(self, tensor: int, batch: int) -> Interval:
-        """Returns a move of nothing."""
+        """Return a change of zero."""
         zero = np.broadcast_to(0.0, (batch, *self.bounds(tensor)[0].shape[1:]))
         return zero, zero
 
@@ -225,14 +227,14 @@ class Propagation:
         return stages_of(self.graph, node, value)
 
     def _as_float64(self, weight: np.ndarray) -> np.ndarray:
-        """Returns a weight as float64, the same object as long as the weight is the same."""
+        """Return a weight as float64; the same weight always gives the same object."""
         if id(weight) not in self._exact:
             self._exact[id(weight)] = weight, weight.astype(np.float64)
         return self._exact[id(weight)][1]
 
 
 def range_ends(input_range: InputRange) -> Interval:
-    """Returns the two ends as arrays, checked."""
+    """Return the validated ends of the range as arrays."""
     try:
         low, high = (np.asarray(end, np.float64) for end in input_range)
         holds = bool(np.all(low <= high) and np.all(np.abs([low.min(), high.max()]) <= LARGEST))
@@ -245,7 +247,7 @@ def range_ends(input_range: InputRange) -> Interval:
 
 
 def _hull(one: Interval, other: Interval) -> Interval:
-    """Returns an interval that holds both."""
+    """Return the smallest interval that contains both."""
     if one[0].shape != other[0].shape:
         one, other = ((lo.min(), hi.max()) for lo, hi in (one, other))
     return np.minimum(one[0], other[0]), np.maximum(one[1], other[1])

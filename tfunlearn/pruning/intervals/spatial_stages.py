@@ -1,4 +1,4 @@
-"""Layers that pool, pad, cut or reorder values: one function per kind, layer -> stage."""
+"""Stages of layers that pool, pad, crop or reorder values; one function per layer type."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def is_channels_first(layer) -> bool:
 
 
 def channels_last(layer, operate: Callable) -> Callable:
-    """Returns `operate`, which wants channels last, for the layout of `layer`."""
+    """Return `operate`, which expects channels last, adapted to the layout of `layer`."""
     if not is_channels_first(layer):
         return operate
     return lambda x, *rest: np.moveaxis(operate(np.moveaxis(x, 1, -1), *rest), -1, 1)
 
 
 def _pooled(layer, x, fill: float) -> list[np.ndarray]:
-    """Returns what lies at each place of the pooling windows, one array `(batch, ...)` a place."""
+    """Return the values at each position of the pooling windows, one array `(batch, ...)` each."""
     sizes = np.atleast_1d(layer.pool_size).tolist()
     strides = np.atleast_1d(layer.strides if layer.strides is not None else sizes).tolist()
     ones = [1] * len(sizes)
@@ -48,7 +48,7 @@ def _average_pool(layer) -> Stage:
 
 
 def _over_space(layer, reduce: Callable) -> Callable:
-    """Returns `reduce` over all spatial axes of the layer's layout."""
+    """Return `reduce` over all spatial axes of the layer's layout."""
     def over_space(x):
         axes = tuple(range(2, x.ndim)) if is_channels_first(layer) else tuple(range(1, x.ndim - 1))
         return reduce(x, axes, keepdims=layer.keepdims)

@@ -1,11 +1,11 @@
-"""The steps of a layer's computation as interval arithmetic sees them.
+"""Stages of a layer's computation for interval arithmetic.
 
-A stage knows three things, all on arrays with a leading batch axis:
+A stage has three methods, all on arrays with a leading batch axis:
 
-    bounds(lo, hi)           the outputs for inputs in [lo, hi]
-    difference(lo, hi)       how far the output moves if the input moves by something in [lo, hi]
-    change(new, x, d)        the same if, besides, the stage's weights become those of `new`;
-                             x are the bounds of the old input
+    bounds(lo, hi)           bounds of the outputs for inputs in [lo, hi]
+    difference(lo, hi)       bounds of the output change for input changes in [lo, hi]
+    change(new, x, d)        the same for an input change d if, in addition, the stage's weights
+                             become those of `new`; x are the bounds of the old input
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ Interval = tuple[np.ndarray, np.ndarray]
 
 
 class NoBounds(UserError):
-    """No bounds pass the model, or what passes is not finite; the text names the layer."""
+    """No bounds exist for a layer, or they are not finite; the message names the layer."""
 
     @property
     def reason(self) -> str:
-        """The cause alone, without the field and what to do."""
+        """The cause without the field and the suggested action."""
         return str(self).partition(": ")[2].partition(";")[0]
 
 
 class Impassable(Exception):
-    """What a layer computes has no stage; the text says what about it is in the way."""
+    """A layer without stages; the message describes the unsupported property."""
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
     """y = operate(x, kernel) + shift, where `operate` is linear in both.
 
-    With c and r the middle and the half width of the input,
+    With c and r the midpoint and the half-width of the input,
 
-        y in operate(c, kernel) + shift -+ operate(r, |kernel|)
+        y in operate(c, kernel) + shift ± operate(r, |kernel|)
     """
 
     operate: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -67,7 +67,7 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Elementwise:
-    """An activation; a move of the input is stretched by a slope between its least and greatest."""
+    """An activation function; an input change is scaled by slopes in its slope range."""
 
     shape: Shape
 
@@ -87,7 +87,7 @@ class Elementwise:
 
 @dataclass(frozen=True, eq=False)
 class Kink:
-    """PReLU: x above 0, slope * x below, a slope of any sign for each unit."""
+    """PReLU: x above 0, slope * x below, with a slope of any sign for each unit."""
 
     slope: np.ndarray
 
@@ -110,12 +110,12 @@ class Kink:
 
 @dataclass(frozen=True, eq=False)
 class Rearranged:
-    """A reshape, crop, repetition or pooling by maximum: no arithmetic on the values.
+    """A reshape, crop, repetition or max pooling: no arithmetic on the values.
 
     Attributes:
-        low: what it does to lower ends.
-        high: what it does to upper ends; None for the same.
-        low_move: what it does to the lower ends of a move; None for `low`.
+        low: function for lower ends.
+        high: function for upper ends; None for the same as `low`.
+        low_move: function for the lower ends of a change; None for `low`.
     """
 
     low: Callable[[np.ndarray], np.ndarray]
@@ -134,7 +134,7 @@ class Rearranged:
 
 @dataclass(frozen=True, eq=False)
 class Confined:
-    """A stage of which only the range of its output is known, as of a softmax or a layer norm."""
+    """A stage with a known output range only, such as a softmax or a layer normalization."""
 
     lo: np.ndarray
     hi: np.ndarray

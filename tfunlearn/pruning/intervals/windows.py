@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-BLOCK_BYTES = 64 * 2**20  # of window values that a convolution lays out at a time
+BLOCK_BYTES = 64 * 2**20  # bytes of window values per block of a convolution
 
 
 def padded(x: np.ndarray, sizes, strides, dilations, padding: str, fill: float = 0.0) -> np.ndarray:
-    """Returns `x` with the border that `"valid"`, `"same"` or `"causal"` asks for."""
+    """Return `x` with the border for padding `"valid"`, `"same"` or `"causal"`."""
     if padding == "valid":
         return x
     widths = []
@@ -26,7 +26,7 @@ def padded(x: np.ndarray, sizes, strides, dilations, padding: str, fill: float =
 
 
 def windows(x: np.ndarray, sizes, strides, dilations) -> np.ndarray:
-    """Returns a view `(batch, *positions, channels, *sizes)` of a padded array."""
+    """Return a view `(batch, *positions, channels, *sizes)` of a padded array."""
     space = range(1, x.ndim - 1)
     positions = [(x.shape[axis] - (size - 1) * dilation - 1) // stride + 1
                  for axis, size, stride, dilation in zip(space, sizes, strides, dilations)]
@@ -38,7 +38,7 @@ def windows(x: np.ndarray, sizes, strides, dilations) -> np.ndarray:
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str) -> np.ndarray:
-    """Returns the cross-correlation of `x` with `kernel` `(*sizes, channels / groups, filters)`."""
+    """Return the cross-correlation of `x` with `kernel` `(*sizes, channels / groups, filters)`."""
     sizes, (depth, filters) = kernel.shape[:-2], kernel.shape[-2:]
     groups = x.shape[-1] // depth
     x = padded(x, sizes, strides, dilations, padding)
@@ -51,13 +51,13 @@ def convolve(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str
 
 
 def depthwise(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str) -> np.ndarray:
-    """Returns each channel of `x` convolved with its own filters of `(*sizes, channels, each)`."""
+    """Return each channel of `x` convolved with its own filters, `(*sizes, channels, each)`."""
     sizes, (depth, each) = kernel.shape[:-2], kernel.shape[-2:]
     return convolve(x, kernel.reshape(*sizes, 1, depth * each), strides, dilations, padding)
 
 
 def _by_blocks(view: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Multiplies windows by columns, a slab of positions at a time."""
+    """Multiply windows by columns, one slab of positions at a time."""
     if view.size * 8 <= BLOCK_BYTES or view.shape[1] == 1:
         positions = view.shape[: view.ndim // 2]  # batch, space; channels, window
         return (view.reshape(-1, len(columns)) @ columns).reshape(*positions, -1)
@@ -65,7 +65,7 @@ def _by_blocks(view: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _slabs(view: np.ndarray) -> Iterator[slice]:
-    """Gives slices of the first spatial axis whose windows take at most `BLOCK_BYTES`."""
+    """Yield slices of the first spatial axis whose windows take at most `BLOCK_BYTES` each."""
     rows = view.shape[1]
     step = max(1, min(rows - 1, BLOCK_BYTES * rows // (view.size * 8)))
     yield from (slice(first, first + step) for first in range(0, rows, step))
