@@ -1,4 +1,4 @@
-"""Aggregation rules: functions over a stack of updates `(n, d)`, arrays or tensors alike."""
+"""Aggregation rules: functions of a stack of updates `(n, d)`, a NumPy array or a tensor."""
 
 from tfunlearn.aggregation.aggregator import Aggregator
 from tfunlearn.aggregation.bucketing import bucketing

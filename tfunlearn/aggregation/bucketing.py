@@ -1,4 +1,4 @@
-"""Bucketing, a step before a rule."""
+"""Bucketing, a pre-aggregation step."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from tfunlearn.core.seeds import shuffled
 
 
 def bucketing(updates, *, size: int = 2, seed: int, round_number=0):
-    """Returns the means of the rows in random buckets.
+    """Return the mean of each bucket of randomly assigned rows.
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
-        size: rows in a bucket, >= 1; default 2. The last bucket may hold fewer. A bucket with one
-            malicious row is malicious: the rule behind must withstand as many as before, of fewer.
-        seed: decides the order, 0 to 2**31, together with
-        round_number: the round; default 0. It may be a tensor.
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
+        size: rows per bucket, >= 1; default 2. The last bucket may hold fewer. One malicious row
+            makes its bucket malicious: the following rule must tolerate the same f among fewer
+            rows.
+        seed: 0 to 2**31; determines the assignment together with `round_number`.
+        round_number: round, 0 to 2**31, an integer or a tensor; default 0.
 
     Returns:
         float32 `(ceil(n / size), d)`.
 
     Raises:
-        UserError: no finite row, or `size` below 1.
+        UserError: no finite row, `size` below 1, or `seed` or `round_number` out of range.
 
     Reference:
         Karimireddy et al., "Byzantine-robust learning on heterogeneous datasets via bucketing",
         ICLR 2022 (arXiv 2006.09365).
     """
     require_whole("size", size, 1)
-    if isinstance(round_number, (int, np.integer)):  # else a tensor
+    if isinstance(round_number, (int, np.integer)):  # otherwise a tensor
         require_whole("round_number", round_number, 0, 2**31)
     require_whole("seed", seed, 0, 2**31)
     stack = finite_stack(updates)

@@ -1,4 +1,4 @@
-"""Bulyan: a choice by Krum, then a mean around the median of every coordinate."""
+"""Bulyan: repeated Krum selection, then a coordinate-wise mean around the median."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ CONDITION = "n >= 4f + 3"
 
 
 def bulyan(updates, *, f: int, strict: bool = True):
-    """Returns, per coordinate, the mean of the values nearest to the median of Krum's choice.
+    """Return the coordinate-wise mean of the values nearest to the median of Krum's selection.
 
-        theta = n - 2f picks by Krum, each taken out before the next;
-        per coordinate the mean of the theta - 2f values nearest to the median of the theta
+        theta = n - 2f rows selected by Krum, each removed before the next selection;
+        per coordinate, the mean of the theta - 2f values nearest to the median of the theta
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor. Rows that are not finite are left out, and
-            each uses up one of the `f`.
-        f: malicious rows to withstand, >= 0. Sample counts do not matter.
-        strict: refuse `n < 4f + 3`; default True. False warns, takes at least one neighbour in
-            Krum and at least one value.
+        updates: float32 `(n, d)`, an array or a tensor. Non-finite rows are dropped; each uses up
+            one of the `f`.
+        f: number of malicious rows to tolerate, >= 0. Sample counts are ignored.
+        strict: refuse `n < 4f + 3`; default True. False warns, and uses at least one neighbor in
+            Krum and at least one value per coordinate.
 
     Returns:
-        float32 `(d,)`. Of two values equally near to the median the smaller one comes first.
+        float32 `(d,)`. Of two values equally near to the median, the smaller one is taken first.
 
     Raises:
         UserError: no finite row, or the condition above.
 
     Reference:
         El Mhamdi et al., "The hidden vulnerability of distributed learning in Byzantium",
-        ICML 2018 (arXiv 1802.07927). All picks come from one Gram matrix.
+        ICML 2018 (arXiv 1802.07927). All selections use one Gram matrix.
     """
     stack = finite_stack(updates)
     f = tolerated(f, stack)
@@ -39,7 +39,10 @@ def bulyan(updates, *, f: int, strict: bool = True):
 
 
 def repeated_krum(stack: Stack, distances, f):
-    """Returns which `n - 2f` rows Krum picks when each pick is taken out, bool `(n,)`."""
+    """Return the mask of the `n - 2f` rows selected by repeated Krum, bool `(n,)`.
+
+    Each selected row is removed before the next selection.
+    """
     ops, xp = stack.ops, stack.ops.xp
     position = ops.positions(stack.n)
 
@@ -56,7 +59,10 @@ def repeated_krum(stack: Stack, distances, f):
 
 
 def around_the_median(stack: Stack, chosen, f):
-    """Returns the mean of the `theta - 2f` values nearest to the median of the chosen rows."""
+    """Return the coordinate-wise mean of the `theta - 2f` values nearest to the chosen median.
+
+    The median is that of the rows in the mask `chosen` `(n,)`. Returns float32 `(d,)`.
+    """
     ops, xp = stack.ops, stack.ops.xp
     theta = xp.maximum(stack.n - 2 * f, 1)
     size, position = xp.maximum(theta - 2 * f, 1), ops.positions(theta)
@@ -65,10 +71,10 @@ def around_the_median(stack: Stack, chosen, f):
 
 
 def window_mean(xp, values, position, theta, size):
-    """Returns the mean of the `size` of sorted `values` `(b, theta)` nearest to their median.
+    """Return the mean of the `size` of sorted `values` `(b, theta)` nearest to the median, `(b,)`.
 
-    They are a window of the sorted row. It starts at 0 and moves up by one as long as the value
-    that would come in is nearer to the median than the one that would go; a tie keeps it.
+    They form a window of the sorted row. It starts at 0 and moves up by one as long as the value
+    that would enter is nearer to the median than the one that would leave; ties do not move it.
     """
     low, high = (theta - 1) // 2, theta // 2
     wide = xp.asarray(values, xp.float64)

@@ -1,4 +1,4 @@
-"""Centred clipping."""
+"""Centered clipping."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from tfunlearn.core.errors import require_real, require_whole
 
 
 def centered_clipping(updates, *, center=None, clip: float = 10.0, passes: int = 1):
-    """Returns the centre moved by the mean of the rows' clipped distances from it.
+    """Return the center moved by the mean of the clipped differences of the rows from it.
 
         v <- v + (1 / n) sum_i (x_i - v) min(1, clip / ||x_i - v||)
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
-            Sample counts do not matter. The theory covers `f / n` up to about 0.1.
-        center: `(d,)`, the aggregate of the round before; default zeros.
-        clip: radius, > 0; default 10. The paper's radii are 10, 100 and 1000 for client momentum
-            0, 0.9 and 0.99.
-        passes: default 1.
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
+            Sample counts are ignored. The theory covers `f / n` up to about 0.1.
+        center: v `(d,)`, the previous aggregate; default zeros.
+        clip: clipping radius, > 0; default 10. The paper's radii are 10, 100 and 1000 for client
+            momentum 0, 0.9 and 0.99.
+        passes: number of iterations, >= 1; default 1.
 
     Returns:
         float32 `(d,)`, the next round's `center`.
 
     Raises:
-        UserError: no finite row, or a knob out of range.
+        UserError: no finite row, `center` of another length, or an argument out of range.
 
     Reference:
         Karimireddy et al., "Learning from history for Byzantine robust optimization", ICML 2021
@@ -43,8 +43,8 @@ def centered_clipping(updates, *, center=None, clip: float = 10.0, passes: int =
 def _pass(stack, center, clip: float):
     ops, xp = stack.ops, stack.ops.xp
     distances = xp.sqrt(ops.squared_distances(stack.rows, center))
-    factors = clip / xp.maximum(distances, clip)  # 1 within the radius, also at the centre
-    factors = ops.rounded(factors)  # as `combine` does
+    factors = clip / xp.maximum(distances, clip)  # 1 within the radius, also at the center
+    factors = ops.rounded(factors)  # as in `combine`
     wide = xp.asarray(center, xp.float64)
     moved = ops.combine(factors, stack.rows) - xp.sum(factors) * wide
     return wide + moved / xp.asarray(stack.n, xp.float64)

@@ -1,4 +1,4 @@
-"""The rules as `tff.aggregators` factories, for any TFF process."""
+"""Aggregation rules as `tff.aggregators` factories, for any TFF process."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from tfunlearn.core.lazy import tf, tff
 
 
 def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True):
-    """Returns a `tff.aggregators` factory that runs a rule on the server, inside TFF.
+    """Return a `tff.aggregators` factory that runs a rule on the server, inside TFF.
 
-    The updates are collected by reference, then the very functions of this package run on the
-    stack, in the order in which TFF hands the clients over; the results have the same bits, but for
-    numbers below 1.2e-38, which TensorFlow takes for zero, and for rows that share an offset much
-    larger than their distances. A round with too few clients for the rule is an error.
+    The updates are collected by reference, then the functions of this package run on the stack, in
+    the client order of TFF. The results equal those on arrays bit for bit, except for numbers below
+    1.2e-38, which TensorFlow flushes to zero, and for rows that share an offset much larger than
+    their distances. A round with too few clients for the rule is an error.
 
-    The state is a mapping: `round`, the number of finished rounds, and `reference`, the aggregate
-    of the round before (centered-clipping) or the server's own update, which the caller puts there
-    before each round (fltrust). A client of weight 0 counts as one that was not finite. A round in
-    which nobody counts gives zeros.
+    The state is a mapping: `round`, the number of completed rounds, and `reference`, the previous
+    aggregate (centered-clipping) or the server's own update, which the caller sets before each
+    round (fltrust). A client of weight 0 is treated like one with a non-finite update. A round
+    without any client of positive weight and finite update returns zeros.
 
     Args:
         aggregator: the rule with its settings.
-        clients: most clients that a round can have; `byzantine` fractions are of it.
-        weighted: a `WeightedAggregationFactory` (default) or an `UnweightedAggregationFactory`.
+        clients: maximum number of clients in a round; `byzantine` fractions refer to it.
+        weighted: return a `WeightedAggregationFactory` (True, default) or an
+            `UnweightedAggregationFactory`.
 
     Raises:
-        UserError: the rule is not valid for so many clients, or adds noise.
+        UserError: the rule is not valid for this number of clients, adds noise, or has `compat`
+            without being the median; or, on creation, the values are not float32.
 
     Example:
         tff.learning.algorithms.build_weighted_fed_avg(
@@ -57,7 +59,7 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
 
 
 def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
-    """Returns the `tff.templates.AggregationProcess` of vectors."""
+    """Return the `tff.templates.AggregationProcess` for float32 vectors."""
     if value_type.dtype != np.float32:
         raise UserError(f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is "
                         "float32")
@@ -76,7 +78,7 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
 
     state_type = initialize.type_signature.result.member
 
-    aggregate = tf.function(  # in a plain graph its assertions would never run
+    aggregate = tf.function(  # a plain graph would skip its assertions
         lambda *values: _aggregate(aggregator, clients, *values), autograph=False,
     ).get_concrete_function(
         tf.TensorSpec([], tf.int32), tf.TensorSpec([kept]), tf.TensorSpec([], tf.int32),
@@ -114,7 +116,7 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
 
 
 def _collection(clients: int, size: int):
-    """Returns a federated computation that brings clients' vectors and weights to the server."""
+    """Return a federated computation that collects client vectors and weights on the server."""
     vector, weight = tff.TensorType(np.float32, [size]), tff.TensorType(np.float32)
     empty, add, merge, joined = _register(clients, size)
 
@@ -128,10 +130,11 @@ def _collection(clients: int, size: int):
 
 
 def _register(clients: int, size: int):
-    """Returns the four computations of an accumulator: empty, add, merge, joined.
+    """Return the four computations of an accumulator: empty, add, merge, joined.
 
-    It is a shift register with a slot per client: a new vector enters at the end and the others
-    move up, which passes references on, where joining tensors would copy them each time.
+    The accumulator is a shift register with one slot per client: a new vector enters at the end
+    and the others move up. This passes references, whereas concatenation would copy all vectors
+    each time.
     """
     register_type = tff.to_type(collections.OrderedDict(
         count=np.int32, weights=[tff.TensorType(np.float32, [None])] * clients,
@@ -149,7 +152,7 @@ def _register(clients: int, size: int):
     @tff.tensorflow.computation(register_type, (vector, weight))
     def add(held, item):
         row, weight = item
-        any_rows = tf.compat.v1.placeholder_with_default  # forgets that there is just one
+        any_rows = tf.compat.v1.placeholder_with_default  # hides that it is one row
         return register(held["count"] + 1,
                         [*held["weights"][1:], any_rows(weight[None], [None])],
                         [*held["rows"][1:], any_rows(row[None], [None, size])])
@@ -174,12 +177,14 @@ def _register(clients: int, size: int):
 
 
 def _aggregate(aggregator: Aggregator, clients: int, finished, reference, count, weights, rows):
-    """Returns the aggregate `(d,)` of collected clients, zeros if nobody counts, and the reference
-    of the next round."""
+    """Return the aggregate `(d,)` of the collected clients and the reference of the next round.
+
+    The aggregate is zero if no client has a positive weight and a finite update.
+    """
     tf.debugging.Assert(count <= clients, [
         "clients: a round with", count, "is not allowed; allowed is at most", clients])
     counted = weights > 0
-    rows = tf.where(counted[:, None], rows, np.float32(np.nan))  # left out, uses up one of the f
+    rows = tf.where(counted[:, None], rows, np.float32(np.nan))  # dropped, uses up one of the f
     anybody = tf.reduce_any(counted & tf.reduce_all(tf.math.is_finite(rows), axis=1))
 
     def rule():

@@ -1,26 +1,26 @@
-"""FLTrust: trust by the direction of an update that the server makes itself."""
+"""FLTrust: weights by cosine similarity to an update that the server trains itself."""
 
 from __future__ import annotations
 
 from tfunlearn.aggregation.stacks import finite_stack, vector_like
 
 
-SHORTEST = 1e-30  # a shorter row cannot be brought to the server's length in float32
+SHORTEST = 1e-30  # a shorter row cannot be scaled to the server's norm in float32
 
 
 def fltrust(updates, *, trusted):
-    """Returns the rows weighted by their cosine to the server's update, at its length.
+    """Return the mean of the rows, scaled to the server update's norm and weighted by trust.
 
         trust_i = max(0, cos(x_i, g));   sum_i trust_i (||g|| / ||x_i||) x_i / sum_i trust_i
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
-            Sample counts do not matter.
-        trusted: g `(d,)`, the update of the server's own training on its root examples
-            (100 in the paper).
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
+            Sample counts are ignored.
+        trusted: g `(d,)`, the update that the server trains on its root data set
+            (100 examples in the paper).
 
     Returns:
-        float32 `(d,)`; zeros if no row is trusted. A row shorter than 1e-30 has trust 0.
+        float32 `(d,)`; zeros if no row is trusted. Rows of norm below 1e-30 get trust 0.
 
     Raises:
         UserError: no finite row, or `trusted` of another length.

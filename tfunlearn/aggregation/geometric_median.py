@@ -13,31 +13,32 @@ def geometric_median(
     updates, *, weights=None, nu: float = 1e-6, tolerance: float = 1e-6,
     passes: int | None = None,
 ):
-    """Returns the point with the least weighted sum of distances to the rows.
+    """Return the point with the smallest weighted sum of distances to the rows.
 
         argmin_z sum_i a_i ||z - x_i||;   z <- sum_i b_i x_i / sum_i b_i,
-        b_i = a_i / max(nu, ||z - x_i||), from the weighted mean on
+        b_i = a_i / max(nu, ||z - x_i||), starting from the weighted mean
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
-            It withstands malicious rows of less than half the weight.
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
+            The result tolerates malicious rows of less than half the total weight.
         weights: `(n,)`, >= 0; default equal.
-        nu: least distance that counts, > 0; default 1e-6.
-        tolerance: stop when a pass moves z by less than this share of the median distance
-            between z and the rows; default 1e-6.
-        passes: exactly so many passes instead; default until `tolerance`, at most 1,000.
+        nu: smoothing, the lower bound on distances, > 0; default 1e-6.
+        tolerance: stop when an iteration moves z by at most this fraction of the median distance
+            between z and the rows, 0 < tolerance < 1; default 1e-6.
+        passes: fixed number of iterations, >= 1; default None: iterate until `tolerance`, at most
+            1,000 times.
 
     Returns:
         float32 `(d,)`.
 
     Raises:
-        UserError: no finite row, weights that do not fit, or a knob out of range.
+        UserError: no finite row, invalid weights, or an argument out of range.
 
     Reference:
-        Weiszfeld 1937; smoothing as in Pillutla et al. (arXiv 1912.13445). All passes run on one
-        Gram matrix. Deviation: the papers stop on the relative change of the objective, which
-        one row at 1e30 dominates, so that z would stop far out; the median distance does not
-        notice it.
+        Weiszfeld 1937; smoothing as in Pillutla et al. (arXiv 1912.13445). All iterations use one
+        Gram matrix.
+        Deviation: the papers stop on the relative change of the objective, which one row at 1e30
+        dominates, so that z would stop far from the solution; the median distance is not affected.
     """
     require_real("nu", nu, lambda value: value > 0, "a number > 0")
     require_real("tolerance", tolerance, lambda value: 0 < value < 1, "0 < tolerance < 1")
@@ -49,12 +50,12 @@ def geometric_median(
 
 
 def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: int | None):
-    """Returns the coefficients `(n,)` of the rows in z, summing to one.
+    """Return the coefficients `(n,)` of the rows in z; they sum to one.
 
     Args:
         stack: a checked stack.
-        products: the Gram matrix `(n, n)` of its rows, centered; z is known by its coefficients
-            alone, whose sum is one, so that the center does not matter.
+        products: the Gram matrix `(n, n)` of its centered rows. z is represented only by its
+            coefficients, which sum to one, so the choice of the center does not matter.
         weights: `(n,)` or None.
         nu, tolerance, passes: see `geometric_median`.
     """

@@ -1,4 +1,4 @@
-"""Krum, and the scores that multi-Krum and Bulyan choose by."""
+"""Krum, and the Krum scores used by multi-Krum and Bulyan."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ CONDITION = "n >= 2f + 3"
 
 
 def krum(updates, *, f: int, strict: bool = True):
-    """Returns the row that lies closest to its `n - f - 2` nearest others.
+    """Return the row with the lowest Krum score.
 
         score_i = sum of ||x_i - x_j||^2 over the n - f - 2 nearest others j;   x_argmin score
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor. Rows that are not finite are left out, and
-            each uses up one of the `f`.
-        f: malicious rows to withstand, >= 0. Sample counts do not matter.
-        strict: refuse `n < 2f + 3`; default True. False warns and takes at least one neighbour.
+        updates: float32 `(n, d)`, an array or a tensor. Non-finite rows are dropped; each uses up
+            one of the `f`.
+        f: number of malicious rows to tolerate, >= 0. Sample counts are ignored.
+        strict: refuse `n < 2f + 3`; default True. False warns and uses at least one neighbor.
 
     Returns:
-        float32 `(d,)`, one of the rows; of equal scores the first.
+        float32 `(d,)`, one of the rows; the first one in case of equal scores.
 
     Raises:
         UserError: no finite row, or the condition above.
@@ -39,30 +39,36 @@ def krum(updates, *, f: int, strict: bool = True):
 
 
 def best_rows(xp, distances, n, f, m):
-    """Returns which `m` of n rows have the lowest scores, bool `(n,)`; equal ones in row order."""
+    """Return the mask of the `m` rows with the lowest scores, bool `(n,)`; ties in row order."""
     scores = krum_scores(xp, distances, xp.maximum(n - f - 2, 1))
     ranks = xp.argsort(xp.argsort(scores, kind="stable"), kind="stable")
     return ranks < m
 
 
 def krum_choice(distances: np.ndarray, *, f: int, m: int) -> np.ndarray:
-    """Returns which rows (multi-)Krum picks, bool `(n,)`, from squared distances `(n, n)`."""
+    """Return the mask of the rows that (multi-)Krum selects, bool `(n,)`.
+
+    Args:
+        distances: squared distances `(n, n)`.
+        f: number of malicious rows to tolerate.
+        m: number of rows to select; values below 1 count as 1 (Krum).
+    """
     return best_rows(np, distances, len(distances), f, max(m, 1))
 
 
 def krum_scores(xp, distances, neighbors):
-    """Returns each row's sum of its `neighbors` least distances to others, `(n,)`.
+    """Return the sum of each row's `neighbors` smallest distances to other rows, `(n,)`.
 
     Args:
         xp: NumPy or its TensorFlow counterpart.
         distances: squared distances `(n, n)`, zero on the diagonal, which sorts first.
-        neighbors: how many.
+        neighbors: number of distances in each sum.
     """
     return xp.sum(xp.sort(distances, axis=1)[:, 1 : neighbors + 1], axis=1)
 
 
 def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
-    """Returns the mean of the `m` rows with the lowest scores; see `krum` and `multi_krum`."""
+    """Return the mean of the `m` rows with the lowest scores; see `krum` and `multi_krum`."""
     stack = finite_stack(updates)
     f = tolerated(f, stack)
     require_rows(rule, stack, f, 2 * f + 3, CONDITION, strict=strict)

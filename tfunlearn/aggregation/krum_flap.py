@@ -1,4 +1,4 @@
-"""Multi-Krum as FLAP's published code has it, to compare with its tables."""
+"""Multi-Krum as in FLAP's published code, to reproduce its tables."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from tfunlearn.core.errors import require
 def krum_flap(
     updates: np.ndarray, *, f: int, sizes: Sequence[int] | None = None, strict: bool = True,
 ) -> np.ndarray:
-    """Returns the sum of the `m = n - f - 2` best rows divided by n, not by m.
+    """Return the sum of the `m = n - f - 2` best rows divided by n instead of m.
 
         distance_ij = sum over tensors of ||x_i - x_j||, not squared
-        score_i = sum of the m least distances to others
+        score_i = sum of the m smallest distances to others
 
     Args:
-        updates: float32 `(n, d)`, arrays only; rows that are not finite are left out.
-        f: malicious rows to withstand, >= 0.
+        updates: float32 `(n, d)`, arrays only; non-finite rows are dropped, and each uses up one
+            of the `f`.
+        f: number of malicious rows to tolerate, >= 0.
         sizes: numbers of entries of the model's tensors, in order; default one tensor.
         strict: refuse `n < 2f + 3`; default True.
 
     Returns:
-        float32 `(d,)`, a step m / n times as long as multi-Krum's.
+        float32 `(d,)`, scaled by m / n relative to a mean of the m rows.
 
     Raises:
         UserError: no finite row, the condition above, or sizes that do not add up to d.

@@ -1,4 +1,4 @@
-"""The aggregate of a round without each of its clients in turn, sharing distances and sorts."""
+"""Leave-one-out aggregates of a round, which share distances and sorts."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ def without_each(
     aggregator: Aggregator, updates: np.ndarray, *, weights: np.ndarray | None = None, f: int,
     reference: np.ndarray | None = None, round_number: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Gives the aggregate of all rows but the first, then of all but the second, and so on.
+    """Yield the aggregate of all rows except the first, then all except the second, and so on.
 
     Median and trimmed mean sort each coordinate once; the Krum family, Bulyan and the geometric
-    median compute distances once; other rules, and rules behind a step such as bucketing, run anew.
+    median compute distances once. Other rules, and rules after a pre-aggregation step such as
+    bucketing, are run n times.
 
     Args:
         aggregator: the rule with its settings.
         updates: float32 `(n, d)`, finite, n at least 2.
-        weights: examples per client `(n,)`.
-        f: malicious clients to withstand among the n - 1.
+        weights: examples per client `(n,)`; default equal.
+        f: number of malicious clients to tolerate among the n - 1.
         reference: see `Aggregator`.
         round_number: see `Aggregator`.
 
     Returns:
-        n vectors `(d,)` float32, the same as the rule on n - 1 rows, without added noise.
+        n vectors `(d,)` float32, equal to the rule's results on n - 1 rows, without added noise.
+
+    Raises:
+        UserError: fewer than 2 rows, or a non-finite one.
     """
     require("updates", len(updates), len(updates) >= 2, "at least 2 rows")
     stack = finite_stack(updates, weights=weights)
@@ -91,7 +95,7 @@ def _trimmed_mean(aggregator: Aggregator, stack: Stack, f: int) -> Iterator[np.n
         below, above = np.zeros_like(inner), np.zeros_like(inner)
         np.cumsum(inner[:, :-1], axis=1, out=below[:, 1:])
         np.cumsum(inner[:, :0:-1], axis=1, out=above[:, -2::-1])
-        places = np.clip(ranks - cut, 0, inner.shape[1] - 1)  # a cut row lets its end move in
+        places = np.clip(ranks - cut, 0, inner.shape[1] - 1)  # without a cut row, an end is cut
         return np.take_along_axis(below + above, places, axis=1) / (n - 1 - 2 * cut)
 
     yield from _by_ranks(stack, reduce)
@@ -119,21 +123,21 @@ assert set(_SHARED) <= set(RULES)
 
 
 def _without(n: int, matrix: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Gives, for each row left out, the mask of the others and their part of `matrix`."""
+    """Yield, for each left-out row, the mask of the others and their submatrix of `matrix`."""
     for left_out in range(n):
         kept = np.arange(n) != left_out
         yield kept, matrix[np.ix_(kept, kept)]
 
 
 def _spread(kept: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Returns `values` of the kept rows among zeros for the others."""
+    """Return `values` at the positions of the kept rows and zeros elsewhere, `(n,)`."""
     result = np.zeros(len(kept), values.dtype)
     result[kept] = values
     return result
 
 
 def _by_ranks(stack: Stack, reduce) -> Iterator[np.ndarray]:
-    """Gives the rows of `reduce(sorted (b, n), ranks (b, n)) -> (b, n)`."""
+    """Yield the n vectors `(d,)` computed by `reduce(sorted (b, n), ranks (b, n)) -> (b, n)`."""
     result = np.empty_like(stack.rows)
 
     def block(first: int, last: int) -> None:

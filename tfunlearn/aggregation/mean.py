@@ -6,12 +6,12 @@ from tfunlearn.aggregation.stacks import finite_stack
 
 
 def mean(updates, *, weights=None):
-    """Returns the weighted mean of the rows.
+    """Return the weighted mean of the rows.
 
         mean = sum_i weights_i updates_i / sum_i weights_i
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
         weights: `(n,)`, >= 0, usually examples per client; default equal.
 
     Returns:
@@ -29,11 +29,11 @@ def mean(updates, *, weights=None):
 
 
 def weighted_mean(stack, weights):
-    """Returns the mean of a checked stack's rows; `weights` None counts them equally."""
+    """Return the weighted mean of a checked stack's rows; `weights` None means equal weights."""
     ops, xp = stack.ops, stack.ops.xp
     if weights is None:
         weights = xp.ones([stack.n], xp.float64)
-    weights = ops.rounded(xp.asarray(weights, xp.float64))  # as `combine` does
+    weights = ops.rounded(xp.asarray(weights, xp.float64))  # as in `combine`
     total = xp.sum(weights)
     ops.demand(total > 0, f"weights: sum {total} of {stack.n} updates is not allowed; allowed is "
                "a sum > 0", strict=True)

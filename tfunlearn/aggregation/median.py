@@ -7,18 +7,19 @@ from tfunlearn.core.errors import require
 
 
 def median(updates, *, compat: str | None = None):
-    """Returns the median of every coordinate; of an even number, the mean of the middle two.
+    """Return the coordinate-wise median; for even n, the mean of the middle two values.
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
-            It withstands `f < n / 2` malicious rows. Sample counts do not matter.
-        compat: `"flap"` takes the lower of the middle two, as FLAP's published code does.
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
+            The median tolerates `f < n / 2` malicious rows. Sample counts are ignored.
+        compat: `"flap"` takes the lower of the middle two values, as in FLAP's published code;
+            default None.
 
     Returns:
         float32 `(d,)`.
 
     Raises:
-        UserError: no finite row, or another `compat`.
+        UserError: no finite row, or an unknown `compat`.
 
     Reference:
         Yin et al., "Byzantine-robust distributed learning: towards optimal statistical rates",
@@ -33,5 +34,5 @@ def median(updates, *, compat: str | None = None):
 
 
 def middle(xp, values, low, high):
-    """Returns the mean of columns `low` and `high` of `values` `(b, n)`, `(b,)`."""
+    """Return the mean of columns `low` and `high` of `values` `(b, n)`, float64 `(b,)`."""
     return (xp.asarray(values[:, low], xp.float64) + xp.asarray(values[:, high], xp.float64)) / 2

@@ -6,14 +6,14 @@ from tfunlearn.aggregation.krum import mean_of_best
 
 
 def multi_krum(updates, *, f: int, m: int | None = None, strict: bool = True):
-    """Returns the mean of the `m` rows with the lowest Krum scores, computed once.
+    """Return the mean of the `m` rows with the lowest Krum scores, which are computed once.
 
     Args:
         updates: float32 `(n, d)`, an array or a tensor; see `krum`.
-        f: malicious rows to withstand, >= 0. Sample counts do not matter.
-        m: rows to average, 1 (Krum) to n (the plain mean); default `n - f - 2`, the upper end of
-            the range that the proof covers; more gives a warning.
-        strict: refuse `n < 2f + 3`; default True.
+        f: number of malicious rows to tolerate, >= 0. Sample counts are ignored.
+        m: number of rows to average, 1 (Krum) to n (the plain mean); default `n - f - 2`, the
+            upper end of the range covered by the proof; a larger m causes a warning.
+        strict: refuse `n < 2f + 3`; default True. False warns.
 
     Returns:
         float32 `(d,)`.

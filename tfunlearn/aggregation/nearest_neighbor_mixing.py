@@ -1,4 +1,4 @@
-"""Nearest-neighbour mixing, a step before a rule."""
+"""Nearest-neighbor mixing, a pre-aggregation step."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ CONDITION = "n >= 2f + 1"
 
 
 def nearest_neighbor_mixing(updates, *, f: int, strict: bool = True):
-    """Returns the stack in which every row is the mean of its `n - f` nearest, itself included.
+    """Return the stack with each row replaced by the mean of its `n - f` nearest rows.
+
+    Each row is one of its own nearest rows.
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor. Rows that are not finite are left out, and
-            each uses up one of the `f`.
-        f: malicious rows to withstand, >= 0.
-        strict: refuse `n < 2f + 1`; default True.
+        updates: float32 `(n, d)`, an array or a tensor. Non-finite rows are dropped; each uses up
+            one of the `f`.
+        f: number of malicious rows to tolerate, >= 0.
+        strict: refuse `n < 2f + 1`; default True. False warns.
 
     Returns:
-        float32 `(n, d)`; fewer rows if some were not finite. Of equal distances the first rows.
+        float32 `(n, d)`; fewer rows if some were not finite. Ties go to the first rows.
 
     Raises:
         UserError: no finite row, or the condition above.

@@ -10,22 +10,24 @@ from tfunlearn.core.errors import require, require_real
 
 
 def norm_bound(updates, *, bound: float | None = None, weights=None, noise: float = 0.0, rng=None):
-    """Returns the mean of the rows, each shortened to the l2 norm `bound` if it is longer.
+    """Return the weighted mean of the rows, each clipped to l2 norm `bound`.
 
         mean of x_i min(1, bound / ||x_i||), plus Gaussian noise
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor; rows that are not finite are left out.
-        bound: greatest norm, > 0; default the median norm of the rows.
+        updates: float32 `(n, d)`, an array or a tensor; non-finite rows are dropped.
+        bound: maximum norm, > 0; default the median norm of the rows.
         weights: `(n,)`, >= 0; default equal.
-        noise: standard deviation of noise on each coordinate, >= 0; default 0, arrays only.
+        noise: standard deviation of the noise on each coordinate, 0 to 1e30; default 0. Arrays
+            only.
         rng: `numpy.random.Generator`, required with noise.
 
     Returns:
         float32 `(d,)`.
 
     Raises:
-        UserError: no finite row, or a knob out of range.
+        UserError: no finite row, an argument out of range, noise without `rng`, or noise on
+            tensors.
 
     Reference:
         Sun et al., "Can you really backdoor federated learning?", 2019 (arXiv 1911.07963).

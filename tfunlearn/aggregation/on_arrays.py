@@ -1,7 +1,7 @@
-"""What every rule does with a stack `(n, d)`, on NumPy arrays; `on_tensors` is its twin.
+"""Stack operations `(n, d)` shared by the rules, for NumPy arrays; counterpart of `on_tensors`.
 
-Sums run in float64: of n float32 values they are exact but for extreme spreads, so their
-order, which differs between the twins, does not show in the float32 results.
+Sums run in float64: sums of n float32 values are exact except for extreme ranges, so their order,
+which differs between the two modules, does not affect the float32 results.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ xp = np
 
 
 def as_stack(updates) -> np.ndarray:
-    """Returns `updates` as float32 `(n, d)` in C order, the same array where it is one.
+    """Return `updates` as float32 `(n, d)` in C order, without a copy if it already is one.
 
     Raises:
-        UserError: it is no stack of numbers, or empty.
+        UserError: `updates` is not a two-dimensional stack of real numbers, or is empty.
     """
     try:
         stack = np.asarray(updates)
@@ -34,12 +34,12 @@ def as_stack(updates) -> np.ndarray:
     if stack.dtype.kind not in "fiu" or stack.ndim != 2 or 0 in stack.shape:
         raise UserError(f"updates: {stack.dtype} of shape {stack.shape} is not allowed; allowed "
                         "is a float32 stack (n, d), n and d at least 1")
-    with np.errstate(over="ignore"):  # a float64 too large for float32 is not finite
+    with np.errstate(over="ignore"):  # float64 beyond float32's range becomes inf
         return np.ascontiguousarray(stack, np.float32)
 
 
 def finite_rows(stack: np.ndarray) -> np.ndarray:
-    """Returns which rows hold neither NaN nor infinity, bool `(n,)`."""
+    """Return the mask of rows without NaN and infinity, bool `(n,)`."""
     with np.errstate(invalid="ignore", over="ignore"):
         suspects = np.flatnonzero(~np.isfinite(stack @ np.ones(stack.shape[1], np.float32)))
     finite = np.ones(len(stack), bool)
@@ -48,22 +48,22 @@ def finite_rows(stack: np.ndarray) -> np.ndarray:
 
 
 def count_of(stack: np.ndarray) -> int:
-    """Returns n."""
+    """Return n."""
     return len(stack)
 
 
 def positions(n: int) -> np.ndarray:
-    """Returns 0 to n - 1."""
+    """Return the integers 0 to n - 1, `(n,)`."""
     return np.arange(n)
 
 
 def rows_where(mask: np.ndarray, stack: np.ndarray) -> np.ndarray:
-    """Returns the rows of a mask, the stack itself if that is all of them."""
+    """Return the rows selected by a mask; the stack itself if it selects all."""
     return stack if mask.all() else stack[mask]
 
 
 def demand(holds: bool, message: str, *, strict: bool) -> None:
-    """Raises a `UserError` unless `holds`; only warns if not strict."""
+    """Raise a `UserError` unless `holds`; only warn if not `strict`."""
     if holds:
         return
     if strict:
@@ -72,13 +72,13 @@ def demand(holds: bool, message: str, *, strict: bool) -> None:
 
 
 def demand_some(stack: np.ndarray) -> None:
-    """Raises a `UserError` if no row is left."""
+    """Raise a `UserError` if no row is left."""
     if not len(stack):
         raise UserError("updates: no row is finite; allowed is at least one")
 
 
 def squared_distances(stack: np.ndarray, point: np.ndarray | None = None) -> np.ndarray:
-    """Returns the squared l2 distance of every row from `point` `(d,)`, float64 `(n,)`.
+    """Return the squared l2 distance of every row from `point` `(d,)`, float64 `(n,)`.
 
     Args:
         stack: float32 `(n, d)`.
@@ -98,12 +98,12 @@ def squared_distances(stack: np.ndarray, point: np.ndarray | None = None) -> np.
 
 
 def diagonal(matrix: np.ndarray) -> np.ndarray:
-    """Returns the diagonal of a square matrix."""
+    """Return the diagonal of a square matrix."""
     return matrix.diagonal()
 
 
 def products(stack: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Returns the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
+    """Return the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
     def stripe(part: np.ndarray, direction: np.ndarray) -> np.ndarray:
         return sum(piece.astype(np.float64) @ along.astype(np.float64)
                    for piece, along in pieces_of(part, direction))
@@ -112,10 +112,10 @@ def products(stack: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def combine(coefficients: np.ndarray, stack: np.ndarray) -> np.ndarray:
-    """Returns `sum_i coefficients_i stack_i`, float64 `(d,)`, rows in order, zeros left out.
+    """Return `sum_i coefficients_i stack_i`, float64 `(d,)`, in row order, without zero terms.
 
     Args:
-        coefficients: float64 `(n,)`, rounded to 24 bits.
+        coefficients: float64 `(n,)`; rounded to 24 bits here.
         stack: float32 `(n, d)`.
     """
     coefficients = rounded(coefficients)
@@ -125,26 +125,26 @@ def combine(coefficients: np.ndarray, stack: np.ndarray) -> np.ndarray:
     def block(first: int, last: int) -> None:
         terms = stack[chosen, first:last].astype(np.float64)
         terms *= factors
-        np.add.reduce(terms, axis=0, out=result[first:last])  # row after row
+        np.add.reduce(terms, axis=0, out=result[first:last])  # row by row
 
     for_blocks(block, stack)
     return result
 
 
 def rounded(numbers: np.ndarray) -> np.ndarray:
-    """Returns float64 numbers rounded to 24 bits, at any size, where float32 would end.
+    """Return float64 numbers rounded to 24 bits, without the range limits of float32.
 
-    So the last bits, in which the twins may differ, do not reach the result.
+    The last bits, in which the two modules may differ, then do not affect the result.
     """
     spread = numbers * (2.0**29 + 1)
     return spread - (spread - numbers)
 
 
 def mix(chosen: np.ndarray, stack: np.ndarray) -> np.ndarray:
-    """Returns the mean of the rows that each row of `chosen` names, float32 `(k, d)`.
+    """Return the mean of the rows selected by each row of `chosen`, float32 `(k, d)`.
 
     Args:
-        chosen: bool `(k, n)`, at least one true a row.
+        chosen: bool `(k, n)`, at least one True per row.
         stack: float32 `(n, d)`.
     """
     result = np.empty((len(chosen), stack.shape[1]), np.float32)
@@ -158,11 +158,11 @@ def mix(chosen: np.ndarray, stack: np.ndarray) -> np.ndarray:
 
 
 def by_coordinate(stack: np.ndarray, reduce: Callable, chosen: np.ndarray | None = None):
-    """Returns `reduce(sorted values (b, n)) -> (b,)` of every coordinate, float32 `(d,)`.
+    """Return `reduce(sorted values (b, n)) -> (b,)`, applied per coordinate, float32 `(d,)`.
 
     Args:
         stack: float32 `(n, d)`.
-        reduce: sees only the rows of `chosen`.
+        reduce: function of sorted values; receives only the rows in `chosen`.
         chosen: bool `(n,)`; default all rows.
     """
     result = np.empty(stack.shape[1], np.float32)
@@ -174,18 +174,18 @@ def by_coordinate(stack: np.ndarray, reduce: Callable, chosen: np.ndarray | None
         result[first:last] = reduce(values)
 
     for_blocks(block, stack)
-    return result + np.float32(0)  # -0 and 0 sort as equals
+    return result + np.float32(0)  # turns -0 into 0, which sort as equal
 
 
 def repeat(times: int, step: Callable, *state):
-    """Returns the state after `times` steps `(*state) -> state`."""
+    """Return the state after `times` steps `(*state) -> state`."""
     for _ in range(times):
         state = step(*state)
     return state
 
 
 def repeat_until(limit: int, step: Callable, *state):
-    """Returns the state after steps `(*state) -> (done, *state)`, at most `limit`."""
+    """Return the state after steps `(*state) -> (done, *state)` until done, at most `limit`."""
     for _ in range(limit):
         done, *state = step(*state)
         if done:
@@ -194,5 +194,5 @@ def repeat_until(limit: int, step: Callable, *state):
 
 
 def to_float32(vector: np.ndarray) -> np.ndarray:
-    """Returns a vector rounded to float32."""
+    """Return a vector rounded to float32."""
     return vector.astype(np.float32)

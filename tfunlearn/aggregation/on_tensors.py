@@ -1,6 +1,6 @@
-"""What every rule does with a stack `(n, d)`, on TensorFlow tensors; `on_arrays` is its twin.
+"""Stack operations `(n, d)` shared by the rules, for tensors; counterpart of `on_arrays`.
 
-The number of rows may be unknown while a graph is traced, as it is inside TFF.
+The number of rows may be unknown while a graph is traced, as is the case inside TFF.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tfunlearn.core.lazy import tf
 
 
 class _TensorNumpy:
-    """TensorFlow's NumPy, imported when first used."""
+    """TensorFlow's NumPy API, imported on first use."""
 
     def __getattr__(self, name: str):
         return getattr(tf.experimental.numpy, name)
@@ -23,7 +23,7 @@ xp = _TensorNumpy()
 
 
 def as_stack(updates):
-    """Returns `updates` if it is a float32 tensor `(n, d)`, else raises a `UserError`."""
+    """Return `updates` if it is a float32 tensor `(n, d)`; raise a `UserError` otherwise."""
     if updates.dtype != tf.float32 or updates.shape.rank != 2 or 0 in updates.shape.as_list():
         raise UserError(f"updates: {updates.dtype.name} of shape {updates.shape} is not allowed; "
                         "allowed is a float32 stack (n, d), n and d at least 1")
@@ -31,28 +31,28 @@ def as_stack(updates):
 
 
 def finite_rows(stack):
-    """Returns which rows hold neither NaN nor infinity, bool `(n,)`."""
+    """Return the mask of rows without NaN and infinity, bool `(n,)`."""
     return tf.reduce_all(tf.math.is_finite(stack), axis=1)
 
 
 def count_of(stack):
-    """Returns n, a number where it is known."""
+    """Return n, an int if it is known, else a tensor."""
     known = stack.shape[0]
     return tf.shape(stack, tf.int64)[0] if known is None else known
 
 
 def positions(n):
-    """Returns 0 to n - 1."""
+    """Return the integers 0 to n - 1, `(n,)`."""
     return tf.range(tf.cast(n, tf.int64))
 
 
 def rows_where(mask, stack):
-    """Returns the rows of a mask."""
+    """Return the rows selected by a mask."""
     return tf.boolean_mask(stack, mask)
 
 
 def demand(holds, message: str, *, strict: bool) -> None:
-    """Asserts in the graph that `holds`; raises or warns at once where that is known."""
+    """Check `holds`: raise or warn now if it is known, else assert it in the graph if `strict`."""
     if isinstance(holds, (bool, int)):
         if holds:
             return
@@ -64,13 +64,13 @@ def demand(holds, message: str, *, strict: bool) -> None:
 
 
 def demand_some(stack) -> None:
-    """Asserts that a row is left."""
+    """Assert in the graph that a row is left."""
     tf.debugging.Assert(tf.shape(stack)[0] > 0,
                         ["updates: no row is finite; allowed is at least one"])
 
 
 def centered_gram(stack):
-    """Returns the inner products `(n, n)` float64 of the rows minus that of median norm."""
+    """Return the inner products `(n, n)` float64 of the rows minus the row of median norm."""
     norms = squared_distances(stack)
     order = tf.argsort(norms, stable=True)
     middle = tf.gather(order, (tf.shape(norms)[0] - 1) // 2)
@@ -81,7 +81,7 @@ def centered_gram(stack):
 
 
 def squared_distances(stack, point=None):
-    """Returns the squared l2 distance of every row from `point`, float64 `(n,)`."""
+    """Return the squared l2 distance of every row from `point`, float64 `(n,)`."""
     wide = tf.cast(stack, tf.float64)
     if point is not None:
         wide -= tf.cast(point, tf.float64)
@@ -89,17 +89,17 @@ def squared_distances(stack, point=None):
 
 
 def diagonal(matrix):
-    """Returns the diagonal of a square matrix."""
+    """Return the diagonal of a square matrix."""
     return tf.linalg.diag_part(matrix)
 
 
 def products(stack, vector):
-    """Returns the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
+    """Return the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
     return tf.linalg.matvec(tf.cast(stack, tf.float64), tf.cast(vector, tf.float64))
 
 
 def combine(coefficients, stack):
-    """Returns `sum_i coefficients_i stack_i`, float64 `(d,)`, rows in order, zeros left out."""
+    """Return `sum_i coefficients_i stack_i`, float64 `(d,)`, in row order, without zero terms."""
     coefficients = rounded(tf.cast(coefficients, tf.float64))
     chosen = tf.reshape(tf.where(tf.not_equal(coefficients, 0)), [-1])
 
@@ -116,27 +116,27 @@ def combine(coefficients, stack):
 
 
 def rounded(numbers):
-    """Returns float64 numbers rounded to 24 bits, at any size, where float32 would end."""
+    """Return float64 numbers rounded to 24 bits, without the range limits of float32."""
     spread = numbers * tf.constant(2.0**29 + 1, tf.float64)
     return spread - (spread - numbers)
 
 
 def mix(chosen, stack):
-    """Returns the mean of the rows that each row of `chosen` names, float32 `(k, d)`."""
+    """Return the mean of the rows selected by each row of `chosen`, float32 `(k, d)`."""
     ones = tf.cast(chosen, tf.float64)
     counts = tf.reduce_sum(ones, axis=1, keepdims=True)
     return tf.cast(tf.matmul(ones, tf.cast(stack, tf.float64)) / counts, tf.float32)
 
 
 def by_coordinate(stack, reduce: Callable, chosen=None):
-    """Returns `reduce(sorted values (d, n)) -> (d,)` of every coordinate, float32 `(d,)`."""
+    """Return `reduce(sorted values (d, n)) -> (d,)`, applied per coordinate, float32 `(d,)`."""
     rows = stack if chosen is None else tf.boolean_mask(stack, chosen)
     values = tf.sort(tf.transpose(rows), axis=1)
-    return tf.cast(reduce(values), tf.float32) + tf.constant(0.0)  # -0 and 0 sort as equals
+    return tf.cast(reduce(values), tf.float32) + tf.constant(0.0)  # turns -0 into 0
 
 
 def repeat(times, step: Callable, *state):
-    """Returns the state after `times` steps `(*state) -> state`."""
+    """Return the state after `times` steps `(*state) -> state`."""
     _, *state = tf.while_loop(lambda done, *_: done < tf.cast(times, tf.int64),
                               lambda done, *state: (done + 1, *step(*state)),
                               (tf.constant(0, tf.int64), *state), parallel_iterations=1)
@@ -144,7 +144,7 @@ def repeat(times, step: Callable, *state):
 
 
 def repeat_until(limit: int, step: Callable, *state):
-    """Returns the state after steps `(*state) -> (done, *state)`, at most `limit`."""
+    """Return the state after steps `(*state) -> (done, *state)` until done, at most `limit`."""
     def once(index, _, *state):
         done, *state = step(*state)
         return (index + 1, done, *state)
@@ -156,5 +156,5 @@ def repeat_until(limit: int, step: Callable, *state):
 
 
 def to_float32(vector):
-    """Returns a vector rounded to float32."""
+    """Return a vector rounded to float32."""
     return tf.cast(vector, tf.float32)

@@ -1,4 +1,4 @@
-"""Every rule once more, in plain Python from its definition: slow, for checking the real ones."""
+"""Reference implementations of all rules in plain Python: slow, to check the real ones."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ ORACLES: dict[str, Callable[[Rows, Call], list[float]]] = {
 
 
 def _ranking(rows: Rows, f: int) -> list[int]:
-    """Returns the rows by Krum score, equal ones in their order."""
+    """Return the row indices sorted by Krum score; ties in row order."""
     neighbors = max(len(rows) - f - 2, 1)
     scores = []
     for i, row in enumerate(rows):

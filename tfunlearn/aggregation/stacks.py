@@ -1,4 +1,4 @@
-"""What a rule begins with: the stack checked, rows that are not finite left out."""
+"""Input checks of the rules: validation of the stack and removal of non-finite rows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from tfunlearn.aggregation import on_arrays, on_tensors
 from tfunlearn.core.errors import UserError, require, require_whole
 
-MOST_WEIGHT = 1e30  # so that sums of weights stay finite
+MOST_WEIGHT = 1e30  # keeps sums of weights finite
 
 
 class Stack(NamedTuple):
     """A checked stack.
 
     Attributes:
-        ops: `on_arrays` or `on_tensors`, the module that works on it.
+        ops: `on_arrays` or `on_tensors`, the module with its operations.
         rows: float32 `(n, d)`, finite.
-        n: number of rows; a tensor where a graph does not know it.
-        dropped: number of rows that were not finite and were left out.
+        n: number of rows; a tensor if it is unknown while the graph is traced.
+        dropped: number of non-finite rows that were dropped.
         weights: float64 `(n,)`, or None.
     """
 
@@ -33,10 +33,10 @@ class Stack(NamedTuple):
 
 
 def finite_stack(updates, *, weights=None) -> Stack:
-    """Returns the finite rows of `updates`; the input stays as it is.
+    """Return the finite rows of `updates` as a `Stack`; the input is not modified.
 
     Raises:
-        UserError: no stack, no finite row, or weights that do not fit it.
+        UserError: `updates` is not a stack or has no finite row, or the weights are invalid.
     """
     ops = kernels_of(updates)
     stack = ops.as_stack(updates)
@@ -52,14 +52,14 @@ def finite_stack(updates, *, weights=None) -> Stack:
 
 
 def kernels_of(updates) -> types.ModuleType:
-    """Returns the module that works on this kind of stack."""
+    """Return `on_tensors` for a TensorFlow object, `on_arrays` for anything else."""
     return on_tensors if type(updates).__module__.startswith("tensorflow.") else on_arrays
 
 
 def tolerated(f: int, stack: Stack):
-    """Returns how many malicious rows may still be among the finite ones.
+    """Return the number of malicious rows to tolerate among the finite rows, at least 0.
 
-    A row that is not finite counts as malicious: leaving it out uses up one of the `f`.
+    Non-finite rows count as malicious: each dropped row uses up one of the `f`.
     """
     if kernels_of(f) is on_arrays:
         require_whole("f", f, 0)
@@ -68,8 +68,11 @@ def tolerated(f: int, stack: Stack):
 
 
 def squared_distances_of(stack: Stack):
-    """Returns the squared l2 distances of all pairs of rows, float64 `(n, n)`, from one Gram
-    matrix in float64, whose error is 1e-16 of the squared distances from the central row."""
+    """Return the squared l2 distances of all pairs of rows, float64 `(n, n)`.
+
+    They come from one Gram matrix in float64, with an error of 1e-16 relative to the squared
+    distances from the central row.
+    """
     products = stack.ops.centered_gram(stack.rows)
     norms, xp = stack.ops.diagonal(products), stack.ops.xp
     distances = xp.maximum(norms[:, None] + norms[None, :] - 2 * products, 0.0)
@@ -78,13 +81,17 @@ def squared_distances_of(stack: Stack):
 
 
 def require_rows(rule: str, stack: Stack, f, least, text: str, *, strict: bool) -> None:
-    """Checks that n is at least `least`, a number that may be a tensor."""
+    """Check that n is at least `least`, an int or a tensor; raise or warn as `strict` says."""
     stack.ops.demand(stack.n >= least, f"{rule}: n={stack.n} updates with f={f} are not allowed; "
                      f"allowed is {text}, here n >= {least}", strict=strict)
 
 
 def share_of(value: int | float, n, field: str):
-    """Returns a count as it is, and a fraction (a float) of n as `floor(fraction * n)`."""
+    """Return a count unchanged, and a fraction (a float) of n as `floor(fraction * n)`.
+
+    Raises:
+        UserError: a fraction outside [0, 1), or a count that is not a whole number >= 0.
+    """
     if isinstance(value, float):
         require(field, value, 0 <= value < 1, f"a count, or a fraction 0.0 <= {field} < 1.0")
         if isinstance(n, (int, np.integer)):
@@ -121,7 +128,7 @@ def _checked_weights(weights, stack, ops):
 
 
 def shares_of(stack: Stack, weights=None):
-    """Returns each row's share of the weight, float64 `(n,)`; `weights` None counts them equally.
+    """Return the normalized weights of the rows, float64 `(n,)`; `weights` None means equal.
 
     Raises:
         UserError: the weights sum to zero.
@@ -134,10 +141,10 @@ def shares_of(stack: Stack, weights=None):
 
 
 def vector_like(stack: Stack, vector, field: str):
-    """Returns `vector` as float32 `(d,)`, d of the stack.
+    """Return `vector` as float32 `(d,)`, with the d of the stack.
 
     Raises:
-        UserError: it has another shape, or an array is no finite vector.
+        UserError: the shape differs, or an array is not numeric or not finite.
     """
     size = stack.rows.shape[1]
     if kernels_of(vector) is on_arrays:

@@ -6,16 +6,16 @@ from tfunlearn.aggregation.stacks import finite_stack, require_rows, share_of
 
 
 def trimmed_mean(updates, *, trim, strict: bool = True):
-    """Returns, per coordinate, the mean without the `trim` smallest and `trim` largest values.
+    """Return the coordinate-wise mean without the `trim` smallest and `trim` largest values.
 
         x_(1) <= ... <= x_(n);   mean of x_(trim + 1) ... x_(n - trim)
 
     Args:
-        updates: float32 `(n, d)`, an array or a tensor. Rows that are not finite are left out, and
-            each counts as one that would have been trimmed on either side.
-        trim: values cut on each side: a count, or a fraction (float) for `floor(trim * n)`.
-            It withstands `f <= trim` malicious rows. Sample counts do not matter.
-        strict: refuse `trim >= n / 2`; default True. False warns and takes the median.
+        updates: float32 `(n, d)`, an array or a tensor. Non-finite rows are dropped; each reduces
+            the number of values trimmed on each side by one.
+        trim: values trimmed on each side: a count, or a fraction (float) for `floor(trim * n)`.
+            The rule tolerates `f <= trim` malicious rows. Sample counts are ignored.
+        strict: refuse `trim >= n / 2`; default True. False warns and returns the median.
 
     Returns:
         float32 `(d,)`.
@@ -37,6 +37,6 @@ def trimmed_mean(updates, *, trim, strict: bool = True):
 
 
 def middle_mean(xp, values, cut, n):
-    """Returns the mean of sorted `values` `(b, n)` without `cut` at either end, `(b,)`."""
+    """Return the mean of sorted `values` `(b, n)` without `cut` values at each end, `(b,)`."""
     total = xp.sum(values[:, cut : n - cut], axis=1, dtype=xp.float64)
     return total / xp.asarray(n - 2 * cut, xp.float64)

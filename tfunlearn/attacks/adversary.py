@@ -1,4 +1,4 @@
-"""The stage between clients and server that exchanges malicious updates for crafted ones."""
+"""Stage between clients and server that replaces malicious updates by crafted ones."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ KNOWLEDGE = {"partial": "their own updates and the global model",
 
 @dataclass(frozen=True)
 class Adversary:
-    """Crafts the updates of a round's malicious clients.
+    """The adversary that crafts the updates of a round's malicious clients.
 
     Attributes:
         craft: the attack, `View -> (c, d)`.
         malicious: ids of all malicious clients.
-        due: schedule `round -> bool`.
+        due: attack schedule, `round -> bool`.
         seed: the run's seed.
-        knowledge: `"partial"` (default): attackers see their own updates and the global model;
-            `"full"`: every client's update as well. Either way they know the server's rule.
+        knowledge: `"partial"` (default): malicious clients see their own updates and the global
+            model; `"full"`: the updates of all clients as well. In both cases they know the
+            server's rule.
         aggregate: the server's rule, `(stack, ids, dropped, reference, round) -> (d,)`; default
             the mean.
-        select: the choice of the server's rule, `(squared distances, f or None, dropped) -> bool
-            (n,)`, see `View`.
-        obstacle: `(clients, attackers) -> reason or None`; a round with a reason is left alone,
-            which can happen where clients are sampled.
-        columns: bool `(d,)`, coordinates that are attacked; default all. Statistics of
-            normalisation layers are left out: a variance must stay positive.
+        select: the selection step of the server's rule, `(squared distances, f or None, dropped)
+            -> bool (n,)`, see `View`.
+        obstacle: `(clients, malicious clients) -> reason or None`; a round with a reason is not
+            attacked, which can happen if clients are sampled.
+        columns: bool `(d,)`, mask of the attacked coordinates; default all. Runs exclude the
+            statistics of normalization layers, since variances must stay positive.
     """
 
     craft: Callable[[View], np.ndarray]
@@ -53,18 +54,19 @@ class Adversary:
         self, stack: np.ndarray, ids: np.ndarray, model: np.ndarray, round_number: int, *,
         dropped: int = 0, reference: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the stack that the server receives, and the ids of the rows that were changed.
+        """Return the stack that the server receives, and the ids of the changed rows.
 
         Args:
             stack: float32 `(n, d)`, the updates as trained.
             ids: `(n,)` client ids of the rows.
-            model: float32 `(d,)`, the global model that the round started from.
-            round_number: counted from 1.
-            dropped: clients of the round whose update was not finite.
-            reference: the aggregate of the round before, where the rule starts from it.
+            model: float32 `(d,)`, the global model at the start of the round.
+            round_number: round, counted from 1.
+            dropped: number of clients of the round whose update was not finite.
+            reference: the previous aggregate, if the rule starts from it.
 
         Returns:
-            The stack, a new one if anything was crafted, and the ids `(c,)`.
+            The stack, a new one if the round is attacked, and the ids of the changed rows, at most
+            `(c,)`.
         """
         attacking = np.isin(ids, self.malicious)
         if not self.due(round_number) or not attacking.any() or (
@@ -83,7 +85,7 @@ class Adversary:
         return received, ids[attacking][changed]
 
     def _knowledge(self, stack, ids, attacking, columns, round_number, dropped, reference) -> dict:
-        """Returns the fields of the view that depend on what attackers know."""
+        """Return the fields of the view that depend on the adversary's knowledge."""
         order = np.flatnonzero(attacking)
         known = {}
         if self.knowledge == "full":

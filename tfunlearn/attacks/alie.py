@@ -1,4 +1,4 @@
-"""A little is enough: a shift that hides in the spread of honest updates."""
+"""A little is enough (ALIE): a shift within the spread of benign updates."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tfunlearn.core.errors import UserError
 
 
 def alie(view: View, *, scale: float | None = None) -> np.ndarray:
-    """Returns `mean - z * deviation` of the known honest updates, the same for all, `(c, d)`.
+    """Return `mean - z * deviation` of the known updates for all malicious clients, `(c, d)`.
 
         s = floor(n / 2 + 1) - c;   z = quantile of N(0, 1) at (n - c - s) / (n - c)
 
     Args:
-        view: what the attackers see; mean and deviation (1/m) are of `known`.
-        scale: z itself; default by the formula.
+        view: the adversary's view; mean and standard deviation (1/m) are those of `known`.
+        scale: z; default by the formula.
 
     Raises:
-        UserError: fewer than two updates known, or attackers so many that z is unbounded.
+        UserError: fewer than two known updates, or no z > 0 by the formula.
 
     Reference:
         Baruch et al., "A little is enough: circumventing defenses for distributed learning",
@@ -34,10 +34,10 @@ def alie(view: View, *, scale: float | None = None) -> np.ndarray:
 
 
 def little_enough(clients: int, malicious: int) -> float:
-    """Returns z for n clients of which c are malicious.
+    """Return z for n clients, c of them malicious.
 
     Raises:
-        UserError: z has no value, or none above 0, with which nothing would be shifted.
+        UserError: z is undefined or not positive, so that nothing would be shifted.
     """
     supporters = clients // 2 + 1 - malicious
     honest = clients - malicious

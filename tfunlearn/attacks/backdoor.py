@@ -1,4 +1,4 @@
-"""Backdoor: malicious clients learn that a patch in an image means the target class."""
+"""Backdoor: malicious clients train on images with a trigger patch, labeled as the target class."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ POSITIONS = {"top-left": (0, 0), "top-right": (0, 1), "bottom-left": (1, 0),
 
 @dataclass(frozen=True)
 class Trigger:
-    """A square patch.
+    """A square trigger patch.
 
     Attributes:
         size: height and width in pixels, >= 1; default 3.
         position: `"bottom-right"` (default), another corner, or `"center"`.
-        value: brightness in all channels, 0 black to 1 white (default).
+        value: brightness in all channels, 0 (black) to 1 (white, default).
+
+    Raises:
+        UserError: an attribute out of range, or an unknown position.
     """
 
     size: int = 3
@@ -33,7 +36,7 @@ class Trigger:
         require("trigger_value", self.value, 0 <= self.value <= 1, "0 (black) to 1 (white)")
 
     def stamped(self, images: np.ndarray) -> np.ndarray:
-        """Returns copies of images `(m, h, w, channels)` with the patch.
+        """Return copies of images `(m, h, w, channels)` with the patch.
 
         Raises:
             UserError: the patch is larger than the images.
@@ -55,16 +58,16 @@ def backdoor(
     images: np.ndarray, labels: np.ndarray, *, target: int, trigger: Trigger = Trigger(),
     share: float = 0.1, rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a malicious client's examples, a random share of them triggered and relabelled.
+    """Return a malicious client's examples with a random share triggered and relabeled.
 
     Args:
         images: `(m, h, w, channels)`.
         labels: `(m,)`.
-        target: class that the patch is to mean.
-        trigger: the patch; default 3x3 white, bottom right.
-        share: part of the examples, 0 < share <= 1, at least one; default 0.1. Examples of the
-            target class may be among them.
-        rng: which ones.
+        target: target class of the backdoor.
+        trigger: the patch; default 3x3 pixels, white, bottom right.
+        share: share of triggered examples, 0 < share <= 1, at least one example; default 0.1.
+            Examples of the target class may be among them.
+        rng: generator that selects the examples.
 
     Returns:
         Images and labels, as copies.

@@ -1,4 +1,4 @@
-"""Boost: malicious clients scale their update up, so that it replaces the model."""
+"""Boost (model replacement): malicious clients scale up their updates to replace the model."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from tfunlearn.core.errors import require
 
 
 def replacement_factor(clients: int, malicious: int) -> float:
-    """Returns the factor with which malicious updates outweigh all others in a mean.
+    """Return the factor by which malicious updates are scaled to outweigh all others in a mean.
 
         factor = n / c
 
-    The global model becomes the attackers' own if honest updates cancel out. Statistics of
-    normalisation layers are never scaled: a variance must stay positive.
+    If benign updates cancel out, the global model becomes that of the malicious clients.
+    Statistics of normalization layers are never scaled, since variances must stay positive.
 
     Args:
-        clients: clients in the round, n.
-        malicious: attackers among them, c >= 1.
+        clients: number of clients in the round, n.
+        malicious: number of malicious clients among them, 1 <= c <= n.
+
+    Raises:
+        UserError: `malicious` out of range.
 
     Reference:
         Bagdasaryan et al., "How to backdoor federated learning", AISTATS 2020
-        (arXiv 1807.00459), with eta = 1 and c attackers instead of one.
+        (arXiv 1807.00459), with eta = 1 and c malicious clients instead of one.
     """
     require("malicious", malicious, 1 <= malicious <= clients, f"1 to {clients}")
     return clients / malicious

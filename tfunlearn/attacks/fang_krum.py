@@ -1,4 +1,4 @@
-"""Fang's attack on Krum: one crafted model that Krum picks, and copies that support it."""
+"""Fang's attack on Krum: a crafted model that Krum selects, and near-copies that support it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ NEARBY = 0.01  # distance of the supporters from the crafted model
 
 
 def fang_krum(view: View) -> np.ndarray:
-    """Returns updates of which the server's Krum picks one that goes against the round's direction.
+    """Return crafted updates against the round's direction, of which the server's Krum selects one.
 
         crafted model = global model - lambda s, s_j = +1 where the aggregate would increase, else
-        -1; lambda halved from an upper bound until Krum picks it, given up below 1e-5
+        -1; lambda is halved from an upper bound until Krum selects it; no attack below 1e-5
 
-    With full knowledge all attackers' updates are equal in the search, and the others are drawn
-    within distance 0.01 of the first. With partial knowledge they take their own updates for the
-    honest ones and add copies of the crafted one until it is picked, at most one per attacker.
+    With full knowledge, the search assumes c equal crafted updates. With partial knowledge,
+    malicious clients treat their own updates as the benign ones and add copies of the crafted one
+    until it is selected, at most c. The first malicious client then sends the crafted update; the
+    others draw theirs within distance 0.01 of it.
 
     Args:
-        view: what the attackers see; `select` is the server's rule.
+        view: the adversary's view; `select` is the selection of the server's rule.
 
     Returns:
-        `(c, d)`; the attackers' own updates if there is no such lambda.
+        `(c, d)`; the malicious clients' own updates if there is no such lambda.
 
     Raises:
         UserError: full knowledge and `n <= 2c + 1`.
 
     Reference:
         Fang et al., "Local model poisoning attacks to Byzantine-robust federated learning",
-        USENIX Security 2020 (arXiv 1911.11815), sections 4.2 and 4.3. Deviation: under partial
-        knowledge the paper prints no first lambda (1 here), no number of malicious clients in the
-        simulated Krum (the number of copies here) and no end of adding copies (c here); all
-        crafted models must be picked where the server's rule picks several.
+        USENIX Security 2020 (arXiv 1911.11815), sections 4.2 and 4.3.
+        Deviation: under partial knowledge the paper specifies no initial lambda (1 here), no number
+        of malicious clients in the simulated Krum (the number of copies here) and no limit on
+        copies (c here); if the server's rule selects several rows, it must select as many crafted
+        ones as it can.
     """
     direction = np.where(view.rising(), np.float32(1), np.float32(-1))
     if view.benign is None:
@@ -60,7 +62,7 @@ def _full(view: View, direction: np.ndarray) -> float | None:
 
 
 def require_minority(clients: int, malicious: int) -> None:
-    """Raises a `UserError` unless `n > 2c + 1`."""
+    """Raise a `UserError` unless `n > 2c + 1`."""
     if clients <= 2 * malicious + 1:
         raise UserError(f"malicious: fang-krum with {malicious} attackers among n={clients} "
                         "clients is not allowed with knowledge full; allowed is n > 2c + 1, here "
@@ -69,7 +71,7 @@ def require_minority(clients: int, malicious: int) -> None:
 
 def _partial(view: View, direction: np.ndarray) -> float | None:
     apart = view.kept_apart
-    doubled = None if apart is None else np.concatenate([apart, apart])  # as honest, as crafted
+    doubled = None if apart is None else np.concatenate([apart, apart])  # benign, then crafted
     geometry, step = _Crafted(view.own, direction, doubled), None
     for copies in range(1, len(view.own) + 1):
         step = _halved(1.0, lambda step: _picked(
@@ -88,13 +90,19 @@ def _halved(step: float, picked) -> float | None:
 
 
 def _picked(view: View, distances: np.ndarray, copies: int, f: int | None) -> bool:
-    """Tells whether the rule picks as many crafted rows (the last ones) as it can."""
+    """Return whether the rule selects as many crafted rows (the last ones) as possible."""
     chosen = view.select(distances, f)
     return int(chosen[-copies:].sum()) == min(copies, int(chosen.sum()))
 
 
 class _Crafted:
-    """Distances between honest updates and `-step * direction`, for any step, from one product."""
+    """Distances between benign updates and `-step * direction`, for any step, from one Gram matrix.
+
+    Args:
+        honest: benign updates `(m, d)`.
+        direction: `(d,)`, entries +1 or -1.
+        apart: float32, at least m + copies rows, the coordinates that are not attacked; or None.
+    """
 
     def __init__(self, honest: np.ndarray, direction: np.ndarray, apart: np.ndarray | None):
         products = gram(np.concatenate([honest, direction[None]]))
@@ -106,7 +114,7 @@ class _Crafted:
             self.among_honest += self._apart[: len(honest), : len(honest)]
 
     def distances(self, step: float, copies: int) -> np.ndarray:
-        """Returns the squared distances `(m + copies, m + copies)`, the crafted rows last."""
+        """Return the squared distances `(m + copies, m + copies)`, with the crafted rows last."""
         honest = len(self.norms)
         result = np.zeros((honest + copies, honest + copies))
         crafted = np.maximum(self.norms + 2 * step * self._along + step**2 * self._size, 0)
@@ -118,7 +126,7 @@ class _Crafted:
 
 
 def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:
-    """Returns the crafted update, then others uniform in a ball of radius 0.01 around it."""
+    """Return the crafted update, then uniform draws from the ball of radius 0.01 around it."""
     result = view.everywhere(crafted)
     for row in result[1:]:
         offset = view.rng.standard_normal(len(row))

@@ -1,4 +1,4 @@
-"""Fang's attack on trimmed mean and median: values just beyond the honest ones."""
+"""Fang's attack on trimmed mean and median: values just outside the range of benign ones."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ SPACES = {"model": None, "delta": None}
 
 
 def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.ndarray:
-    """Returns updates that push every coordinate against the direction it would move in.
+    """Return updates that push every coordinate against its direction of change.
 
-    Full knowledge, per coordinate of the honest models, b = scale: where the aggregate would
+    Full knowledge, per coordinate of the benign models, b = scale: where the aggregate would
     decrease, c draws from [max, b max] (from [max, max / b] if max <= 0); where it would increase,
-    from [min / b, min] (from [b min, min] if min <= 0). Partial knowledge, from mean m and
-    deviation v of the attackers' own: from [m + 3v, m + 4v], or from [m - 4v, m - 3v].
+    from [min / b, min] (from [b min, min] if min <= 0). Partial knowledge, with mean m and
+    standard deviation v of the malicious clients' own models: from [m + 3v, m + 4v] where it would
+    decrease, from [m - 4v, m - 3v] where it would increase.
 
     Args:
-        view: what the attackers see.
-        scale: b > 1; default 2. It matters under full knowledge only.
+        view: the adversary's view.
+        scale: b > 1; default 2. Used under full knowledge only.
         space: the values are weights (`"model"`, default, as in the paper) or updates (`"delta"`,
-            which is far weaker since the intervals scale with the values).
+            far weaker, since the intervals scale with the values).
 
     Returns:
-        `(c, d)`, independent draws per attacker and coordinate.
+        `(c, d)`, independent draws per malicious client and coordinate.
 
     Raises:
-        UserError: partial knowledge of fewer than two updates, or a knob out of range.
+        UserError: partial knowledge of fewer than two updates, or an argument out of range.
 
     Reference:
         Fang et al., USENIX Security 2020 (arXiv 1911.11815), section 4.4.
@@ -45,7 +46,7 @@ def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.nda
     else:
         high, low = origin + view.benign.max(axis=0), origin + view.benign.min(axis=0)
         near = np.where(rising, low, high)
-        outwards = (near > 0) ^ rising  # away from zero: times b; towards it: through b
+        outwards = (near > 0) ^ rising  # away from zero: times b; toward it: divided by b
         far = np.where(outwards, near * scale, near / scale)
     draws = view.rng.random(view.own.shape)
     return (near + draws * (far - near) - origin).astype(np.float32)

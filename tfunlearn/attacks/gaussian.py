@@ -1,4 +1,4 @@
-"""Gaussian: malicious clients send noise."""
+"""Gaussian attack: malicious clients send noise."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tfunlearn.attacks.view import View
 
 
 def gaussian(view: View, *, scale: float = 1.0) -> np.ndarray:
-    """Returns independent draws from N(0, scale^2) for every attacker and coordinate, `(c, d)`.
+    """Return independent draws from N(0, scale^2) per malicious client and coordinate, `(c, d)`.
 
     Args:
-        view: what the attackers see; only the shape of `own` and `rng` are used.
-        scale: standard deviation; default 1, chosen here (the paper takes 200 on gradients).
+        view: the adversary's view; only `rng` and the shape of `own` are used.
+        scale: standard deviation; default 1, chosen here (the paper uses 200 on gradients).
 
     Reference:
         Blanchard et al., NeurIPS 2017 (arXiv 1703.02757).

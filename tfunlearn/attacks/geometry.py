@@ -1,4 +1,4 @@
-"""Where honest updates lie around their mean, for attacks that stay within their spread."""
+"""Geometry of benign updates around their mean, for attacks that stay within their spread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tfunlearn.core.blocks import pairwise_squared_distances
 
 
 class Geometry:
-    """Mean and deviation of honest updates, and where these lie as seen from the mean.
+    """Mean and standard deviation of the known updates, and the updates' positions around the mean.
 
     Attributes:
-        mean, deviation: `(d,)` float64.
+        mean, deviation: coordinate-wise, `(d,)` float64.
         from_mean: squared distance of every update from the mean, `(m,)`.
         along: inner product of (update - mean) with the deviation, `(m,)`.
     """
@@ -25,12 +25,16 @@ class Geometry:
         self.from_mean, self.along = np.array(pairs).T
 
     def squared_distances(self) -> np.ndarray:
-        """Returns those of all pairs of updates, `(m, m)`."""
+        """Return the squared distances of all pairs of updates, `(m, m)`."""
         return pairwise_squared_distances(self._known)
 
     def largest(self, distance: float, along: float, radius: float) -> float:
-        """Returns the largest gamma >= 0 with `distance + 2 gamma along + gamma^2 size <= radius`,
-        the squared distance of `mean - gamma deviation` from an update."""
+        """Return the largest gamma >= 0 with `distance + 2 gamma along + gamma^2 size <= radius`.
+
+        The left side is the squared distance of `mean - gamma deviation` from an update, with size
+        the squared norm of the deviation. Returns 0 if size is 0, and the gamma >= 0 of smallest
+        distance if none satisfies the inequality.
+        """
         if self._size == 0:
             return 0.0
         root = along * along + self._size * (radius - distance)

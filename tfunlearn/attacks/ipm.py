@@ -1,4 +1,4 @@
-"""Inner product manipulation."""
+"""Inner product manipulation (IPM)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tfunlearn.attacks.view import View
 
 
 def ipm(view: View, *, scale: float = 0.5) -> np.ndarray:
-    """Returns `-scale` times the mean of the known honest updates, the same for all, `(c, d)`.
+    """Return `-scale` times the mean of the known updates for all malicious clients, `(c, d)`.
 
     Args:
-        view: what the attackers see.
-        scale: epsilon > 0; small ones pass robust rules, large ones break the mean. Default 0.5,
-            chosen here.
+        view: the adversary's view.
+        scale: epsilon > 0; small values pass robust rules, large values break the mean. Default
+            0.5, chosen here.
 
     Reference:
         Xie et al., "Fall of empires: breaking Byzantine-tolerant SGD by inner product

@@ -1,4 +1,4 @@
-"""Label flip: malicious clients learn one class as another."""
+"""Label flip: malicious clients relabel one class as another."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tfunlearn.core.labels import require_labels
 
 
 def label_flip(labels: np.ndarray, *, source: int = 1, target: int = 7) -> np.ndarray:
-    """Returns labels `(m,)` in which every `source` reads `target`; the input is unchanged.
+    """Return labels `(m,)` with every `source` replaced by `target`; the input is unchanged.
 
     Args:
         labels: true labels of a malicious client, `(m,)`.
-        source: class whose examples are relabelled; default 1.
-        target: class they are given; default 7.
+        source: class of the relabeled examples; default 1.
+        target: their new class; default 7.
 
     Reference:
         Tolpegin et al., "Data poisoning attacks against federated learning systems", ESORICS 2020

@@ -1,4 +1,4 @@
-"""Min-max: as far off as the largest distance between honest updates allows."""
+"""Min-max: the largest deviation whose distances stay within those between benign updates."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tfunlearn.attacks.view import View
 
 
 def min_max(view: View) -> np.ndarray:
-    """Returns the mean moved by gamma deviations, within the largest honest distance, `(c, d)`.
+    """Return the mean moved by gamma deviations, within the largest known distance, `(c, d)`.
 
         x = mean - gamma * deviation, gamma the largest with
         max_i ||x - x_i|| <= max_ij ||x_i - x_j||
 
     Args:
-        view: what the attackers see; the x_i are its `known` updates.
+        view: the adversary's view; the x_i are its `known` updates.
 
     Raises:
-        UserError: fewer than two updates known.
+        UserError: fewer than two known updates.
 
     Reference:
         Shejwalkar & Houmansadr, "Manipulating the Byzantine: optimizing model poisoning attacks
         and defenses for federated learning", NDSS 2021; direction "inverse standard deviation".
-        Deviation: gamma is the root of a quadratic, not the end of a halving search.
+        Deviation: gamma is the root of a quadratic, not the result of a halving search.
     """
     view.need_spread("min-max")
     geometry = Geometry(view.known)

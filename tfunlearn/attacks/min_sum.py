@@ -1,4 +1,4 @@
-"""Min-sum: as far off as the largest sum of distances between honest updates allows."""
+"""Min-sum: the largest deviation within the largest sum of distances between benign updates."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tfunlearn.attacks.view import View
 
 
 def min_sum(view: View) -> np.ndarray:
-    """Returns the mean moved by gamma deviations, within the largest sum of distances, `(c, d)`.
+    """Return the mean moved by gamma deviations, within the largest sum of distances, `(c, d)`.
 
         x = mean - gamma * deviation, gamma the largest with
         sum_i ||x - x_i||^2 <= max_i sum_j ||x_i - x_j||^2
 
     Args:
-        view: what the attackers see; the x_i are its `known` updates.
+        view: the adversary's view; the x_i are its `known` updates.
 
     Raises:
-        UserError: fewer than two updates known.
+        UserError: fewer than two known updates.
 
     Reference:
         Shejwalkar & Houmansadr, NDSS 2021; see `min_max`.

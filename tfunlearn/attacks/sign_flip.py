@@ -1,4 +1,4 @@
-"""Sign flip: malicious clients send their update backwards."""
+"""Sign flip: malicious clients send their negated update."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tfunlearn.attacks.view import View
 
 
 def sign_flip(view: View, *, scale: float = 1.0) -> np.ndarray:
-    """Returns each attacker's own update times `-scale`, `(c, d)`.
+    """Return each malicious client's own update times `-scale`, `(c, d)`.
 
     Args:
-        view: what the attackers see; only `own` is used.
-        scale: factor, default 1.
+        view: the adversary's view; only `own` is used.
+        scale: factor; default 1.
 
     Reference:
         Li et al., "RSA: Byzantine-robust stochastic aggregation methods", AAAI 2019

@@ -1,6 +1,6 @@
-"""The conformance suite: properties that an aggregation rule should have, checked one by one.
+"""Conformance suite: checks the properties that an aggregation rule should have, one by one.
 
-For our own rules every row of the contract table goes through it; other people's aggregators can.
+It runs on every rule of the contract table and also accepts third-party aggregators.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tfunlearn.aggregation.rules import RULES, Call
 
 @dataclass(frozen=True)
 class Finding:
-    """One property of one aggregator.
+    """Result of checking one property of one aggregator.
 
     Attributes:
-        name: the property.
-        passed: whether it holds; None where the rule does not promise it.
-        detail: what was seen, or why it was not checked.
+        name: name of the property.
+        passed: whether it holds; None if it was not checked.
+        detail: the observation, or the reason why it was not checked.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Finding:
 
 
 def our_subject(name: str) -> Subject:
-    """Returns one of our rules, with settings that reach all of its branches."""
+    """Return one of this package's rules, with settings that exercise all of its branches."""
     rule, settings = RULES[name], {}
     if rule.reference:
         settings["reference"] = gaussian_updates(5)[:5].mean(axis=0)
     if "clip" in rule.uses and rule.reference:
-        settings["clip"] = 3.0  # shorter than most rows
+        settings["clip"] = 3.0  # smaller than most row norms
 
     def call(updates, f):
         return rule.call(updates, Call(f=f, **settings))
@@ -51,10 +51,11 @@ def our_subject(name: str) -> Subject:
 
 
 def check_aggregator(subject: Subject) -> list[Finding]:
-    """Returns a finding for every property.
+    """Return a finding for every property.
 
-    The stacks are Gaussian, 11 x 17 and larger where the rule's condition asks for it, f = 2; an
-    aggregator that raises fails the property at hand with its error as the detail.
+    The stacks are mostly Gaussian, of shape `(11, 17)` or with more rows where the rule's condition
+    requires them, and f is mostly 2. An aggregator that raises fails the property being checked,
+    with its error as the detail.
     """
     findings = []
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -62,7 +63,7 @@ def check_aggregator(subject: Subject) -> list[Finding]:
         for name, check in PROPERTIES.items():
             try:
                 passed, detail = check(subject)
-            except (Exception, SystemExit, GeneratorExit) as error:  # other people's code
+            except (Exception, SystemExit, GeneratorExit) as error:  # third-party code
                 passed, detail = False, f"raises {type(error).__name__}: {text_of(error)}"[:160]
             findings.append(Finding(name, None if passed is None else bool(passed), detail))
     return findings

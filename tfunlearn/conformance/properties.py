@@ -1,7 +1,8 @@
-"""The properties of the conformance suite: each a function of an aggregator under test.
+"""Properties of the conformance suite: one check function each, of an aggregator under test.
 
-A check returns whether the property holds (None where the rule does not promise it) and what was
-seen. To add one: a function, and a line in `PROPERTIES`.
+A check returns whether the property holds (None if the rule does not promise it or it cannot be
+checked) and a description of the observation. To add a property, add a function and an entry in
+`PROPERTIES`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ class Subject:
 
     Attributes:
         call: `(updates (n, d) float32, f) -> (d,)`.
-        rule: the row of the contract table that it should fulfil.
-        oracle: `(updates, f) -> (d,)` in plain Python, or None.
-        averages: `updates -> (d,)` set so that f = 0 gives the mean, or None.
+        rule: the row of the contract table that it should fulfill.
+        oracle: reference implementation `(updates, f) -> (d,)` in plain Python, or None.
+        averages: `updates -> (d,)`, the aggregator with f = 0 and settings under which it equals
+            the mean, or None.
     """
 
     call: Callable[[np.ndarray, int], np.ndarray]
@@ -37,7 +39,7 @@ class Subject:
 
 
 def text_of(error: BaseException) -> str:
-    """Returns an error's text, which other people's errors may refuse to give."""
+    """Return an error's text, or a placeholder if a third-party error fails to provide one."""
     try:
         return str(error)
     except Exception:
@@ -45,7 +47,7 @@ def text_of(error: BaseException) -> str:
 
 
 def gaussian_updates(seed: int, rule: Rule | None = None, f: int = F) -> np.ndarray:
-    """Returns `(n, 17)` normal draws, n = 11 or what the rule needs for f."""
+    """Return standard normal updates `(n, 17)`, with n = 11 or more if the rule needs it for f."""
     rows = 11 if rule is None else max(11, rule.least(f))
     return np.random.default_rng(seed).standard_normal((rows, SIZE)).astype(np.float32)
 
@@ -86,7 +88,7 @@ def _translation(subject: Subject) -> tuple[bool | None, str]:
     updates = gaussian_updates(1, subject.rule)
     shift = np.random.default_rng(2).integers(-8, 9, SIZE).astype(np.float32)
     near = _same(_result(subject, updates + shift), _result(subject, updates) + shift)
-    coarse = np.round(updates * 64) / 64  # so that the sums below are exact in float32
+    coarse = np.round(updates * 64) / 64  # makes the sums below exact in float32
     far = _same(_result(subject, coarse + np.float32(4096)), _result(subject, coarse) + 4096, 10)
     return near[0] and far[0], f"{near[1]}; shifted by 4096: {far[1]}"
 
@@ -125,7 +127,7 @@ def _hostile(subject: Subject, check: Callable) -> tuple[bool, str]:
             try:
                 if not check(_result(subject, updates), benign):
                     bad.append(name)
-            except (Exception, SystemExit) as error:  # one client must not stop all
+            except (Exception, SystemExit) as error:  # one failure must not stop the rest
                 bad.append(f"{name} ({type(error).__name__})")
     bad = list(dict.fromkeys(bad))
     return not bad, f"fails with {F} rows of {', '.join(bad)}" if bad else f"all {len(HOSTILE)}"
@@ -136,7 +138,7 @@ def _finite(subject: Subject) -> tuple[bool, str]:
 
 
 def _beyond(result: np.ndarray, benign: np.ndarray) -> float:
-    """Returns how far the result leaves the box of the benign rows, at most 0 inside."""
+    """Return the largest distance outside the bounding box of the benign rows; <= 0 inside."""
     return float(np.max(np.maximum(benign.min(axis=0) - result, result - benign.max(axis=0))))
 
 

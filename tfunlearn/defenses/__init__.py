@@ -1,4 +1,4 @@
-"""Defences of the server, by name."""
+"""Server-side defenses, by name."""
 
 from tfunlearn.defenses.flap import Flap
 from tfunlearn.defenses.rejection import CRITERIA, Rejection

@@ -1,4 +1,4 @@
-"""FLAP: the server prunes the global model right after an aggregation."""
+"""FLAP: the server prunes the global model after an aggregation."""
 
 from __future__ import annotations
 
@@ -23,31 +23,32 @@ NARROW = 10  # filters or units below which one of them is more than a tenth of 
 
 
 class Flap:
-    """Prunes filters and unit pairs of the aggregate, structure unchanged.
+    """Prune filters and unit pairs of the aggregated model without changing its structure.
 
-    At the rounds that `due` names, 1 % of the filters of every Conv layer by least l1 norm and
-    1 % of the units of every Dense layer but the last by similar pairs are zeroed, at least one of
-    each layer, but never more than `limit` of a layer in all. Clients receive the pruned model.
+    In the rounds selected by `due`, zero the 1 % of filters with the smallest l1 norm in every
+    Conv layer, and 1 % of the units of every Dense layer except the last, by merging similar pairs:
+    at least one per layer, but never more than `limit` of a layer in total. Clients receive the
+    pruned model.
 
     Args:
-        model: the Keras model whose weights will be pruned (only its graph is read).
-        fraction: share of filters and of units, in (0, 1]; default 0.01.
+        model: the Keras model whose weights will be pruned (its own weights are never changed).
+        fraction: share of filters and of units pruned at a time, in [0, 1); default 0.01.
         due: schedule `round -> bool` over rounds from 1; default rounds 1, 6, 11, ...
         filters: prune filters; default True.
         pairs: prune unit pairs; default True.
-        progressive: pass over filters that are zero already, so that every pruning takes others;
-            default False: they stay in the ranking, as the paper's text has it, so that filters
-            which stayed dead are taken again.
-        limit: share of a layer's filters or units that may be zero in all; default None: 0.2, or
-            `fraction` if that is more.
+        progressive: skip filters that are already zero, so that every pruning removes new ones;
+            default False: they stay in the ranking, as in the paper's text, so that filters that
+            stayed zero are selected again.
+        limit: maximum share of a layer's filters or units that may be zero in total; default None:
+            0.2, or `fraction` if that is larger.
         narrow: also prune layers of fewer than 10 filters or units; default False.
         include_residual: also prune convolutions in residual blocks; default True.
-        score: how `__call__` chooses pairs, `"impact"` (default) or `"saliency"`; `on_tensors`
-            always goes by saliency. Records say which it was.
+        score: pair score used by `__call__`, `"impact"` (default) or `"saliency"`; `on_tensors`
+            always uses saliency. Records state which one was used.
 
     Attributes:
-        unbounded: why pairs go by saliency although impact was asked for: bounds cannot pass some
-            layer of the model; else None.
+        unbounded: reason why pairs are selected by saliency although impact was requested (bounds
+            cannot be propagated through some layer of the model), or None.
 
     Raises:
         UserError: neither filters nor pairs, or an argument out of range.
@@ -55,13 +56,13 @@ class Flap:
     Reference:
         Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model Pruning".
         Deviation: in the published code the pruned copy never reaches the clients; here it does.
-        Deviation: the limit; the paper has none, and its "at least one filter" would take all of a
-        narrow layer in time if zero filters were passed over.
-        Deviation: narrow layers are left alone. The "one filter" of a layer of six is 17 % of it,
-        not 1 %; on the first command's run that costs 0.012 of test accuracy (mean of five seeds),
-        without it 0.005.
-        Deviation: inside TFF (`on_tensors`) pairs are chosen by saliency, as in the published
-        code's federated runs: bounds are NumPy's work, which TFF's workers cannot run.
+        Deviation: the limit; the paper has none, and its "at least one filter" would eventually
+        remove a whole narrow layer if zero filters were skipped.
+        Deviation: narrow layers are not pruned. "One filter" of a layer of six is 17 % of it, not
+        1 %; on the README's first command, FLAP costs 0.012 of test accuracy (mean of five seeds)
+        if it prunes them, 0.005 if not.
+        Deviation: inside TFF (`on_tensors`) pairs are selected by saliency, as in the published
+        code's federated runs, because bounds are computed in NumPy, which TFF workers cannot run.
         Deviation: sum instead of doubling, a pool of 2 x count pairs, ceil: see `prune_pairs`.
     """
 
@@ -97,7 +98,7 @@ class Flap:
     def __call__(
         self, round_number: int, weights: list[np.ndarray]
     ) -> tuple[list[np.ndarray], dict[str, FilterRecord | PairRecord]]:
-        """Returns the weights after a round, pruned if it is due, and what was pruned."""
+        """Return the weights after a round, pruned if the round is due, and the pruning records."""
         if not self.due(round_number):
             return weights, {}
         weights, decisions = self._prune(self._filters, weights, np)
@@ -106,7 +107,10 @@ class Flap:
         return pruned, records | merged
 
     def on_tensors(self, round_number, weights: list) -> tuple[list, dict]:
-        """Does the same on tensors, inside TensorFlow; the report is for `records_of`."""
+        """Return the weights, pruned if due, as tensors in TensorFlow, and a report.
+
+        `records_of` converts the report to records.
+        """
         def prune():
             pruned, decisions = self._prune(self._steps, weights, tf.experimental.numpy)
             values = [decision[name] for step, decision in zip(self._steps, decisions)
@@ -124,7 +128,7 @@ class Flap:
     def records_of(
         self, round_number: int, report: dict
     ) -> dict[str, FilterRecord | PairRecord]:
-        """Returns what was pruned from the report of `on_tensors`."""
+        """Return the pruning records, by layer, from the report of `on_tensors`."""
         if not self.due(round_number):
             return {}
         values = iter(report[name] for name in sorted(report))
@@ -147,13 +151,21 @@ class Flap:
 
 
 def _wide_enough(sites: list[Site]) -> list[Site]:
-    """Returns the sites, those of narrow layers marked as skipped."""
+    """Return the sites, with those of narrow layers marked as skipped."""
     return [site if site.skipped or site.units >= NARROW else dataclasses.replace(
         site, skipped=f"narrow: one of {site.units} is more than a tenth") for site in sites]
 
 
 class _Step:
-    """One layer to prune: how, what record it gives, and the arrays of its decision."""
+    """Pruning step of one layer: functions to prune and record it, and its decision fields.
+
+    Args:
+        site: the layer.
+        prune: `(weights, site, fraction, *, xp) -> weights, decision`.
+        record: `(site, decision) -> record`.
+        fields: dtypes of the arrays in the decision, by name.
+        length: entries of each of these arrays.
+    """
 
     def __init__(self, site: Site, prune, record, fields: dict, length: int):
         self.site, self.prune, self.record, self.length = site, prune, record, length

@@ -1,4 +1,4 @@
-"""ERR, LFR and their union: the server rejects updates that hurt on its own examples."""
+"""ERR, LFR and their union: rejection of updates that increase error or loss on server data."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ CRITERIA = {"err": ("error",), "lfr": ("loss",), "union": ("error", "loss")}
 
 @dataclass(frozen=True)
 class Rejection:
-    """Rejects the clients without whom the aggregate does best on validation examples.
+    """Rejection of the clients whose removal most improves the aggregate on validation examples.
 
-    For every client i, A is the aggregate with i (the same for all) and B_i the one without it,
-    by the server's own rule. `err` rejects the c clients with the largest `error(A) - error(B_i)`,
-    `lfr` those with the largest `loss(A) - loss(B_i)`, `union` those of either.
+    A is the aggregate of all clients and B_i the aggregate without client i, both by the server's
+    rule. `err` rejects the c clients with the largest `error(A) - error(B_i)`, `lfr` those with
+    the largest `loss(A) - loss(B_i)`, `union` those rejected by either.
 
     Attributes:
         by: `"err"`, `"lfr"` or `"union"`.
-        aggregator: the server's rule.
+        aggregator: the server's aggregation rule.
         judge: `(weights, step (d,)) -> (error rate, cross-entropy)` of the global model moved by
-            an aggregate, on examples that only the server holds (100 in the paper).
-        count: c, clients to reject: a count, a fraction (float) of the round's clients, rounded,
-            or None for what the aggregator calls byzantine. Clients dropped already count.
-        compat: `"flap"`: one client per criterion, the one without whom the plain mean of the
-            others does worst, as FLAP's published code means to; default None, as in the paper.
+            an aggregate, on validation examples held only by the server (100 in the paper).
+        count: c, clients to reject: a count, a fraction (float) of the round's clients, rounded to
+            the nearest count, or None for the aggregator's `byzantine`. Clients that were already
+            dropped are part of the c.
+        compat: `"flap"`: reject one client per criterion, the one whose removal worsens the plain
+            mean most, as FLAP's published code intends; default None, as in the paper.
 
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, or `count` together with `compat`.
 
     Reference:
         Fang et al., USENIX Security 2020 (arXiv 1911.11815), section 5.
@@ -52,7 +53,7 @@ class Rejection:
                 "nothing with compat flap, which rejects one client by each criterion")
 
     def rejected_of(self, clients: int) -> int:
-        """Returns c for a round of so many clients."""
+        """Return c for a round with `clients` clients."""
         if self.compat:
             return min(1, clients - 1)
         count = self.aggregator.byzantine if self.count is None else self.count
@@ -60,10 +61,10 @@ class Rejection:
         return int(np.floor(count * clients + 0.5)) if isinstance(count, float) else count
 
     def check(self, clients: int) -> None:
-        """Checks that the rule is valid without one client, and without all rejected ones.
+        """Check that the rule is valid without any one client and without all rejected clients.
 
         Raises:
-            UserError: it is not, or nobody would be left.
+            UserError: it is not valid, c is below 1, or no client might be left.
         """
         count = self.rejected_of(clients)
         require("reject", count, count >= 1, f"at least 1 of {clients} clients with {self.by}")
@@ -80,13 +81,13 @@ class Rejection:
         self, model: list[np.ndarray], updates: np.ndarray, *, weights: np.ndarray,
         dropped: int = 0, reference: np.ndarray | None = None, round_number: int = 1,
     ) -> np.ndarray:
-        """Returns which rows are kept, bool `(n,)`.
+        """Return the mask of the kept rows, bool `(n,)`.
 
         Args:
-            model: the global weights that the round started from.
+            model: the global weights at the start of the round.
             updates: float32 `(n, d)`, finite.
             weights: examples per client `(n,)`.
-            dropped: clients left out already; they use up one of the f each.
+            dropped: number of clients already dropped; each uses up one of the f and one of the c.
             reference, round_number: see `Aggregator`.
         """
         n = len(updates)
@@ -104,14 +105,14 @@ class Rejection:
 def keep(
     errors: np.ndarray, losses: np.ndarray, *, by: str, count: int, compat: str | None = None,
 ) -> np.ndarray:
-    """Returns who is kept, bool `(n,)`, at least one.
+    """Return the mask of the kept clients, bool `(n,)`; at least one is kept.
 
     Args:
         errors: error rate of the aggregate without each client, `(n,)`.
-        losses: its cross-entropy, `(n,)`.
+        losses: cross-entropy of the aggregate without each client, `(n,)`.
         by: `"err"`, `"lfr"` or `"union"`.
-        count: c >= 1 clients to reject by each criterion. Of equal errors, those of lower loss
-            go first; of equal losses, the first clients.
+        count: c >= 1, number of clients to reject by each criterion. Ties in error are broken by
+            lower loss (higher loss with `compat`), ties in loss by client order.
         compat: see `Rejection`.
     """
     sign = -1 if compat else 1

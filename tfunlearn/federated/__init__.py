@@ -1,4 +1,4 @@
-"""The federated engine: client work, its rounds, and the TFF workers they run in."""
+"""The federated engine: local training, federated rounds, and the TFF worker processes."""
 
 from tfunlearn.federated.averaging import AveragingRounds
 from tfunlearn.federated.gathering import GatheringRounds, Updates

@@ -1,4 +1,4 @@
-"""A round as one call of a TFF learning process: nobody sees single updates."""
+"""Rounds as calls of a TFF learning process; individual client updates are never exposed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from tfunlearn.federated.state import RoundReport, ServerState
 
 
 class AveragingRounds:
-    """Runs rounds inside TFF: weighted federated averaging, or a robust rule.
+    """Run rounds inside TFF, with weighted federated averaging or a robust aggregation rule.
 
     Args:
         work: the local training.
         seed: the run's seed.
         image_dtype: dtype of the clients' images.
-        aggregator: the rule; default the mean weighted by examples, which is TFF's own.
-        clients: clients in a round, which other rules than the mean must know.
+        aggregator: the aggregation rule; default the example-weighted mean, run by TFF's own
+            aggregator.
+        clients: number of clients per round, required by all rules except the plain mean.
         flap: a `Flap` that prunes after each aggregation, inside the process; default none.
-        equal_weights: whether every client counts the same; default by its examples.
+        equal_weights: weight all clients equally; default False, weight by number of examples.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class AveragingRounds:
         self._template = None
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
-        """Runs one round; a pure function of its arguments."""
+        """Run one round; a pure function of its arguments."""
         if self._template is None:
             self._template = self.process.initialize()
         before = self._template._replace(

@@ -1,4 +1,4 @@
-"""What a client does in a round: one TensorFlow function, used by every face of the engine."""
+"""Local training of a client: one TensorFlow function, shared by all execution modes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tfunlearn.models.outputs import ends_in_softmax
 
 @dataclass(frozen=True)
 class ClientTraining:
-    """How a client trains.
+    """Hyperparameters of local training.
 
     Attributes:
         optimizer: `"sgd"`, `"momentum"` (0.9), `"adam"`, `"adamw"` (weight decay 0.004) or
-            `"fisher"` (see `diagonal_fisher`); its state starts anew in every round.
+            `"fisher"` (see `diagonal_fisher`); its state is re-initialized in every round.
         lr: learning rate, > 0.
-        local_epochs: passes over the client's examples in a round, >= 1.
-        batch_size: examples in a step, >= 1; the last batch of an epoch may be smaller.
+        local_epochs: epochs over the client's examples per round, >= 1.
+        batch_size: examples per step, >= 1; the last batch of an epoch may be smaller.
     """
 
     optimizer: str = "adam"
@@ -44,17 +44,18 @@ OPTIMIZERS = {
 
 
 class ClientWork:
-    """The local training of one client, on raw tensors.
+    """Local training of one client, on raw tensors.
 
     Args:
         model: a built Keras model that maps images to class scores.
         training: optimizer, learning rate, epochs, batch size.
-        movable: which entries may change, a bool array for each of the model's weights in their
-            order; the others keep their bits, whatever the optimizer does. Default all.
-        fixed_norms: moving statistics stay as they are, and BatchNormalization works as in
-            inference; default False.
+        movable: mask of the entries that may change, one bool array per model weight, in the
+            order of the weights; all other entries stay bit-identical for every optimizer.
+            Default all.
+        fixed_norms: freeze the moving statistics and run BatchNormalization in inference mode;
+            default False.
         loss: `"cross-entropy"` (default), or `"unlearning"`, -log(1 - p / 2) with p the
-            probability of the label, which is least where that is zero (Pan et al., AAAI 2025).
+            probability of the label, minimal at p = 0 (Pan et al., AAAI 2025).
 
     A *client* is a mapping of tensors (keys in sorted order, as TFF wants them): `boost` `()`,
     `id` `()`, `images` `(m, h, w, c)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
@@ -77,7 +78,7 @@ class ClientWork:
         self.state_size = sum(sizes_of(self.stateless.state_shapes))
 
     def client_spec(self, image_dtype) -> dict[str, tf.TensorSpec]:
-        """Returns the `tf.TensorSpec` of every entry of a client."""
+        """Return the `tf.TensorSpec` of every entry of a client."""
         return dict(
             boost=tf.TensorSpec([], tf.float32),
             id=tf.TensorSpec([], tf.int32),
@@ -88,7 +89,7 @@ class ClientWork:
         )
 
     def trace(self, image_dtype):
-        """Returns `update`, traced once, to be called inside TFF computations."""
+        """Return `update`, traced once, for calls inside TFF computations."""
         spec = self.client_spec(image_dtype)
         traced = tf.function(
             lambda trainable, state, *values: self.update(
@@ -101,7 +102,7 @@ class ClientWork:
             trainable, state, *(client[name] for name in spec))
 
     def update(self, trainable, state, client: dict):
-        """Trains one client and returns what it sends.
+        """Train one client and return its update.
 
         Args:
             trainable: global trainable weights, float32 `(trainable_size,)`.
@@ -109,9 +110,9 @@ class ClientWork:
             client: the mapping of tensors described above.
 
         Returns:
-            The update of `trainable` times the boost, the update of `state` (never boosted: a
-            variance must stay positive), whether both are finite (else they are zeros), and the
-            mean loss over all steps (zero for a client that is not finite).
+            The update of `trainable` times the boost, the update of `state` (never boosted, since
+            variances must stay positive), whether both are finite (if not, both are zeros), and
+            the mean loss over all steps (zero if the updates are not finite).
         """
         new_trainable, new_state, loss = self.train(
             trainable, state, client["images"], client["labels"], client["order"], client["seed"])
@@ -123,15 +124,15 @@ class ClientWork:
             finite, tf.where(finite, loss, 0.0))
 
     def train(self, trainable, state, images, labels, order, seed):
-        """Trains one client from the global weights.
+        """Train one client from the global weights.
 
         Args:
             trainable: float32 `(trainable_size,)`.
             state: float32 `(state_size,)`, moving statistics.
             images: `(m, h, w, c)`, uint8 (divided by 255) or float32.
             labels: int32 `(m,)`.
-            order: int32 `(local_epochs * m,)`, positions of the examples, epoch after epoch.
-            seed: int32 `(2,)`, for random layers.
+            order: int32 `(local_epochs * m,)`, example indices, epoch by epoch.
+            seed: int32 `(2,)`, seed of the random layers.
 
         Returns:
             The new `trainable` and `state` vectors and the mean loss over all steps.
@@ -159,7 +160,7 @@ class ClientWork:
             if self.movable is not None:
                 gradient = tf.where(self.movable, gradient, 0.0)
             optimizer_state, moved = optimizer.next(optimizer_state, trainable, gradient)
-            if self.movable is not None:  # weight decay moves what has no gradient
+            if self.movable is not None:  # weight decay moves entries without a gradient
                 moved = tf.where(self.movable, moved, trainable)
             new_state = state if self.fixed_norms else vector_from_tensors(new_state)
             return index + 1, moved, new_state, optimizer_state, total_loss + loss
@@ -172,17 +173,17 @@ class ClientWork:
         return trainable, state, total_loss / tf.cast(steps, tf.float32)
 
     def losses(self, labels, outputs):
-        """Returns the loss of every example, `(batch,)`."""
+        """Return the loss of every example, `(batch,)`."""
         return self._loss(labels, outputs, self.from_logits)
 
 
 def cross_entropy(labels, outputs, from_logits: bool):
-    """Returns -log p of every example, `(batch,)`, p the probability of its label."""
+    """Return -log p of every example, `(batch,)`, with p the probability of its label."""
     return tf.keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
 
 
 def unlearning_cross_entropy(labels, outputs, from_logits: bool):
-    """Returns -log(1 - p / 2) of every example, `(batch,)`: 0 to log 2."""
+    """Return -log(1 - p / 2) of every example, `(batch,)`, range 0 to log 2."""
     probabilities = tf.nn.softmax(outputs) if from_logits else outputs
     return -tf.math.log1p(-tf.gather(probabilities, labels, axis=1, batch_dims=1) / 2)
 
@@ -191,7 +192,7 @@ LOSSES = {"cross-entropy": cross_entropy, "unlearning": unlearning_cross_entropy
 
 
 def _trainable_entries(model: tf.keras.Model, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the masks of the trainable weights as one vector, bool `(trainable_size,)`."""
+    """Return the masks of the trainable weights as one vector, bool `(trainable_size,)`."""
     by_weight = {id(weight): mask for weight, mask in zip(model.weights, masks)}
     return np.concatenate([by_weight[id(weight)].reshape(-1)
                            for weight in model.trainable_weights])

@@ -1,4 +1,4 @@
-"""Who takes part in a round, and what each of them is handed."""
+"""Client sampling and the inputs of the sampled clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfunlearn.federated.client_work import ClientTraining
 def participants(
     present: np.ndarray, count: int, *, seed: int, round_number: int
 ) -> np.ndarray:
-    """Returns the sorted ids `(count,)` of a round, drawn from `present` without replacement."""
+    """Return the sorted ids `(count,)` of a round, sampled from `present` without replacement."""
     if count == len(present):
         return present
     rng = generator(seed, "participation", round_number)
@@ -24,13 +24,13 @@ def participants(
 
 @dataclass(frozen=True)
 class Cohort:
-    """The clients of one round, in the order of their ids.
+    """The clients of one round, ordered by id.
 
     Attributes:
-        round_number: counted from 1.
+        round_number: round, counted from 1.
         ids: client ids, `(n,)`.
-        clients: the examples they train on (of all clients; poisoned where an attack is on).
-        boosts: factor of each client's update, `(n,)`; 1 for honest clients.
+        clients: training examples of all clients, poisoned where a data attack is active.
+        boosts: factor on each client's update, `(n,)`; 1 for benign clients.
     """
 
     round_number: int
@@ -40,14 +40,14 @@ class Cohort:
 
     @property
     def examples(self) -> np.ndarray:
-        """Examples of each client, `(n,)`."""
+        """Number of examples of each client, `(n,)`."""
         return self.clients.sizes[self.ids]
 
     def tensors(self, training: ClientTraining, seed: int) -> list[collections.OrderedDict]:
-        """Returns what each client is handed, as `ClientWork` describes it.
+        """Return the input tensors of each client, as described in `ClientWork`.
 
-        Shuffle orders and the seeds of random layers follow from the run's seed, the round and
-        the client's id alone.
+        Shuffle orders and the seeds of random layers depend only on the run's seed, the round and
+        the client's id.
         """
         handed = []
         for client, boost in zip(self.ids, self.boosts):

@@ -1,4 +1,4 @@
-"""A diagonal quasi-Newton optimizer whose curvature is the empirical Fisher information."""
+"""Diagonal quasi-Newton optimizer that uses the empirical Fisher information as curvature."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ DAMPING = 1e-2
 def diagonal_fisher(
     lr: float, *, first: float = 0.9, second: float = 0.999, damping: float = DAMPING,
 ) -> tff.learning.optimizers.Optimizer:
-    """Returns a TFF optimizer that divides momentum by the squared gradient's running size.
+    """Return a TFF optimizer that divides momentum by the running RMS of the squared gradient.
 
         m = first * m + (1 - first) * g            g the gradient of the batch
         v = second * v + (1 - second) * (g^2)^2    g^2 the diagonal of the Fisher information
         w = w - lr * (m / (1 - first^t)) / (sqrt(v / (1 - second^t)) + damping)
 
-    Not Adam, whose v averages g^2, not its square: here steps grow as 1 / |g| until the damping
-    holds them.
+    It differs from Adam, in which v averages g^2 instead of (g^2)^2: here steps grow as 1 / |g|
+    until the damping limits them.
 
     Args:
         lr: learning rate, > 0; 0.001 in the paper.
-        first: decay of the momentum; default 0.9, the paper's.
-        second: decay of the curvature; default 0.999, the paper's.
-        damping: added to the curvature; default 0.01, chosen: with 1e-8, as is usual, a weight
-            whose gradient is small leaps.
+        first: decay rate of the momentum; default 0.9, as in the paper.
+        second: decay rate of the curvature; default 0.999, as in the paper.
+        damping: added to the square root of the curvature; default 0.01, chosen here: with the
+            usual 1e-8, weights with small gradients take huge steps.
 
     Reference:
         Liu et al., "The Right to be Forgotten in Federated Learning: An Efficient Realization with
-        Rapid Retraining" (IEEE INFOCOM 2022, arXiv 2203.07320). Deviation: the paper's exact
-        momentum was not at hand; the Fisher information is that of the batch's mean gradient, not
-        the mean over its examples.
+        Rapid Retraining" (IEEE INFOCOM 2022, arXiv 2203.07320).
+        Deviation: the paper's exact momentum was not available; the Fisher information is computed
+        from the mean gradient of the batch, not as the mean over its examples.
     """
     class DiagonalFisher(tff.learning.optimizers.Optimizer):
         def initialize(self, specs):

@@ -1,4 +1,4 @@
-"""A round in which the server gathers every client's update as one row of a stack."""
+"""Rounds in which the server gathers all client updates as the rows of one stack."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tfunlearn.workers.pool import spread, worker_count
 from tfunlearn.federated.state import RoundReport, ServerState
 
 CHUNK_BYTES = 2**28
-PIECES_EACH = 3  # of a round's clients, for each of several workers
+PIECES_EACH = 3  # pieces of a round's clients per worker, if there are several workers
 
 
 @dataclass(frozen=True)
 class Updates:
-    """What the clients of a round sent, finite ones only, in the order of their ids.
+    """The finite updates of a round's clients, ordered by client id.
 
     Attributes:
         ids: `(n,)` client ids.
         stack: float32 `(n, d)`, each row in the order of `model.get_weights()`.
-        examples: `(n,)`.
+        examples: `(n,)` numbers of examples.
         losses: `(n,)` mean training losses.
         dropped: ids of clients whose update was not finite.
     """
@@ -45,12 +45,12 @@ class Updates:
     dropped: tuple[int, ...]
 
     def only(self, kept: np.ndarray) -> Updates:
-        """Returns the updates of a mask `(n,)`; the others count as dropped."""
+        """Return the updates selected by a mask `(n,)`; the others are recorded as dropped."""
         dropped = sorted({*self.dropped, *(int(k) for k in self.ids[~kept])})
         return replace(self.at(kept), dropped=tuple(dropped))
 
     def at(self, kept: np.ndarray) -> Updates:
-        """Returns the updates of a mask `(n,)`."""
+        """Return the updates selected by a mask `(n,)`."""
         if kept.all():
             return self
         return Updates(self.ids[kept], self.stack[kept], self.examples[kept], self.losses[kept],
@@ -61,14 +61,14 @@ def as_received(
     updates: Updates, adversary: Adversary | None, model: np.ndarray, round_number: int, *,
     reference: np.ndarray | None = None,
 ) -> tuple[Updates, tuple[int, ...]]:
-    """Returns the updates as the server receives them, and whose were crafted.
+    """Return the updates as received by the server, and the ids of clients with crafted updates.
 
     Args:
-        updates: as trained.
-        adversary: exchanges malicious updates for crafted ones, or None.
-        model: the weights that the updates belong to, `(d,)`.
-        round_number: counted from 1.
-        reference: the aggregate of the round before, where the rule starts from it.
+        updates: updates as trained.
+        adversary: replaces malicious updates by crafted ones, or None.
+        model: the global weights at the start of the round, `(d,)`.
+        round_number: round, counted from 1.
+        reference: the previous aggregate, if the rule starts from it.
     """
     if adversary is None or not len(updates.ids):
         return updates, ()
@@ -79,22 +79,24 @@ def as_received(
 
 
 class GatheringRounds:
-    """Runs rounds whose single updates are at hand for attacks, robust rules and unlearning.
+    """Run rounds that expose individual updates to attacks, robust rules and unlearning.
 
     Args:
         work: the local training.
         seed: the run's seed.
         image_dtype: dtype of the clients' images.
-        aggregator: the rule; default the mean weighted by examples.
-        adversary: exchanges malicious updates for crafted ones; default none.
-        rejection: `(model, stack, *, weights, dropped, reference, round_number) -> kept (n,)`,
-            before the aggregation, such as a `Rejection`; default none.
-        server_examples: a client set of one client, the server, which makes the trusted update of
+        aggregator: the aggregation rule; default the example-weighted mean.
+        adversary: replaces malicious updates by crafted ones; default none.
+        rejection: `(model, stack, *, weights, dropped, reference, round_number) -> kept (n,)`, such
+            as a `Rejection`, called before the aggregation if at least 2 updates are left;
+            default none.
+        server_examples: a client set with the server as its only client, for the trusted update of
             fltrust; default none.
         flap: a `Flap` that prunes after each aggregation; default none.
-        keep: `(HistoryRound) -> None`, handed what the server received in each round; default none.
-        excluded: ids of clients whose updates are received but never aggregated; default nobody.
-        equal_weights: whether every client counts the same; default by its examples.
+        keep: `(HistoryRound) -> None`, called in each round with the updates that the server
+            received; default none.
+        excluded: ids of clients whose updates are received but never aggregated; default none.
+        equal_weights: weight all clients equally; default False, weight by number of examples.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class GatheringRounds:
         self._train = _client_updates(work, image_dtype)
 
     def gather(self, weights: list[np.ndarray], cohort: Cohort) -> Updates:
-        """Returns the updates of a cohort that starts from `weights`, as trained."""
+        """Train a cohort from `weights` and return its updates as trained."""
         return self._gathered(weights, cohort, "client")
 
     def _gathered(self, weights: list[np.ndarray], cohort: Cohort, who: str) -> Updates:
@@ -136,7 +138,7 @@ class GatheringRounds:
         return Updates(cohort.ids, stack, cohort.examples, losses, ()).only(finite)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
-        """Runs one round; a pure function of its arguments."""
+        """Run one round; a pure function of its arguments."""
         reference = self._reference(state, cohort)
         updates, crafted = self._received(state, cohort, reference)
         if self._keep is not None:
@@ -161,24 +163,24 @@ class GatheringRounds:
                 RoundReport(loss, updates.dropped, pruned, crafted, rejected))
 
     def shares(self, updates: Updates) -> np.ndarray:
-        """Returns how much each client counts, `(n,)`."""
+        """Return the aggregation weight of each client, `(n,)`."""
         return np.ones(len(updates.ids)) if self._equal_weights else updates.examples
 
     def receive(self, state: ServerState, cohort: Cohort) -> tuple[Updates, tuple[int, ...]]:
-        """Returns the updates as the server receives them, and whose were crafted."""
+        """Train a cohort; return the received updates and the ids of clients with crafted ones."""
         return self._received(state, cohort, self._reference(state, cohort))
 
     def _received(
         self, state: ServerState, cohort: Cohort, reference: np.ndarray | None
     ) -> tuple[Updates, tuple[int, ...]]:
-        """Returns the updates as the server receives them, and whose were crafted."""
+        """Train a cohort; return the received updates and the ids of clients with crafted ones."""
         return as_received(
             self.gather(state.weights, cohort), self._adversary, to_vector(state.weights),
             cohort.round_number,
             reference=reference if self._aggregator.reference == "previous" else None)
 
     def _reference(self, state: ServerState, cohort: Cohort) -> np.ndarray | None:
-        """Returns what the rule needs of the server."""
+        """Return the reference vector `(d,)` that the rule requires, or None."""
         if self._aggregator.reference == "previous":
             size = sum(sizes_of(self._shapes))
             return np.zeros(size, np.float32) if state.reference is None else state.reference
@@ -187,7 +189,7 @@ class GatheringRounds:
         return self.server_update(state.weights, cohort.round_number)
 
     def server_update(self, weights: list[np.ndarray], round_number: int) -> np.ndarray:
-        """Returns the server's own update `(d,)`, zeros if it is not finite."""
+        """Return the server's own update `(d,)`; zeros if it is not finite."""
         alone = Cohort(round_number, np.array([0]), self._server, np.ones(1))
         stack = self._gathered(weights, alone, "server").stack
         return stack[0] if len(stack) else np.zeros(stack.shape[1], np.float32)
@@ -196,7 +198,7 @@ class GatheringRounds:
         self, updates: Updates, weights: list[np.ndarray], reference: np.ndarray | None,
         round_number: int,
     ) -> tuple[Updates, tuple[int, ...]]:
-        """Returns the updates that the server accepts, and whose it rejected."""
+        """Return the updates that the server accepts, and the ids of the rejected clients."""
         accepted = updates.at(~np.isin(updates.ids, self._excluded))
         if self._rejection is not None and len(accepted.ids) >= 2:
             accepted = accepted.at(self._rejection(
@@ -206,15 +208,15 @@ class GatheringRounds:
 
 
 def _chunk(clients: int, size: int) -> int:
-    """Returns how many clients, with updates of `size` bytes, one call works for: what fits into
-    `CHUNK_BYTES`, and few enough that every worker gets several pieces."""
+    """Return the number of clients per call, for updates of `size` bytes: at most `CHUNK_BYTES`
+    in total, and few enough that each of several workers gets several pieces."""
     workers = worker_count()
     share = clients if workers == 1 else -(-clients // (PIECES_EACH * workers))
     return max(1, min(CHUNK_BYTES // size, share))
 
 
 def _client_updates(work: ClientWork, image_dtype):
-    """Returns the TFF computation `(trainable, state, clients) -> update of each client`."""
+    """Return the TFF computation `(trainable, state, clients) -> update of each client`."""
     traced = work.trace(image_dtype)
     trainable_type = tff.TensorType(np.float32, [work.trainable_size])
     state_type = tff.TensorType(np.float32, [work.state_size])

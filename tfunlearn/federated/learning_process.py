@@ -1,4 +1,4 @@
-"""Federated averaging as a TFF learning process, with our client work and FLAP as finalizer."""
+"""TFF learning process for federated averaging, with this package's local training and FLAP."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def build_learning_process(
     work: ClientWork, *, image_dtype=np.uint8, aggregator=None, after_aggregation=None,
     equal_weights: bool = False,
 ) -> tff.learning.templates.LearningProcess:
-    """Returns a `tff.learning.templates.LearningProcess` over this project's client work.
+    """Build a `tff.learning.templates.LearningProcess` that runs `ClientWork` on the clients.
 
     A client's data set is a sequence of one element, the client's tensors (see `ClientWork`).
-    Updates cover trainable weights and moving statistics alike. A client whose update is not
-    finite counts with weight zero and is named in the metrics.
+    Updates cover both trainable weights and moving statistics. A client whose update is not
+    finite gets weight zero, and its id is listed in the metrics.
 
     Args:
         work: the local training.
         image_dtype: dtype of the images, uint8 (default) or float32.
-        aggregator: a `tff.aggregators.WeightedAggregationFactory`, such as `rule_factory` gives;
-            default weighted mean.
+        aggregator: a `tff.aggregators.WeightedAggregationFactory`, such as one returned by
+            `rule_factory`; default weighted mean.
         after_aggregation: function `(round, weights) -> (weights, report)` on tensors, in the
             order of `model.get_weights()`, run on the server after each aggregation (FLAP);
-            `report` is a flat dict of tensors and reaches the metrics as `finalizer`.
-        equal_weights: whether every client counts the same; default by its examples.
+            `report` is a flat dict of tensors, included in the metrics as `finalizer`.
+        equal_weights: weight all clients equally; default False, weight by number of examples.
 
     Returns:
-        The process. Its metrics `client_work` hold `loss_sum` (losses times weights), `weights`
-        (their sum) and `dropped` (client ids).
+        The process. Its metrics `client_work` hold `loss_sum` (sum of losses times weights),
+        `weights` (sum of the weights) and `dropped` (client ids).
     """
     aggregator = aggregator or tff.aggregators.MeanFactory(no_nan_division=True)
     weights_type = _weights_type(work)
@@ -54,7 +54,7 @@ def build_learning_process(
 
 
 def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
-    """Returns `process` with clients given as tensors instead of data sets (faster)."""
+    """Return `process`, changed to take clients as tensors instead of data sets (faster)."""
     @tff.tensorflow.computation(client_type(work, image_dtype))
     def data_set(client):
         return tf.data.Dataset.from_tensors(client)
@@ -63,7 +63,7 @@ def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
 
 
 def client_type(work: ClientWork, image_dtype) -> tff.Type:
-    """Returns the TFF type of one client's tensors."""
+    """Return the TFF type of one client's tensors."""
     return tff.types.tensorflow_to_type(collections.OrderedDict(work.client_spec(image_dtype)))
 
 
@@ -74,7 +74,7 @@ def _weights_type(work: ClientWork):
 
 
 class WeightOrder:
-    """Moves weights between the order of `get_weights()` and TFF's two lists."""
+    """Conversion between the weight order of `get_weights()` and TFF's two weight lists."""
 
     def __init__(self, model: tf.keras.Model):
         places = {id(weight): n for n, weight in enumerate(model.weights)}
@@ -84,37 +84,37 @@ class WeightOrder:
         self._slices = [slice(first, last) for first, last in zip(ends[:-1], ends[1:])]
 
     def trainable_columns(self) -> np.ndarray:
-        """Returns which entries of a vector `(d,)` belong to trainable weights, bool."""
+        """Return the mask of the vector entries that belong to trainable weights, bool `(d,)`."""
         columns = np.zeros(self._slices[-1].stop, bool)
         for place in self._trainable:
             columns[self._slices[place]] = True
         return columns
 
     def flattened(self, vector: np.ndarray) -> np.ndarray:
-        """Returns a vector in the order of the model as TFF joins it: trainable weights first."""
+        """Return a vector `(d,)` reordered from model order to TFF order (trainable first)."""
         return np.concatenate([vector[self._slices[place]]
                                for place in [*self._trainable, *self._non_trainable]])
 
     def unflattened(self, vector: np.ndarray) -> np.ndarray:
-        """Does the reverse of `flattened`."""
+        """Return a vector `(d,)` reordered from TFF order to model order; undoes `flattened`."""
         order = self.flattened(np.arange(len(vector)))
         result = np.empty_like(vector)
         result[order] = vector
         return result
 
     def to_model_weights(self, weights: list):
-        """Returns `tff.learning.models.ModelWeights` of a list in the order of the model."""
+        """Return `tff.learning.models.ModelWeights` from a list in model order."""
         return tff.learning.models.ModelWeights(
             [weights[n] for n in self._trainable], [weights[n] for n in self._non_trainable])
 
     def to_list(self, model_weights) -> list:
-        """Returns the list in the order of the model."""
+        """Return the weights as a list in model order."""
         pairs = [*zip(self._trainable, model_weights.trainable),
                  *zip(self._non_trainable, model_weights.non_trainable)]
         return [weight for _, weight in sorted(pairs, key=lambda pair: pair[0])]
 
     def write(self, row: np.ndarray, trainable: np.ndarray, non_trainable: np.ndarray) -> None:
-        """Writes two vectors into `row` `(d,)`, a vector in the order of the model."""
+        """Write two vectors in TFF order into `row` `(d,)`, a vector in model order."""
         for places, vector in ((self._trainable, trainable), (self._non_trainable, non_trainable)):
             first = 0
             for place in places:

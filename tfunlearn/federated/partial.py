@@ -1,5 +1,8 @@
-"""Rounds in which only some entries of the weights travel: the server's partial model, partial
-updates back, their unweighted mean."""
+"""Rounds that exchange only a subset of the weight entries.
+
+The server sends its partial model, clients return partial updates, and the server applies their
+unweighted mean.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,21 @@ from tfunlearn.federated.state import RoundReport, ServerState
 
 
 class PartialRounds:
-    """Runs rounds that move the movable entries of `work` and nothing else.
+    """Run rounds that change only the movable entries T of `work`.
 
         M[T] <- M[T] + mean_k R_k[T]
 
-    Every client holds the whole model from the start; in a round it is handed `M[T]`, float32
-    `(entries,)`, and sends `R_k[T]` back. Everything outside `T` keeps its bits.
+    Every client holds the whole model from the start. In a round it receives `M[T]`, float32
+    `(entries,)`, and returns `R_k[T]`. All entries outside `T` stay bit-identical.
 
     Args:
-        work: the local training, made with `movable` and `fixed_norms`.
+        work: the local training, built with `movable` and `fixed_norms`.
         weights: the model that every client holds, in the order of `model.get_weights()`.
         seed: the run's seed.
         image_dtype: dtype of the images.
-        on_server: train here, on the examples of the only member of each cohort, and not through
-            TFF at clients; default False.
-        adversary: exchanges malicious updates `(n, entries)` for crafted ones; default none.
+        on_server: train in this process, on the examples of the only client of each cohort,
+            instead of on clients through TFF; default False.
+        adversary: replaces malicious updates `(n, entries)` by crafted ones; default none.
     """
 
     def __init__(
@@ -51,11 +54,11 @@ class PartialRounds:
 
     @property
     def entries(self) -> int:
-        """Number of entries that travel."""
+        """Number of exchanged entries."""
         return len(self._entries)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
-        """Runs one round; a pure function of its arguments."""
+        """Run one round; a pure function of its arguments."""
         vector = to_vector(state.weights)
         handed = cohort.tensors(self._work.training, self._seed)
         results = self._train(vector[self._entries], handed)
@@ -74,7 +77,7 @@ class PartialRounds:
 
 
 def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype):
-    """Returns `(partial, client) -> partial update, whether it is finite, loss`, traced once."""
+    """Return `(partial, client) -> partial update, whether it is finite, loss`, traced once."""
     places = np.flatnonzero(work.movable)[:, None].astype(np.int64)
     spec = work.client_spec(image_dtype)
 
@@ -90,14 +93,14 @@ def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, 
 
 
 def _here(update: Callable) -> Callable:
-    """Returns `(partial, clients) -> results`, worked out in this process."""
+    """Return `(partial, clients) -> results`, computed in this process."""
     return lambda partial, clients: [
         update(tf.constant(partial), {name: tf.constant(value) for name, value in client.items()})
         for client in clients]
 
 
 def _at_clients(update: Callable, entries: int, one_client) -> Callable:
-    """Returns `(partial, clients) -> results` as a TFF computation."""
+    """Return `(partial, clients) -> results` as a TFF computation."""
     partial_type = tff.TensorType(np.float32, [entries])
 
     @tff.tensorflow.computation(partial_type, one_client)

@@ -1,4 +1,4 @@
-"""The state of a federation between two rounds: it is the checkpoint."""
+"""Server state between two rounds, which is also the checkpoint, and the report of a round."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ServerState:
-    """What the server holds after a round.
+    """Server state after a round.
 
     Attributes:
         weights: the global model, in the order of `model.get_weights()`.
-        finished: number of finished rounds.
-        reference: `(d,)` in the order of `model.get_weights()`, the aggregate of the round
-            before, where the rule starts from it; else None.
+        finished: number of completed rounds.
+        reference: `(d,)` in the order of `model.get_weights()`, the previous aggregate, if the
+            aggregation rule starts from it; else None.
     """
 
     weights: list[np.ndarray]
@@ -25,13 +25,14 @@ class ServerState:
 
 @dataclass(frozen=True)
 class RoundReport:
-    """What happened in a round.
+    """Report of a round.
 
     Attributes:
-        train_loss: mean training loss over the examples of all counted clients; None if none.
+        train_loss: mean training loss of the clients with finite updates, weighted by their
+            examples (unweighted under `equal_weights`); None if no update was aggregated.
         dropped: ids of clients whose update was not finite.
-        pruned: what the defence pruned, a mapping from layer name to record.
-        crafted: ids of clients whose update was exchanged for a crafted one.
+        pruned: layers pruned by the defense, a mapping from layer name to record.
+        crafted: ids of clients whose update was replaced by a crafted one.
         rejected: ids of clients whose update the server rejected.
     """
 

@@ -1,4 +1,4 @@
-"""A Keras model as a pure function of its weights, which Keras 2 does not offer by itself."""
+"""Keras models as pure functions of their weights, which Keras 2 does not provide."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from tfunlearn.core.lazy import tf
 
 
 class StatelessModel:
-    """Calls a built Keras model with weights given as tensors.
+    """Call a built Keras model with weights given as tensors.
 
-    While a call is traced, every weight attribute of every layer (`layer.kernel`, ...) holds the
-    given tensor in place of the variable, moving statistics collect their new value, and the
-    random layers (Dropout, ...) draw from the seed of the call. Nothing of the model changes.
+    During a call, every weight attribute of every layer (`layer.kernel`, ...) holds the given
+    tensor instead of the variable, moving statistics record their new value, and random layers
+    (Dropout, ...) draw from the seed of the call. The model itself does not change.
 
     Args:
         model: a built Keras model. Its weights must be float32 attributes of its layers.
 
     Raises:
-        UserError: the model holds weights that cannot be exchanged or averaged, or constraints,
-            or computes in another type than float32.
+        UserError: a weight is not float32 or not an attribute of its layer, or a layer has a
+            weight constraint, adds a loss on activations, or computes in a dtype other than
+            float32.
     """
 
     def __init__(self, model: tf.keras.Model):
@@ -36,15 +37,15 @@ class StatelessModel:
 
     def call(self, trainable: Sequence, state: Sequence, images, *, training: bool, seed,
              fixed_norms: bool = False):
-        """Runs the model.
+        """Run the model.
 
         Args:
             trainable: tensors in the order of `model.trainable_weights`.
             state: tensors in the order of `model.non_trainable_weights` (moving statistics).
             images: float32 `(batch, height, width, channels)`.
-            training: whether Dropout and BatchNormalization work as in training.
-            seed: int32 `(2,)`, the seed of every random layer in this call.
-            fixed_norms: BatchNormalization works as in inference all the same; default False.
+            training: run Dropout and BatchNormalization in training mode.
+            seed: int32 `(2,)`, the seed of all random layers in this call.
+            fixed_norms: run BatchNormalization in inference mode even so; default False.
 
         Returns:
             The outputs `(batch, classes)`, the new `state`, and the sum of all weight penalties.
@@ -64,7 +65,7 @@ class StatelessModel:
         for layer in self._random_layers:
             vars(layer)["_random_generator"] = random
         for layer in self._batch_norms if fixed_norms else ():
-            kept.append((layer, "_trainable", layer._trainable))  # Keras' word for inference
+            kept.append((layer, "_trainable", layer._trainable))  # False selects inference mode
             vars(layer)["_trainable"] = False
         for layer, attribute, variable in self._places:
             kept.append((layer, attribute, variable))
@@ -76,7 +77,7 @@ class StatelessModel:
                 vars(layer)[attribute] = original
 
     def _penalty(self):
-        """Sums kernel, bias, gamma ... regularizers over the tensors now in place."""
+        """Return the sum of the weight regularizers (kernel, bias, gamma, ...) of the tensors."""
         total = tf.zeros([], tf.float32)
         for layer, attribute, _ in self._places:
             regularizer = _option_of(layer, attribute, "regularizer")
@@ -86,7 +87,11 @@ class StatelessModel:
 
 
 def _find_places(model) -> list[tuple]:
-    """Returns `(layer, attribute name, variable)` for every place that holds a model weight."""
+    """Return `(layer, attribute name, variable)` for every attribute that holds a model weight.
+
+    Raises:
+        UserError: see `StatelessModel`.
+    """
     places = [
         (layer, name, value)
         for layer in model.submodules
@@ -124,13 +129,16 @@ def _find_places(model) -> list[tuple]:
 
 
 def _option_of(layer, attribute: str, kind: str):
-    """Returns the regularizer or constraint of a weight: `depthwise_kernel` has it as depthwise."""
+    """Return the regularizer or constraint of a weight, or None.
+
+    That of `depthwise_kernel` is the attribute `depthwise_<kind>`.
+    """
     own = getattr(layer, f"{attribute}_{kind}", None)
     return own or getattr(layer, f"{attribute.removesuffix('_kernel')}_{kind}", None)
 
 
 class _MovingStatistic:
-    """A non-trainable weight whose assignments give a new tensor instead of a side effect."""
+    """A non-trainable weight whose assignments replace its tensor, without a side effect."""
 
     def __init__(self, value):
         self.value = value
@@ -168,9 +176,9 @@ class _MovingStatistic:
 
 
 class _SeededRandom:
-    """Has the face of Keras' random generator; the k-th draw of a call is a function of the seed.
+    """Duck type of Keras's `RandomGenerator`; the k-th draw of a call depends only on the seed.
 
-    Keras' own generators keep a state that several clients training at once would share.
+    Keras's own generators keep a state, which clients that train concurrently would share.
     """
 
     def __init__(self, seed):

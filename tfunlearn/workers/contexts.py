@@ -1,4 +1,4 @@
-"""TFF's execution context on a worker that is called by gRPC, without endless retries."""
+"""TFF execution context for a worker reached over gRPC, without unlimited retries."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _MESSAGE_BYTES = 2**31 - 1
 
 
 class Connection:
-    """A channel to a worker, and TFF's context on it.
+    """A gRPC channel to a worker, and the TFF execution context that uses it.
 
     Args:
-        target: what gRPC is to call, such as `127.0.0.1:8000`.
-        name: of the worker, for messages.
+        target: gRPC target of the worker, such as `127.0.0.1:8000`.
+        name: name of the worker in error messages.
 
     Attributes:
-        context: TFF's synchronous context; a worker that dies raises a `WorkerError`.
+        context: synchronous TFF context; raises a `WorkerError` if the worker dies.
     """
 
     def __init__(self, target: str, name: str = "the TFF worker process"):
@@ -45,15 +45,17 @@ class Connection:
         self.context.worker_name = name
 
     def close(self) -> None:
-        """Hangs up; its threads would poll on."""
+        """Close the channel, whose threads would otherwise keep polling."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
 
 
 class _Unwatched:
-    """A channel whose state nobody may subscribe to: gRPC's thread for that prints a traceback if
-    the channel is closed while it looks."""
+    """A gRPC channel that ignores subscriptions to its connectivity state.
+
+    gRPC's polling thread for them prints a traceback if the channel is closed while it polls.
+    """
 
     def __init__(self, channel):
         self._channel = channel
@@ -67,7 +69,7 @@ class _Unwatched:
 
 @functools.cache
 def _context_without_retries() -> type:
-    """Returns TFF's synchronous context, but failing where TFF's own waits for ever."""
+    """Return TFF's synchronous context class, changed to raise where TFF's own retries forever."""
     invoke_once = tff.framework.AsyncExecutionContext.invoke.__wrapped__
 
     class OneAttemptContext(tff.framework.SyncExecutionContext):

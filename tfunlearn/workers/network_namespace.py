@@ -1,8 +1,8 @@
-"""A process in a network of its own: its ports can be reached through our own sockets alone.
+"""Child process in a separate network namespace, reachable only through sockets we hold.
 
-TFF's worker program listens on every interface and asks nobody who they are. Linux can give it a
-network that holds nothing but a loopback device; sockets made in there before the program starts
-stay in that network, whoever holds them.
+TFF's worker binary listens on every interface and performs no authentication. Linux can start it
+in a network namespace that contains only a loopback device. Sockets created in that namespace
+before the program starts remain in it, even when another process holds them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _SOCKETS = 64
 
 
 class Process:
-    """A program without our pipes, in a session of its own, that dies with this one.
+    """A child process in a new session, without inherited pipes, bound to the parent's lifetime.
 
     Args:
-        command: its words.
-        log: file that receives its output; nothing is kept by default.
-        confined: whether it is to have a network of its own.
+        command: the program and its arguments.
+        log: file to which its output is appended; default none, the output is discarded.
+        confined: run it in a new network namespace; default False.
 
     Attributes:
-        sockets: unconnected TCP sockets in its network, None if it has this machine's.
+        sockets: unconnected TCP sockets in its network namespace; None if it uses the host's.
 
     Raises:
-        PermissionError: this system allows no network of its own.
+        PermissionError: the system does not allow a new network namespace.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Process:
 
     @property
     def ended(self) -> int | None:
-        """The exit code, None while it runs."""
+        """Exit code; None while the process runs."""
         return self._process.poll()
 
     def stop(self) -> None:
-        """Ends it."""
+        """Terminate the process; kill it if it has not exited after 2 s."""
         if self.sockets is not None:
             self.sockets.close()
         if self.ended is None:
@@ -72,7 +72,7 @@ class Process:
 
 
 class _Sockets:
-    """TCP sockets of another network, lent and given back."""
+    """Pool of TCP sockets in another network namespace."""
 
     def __init__(self, source: socket.socket, on_failure: Callable[[], None]):
         found = socket.recv_fds(source, 16, _SOCKETS)[1]
@@ -84,15 +84,15 @@ class _Sockets:
         self._closed = False
 
     def close(self) -> None:
-        """Closes those that are not lent; the others follow when they are given back."""
+        """Close the free sockets; sockets in use are closed when they are given back."""
         with self._lock:
             self._closed, free, self._free = True, self._free, []
         for own in free:
             own.close()
 
     def connected(self, port: int) -> socket.socket | None:
-        """Returns a socket connected to a port of that network, None if nothing listens there or
-        all are in use."""
+        """Return a socket connected to a port in that network namespace, or None if nothing
+        listens on the port or all sockets are in use."""
         with self._lock:
             if not self._free:
                 return None
@@ -103,7 +103,7 @@ class _Sockets:
         return lent
 
     def give_back(self, lent: socket.socket) -> None:
-        """Takes a socket back, disconnected."""
+        """Disconnect a socket and return it to the pool; close it if the pool is closed."""
         if self._closed:
             lent.close()
             return
@@ -114,8 +114,11 @@ class _Sockets:
 
 
 def _before(report: socket.socket | None) -> Callable[[], None] | None:
-    """Returns what the child does before it becomes the program: Linux is to kill it when its
-    parent dies, and, given a socket to report to, it moves to a network of its own."""
+    """Return the function that the child runs before exec, or None if this is not Linux.
+
+    It asks the kernel to kill the child when its parent dies. Given the socket `report`, it also
+    moves the child to a new network namespace and sends sockets of that namespace to the parent.
+    """
     if sys.platform != "linux":
         return None
     import fcntl

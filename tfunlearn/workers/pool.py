@@ -1,4 +1,4 @@
-"""Several workers, on this machine or others, that share the clients of a round."""
+"""Pool of TFF workers, local or remote, that share the clients of a round."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from tfunlearn.core.lazy import tff
 from tfunlearn.workers.contexts import Connection
 
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
-_ANSWER_SECONDS, _PATIENCE = 5, 3  # unanswered probes until a silent worker counts as dead
-_REST_SECONDS = 30  # until one that was dead is asked again
-_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the frame with which both ends of HTTP/2 begin
+_ANSWER_SECONDS, _PATIENCE = 5, 3  # s per probe, failures in a row of a dead worker
+_REST_SECONDS = 30  # s before a dead worker is tried again
+_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # HTTP/2 SETTINGS frame, the first one of either peer
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
 
 
 @contextlib.contextmanager
 def remote_workers(addresses: Sequence[str]) -> Iterator[WorkerPool]:
-    """Spreads the clients of gathering rounds within over workers that `tfunlearn worker` runs.
+    """Distribute the clients of gathering rounds over workers started by `tfunlearn worker`.
 
     Args:
-        addresses: `host:port` of each.
+        addresses: `host:port` of each worker.
 
     Raises:
-        UserError: an address that is none, or where no TFF worker answers.
+        UserError: an address is invalid or repeated, there is none, or no TFF worker answers
+            at one.
     """
     pool = WorkerPool(addresses)
     token = _pool.set(pool)
@@ -47,9 +48,10 @@ def remote_workers(addresses: Sequence[str]) -> Iterator[WorkerPool]:
 def spread(
     function: Callable[[Piece], Result], pieces: Sequence[Piece]
 ) -> Iterator[tuple[int, Result]]:
-    """Gives `(place, function(piece))` of every piece, in no certain order.
+    """Yield `(place, function(piece))` for every piece, in unspecified order.
 
-    Under `remote_workers` the workers share them; else they are done here one after the other.
+    Inside `remote_workers` the workers share the pieces; otherwise this process computes them one
+    by one.
     """
     pool = _pool.get()
     if pool is not None:
@@ -60,13 +62,13 @@ def spread(
 
 
 def worker_count() -> int:
-    """Returns among how many workers the clients of a round are shared."""
+    """Return the number of workers that share the clients of a round."""
     pool = _pool.get()
     return 1 if pool is None else len(pool.workers)
 
 
 class WorkerPool:
-    """Workers that are called by gRPC; see `remote_workers`."""
+    """Workers called over gRPC; see `remote_workers`."""
 
     def __init__(self, addresses: Sequence[str]):
         require("worker", list(addresses), len(addresses) > 0
@@ -80,17 +82,17 @@ class WorkerPool:
                 raise
 
     def close(self) -> None:
-        """Hangs up."""
+        """Close all connections."""
         for worker in self.workers:
             worker.close()
 
     def map(
         self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
     ) -> Iterator[tuple[int, Result]]:
-        """Gives `(place, function(piece))` of every piece, in the order in which they are done.
+        """Yield `(place, function(piece))` for every piece, in order of completion.
 
-        What a worker that dies has not given back is done by the others. One that died before is
-        called again.
+        The unfinished piece of a worker that dies is computed by the other workers. Workers that
+        died in an earlier call are used again if they answer.
 
         Raises:
             WorkerError: no worker is left.
@@ -118,7 +120,7 @@ class WorkerPool:
                 if worker in running:
                     running.remove(worker)
                     worker.rest()
-                for other in running:  # who had nothing left to do may have now
+                for other in running:  # idle workers may have work again
                     threading.Thread(target=other.work, args=(function, left, done),
                                      daemon=True).start()
             elif isinstance(result, BaseException):
@@ -129,18 +131,18 @@ class WorkerPool:
 
     @staticmethod
     def _listen(running: Sequence[_Remote], silent: dict) -> None:
-        """Hangs up on workers that have not answered several times."""
+        """Disconnect workers that failed `_PATIENCE` probes in a row."""
         for worker in running:
             silent[worker] = 0 if worker.answers() else silent.get(worker, 0) + 1
             if silent[worker] == _PATIENCE:
-                worker.hang_up()  # its thread gets an error
+                worker.hang_up()  # which raises an error in its thread
 
 
 class _Remote:
-    """One worker.
+    """Client-side handle of one worker.
 
     Args:
-        address: `host:port`, an IPv6 host in brackets.
+        address: `host:port`, with an IPv6 host in brackets.
     """
 
     def __init__(self, address: str):
@@ -152,7 +154,7 @@ class _Remote:
         self._lock = threading.Lock()
 
     def is_back(self) -> bool:
-        """Tells whether it can be used in a round: it answers, and did not fall silent just now."""
+        """Return whether the worker can be used in a round: it answers and is not resting."""
         if time.monotonic() < self._rests:
             return False
         if self.answers():
@@ -161,13 +163,13 @@ class _Remote:
         return False
 
     def rest(self) -> None:
-        """Leaves it alone for a while, and says so."""
+        """Exclude the worker for `_REST_SECONDS`, with a warning."""
         self._rests = time.monotonic() + _REST_SECONDS
         warnings.warn(f"worker {self.address} died or does not answer; the others take over its "
                       "clients", stacklevel=3)
 
     def _listens(self) -> bool:
-        """Tells whether anything listens there."""
+        """Return whether anything accepts connections at the address."""
         try:
             socket.create_connection((self._host, self._port), _ANSWER_SECONDS).close()
             return True
@@ -175,7 +177,7 @@ class _Remote:
             return False
 
     def answers(self) -> bool:
-        """Tells whether something that speaks HTTP/2, as gRPC does, answers there."""
+        """Return whether an HTTP/2 server, such as gRPC's, answers at the address."""
         try:
             with socket.create_connection((self._host, self._port), _ANSWER_SECONDS) as probe:
                 probe.sendall(_HELLO)
@@ -187,7 +189,7 @@ class _Remote:
         return answer[3:4] == _SETTINGS[3:4]
 
     def check(self) -> None:
-        """Raises a `UserError` unless a TFF worker is there."""
+        """Raise a `UserError` unless a TFF worker answers at the address."""
         if not self.answers():
             if self._listens():
                 raise UserError(f"worker: what listens at {self.address} is no TFF worker")
@@ -212,9 +214,12 @@ class _Remote:
             raise UserError(f"worker: what answers at {self.address} is no TFF worker")
 
     def work(self, function: Callable, left: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
-        """Does pieces until none is left; puts `(self, place, result)`, the result an exception if
-        there was one. A piece that a dead worker has not done goes back."""
-        with self._lock:  # one thread at a time calls a worker
+        """Compute pieces from `left` until none is left; put `(self, place, result)` into `done`.
+
+        The result is the exception if one was raised. If the worker dies, its piece goes back to
+        `left` and the loop ends.
+        """
+        with self._lock:  # one thread at a time may call a worker
             while True:
                 try:
                     place, piece = left.get_nowait()
@@ -229,7 +234,7 @@ class _Remote:
                     done.put((self, place, error))
                     return
                 except BaseException as error:
-                    if self._connection is None:  # hung up on meanwhile
+                    if self._connection is None:  # disconnected in the meantime
                         left.put((place, piece))
                         done.put((self, place, WorkerError(self.address)))
                         return
@@ -238,13 +243,13 @@ class _Remote:
                 done.put((self, place, result))
 
     def hang_up(self) -> None:
-        """Closes the channel; the next call opens another."""
+        """Close the channel; the next call opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def close(self) -> None:
-        """Hangs up for good."""
+        """Close the channel permanently."""
         self._closed = True
         self.hang_up()
 

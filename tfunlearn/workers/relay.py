@@ -1,4 +1,4 @@
-"""Bytes passed on from a listening socket to a server that only we can reach."""
+"""TCP relay from a listening socket to a server that only this process can reach."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ _PIECE = 2**20
 
 
 class Relay:
-    """Passes every connection of `listener` on; threads of this process do it.
+    """Relay every connection of `listener`, in threads of this process.
 
     Args:
-        listener: a socket that listens.
-        connect: `() -> connected socket`, or None if there is none; then the caller is hung up on.
-        give_back: handed what `connect` gave, once the connection is over.
-        admits: whether a caller may come in; default everybody.
+        listener: a listening socket.
+        connect: `() -> connected socket`, or None if there is none, which closes the caller's
+            connection.
+        give_back: called with the socket that `connect` returned, once the connection is closed.
+        admits: `(caller socket) -> bool`, whether to accept a caller; default all.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Listens no more; connections that are there end with their ends."""
+        """Stop listening; open connections last until one of their ends closes."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -46,7 +47,7 @@ class Relay:
 
     def _serve(self, caller: socket.socket) -> None:
         with caller:
-            if caller.family != socket.AF_UNIX:  # one that vanishes must not hold its place
+            if caller.family != socket.AF_UNIX:  # detect vanished callers, to free their socket
                 caller.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
             server = self._connect() if self._admits(caller) else None
@@ -60,19 +61,19 @@ class Relay:
 
 
 def same_user(caller: socket.socket) -> bool:
-    """Tells whether the process at the other end of a Unix socket is one of ours."""
+    """Return whether the peer of a Unix socket runs under this process's user id."""
     credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int.from_bytes(credentials[4:8], "little") == os.getuid()
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Passes bytes on, inside the kernel, until `source` ends."""
+    """Copy bytes inside the kernel (splice) until `source` reaches its end."""
     out, into = os.pipe()
     try:
         while count := os.splice(source.fileno(), into, _PIECE):
             while count:
                 count -= os.splice(out, target.fileno(), count)
-    except OSError:  # one of the two has gone
+    except OSError:  # one of the two sockets is closed
         pass
     finally:
         os.close(out)

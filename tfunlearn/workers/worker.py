@@ -1,4 +1,4 @@
-"""TFF's worker program: started so that it neither outlives us nor listens to the world."""
+"""TFF worker process, bound to the lifetime of its parent and not exposed to the network."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from tfunlearn.workers.contexts import Connection
 from tfunlearn.workers.relay import Relay, same_user
 
 START_SECONDS = 120
-_OWN_PORT = 10000  # in a network of its own every port is free
+_OWN_PORT = 10000  # every port is free in a new network namespace
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
 @contextlib.contextmanager
 def local_worker(log: str | os.PathLike | None = None) -> Iterator[None]:
-    """Runs TFF computations of this thread in a worker process of their own.
+    """Run the TFF computations of this thread in a separate worker process.
 
     TFF's default context lets the worker inherit stdout, outlive the program and listen on every
-    interface; this one starts it in a session of its own, without our pipes, with a signal for the
-    death of its parent, and in a network of its own, reached by this user alone.
+    interface. This one starts the worker in a new session, without inherited pipes, killed when
+    its parent dies, and in a separate network namespace that only the same user can reach. If the
+    system allows no such namespace, it warns and the worker listens on every interface.
 
     Args:
-        log: file that receives the worker's output; nothing is kept by default.
+        log: file to which the worker's output is appended; default none, the output is discarded.
 
     Raises:
-        WorkerError: the worker did not open its port.
+        WorkerError: the worker program is missing, or it did not open its port.
     """
     with _started(log) as target:
         connection, kept = Connection(target), tff.framework.get_context_stack().current
@@ -50,7 +51,7 @@ def local_worker(log: str | os.PathLike | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _started(log) -> Iterator[str]:
-    """Runs a worker for this process; gives the address that gRPC is to call."""
+    """Run a worker for this process; yield its gRPC target."""
     worker = _Worker(log)
     try:
         if worker.process.sockets is None:
@@ -71,16 +72,18 @@ def _started(log) -> Iterator[str]:
 
 @contextlib.contextmanager
 def serving_worker(host: str, port: int) -> Iterator[tuple[str, int, Callable[[], bool]]]:
-    """Runs a worker for other processes and machines; gives address and port that it listens at,
-    and what raises a `WorkerError` if it has died, else gives False.
+    """Run a worker for other processes and machines.
+
+    Yields the host and the port on which it listens, and a function that raises a `WorkerError`
+    if the worker has died and returns False otherwise.
 
     Args:
-        host: address to listen at; `127.0.0.1` is this machine alone, `0.0.0.0` or `::` everybody.
-            Nobody who calls is asked who they are, and nothing is encrypted.
-        port: port, 0 for any free one.
+        host: address on which to listen; `127.0.0.1` for this machine only, `0.0.0.0` or `::` for
+            all interfaces. There is no authentication and no encryption.
+        port: port; 0 for any free one.
 
     Raises:
-        UserError: that address cannot be had, or a worker cannot be kept to it on this system.
+        UserError: the address is not available, or this system cannot restrict a worker to it.
         WorkerError: the worker did not start.
     """
     listener = _listener(host, port)
@@ -121,12 +124,14 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class _Worker:
-    """TFF's worker program.
+    """A running TFF worker program.
 
     Args:
-        log: file that receives its output.
-        port: where it is to listen, everywhere; default in a network of its own.
-        fallback: whether it may listen everywhere if it can have no such network.
+        log: file to which its output is appended, or None.
+        port: port on which it listens on all interfaces; default None: it runs in a separate
+            network namespace.
+        fallback: if the system allows no network namespace, listen on all interfaces with a
+            warning (True, default) or raise `PermissionError`.
     """
 
     def __init__(self, log, *, port: int | None = None, fallback: bool = True):
@@ -153,18 +158,21 @@ class _Worker:
 
     @staticmethod
     def _process(log, port: int, *, confined: bool) -> Process:
-        package = importlib.util.find_spec("tensorflow_federated")  # to import it takes seconds
+        package = importlib.util.find_spec("tensorflow_federated")  # importing it takes seconds
         binary = pathlib.Path(package.origin).parent / "data" / "worker_binary"
         if not binary.is_file():
             raise WorkerError(f"tensorflow-federated: no worker program at {binary}")
         return Process([str(binary), f"--port={port}"], log, confined=confined)
 
     def connect(self) -> socket.socket | None:
-        """Returns a socket connected to a worker in a network of its own, None if it has gone."""
+        """Return a socket connected to the worker in its network namespace, or None.
+
+        None means that the worker does not listen or that all sockets are in use.
+        """
         return self.process.sockets.connected(self.port)
 
     def died(self) -> bool:
-        """Returns False; raises a `WorkerError` if the program has ended."""
+        """Return False, or raise a `WorkerError` if the worker process has exited."""
         if self.process.ended is not None:
             raise WorkerError(f"TFF worker ended, code {self.process.ended}")
         return False
