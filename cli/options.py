@@ -8,7 +8,8 @@ import click
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.requests import read_examples
-from tfunlearn.config.reading import ConfigField, fields_by_name, read_config
+from tfunlearn.config.reading import fields_by_name, read_config
+from tfunlearn.core.fields import ConfigField
 from tfunlearn.config.presets import preset, presets
 from tfunlearn.models.saved import allowing_code
 
@@ -52,7 +53,8 @@ def field_options(fields: Mapping[str, ConfigField]) -> Callable:
     """Returns a decorator that adds one flag per field."""
     def decorate(function):
         for name, field in reversed(fields.items()):
-            function = _option(name, field)(function)
+            function.__click_params__ = [*getattr(function, "__click_params__", []),
+                                         option_of(name, field)]
         return function
 
     return decorate
@@ -61,8 +63,9 @@ def field_options(fields: Mapping[str, ConfigField]) -> Callable:
 def preset_option(function: Callable) -> Callable:
     """Adds `--preset`."""
     return click.option("--preset", metavar="NAME", help="Begin with the settings of a paper's "
-                        f"experiment; --config and flags override it: {', '.join(presets())}."
-                        )(function)
+                        "experiment, such as "
+                        f"{presets()[-1]}; --config and flags override it; an unknown name lists "
+                        "all.")(function)
 
 
 def allow_code_option(function: Callable) -> Callable:
@@ -118,14 +121,17 @@ def merged(config: str | None, flags: dict, begin: Mapping = {}) -> dict:
     return {**begin, **({} if config is None else read_config(config)), **given}
 
 
-def _option(name: str, field: ConfigField) -> Callable:
+def option_of(name: str, field: ConfigField) -> click.Option:
+    """Return the flag of a field."""
     flag = f"--{name.replace('_', '-')}"
     shown = "none" if field.default in (None, ()) else field.default
     options = dict(help=f"{field.help}  [default: {shown}]")
     if field.many:
-        return click.option(flag, multiple=True, metavar="NAME", **options)
+        return click.Option([flag], multiple=True, metavar="NAME", **options)
     if bool in field.kinds:
-        return click.option(f"{flag}/--no-{flag[2:]}", default=None, **options)
+        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, **options)
     if {int, float} <= set(field.kinds):
-        return click.option(flag, type=_CountOrFraction(str in field.kinds), metavar="N", **options)
-    return click.option(flag, type=field.kinds[0], **options)
+        return click.Option([flag], type=_CountOrFraction(str in field.kinds), metavar="N",
+                            **options)
+    return click.Option([flag], type=next(kind for kind in (float, int, str)
+                                          if kind in field.kinds), **options)

@@ -37,17 +37,17 @@ class RetrainingDisplay:
         self._end_task()
         self._say(words)
 
-    def start(self, case, waiting: int, target) -> None:
+    def start(self, task, waiting: int, target) -> None:
         """Says that a model is about to be trained."""
-        self._begun, self._rounds = self._begun + 1, case.source.training_rounds
+        self._begun, self._rounds = self._begun + 1, task.source.training_rounds
         self._end_task()
-        if case.settings.method != "retrain":
-            self._say(f"unlearn   control that is not there yet: {case.settings.method}, "
-                      f"{case.settings.saliency} weights")
+        if not task.method.is_reference:
+            self._say(f"unlearn   control that is not there yet: {task.settings.method}, "
+                      f"{task.settings.saliency} weights")
             return
         self._say(f"retrain   model {self._begun} that is not there yet: "
                   f"{count(self._rounds, 'round')} without "
-                  f"{request_in_words(list(case.settings.forget))}, seed {case.seed}")
+                  f"{request_in_words(list(task.settings.forget))}, seed {task.seed}")
         self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)
 
     def round(self, line: dict) -> None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.config.reading import fields_of
-from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.method import UNLEARNING
+from tfunlearn.methods.settings import AUTO, common_fields, own_fields, unlearn_settings
 from tfunlearn.workflows.unlearn.workflow import unlearn as unlearn_run
-from tfunlearn.methods.settings import unlearn_settings
+from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
     allow_code_option, field_options, merged, preset_fields, preset_option, request_options,
     request_words)
 from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
-KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if name != "forget"}
+COMMON = {name: field for name, field in common_fields().items() if name != "forget"}
+METHOD = Choice(UNLEARNING, (AUTO,), {AUTO: lambda: own_fields(AUTO)})
 
 
-@click.command()
+@click.command(cls=MethodCommand, choices={"method": METHOD}, section="unlearn")
 @click.argument("run", metavar="RUN")
 @request_options
-@field_options(KNOBS)
+@field_options(COMMON)
 @click.option("--config", metavar="FILE", help="Read these fields from a .json or .toml file; "
               "flags override it.")
 @preset_option
@@ -27,7 +28,7 @@ KNOBS = {name: field for name, field in fields_of(UnlearnSettings).items() if na
 @click.option("--out", metavar="DIR", help="New run directory.  [default: <RUN>-<method>]")
 @allow_code_option
 def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
-    """Forget clients, classes or examples of a run, and compare with retraining.
+    """Unlearn clients, classes or examples of a run, and compare with retraining.
 
     RUN is the folder of a run, of `train` or of an earlier `unlearn`; it stays as it is. If the
     model is ruined, the recovery stops, the new run is kept and marked as failed, and the exit code

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from tfunlearn.core.errors import FailedRun
+from tfunlearn.methods.method import UNLEARNING, in_words
+from tfunlearn.methods.settings import reference_method
 from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
 from tfunlearn.report.summaries import (
-    cost_in_words, count, details, recovery, remarks, request_in_words, rounds_behind)
+    cost_in_words, count, recovery, request_in_words, rounds_behind)
 
 ROWS = {
     "test_accuracy": "test accuracy", "test_loss": "test loss",
@@ -61,27 +63,27 @@ class UnlearningDisplay:
         """Says what the user should know."""
         self._say(f"warning: {words}")
 
-    def start(self, case, waiting: int, folder) -> None:
+    def start(self, task, waiting: int, folder) -> None:
         """Says what is about to be done."""
         self._folder = os.path.relpath(folder)
-        self._begun, source, self._method = True, case.source, case.settings.method
-        remaining = case.remaining.clients
+        self._begun, source, self._method = True, task.source, task.settings.method
+        remaining = task.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
-        self._say(f"forget    {self._request(case)}")
-        if case.dropped:
-            self._say(f"dropped   {request_in_words(list(case.dropped))}: forgotten before")
-        if case.reason:
-            self._say(f"method    {self._method}: {case.reason} (--method names another)")
-        for words in case.warnings:
+        self._say(f"forget    {self._request(task)}")
+        if task.dropped:
+            self._say(f"dropped   {request_in_words(list(task.dropped))}: forgotten before")
+        if task.reason:
+            self._say(f"method    {self._method}: {task.reason} (--method names another)")
+        for words in task.warnings:
             self.warn(words)
-        if case.overlap:
-            self._say(f"overlap   {case.overlap:.1%} of these examples are held by somebody who "
+        if task.overlap:
+            self._say(f"overlap   {task.overlap:.1%} of these examples are held by somebody who "
                       "stays too")
         self._say(f"remain    {count(len(remaining.present), 'client')} with "
                   f"{count(len(remaining.labels), 'example')}")
         if waiting:
             self._say(f"wait      {count(waiting, 'round')} without the forgotten: from one "
-                      f"unlearning to the next there are at least {case.settings.rate_limit} "
+                      f"unlearning to the next there are at least {task.own.rate_limit} "
                       "(--rate-limit)")
             self._rounds = waiting
             self._task = self._progress.add_task("waiting", total=waiting)
@@ -100,8 +102,8 @@ class UnlearningDisplay:
 
     def plan(self, plan) -> None:
         """Says what the method will do."""
-        self._say(f"method    {self._method}{details(self._method, plan.report)}")
-        for line in remarks(plan.report):
+        self._say(f"method    {self._method}{in_words(self._method, plan.report)}")
+        for line in UNLEARNING.find(self._method).remarks(plan.report):
             self._say(line)
         if plan.rounds:
             self._rounds += plan.rounds
@@ -109,7 +111,7 @@ class UnlearningDisplay:
 
     def tell(self, report: dict) -> None:
         """Says what a method has found out in the middle of its rounds."""
-        self._say(f"method    {self._method}{details(self._method, report)}")
+        self._say(f"method    {self._method}{in_words(self._method, report)}")
 
     def round(self, line: dict) -> None:
         """Shows a finished round."""
@@ -143,7 +145,7 @@ class UnlearningDisplay:
                 self.warn(words)
         measured = notes["measured"]
         titles = [title for title in ("before", "after", "retrained") if measured[title]
-                  and (title, notes["method"]) != ("after", "retrain")]
+                  and (title, notes["method"]) != ("after", reference_method())]
         table = Table("", *titles, box=None)
         for name, label in ROWS.items():
             if any(measured[title].get(name) is not None for title in titles):
@@ -163,16 +165,16 @@ class UnlearningDisplay:
         if notes["reference"]:
             self._say(f"retrained {notes['reference']}")
 
-    def _request(self, case) -> str:
+    def _request(self, task) -> str:
         words = []
-        if len(case.flagged):
-            ids = ", ".join(map(str, case.flagged[:20])) + (", ..." if len(case.flagged) > 20
+        if len(task.flagged):
+            ids = ", ".join(map(str, task.flagged[:20])) + (", ..." if len(task.flagged) > 20
                                                            else "")
-            words.append(f"client{'s' * (len(case.flagged) > 1)} {ids}")
-        parts = [word for word in case.settings.forget if not word.startswith("client:")]
+            words.append(f"client{'s' * (len(task.flagged) > 1)} {ids}")
+        parts = [word for word in task.settings.forget if not word.startswith("client:")]
         words += [request_in_words(parts)] if parts else []
-        poisoned = int((case.forgotten & case.source.federation.changed).sum())
-        return (f"{', '.join(words)}: {count(int(case.forgotten.sum()), 'example')}"
+        poisoned = int((task.forgotten & task.source.federation.changed).sum())
+        return (f"{', '.join(words)}: {count(int(task.forgotten.sum()), 'example')}"
                 + (f", {poisoned} of them poisoned" if poisoned else ""))
 
     def _line(self, line: dict, rounds: int, phase: str) -> None:

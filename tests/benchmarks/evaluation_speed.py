@@ -48,10 +48,10 @@ def main() -> None:
 def _measured(run: str, client: int) -> tuple[float, dict]:
     from tfunlearn.experiment.unlearning import unlearn_settings
     from tfunlearn.methods.source import open_source
-    from tfunlearn.workflows.unlearn.workflow import case_of, measures_of
+    from tfunlearn.workflows.unlearn.workflow import task_of, measures_of
 
     source = open_source(run)
-    measure = measures_of(case_of(source, unlearn_settings(
+    measure = measures_of(task_of(source, unlearn_settings(
         method="retrain", forget=[f"client:{client}"], reference=False)))
     values = measure(source.state.weights)
     started = time.process_time()

@@ -21,7 +21,7 @@ from tfunlearn.experiment import run_config, train
 from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.experiment.unlearning import unlearn_settings
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.experiment.verification import VerifySettings
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.grading import evidence_of
@@ -60,11 +60,11 @@ def main() -> None:
         if not (folder / "model.keras").exists():
             train(run_config(**CONFIG, seed=seed), out=folder)
         for name, words in REQUESTS.items():
-            case = case_of(open_source(folder), unlearn_settings(
+            task = task_of(open_source(folder), unlearn_settings(
                 method="retrain", forget=words, reference=False))
-            weights = [retrain(case, number).weights for number in range(1, args.pool + 1)]
-            sets = Sets(case, settings.verify_seed)
-            before, rng = sets.view(case.source.state.weights), np.random.default_rng(seed)
+            weights = [retrain(task, number).weights for number in range(1, args.pool + 1)]
+            sets = Sets(task, settings.verify_seed)
+            before, rng = sets.view(task.source.state.weights), np.random.default_rng(seed)
             views = [sets.view(own) for own in weights]
             for place in range(args.pool):
                 others = [n for n in range(args.pool) if n != place]

@@ -67,7 +67,7 @@ def test_a_random_reset_stands_beside_memorization_and_is_made_once(unlearned, t
     runs, started = [tmp_path / "copy" / "run-memorization"], []
     notes = read_notes(RunDirectory(runs[0]))
     write_notes(RunDirectory(runs[0]), {**notes, "source": str(tmp_path / "copy" / "run")})
-    watch = Watch(start=lambda case, *_: started.append(case.settings.saliency))
+    watch = Watch(start=lambda case, *_: started.append(case.own.saliency))
     for _ in range(2):
         study = study_memorization(runs, GmeSettings(retrains=2), watch=watch)
         assert list(study.report.rows) == [

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from unlearn_cases import SMALL, contents, quick
+from unlearn_cases import OWN_FIELDS, SMALL, contents, quick
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import digest_of, read_arrays
@@ -18,13 +18,13 @@ from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.training.federation import Federation
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import Watch, unlearn
-from tfunlearn.methods.registry import PLANS
-from tfunlearn.methods.settings import METHODS, USES
+from tfunlearn.config.legacy import UNLEARNING_FIELDS
+from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.source import open_source
 from tfunlearn.unlearning import fedup, kernels_of
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "cdp"])
+@pytest.mark.parametrize("method", [method for method in OWN_FIELDS if method != "cdp"])
 def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, copied, method):
     before = contents(copied)
     got = unlearn(copied, quick(method))
@@ -56,11 +56,15 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
     again = evaluate(got.directory.path)
     assert again.measured["test_accuracy"] == pytest.approx(
         notes["measured"]["after"]["test_accuracy"])
-    assert set(notes["settings"]) == {"method", *USES[method]}
+    assert set(notes["settings"]) == {"method", *OWN_FIELDS[method]}
 
 
-def test_tables_of_methods_agree():
-    assert set(PLANS) == set(METHODS) == set(USES)
+def test_settings_of_every_method_are_those_of_earlier_builds():
+    """Else their notes and fingerprints lose their meaning."""
+    assert {name: set(UNLEARNING.fields(name)) for name in UNLEARNING} == {
+        name: set(fields) for name, fields in OWN_FIELDS.items()}
+    assert {name: field.default for name, field in UNLEARNING.built_in_fields().items()} == (
+        UNLEARNING_FIELDS)
 
 
 def test_the_same_again_gives_the_same_bits(kept_run, copied, tmp_path):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from unlearn_cases import SMALL, quick
+from unlearn_cases import plan_of, quick, SMALL
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
@@ -16,10 +16,9 @@ from tfunlearn.workflows.channels import study_channels, write_effects
 from tfunlearn.config.presets import preset, presets
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.methods.ablation_channel import _perturbed, _wrong_labels
-from tfunlearn.methods.registry import plan_of
 from tfunlearn.methods.server_samples import server_samples, stratified
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.unlearning import channel_effects, select_channels
 
@@ -105,25 +104,25 @@ def test_clients_and_examples_are_marked_as_an_extension(copied, words, kinds):
 
 def test_wrong_labels_are_drawn_once_or_anew(copied):
     for redraw in (False, True):
-        case = case_of(open_source(copied), ablation(redraw=redraw))
-        held, mask = case.source.remaining.held(case.source.rounds), case.forgotten_here
-        first, second = (_wrong_labels(case, held, mask, number) for number in (1, 2))
+        task = task_of(open_source(copied), ablation(redraw=redraw))
+        held, mask = task.source.remaining.held(task.source.rounds), task.forgotten_here
+        first, second = (_wrong_labels(task, held, mask, number) for number in (1, 2))
         assert (first != held.labels[mask]).all() and 3 not in first
         assert (first == second).all() == (not redraw)
 
 
 def perturbed_rounds(run, words, *numbers):
-    """Returns a case, and what its clients train on in some rounds of DE."""
-    case = case_of(open_source(run), ablation(forget=words))
-    federation = case.source.remaining
-    of = _perturbed(case, federation, federation.held(case.source.rounds))
-    return case, [of(1).cohort(case.source.rounds + number).clients for number in numbers]
+    """Returns a task, and what its clients train on in some rounds of DE."""
+    task = task_of(open_source(run), ablation(forget=words))
+    federation = task.source.remaining
+    of = _perturbed(task, federation, federation.held(task.source.rounds))
+    return task, [of(1).cohort(task.source.rounds + number).clients for number in numbers]
 
 
 def test_no_wrong_label_is_a_class_forgotten_before(copied, tmp_path):
     unlearn(copied, quick("finetune", forget=["class:3", "class:5"]), out=tmp_path / "gone")
-    case, [clients] = perturbed_rounds(tmp_path / "gone", ["class:1"], 1)
-    labels = clients.labels[case.forgotten_here]
+    task, [clients] = perturbed_rounds(tmp_path / "gone", ["class:1"], 1)
+    labels = clients.labels[task.forgotten_here]
     assert len(labels) > 10 and not set(labels) & {1, 3, 5}
 
 
@@ -132,8 +131,8 @@ def test_a_backdoor_is_forgotten_with_its_triggers(tmp_path):
                               "trigger_share": 0.5}), out=tmp_path / "run")
     everybody = [f"client:{k}" for k in run.federation.malicious]
     for words in (everybody, everybody[:1]):
-        case, [clients] = perturbed_rounds(tmp_path / "run", words, 1)
-        mask, federation = case.forgotten_here, case.source.remaining
+        task, [clients] = perturbed_rounds(tmp_path / "run", words, 1)
+        mask, federation = task.forgotten_here, task.source.remaining
         np.testing.assert_array_equal(clients.images[mask], federation.poisoned.images[mask])
         assert (clients.images[mask] != federation.clients.images[mask]).any()
         assert (clients.labels[mask] != federation.poisoned.labels[mask]).all()
@@ -144,8 +143,8 @@ def test_a_backdoor_is_forgotten_with_its_triggers(tmp_path):
 def test_remaining_labels_follow_the_attacks_schedule(tmp_path):
     train(run_config(**{**SMALL, "rounds": 2, "attack_stop": 3, "history": "none"}),
           out=tmp_path / "run")
-    case, [on, off] = perturbed_rounds(tmp_path / "run", ["class:3"], 1, 2)
-    federation, kept = case.source.remaining, ~case.forgotten_here
+    task, [on, off] = perturbed_rounds(tmp_path / "run", ["class:3"], 1, 2)
+    federation, kept = task.source.remaining, ~task.forgotten_here
     assert federation.attacked(3) != federation.attacked(4)
     for clients, number in ((on, 3), (off, 4)):
         np.testing.assert_array_equal(clients.labels[kept], federation.held(number).labels[kept])
@@ -162,16 +161,16 @@ def test_leaving_attackers_attack_no_more(kept_run, copied):
 
 
 def test_server_samples_have_natural_shares(copied):
-    case = case_of(open_source(copied), ablation(mode="centralized", server_samples=120))
-    samples = server_samples(case)
-    held = case.source.remaining.held(case.source.rounds)
+    task = task_of(open_source(copied), ablation(mode="centralized", server_samples=120))
+    samples = server_samples(task)
+    held = task.source.remaining.held(task.source.rounds)
     for label in range(10):
-        share = np.mean(held.labels[~case.forgotten_here] == label)
+        share = np.mean(held.labels[~task.forgotten_here] == label)
         got = np.sum(samples.examples.labels[~samples.forgotten] == label)
-        assert abs(got - 120 * share * np.mean(~case.forgotten_here)) < 1.01
+        assert abs(got - 120 * share * np.mean(~task.forgotten_here)) < 1.01
     assert len(samples.forgotten) == 120 and abs(
-        samples.forgotten.sum() - 120 * case.forgotten_here.mean()) < 1.01
-    everything = server_samples(case_of(open_source(copied), ablation(mode="centralized")))
+        samples.forgotten.sum() - 120 * task.forgotten_here.mean()) < 1.01
+    everything = server_samples(task_of(open_source(copied), ablation(mode="centralized")))
     assert len(everything.forgotten) == 240
 
 
@@ -206,17 +205,17 @@ def test_the_servers_own_examples_are_taken_if_it_has_some(held_back):
 
 
 def test_a_class_that_the_server_does_not_have(held_back):
-    case = case_of(open_source(held_back.directory.path), ablation(mode="centralized"))
-    data = case.source.federation.held_back
+    task = task_of(open_source(held_back.directory.path), ablation(mode="centralized"))
+    data = task.source.federation.held_back
     object.__setattr__(data, "labels", np.where(data.labels == 3, 4, data.labels))
     with pytest.raises(UserError, match="class: 3 is not allowed; allowed is a class of which the "
                        "server has samples"):
-        server_samples(case)
+        server_samples(task)
 
 
 def test_the_server_holds_nothing_of_classes_forgotten_before(held_back, tmp_path):
     unlearn(held_back.directory.path, quick("finetune", forget=["class:3"]), out=tmp_path / "gone")
-    samples = server_samples(case_of(open_source(tmp_path / "gone"), ablation(
+    samples = server_samples(task_of(open_source(tmp_path / "gone"), ablation(
         mode="centralized", forget=["class:1"])))
     labels = held_back.federation.held_back.labels
     assert 3 not in samples.examples.labels and (labels == 3).any()
@@ -229,10 +228,10 @@ def test_one_class_per_client_and_flipped_labels(tmp_path):
                               "history": "none", "train_examples": 200, "malicious": 10,
                               "validation_examples": 40}), out=tmp_path / "run")
     source = run.federation.config.attack.source
-    case = case_of(open_source(tmp_path / "run"), ablation(
+    task = task_of(open_source(tmp_path / "run"), ablation(
         mode="centralized", forget=[f"class:{source}"]))
-    assert len(case.flagged) and server_samples(case).origin == "held back by the server"
-    clients = case_of(open_source(tmp_path / "run"), ablation(
+    assert len(task.flagged) and server_samples(task).origin == "held back by the server"
+    clients = task_of(open_source(tmp_path / "run"), ablation(
         mode="centralized", forget=[f"class:{source}", "client:0"]))
     assert server_samples(clients).forgotten.any()  # though all labels of the class are flipped
 
@@ -246,10 +245,10 @@ def test_partial_updates_are_no_evidence_for_fedup(copied, tmp_path):
 
 def test_adaptive_optimizers_bring_their_learning_rate(copied):
     for mode in ("decentralized", "centralized"):
-        case = case_of(open_source(copied), ablation(mode=mode, recovery_optimizer="adamw"))
-        assert plan_of(case).training.lr == 1e-3
-    case = case_of(open_source(copied), ablation(mode="centralized"))
-    assert (plan_of(case).training.optimizer, plan_of(case).training.lr) == ("sgd", 0.01)
+        task = task_of(open_source(copied), ablation(mode=mode, recovery_optimizer="adamw"))
+        assert plan_of(task).training.lr == 1e-3
+    task = task_of(open_source(copied), ablation(mode="centralized"))
+    assert (plan_of(task).training.optimizer, plan_of(task).training.lr) == ("sgd", 0.01)
 
 
 def test_crafted_updates_do_not_wake_pruned_channels(tmp_path):

@@ -13,7 +13,7 @@ from tfunlearn.experiment.gme import GmeSettings, study_memorization
 from tfunlearn.workflows.report import facts_of, report
 from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.experiment.verification import verify
 
 RUIN = dict(ratio=1, reset_rule="zeros", recovery_rounds=6)
@@ -25,8 +25,8 @@ def source(kept_run):
 
 
 def chosen(source, *words, **more):
-    case = case_of(source, unlearn_settings(forget=words, reference=False, **more))
-    return case.settings.method, case.reason
+    task = task_of(source, unlearn_settings(forget=words, reference=False, **more))
+    return task.settings.method, task.reason
 
 
 def test_the_method_fits_the_request(source):
@@ -38,7 +38,7 @@ def test_the_method_fits_the_request(source):
     assert method == "memorization" and reason.startswith(f"client {honest[7:]} did not attack")
     assert chosen(source, attackers[0], honest)[0] == "memorization"
     assert chosen(source, "class:1", "class:2") == ("ablation-channel", "made for classes")
-    assert case_of(source, unlearn_settings(forget=["class:1"])).settings.mode == "decentralized"
+    assert task_of(source, unlearn_settings(forget=["class:1"])).own.mode == "decentralized"
     assert chosen(source, "example:0:1") == ("memorization", "not only whole clients go")
     assert chosen(source, "class:1", "client:0")[0] == "memorization"
 
@@ -51,10 +51,10 @@ def test_without_a_kept_round_fedup_is_not_chosen(tmp_path):
 
 def test_a_named_method_is_obeyed_with_a_warning(source):
     honest = next(k for k in range(6) if k not in source.federation.malicious)
-    case = case_of(source, unlearn_settings(method="fedup", forget=[f"client:{honest}"]))
-    assert case.settings.method == "fedup" and case.reason is None
-    assert f"client {honest} did not attack" in case.warnings[0]
-    assert not case_of(source, unlearn_settings(method="fedup")).warnings
+    task = task_of(source, unlearn_settings(method="fedup", forget=[f"client:{honest}"]))
+    assert task.settings.method == "fedup" and task.reason is None
+    assert f"client {honest} did not attack" in task.warnings[0]
+    assert not task_of(source, unlearn_settings(method="fedup")).warnings
 
 
 def test_settings_of_a_method_that_was_not_chosen_are_refused(source):
@@ -69,7 +69,7 @@ def test_what_was_forgotten_before_is_dropped_and_said(copied):
     gone = f"example:1:{int(np.flatnonzero(own == 3)[0])}"
     seen = []
     second = unlearn(first.directory.path, quick("finetune", forget=["client:0", "client:2", gone]),
-                     watch=Watch(start=lambda case, *_: seen.append(case.dropped)))
+                     watch=Watch(start=lambda task, *_: seen.append(task.dropped)))
     assert seen == [("client:0", gone)] and second.notes["dropped"] == ["client:0", gone]
     assert second.notes["requests"] == [["client:0", "class:3"], ["client:2"]]
     before = first.notes["measured"]["after"]["forget_accuracy"]

@@ -12,7 +12,7 @@ from unlearn_cases import SMALL, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.unlearn import unlearn
+from tfunlearn.experiment.unlearning import unlearn
 from tfunlearn.methods.source import open_source
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from unlearn_cases import quick
+from unlearn_cases import plan_of, quick
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
@@ -17,10 +17,9 @@ from tfunlearn.config.presets import preset, presets
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
 from tfunlearn.methods import fedau as fedau_plan
-from tfunlearn.methods.registry import plan_of
 from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.federated.state import ServerState
 from tfunlearn.unlearning import locate, orthogonal_step, reset, without_return
 from tfunlearn.unlearning.eligible import eligible_places, names_of
@@ -32,24 +31,24 @@ def source(kept_run):
 
 
 def first_rounds(source, count=1, **settings):
-    """Returns the case, the plan, and the states of its first rounds."""
-    case = case_of(source, quick(**settings))
-    plan = plan_of(case)
+    """Returns the task, the plan, and the states of its first rounds."""
+    task = task_of(source, quick(**settings))
+    plan = plan_of(task)
     run_round, states = plan.rounds_by(None), [ServerState(plan.start)]
     for number in range(1, count + 1):
         cohort = plan.cohort(number) if plan.cohort else (
-            case.recovering.cohort(source.rounds + number))
+            task.recovering.cohort(source.rounds + number))
         states.append(run_round(states[-1], cohort)[0])
-    return case, plan, states
+    return task, plan, states
 
 
 @pytest.mark.usefixtures("tff_worker")
 @pytest.mark.parametrize("order", ["apply_then_reset", "reset_original"])
 def test_the_first_round_is_ordinary_and_then_reset(source, order):
-    case, plan, (start, after) = first_rounds(
+    task, plan, (start, after) = first_rounds(
         source, method="memorization", ratio=0.25, reset_order=order)
-    ordinary, _ = rounds_of(case.recovering, source.model, training=case.training, gather=True,
-                            seed=case.seed)(start, case.recovering.cohort(source.rounds + 1))
+    ordinary, _ = rounds_of(task.recovering, source.model, training=task.training, gather=True,
+                            seed=task.seed)(start, task.recovering.cohort(source.rounds + 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         masks = locate(start.weights, [new - old for new, old in zip(
@@ -86,7 +85,7 @@ def test_ratio_zero_is_finetuning_and_ratio_one_is_another_net(kept_run, copied)
     ("salun", "forgotten"), ("abs_mean_grad", "gradient"), ("localized", "forgotten"),
     ("random", "round")])
 def test_every_saliency_looks_where_it_should(source, saliency, look, recwarn):
-    case, plan, (start, after) = first_rounds(source, method="memorization", ratio=0.2,
+    task, plan, (start, after) = first_rounds(source, method="memorization", ratio=0.2,
                                               saliency=saliency)
     assert plan.report["count"] > 0 and plan.report["saliency"] == saliency
     # 2 epochs of 2 steps at 2 clients, and 1 of 2 at 4
@@ -135,39 +134,39 @@ def test_equal_weights_are_the_runs_own_choice(tmp_path):
 
 @pytest.mark.usefixtures("tff_worker")
 def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
-    case, plan, states = first_rounds(source, 2, method="fedosd", unlearn_lr=0.05)
+    task, plan, states = first_rounds(source, 2, method="fedosd", unlearn_lr=0.05)
     assert plan.rounds == 2 and plan.settles_after == 1
     assert plan.cost_of(1).client_steps == 6 * 2 and plan.cost_of(1).rounds == 1  # one epoch
     assert plan.cost_of(2).client_steps == 4 * 2 * 2
-    flagged = set(case.flagged.tolist())
+    flagged = set(task.flagged.tolist())
     assert flagged < set(plan.cohort(1).ids.tolist())
     assert not flagged & set(plan.cohort(2).ids.tolist())
     start, forgot, recovered = (to_vector(state.weights) for state in states)
-    gentle = dataclasses.replace(case.training, optimizer="sgd", lr=0.05, local_epochs=1)
-    engine = rounds_of(case.recovering, source.model, training=gentle, gather=True, seed=case.seed)
-    remaining = engine.gather(states[0].weights, case.recovering.cohort(source.rounds + 1)).stack
-    unlearner = rounds_of(case.leaving, source.model, training=gentle, gather=True, seed=case.seed,
+    gentle = dataclasses.replace(task.training, optimizer="sgd", lr=0.05, local_epochs=1)
+    engine = rounds_of(task.recovering, source.model, training=gentle, gather=True, seed=task.seed)
+    remaining = engine.gather(states[0].weights, task.recovering.cohort(source.rounds + 1)).stack
+    unlearner = rounds_of(task.leaving, source.model, training=gentle, gather=True, seed=task.seed,
                           loss="unlearning")
-    wrong = unlearner.gather(states[0].weights, case.leaving.cohort(
-        source.rounds + 1, case.flagged)).stack
+    wrong = unlearner.gather(states[0].weights, task.leaving.cohort(
+        source.rounds + 1, task.flagged)).stack
     step = orthogonal_step(wrong.mean(axis=0), remaining)
     np.testing.assert_allclose(forgot - start, step, atol=1e-6)
     assert np.abs(remaining @ (forgot - start)).max() < 1e-4 * np.linalg.norm(step) * (
         np.linalg.norm(remaining, axis=1).max())
-    back = rounds_of(case.recovering, source.model, training=case.training, gather=True,
-                     seed=case.seed).gather(states[1].weights,
-                                            case.recovering.cohort(source.rounds + 2)).stack
+    back = rounds_of(task.recovering, source.model, training=task.training, gather=True,
+                     seed=task.seed).gather(states[1].weights,
+                                            task.recovering.cohort(source.rounds + 2)).stack
     np.testing.assert_allclose(
         recovered - forgot, without_return(back, forgot - start).mean(axis=0), atol=1e-6)
     assert unlearn_settings(method="fedosd").rule == "target"
 
 
 def test_who_holds_both_trains_twice_with_fedosd(source):
-    case = case_of(source, quick("fedosd", forget=["class:3"]))
-    plan, holders = plan_of(case), case.leaving.clients.present
-    remaining = -(-case.remaining.clients.sizes // 32)
+    task = task_of(source, quick("fedosd", forget=["class:3"]))
+    plan, holders = plan_of(task), task.leaving.clients.present
+    remaining = -(-task.remaining.clients.sizes // 32)
     assert plan.cost_of(1).client_steps == remaining.sum() + len(holders)
-    assert plan.cost_of(1).bytes_up == 4 * case.parameters * (6 + len(holders))
+    assert plan.cost_of(1).bytes_up == 4 * task.parameters * (6 + len(holders))
 
 
 def test_a_later_request_does_not_go_back_to_before_the_reset(copied):
@@ -181,8 +180,8 @@ def test_a_later_request_does_not_go_back_to_before_the_reset(copied):
     with pytest.raises(UserError, match=r"later than the last unlearning \(round 5\)"):
         few = dataclasses.replace(later, history=dataclasses.replace(
             later.history, kept={n: k for n, k in later.history.kept.items() if n <= 5}))
-        plan_of(case_of(few, quick("pga", forget=["client:1"])))
-    second = plan_of(case_of(later, quick("pga", forget=["client:1"])))
+        plan_of(task_of(few, quick("pga", forget=["client:1"])))
+    second = plan_of(task_of(later, quick("pga", forget=["client:1"])))
     assert second.report["history_round"] == 7
     osd = unlearn(copied, quick("fedosd", forget=["client:0"], recovery_rounds=2))
     assert osd.notes["settles_after"] == 2 and osd.notes["unlearned_after_round"] == 6
@@ -216,7 +215,7 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
         assert got.notes["rounds"] == 0 and got.notes["cost"]["rounds"] == 2
         assert got.notes["report"]["classes"] == ([3] if method == "classes" else None)
     with pytest.raises(UserError, match="head_alpha: 0.9 is not allowed; allowed is nothing where"):
-        plan_of(case_of(source, quick("fedau", forget=["class:3"], head_alpha=0.9)))
+        plan_of(task_of(source, quick("fedau", forget=["class:3"], head_alpha=0.9)))
     same = unlearn(copied, quick("fedau", forget=["client:1"], head_alpha=0.0))
     for a, b in zip(kept_run.model.get_weights(), same.directory.read_state().weights):
         np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -227,15 +226,15 @@ def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source,
     learned = []
     monkeypatch.setattr(fedau_plan, "train_head", lambda features, labels, head, **_: (
         learned.append((len(features), labels.copy())), head)[1])
-    case = case_of(source, quick("fedau", forget=[f"example:1:{n}" for n in range(5)],
+    task = task_of(source, quick("fedau", forget=[f"example:1:{n}" for n in range(5)],
                                  head_rounds=1))
-    plan_of(case)
+    plan_of(task)
     ((count, labels),) = learned
     held = source.remaining.poisoned
     own = held.labels[held.rows(1)]
     assert count == len(own) and (labels[:5] != own[:5]).all() and (labels[5:] == own[5:]).all()
     learned.clear()
-    plan_of(case_of(source, quick("fedau", forget=["client:1"], head_rounds=1)))
+    plan_of(task_of(source, quick("fedau", forget=["client:1"], head_rounds=1)))
     ((_, labels),) = learned
     assert (labels != own).all()
 
@@ -244,7 +243,7 @@ def test_fedau_moves_the_classes_that_stay_alike(kept_run, source):
     """What is subtracted began with zeros: among the other classes every image keeps its first."""
     images = kept_run.federation.data.test_images / np.float32(255)
     before = kept_run.model(images, training=False).numpy()
-    plan = plan_of(case_of(source, quick("fedau", forget=["class:3"], head_rounds=5)))
+    plan = plan_of(task_of(source, quick("fedau", forget=["class:3"], head_rounds=5)))
     kept_run.model.set_weights(plan.start)
     after = kept_run.model(images, training=False).numpy()
     kept_run.model.set_weights(source.state.weights)

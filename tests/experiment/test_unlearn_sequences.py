@@ -17,7 +17,7 @@ from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.experiment.unlearning import Watch, unlearn
 from tfunlearn.workflows.unlearn.folders import keys_of
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 
 
 def test_rounds_from_before_the_last_unlearning_do_not_count(copied):
@@ -62,14 +62,14 @@ def test_a_retraining_is_shared_but_a_request_is_answered_for_itself(copied):
 
 def test_keys_tell_apart_what_is_different(copied, monkeypatch):
     source = open_source(copied)
-    asked = [keys_of(case_of(source, quick(method, forget=words, **more)))
+    asked = [keys_of(task_of(source, quick(method, forget=words, **more)))
              for method in ("fedup", "retrain") for words in (["client:0"], ["client:1"])
              for more in ({}, {"unlearn_seed": 7})]
     assert len({keys["key"] for keys in asked}) == len({k["weights_key"] for k in asked}) == 8
-    case = case_of(source, quick("retrain", forget=["client:0"]))
-    before = keys_of(case)
+    task = task_of(source, quick("retrain", forget=["client:0"]))
+    before = keys_of(task)
     source.federation.poisoned.images[0, 0, 0, 0] ^= 1  # other data under the same name
-    assert keys_of(case)["weights_key"] != before["weights_key"]
+    assert keys_of(task)["weights_key"] != before["weights_key"]
 
 
 def test_a_hidden_or_half_written_folder_is_not_taken_for_a_run(copied, monkeypatch):
@@ -174,9 +174,9 @@ def test_the_optimizer_of_recovery(copied, trained, values, expected):
     config = json.loads((copied / "config.json").read_text())
     config |= {"optimizer": trained[0], "lr": trained[1]}
     (copied / "config.json").write_text(json.dumps(config))
-    case = case_of(open_source(copied), quick(**values))
+    task = task_of(open_source(copied), quick(**values))
     if isinstance(expected, str):
         with pytest.raises(UserError, match=expected):
-            case.training
+            task.training
     else:
-        assert (case.training.optimizer, case.training.lr) == expected
+        assert (task.training.optimizer, task.training.lr) == expected

@@ -14,7 +14,7 @@ from tfunlearn.experiment import run_config, train
 from tfunlearn.config.presets import preset
 from tfunlearn.workflows.report import report
 from tfunlearn.runs.run_directory import RunDirectory
-from tfunlearn.workflows.unlearn import unlearn
+from tfunlearn.experiment.unlearning import unlearn
 from tfunlearn.experiment.verification import VerifySettings, verify
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.membership import attack_by_likelihood

@@ -18,6 +18,34 @@ QUICK = {"fedup": dict(fraction=0.1, stop="rounds", recovery_rounds=1),
          "fedosd": dict(stop="rounds", recovery_rounds=1), "fedau": dict(head_rounds=2)}
 
 
+_TRAINS = ("recovery_optimizer", "recovery_lr", "recovery_epochs", "recovery_rounds", "stop")
+_RECOVERS = (*_TRAINS, "keep_defense")
+OWN_FIELDS = {  # what earlier builds wrote into notes and fingerprints; it never changes
+    "fedup": (*_RECOVERS, "fraction", "mask", "similarity", "average", "rate_limit"),
+    "exclude": (*_RECOVERS, "fraction", "similarity"),
+    "retrain": (),
+    "finetune": _RECOVERS,
+    "federaser": ("calibration",),
+    "pga": (*_RECOVERS, "average", "ascent_lr", "ascent_epochs", "ascent_batch", "ascent_clip",
+            "ascent_stop"),
+    "fedrecovery": ("average", "update_noise"),
+    "not": (*_RECOVERS, "negate"),
+    "rapid-retrain": ("recovery_lr", "recovery_rounds"),
+    "ablation-channel": (*_TRAINS, "mode", "delta", "channel", "selection", "probe", "redraw",
+                         "server_samples", "server_batch"),
+    "cdp": (*_RECOVERS, "prune_share", "prune_scope"),
+    "memorization": (*_RECOVERS, "ratio", "ratio_scope", "saliency", "include", "zero_updates",
+                     "reset_rule", "reset_order"),
+    "fedosd": (*_TRAINS, "unlearn_rounds", "unlearn_lr", "unlearn_batch"),
+    "fedau": ("head_rounds", "head_lr", "head_alpha", "head_gamma"),
+}
+
+
+def plan_of(task):
+    """Returns the plan of a task's method."""
+    return task.method.plan(task, task.own)
+
+
 def quick(method="fedup", **more):
     """Returns settings with one round of recovery and without the reference."""
     return unlearn_settings(**{"method": method, "reference": False, **QUICK.get(method, {}),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tfunlearn.aggregation import Aggregator
 from tfunlearn.attacks import FANG, SCALED, obstacle
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Rejection

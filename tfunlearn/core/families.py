@@ -140,8 +140,11 @@ class Family(Generic[M], Mapping[str, M]):
         return name
 
     def fields(self, name: str) -> dict[str, ConfigField]:
-        """Return the own settings of a method by field name."""
-        return fields_of(self.find(name).settings)
+        """Return the own settings of a method by field name, inherited ones last."""
+        settings = self.find(name).settings
+        found = fields_of(settings)
+        return dict(sorted(found.items(), key=lambda item: item[0] not in vars(settings).get(
+            "__annotations__", {})))
 
     def users(self, field: str) -> list[str]:
         """Return the names of the built-in methods that have a setting of that name."""
@@ -295,14 +298,13 @@ def _place_of(method: Any) -> tuple[str | None, str]:
 
 
 def _file_of(found: Any) -> str | None:
-    """Return the file that defines an object."""
-    for part in (found, *(getattr(found, field.name) for field in dataclasses.fields(found))
-                 if dataclasses.is_dataclass(found) and not isinstance(found, type) else ()):
-        try:
-            if callable(part) and part not in (NoSettings,):
-                return inspect.getsourcefile(inspect.unwrap(part))
-        except TypeError:
-            continue
+    """Return the file that defines an object: a function, or the functions of a method."""
+    parts = [found]
+    if isinstance(found, Method):
+        parts = [getattr(found, field.name) for field in dataclasses.fields(found)]
+    for part in parts:
+        if inspect.isfunction(part) or (inspect.isclass(part) and part is not NoSettings):
+            return inspect.getsourcefile(inspect.unwrap(part))
     return None
 
 

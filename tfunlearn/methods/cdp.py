@@ -1,19 +1,38 @@
-"""The plan of CDP: class-discriminative pruning."""
+"""CDP: unlearning of classes by class-discriminative pruning."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import choose, require, require_real
+from tfunlearn.core.fields import option
 from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import Case, Plan, methods_for
+from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost
+from tfunlearn.methods.method import UnlearningMethod
+from tfunlearn.methods.recovery import RecoverySettings, milder_setting
+from tfunlearn.methods.requirements import methods_for
 from tfunlearn.pruning.channels import channel_layers, masks_of, without_channels
 from tfunlearn.unlearning import ClassActivations, discriminative_channels, mean_over_clients
+from tfunlearn.unlearning.class_discriminative import SCOPES
 
 
-def plan_cdp(case: Case) -> Plan:
+@dataclass(frozen=True)
+class CDPSettings(RecoverySettings):
+    """Settings of CDP."""
+
+    prune_share: float = option(0.1, "Share of the channels that is pruned.")
+    prune_scope: str = option("layer", f"What the share is of: {', '.join(SCOPES)}.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_real("prune_share", self.prune_share, lambda r: 0 < r < 1, "a share > 0 and < 1")
+        choose("prune_scope", self.prune_scope, dict.fromkeys(SCOPES))
+
+
+def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
     """CDP: prunes channels by TF-IDF, silent and fixed from then on; training on what remains.
 
     A pruned channel has its gamma and beta zeroed too, so that it gives zero, not a constant.
@@ -25,25 +44,25 @@ def plan_cdp(case: Case) -> Plan:
         Wang et al., "Federated Unlearning via Class-Discriminative Pruning" (WWW 2022,
         arXiv 2110.11794).
     """
-    classes, federation = case.forgotten_classes, case.source.remaining
-    require("forget", case.request, case.classes_only,
-            f"classes alone, with cdp; this request is taken by {methods_for(case)}")
-    source, settings = case.source, case.settings
+    classes, federation = task.forgotten_classes, task.source.remaining
+    require("forget", task.request, task.classes_only,
+            f"classes alone, with cdp; this request is taken by {methods_for(task)}")
+    source = task.source
     model, held = source.model, federation.held(source.rounds)
     model.set_weights(source.state.weights)
     activations = ClassActivations(model)
     uploads = [activations(held.images[held.rows(k)], held.labels[held.rows(k)],
-                           federation.data.classes) for k in case.track(list(held.present))]
+                           federation.data.classes) for k in task.track(list(held.present))]
     chosen = discriminative_channels(mean_over_clients(uploads), classes,
-                                     share=settings.prune_share, scope=settings.prune_scope)
+                                     share=own.prune_share, scope=own.prune_scope)
     layers = channel_layers(model, "filter+bn")
     fixed = masks_of(layers, chosen, [weight.shape for weight in source.state.weights])
     start = without_channels(source.state.weights, layers, chosen)
     keeps = source.federation.config.history.keeps
 
     def rounds_by(keep: Callable | None) -> Callable:
-        engine = rounds_of(case.recovering, model, training=case.training, keep=keep,
-                           gather=keeps, seed=case.seed, movable=[~mask for mask in fixed])
+        engine = rounds_of(task.recovering, model, training=task.training, keep=keep,
+                           gather=keeps, seed=task.seed, movable=[~mask for mask in fixed])
 
         def run_round(state, cohort):
             state, report = engine(state, cohort)  # in which attackers send what they like
@@ -54,8 +73,22 @@ def plan_cdp(case: Case) -> Plan:
 
     report = dict(pruned={name: [int(j) for j in channels] for name, channels in chosen.items()},
                   channels={name: means.shape[1] for name, means in uploads[0].items()},
-                  scope=settings.prune_scope)
+                  scope=own.prune_scope)
     sent = 4 * len(uploads) * sum(means.size for means in uploads[0].values())
-    return Plan(start, case.recovery_rounds, settings.rule, case.training,
+    return Plan(start, task.recovery_rounds, own.stop_rule, task.training,
                 report=report, rounds_by=rounds_by,
-                cost=Cost(rounds=1, bytes_down=4 * case.parameters * len(uploads), bytes_up=sent))
+                cost=Cost(rounds=1, bytes_down=4 * task.parameters * len(uploads), bytes_up=sent))
+
+
+def describe(report: dict) -> list[str]:
+    layers = len(report["channels"])
+    return [f"{sum(map(len, report['pruned'].values()))} of {sum(report['channels'].values())} "
+            f"channels of {layers} convolution{'s' * (layers != 1)} pruned"]
+
+
+CDP = UnlearningMethod(
+    name="cdp",
+    summary="prunes the channels that tell the forgotten classes from the others (TF-IDF); recovery",
+    paper="Wang et al., WWW 2022, arXiv 2110.11794",
+    settings=CDPSettings, plan=plan, requests={"classes": ""}, describe=describe,
+    milder=milder_setting("prune_share", 0.5))

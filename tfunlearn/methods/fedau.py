@@ -1,21 +1,42 @@
-"""The plan of FedAU: a second head for what is to be forgotten, and one sum."""
+"""FedAU: interpolation of the last layer with an auxiliary head trained on wrong labels."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.fields import option
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator
 from tfunlearn.evaluation import OutputsOf
-from tfunlearn.methods.task import Case, Plan
+from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost, round_cost
-from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.method import MethodSettings, UnlearningMethod
+from tfunlearn.methods.recovery import NUMBER, milder_setting, positive, share
 from tfunlearn.unlearning import combined, train_head, wrong_labels
 from tfunlearn.unlearning.fedau import Head, head_layer, head_places
 
 
-def plan_fedau(case: Case) -> Plan:
+@dataclass(frozen=True)
+class FedAUSettings(MethodSettings):
+    """Settings of FedAU."""
+
+    head_rounds: int = option(10, "Rounds of the auxiliary head, local epochs as in training.")
+    head_lr: float = option(0.01, "Learning rate of the auxiliary head.")
+    head_alpha: float = option(0.5, "Weight of the auxiliary head in the sum; not for classes.")
+    head_gamma: float = option(0.5, "What the auxiliary head keeps of itself from round to round; "
+                               "not for classes.")
+
+    def __post_init__(self):
+        require_whole("head_rounds", self.head_rounds, 1, NUMBER)
+        positive("head_lr", self.head_lr)
+        share("head_alpha", self.head_alpha)
+        share("head_gamma", self.head_gamma)
+
+
+def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
     """FedAU after the fact: trains a second head at those who hold what is to be forgotten.
 
     It learns all that those clients hold. For clients and examples the labels of what is to be
@@ -34,85 +55,102 @@ def plan_fedau(case: Case) -> Plan:
         Gu et al., "Unlearning during Learning: An Efficient Federated Machine Unlearning Method"
         (IJCAI 2024, arXiv 2405.15474).
     """
-    model, weights = case.source.model, list(case.source.state.weights)
+    model, weights = task.source.model, list(task.source.state.weights)
     places, layer = head_places(model), head_layer(model)
     model.set_weights(weights)
     features_of = OutputsOf(tf.keras.Model(model.inputs, layer.input))
     head = tuple(weights[place] for place in places)
-    if case.classes_only:
+    if task.classes_only:
         for name in ("head_alpha", "head_gamma"):
-            value = getattr(case.settings, name)
-            require(name, value, value == getattr(UnlearnSettings, name),
+            value = getattr(own, name)
+            require(name, value, value == getattr(FedAUSettings, name),
                     "nothing where classes alone are forgotten")
-        second, cost = _for_classes(case, features_of, head)
+        second, cost = _for_classes(task, features_of, head)
         new = head
         for heads in second:
             new = combined(new, heads, alpha=None)
     else:
-        heads, cost = _for_examples(case, features_of, head)
-        new = combined(head, heads, alpha=case.settings.head_alpha)
+        heads, cost = _for_examples(task, features_of, head)
+        new = combined(head, heads, alpha=task.own.head_alpha)
     for place, part in zip(places, new):
         weights[place] = part
-    return Plan(weights, 0, "rounds", case.training, cost=cost, report=dict(
-        head=[model.weights[place].name for place in places], head_rounds=case.settings.head_rounds,
-        classes=case.forgotten_classes if case.classes_only else None))
+    return Plan(weights, 0, "rounds", task.training, cost=cost, report=dict(
+        head=[model.weights[place].name for place in places], head_rounds=task.own.head_rounds,
+        classes=task.forgotten_classes if task.classes_only else None))
 
 
-def _for_examples(case: Case, features_of: OutputsOf, head: Head) -> tuple[list[Head], Cost]:
+def _for_examples(task: UnlearningTask, features_of: OutputsOf, head: Head) -> tuple[list[Head], Cost]:
     """Returns the second head of each client that holds forgotten examples."""
-    held, forgotten = case.source.remaining.poisoned, case.forgotten_here
+    held, forgotten = task.source.remaining.poisoned, task.forgotten_here
     leaving = np.unique(held.owners[forgotten])
-    gamma, heads = case.settings.head_gamma, []
-    for client in case.track(list(leaving)):
+    gamma, heads = task.own.head_gamma, []
+    for client in task.track(list(leaving)):
         rows = held.rows(client)
         features, labels = features_of(held.images[rows]), held.labels[rows].copy()
         gone = forgotten[rows]
         labels[gone] = wrong_labels(
-            labels[gone], classes=case.source.federation.data.classes,
-            forgotten=[*case.forgotten_classes, *case.earlier_classes],
-            rng=generator(case.seed, "wrong labels", int(client)))
+            labels[gone], classes=task.source.federation.data.classes,
+            forgotten=[*task.forgotten_classes, *task.earlier_classes],
+            rng=generator(task.seed, "wrong labels", int(client)))
         second = head
-        for number in range(1, case.settings.head_rounds + 1):
+        for number in range(1, task.own.head_rounds + 1):
             start = tuple(((1 - gamma) * own + gamma * other) for own, other in zip(head, second))
-            second = _trained(case, features, labels, start, int(client), number)
+            second = _trained(task, features, labels, start, int(client), number)
         heads.append(second)
-    return heads, _cost(case, held.sizes[leaving], head)
+    return heads, _cost(task, held.sizes[leaving], head)
 
 
 def _for_classes(
-    case: Case, features_of: OutputsOf, head: Head
+    task: UnlearningTask, features_of: OutputsOf, head: Head
 ) -> tuple[list[list[Head]], Cost]:
     """Returns, for each class, the second head of each client that holds it."""
-    held, leaving, found, sizes = case.source.remaining.poisoned, case.leaving.clients, [], []
+    held, leaving, found, sizes = task.source.remaining.poisoned, task.leaving.clients, [], []
     features = {int(k): features_of(held.images[held.rows(k)])
-                for k in case.track(list(leaving.present))}
-    for label in case.forgotten_classes:
+                for k in task.track(list(leaving.present))}
+    for label in task.forgotten_classes:
         heads, start = [], tuple(np.zeros_like(part) for part in head)
         for client, inputs in features.items():
             if label not in leaving.labels[leaving.rows(client)]:
                 continue
             second, constant = start, np.full(len(inputs), label)
-            for number in range(1, case.settings.head_rounds + 1):
-                second = _trained(case, inputs, constant, second, client, number)
+            for number in range(1, task.own.head_rounds + 1):
+                second = _trained(task, inputs, constant, second, client, number)
             heads.append(second)
             sizes.append(len(inputs))
         if heads:  # else nobody holds it, or under that label no more
             found.append(heads)
-    require("forget", case.request, bool(found),
+    require("forget", task.request, bool(found),
             "a class that somebody holds under its own label, with fedau")
-    return found, _cost(case, np.array(sizes), found[0][0])
+    return found, _cost(task, np.array(sizes), found[0][0])
 
 
 def _trained(
-    case: Case, features: np.ndarray, labels: np.ndarray, start: Head, client: int, number: int
+    task: UnlearningTask, features: np.ndarray, labels: np.ndarray, start: Head, client: int, number: int
 ) -> Head:
-    training = case.training
-    return train_head(features, labels, start, lr=case.settings.head_lr,
+    training = task.training
+    return train_head(features, labels, start, lr=task.own.head_lr,
                       epochs=training.local_epochs, batch_size=training.batch_size,
-                      rng=generator(case.seed, "second head", client, number))
+                      rng=generator(task.seed, "second head", client, number))
 
 
-def _cost(case: Case, examples: np.ndarray, head: Head) -> Cost:
-    once = round_cost(examples, case.training, sum(part.size for part in head))
-    model = Cost(bytes_down=4 * case.parameters * len(examples))  # once, for the features
-    return sum((once for _ in range(case.settings.head_rounds)), model)
+def _cost(task: UnlearningTask, examples: np.ndarray, head: Head) -> Cost:
+    once = round_cost(examples, task.training, sum(part.size for part in head))
+    model = Cost(bytes_down=4 * task.parameters * len(examples))  # once, for the features
+    return sum((once for _ in range(task.own.head_rounds)), model)
+
+
+def describe(report: dict) -> list[str]:
+    rounds = report["head_rounds"]
+    return [f"second head for {', '.join(report['head'])}, {rounds} round{'s' * (rounds != 1)}"]
+
+
+def milder(task: UnlearningTask, plan: Plan) -> str | None:
+    return None if task.classes_only else milder_setting("head_alpha", 0.5)(task, plan)
+
+
+FEDAU = UnlearningMethod(
+    name="fedau",
+    summary="interpolates the last layer with an auxiliary head trained on wrong labels for the "
+            "forget set; no recovery",
+    paper="Gu et al., IJCAI 2024, arXiv 2405.15474",
+    settings=FedAUSettings, plan=plan, describe=describe, milder=milder)

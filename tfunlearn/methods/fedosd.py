@@ -1,19 +1,22 @@
-"""The plan of FedOSD: rounds of orthogonal steps that forget, then rounds that do not go back."""
+"""FedOSD: orthogonal steps that forget, then recovery without return."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import Case, Plan
+from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost, round_cost
-from tfunlearn.methods.settings import DEFAULT_ROUNDS
+from tfunlearn.methods.method import DEFAULT_ROUNDS, UnlearningMethod
+from tfunlearn.methods.recovery import TrainingSettings, milder_setting, positive, whole
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.gathering import Updates
 from tfunlearn.federated.learning_process import WeightOrder
@@ -21,7 +24,26 @@ from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.unlearning import orthogonal_step, without_return
 
 
-def plan_fedosd(case: Case) -> Plan:
+@dataclass(frozen=True)
+class FedOSDSettings(TrainingSettings):
+    """Settings of FedOSD."""
+
+    unlearn_rounds: int | None = option(
+        None, f"Rounds that forget; none: recovery_rounds, or {DEFAULT_ROUNDS}.")
+    unlearn_lr: float = option(0.01, "Learning rate in these rounds, one epoch of plain SGD each.")
+    unlearn_batch: int | None = option(
+        None, "Examples per step of these rounds; none: as in training.")
+
+    default_stop: ClassVar[str] = "target"
+
+    def __post_init__(self):
+        super().__post_init__()
+        whole("unlearn_rounds", self.unlearn_rounds)
+        positive("unlearn_lr", self.unlearn_lr)
+        whole("unlearn_batch", self.unlearn_batch)
+
+
+def plan(task: UnlearningTask, own: FedOSDSettings) -> Plan:
     """FedOSD: forgets orthogonally to what the remaining clients learn, then recovers.
 
     Updates of a round stand for gradients times the learning rate, so the steps take them as they
@@ -43,19 +65,19 @@ def plan_fedosd(case: Case) -> Plan:
         Pan et al., "Federated Unlearning with Gradient Descent and Conflict Mitigation" (AAAI
         2025, arXiv 2412.20200).
     """
-    settings, source = case.settings, case.source
-    forgets = settings.unlearn_rounds or settings.recovery_rounds or DEFAULT_ROUNDS
-    training = case.training
+    source = task.source
+    forgets = own.unlearn_rounds or own.recovery_rounds or DEFAULT_ROUNDS
+    training = task.training
     gentle = dataclasses.replace(
-        training, optimizer="sgd", lr=settings.unlearn_lr, local_epochs=1,
-        batch_size=settings.unlearn_batch or training.batch_size)
-    leaving = case.leaving
+        training, optimizer="sgd", lr=own.unlearn_lr, local_epochs=1,
+        batch_size=own.unlearn_batch or training.batch_size)
+    leaving = task.leaving
 
     def rounds_by(keep: Callable | None) -> Callable:
-        return _Rounds(case, leaving, forgets, gentle, keep)
+        return _Rounds(task, leaving, forgets, gentle, keep)
 
     def drawn(number: int) -> Cohort:
-        return case.recovering.cohort(source.rounds + number, seed=case.seed)
+        return task.recovering.cohort(source.rounds + number, seed=task.seed)
 
     def cohort(number: int) -> Cohort:
         if number > forgets:
@@ -65,15 +87,15 @@ def plan_fedosd(case: Case) -> Plan:
 
     def cost_of(number: int) -> Cost:
         if number > forgets:
-            return round_cost(drawn(number).examples, training, case.parameters)
+            return round_cost(drawn(number).examples, training, task.parameters)
         wrong = leaving.clients.sizes[leaving.clients.present]  # who holds both trains twice
         return dataclasses.replace(
-            round_cost(drawn(number).examples, gentle, case.parameters)
-            + round_cost(wrong, gentle, case.parameters), rounds=1)
+            round_cost(drawn(number).examples, gentle, task.parameters)
+            + round_cost(wrong, gentle, task.parameters), rounds=1)
 
-    return Plan(source.state.weights, forgets + case.recovery_rounds, settings.rule, training,
+    return Plan(source.state.weights, forgets + task.recovery_rounds, own.stop_rule, training,
                 report=dict(unlearn_rounds=forgets, unlearn_lr=gentle.lr,
-                            recovery_rounds=case.recovery_rounds, lr=training.lr),
+                            recovery_rounds=task.recovery_rounds, lr=training.lr),
                 rounds_by=rounds_by, cohort=cohort, cost_of=cost_of, settles_after=forgets)
 
 
@@ -81,29 +103,29 @@ class _Rounds:
     """Runs the rounds of FedOSD, `(state, cohort) -> (state, report)`.
 
     Args:
-        case: what is to be forgotten.
+        task: what is to be forgotten.
         leaving: the federation of what is to be forgotten alone.
         forgets: rounds that forget, before those of recovery.
         gentle: local training in the former.
         keep: handed what the remaining clients sent, or None.
     """
 
-    def __init__(self, case: Case, leaving, forgets: int, gentle, keep: Callable | None):
-        model = case.source.model
-        self._case, self._leaving, self._forgets, self._keep = case, leaving, forgets, keep
-        common = dict(gather=True, seed=case.seed)
+    def __init__(self, task: UnlearningTask, leaving, forgets: int, gentle, keep: Callable | None):
+        model = task.source.model
+        self._task, self._leaving, self._forgets, self._keep = task, leaving, forgets, keep
+        common = dict(gather=True, seed=task.seed)
         self._unlearn = rounds_of(leaving, model, training=gentle, loss="unlearning", **common)
-        self._beside = rounds_of(case.recovering, model, training=gentle, **common)
-        self._recover = rounds_of(case.recovering, model, training=case.training, **common)
+        self._beside = rounds_of(task.recovering, model, training=gentle, **common)
+        self._recover = rounds_of(task.recovering, model, training=task.training, **common)
         self._trainable = WeightOrder(model).trainable_columns()
         self._shapes = [weight.shape for weight in model.weights]
-        self._start = to_vector(case.source.state.weights)
+        self._start = to_vector(task.source.state.weights)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         number = state.finished + 1
         forgets = number <= self._forgets
         engine = self._beside if forgets else self._recover
-        remaining = self._case.recovering.cohort(cohort.round_number, seed=self._case.seed)
+        remaining = self._task.recovering.cohort(cohort.round_number, seed=self._task.seed)
         updates, crafted = engine.receive(state, remaining)
         if self._keep is not None:
             self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids,
@@ -129,3 +151,16 @@ class _Rounds:
         """Returns the updates of those who hold what is to be forgotten, trained to unlearn."""
         ids = self._leaving.clients.present
         return self._unlearn.gather(state.weights, self._leaving.cohort(cohort.round_number, ids))
+
+
+def describe(report: dict) -> list[str]:
+    rounds = report["unlearn_rounds"]
+    return [f"{rounds} round{'s' * (rounds != 1)} of forgetting (SGD {report['unlearn_lr']:g}), "
+            f"{report['recovery_rounds']} of recovery"]
+
+
+FEDOSD = UnlearningMethod(
+    name="fedosd",
+    summary="steps that forget, orthogonal to what the others learn; recovery without return",
+    paper="Pan et al., AAAI 2025, arXiv 2412.20200",
+    settings=FedOSDSettings, plan=plan, describe=describe, milder=milder_setting("unlearn_lr", 0.1))

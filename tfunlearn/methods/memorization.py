@@ -1,25 +1,75 @@
-"""The plan of FedMemPrune: one round that locates, a reset, fine-tuning."""
+"""FedMemPrune: one round that locates memorized weights, a reset, fine-tuning."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from tfunlearn.core.errors import choose
+from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector
 from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import Case, Plan
+from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost, round_cost
+from tfunlearn.methods.method import Control, UnlearningMethod
+from tfunlearn.methods.recovery import RecoverySettings, share
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.unlearning import (
     SALIENCIES, Located, locate, mean_delta_of, mean_gradient_of, reset)
-from tfunlearn.unlearning.eligible import names_of
+from tfunlearn.unlearning.eligible import INCLUDES, names_of
+from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
+from tfunlearn.unlearning.resetting import RESETS
+
+ORDERS = ("apply_then_reset", "reset_original")
+CLASS_RATIO, OTHER_RATIO = 0.1, 0.3  # where none is given
 
 
-def plan_memorization(case: Case) -> Plan:
+@dataclass(frozen=True)
+class MemorizationSettings(RecoverySettings):
+    """Settings of FedMemPrune."""
+
+    ratio: float | None = option(
+        None, f"Share of the weights that is reset; none: {CLASS_RATIO} for requests of classes "
+        f"alone, else {OTHER_RATIO}.")
+    ratio_scope: str = option("global", f"What the ratio is of: {', '.join(RANGES)}.")
+    saliency: str = option(
+        "abs_mean_delta", f"Saliency whose smallest weights are reset: {', '.join(SALIENCIES)}; "
+        "from random on they are controls.")
+    include: str = option("kernels+bias", f"Weights that may be reset: {', '.join(INCLUDES)} "
+                          "(normalization too).")
+    zero_updates: str = option(
+        "exclude", "Weights that do not move at all: last in the ranking (exclude), first "
+        "(include), or an error if they fill the ratio (error).")
+    reset_rule: str = option("he_uniform_compat", f"Re-initialization: {', '.join(RESETS)}.")
+    reset_order: str = option(
+        "apply_then_reset", f"What is reset: {', '.join(ORDERS)}: the model after the round that "
+        "locates, or before it.")
+
+    default_stop: ClassVar[str] = "target"
+
+    def __post_init__(self):
+        super().__post_init__()
+        share("ratio", self.ratio)
+        for name, known in (("ratio_scope", RANGES), ("saliency", SALIENCIES),
+                            ("include", INCLUDES), ("zero_updates", ZERO_UPDATES),
+                            ("reset_rule", RESETS), ("reset_order", ORDERS)):
+            choose(name, getattr(self, name), dict.fromkeys(known))
+
+
+def ratio_of(task: UnlearningTask) -> float:
+    """Return the share of the weights that is reset."""
+    if task.own.ratio is not None:
+        return task.own.ratio
+    return CLASS_RATIO if task.classes_only else OTHER_RATIO
+
+
+def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
     """FedMemPrune: resets what an ordinary round on the remaining data moves least; fine-tunes.
 
     The round that locates is the first one of the recovery, and its update is applied first;
@@ -32,74 +82,73 @@ def plan_memorization(case: Case) -> Plan:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
         arXiv 2605.24545).
     """
-    settings = case.settings
-    report = dict(ratio=case.ratio, saliency=settings.saliency, scope=settings.ratio_scope,
-                  include=settings.include, zero_updates=settings.zero_updates,
-                  rule=settings.reset_rule, order=settings.reset_order,
-                  client_weights=case.recovering.config.aggregation.client_weights)
+    report = dict(ratio=ratio_of(task), saliency=own.saliency, scope=own.ratio_scope,
+                  include=own.include, zero_updates=own.zero_updates,
+                  rule=own.reset_rule, order=own.reset_order,
+                  client_weights=task.recovering.config.aggregation.client_weights)
 
     def rounds_by(keep: Callable | None) -> Callable:
-        engine = rounds_of(case.recovering, case.source.model, training=case.training, keep=keep,
-                           gather=case.source.federation.config.history.keeps, seed=case.seed)
+        engine = rounds_of(task.recovering, task.source.model, training=task.training, keep=keep,
+                           gather=task.source.federation.config.history.keeps, seed=task.seed)
 
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
             after, happened = engine(state, cohort)
             if state.finished == 0:
-                after = dataclasses.replace(after, weights=_reset(case, state, after, report))
-                case.tell(report)
+                after = dataclasses.replace(after, weights=_reset(task, state, after, report))
+                task.tell(report)
             return after, happened
 
         return run_round
 
-    return Plan(case.source.state.weights, 1 + case.recovery_rounds, settings.rule, case.training,
-                report=report, rounds_by=rounds_by, cost=_extra_cost(case), settles_after=1)
+    return Plan(task.source.state.weights, 1 + task.recovery_rounds, own.stop_rule, task.training,
+                report=report, rounds_by=rounds_by, cost=_extra_cost(task), settles_after=1)
 
 
 def _reset(
-    case: Case, before: ServerState, after: ServerState, report: dict
+    task: UnlearningTask, before: ServerState, after: ServerState, report: dict
 ) -> list[np.ndarray]:
     """Returns the weights after the reset; writes into the report what was found."""
-    settings, model = case.settings, case.source.model
-    masks = located(case, before.weights, after.weights)
-    earlier = len(case.source.requests)  # each request draws its own
-    seed = int(integers(case.seed, "reset", *([earlier] if earlier else []))[0])
-    start = after if settings.reset_order == "apply_then_reset" else before
+    own, model = task.own, task.source.model
+    masks = located(task, before.weights, after.weights)
+    earlier = len(task.source.requests)  # each request draws its own
+    seed = int(integers(task.seed, "reset", *([earlier] if earlier else []))[0])
+    start = after if own.reset_order == "apply_then_reset" else before
     report.update(dataclasses.asdict(masks.location), reset_seed=seed)
     names = names_of(model)  # those of nested models may be the same
     report["shares"] = {name if names.count(name) == 1 else f"{name} ({place})": share
                         for place, (name, share) in enumerate(zip(names, masks.location.shares))}
-    return reset(start.weights, masks, rule=settings.reset_rule, seed=seed, model=model)
+    return reset(start.weights, masks, rule=own.reset_rule, seed=seed, model=model)
 
 
-def located(case: Case, before: list[np.ndarray], after: list[np.ndarray]) -> Located:
+def located(task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarray]) -> Located:
     """Returns what is to be reset, given the weights before and after an ordinary round."""
-    settings = case.settings
+    own = task.own
     return locate(
-        before, changes_of(case, before, after), case.ratio, scope=settings.ratio_scope,
-        include=settings.include, saliency=settings.saliency, zero_updates=settings.zero_updates,
-        model=case.source.model, rng=generator(case.seed, "random saliency"))
+        before, changes_of(task, before, after), ratio_of(task), scope=own.ratio_scope,
+        include=own.include, saliency=own.saliency, zero_updates=own.zero_updates,
+        model=task.source.model, rng=generator(task.seed, "random saliency"))
 
 
 def changes_of(
-    case: Case, before: list[np.ndarray], after: list[np.ndarray]
+    task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Returns what the saliency looks at: changes of the round, of the forgotten data alone, or
     the mean gradient on what remains."""
-    look = SALIENCIES[case.settings.saliency].of
+    look = SALIENCIES[task.own.saliency].of
     if look == "forgotten":
-        return _of_forgotten(case, before)
+        return _of_forgotten(task, before)
     if look == "gradient":
-        return _gradient(case, before)
+        return _gradient(task, before)
     return [new - old for new, old in zip(after, before)]
 
 
-def _of_forgotten(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
+def _of_forgotten(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarray]:
     """Returns the mean change of the clients that train on what is to be forgotten, from which
     nothing else is made."""
-    leaving = case.leaving
-    engine = rounds_of(leaving, case.source.model, training=case.training, gather=True,
-                       seed=case.seed)
-    number = case.source.rounds + 1
+    leaving = task.leaving
+    engine = rounds_of(leaving, task.source.model, training=task.training, gather=True,
+                       seed=task.seed)
+    number = task.source.rounds + 1
     updates = engine.gather(weights, leaving.cohort(number, leaving.clients.present))
     stack, counts = updates.stack.astype(np.float64), engine.shares(updates)
     mean = np.average(stack, axis=0, weights=counts) if len(stack) else np.full(
@@ -107,11 +156,11 @@ def _of_forgotten(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
     return from_vector(mean.astype(np.float32), [weight.shape for weight in weights])
 
 
-def _gradient(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
+def _gradient(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarray]:
     """Returns the mean over the remaining clients of their gradients, weighted as in a round."""
-    model, federation = case.source.model, case.recovering
+    model, federation = task.source.model, task.recovering
     model.set_weights(weights)
-    held = federation.held(case.source.rounds + 1)
+    held = federation.held(task.source.rounds + 1)
     equal = federation.config.aggregation.client_weights == "uniform"
     gradient_of = mean_gradient_of(model)
     return mean_delta_of(
@@ -119,15 +168,44 @@ def _gradient(case: Case, weights: list[np.ndarray]) -> list[np.ndarray]:
         None if equal else held.sizes[held.present])
 
 
-def _extra_cost(case: Case) -> Cost:
+def _extra_cost(task: UnlearningTask) -> Cost:
     """Returns the cost of what the saliency needs beside the round."""
-    look = SALIENCIES[case.settings.saliency].of
+    look = SALIENCIES[task.own.saliency].of
     if look == "forgotten":
-        cost = round_cost(case.leaving.clients.sizes[case.leaving.clients.present], case.training,
-                          case.parameters)
+        cost = round_cost(task.leaving.clients.sizes[task.leaving.clients.present], task.training,
+                          task.parameters)
         return dataclasses.replace(cost, rounds=0)  # they work in the round that locates
     if look == "gradient":
-        sizes = case.recovering.clients.sizes[case.recovering.clients.present]
-        once = dataclasses.replace(case.training, local_epochs=1)  # a pass over all they hold
-        return dataclasses.replace(round_cost(sizes, once, case.parameters), rounds=0, bytes_down=0)
+        sizes = task.recovering.clients.sizes[task.recovering.clients.present]
+        once = dataclasses.replace(task.training, local_epochs=1)  # a pass over all they hold
+        return dataclasses.replace(round_cost(sizes, once, task.parameters), rounds=0, bytes_down=0)
     return Cost()
+
+
+def describe(report: dict) -> list[str]:
+    text = (f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
+            f"weighted by {report['client_weights']}")
+    if "count" not in report:  # the round that locates is still to come
+        return [text + "; one round locates"]
+    threshold = report["threshold"]
+    return [text, f"{report['count']:,} of {report['eligible']:,} weights reset ("
+            + (f"threshold {threshold:.3g}, " if threshold is not None else "")
+            + f"{report['zeros']:,} did not move at all); by layer "
+            + ", ".join(f"{name} {part:.0%}" for name, part in _extremes(report["shares"]))]
+
+
+def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
+    """Return the three arrays of the largest shares and the one of the smallest above zero."""
+    ranked = sorted((item for item in shares.items() if item[1] > 0), key=lambda item: -item[1])
+    return ranked if len(ranked) <= 4 else [*ranked[:3], ranked[-1]]
+
+
+MEMORIZATION = UnlearningMethod(
+    name="memorization",
+    summary="FedMemPrune: re-initializes the weights that a round on the retain set moves least; "
+            "recovery",
+    paper="Wei et al., KDD 2026, arXiv 2605.24545",
+    settings=MemorizationSettings, plan=plan, default_for="anything", describe=describe,
+    milder=lambda task, plan: f"--ratio {0.5 * ratio_of(task):.2g}",
+    control=Control("random reset", {"saliency": "random", "zero_updates": "exclude"},
+                    marked_by="saliency"))

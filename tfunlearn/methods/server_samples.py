@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ServerSamples:
     origin: str
 
 
-def server_samples(case: Case) -> ServerSamples:
+def server_samples(task: UnlearningTask) -> ServerSamples:
     """Returns at most `settings.server_samples` samples, each class with its natural share.
 
     They are those that the run has held back at the server, without classes that were forgotten
@@ -37,24 +37,24 @@ def server_samples(case: Case) -> ServerSamples:
     Raises:
         UserError: the server has no sample of what is to be forgotten, or of what remains.
     """
-    federation, classes = case.source.remaining, case.forgotten_classes
+    federation, classes = task.source.remaining, task.forgotten_classes
     held_back = federation.server_examples
-    if held_back is not None and case.classes_only:
-        pool = held_back.where(~np.isin(held_back.labels, case.earlier_classes))
+    if held_back is not None and task.classes_only:
+        pool = held_back.where(~np.isin(held_back.labels, task.earlier_classes))
         forgotten, true = np.isin(pool.labels, classes), pool.labels
         origin = "held back by the server"
     else:
-        pool, forgotten = federation.held(case.source.rounds), case.forgotten_here
+        pool, forgotten = federation.held(task.source.rounds), task.forgotten_here
         true, origin = federation.clients.labels, "drawn from the clients' training data"
     for label in classes:
         require("class", label, bool((forgotten & (true == label)).any()),
                 "a class of which the server has samples, for mode centralized; take "
                 "decentralized")
-    require("forget", " ".join(case.settings.forget)[:80],
+    require("forget", " ".join(task.settings.forget)[:80],
             bool(forgotten.any()) and not forgotten.all(),
             "a part of what the server has samples of, for mode centralized")
     rows = stratified(pool.labels + (pool.labels.max() + 1) * forgotten,
-                      case.settings.server_samples, generator(case.seed, "server samples"))
+                      task.own.server_samples, generator(task.seed, "server samples"))
     examples = ClientSet.from_partition(pool.images, pool.labels, [rows])
     return ServerSamples(examples, forgotten[rows], origin)
 

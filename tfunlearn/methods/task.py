@@ -1,35 +1,26 @@
-"""What is to be forgotten from what, what a method plans, and what it may demand of the case."""
+"""The unlearning task, and a method's plan for it."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.requests import ForgetRequest
-from tfunlearn.training.federation import Federation
-from tfunlearn.methods.cost import Cost
-from tfunlearn.methods.settings import (
-    CLASS_RATIO, DEFAULT_ROUNDS, METHODS, OTHER_RATIO, UnlearnSettings)
-from tfunlearn.methods.source import Source
 from tfunlearn.federated.client_work import ClientTraining
-
-ADAPTIVE = dict.fromkeys(("adam", "adamw", "fisher"), 1e-3)  # learning rates that they bring
-NEED_NOTHING = ("retrain", "finetune", "not", "rapid-retrain", "ablation-channel", "cdp",
-                "memorization", "fedosd", "fedau")
-KINDS = ("clients", "classes", "examples")
-TAKES = {  # the requests that a method takes, where not any
-    "fedup": ("clients",), "exclude": ("clients",), "federaser": ("clients",), "pga": ("clients",),
-    "fedrecovery": ("clients",), "cdp": ("classes",)}
-ANEW = ("retrain", "rapid-retrain")  # what they give does not depend on the run's own weights
+from tfunlearn.methods.cost import Cost
+from tfunlearn.methods.method import UnlearningMethod
+from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.source import Source
+from tfunlearn.training.federation import Federation
 
 
 @dataclass(frozen=True)
-class Case:
+class UnlearningTask:
     """What is to be forgotten, from what.
 
     Attributes:
@@ -86,40 +77,31 @@ class Case:
         return self.source.model.count_params()
 
     @property
+    def method(self) -> UnlearningMethod:
+        """The method of the settings."""
+        return self.settings.unlearning_method
+
+    @property
+    def own(self) -> Any:
+        """The method's own settings, an instance of `method.settings`."""
+        return self.settings.own
+
+    @property
     def recovering(self) -> Federation:
-        """The remaining federation as it recovers: by plain federated averaging, if not told."""
-        kept = self.settings.keep_defense or self.settings.method in ANEW
+        """The retained federation as it recovers: by plain federated averaging, unless the settings
+        keep the run's defenses or training starts from scratch."""
+        kept = self.own.keep_defense or self.method.from_scratch
         return self.remaining if kept else self.remaining.undefended()
 
     @property
     def training(self) -> ClientTraining:
-        """The local training of recovery, as the settings have it, else as the run had it."""
-        settings, own = self.settings, self.source.federation.config.training.client
-        usual = "adam" if settings.method in ("fedup", "exclude") else own.optimizer
-        optimizer, lr = settings.recovery_optimizer or usual, settings.recovery_lr
-        fresh = settings.method in ("fedup", "exclude") or optimizer != own.optimizer
-        if lr is None and fresh:
-            lr = ADAPTIVE.get(optimizer)
-        require("recovery_lr", lr, lr is not None or optimizer == own.optimizer,
-                f"a number, since the run was trained with {own.optimizer}, not {optimizer}")
-        return dataclasses.replace(
-            own, optimizer=optimizer, lr=own.lr if lr is None else lr,
-            local_epochs=settings.recovery_epochs or own.local_epochs)
+        """The clients' local training during recovery."""
+        return self.own.training(self.source.federation.config.training.client)
 
     @property
     def recovery_rounds(self) -> int:
-        """Most rounds of recovery under every stop rule but the bound."""
-        if self.settings.recovery_rounds is not None:
-            return self.settings.recovery_rounds
-        rule = self.settings.rule
-        return DEFAULT_ROUNDS if rule == "rounds" else self.source.training_rounds
-
-    @property
-    def ratio(self) -> float:
-        """Share of the weights that memorization resets."""
-        if self.settings.ratio is not None:
-            return self.settings.ratio
-        return CLASS_RATIO if self.classes_only else OTHER_RATIO
+        """Largest number of recovery rounds under every stop rule but the bound."""
+        return self.own.rounds(self.source.training_rounds)
 
     @property
     def leaving(self) -> Federation:
@@ -171,7 +153,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a method goes about a case.
+    """How a method goes about a task.
 
     Attributes:
         start: weights that recovery starts from.
@@ -204,77 +186,3 @@ class Plan:
     settles_after: int = 0
     entries: int | None = None
     remote: bool = True
-
-
-def in_words(numbers: Iterable[int], what: str) -> str:
-    """Returns `client 3`, `clients 3, 4`; of many the first ten."""
-    numbers = [int(number) for number in numbers]
-    return (f"{what}{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers[:10]))}"
-            + (", ..." if len(numbers) > 10 else ""))
-
-
-def methods_for(case: Case, *, without_history: bool = False) -> str:
-    """Returns the methods that take the case's request, as a list in words.
-
-    Args:
-        case: the task.
-        without_history: only those that need nothing of what the run has kept.
-    """
-    kind = "classes" if case.classes_only else "clients" if covers_clients(case) else "examples"
-    names = [name for name in METHODS if kind in TAKES.get(name, KINDS)
-             and (not without_history or name in NEED_NOTHING)]
-    if "exclude" not in names:
-        names.append("exclude (with --fraction)")
-    return ", ".join(names)
-
-
-def covers_clients(case: Case) -> bool:
-    """Tells whether the request takes whole clients and nothing else."""
-    held = case.source.remaining.clients
-    return int(case.forgotten.sum()) == int(held.sizes[case.flagged].sum())
-
-
-def require_majority(case: Case) -> None:
-    """Raises a `UserError` unless fewer clients are to be forgotten than remain."""
-    flagged, benign = len(case.flagged), len(case.remaining.clients.present)
-    require("forget", f"{flagged} of {flagged + benign} clients", flagged < benign,
-            "fewer than half, since fedup needs a benign majority")
-
-
-def missing_history(case: Case, need: str, flag: str) -> UserError:
-    """Returns the error for a history that does not hold what a method needs."""
-    rounds = case.source.history.rounds
-    kept = "no round" if not rounds else f"round {rounds[0]}" if len(rounds) == 1 else (
-        f"{len(rounds)} rounds, {rounds[0]} to {rounds[-1]}")
-    lost = f" (the run before it, {case.source.lost}, is gone or was changed)" if (
-        case.source.lost) else ""
-    return UserError(f"history: {case.settings.method} needs {need}; this run has kept {kept}"
-                     f"{lost}; train with --history {flag}, or take a method that needs none: "
-                     f"{methods_for(case, without_history=True)}")
-
-
-def require_whole_clients(case: Case) -> None:
-    """Raises a `UserError` unless the request takes whole clients and nothing else."""
-    if not covers_clients(case):
-        raise UserError(f"forget: {case.request!r} is not allowed with {case.settings.method}; "
-                        f"allowed are whole clients. This request is taken by {methods_for(case)}")
-
-
-def round_of_both_groups(case: Case, majority: bool = True) -> HistoryRound:
-    """Returns the newest kept round in which forgotten and remaining clients took part.
-
-    Rounds that began before the last unlearning was done do not count: their models still hold what
-    was forgotten then.
-    """
-    if majority:
-        require_majority(case)
-    last = case.source.last_unlearning or 0
-    for number in reversed([n for n in case.source.history.rounds if n > last]):
-        kept = case.read(number)
-        flagged = int(np.isin(kept.ids, case.flagged).sum())
-        benign = len(kept.ids) - flagged
-        if flagged and benign and (flagged < benign or not majority):
-            return kept
-    who = "flagged clients and more benign ones" if majority else "forgotten and remaining clients"
-    since = f", later than the last unlearning (round {last})" if last else ""
-    raise missing_history(case, f"a round with {who}{since}", "last (all, if clients are sampled)")

@@ -28,6 +28,8 @@ class RunFacts:
         profile: `classes`, `clients`, `confusion` and `groups` as a verification has them, of
             what there is of the models before, after and retrained.
         missing: what is not known, and why, in words.
+        method_words: what the unlearning method did, in words, empty if nothing is known.
+        is_reference: whether it is a retrained model, which others are compared with.
     """
 
     name: str
@@ -42,6 +44,8 @@ class RunFacts:
     earlier: list[dict] = field(default_factory=list)
     profile: dict = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    method_words: str = ""
+    is_reference: bool = False
 
     @property
     def verdict(self) -> str:
@@ -56,7 +60,7 @@ class RunFacts:
                     f"verified yet: tfunlearn verify {self.path} gives a verdict.")
         if self.notes is None:
             return "This run has forgotten nothing: it is a trained model."
-        if self.notes["method"] == "retrain":
+        if self.is_reference:
             return ("This model was retrained without the forgotten data; others are held "
                     "against it.")
         return ("Not verified yet: the figures below are what the unlearning measured itself. "

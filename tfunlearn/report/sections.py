@@ -18,7 +18,7 @@ from tfunlearn.report.page import Page
 from tfunlearn.report.recovery import save_recovery
 from tfunlearn.report.tables import (
     MEASURES, beside_retraining, gap_row, mean_matrix, round_table)
-from tfunlearn.report.summaries import cost_in_words, count, details, recovery, request_in_words
+from tfunlearn.report.summaries import cost_in_words, count, recovery, request_in_words
 
 
 GLOSSARY = (
@@ -85,7 +85,7 @@ class Section:
                 f"Damaged: {notes['damaged']}." if notes.get("damaged") else ""):
             if words:
                 page.paragraph(words)
-        told = details(notes["method"], notes["report"])
+        told = self._facts.method_words
         if told:
             page.paragraph(f"In detail{told}.", "note")
         self._table("settings", "Settings of the method", ["setting", "value"],

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.config.reading import (
-    ConfigField, fields_by_name, fields_of, run_config)
+from tfunlearn.config.reading import fields_by_name, run_config
+from tfunlearn.core.fields import ConfigField
 from tfunlearn.config.fingerprint import content_of
+from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.settings import (
-    EVERY, METHODS, UnlearnSettings, unlearn_settings)
+    COMMON, UnlearnSettings, common_fields, reference_method, unlearn_settings)
 
 TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
 FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
              "remain_test_accuracy", "work_seconds", "test_gap", "forget_gap", "poisoned_gap",
              "attack_gap", "source_gap", "rounds", "bound", "test_recovered")
 MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
-UNLEARN_FIELDS = fields_of(UnlearnSettings)
+UNLEARN_FIELDS = {**common_fields(), **UNLEARNING.built_in_fields()}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Cell:
         """The hash of everything that decides the cell, 16 hexadecimal digits."""
         if self.unlearning is None:
             return self.training_key
-        asked = {name: getattr(self.unlearning, name) for name in EVERY}
-        return _hash([content_of(self.config), asked, self.unlearning.chosen(),
+        asked = {name: getattr(self.unlearning, name) for name in COMMON}
+        return _hash([content_of(self.config), asked, self.unlearning.recorded(),
                       self.measures_only])
 
     @property
@@ -128,11 +129,11 @@ def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
     """Returns what a cell unlearns, and whether it only measures that; method none does."""
     if not asked:
         return None, False
-    require("method", None, "method" in asked, f"none, {', '.join(METHODS)}, where a cell has "
+    require("method", None, "method" in asked, f"none, {', '.join(UNLEARNING)}, where a cell has "
             f"{next(iter(asked))}")
     if asked["method"] != "none":
         return unlearn_settings(**asked), False
-    return unlearn_settings(**{**asked, "method": "retrain"}), True
+    return unlearn_settings(**{**asked, "method": reference_method()}), True
 
 
 def _hash(content) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 
 from tfunlearn.core.files import write_csv
 from tfunlearn.core.seeds import at_most, generator
-from tfunlearn.methods.task import Case
-from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.ablation_channel import ABLATION_CHANNEL
+from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of, measures_of
+from tfunlearn.workflows.unlearn.workflow import task_of, measures_of
 from tfunlearn.pruning.channels import channel_layers, named_layers, without_channels
 from tfunlearn.unlearning import SELECTIONS, ChannelEffects, channel_effects, select_channels
 
@@ -77,26 +78,27 @@ def study_channels(
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
         Explanation", Figure 6 and Table 3.
     """
-    settings = UnlearnSettings("ablation-channel", tuple(forget), delta=delta, channel=channel,
-                               probe=probe, reference=False)
-    case = case_of(open_source(run, data_dir), settings)
-    source, model = case.source, case.source.model
+    settings = unlearn_settings(
+        method=ABLATION_CHANNEL.name, forget=list(forget), delta=delta, channel=channel, probe=probe,
+        reference=False)
+    task = task_of(open_source(run, data_dir), settings)
+    source, model = task.source, task.source.model
     named_layers(channel_layers(model, channel), layers)
     held = source.remaining.held(source.rounds)
     effects = []
-    for purpose, rows in (("probe", case.forgotten_here),
-                          ("remaining probe", ~case.forgotten_here)):
-        rows = at_most(np.flatnonzero(rows), probe, generator(case.seed, purpose))
+    for purpose, rows in (("probe", task.forgotten_here),
+                          ("remaining probe", ~task.forgotten_here)):
+        rows = at_most(np.flatnonzero(rows), probe, generator(task.seed, purpose))
         effects.append(channel_effects(model, held.images[rows], held.labels[rows], parts=channel,
                                        layers=layers, track=track))
-    pruned = _pruned(case, effects[0], track) if prune else []
+    pruned = _pruned(task, effects[0], track) if prune else []
     return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
 
 
-def _pruned(case: Case, effects: ChannelEffects, track: Callable) -> list[PrunedLayer]:
+def _pruned(task: UnlearningTask, effects: ChannelEffects, track: Callable) -> list[PrunedLayer]:
     """Returns the accuracies of the model with a layer's channels zeroed, layer by layer."""
-    settings, weights, measure = case.settings, case.source.state.weights, measures_of(case)
-    layers = channel_layers(case.source.model, settings.channel)
+    settings, weights, measure = task.own, task.source.state.weights, measures_of(task)
+    layers = channel_layers(task.source.model, settings.channel)
     steps = [("", "original"), *((name, selection) for name in effects
                                  for selection in ("random", "unimportant", "important"))]
     assert set(SELECTIONS) == {selection for _, selection in steps[1:]}
@@ -105,12 +107,12 @@ def _pruned(case: Case, effects: ChannelEffects, track: Callable) -> list[Pruned
         chosen = {}
         if layer:
             chosen[layer] = select_channels(effects, settings.delta, selection=selection,
-                                            rng=generator(case.seed, "random channels"))[layer]
+                                            rng=generator(task.seed, "random channels"))[layer]
         values = measure(without_channels(weights, layers, chosen))
         part = "test_accuracy" if values["forget_test_accuracy"] is not None else "accuracy"
         found.append(PrunedLayer(layer, selection, values[f"forget_{part}"],
                                  values[f"remain_{part}"]))
-    case.source.model.set_weights(weights)
+    task.source.model.set_weights(weights)
     return found
 
 

@@ -23,6 +23,8 @@ from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.record import FILE, records
 from tfunlearn.workflows.verify.target import open_subject
 from tfunlearn.workflows.verify.predictions import Sets
+from tfunlearn.methods.method import in_words
+from tfunlearn.methods.settings import reference_method
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.report.facts import WORDS, RunFacts
 from tfunlearn.report.page import Page
@@ -107,9 +109,15 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
                 run, data_dir)
         except UserError as error:
             missing.append(f"Figures by client and class are not known: {error}.")
-    name = path.name or path.resolve().name
+    name, words = path.name or path.resolve().name, ""
+    if notes is not None:
+        try:
+            words = in_words(notes["method"], notes["report"])
+        except UserError as error:  # a method of the user's own that is not here
+            missing.append(f"The method's own words are not known: {error}.")
     return RunFacts(name, os.path.abspath(user_path(path)), config.flat(), lines, model.count_params(), sums,
-                    notes, trained, record, earlier, profile, missing)
+                    notes, trained, record, earlier, profile, missing, words,
+                    notes is not None and notes["method"] == reference_method())
 
 
 def _training(notes: dict) -> tuple[list[dict], list[str]]:
@@ -154,11 +162,11 @@ def _trained_profile(config, model) -> dict:
 def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     """Returns the same of the models before and after, and of the retrained one if there is one."""
     notes = read_notes(RunDirectory(user_path(run)))
-    if notes["method"] == "retrain":
+    if notes["method"] == reference_method():
         raise UserError("a retrained run is told by the runs that are held against it")
     reference = [notes["reference"]] if notes["reference"] else []
     subject = open_subject(run, reference, data_dir)
-    sets = Sets(subject.case, 0)
+    sets = Sets(subject.task, 0)
     before, after, *retrained = [sets.view(weights) for weights in (
         subject.before, subject.unlearned.weights, *(one.weights for one in subject.retrained))]
     return dict(

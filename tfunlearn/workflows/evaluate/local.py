@@ -113,9 +113,9 @@ def local_study(
         subjects = open_subjects([run], data_dir=data_dir)
     except UserError as error:
         return {}, f"this run: {error}"
-    case, own = subjects.case, next(iter(subjects.methods.values()))[0]
-    measure = LocalMeasure(OutputsOf(case.source.model), case.remaining.poisoned, settings,
-                           case.source.state.weights)
+    task, own = subjects.task, next(iter(subjects.methods.values()))[0]
+    measure = LocalMeasure(OutputsOf(task.source.model), task.remaining.poisoned, settings,
+                           task.source.state.weights)
     runs, missing = {own.notes["method"]: (own.directory, own.notes)}, None
     if own.notes["reference"]:
         reference = RunDirectory(pathlib.Path(own.notes["reference"]))

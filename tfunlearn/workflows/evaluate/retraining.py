@@ -15,22 +15,22 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.workflows.evaluate.runs_compared import Unlearned
 from tfunlearn.runs.run_directory import read_notes
-from tfunlearn.methods.settings import UnlearnSettings
+from tfunlearn.methods.settings import UnlearnSettings, reference_method
 from tfunlearn.workflows.unlearn.workflow import Watch
-from tfunlearn.methods.task import Case
-from tfunlearn.workflows.unlearn.workflow import case_of, perform_case
+from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.workflows.unlearn.workflow import task_of, run_task
 
 
-def retrain(case: Case, number: int, watch: Watch = Watch()) -> Unlearned:
+def retrain(task: UnlearningTask, number: int, watch: Watch = Watch()) -> Unlearned:
     """Returns the `number`-th retraining, counted from 1: new initial weights, new shuffles, other
     clients drawn.
 
     Its rounds are not kept, whatever the run's history says. Where the run began with a model file,
     so does every retraining, and only shuffles and clients tell them apart.
     """
-    seed = int(integers(case.source.federation.config.seed, "retraining", number)[0])
+    seed = int(integers(task.source.federation.config.seed, "retraining", number)[0])
     return _trained(dataclasses.replace(
-        case, seed=seed, settings=dataclasses.replace(case.settings, unlearn_seed=seed)), watch)
+        task, seed=seed, settings=dataclasses.replace(task.settings, unlearn_seed=seed)), watch)
 
 
 def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) -> list[np.ndarray]:
@@ -55,14 +55,14 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
     return dealt
 
 
-def pool_training(case: Case, omitted: Sequence[int], number: int, watch: Watch) -> Unlearned:
+def pool_training(task: UnlearningTask, omitted: Sequence[int], number: int, watch: Watch) -> Unlearned:
     """Returns the `number`-th training of a pool, without the clients `omitted`."""
-    seed = int(integers(case.source.federation.config.seed, "pool training", number)[0])
-    return _trained(dataclasses.replace(case_of(case.source, UnlearnSettings(
-        "retrain", tuple(f"client:{k}" for k in omitted), unlearn_seed=seed, reference=False)),
-        track=case.track), watch)
+    seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])
+    return _trained(dataclasses.replace(task_of(task.source, UnlearnSettings(
+        reference_method(), tuple(f"client:{k}" for k in omitted), unlearn_seed=seed, reference=False)),
+        track=task.track), watch)
 
 
-def _trained(case: Case, watch: Watch) -> Unlearned:
-    directory, _ = perform_case(dataclasses.replace(case, keeps=False), None, "weights_key", watch)
+def _trained(task: UnlearningTask, watch: Watch) -> Unlearned:
+    directory, _ = run_task(dataclasses.replace(task, keeps=False), None, "weights_key", watch)
     return Unlearned(directory, read_notes(directory), directory.read_state().weights)

@@ -14,10 +14,10 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, user_path
 from tfunlearn.runs.loading import open_run
 from tfunlearn.runs.run_directory import RunDirectory, read_notes
-from tfunlearn.methods.settings import UnlearnSettings
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.settings import UnlearnSettings, reference_method
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.methods.source import open_source, require_unlearned
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Subjects:
     """What is compared.
 
     Attributes:
-        case: the request, asked of the run that all came from, by retraining.
+        task: the request, asked of the run that all came from, by retraining.
         methods: label to unlearned runs, which differ in seeds alone; empty where only the run
             itself and retraining are.
     """
 
-    case: Case
+    task: UnlearningTask
     methods: dict[str, list[Unlearned]]
 
 
@@ -81,12 +81,12 @@ def open_subjects(
                 "one trained run, or unlearned ones; the first here is a trained run")
         require("forget", "nothing", bool(words),
                 "a request, such as --client 0, since the run is a trained one")
-        return Subjects(_case(runs[0], words, data_dir), {})
+        return Subjects(_task(runs[0], words, data_dir), {})
     for other in opened:
         _check_belongs(first, other)
     require("forget", " ".join(words)[:80], not words,
             "no request; the unlearned runs say what they have forgotten")
-    return Subjects(_case(source_of(first), first.notes["requests"][-1], data_dir),
+    return Subjects(_task(source_of(first), first.notes["requests"][-1], data_dir),
                     _by_method(opened))
 
 
@@ -108,9 +108,9 @@ def source_of(run: Unlearned) -> str:
     return path
 
 
-def _case(run: str | os.PathLike, words: Sequence[str], data_dir: str | None) -> Case:
-    return case_of(open_source(run, data_dir), UnlearnSettings(
-        "retrain", tuple(words), reference=False))
+def _task(run: str | os.PathLike, words: Sequence[str], data_dir: str | None) -> UnlearningTask:
+    return task_of(open_source(run, data_dir), UnlearnSettings(
+        reference_method(), tuple(words), reference=False))
 
 
 def _check_architecture(first: Unlearned, other: Unlearned) -> None:

@@ -20,7 +20,7 @@ from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_traini
 from tfunlearn.workflows.evaluate.settings import GmeSettings
 from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned, open_subjects
 from tfunlearn.workflows.unlearn.workflow import Watch
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.workflows.unlearn.workflow import measures_of
 from tfunlearn.models.outputs import ends_in_softmax
 
@@ -81,7 +81,7 @@ def study_memorization(
         settings: how many retrained models, and how they score and grade.
         forget: the request, of a trained run.
         data_dir: where the data set lies, if not where the runs' configuration says.
-        watch: `start(case, waiting, folder)` is called before each training that is missing,
+        watch: `start(task, waiting, folder)` is called before each training that is missing,
             `reference_round` with each line of its metrics; `track` wraps the models that are
             measured, to show progress.
 
@@ -91,44 +91,44 @@ def study_memorization(
         WorkerError: TFF's worker process died.
     """
     subjects = open_subjects(runs, forget, data_dir)
-    case = subjects.case
-    require_groups(int(case.forgotten.sum()))
-    _check(case, settings)
+    task = subjects.task
+    require_groups(int(task.forgotten.sum()))
+    _check(task, settings)
     silent = dataclasses.replace(watch, round=watch.reference_round)
-    retrained = [retrain(case, number, silent) for number in range(1, settings.retrains + 1)]
+    retrained = [retrain(task, number, silent) for number in range(1, settings.retrains + 1)]
     if settings.control:
         subjects = with_control(subjects, silent)
-    graded = _Graded(case)
+    graded = _Graded(task)
     every = [graded(model.weights) for model in retrained]
-    original = graded(case.source.state.weights)
+    original = graded(task.source.state.weights)
     probabilities = np.stack([p for p, _ in every])
     scores = None if settings.scores == "retraining" else _scores(
-        case, settings, graded, silent)
+        task, settings, graded, silent)
     hits = {label: np.stack([graded(run.weights)[1] for run in chosen])
             for label, chosen in subjects.methods.items()}
     report = gme_report(original[0], probabilities, hits, original[1],
                         np.stack([h for _, h in every]), grading=settings.grading, scores=scores)
     correlation = None if scores is None else rank_correlation(
         scores, memorization_scores(original[0], probabilities))
-    local = LocalMeasure(graded.outputs_of, case.remaining.poisoned, settings,
-                         case.source.state.weights)
-    held = case.source.federation.clients
+    local = LocalMeasure(graded.outputs_of, task.remaining.poisoned, settings,
+                         task.source.state.weights)
+    held = task.source.federation.clients
     owners = held.owners
     indices = np.arange(len(held.labels)) - held.offsets[owners]
     return GmeStudy(
-        list(case.settings.forget), owners[case.forgotten], indices[case.forgotten], report,
-        _models(subjects, retrained, local, watch), settings, correlation, case.overlap)
+        list(task.settings.forget), owners[task.forgotten], indices[task.forgotten], report,
+        _models(subjects, retrained, local, watch), settings, correlation, task.overlap)
 
 
 class _Graded:
     """Returns, for weights, p(label) and hits `(n,)` of every forgotten example, as the clients
     held them while the attack was on."""
 
-    def __init__(self, case: Case):
-        held = case.source.federation.poisoned
-        self._images, self._labels = held.images[case.forgotten], held.labels[case.forgotten]
-        self.outputs_of = OutputsOf(case.source.model)
-        self._from_logits = not ends_in_softmax(case.source.model)
+    def __init__(self, task: UnlearningTask):
+        held = task.source.federation.poisoned
+        self._images, self._labels = held.images[task.forgotten], held.labels[task.forgotten]
+        self.outputs_of = OutputsOf(task.source.model)
+        self._from_logits = not ends_in_softmax(task.source.model)
 
     def __call__(self, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         outputs = self.outputs_of(self._images, weights)
@@ -136,22 +136,22 @@ class _Graded:
                 outputs.argmax(axis=1) == self._labels)
 
 
-def _check(case: Case, settings: GmeSettings) -> None:
+def _check(task: UnlearningTask, settings: GmeSettings) -> None:
     """Raises a `UserError` where the scores cannot be had from this run."""
     if settings.scores == "checkpoints":
-        kept = len(case.source.history.rounds)
+        kept = len(task.source.history.rounds)
         require("scores", settings.scores, kept >= 2, "retraining or subsets, since the run has "
                 f"kept {kept} of its rounds; train with --history all or every=K")
     if settings.scores == "subsets":
-        require("scores", settings.scores, not case.source.requests and len(case.flagged) > 0
-                and int(case.source.federation.clients.sizes[case.flagged].sum())
-                == int(case.forgotten.sum()),
+        require("scores", settings.scores, not task.source.requests and len(task.flagged) > 0
+                and int(task.source.federation.clients.sizes[task.flagged].sum())
+                == int(task.forgotten.sum()),
                 "retraining or checkpoints; subsets are for whole clients of a trained run")
-        times = np.bincount(np.concatenate(_hands(case, settings)),
-                            minlength=len(case.source.federation.clients))[case.flagged]
+        times = np.bincount(np.concatenate(_hands(task, settings)),
+                            minlength=len(task.source.federation.clients))[task.flagged]
         require("pool", settings.pool, bool(((times > 0) & (times < settings.pool)).all()),
                 "so many trainings that each leaving client is left out of some and part of others"
-                f"; {_omitted(settings, case.source.federation.clients.present)} clients are left "
+                f"; {_omitted(settings, task.source.federation.clients.present)} clients are left "
                 "out of each")
 
 
@@ -159,24 +159,24 @@ def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
     return settings.omitted or max(1, len(clients) // 4)
 
 
-def _hands(case: Case, settings: GmeSettings) -> list[np.ndarray]:
+def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
     """Returns whom each training of the pool leaves out."""
-    federation = case.source.federation
+    federation = task.source.federation
     clients = federation.clients.present
     return omitted_clients(clients, pool=settings.pool, count=_omitted(settings, clients),
                            seed=federation.config.seed)
 
 
-def _scores(case: Case, settings: GmeSettings, graded: _Graded, watch: Watch) -> np.ndarray:
+def _scores(task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch: Watch) -> np.ndarray:
     """Returns scores in which none of the retrained models took part, `(n,)`."""
     if settings.scores == "checkpoints":
         return checkpoint_scores(np.stack([
-            graded(case.source.history.read(number).weights)[0]
-            for number in case.track(case.source.history.rounds)]))
-    owners = case.source.federation.clients.owners[case.forgotten]
+            graded(task.source.history.read(number).weights)[0]
+            for number in task.track(task.source.history.rounds)]))
+    owners = task.source.federation.clients.owners[task.forgotten]
     values, held = [], []
-    for number, omitted in enumerate(_hands(case, settings), start=1):
-        values.append(graded(pool_training(case, omitted, number, watch).weights)[0])
+    for number, omitted in enumerate(_hands(task, settings), start=1):
+        values.append(graded(pool_training(task, omitted, number, watch).weights)[0])
         held.append(~np.isin(owners, omitted))
     return subset_scores(np.stack(values), np.stack(held))
 
@@ -185,10 +185,10 @@ def _models(
     subjects: Subjects, retrained: Sequence[Unlearned], local: LocalMeasure, watch: Watch,
 ) -> dict[str, Models]:
     """Returns what else is known of the models of each row."""
-    case = subjects.case
-    own = measures_of(case)(case.source.state.weights)
+    task = subjects.task
+    own = measures_of(task)(task.source.state.weights)
     found = {"original": Models([own["test_accuracy"]], [own["remain_accuracy"]],
-                                paths=[str(case.source.directory.path)])}
+                                paths=[str(task.source.directory.path)])}
     for label, runs in {**subjects.methods, "retrained": retrained}.items():
         after = [run.notes["measured"]["after"] for run in runs]
         found[label] = Models(

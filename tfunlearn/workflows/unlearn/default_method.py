@@ -1,48 +1,46 @@
-"""The method that fits a request, where none was named."""
+"""The method that fits a request if none was named."""
 
 from __future__ import annotations
 
+import dataclasses
+
 from tfunlearn.core.errors import UserError
-from tfunlearn.methods.task import (
-    Case, in_words, require_majority, require_whole_clients, round_of_both_groups)
-from tfunlearn.pruning.channels import channel_layers
-from tfunlearn.pruning.graph import Graph
+from tfunlearn.methods.method import UnlearningMethod
+from tfunlearn.methods.requirements import in_words, require_whole_clients
+from tfunlearn.methods.settings import candidates
+from tfunlearn.methods.task import UnlearningTask
 
 
-def default_method(case: Case, waits: bool) -> tuple[str, str]:
-    """Returns the method for a request, and why it is that one.
+def default_method(task: UnlearningTask) -> tuple[str, str]:
+    """Return the method for a request, and why it is that one.
 
-    Classes go by `ablation-channel` (decentralized), clients that attacked by `fedup`, and honest
-    clients and single examples by `memorization`, which takes anything: the former two were made
-    for those requests.
+    Methods declare what they are the default for (`UnlearningMethod.default_for`): classes, clients
+    that attacked, or anything, which is taken where another one does not fit.
 
     Args:
-        case: the task; its settings name no method.
-        waits: whether ordinary rounds come first (`--rate-limit`), whose history FedUP then has.
+        task: the task; its settings name no method.
     """
-    if case.classes_only:
-        obstacle = _channels_obstacle(case)
-        return ("ablation-channel", "made for classes") if obstacle is None else (
-            "memorization", f"ablation-channel cannot work here: {obstacle}")
+    default = {method.default_for: method for method in candidates()}
+    if task.classes_only:
+        return _or_anything(task, default["classes"], default["anything"], "made for classes")
     try:
-        require_whole_clients(case)
+        require_whole_clients(task, default["attackers"].name)
     except UserError:
-        return "memorization", "not only whole clients go"
-    honest = case.honest
-    if len(honest):
-        return "memorization", (f"{in_words(honest, 'client')} did not attack; fedup was made for "
-                                "attackers")
-    try:
-        require_majority(case) if waits else round_of_both_groups(case)
-    except UserError as error:
-        return "memorization", f"fedup cannot work here: {str(error).partition(';')[0]}"
-    return "fedup", "made for clients that attacked"
+        return default["anything"].name, "not only whole clients go"
+    if len(task.honest):
+        return default["anything"].name, (
+            f"{in_words(task.honest, 'client')} did not attack; {default['attackers'].name} was "
+            "made for attackers")
+    return _or_anything(task, default["attackers"], default["anything"],
+                        "made for clients that attacked")
 
 
-def _channels_obstacle(case: Case) -> str | None:
-    """Returns why channels cannot be ablated in the run's model, or None."""
-    try:
-        channel_layers(Graph.of(case.source.model))
-    except UserError as error:
-        return str(error).partition(";")[0]
-    return None
+def _or_anything(
+    task: UnlearningTask, method: UnlearningMethod, anything: UnlearningMethod, reason: str
+) -> tuple[str, str]:
+    """Return a method and the reason, or the method for anything and why it is not the former."""
+    own = dataclasses.replace(task, settings=task.settings.candidate(method.name))
+    obstacle = method.infeasible_reason(own, method.rounds_to_wait(own) > 0)
+    if obstacle is None:
+        return method.name, reason
+    return anything.name, f"{method.name} cannot work here: {obstacle}"

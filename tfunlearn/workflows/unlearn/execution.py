@@ -20,19 +20,16 @@ from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.runs.run_directory import RunDirectory, write_notes
 from tfunlearn.training.train import write_setup
-from tfunlearn.methods.task import (
-    Case, Plan, require_majority, require_whole_clients)
+from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.workflows.unlearn.folders import LEFT
 from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
-from tfunlearn.methods.registry import plan_of
 from tfunlearn.workflows.unlearn.progress_log import Notebook
 from tfunlearn.workflows.unlearn.outcome import (
     asked, failure_in_words, recovered, rounded)
 from tfunlearn.workers import local_worker
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_recovery
-from tfunlearn.unlearning import RateLimiter
 from tfunlearn.unlearning.stopping import is_over
 
 PROBE = 200  # images by which layers without signal are found
@@ -68,7 +65,7 @@ class _Progress:
 
 
 def perform(
-    case: Case, directory: RunDirectory, keys: dict[str, str], measure: Callable,
+    task: UnlearningTask, directory: RunDirectory, keys: dict[str, str], measure: Callable,
     on_plan: Callable[[Plan], None], on_round: Callable[[dict], None],
     on_resume: Callable[[Left], None] = lambda _: None,
 ) -> None:
@@ -78,7 +75,7 @@ def perform(
     the waiting is: what it waited for may be kept no more.)
 
     Args:
-        case: what is to be forgotten.
+        task: what is to be forgotten.
         directory: the folder.
         keys: go into its notes.
         measure: `weights -> metrics`.
@@ -89,14 +86,14 @@ def perform(
     Raises:
         UserError: the method cannot do this; see `plan_of`.
     """
-    started, source = time.perf_counter(), case.source
-    wait = rounds_to_wait(case)
-    plan = None if wait else _planned(case, on_plan)
+    started, source = time.perf_counter(), task.source
+    wait = rounds_to_wait(task)
+    plan = None if wait else _planned(task, on_plan)
     before = measure(source.state.weights)
     left = _left(directory, wait)
     if left.state is not None:
         on_resume(left)
-    write_setup(directory, source.federation, source.model, source.gone | case.forgotten)
+    write_setup(directory, source.federation, source.model, source.gone | task.forgotten)
     finished = len(left.lines)
     history = HistoryWriter(directory.history, source.federation.config.history,
                             0 if plan and plan.restarts else source.rounds, finished)
@@ -109,45 +106,45 @@ def perform(
         if wait or plan.rounds:
             stack.enter_context(recorder.events())
         if wait:
-            case = _waited(case, directory, recorder, history, wait, done)
-            plan = _planned(case, on_plan)
+            task = _waited(task, directory, recorder, history, wait, done)
+            plan = _planned(task, on_plan)
         start = measure(plan.start)
-        guard = _guard(case, plan, before, start)
-        silent = SilentLayers(case, plan.report)
+        guard = _guard(task, plan, before, start)
+        silent = SilentLayers(task, plan.report)
         silent.check(plan.start)
-        _recover(case, plan, recorder, history, done, start, guard, silent)
+        _recover(task, plan, recorder, history, done, start, guard, silent)
     if not done.state.finished:
         directory.write_state(done.state)
     directory.restore(source.model, done.state)
     after = measure(done.state.weights)
-    if guard is not None and done.failed is None and case.settings.recovery_rounds != 0:
+    if guard is not None and done.failed is None and not task.own.asks_no_rounds:
         done.failed = guard.failure_at_end(after)
     if done.failed is not None:
-        done.failed = failure_in_words(case, plan, done.failed, silent.names)
+        done.failed = failure_in_words(task, plan, done.failed, silent.names)
     if silent.names:
-        case.caution(silent.in_words)
+        task.caution(silent.in_words)
     measured = dict(before=before, start=start, after=after,
-                    retrained=after if case.settings.method == "retrain" else None)
+                    retrained=after if task.method.is_reference else None)
     save_recovery(directory.curves, directory.read_metrics(), measured)
     write_notes(directory, dict(
-        **keys, **asked(case, plan, done.waited), rounds=len(done.accuracies) - 1,
+        **keys, **asked(task, plan, done.waited), rounds=len(done.accuracies) - 1,
         report=plan.report, measured=measured,
-        recovered=recovered(case, plan, done.accuracies, done.goal), failed=done.failed,
-        damaged=None if case.settings.method == "retrain" else damage(before, after, None),
-        warnings=case.warnings, dropped=list(case.dropped), reason=case.reason,
+        recovered=recovered(task, plan, done.accuracies, done.goal), failed=done.failed,
+        damaged=None if task.method.is_reference else damage(before, after, None),
+        warnings=task.warnings, dropped=list(task.dropped), reason=task.reason,
         reference=None, checkpoint_sha256=checksum(directory.checkpoint),
         cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
 
 
-def _guard(case: Case, plan: Plan, before: dict, start: dict) -> RecoveryGuard | None:
+def _guard(task: UnlearningTask, plan: Plan, before: dict, start: dict) -> RecoveryGuard | None:
     """Returns what watches over the rounds; None for retraining, which is the measure of all.
 
     A plan that begins anew is given half of its rounds to leave chance level.
     """
-    if case.settings.method == "retrain":
+    if task.method.is_reference:
         return None
     patience = max(PATIENCE, -(-plan.rounds // 2)) if plan.restarts else PATIENCE
-    return RecoveryGuard(case.remaining.poisoned.labels, before, start, patience)
+    return RecoveryGuard(task.remaining.poisoned.labels, before, start, patience)
 
 
 class SilentLayers:
@@ -155,27 +152,27 @@ class SilentLayers:
     input.
 
     Args:
-        case: the task; its remaining training images are the probe, and it is warned.
+        task: the task; its remaining training images are the probe, and it is warned.
         report: of the method; `silent_layers` in it keeps the names for a process that resumes.
 
     Attributes:
         names: of the layers.
     """
 
-    def __init__(self, case: Case, report: dict):
-        images = case.remaining.clients.images
-        rows = at_most(np.arange(len(images)), PROBE, generator(case.seed, "probe of the layers"))
-        self._case, self._report = case, report
-        self._probe = SignalProbe(case.source.model, images[rows]) if len(rows) > 1 else None
+    def __init__(self, task: UnlearningTask, report: dict):
+        images = task.remaining.clients.images
+        rows = at_most(np.arange(len(images)), PROBE, generator(task.seed, "probe of the layers"))
+        self._task, self._report = task, report
+        self._probe = SignalProbe(task.source.model, images[rows]) if len(rows) > 1 else None
 
     def check(self, weights: Sequence[np.ndarray] | None) -> None:
         """Looks at a model, if there is one, and warns of its layers without signal."""
         if weights is None or self._probe is None:
             return
-        self._case.source.model.set_weights(weights)
+        self._task.source.model.set_weights(weights)
         self._report["silent_layers"] = self._probe()
         if self.names:
-            self._case.caution(self.in_words)
+            self._task.caution(self.in_words)
 
     @property
     def names(self) -> list[str]:
@@ -200,50 +197,46 @@ def _left(directory: RunDirectory, wait: int) -> Left:
     return left
 
 
-def _planned(case: Case, on_plan: Callable[[Plan], None]) -> Plan:
-    """Returns the plan of a case, its start finite, and announces it."""
+def _planned(task: UnlearningTask, on_plan: Callable[[Plan], None]) -> Plan:
+    """Returns the plan of a task, its start finite, and announces it."""
     started = time.perf_counter()
-    plan = plan_of(case)
+    plan = task.method.plan(task, task.own)
     plan = dataclasses.replace(plan, cost=plan.cost + Cost(
         work_seconds=time.perf_counter() - started))
     if not all(np.isfinite(weight).all() for weight in plan.start):
-        raise UserError(f"method: {case.settings.method} gives weights that are not finite for "
+        raise UserError(f"method: {task.settings.method} gives weights that are not finite for "
                         "this run; take another method")
     on_plan(plan)
     return plan
 
 
-def rounds_to_wait(case: Case) -> int:
+def rounds_to_wait(task: UnlearningTask) -> int:
     """Returns the rounds until the rate limiter lets the request through."""
-    if case.settings.method != "fedup":
-        return 0
-    return RateLimiter(case.settings.rate_limit).decide(
-        case.source.rounds, case.source.last_unlearning, map(int, case.flagged)).wait
+    return task.method.rounds_to_wait(task)
 
 
-def check_before_waiting(case: Case) -> None:
+def check_before_waiting(task: UnlearningTask) -> None:
     """Raises a `UserError` where waiting would be in vain."""
-    if rounds_to_wait(case):
-        require_whole_clients(case)
-        require_majority(case)
+    if rounds_to_wait(task):
+        task.method.check_before_waiting(task)
 
 
 def _waited(
-    case: Case, directory: RunDirectory, recorder: Recorder, history: HistoryWriter, wait: int,
+    task: UnlearningTask, directory: RunDirectory, recorder: Recorder, history: HistoryWriter, wait: int,
     done: _Progress,
-) -> Case:
+) -> UnlearningTask:
     """Runs rounds in which the flagged clients are heard but not aggregated.
 
     Those who remain are drawn as ever, and every flagged client sends its update too, so that the
     last round holds both groups.
     """
-    source, config = case.source, case.source.federation.config
-    engine = rounds_of(source.remaining, source.model, keep=history.keep, excluded=case.flagged,
-                       gather=True, seed=case.seed)
+    source, config = task.source, task.source.federation.config
+    engine = rounds_of(source.remaining, source.model, keep=history.keep, excluded=task.flagged,
+                       gather=True, seed=task.seed)
     for number in range(source.rounds + 1, source.rounds + wait + 1):
-        ids = np.union1d(case.remaining.cohort(number).ids, case.flagged)
+        ids = np.union1d(task.remaining.cohort(number).ids, task.flagged)
         cohort = source.remaining.cohort(number, ids)
-        cost = round_cost(cohort.examples, config.training.client, case.parameters)
+        cost = round_cost(cohort.examples, config.training.client, task.parameters)
         line = done.finished_line(number - source.rounds)
         if line is None:
             done.state, line = recorder.run(engine, done.state, cohort, source.remaining,
@@ -252,31 +245,31 @@ def _waited(
     kept = History.of(directory.history, directory.read_metrics(), config.history,
                       [w.shape for w in done.state.weights], source.rounds)
     done.waited = wait
-    return dataclasses.replace(case, source=dataclasses.replace(
+    return dataclasses.replace(task, source=dataclasses.replace(
         source, state=done.state, rounds=source.rounds + wait, history=source.history.then(kept)))
 
 
 def _recover(
-    case: Case, plan: Plan, recorder: Recorder, history: HistoryWriter, done: _Progress,
+    task: UnlearningTask, plan: Plan, recorder: Recorder, history: HistoryWriter, done: _Progress,
     start: dict, guard: RecoveryGuard | None, silent: SilentLayers,
 ) -> None:
     """Runs the rounds of a plan until they are done, its stop rule ends them, or the guard does."""
-    source, remaining = case.source, case.recovering
+    source, remaining = task.source, task.recovering
     done.accuracies = [start["remain_accuracy"]]
     if done.waited or done.left.state is None:
         done.state = ServerState(plan.start, done.waited)
     if not plan.rounds:
         return
     keeps = source.federation.config.history.keeps
-    keep = history.keep if keeps and case.keeps else None
+    keep = history.keep if keeps and task.keeps else None
     run_round = plan.rounds_by(keep) if plan.rounds_by else rounds_of(
-        remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=case.seed)
+        remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=task.seed)
     run_round = done.notebook.kept(run_round, plan.report, done.state.finished)
-    entries = case.parameters if plan.entries is None else plan.entries
+    entries = task.parameters if plan.entries is None else plan.entries
     before, lines = 0 if plan.restarts else source.rounds, []
     for number in range(1, plan.rounds + 1):
         cohort = plan.cohort(number) if plan.cohort else remaining.cohort(
-            before + number, seed=case.seed)
+            before + number, seed=task.seed)
         cost = plan.cost_of(number) if plan.cost_of else round_cost(
             cohort.examples, plan.training, entries)
         line = None if done.waited else done.finished_line(number)

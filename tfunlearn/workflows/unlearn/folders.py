@@ -17,28 +17,28 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free, locked, user_path
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.runs.run_directory import RunDirectory, read_notes
-from tfunlearn.methods.task import ANEW, Case
+from tfunlearn.methods.task import UnlearningTask
 
 LEFT = "left.json"  # what a stopped unlearning has to know beside its checkpoint
 
 
-def keys_of(case: Case) -> dict[str, str]:
+def keys_of(task: UnlearningTask) -> dict[str, str]:
     """Returns the hashes of everything that decides the new run and its weights.
 
     Returns:
         `key`, of the whole request, and `weights_key`, which a retraining shares with every other
         one that ends in the same weights, wherever it started from.
     """
-    source, settings = case.source, case.settings
+    source, settings = task.source, task.settings
     held = source.federation.poisoned
     weights = dict(
-        config=content_of(source.federation.config), seed=case.seed, settings=settings.chosen(),
+        config=content_of(source.federation.config), seed=task.seed, settings=settings.recorded(),
         data=_digest(held.images, held.labels, held.offsets), rounds=source.training_rounds,
-        gone=_digest(source.gone | case.forgotten))
+        gone=_digest(source.gone | task.forgotten))
     asked = dict(source=checksum(source.directory.checkpoint), before=_digest(source.gone),
                  requests=source.requests, rounds_before=source.rounds,
                  last=source.last_unlearning)
-    if settings.method not in ANEW:
+    if not task.method.from_scratch:
         weights |= asked
     return {"key": _hash(weights | asked), "weights_key": _hash(weights)}
 
@@ -54,16 +54,16 @@ def _hash(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def target_of(case: Case, out: str | os.PathLike | None) -> pathlib.Path:
+def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Path:
     """Returns where the new run is to lie.
 
     Raises:
         UserError: `out` holds something already, or lies in the run.
     """
-    run = case.source.directory.path
+    run = task.source.directory.path
     if out is None:
         run = run if run.name else run.resolve()
-        return run.parent / f"{run.name}-{case.settings.method}"
+        return run.parent / f"{run.name}-{task.settings.method}"
     require("out", out, str(out) != "", "the name of a folder")
     target = user_path(out)
     target = target if target.name and ".." not in target.parts else target.resolve()
@@ -106,9 +106,9 @@ class Folder:
     target: pathlib.Path
 
 
-def begun_name(case: Case, target: pathlib.Path) -> pathlib.Path:
+def begun_name(task: UnlearningTask, target: pathlib.Path) -> pathlib.Path:
     """Returns the name of the hidden folder beside `target` that the same request always fills."""
-    identity = _hash({"key": keys_of(case)["key"], "keeps": case.keeps})[:12]
+    identity = _hash({"key": keys_of(task)["key"], "keeps": task.keeps})[:12]
     return target.with_name(f".{target.name[:100]}.{identity}")
 
 

@@ -8,21 +8,22 @@ import os
 import numpy as np
 
 from tfunlearn.core.files import checksum
-from tfunlearn.methods.task import Case, Plan
+from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost
+from tfunlearn.methods.settings import candidates, reference_method
 from tfunlearn.unlearning.stopping import bound_rounds, plateau_round, target_round
 
 
-def asked(case: Case, plan: Plan, waited: int) -> dict:
+def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
     """Returns what was asked, and where the new run stands in the history of the federation."""
-    source = case.source
+    source = task.source
     return dict(
-        method=case.settings.method, settings=case.settings.chosen(), seed=case.seed,
+        method=task.settings.method, settings=task.settings.recorded(), seed=task.seed,
         source=os.path.abspath(source.directory.path),
         source_checkpoint_sha256=checksum(source.directory.checkpoint),
-        requests=[*source.requests, list(case.settings.forget)],
-        forgotten=dict(clients=[int(k) for k in case.flagged],
-                       examples=int(np.count_nonzero(case.forgotten))),
+        requests=[*source.requests, list(task.settings.forget)],
+        forgotten=dict(clients=[int(k) for k in task.flagged],
+                       examples=int(np.count_nonzero(task.forgotten))),
         restarts=plan.restarts, waited_rounds=waited,
         rounds_before=0 if plan.restarts else source.rounds - waited,
         training_rounds=source.training_rounds,
@@ -30,11 +31,11 @@ def asked(case: Case, plan: Plan, waited: int) -> dict:
         unlearned_after_round=0 if plan.restarts else source.rounds + plan.settles_after)
 
 
-def recovered(case: Case, plan: Plan, accuracies: list[float], goal: float) -> dict:
+def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float) -> dict:
     """Returns the rounds that each stop rule would have taken, None where it takes more.
 
     Args:
-        case: what was forgotten.
+        task: what was forgotten.
         plan: how.
         accuracies: on what remains, at the start of recovery and after each of its rounds.
         goal: the accuracy before.
@@ -43,7 +44,7 @@ def recovered(case: Case, plan: Plan, accuracies: list[float], goal: float) -> d
     settled, first = accuracies[plan.settles_after:], plan.settles_after
     plateau = plateau_round(settled) if settled else None
     target = target_round(settled, goal)
-    bound = None if fraction is None else bound_rounds(case.source.training_rounds, fraction)
+    bound = None if fraction is None else bound_rounds(task.source.training_rounds, fraction)
     return dict(
         stop=plan.stop, reached=target_round(accuracies[-1:], goal) is not None,
         bound=bound if bound is None or bound <= ran else None,
@@ -51,36 +52,23 @@ def recovered(case: Case, plan: Plan, accuracies: list[float], goal: float) -> d
         target=None if target is None else first + target)
 
 
-KNOBS = {  # the flag that makes a method milder, and how: a factor, or a value
-    "fedup": ("fraction", 0.5), "memorization": ("ratio", 0.5), "cdp": ("prune_share", 0.5),
-    "fedau": ("head_alpha", 0.5), "pga": ("ascent_lr", 0.1), "fedosd": ("unlearn_lr", 0.1),
-    "ablation-channel": ("recovery_lr", 0.1), "not": ("recovery_lr", 0.1),
-    "finetune": ("recovery_lr", 0.1), "exclude": ("recovery_lr", 0.1),
-    "rapid-retrain": ("recovery_lr", 0.1)}
-
-
-def failure_in_words(case: Case, plan: Plan, cause: str, silent: list[str]) -> str:
+def failure_in_words(task: UnlearningTask, plan: Plan, cause: str, silent: list[str]) -> str:
     """Returns why an unlearning failed and two ways out, as one line.
 
     Args:
-        case: the task.
+        task: the task.
         plan: of the method that failed.
         cause: what the guard says.
         silent: layers without signal when recovery began.
     """
-    method = case.settings.method
-    others = [name for name in ("memorization", "ablation-channel", "retrain")
-              if name != method and (name != "ablation-channel" or case.classes_only)]
-    ways = []
-    if method in KNOBS and not (method == "fedau" and case.classes_only):
-        name, factor = KNOBS[method]
-        used = getattr(case.settings, name)
-        used = plan.report.get(name, plan.training.lr if name == "recovery_lr" else case.ratio
-                               if name == "ratio" else used) if used in (None, "auto") else used
-        ways.append(f"--{name.replace('_', '-')} {factor * used:.2g}")
-    ways += [f"--method {name}" for name in others]
+    method, milder = task.settings.method, task.method.milder(task, plan)
+    ways = [milder] if milder else []
+    ways += [f"--method {name}" for name in (
+        *(one.name for one in candidates() if one.default_for == "anything"
+          or (one.default_for == "classes" and task.classes_only)), reference_method())
+             if name != method]
     signal = f"; no signal passed {', '.join(silent)} when recovery began" if silent else ""
-    return f"{method} has ruined the model: {cause}{signal}; try {ways[0]}, or {ways[1]}"
+    return f"{method} has ruined the model: {cause}{signal}; try {', or '.join(ways[:2])}"
 
 
 def rounded(cost: Cost) -> dict:

@@ -12,10 +12,10 @@ import numpy as np
 
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.memorization import changes_of
+from tfunlearn.methods.memorization import MEMORIZATION, changes_of
 from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import case_of
+from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.workers import local_worker
 from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_ratio
@@ -59,15 +59,15 @@ def study_ratio(
     """
     require_knee(knee)
     require_installed("tensorflow_federated")
-    case = case_of(open_source(run, data_dir), unlearn_settings(
-        method="memorization", forget=list(forget), saliency=saliency, include=include,
+    task = task_of(open_source(run, data_dir), unlearn_settings(
+        method=MEMORIZATION.name, forget=list(forget), saliency=saliency, include=include,
         reference=False))
-    before, model = case.source.state.weights, case.source.model
+    before, model = task.source.state.weights, task.source.model
     started()
     with tempfile.TemporaryDirectory() as folder, local_worker(pathlib.Path(folder) / "worker.log"):
-        engine = rounds_of(case.recovering, model, training=case.training, seed=case.seed)
-        after, _ = engine(ServerState(before), case.recovering.cohort(case.source.rounds + 1))
-        changes = changes_of(case, before, after.weights)
+        engine = rounds_of(task.recovering, model, training=task.training, seed=task.seed)
+        after, _ = engine(ServerState(before), task.recovering.cohort(task.source.rounds + 1))
+        changes = changes_of(task, before, after.weights)
     sizes = np.concatenate([np.abs(changes[place]).reshape(-1) for place in eligible_places(
         before, include, model=model)])
     return RatioStudy(sizes, [suggest_ratio(sizes, method=rule, knee=knee) for rule in RULES])

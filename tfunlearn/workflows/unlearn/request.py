@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -10,26 +9,26 @@ import pathlib
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import user_path, write_json
 from tfunlearn.runs.run_directory import RunDirectory
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 
 FIELDS = {"run": str, "data_dir": str, "settings": dict, "keeps": bool, "name": str}
 
 
 def write_request(
-    case: Case, directory: RunDirectory, out: str | os.PathLike | None, name: str
+    task: UnlearningTask, directory: RunDirectory, out: str | os.PathLike | None, name: str
 ) -> None:
     """Writes what is asked.
 
     Args:
-        case: what is to be forgotten.
+        task: what is to be forgotten.
         directory: where it is done.
         out: where it is to lie in the end; None if beside the run.
         name: of the key that tells whether it lies there already.
     """
     write_json(directory.request, dict(
-        run=os.path.abspath(case.source.directory.path),
-        data_dir=os.path.abspath(case.source.federation.config.data.data_dir),
-        settings=dataclasses.asdict(case.settings), keeps=case.keeps, name=name,
+        run=os.path.abspath(task.source.directory.path),
+        data_dir=os.path.abspath(task.source.federation.config.data.data_dir),
+        settings=task.settings.flat(), keeps=task.keeps, name=name,
         out=None if out is None else os.path.abspath(user_path(out))))
 
 

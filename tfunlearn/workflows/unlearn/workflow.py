@@ -17,7 +17,7 @@ from tfunlearn.evaluation import OutputsOf
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import ForgettingMeasures
 from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
-from tfunlearn.methods.task import ANEW, Case, in_words
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.workflows.unlearn.default_method import default_method
 from tfunlearn.workflows.unlearn.folders import (
     begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
@@ -27,7 +27,7 @@ from tfunlearn.workflows.unlearn.execution import (
     check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.workflows.unlearn.request import read_request, write_request
 from tfunlearn.methods.settings import (
-    AUTO, EVERY, UnlearnSettings, knobs_of, unlearn_settings)
+    AUTO, COMMON, UnlearnSettings, own_fields, reference_method, unlearn_settings)
 from tfunlearn.methods.source import Source, open_source
 from tfunlearn.report import save_recovery
 
@@ -59,7 +59,7 @@ class Watch:
     """What an unlearning tells while it goes on; all default to silence.
 
     Attributes:
-        start: called with the case, the rounds of waiting and the hidden folder in which it is
+        start: called with the task, the rounds of waiting and the hidden folder in which it is
             done, before anything is.
         plan: called with the plan, once it is made; after the waiting.
         round: called with each line of metrics.
@@ -111,7 +111,7 @@ def unlearn(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    return _answered(case_of(open_source(run, data_dir), settings), out, "key", watch)
+    return _answered(task_of(open_source(run, data_dir), settings), out, "key", watch)
 
 
 def resume_unlearning(
@@ -131,7 +131,7 @@ def resume_unlearning(
     require_installed("tensorflow_federated")
     request, directory = read_request(run), RunDirectory(user_path(run))
     asked = request["settings"]  # only what the method uses: others had other defaults once
-    names = ("method", *EVERY, *knobs_of(asked.get("method")))
+    names = (*COMMON, *own_fields(asked.get("method", AUTO)))
     settings = unlearn_settings(**{name: asked[name] for name in names
                                    if asked.get(name) is not None})
     finished = directory.unlearning.exists()
@@ -141,33 +141,33 @@ def resume_unlearning(
                 watch.damage(words)
         if not _lacks_reference(settings, read_notes(directory)):
             return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
-    case = case_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
-    case = dataclasses.replace(case, keeps=request["keeps"], track=watch.track, tell=watch.tell,
+    task = task_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
+    task = dataclasses.replace(task, keeps=request["keeps"], track=watch.track, tell=watch.tell,
                                warn=watch.warn)
     if finished:
-        notes = _compared(case, directory, read_notes(directory), watch)
+        notes = _compared(task, directory, read_notes(directory), watch)
         return UnlearningRun(directory, notes, directory.read_metrics(), False)
-    return _answered(case, request["out"], request["name"], watch)
+    return _answered(task, request["out"], request["name"], watch)
 
 
 def _lacks_reference(settings: UnlearnSettings, notes: dict) -> bool:
-    return settings.reference and settings.method != "retrain" and not notes.get("failed") and (
-        notes["measured"]["retrained"] is None)
+    return settings.reference and not settings.unlearning_method.is_reference and (
+        not notes.get("failed") and notes["measured"]["retrained"] is None)
 
 
 def _answered(
-    case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
+    task: UnlearningTask, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> UnlearningRun:
-    """Returns the run of a case, compared with retraining if that was asked for."""
-    case = dataclasses.replace(case, track=watch.track, tell=watch.tell, warn=watch.warn)
-    directory, new = perform_case(case, out, name, watch)
+    """Returns the run of a task, compared with retraining if that was asked for."""
+    task = dataclasses.replace(task, track=watch.track, tell=watch.tell, warn=watch.warn)
+    directory, new = run_task(task, out, name, watch)
     notes = read_notes(directory)
-    if _lacks_reference(case.settings, notes):
-        notes = _compared(case, directory, notes, watch)
+    if _lacks_reference(task.settings, notes):
+        notes = _compared(task, directory, notes, watch)
     return UnlearningRun(directory, notes, directory.read_metrics(), new)
 
 
-def case_of(source: Source, settings: UnlearnSettings) -> Case:
+def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
     """Returns what is to be forgotten from a run.
 
     Raises:
@@ -189,14 +189,14 @@ def case_of(source: Source, settings: UnlearnSettings) -> Case:
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
     seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(w for w in words if w not in dropped))
-    case = Case(settings, source, rows & ~source.gone, remaining, flagged, seed,
+    task = UnlearningTask(settings, source, rows & ~source.gone, remaining, flagged, seed,
                 dropped=tuple(dropped))
-    case = _with_method(case)
-    settings = case.settings
-    if (settings.reference or settings.keep_defense or settings.method in ANEW
-            or rounds_to_wait(case)):
+    task = _with_method(task)
+    settings = task.settings
+    if (settings.reference or task.own.keep_defense or task.method.from_scratch
+            or rounds_to_wait(task)):
         _check_rule(remaining)
-    return case
+    return task
 
 
 def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
@@ -210,22 +210,17 @@ def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
             if own.any() and not (own & ~source.gone).any()]
 
 
-def _with_method(case: Case) -> Case:
-    """Returns the case with a method that fits its request, if none was named."""
-    if case.settings.method == AUTO:
-        fedup = dataclasses.replace(case, settings=UnlearnSettings(
-            "fedup", case.settings.forget, rate_limit=case.settings.rate_limit))
-        method, reason = default_method(fedup, rounds_to_wait(fedup) > 0)
-        return dataclasses.replace(case, reason=reason, settings=dataclasses.replace(
-            case.settings, method=method))
-    require("recovery_rounds", case.settings.recovery_rounds,
-            case.settings.recovery_rounds != 0 or not rounds_to_wait(case),
+def _with_method(task: UnlearningTask) -> UnlearningTask:
+    """Returns the task with a method that fits its request, if none was named."""
+    if task.settings.method == AUTO:
+        method, reason = default_method(task)
+        return dataclasses.replace(task, reason=reason, settings=task.settings.resolved(method))
+    require("recovery_rounds", 0, not (task.own.asks_no_rounds and rounds_to_wait(task)),
             "at least 1 where ordinary rounds come first (--rate-limit)")
-    if case.settings.method == "fedup" and len(case.honest):
-        case.caution(f"fedup was made for attackers, and {in_words(case.honest, 'client')} did not "
-                     "attack: its mask then takes what tells an honest client from the others; "
-                     "--method memorization is for honest clients")
-    return case
+    warning = task.method.caution(task)
+    if warning:
+        task.caution(warning)
+    return task
 
 
 def _check_rule(remaining: Federation) -> None:
@@ -240,13 +235,13 @@ def _check_rule(remaining: Federation) -> None:
                         "is not needed")
 
 
-def perform_case(
-    case: Case, out: str | os.PathLike | None, name: str, watch: Watch,
+def run_task(
+    task: UnlearningTask, out: str | os.PathLike | None, name: str, watch: Watch,
 ) -> tuple[RunDirectory, bool]:
-    """Returns the run of a case, and whether it was made just now.
+    """Returns the run of a task, and whether it was made just now.
 
     Args:
-        case: what is to be forgotten, and how.
+        task: what is to be forgotten, and how.
         out: where it is to lie; default beside the run.
         name: which of its keys, `"key"` or `"weights_key"`, decides that a run which lies finished
             in `out`, or beside the run without it, is taken as it is.
@@ -255,34 +250,34 @@ def perform_case(
     Raises:
         UserError: as `unlearn` does.
     """
-    keys = keys_of(case)
+    keys = keys_of(task)
     if out is not None and str(out) and is_finished(user_path(out), name, keys[name]):
         return RunDirectory(user_path(out)), False
-    target = target_of(case, out)
+    target = target_of(task, out)
     if out is None:
         found = finished_run(target.parent, name, keys[name])
         if found is not None:
             return found, False
-    check_before_waiting(case)
-    with filled_folder(begun_name(case, target), target, numbered=out is None) as folder:
-        write_request(case, RunDirectory(folder.path), out, name)
-        watch.start(case, rounds_to_wait(case), folder.path)
-        perform(case, RunDirectory(folder.path), keys, measures_of(case), watch.plan, watch.round,
+    check_before_waiting(task)
+    with filled_folder(begun_name(task, target), target, numbered=out is None) as folder:
+        write_request(task, RunDirectory(folder.path), out, name)
+        watch.start(task, rounds_to_wait(task), folder.path)
+        perform(task, RunDirectory(folder.path), keys, measures_of(task), watch.plan, watch.round,
                 watch.resume)
     return RunDirectory(folder.target), True
 
 
-def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) -> dict:
+def _compared(task: UnlearningTask, directory: RunDirectory, notes: dict, watch: Watch) -> dict:
     """Measures the retrained model too, writes that into the notes, and draws the picture anew."""
     settings = UnlearnSettings(
-        "retrain", case.settings.forget, unlearn_seed=case.settings.unlearn_seed)
-    retraining = dataclasses.replace(case, settings=settings, warnings=[], reason=None)
-    silent = Watch(start=lambda *_: watch.reference(case.source.training_rounds),
+        reference_method(), task.settings.forget, unlearn_seed=task.settings.unlearn_seed)
+    retraining = dataclasses.replace(task, settings=settings, warnings=[], reason=None)
+    silent = Watch(start=lambda *_: watch.reference(task.source.training_rounds),
                    round=watch.reference_round)
-    reference, _ = perform_case(retraining, None, "weights_key", silent)
+    reference, _ = run_task(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
     measured = notes["measured"]
-    measured["retrained"] = measures_of(case)(reference.read_state().weights)
+    measured["retrained"] = measures_of(task)(reference.read_state().weights)
     notes["damaged"] = damage(measured["before"], measured["after"], measured["retrained"])
     write_notes(directory, notes)
     save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
@@ -292,13 +287,13 @@ def _compared(case: Case, directory: RunDirectory, notes: dict, watch: Watch) ->
 def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict, str]:
     """Returns the metrics of a run as it is, for what `settings.forget` names, and the checksum of
     its weights."""
-    case = case_of(open_source(run), settings)
-    return (measures_of(case)(case.source.state.weights),
-            checksum(case.source.directory.checkpoint))
+    task = task_of(open_source(run), settings)
+    return (measures_of(task)(task.source.state.weights),
+            checksum(task.source.directory.checkpoint))
 
 
-def measures_of(case: Case) -> ForgettingMeasures:
+def measures_of(task: UnlearningTask) -> ForgettingMeasures:
     """Returns the measure of a case's models."""
-    federation, gone = case.source.federation, case.source.gone | case.forgotten
-    return ForgettingMeasures(OutputsOf(case.source.model), federation, case.forgotten, ~gone,
-                              case.source.gone)
+    federation, gone = task.source.federation, task.source.gone | task.forgotten
+    return ForgettingMeasures(OutputsOf(task.source.model), federation, task.forgotten, ~gone,
+                              task.source.gone)

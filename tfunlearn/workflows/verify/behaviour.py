@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation import OutputsOf, gme_report
 from tfunlearn.evaluation.memorization import GROUPS
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.predictions import Sets, View
@@ -80,13 +80,13 @@ def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
 
 
 def relearning(
-    case: Case, sets: Sets, settings: VerifySettings, weights: dict[str, list[np.ndarray]],
+    task: UnlearningTask, sets: Sets, settings: VerifySettings, weights: dict[str, list[np.ndarray]],
     before: Sequence[np.ndarray], track,
 ) -> dict:
     """Returns how soon each model learns the forgotten examples again, trained on them alone.
 
     Args:
-        case: what was forgotten.
+        task: what was forgotten.
         sets: the examples, of which at most 2,000 are taken.
         settings: epochs, and how much accuracy must be back.
         weights: of the models, by name; `after` among them, the others retrained.
@@ -97,11 +97,11 @@ def relearning(
         `curves`: name to `[steps, accuracy]`; `steps`: name to relearn time in steps, or None;
         `limit`: most steps; `each`: steps from one measurement to the next; `index`.
     """
-    forgotten, config = sets.sets["forgotten"], case.source.federation.config.training
+    forgotten, config = sets.sets["forgotten"], task.source.federation.config.training
     rows = at_most(np.arange(len(forgotten.labels)), MOST_RELEARNED,
                    generator(settings.verify_seed, "relearned examples"))
     images, labels = forgotten.images[rows], forgotten.labels[rows]
-    model, outputs_of = case.source.model, OutputsOf(case.source.model)
+    model, outputs_of = task.source.model, OutputsOf(task.source.model)
     original = _accuracy(outputs_of(images, before), labels)
     central = CentralTraining(model, optimizer=config.optimizer, lr=config.lr,
                               batch_size=config.batch_size)
@@ -130,13 +130,13 @@ def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def inversions(
-    case: Case, sets: Sets, weights: dict[str, list[np.ndarray]], track
+    task: UnlearningTask, sets: Sets, weights: dict[str, list[np.ndarray]], track
 ) -> list[dict]:
     """Returns images that each model takes for the forgotten classes, and the classes' mean images.
 
     The three classes that most forgotten examples have are inverted.
     """
-    model, forgotten = case.source.model, sets.sets["forgotten"]
+    model, forgotten = task.source.model, sets.sets["forgotten"]
     counts = np.bincount(forgotten.labels, minlength=sets.classes)
     labels = np.argsort(-counts, kind="stable")[:MOST_INVERTED]
     found = []

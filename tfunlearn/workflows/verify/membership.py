@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.evaluation import OutputsOf, probabilities
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.predictions import Sets, View
@@ -91,7 +91,7 @@ def attack_by_likelihood(
 
 
 def attack_by_shadow_models(
-    case: Case, sets: Sets, settings: VerifySettings, views: Sequence[View], track
+    task: UnlearningTask, sets: Sets, settings: VerifySettings, views: Sequence[View], track
 ) -> Attacked | None:
     """Returns what the shadow-model attack tells of the forgotten examples.
 
@@ -101,7 +101,7 @@ def attack_by_shadow_models(
     are too few.
 
     Args:
-        case: what was forgotten.
+        task: what was forgotten.
         sets: the examples.
         settings: how many models, and how they train.
         views: before, after and the retrained models.
@@ -116,7 +116,7 @@ def attack_by_shadow_models(
     judges = np.flatnonzero(apart[sets.alike])  # rows of `never`
     if len(judges) < LEAST_OTHERS or len(learns) < LEAST_EXAMPLES or not settings.shadow_models:
         return None
-    model, training = case.source.model, case.source.federation.config.training
+    model, training = task.source.model, task.source.federation.config.training
     kept = model.get_weights()
     central = CentralTraining(model, optimizer=training.optimizer, lr=training.lr,
                               batch_size=settings.shadow_batch)

@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation import OutputsOf, cross_entropies, probabilities
 from tfunlearn.training.measures import TestMeasures
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.verification import confidences
 
@@ -84,18 +84,18 @@ class Sets:
         attacked_tests: number of test images that attack success is measured on.
 
     Args:
-        case: what was forgotten.
+        task: what was forgotten.
         seed: decides which examples are taken where there are too many.
     """
 
-    def __init__(self, case: Case, seed: int):
-        federation, gone = case.source.federation, case.source.gone | case.forgotten
+    def __init__(self, task: UnlearningTask, seed: int):
+        federation, gone = task.source.federation, task.source.gone | task.forgotten
         attacked = [federation.attacked(number) for number in
-                    range(1, case.source.training_rounds + 1)]
+                    range(1, task.source.training_rounds + 1)]
         held = federation.poisoned if any(attacked) else federation.clients
         data = federation.data
         owners = held.owners
-        rows = {"forgotten": at_most(np.flatnonzero(case.forgotten), MOST_FORGOTTEN,
+        rows = {"forgotten": at_most(np.flatnonzero(task.forgotten), MOST_FORGOTTEN,
                                      generator(seed, "forgotten examples")),
                 "remaining": at_most(np.flatnonzero(~gone), MOST_REMAINING,
                                      generator(seed, "remaining examples"))}
@@ -104,10 +104,10 @@ class Sets:
         self.sets["test"] = Examples(data.test_images, data.test_labels,
                                      np.full(len(data.test_labels), -1))
         images, labels = data.test_images, data.test_labels
-        self.totals = {"forgotten": int(case.forgotten.sum()), "remaining": int((~gone).sum())}
-        changed = any(attacked) and bool((federation.changed & case.forgotten).any())
+        self.totals = {"forgotten": int(task.forgotten.sum()), "remaining": int((~gone).sum())}
+        changed = any(attacked) and bool((federation.changed & task.forgotten).any())
         self.poisoned = changed and bool(
-            np.isin(owners[case.forgotten], federation.malicious).all())
+            np.isin(owners[task.forgotten], federation.malicious).all())
         self.partly_poisoned = changed and not (self.poisoned and all(attacked))
         if self.poisoned:
             images, labels = federation.as_attackers_would(images, labels)
@@ -120,8 +120,8 @@ class Sets:
         self.attacked_tests = int(np.count_nonzero(
             data.test_labels != attack.target if attack.on_data == "backdoor" else
             data.test_labels == attack.source))
-        self._outputs_of = OutputsOf(case.source.model)
-        self._from_logits = not ends_in_softmax(case.source.model)
+        self._outputs_of = OutputsOf(task.source.model)
+        self._from_logits = not ends_in_softmax(task.source.model)
         self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)
 
     def view(self, weights: list[np.ndarray]) -> View:

@@ -52,7 +52,7 @@ def shadowed(
     made, retrained = [], []
     for number in watch.track(list(range(1, count + 1))):
         made.append(shadow(subject, number, watch.reference_round))
-        retrained.append(sets.view(retrain(subject.case, number, silent).weights))
+        retrained.append(sets.view(retrain(subject.task, number, silent).weights))
     trained, unlearned = ([sets.view(getattr(one, name)) for one in made]
                           for name in ("trained", "unlearned"))
     odds = {name: np.stack([view.odds["forgotten"] for view in views])

@@ -73,7 +73,7 @@ def verify(
     require_installed("tensorflow_federated")
     started = time.perf_counter()
     subject = open_subject(run, against, data_dir)
-    require("shadows", settings.shadows, not settings.shadows or not subject.case.source.requests,
+    require("shadows", settings.shadows, not settings.shadows or not subject.task.source.requests,
             "0 where the run before was unlearned itself: shadows are trained like it")
     if not against:
         subject = with_retrained(subject, settings.retrains, watch)
@@ -96,27 +96,27 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
         verification=RULES, settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
         requests=unlearned.notes["requests"],
         run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
-        source_checkpoint_sha256=checksum(subject.case.source.directory.checkpoint),
+        source_checkpoint_sha256=checksum(subject.task.source.directory.checkpoint),
         retrained=[dict(path=os.path.abspath(one.directory.path), seed=one.notes["seed"],
                         checkpoint_sha256=checksum(one.directory.checkpoint))
                    for one in subject.retrained])
     content = {**asked, "retrained": [one["checkpoint_sha256"] for one in asked["retrained"]]}
     return {"key": digest_of(content)[:16], **asked,
             "run": os.path.abspath(unlearned.directory.path),
-            "source": os.path.abspath(subject.case.source.directory.path),
+            "source": os.path.abspath(subject.task.source.directory.path),
             "seed": unlearned.notes["seed"], "versions": versions()}
 
 
 def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Callable) -> dict:
-    case = subject.case
-    sets = Sets(case, settings.verify_seed)
+    task = subject.task
+    sets = Sets(task, settings.verify_seed)
     tell("asking the models")
     weights = [subject.before, subject.unlearned.weights, *(one.weights for one in
                                                             subject.retrained)]
     before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
     found = dict(
         counts={name: len(examples.labels) for name, examples in sets.sets.items()},
-        poisoned=sets.poisoned, partly_poisoned=sets.partly_poisoned, overlap=case.overlap,
+        poisoned=sets.poisoned, partly_poisoned=sets.partly_poisoned, overlap=task.overlap,
         measures=behaviour.measures(before, after, retrained),
         classes=behaviour.by_class(sets, before, after, retrained),
         clients=behaviour.by_client(sets, before, after, retrained),
@@ -127,7 +127,7 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
     views = (before, after, *retrained)
     attacks = {"threshold": attack_by_threshold(before, after, retrained, sets.totals),
                "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
-               "shadow models": attack_by_shadow_models(case, sets, settings, views, watch.track),
+               "shadow models": attack_by_shadow_models(task, sets, settings, views, watch.track),
                "threshold, those who stay": attack_by_threshold(
                    before, after, retrained, sets.totals, "remaining")}
     found["membership"] = {name: _attack_values(attack) for name, attack in attacks.items()
@@ -136,12 +136,12 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
     if settings.relearn_epochs:
         tell("relearning")
         found["relearning"] = behaviour.relearning(
-            case, sets, settings, dict(zip(["after", *names], weights[1:])),
+            task, sets, settings, dict(zip(["after", *names], weights[1:])),
             subject.before, watch.track)
     if settings.inversion:
         tell("inverting")
         found["inversion"] = behaviour.inversions(
-            case, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track)
+            task, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track)
     shadows = None
     if settings.shadows:
         tell(f"{settings.shadows} shadow federations")

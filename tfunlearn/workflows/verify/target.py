@@ -20,9 +20,9 @@ from tfunlearn.runs.loading import stored_config
 from tfunlearn.training.resume import resume_training
 from tfunlearn.runs.run_directory import RunDirectory, read_notes
 from tfunlearn.training.train import train
-from tfunlearn.methods.settings import unlearn_settings
+from tfunlearn.methods.settings import reference_method, unlearn_settings
 from tfunlearn.workflows.unlearn.workflow import Watch, unlearn
-from tfunlearn.methods.task import Case
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.methods.source import require_unlearned
 
 
@@ -32,18 +32,18 @@ class Subject:
 
     Attributes:
         unlearned: the run.
-        case: its request, asked of the run before, by retraining.
+        task: its request, asked of the run before, by retraining.
         retrained: models that never saw what was forgotten.
     """
 
     unlearned: Unlearned
-    case: Case
+    task: UnlearningTask
     retrained: list[Unlearned]
 
     @property
     def before(self) -> list[np.ndarray]:
         """Weights before unlearning."""
-        return self.case.source.state.weights
+        return self.task.source.state.weights
 
 
 def open_subject(
@@ -63,13 +63,13 @@ def open_subject(
     opened = [one for runs in subjects.methods.values() for one in runs]
     path = os.path.realpath(user_path(run))
     unlearned = next(one for one in opened if os.path.realpath(one.directory.path) == path)
-    require("run", str(run), unlearned.notes["method"] != "retrain",
+    require("run", str(run), unlearned.notes["method"] != reference_method(),
             "an unlearned run, not a retrained one: that is what it is held against")
     retrained = [one for one in opened if one is not unlearned]
     for one in retrained:
-        require("against", str(one.directory.path), one.notes["method"] == "retrain",
-                "runs of unlearn --method retrain")
-    return Subject(unlearned, subjects.case, retrained)
+        require("against", str(one.directory.path), one.notes["method"] == reference_method(),
+                f"runs of unlearn --method {reference_method()}")
+    return Subject(unlearned, subjects.task, retrained)
 
 
 def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
@@ -77,7 +77,7 @@ def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
     are trained."""
     silent = dataclasses.replace(watch, round=watch.reference_round)
     return dataclasses.replace(subject, retrained=[
-        retrain(subject.case, number, silent) for number in range(1, count + 1)])
+        retrain(subject.task, number, silent) for number in range(1, count + 1)])
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def shadow(
     draws, then unlearned by the same method with the same settings. It lies in `<run>-shadows/`
     beside the run before, which must not be an unlearned one itself, and is made once.
     """
-    source, notes = subject.case.source, subject.unlearned.notes
+    source, notes = subject.task.source, subject.unlearned.notes
     seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
     config = source.federation.config
     config = dataclasses.replace(config, training=dataclasses.replace(

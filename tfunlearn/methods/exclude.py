@@ -1,0 +1,74 @@
+"""FedUP's control: training continues without the forgotten clients."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tfunlearn.core.errors import choose
+from tfunlearn.core.fields import option
+from tfunlearn.methods.fedup import SIMILARITIES, check_fraction, fraction_in_words, remarks
+from tfunlearn.methods.method import UnlearningMethod
+from tfunlearn.methods.recovery import RecoverySettings, milder_setting, recovery_plan
+from tfunlearn.methods.requirements import require_whole_clients, round_of_both_groups
+from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.unlearning import estimate_of, kernels_of
+
+
+@dataclass(frozen=True)
+class ExcludeSettings(RecoverySettings):
+    """Settings of the control."""
+
+    fraction: int | float | str = option(
+        "auto", "The share that fedup would zero, which sets the number of rounds, or auto: from "
+        "the similarity of the benign clients.")
+    similarity: str = option("model", "What auto compares: model or update.")
+
+    stops: ClassVar[tuple[str, ...]] = ("rounds", "plateau", "target", "bound")
+    default_stop: ClassVar[str] = "bound"
+    default_optimizer: ClassVar[str | None] = "adam"
+    works_by_rounds: ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_fraction(self.fraction)
+        choose("similarity", self.similarity, dict.fromkeys(SIMILARITIES))
+
+
+def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
+    """Prune nothing and train for the bound's number of rounds."""
+    if own.stop_rule != "bound":
+        return recovery_plan(task, task.source.state.weights)
+    report, storage = {}, 0
+    if own.fraction == "auto":
+        require_whole_clients(task)
+        kept = round_of_both_groups(task)
+        estimate = estimate_of(
+            kept.weights, kept.local_models(), np.flatnonzero(~np.isin(kept.ids, task.flagged)),
+            kernels_of(task.source.model)[-1], own.similarity)
+        fraction, report = estimate.fraction, {"estimate": dataclasses.asdict(estimate)}
+        storage = task.source.history.bytes([kept.round_number])
+    else:
+        fraction = own.fraction
+    return recovery_plan(task, task.source.state.weights, fraction=fraction,
+                         report={"fraction": fraction, **report}, storage=storage)
+
+
+def describe(report: dict) -> list[str]:
+    if "fraction" not in report:
+        return []
+    return [f"{fraction_in_words(report)}, which only sets the number of rounds"]
+
+
+EXCLUDE = UnlearningMethod(
+    name="exclude",
+    summary="FedUP's control: trains without the forget set, for the bound's number of rounds",
+    paper="Romandini et al., 2025, arXiv 2508.13853",
+    settings=ExcludeSettings, plan=plan,
+    requests={"clients": "with --fraction", "classes": "with --fraction",
+              "examples": "with --fraction"},
+    needs_history=False, describe=describe, remarks=remarks,
+    milder=milder_setting("recovery_lr", 0.1))

@@ -1,0 +1,44 @@
+"""Unlearning methods made of plain functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.methods.method import UnlearningMethod
+from tfunlearn.methods.recovery import RecoverySettings, recovery_plan
+from tfunlearn.methods.task import Plan, UnlearningTask
+
+
+def plain_method(name: str, function: Callable, knobs: type) -> UnlearningMethod:
+    """Return the method of a function `(task, *, knobs ...) -> weights or Plan`.
+
+    If the function returns weights (a list of arrays), ordinary rounds of recovery follow, with the
+    settings that every such method has. It takes every kind of request.
+
+    Args:
+        name: of the method.
+        function: the user's function.
+        knobs: dataclass of its keyword-only parameters.
+    """
+    own = [field.name for field in dataclasses.fields(knobs)]
+    settings = dataclasses.make_dataclass(
+        f"{knobs.__name__}WithRecovery",
+        [(field.name, field.type, dataclasses.field(default=field.default, metadata=field.metadata))
+         for field in dataclasses.fields(knobs)], bases=(RecoverySettings,), frozen=True)
+
+    def plan(task: UnlearningTask, values) -> Plan:
+        found = function(task, **{field: getattr(values, field) for field in own})
+        if isinstance(found, Plan):
+            return found
+        shapes = [weight.shape for weight in task.source.state.weights]
+        if not isinstance(found, (list, tuple)) or [
+                getattr(weight, "shape", None) for weight in found] != shapes:
+            raise UserError(f"method: {name} must return a Plan, or {len(shapes)} arrays of the "
+                            "shapes of the model's weights")
+        return recovery_plan(task, [weight.astype("float32") for weight in found])
+
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    return UnlearningMethod(name=name, summary=summary, settings=settings, plan=plan)

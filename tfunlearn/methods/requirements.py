@@ -1,0 +1,87 @@
+"""What a method may demand of a task: kinds of requests, kept history, a benign majority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.history import HistoryRound
+from tfunlearn.methods.method import UNLEARNING
+from tfunlearn.methods.task import UnlearningTask
+
+
+def in_words(numbers: Iterable[int], what: str) -> str:
+    """Returns `client 3`, `clients 3, 4`; of many the first ten."""
+    numbers = [int(number) for number in numbers]
+    return (f"{what}{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers[:10]))}"
+            + (", ..." if len(numbers) > 10 else ""))
+
+
+def methods_for(task: UnlearningTask, *, without_history: bool = False) -> str:
+    """Returns the methods that take the case's request, as a list in words.
+
+    Args:
+        task: the task.
+        without_history: only those that need nothing of what the run has kept.
+    """
+    kind = "classes" if task.classes_only else "clients" if covers_clients(task) else "examples"
+    found = []
+    for name, method in UNLEARNING.items():
+        if kind in method.requests and not (without_history and method.needs_history):
+            condition = method.requests[kind]
+            found.append(f"{name} ({condition})" if condition else name)
+    return ", ".join(found)
+
+
+def covers_clients(task: UnlearningTask) -> bool:
+    """Tells whether the request takes whole clients and nothing else."""
+    held = task.source.remaining.clients
+    return int(task.forgotten.sum()) == int(held.sizes[task.flagged].sum())
+
+
+def require_majority(task: UnlearningTask) -> None:
+    """Raises a `UserError` unless fewer clients are to be forgotten than remain."""
+    flagged, benign = len(task.flagged), len(task.remaining.clients.present)
+    require("forget", f"{flagged} of {flagged + benign} clients", flagged < benign,
+            "fewer than half, since fedup needs a benign majority")
+
+
+def missing_history(task: UnlearningTask, need: str, flag: str) -> UserError:
+    """Returns the error for a history that does not hold what a method needs."""
+    rounds = task.source.history.rounds
+    kept = "no round" if not rounds else f"round {rounds[0]}" if len(rounds) == 1 else (
+        f"{len(rounds)} rounds, {rounds[0]} to {rounds[-1]}")
+    lost = f" (the run before it, {task.source.lost}, is gone or was changed)" if (
+        task.source.lost) else ""
+    return UserError(f"history: {task.settings.method} needs {need}; this run has kept {kept}"
+                     f"{lost}; train with --history {flag}, or take a method that needs none: "
+                     f"{methods_for(task, without_history=True)}")
+
+
+def require_whole_clients(task: UnlearningTask, method: str | None = None) -> None:
+    """Raises a `UserError` unless the request takes whole clients and nothing else."""
+    if not covers_clients(task):
+        raise UserError(f"forget: {task.request!r} is not allowed with {method or task.settings.method}; "
+                        f"allowed are whole clients. This request is taken by {methods_for(task)}")
+
+
+def round_of_both_groups(task: UnlearningTask, majority: bool = True) -> HistoryRound:
+    """Returns the newest kept round in which forgotten and remaining clients took part.
+
+    Rounds that began before the last unlearning was done do not count: their models still hold what
+    was forgotten then.
+    """
+    if majority:
+        require_majority(task)
+    last = task.source.last_unlearning or 0
+    for number in reversed([n for n in task.source.history.rounds if n > last]):
+        kept = task.read(number)
+        flagged = int(np.isin(kept.ids, task.flagged).sum())
+        benign = len(kept.ids) - flagged
+        if flagged and benign and (flagged < benign or not majority):
+            return kept
+    who = "flagged clients and more benign ones" if majority else "forgotten and remaining clients"
+    since = f", later than the last unlearning (round {last})" if last else ""
+    raise missing_history(task, f"a round with {who}{since}", "last (all, if clients are sampled)")

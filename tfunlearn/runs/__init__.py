@@ -1,0 +1,1 @@
+"""The run store: what a run leaves on disk, and how it is read back."""
