@@ -1,23 +1,23 @@
-"""What an unlearning did and cost, in words: reports in, text out."""
+"""Text on the method, progress and cost of an unlearning run: reports in, text out."""
 
 from __future__ import annotations
 
 
-ALIKE = 0.99  # mean cosine of benign clients above which FedUP's estimate says nothing
+ALIKE = 0.99  # above this mean cosine of benign clients, FedUP's estimate is uninformative
 
 
 def request_in_words(request: list[str]) -> str:
-    """Returns the first words of a request."""
+    """Return the first five entries of a request."""
     return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
 
 
 def count(number: int, what: str) -> str:
-    """Returns `1 round`, `2 rounds`."""
+    """Return a number with its noun, such as `1 round` or `2 rounds`."""
     return f"{number:,} {what}" + ("s" if number != 1 else "")
 
 
 def details(method: str, report: dict) -> str:
-    """Returns what a method reports, in words."""
+    """Return the report of a method as text."""
     words = []
     if "history_round" in report:
         words.append(f"from kept round {report['history_round']}")
@@ -59,7 +59,7 @@ def details(method: str, report: dict) -> str:
 
 
 def _reset(report: dict) -> str:
-    """Returns which weights memorization resets, in words; all of it once they are located."""
+    """Return text on the weights that memorization resets; only the settings before locating."""
     text = (f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
             f"weighted by {report['client_weights']}")
     if "count" not in report:
@@ -72,13 +72,14 @@ def _reset(report: dict) -> str:
 
 
 def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
-    """Returns the three arrays of the largest shares and the one of the smallest above zero."""
+    """Return the three arrays with the largest shares and the one with the smallest nonzero share;
+    all arrays with a nonzero share if there are at most four."""
     ranked = sorted((item for item in shares.items() if item[1] > 0), key=lambda item: -item[1])
     return ranked if len(ranked) <= 4 else [*ranked[:3], ranked[-1]]
 
 
 def _channels(report: dict) -> str:
-    """Returns which channels ablation-channel trains, in words."""
+    """Return text on the channels that ablation-channel trains."""
     chosen = sum(map(len, report["selected"].values()))
     return (f"{report['mode']}; {report['selection']} channels, {chosen} of "
             f"{sum(report['channels'].values())} in {count(len(report['channels']), 'layer')}: "
@@ -88,7 +89,7 @@ def _channels(report: dict) -> str:
 
 
 def remarks(report: dict) -> list[str]:
-    """Returns what else is to be said of a plan before its first round."""
+    """Return remarks on a plan, shown before its first round."""
     lines, estimate = [], report.get("estimate")
     if estimate and estimate["similarity"] is not None and estimate["similarity"] > ALIKE:
         lines.append(
@@ -107,13 +108,13 @@ def remarks(report: dict) -> list[str]:
 
 
 def rounds_behind(notes: dict) -> str:
-    """Returns the rounds that lie behind the model after unlearning."""
+    """Return the number of training rounds of the unlearned model, as text."""
     own = notes["rounds"] + notes["waited_rounds"]
     return str(own) if notes["restarts"] else f"{notes['rounds_before']} + {own}"
 
 
 def recovery(notes: dict) -> str:
-    """Returns how recovery went, and when other stop rules would have ended it."""
+    """Return text on the recovery, and on when other stopping rules would have ended it."""
     recovered = notes["recovered"]
     words = [f"{count(notes['rounds'], 'round')}, stop {recovered['stop']}"]
     if notes["waited_rounds"]:
@@ -125,7 +126,7 @@ def recovery(notes: dict) -> str:
 
 
 def cost_in_words(cost: dict) -> str:
-    """Returns what an unlearning has cost."""
+    """Return the cost of an unlearning run as text."""
     size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
         "bytes_down", "bytes_up", "server_storage_bytes")}
     return (f"{count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
