@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tfunlearn.verification.verdict import Grade
 
-SUBJECTS = {  # metric -> its meaning, for readers who are no specialists
+SUBJECTS = {  # metric -> its meaning, for non-specialist readers
     "forgotten accuracy": "of the examples to be forgotten recognised",
     "test accuracy": "of test images right",
     "remaining accuracy": "of the remaining training images right",
@@ -27,7 +27,7 @@ BROKEN = 0.5  # a model below this share of the retrained models' accuracy no lo
 
 
 def plain_sentence(word: str, grades: Sequence[Grade]) -> str:
-    """Return one sentence with one number, for readers who are no specialists."""
+    """Return one sentence with one number, for non-specialist readers."""
     g = _spoken(word, grades)
     if g is None:
         return f"{OPENINGS[word]}."

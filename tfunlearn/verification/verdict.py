@@ -157,7 +157,7 @@ class Verdict:
         word: `"forgotten"`, `"still remembers"`, `"over-forgotten"`, `"damaged"`, `"not shown"`
             (inconclusive), or `"no verdict"` with fewer than three retrained models; if several
             apply, that of the metric farthest from retraining.
-        plain: one sentence with one number, for readers who are no specialists.
+        plain: one sentence with one number, for non-specialist readers.
         sentence: the reasons, with metrics and numbers.
         words: all verdicts that apply, `word` first.
     """
