@@ -1,4 +1,4 @@
-"""Grouped Memorization Evaluation of runs: retrains what is missing, scores, grades, compares."""
+"""Grouped Memorization Evaluation of runs: retraining, scoring, grading and comparison."""
 
 from tfunlearn.experiment.gme.settings import GmeSettings
 from tfunlearn.experiment.gme.study import GmeStudy, study_memorization

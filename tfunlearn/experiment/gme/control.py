@@ -1,6 +1,6 @@
-"""The control of FedMemPrune: a random reset of the same size, with everything else the same.
+"""Control of FedMemPrune: a random reset of the same size, with all other settings equal.
 
-On small nets it comes as near to retraining as FedMemPrune does, so that neither is shown alone.
+On small networks the control is as close to retraining as FedMemPrune, so both are always reported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ METHOD, CONTROL = "memorization", "random"
 
 
 def with_control(subjects: Subjects, watch: Watch) -> Subjects:
-    """Returns the subjects with a control for each run of memorization, found beside the run or
-    unlearned now; those that are there already are not repeated.
+    """Return the subjects with a control added for each run of the method memorization.
+
+    Existing controls are reused, missing ones are unlearned now; controls that are already among
+    the subjects are not added again.
 
     Args:
-        subjects: what is compared.
-        watch: told of unlearnings.
+        subjects: the runs to compare.
+        watch: callbacks of the unlearning runs.
     """
     methods = dict(subjects.methods)
     for label, runs in subjects.methods.items():
