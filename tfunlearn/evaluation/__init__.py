@@ -1,4 +1,4 @@
-"""Metrics, the outputs of a model on a test set, and what unlearning is graded by."""
+"""Metrics, model outputs on a test set, and evaluation of unlearning."""
 
 from tfunlearn.evaluation.estimators import (
     checkpoint_scores, rank_correlation, subset_error, subset_scores)

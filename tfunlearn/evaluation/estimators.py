@@ -1,4 +1,4 @@
-"""Cheaper estimates of memorisation scores, and how well they rank."""
+"""Inexpensive estimators of memorization scores, and their rank correlation."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tfunlearn.core.errors import require
 
 
 def subset_scores(values: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """Returns memorisation scores from a pool of models, each trained on a subset of the clients.
+    """Return memorization scores from a pool of models, each trained on a subset of the clients.
 
-        mean of value | example held - mean of value | example left out
+        mean of value | example included - mean of value | example left out
 
-    One pool scores the examples of all clients. It is biased slightly up, since others are missing
-    too wherever an example is.
+    One pool scores the examples of all clients. The estimate is biased slightly upward, since a
+    model without an example also lacks other examples.
 
     Args:
         values: hits or probabilities of the true label under each model, `(T, n)`.
-        held: whether each model's training held each example, bool `(T, n)`.
+        held: whether each model was trained on each example, bool `(T, n)`.
 
     Raises:
-        UserError: shapes that do not fit, or an example that all or none of the models held.
+        UserError: shapes that do not match, or an example in the training of all or of no model.
 
     Reference:
         Feldman & Zhang, "What Neural Networks Memorize and Why" (NeurIPS 2020, arXiv 2008.03703),
-        over clients in the place of examples.
+        with clients instead of examples left out.
     """
     values, held = np.asarray(values, np.float64), np.asarray(held, bool)
     require("held", held.shape, held.ndim == 2 and held.shape == values.shape, values.shape)
@@ -38,28 +38,29 @@ def subset_scores(values: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 
 def subset_error(models: int, share: float) -> float:
-    """Returns about the standard error of a subset score from hits.
+    """Return the approximate standard error of a subset score computed from hits.
 
         1/2 sqrt(1 / (T (1 - s)) + 1 / (T s))
 
     Args:
-        models: T.
-        share: of the models that leave an example out, s, between 0 and 1.
+        models: T, the number of models.
+        share: s, share of the models that leave an example out, between 0 and 1.
     """
     return math.sqrt(1 / (models * (1 - share)) + 1 / (models * share)) / 2
 
 
 def checkpoint_scores(probabilities: np.ndarray) -> np.ndarray:
-    """Returns a proxy of the scores from one training: 1 - mean over rounds of p(true label).
+    """Return a proxy score from one training run: 1 - mean over rounds of p(true label).
 
-    What is learned late is likely to be memorized. A measure of hardness, not of
-    memorisation itself: no model without the examples is looked at.
+    Examples that are learned late are likely to be memorized. The score measures difficulty, not
+    memorization itself, since no model without the examples is evaluated.
 
     Args:
-        probabilities: of the true label under the models of several rounds, `(R, n)`, R >= 2.
+        probabilities: probability of the true label under the models of several rounds, `(R, n)`,
+            R >= 2.
 
     Raises:
-        UserError: fewer than 2 rounds.
+        UserError: an array that is not of shape `(R, n)`, or fewer than 2 rounds.
 
     Reference:
         Jiang et al., "Characterizing Structural Regularities of Labeled Data in Overparameterized
@@ -72,7 +73,7 @@ def checkpoint_scores(probabilities: np.ndarray) -> np.ndarray:
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns Spearman's rank correlation of two scores `(n,)`; NaN if one is constant."""
+    """Return Spearman's rank correlation of two scores `(n,)`; NaN if either is constant."""
     from scipy.stats import spearmanr
 
     if np.ptp(one) == 0 or np.ptp(other) == 0:

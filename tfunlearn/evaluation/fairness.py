@@ -1,4 +1,4 @@
-"""Local fairness: whether unlearning weighs on all remaining clients alike."""
+"""Local fairness: whether unlearning affects all remaining clients equally."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KINDS = ("mad", "variance", "std")
 
 @dataclass(frozen=True)
 class Fairness:
-    """How evenly a change is spread.
+    """Local fairness of an unlearned model.
 
     Attributes:
         value: deviation of the clients' changes from their mean; lower is fairer.
-        changes: of each client, `(n,)`.
+        changes: change of the metric of each client, `(n,)`.
     """
 
     value: float
@@ -29,23 +29,23 @@ def local_fairness(
     before: Sequence[float], after: Sequence[float], *, kind: str = "mad",
     weights: Sequence[float] | None = None,
 ) -> Fairness:
-    """Returns how far the remaining clients' changes deviate from their mean.
+    """Return the deviation of the remaining clients' changes from their mean.
 
     Args:
-        before: a metric of each remaining client before unlearning, `(n,)`: its mean loss on its
-            own training data, or its accuracy there.
-        after: the same afterwards.
+        before: a metric of each remaining client before unlearning, `(n,)`: the mean loss, or the
+            accuracy, on the client's own training data.
+        after: the same metric after unlearning, `(n,)`.
         kind: `"mad"` (default, mean absolute deviation), `"variance"` or `"std"`.
-        weights: how much each client counts; default all the same.
+        weights: weight of each client, >= 0; default equal weights.
 
     Raises:
-        UserError: no client, numbers that are not finite, weights that do not fit or sum to zero,
-            or an unknown kind.
+        UserError: no client, numbers that are not finite, weights that do not match the clients,
+            are negative or sum to zero, or an unknown kind.
 
     Reference:
         Shao et al., "Federated Unlearning: a Perspective of Stability and Fairness" (2024, arXiv
-        2402.01276), as used by Wei et al. (KDD 2026, arXiv 2605.24545), whose words say variance
-        and whose code takes the mean absolute deviation.
+        2402.01276), as used by Wei et al. (KDD 2026, arXiv 2605.24545), whose text says variance
+        and whose code computes the mean absolute deviation.
     """
     require("kind", kind, kind in KINDS, ", ".join(KINDS))
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)

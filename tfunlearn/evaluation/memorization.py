@@ -1,6 +1,6 @@
-"""Grouped Memorization Evaluation: how much a model keeps of the examples it had to memorize.
+"""Grouped Memorization Evaluation: accuracy on the forget set by degree of memorization.
 
-Arrays in, numbers out: probabilities and hits may come from anywhere.
+Arrays in, numbers out: probabilities and hits may come from any source.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 
-EDGES = (0.05, 0.10, 0.15, 0.20)  # shares of the examples, the most memorised first
+EDGES = (0.05, 0.10, 0.15, 0.20)  # shares of the examples, the most memorized first
 GROUPS = ("95-100", "90-95", "85-90", "80-85", "0-80")  # percentiles of the score
 GRADINGS = ("leave-one-out", "disjoint")
 TIES = ("rank", "reference")
-FEWEST = 20  # examples of which the smallest group has one
-LEAST_RETRAINED = 2  # so that one can be graded by groups that it did not make
+FEWEST = 20  # with so many examples, the smallest group has one
+LEAST_RETRAINED = 2  # so that one can grade in groups that it did not define
 
 
 def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarray:
-    """Returns how much each example was memorised, `(n,)`, -1 to 1, not clipped.
+    """Return the memorization score of each example, `(n,)`, -1 to 1, not clipped.
 
         p(y | x; original) - mean over k of p(y | x; retrained k)
 
@@ -30,12 +30,12 @@ def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarr
         retrained: the same under models that were trained without these examples, `(K, n)`.
 
     Raises:
-        UserError: shapes that do not fit, or a value that is no probability.
+        UserError: shapes that do not match, or a value outside 0 to 1.
 
     Reference:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
         arXiv 2605.24545), eq. 11, after Feldman (STOC 2020, arXiv 1906.05271). Deviation: the
-        published code clips at 0 and, by a slip, takes the last retrained model alone.
+        published code clips at 0 and, by mistake, uses the last retrained model alone.
     """
     original, retrained = np.asarray(original, np.float64), np.asarray(retrained, np.float64)
     require("retrained", retrained.shape, retrained.ndim == 2 and len(retrained) > 0
@@ -49,17 +49,19 @@ def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarr
 def assign_groups(
     scores: np.ndarray, edges: Sequence[float] = EDGES, *, ties: str = "rank"
 ) -> np.ndarray:
-    """Returns the group of each example, int `(n,)`: 0 is the most memorised.
+    """Return the group of each example, int `(n,)`: 0 is the most memorized.
 
     Args:
-        scores: `(n,)`.
-        edges: rising shares of the examples, counted from the highest score.
-        ties: `"rank"` (default): by rank, at round(n * edge), the first one first among equals, so
-            that groups always partition the examples; `"reference"`: between percentiles of the
-            scores clipped at 0, as published, where -1 marks examples in no group.
+        scores: memorization scores, `(n,)`.
+        edges: increasing shares of the examples, counted from the highest score; default 0.05,
+            0.10, 0.15, 0.20.
+        ties: `"rank"` (default): groups by rank, split at round(n * edge), ties broken by position,
+            so that the groups always partition the examples; `"reference"`: groups between
+            percentiles of the scores clipped at 0, as published; -1 marks examples in no group.
 
     Raises:
-        UserError: scores that are not finite, or edges that do not rise within 0 to 1.
+        UserError: scores that are not finite, edges that are not increasing within 0 to 1, or an
+            unknown value of `ties`.
     """
     scores = np.asarray(scores, np.float64)
     require("scores", "entries that are not finite", bool(np.isfinite(scores).all()),
@@ -86,11 +88,11 @@ def _between_percentiles(scores: np.ndarray, edges: Sequence[float]) -> np.ndarr
 def grouped_metric(
     values: np.ndarray, groups: np.ndarray, count: int = len(GROUPS)
 ) -> np.ndarray:
-    """Returns the mean of a metric in each group, `(..., count)`; NaN for an empty group.
+    """Return the mean of a metric in each group, `(..., count)`; NaN for an empty group.
 
     Args:
-        values: of every example, `(n,)` or `(M, n)` for M models.
-        groups: `(n,)`, as `assign_groups` gives them.
+        values: metric of each example, `(n,)`, or `(M, n)` for M models.
+        groups: `(n,)`, as returned by `assign_groups`.
         count: number of groups; default 5.
     """
     values = np.asarray(values, np.float64)
@@ -100,12 +102,12 @@ def grouped_metric(
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One line of a report: a method's models, or the original or retrained ones.
+    """One row of a report: the models of one method, the original model, or the retrained models.
 
     Attributes:
         mean: accuracy in each group and, last, on all examples, `(groups + 1,)`.
         spread: standard deviation over the models (ddof 0), of the same shape.
-        gap: distance of the mean to that of the retrained models, of the same shape.
+        gap: absolute difference from the mean of the retrained models, of the same shape.
         models: number of models.
     """
 
@@ -117,16 +119,16 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class GmeReport:
-    """What a Grouped Memorization Evaluation found.
+    """Result of a Grouped Memorization Evaluation.
 
     Attributes:
         rows: name to `GroupRow`: `original`, every method, `retrained`.
-        sizes: examples in each group.
-        scores: of every example, by all that may score, `(n,)`.
-        groups: of every example by these scores, `(n,)`.
+        sizes: number of examples in each group.
+        scores: memorization score of each example, from all scoring models, `(n,)`.
+        groups: group of each example by these scores, `(n,)`.
         grading: `"leave-one-out"`, `"disjoint"` or `"scores given"`.
-        graders: number of retrained models that grade.
-        scorers: number of retrained models behind each score, 0 if scores were given.
+        graders: number of retrained models that grade, that is, are the reference for the gap.
+        scorers: number of retrained models that define each score, 0 if scores were given.
     """
 
     rows: dict[str, GroupRow]
@@ -143,30 +145,31 @@ def gme_report(
     hits_original: np.ndarray, hits_retrained: np.ndarray, *, grading: str = "leave-one-out",
     scores: np.ndarray | None = None, ties: str = "rank",
 ) -> GmeReport:
-    """Compares methods with retraining, group by group, no retrained model grading its own score.
+    """Compare methods with retraining, group by group.
 
-    With `"leave-one-out"` the groups that model k grades are made by the other K - 1; everything
-    else is averaged over these K groupings. With `"disjoint"` the first half of the models (rounded
-    up) scores and the others grade. With `scores` from elsewhere all K grade.
+    No retrained model grades (is the reference) in groups that it defined. With `"leave-one-out"`,
+    model k grades in groups defined by the other K - 1 models, and all other rows are averaged over
+    these K groupings. With `"disjoint"`, the first half of the models (rounded up) defines the
+    scores and the other half grades. With external `scores`, all K models grade.
 
     Args:
         original: probability of the true label under the original model, `(n,)`.
         retrained: the same under the retrained models, `(K, n)`.
-        hits: method to hits (bool, or any other metric of an example) of its models, `(M, n)`.
-        hits_original: of the original model, `(n,)`.
-        hits_retrained: of the retrained models, `(K, n)`.
-        grading: default `"leave-one-out"`.
-        scores: in the place of those by retraining, `(n,)`; no retrained model in the call may
-            have taken part in them.
-        ties: see `assign_groups`.
+        hits: method to hits (bool, or any other per-example metric) of its models, `(M, n)`.
+        hits_original: hits of the original model, `(n,)`.
+        hits_retrained: hits of the retrained models, `(K, n)`.
+        grading: `"leave-one-out"` (default) or `"disjoint"`.
+        scores: external scores that replace those by retraining, `(n,)`; they must not depend on
+            the retrained models of this call.
+        ties: see `assign_groups`; default `"rank"`.
 
     Raises:
         UserError: fewer than 2 retrained models, fewer than 20 examples, or an unknown grading.
 
     Reference:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
-        arXiv 2605.24545), eq. 11 to 13. Deviation: there the models that score also grade, which
-        makes retraining look worse in the top groups than it is.
+        arXiv 2605.24545), eq. 11 to 13. Deviation: there, the same retrained models define the
+        scores and grade, which makes retraining look worse in the top groups than it is.
     """
     require("grading", grading, grading in GRADINGS, " or ".join(GRADINGS))
     require("retrained", f"{len(retrained)} models", len(retrained) >= LEAST_RETRAINED,
@@ -193,7 +196,7 @@ def gme_report(
 
 
 def require_groups(examples: int) -> None:
-    """Raises a `UserError` naming the groups that would be too small, for fewer than 20."""
+    """Raise a `UserError` for fewer than 20 examples, naming the groups that are too small."""
     sizes = np.bincount(assign_groups(np.zeros(examples)), minlength=len(GROUPS))
     small = ", ".join(f"{name} ({size})" for name, size in zip(GROUPS, sizes) if size < 1) or (
         f"{GROUPS[0]} ({sizes[0]})")
@@ -202,7 +205,7 @@ def require_groups(examples: int) -> None:
 
 
 def _groupings(original, retrained, grading: str, scores, ties: str) -> list:
-    """Returns pairs of groups `(n,)` and the places of the models that grade by them."""
+    """Return pairs of groups `(n,)` and the indices of the retrained models that grade in them."""
     every = list(range(len(retrained)))
     if scores is not None:
         return [(assign_groups(scores, ties=ties), every)]
@@ -215,7 +218,7 @@ def _groupings(original, retrained, grading: str, scores, ties: str) -> list:
 
 
 def _with_all(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Returns the metric of each group and of all, `(M, groups + 1)`."""
+    """Return the metric of each group and of all examples, `(M, groups + 1)`."""
     values = np.asarray(values, np.float64)
     return np.concatenate([grouped_metric(values, groups), values.mean(axis=1)[:, None]], axis=1)
 

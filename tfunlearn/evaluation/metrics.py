@@ -9,13 +9,13 @@ from tfunlearn.core.labels import require_labels
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of `predictions` `(m,)` that equal `labels` `(m,)`."""
+    """Return the accuracy, the share of `predictions` `(m,)` that equal `labels` `(m,)`."""
     predictions, labels = _both(predictions, labels)
     return float(np.mean(predictions == labels))
 
 
 def class_accuracies(predictions: np.ndarray, labels: np.ndarray, classes: int) -> list[float]:
-    """Returns the accuracy on each class, NaN for a class without examples."""
+    """Return the accuracy on each class, NaN for a class without examples."""
     predictions, labels = _both(predictions, labels, classes)
     hits = np.bincount(labels[predictions == labels], minlength=classes)
     counts = np.bincount(labels, minlength=classes)
@@ -25,40 +25,42 @@ def class_accuracies(predictions: np.ndarray, labels: np.ndarray, classes: int) 
 def attack_success(
     predictions: np.ndarray, labels: np.ndarray, *, source: int, target: int
 ) -> float:
-    """Returns the share of source-class examples predicted as the target, NaN without any."""
+    """Return the attack success rate, the share of source-class examples predicted as the target;
+    NaN without source-class examples."""
     predictions, labels = _both(predictions, labels)
     return _share(predictions[labels == source] == target)
 
 
 def source_error(predictions: np.ndarray, labels: np.ndarray, *, source: int) -> float:
-    """Returns the share of source-class examples predicted as any other class, NaN without any."""
+    """Return the share of source-class examples predicted as any other class; NaN without
+    source-class examples."""
     predictions, labels = _both(predictions, labels)
     return _share(predictions[labels == source] != source)
 
 
 def cross_entropy(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -> float:
-    """Returns the mean of -log p(label); arguments as for `cross_entropies`."""
+    """Return the mean cross-entropy, -log p(label); arguments as for `cross_entropies`."""
     return float(cross_entropies(outputs, labels, from_logits=from_logits).mean())
 
 
 def cross_entropies(
     outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool
 ) -> np.ndarray:
-    """Returns -log p(label) of every example, float64 `(m,)`.
+    """Return the cross-entropy of each example, -log p(label), float64 `(m,)`.
 
     Args:
-        outputs: `(m, classes)` logits, or probabilities (clipped at 1e-7 as Keras does).
+        outputs: `(m, classes)` logits, or probabilities (clipped at 1e-7 as in Keras).
         labels: `(m,)` or `(m, 1)`, 0 to classes - 1.
-        from_logits: which of the two `outputs` are.
+        from_logits: whether `outputs` are logits, not probabilities.
 
     Raises:
-        UserError: outputs of another shape, or labels that are not these.
+        UserError: outputs of another shape, or invalid labels.
     """
     outputs, labels = _scores(outputs, labels)
     outputs = outputs.astype(np.float64)
     chosen = outputs[np.arange(len(labels)), labels]
     if from_logits:
-        with np.errstate(invalid="ignore"):  # a model that broke gives infinite logits
+        with np.errstate(invalid="ignore"):  # a diverged model gives infinite logits
             top = outputs.max(axis=1)
             losses = top + np.log(np.exp(outputs - top[:, None]).sum(axis=1)) - chosen
     else:
@@ -69,7 +71,7 @@ def cross_entropies(
 def label_probabilities(
     outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool
 ) -> np.ndarray:
-    """Returns p(label) of every example, float64 `(m,)`; arguments as for `cross_entropies`."""
+    """Return p(label) of each example, float64 `(m,)`; arguments as for `cross_entropies`."""
     if from_logits:
         return np.exp(-cross_entropies(outputs, labels, from_logits=True))
     outputs, labels = _scores(outputs, labels)
@@ -77,7 +79,7 @@ def label_probabilities(
 
 
 def probabilities(outputs: np.ndarray, *, from_logits: bool) -> np.ndarray:
-    """Returns the probability of each class, `(m, classes)`; arguments as for `cross_entropies`."""
+    """Return the probability of each class, `(m, classes)`; arguments as for `cross_entropies`."""
     if not from_logits:
         return outputs
     powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True))
@@ -87,7 +89,7 @@ def probabilities(outputs: np.ndarray, *, from_logits: bool) -> np.ndarray:
 def _both(
     predictions: np.ndarray, labels: np.ndarray, classes: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns predicted classes and labels, both `(m,)`, checked."""
+    """Return validated predicted classes and labels, both `(m,)`."""
     predictions = np.asarray(predictions)
     require("predictions", f"shape {predictions.shape}", predictions.ndim == 1,
             "predicted classes (m,); of class scores take argmax(axis=1)")
@@ -95,7 +97,7 @@ def _both(
 
 
 def _scores(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns class scores `(m, classes)` and labels `(m,)`, checked."""
+    """Return validated class scores `(m, classes)` and labels `(m,)`."""
     outputs = np.asarray(outputs)
     require("outputs", f"shape {outputs.shape}", outputs.ndim == 2, "class scores (m, classes)")
     return outputs, require_labels(labels, classes=outputs.shape[1], count=len(outputs))

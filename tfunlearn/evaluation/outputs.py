@@ -11,11 +11,11 @@ from tfunlearn.core.lazy import tf
 
 
 class OutputsOf:
-    """Computes a model's outputs; traced once, however often its weights change.
+    """Compute a model's outputs; the model is traced once, even if its weights change.
 
     Args:
         model: a built Keras model.
-        batch_size: images at a time; default 500.
+        batch_size: images per batch; default 500.
     """
 
     def __init__(self, model: tf.keras.Model, *, batch_size: int = 500):
@@ -28,11 +28,11 @@ class OutputsOf:
         self, images: np.ndarray, weights: list[np.ndarray] | None = None, *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:
-        """Returns the outputs `(m, classes)` float32.
+        """Return the outputs, `(m, classes)` float32.
 
         Args:
             images: `(m, height, width, channels)`, uint8 or float32 in [0, 1].
-            weights: set on the model first; default its own.
+            weights: weights to set on the model first; default its current weights.
             track: wraps the sequence of batches, to show progress.
         """
         if weights is not None:

@@ -1,4 +1,4 @@
-"""Time to peak: what it costs to come as far as a method comes."""
+"""Time to peak: rounds and costs until a method is close to its highest accuracy."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from tfunlearn.core.errors import require, require_real
 
-TOLERANCE = 0.005  # of accuracy, since the top of a curve is flat and its exact peak is noise
+TOLERANCE = 0.005  # in accuracy; a curve is flat near its peak, whose exact position is noise
 
 
 @dataclass(frozen=True)
 class TimeToPeak:
-    """When a curve comes within the tolerance of its peak.
+    """Peak of an accuracy curve, and the rounds and costs until it is reached within a tolerance.
 
     Attributes:
         peak: highest accuracy of the curve.
-        rounds: first round that comes within the tolerance of it, counted from 1; 0 if it begins
-            there.
-        costs: of the rounds up to then, summed, and of what came before the first.
+        rounds: first round, counted from 1, whose accuracy is within the tolerance of the peak; 0
+            if the accuracy before the first round is.
+        costs: name to the sum of the costs up to that round, costs before the first included.
     """
 
     peak: float
@@ -32,21 +32,21 @@ def time_to_peak(
     accuracies: Sequence[float], costs: Mapping[str, Sequence[float]] = {}, *,
     start: float | None = None, before: Mapping[str, float] = {}, tolerance: float = TOLERANCE,
 ) -> TimeToPeak:
-    """Returns when a method comes within `tolerance` of its own highest accuracy.
+    """Return the time until a method is within `tolerance` of its own highest accuracy.
 
     Args:
-        accuracies: after each round, `(R,)`.
-        costs: name to the cost of each round `(R,)`: seconds, client steps ...
-        start: accuracy before the first round; default none, and round 1 is the first chance.
-        before: costs of what a method did before its first round; default nothing.
-        tolerance: default 0.005.
+        accuracies: accuracy after each round, `(R,)`.
+        costs: name to the cost of each round, `(R,)`: seconds, client steps, ...
+        start: accuracy before the first round; default none, the curve then starts at round 1.
+        before: name to the cost incurred before the first round; default 0.
+        tolerance: in accuracy, >= 0 and < 1; default 0.005.
 
     Raises:
-        UserError: no accuracy at all, costs of another length, or a tolerance out of range.
+        UserError: no accuracy, costs of another length, or a tolerance out of range.
 
     Reference:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
-        arXiv 2605.24545), time analysis. Deviation: with a tolerance, and without the seconds of
+        arXiv 2605.24545), time analysis. Deviation: with a tolerance, and without the time spent on
         evaluation.
     """
     require_real("tolerance", tolerance, lambda value: 0 <= value < 1, "a number >= 0 and < 1")

@@ -1,4 +1,4 @@
-"""Layers that carry no signal: whatever the input, their outputs are the same."""
+"""Detection of layers without signal, whose outputs do not depend on the input."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 
-NOISE = 1e-6  # of the largest output, below which outputs count as equal
+NOISE = 1e-6  # relative to the largest output; smaller differences count as equal
 
 
 class SignalProbe:
-    """Finds the layers of a Keras model whose outputs do not depend on the input.
+    """Find the layers of a Keras model whose outputs do not depend on the input.
 
-    A layer is looked at if it has a weight with two or more axes (a kernel) and was called once.
+    A layer is checked if it has a trainable weight with two or more axes (a kernel) and is called
+    exactly once.
 
     Args:
-        model: a built Sequential or functional model; its weights are those of the moment.
+        model: a built Sequential or functional model; each call uses its current weights.
         images: the probe, `(m, height, width, channels)`, uint8 or float32 in [0, 1], m >= 2.
     """
 
@@ -36,7 +37,7 @@ class SignalProbe:
                                     autograph=False)
 
     def __call__(self) -> list[str]:
-        """Returns the names of the layers without signal, in the order of the model."""
+        """Return the names of the layers without signal, in the order of the model."""
         outputs = self._forward(self._images)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return [name for name, values in zip(self._names, outputs)
@@ -44,13 +45,13 @@ class SignalProbe:
 
 
 def is_constant_output(values: np.ndarray) -> bool:
-    """Tells whether outputs `(m, ...)` are the same for all m inputs, or not finite."""
+    """Return whether outputs `(m, ...)` are equal for all m inputs, or not finite."""
     if not np.isfinite(values).all():
         return True
     return bool(np.ptp(values, axis=0).max(initial=0) <= NOISE * np.abs(values).max(initial=0))
 
 
 def chance_level(labels: np.ndarray) -> float:
-    """Returns the accuracy of always answering the most frequent of `labels` `(m,)`."""
+    """Return the accuracy of always predicting the most frequent of `labels` `(m,)`."""
     labels = require_labels(labels)
     return float(np.unique(labels, return_counts=True)[1].max() / len(labels))

@@ -1,4 +1,4 @@
-"""Pictures of runs, partitions and unlearnings."""
+"""Figures of training runs, client partitions and unlearning."""
 
 from tfunlearn.report.channels import save_effects
 from tfunlearn.report.curves import save_curves, save_histogram

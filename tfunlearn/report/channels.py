@@ -1,4 +1,4 @@
-"""The picture of channel effects: one panel a layer, forgotten and remaining data."""
+"""Figure of channel effects on the forget set and the retain set, one panel per layer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def save_effects(
     path: str | os.PathLike, forget: Mapping[str, np.ndarray], remain: Mapping[str, np.ndarray],
     chosen: Mapping[str, Sequence[int]],
 ) -> None:
-    """Draws the effect of every channel on forgotten and on remaining data.
+    """Draw the effect of every channel on the forget set and on the retain set.
 
     Args:
         path: the PNG file.
-        forget: layer name to effects `(channels,)` on what is to be forgotten.
-        remain: the same on what remains.
+        forget: layer name to effects on the forget set, `(channels,)`.
+        remain: layer name to effects on the retain set, `(channels,)`.
         chosen: layer name to the selected channels, which are marked.
 
     Reference:

@@ -1,4 +1,4 @@
-"""Pictures of a run and of a partition."""
+"""Figures of a training run and of a client partition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfunlearn.report.figures import colormap, new_figure, save_figure
 
 
 def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
-    """Draws accuracy and attack success over rounds, attack and prunings marked.
+    """Draw accuracy and attack success rate over rounds; attacked and pruning rounds are marked.
 
     Args:
         path: the PNG file.
@@ -39,12 +39,12 @@ def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
 
 
 def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=()) -> None:
-    """Draws how many examples of each class each client holds.
+    """Draw the number of examples of each class held by each client.
 
     Args:
         path: the PNG file.
-        histogram: `(clients, classes)` counts.
-        malicious: ids of clients to mark.
+        histogram: counts `(clients, classes)`.
+        malicious: ids of the malicious clients, which are marked; default none.
     """
     clients, classes = histogram.shape
     figure, axes = new_figure(max(6, clients * 0.18), 4.5)

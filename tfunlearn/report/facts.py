@@ -1,4 +1,4 @@
-"""What a report tells of one run: plain values, wherever they come from."""
+"""Contents of a report on one run, as plain values."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ WORDS = {"forgotten": "forgotten", "still remembers": "still remembers",
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run.
+    """Contents of a report on one run.
 
     Attributes:
-        name: name of its folder.
+        name: name of the run's folder.
         path: the folder.
-        config: its configuration, flat.
-        lines: the lines of its `metrics.jsonl`.
+        config: the run's configuration, flat.
+        lines: the lines of the run's `metrics.jsonl`.
         weights: number of weights of the model.
         checksums: file to SHA-256.
-        notes: what `unlearning.json` says, None of a trained run.
-        trained_lines: of the run before, where it is still there; else empty.
-        record: the newest verification, None if there is none.
-        earlier: folder, verdict and settings of every verification of this model, the newest last.
-        profile: `classes`, `clients`, `confusion` and `groups` as a verification has them, of
-            what there is of the models before, after and retrained.
-        missing: what is not known, and why, in words.
-        method_words: what the unlearning method did, in words, empty if nothing is known.
-        is_reference: whether it is a retrained model, which others are compared with.
+        notes: content of `unlearning.json`, None for a trained run.
+        trained_lines: the lines of the source run's `metrics.jsonl`; empty if it no longer exists.
+        record: the latest verification, None if there is none.
+        earlier: folder, verdict and settings of every verification of this model, the latest last.
+        profile: `classes`, `clients`, `confusion` and `groups` as in a verification, for those of
+            the models before, after and retrained that are available.
+        missing: sentences on the facts that are unknown, with the reason.
     """
 
     name: str
@@ -49,8 +47,7 @@ class RunFacts:
 
     @property
     def verdict(self) -> str:
-        """The verdict in a sentence that needs no words of the field; what to do for one if there
-        is none."""
+        """The verdict in one plain sentence, or how to obtain one if there is none."""
         if self.failed:
             return f"This unlearning failed, its model is of no use: {self.failed}."
         if self.record is not None:
@@ -68,19 +65,19 @@ class RunFacts:
 
     @property
     def failed(self) -> str | None:
-        """Why the unlearning failed, None if it did not."""
+        """The reason why the unlearning failed, None if it did not."""
         return None if self.notes is None else self.notes.get("failed")
 
     @property
     def word(self) -> str:
-        """The verdict in a word or two."""
+        """The verdict as a short label."""
         if self.failed:
             return "failed"
         return "not verified" if self.record is None else WORDS[self.record["verdict"]["word"]]
 
     @property
     def mark(self) -> str:
-        """What the page colours the verdict by."""
+        """CSS class that sets the color of the verdict."""
         if self.failed:
             return "failed"
         return "unknown" if self.record is None else self.record["verdict"]["word"].replace(" ", "-")

@@ -1,4 +1,4 @@
-"""Figures, drawn and written without a screen, whatever the environment says of either."""
+"""Creation and saving of figures without a display, independent of the matplotlib backend."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from tfunlearn.core.files import replacing
 
 
 def empty_figure(width: float, height: float):
-    """Returns an empty matplotlib figure of so many inches.
+    """Return an empty matplotlib figure; width and height in inches.
 
-    It is drawn by no backend, so that an MPLBACKEND that names none (a notebook's, whose kernel is
-    elsewhere) makes no difference; matplotlib itself stops on it when it is imported.
+    No interactive backend is used, so that an MPLBACKEND that names an unavailable backend (such as
+    a notebook's) is harmless; matplotlib itself raises an error for it when it is imported.
     """
     return _matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
 
 
 def new_figure(width: float, height: float):
-    """Returns an empty figure of so many inches, at most 40 wide, and its axes."""
+    """Return an empty figure and its axes; width and height in inches, at most 40 inches wide."""
     figure = empty_figure(min(width, 40), height)
     return figure, figure.subplots()
 
 
 def colormap(name: str, colors: int):
-    """Returns a matplotlib color map of so many colors."""
+    """Return a matplotlib color map resampled to a number of colors."""
     return _matplotlib().colormaps[name].resampled(colors)
 
 
 def save_figure(figure, path: str | os.PathLike) -> None:
-    """Writes a figure as PNG, atomically."""
+    """Write a figure as PNG, atomically."""
     with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # signs that the font does not have, panels too narrow
+        warnings.simplefilter("ignore")  # missing glyphs, narrow panels
         figure.savefig(temporary, dpi=120)
 
 
 def _matplotlib():
-    """Imports matplotlib, without MPLBACKEND if that names a backend it does not know."""
+    """Import matplotlib, without MPLBACKEND if that names a backend unknown to matplotlib."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own libraries, which are errors for some callers
+        warnings.simplefilter("ignore")  # from its dependencies; errors for some callers
         try:
             import matplotlib.figure
         except ValueError:
@@ -47,7 +47,7 @@ def _matplotlib():
             if named is None:
                 raise
             for name in [name for name in sys.modules if name.startswith("matplotlib")]:
-                del sys.modules[name]  # half of it has been imported
+                del sys.modules[name]  # partially imported
             try:
                 import matplotlib.figure
             finally:

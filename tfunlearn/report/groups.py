@@ -1,4 +1,4 @@
-"""The picture of a Grouped Memorization Evaluation: bars of every method in every group."""
+"""Figure of a Grouped Memorization Evaluation: bars for each method in each group."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def save_groups(
     path: str | os.PathLike, means: Mapping[str, Sequence[float]],
     spreads: Mapping[str, Sequence[float]], groups: Sequence[str], *, title: str = "",
 ) -> None:
-    """Draws accuracies as bars, one cluster a group; retraining is black, the goal.
+    """Draw accuracies as bars, one cluster per group; retraining, the reference, is black.
 
     Args:
         path: the PNG file.
         means: row to accuracy in each group, `(groups,)`.
-        spreads: row to standard deviation, of the same shape; drawn as whiskers.
+        spreads: row to standard deviation, of the same shape; drawn as error bars.
         groups: names of the groups.
         title: heading; default none.
     """

@@ -1,4 +1,4 @@
-"""A table of means and spreads over seeds: CSV, LaTeX and a heat map."""
+"""Table of means and standard deviations over seeds: CSV, LaTeX and a heat map."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tfunlearn.report.figures import empty_figure, save_figure
 
 @dataclass(frozen=True)
 class Matrix:
-    """One measure of every row and column, over seeds.
+    """Values of one metric over seeds, for each row and column.
 
     Attributes:
         title: heading.
-        measure: what is measured.
+        measure: name of the metric.
         rows, columns: labels.
-        values: a value per seed, by `(row, column)`; NaN where it has none.
-        published: a published figure by `(row, column)`.
-        failed: number of seeds whose unlearning failed, by `(row, column)`, where any did.
+        values: `(row, column)` to one value per seed; NaN for a seed without a value.
+        published: `(row, column)` to a published value; default none.
+        failed: `(row, column)` to the number of seeds whose unlearning failed; default none.
     """
 
     title: str
@@ -37,17 +37,17 @@ class Matrix:
     failed: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def mean(self, row: str, column: str) -> float:
-        """Returns the mean over seeds, NaN if a seed has no value."""
+        """Return the mean over seeds, NaN if any seed has no value."""
         values = self.values.get((row, column), [])
         return float(np.mean(values)) if values else math.nan
 
     def spread(self, row: str, column: str) -> float:
-        """Returns the standard deviation over seeds (1 / (n - 1)), NaN for fewer than two."""
+        """Return the standard deviation over seeds (ddof 1), NaN for fewer than two seeds."""
         values = self.values.get((row, column), [])
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
     def text(self, row: str, column: str) -> str:
-        """Returns `mean ± spread`, three digits; how many seeds failed, where one did."""
+        """Return `mean ± spread` with three decimals, or the number of failed seeds if any."""
         if self.failed.get((row, column)):
             return f"{self.failed[row, column]} of {len(self.values[row, column])} failed"
         mean, spread = self.mean(row, column), self.spread(row, column)
@@ -57,7 +57,7 @@ class Matrix:
 
 
 def save_matrix(path: str | os.PathLike, matrix: Matrix) -> None:
-    """Writes `<path>.csv` (a line per cell), `<path>.tex` and `<path>.png`."""
+    """Write `<path>.csv` (one line per cell), `<path>.tex` and `<path>.png`."""
     path = pathlib.Path(path)
     write_bytes(path.with_suffix(".csv"), _as_csv(matrix).encode())
     write_bytes(path.with_suffix(".tex"), _as_latex(matrix).encode())
@@ -131,5 +131,5 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
 
 
 def _drawn(text: str) -> str:
-    """Returns a label as matplotlib shows it: cut, and without a meaning for dollars."""
+    """Return a label for matplotlib: at most 80 characters, dollar signs escaped."""
     return (text if len(text) <= 80 else f"{text[:77]}...").replace("$", r"\$")

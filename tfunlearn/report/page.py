@@ -1,4 +1,4 @@
-"""A page of HTML that needs nothing but itself: built element by element, every text escaped."""
+"""Self-contained HTML page, built element by element; all text is escaped."""
 
 from __future__ import annotations
 
@@ -42,42 +42,49 @@ POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
 
 
 class Page:
-    """A page under construction.
+    """Builder of an HTML page.
 
     Args:
-        title: heading and title.
-        subtitle: the line under it.
+        title: main heading and document title.
+        subtitle: the line below the heading.
     """
 
     def __init__(self, title: str, subtitle: str):
         self._title, self._subtitle, self._parts, self._contents = title, subtitle, [], []
 
     def heading(self, level: int, text: str, *, kind: str = "") -> None:
-        """Adds a heading; those of level 2 and 3 come into the contents."""
+        """Add a heading; headings of level 2 are listed in the table of contents.
+
+        Args:
+            level: heading level, such as 2 or 3.
+            text: the heading.
+            kind: CSS class; default none.
+        """
         anchor = f"part-{len(self._contents) + 1}"
         self._contents.append((level, text, anchor))
         mark = f' class="{kind}"' if kind else ""
         self._parts.append(f'<h{level} id="{anchor}"{mark}>{_text(text)}</h{level}>')
 
     def paragraph(self, text: str, kind: str = "") -> None:
-        """Adds a paragraph."""
+        """Add a paragraph; `kind` is its CSS class, default none."""
         mark = f' class="{html.escape(kind)}"' if kind else ""
         self._parts.append(f"<p{mark}>{_text(text)}</p>")
 
     def listing(self, lines: Iterable[str]) -> None:
-        """Adds a list."""
+        """Add an unordered list."""
         self._parts.append("<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>")
 
     def table(
         self, caption: str, head: Sequence[str], rows: Sequence[Sequence], *, folded: bool = False,
     ) -> None:
-        """Adds a table; the first cell of a row is its header.
+        """Add a table; the first cell of each row is the row header.
 
         Args:
-            caption: what it shows.
+            caption: caption of the table.
             head: names of the columns.
-            rows: cells: text, a number (shown with four digits, kept in full), or None.
-            folded: whether it is to be opened by the reader.
+            rows: cells: text, a number (floats are shown with four significant digits, with the
+                full value in the markup), or None.
+            folded: whether the table is collapsed until the reader opens it; default False.
         """
         cells = "".join(
             f'<tr><th scope="row">{_cell(row[0])}</th>' + "".join(
@@ -91,7 +98,7 @@ class Page:
                            if folded else table)
 
     def figure(self, picture: str | os.PathLike, description: str, caption: str) -> None:
-        """Adds a PNG file, what it shows in words for who cannot see it, and a caption."""
+        """Add a PNG file with an alternative text (for screen readers) and a caption."""
         content = pathlib.Path(picture).read_bytes()
         width, height = struct.unpack(">II", content[16:24])
         self._parts.append(
@@ -100,7 +107,7 @@ class Page:
             f"<figcaption>{_text(caption)}</figcaption></figure>")
 
     def text(self) -> str:
-        """Returns the page."""
+        """Return the HTML of the page."""
         contents = "".join(f'<li><a href="#{anchor}">{_text(text)}</a></li>'
                            for level, text, anchor in self._contents if level == 2)
         return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -1,4 +1,4 @@
-"""Pictures of a verification: ROC, clients, confusion, relearning, inverted images, groups."""
+"""Figures of a verification: ROC curves, clients, confusion, relearning, inverted images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
 
 
 def curves_of(record: dict) -> dict[str, dict[str, dict]]:
-    """Returns attack to model to ROC, of a verification's record."""
+    """Return the ROC curves of a verification record, attack to model to ROC."""
     found = {name: {"before": part["before"], "after": part["after"], **{
         f"retrained {n + 1}": roc for n, roc in enumerate(part["retrained"])}}
         for name, part in record["membership"].items()}
@@ -23,11 +23,11 @@ def curves_of(record: dict) -> dict[str, dict[str, dict]]:
 
 
 def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) -> None:
-    """Draws ROC curves on logarithmic axes, one panel an attack.
+    """Draw ROC curves on logarithmic axes, one panel per attack.
 
     Args:
         path: the PNG file.
-        curves: attack to model (`before`, `after`, and retrained ones) to a ROC with `fpr`, `tpr`,
+        curves: attack to model (`before`, `after`, `retrained 1`, ...) to a ROC with `fpr`, `tpr`,
             `auc` and `resolution`.
     """
     columns = min(3, len(curves))
@@ -52,11 +52,11 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) 
 
 
 def save_clients(path: str | os.PathLike, clients: Sequence[dict]) -> None:
-    """Draws each client's accuracy on its own training data, before, after and retrained.
+    """Draw each client's accuracy on its own training data, before, after and retrained.
 
     Args:
         path: the PNG file.
-        clients: `client`, `data` and `accuracy` of each, see `behaviour.by_client`.
+        clients: `client`, `data` and `accuracy` of each client, see `behaviour.by_client`.
     """
     figure, axes = new_figure(max(7, 1.5 + 0.45 * len(clients)), 4.2)
     places = np.arange(len(clients))
@@ -73,7 +73,7 @@ def save_clients(path: str | os.PathLike, clients: Sequence[dict]) -> None:
 
 
 def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) -> None:
-    """Draws confusion matrices of the test images side by side, rows scaled to 1.
+    """Draw confusion matrices of the test images side by side, rows normalized to sum to 1.
 
     Args:
         path: the PNG file.
@@ -97,7 +97,7 @@ def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) ->
 
 
 def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
-    """Draws how soon the models learn the forgotten data again, see `behaviour.relearning`."""
+    """Draw accuracy on the forget set while the models relearn it, see `behaviour.relearning`."""
     figure, axes = new_figure(7.5, 4.0)
     for name, points in relearned["curves"].items():
         steps, values = zip(*points)
@@ -111,7 +111,7 @@ def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
 
 
 def save_inversions(path: str | os.PathLike, entries: Sequence[dict]) -> None:
-    """Draws inverted images, a row a class; see `behaviour.inversions`."""
+    """Draw inverted images, one row per class; see `behaviour.inversions`."""
     names = ["mean", *entries[0]["images"]]
     figure = empty_figure(1.7 * len(names), 1.8 * len(entries) + 0.3)
     panels = figure.subplots(len(entries), len(names), squeeze=False)
@@ -127,7 +127,7 @@ def save_inversions(path: str | os.PathLike, entries: Sequence[dict]) -> None:
 
 
 def _mean_of(value) -> float:
-    """Returns a number, or the mean of several; NaN of nothing."""
+    """Return the mean of a number or of a list of numbers; NaN for None or an empty list."""
     if value is None or value == []:
         return float("nan")
     return float(np.mean(value))

@@ -1,4 +1,4 @@
-"""The picture of a suggested pruning ratio: how large changes are, percentile by percentile."""
+"""Figure of suggested pruning ratios: magnitudes of weight changes by percentile."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from tfunlearn.report.figures import empty_figure, save_figure
 def save_ratio(
     path: str | os.PathLike, sizes: np.ndarray, suggestions: Sequence,
 ) -> None:
-    """Draws log10 of the changes over their percentiles, with knee and cut of each suggestion.
+    """Draw the magnitudes of weight changes (log scale) over their percentiles.
+
+    The cut of each suggestion, and the knee of the first one, are marked.
 
     Args:
         path: the PNG file.
-        sizes: sizes of change that are not zero, `(n,)`.
+        sizes: nonzero magnitudes of weight changes, `(n,)`.
         suggestions: `RatioSuggestion`s.
     """
     figure = empty_figure(7, 4.2)

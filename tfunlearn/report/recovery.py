@@ -1,4 +1,4 @@
-"""The picture of an unlearning: recovery round by round, beside the models before and retrained."""
+"""Figure of an unlearning run: metrics by round, with the models before and retrained."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SHOWN = {"test_accuracy": ("test accuracy", "C0"), "remain_accuracy": ("remainin
 def save_recovery(
     path: str | os.PathLike, lines: Sequence[dict], measured: Mapping[str, dict | None],
 ) -> None:
-    """Draws the metrics before unlearning, after it, and over the rounds of recovery.
+    """Draw the metrics before unlearning, after it, and over the rounds of recovery.
 
     Args:
         path: the PNG file.
         lines: the lines of the run's `metrics.jsonl`.
-        measured: metrics of the models `before`, at the `start` of recovery, `after` and
-            `retrained` (dotted lines), the last of which may be None.
+        measured: metrics of the models `before`, at the `start` of recovery, `after`, and
+            `retrained` (dotted lines), which may be None.
     """
     figure, axes = new_figure(8.5, 4.5)
     waited = sum(line["phase"] == "wait" for line in lines)

@@ -1,4 +1,4 @@
-"""The sections of a report: what was asked, done, paid and proven, of one run after the other."""
+"""Sections of a report on one run: request, method, cost, verification, rounds, configuration."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ GLOSSARY = (
 
 
 class Section:
-    """Writes about one run into a page, and its pictures and tables into a folder.
+    """Writer of one run's sections into a page, and of its figures and tables into a folder.
 
     Args:
         page: the page.
-        folder: receives a PNG and a CSV of everything.
-        number: of the run, from 1.
-        facts: the run.
+        folder: receives each figure as PNG and each table as CSV.
+        number: number of the run, from 1.
+        facts: contents of the report on the run.
     """
 
     def __init__(self, page: Page, folder: str | os.PathLike, number: int, facts: RunFacts):
@@ -44,7 +44,7 @@ class Section:
         self._stem = f"run{number}"
 
     def write(self) -> None:
-        """Writes it all."""
+        """Write all sections."""
         page, facts = self._page, self._facts
         page.heading(2, facts.name, kind="run")
         page.paragraph(facts.verdict, f"verdict {facts.mark}")
@@ -145,7 +145,7 @@ class Section:
         page.listing(record["not_tested"])
 
     def _verifications(self) -> None:
-        """Tells of every verification of this model, with its settings: none is left out."""
+        """Add a table of all verifications of this model, with their settings."""
         earlier = self._facts.earlier
         names = list(earlier[-1]["settings"])
         self._table("verifications", f"All {count(len(earlier), 'verification')} of this model; "

@@ -1,26 +1,26 @@
-"""What an unlearning did and cost, in words: reports in, text out."""
+"""Text on the method, progress and cost of an unlearning run: reports in, text out."""
 
 from __future__ import annotations
 
 
 def request_in_words(request: list[str]) -> str:
-    """Returns the first words of a request."""
+    """Return the first five entries of a request."""
     return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
 
 
 def count(number: int, what: str) -> str:
-    """Returns `1 round`, `2 rounds`."""
+    """Return a number with its noun, such as `1 round` or `2 rounds`."""
     return f"{number:,} {what}" + ("s" if number != 1 else "")
 
 
 def rounds_behind(notes: dict) -> str:
-    """Returns the rounds that lie behind the model after unlearning."""
+    """Return the number of training rounds of the unlearned model, as text."""
     own = notes["rounds"] + notes["waited_rounds"]
     return str(own) if notes["restarts"] else f"{notes['rounds_before']} + {own}"
 
 
 def recovery(notes: dict) -> str:
-    """Returns how recovery went, and when other stop rules would have ended it."""
+    """Return text on the recovery, and on when other stopping rules would have ended it."""
     recovered = notes["recovered"]
     words = [f"{count(notes['rounds'], 'round')}, stop {recovered['stop']}"]
     if notes["waited_rounds"]:
@@ -32,7 +32,7 @@ def recovery(notes: dict) -> str:
 
 
 def cost_in_words(cost: dict) -> str:
-    """Returns what an unlearning has cost."""
+    """Return the cost of an unlearning run as text."""
     size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
         "bytes_down", "bytes_up", "server_storage_bytes")}
     return (f"{count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "

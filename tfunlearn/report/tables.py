@@ -1,4 +1,4 @@
-"""The tables of a report: head and rows from metrics, verifications and notes."""
+"""Tables of a report: column names and rows from metrics, verifications and notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEASURES = {"test_accuracy": "test accuracy", "test_loss": "test loss",
 
 
 def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
-    """Returns a table of several runs, a column each."""
+    """Return the column names and rows of a table of several runs, one column per run."""
     rows = [["verdict", *(facts.word for facts in runs)],
             ["method", *("trained" if f.notes is None else f.notes["method"] for f in runs)]]
     for name, label in MEASURES.items():
@@ -46,7 +46,13 @@ def round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
 def beside_retraining(
     name: str, second: str, entries: Sequence[dict]
 ) -> tuple[list[str], list[list]]:
-    """Returns head and rows of accuracy and loss of each entry, before, after and retrained."""
+    """Return column names and rows of accuracy and loss of each entry: before, after, retrained.
+
+    Args:
+        name: key of the first column in each entry, such as `client`.
+        second: key of the second column.
+        entries: see `behaviour.by_client` and `behaviour.by_class`.
+    """
     kinds = [kind for kind in ("before", "after", "retrained")
              if entries[0]["accuracy"].get(kind) not in (None, [])]
     head, told = [name, second], "retrained" in kinds
@@ -63,8 +69,8 @@ def beside_retraining(
 
 
 def gap_row(values: dict) -> list[float | None]:
-    """Returns a measure before and after, mean and deviation of the retrained models, and the gap
-    to their mean; None for what is not known."""
+    """Return a metric before and after unlearning, mean and standard deviation of the retrained
+    models, and the gap to their mean; None for unknown values."""
     after = values["after"]
     known = [value for value in values["retrained"] if value is not None]
     mean = float(np.mean(known)) if known else None
@@ -74,6 +80,6 @@ def gap_row(values: dict) -> list[float | None]:
 
 
 def mean_matrix(value) -> list:
-    """Returns a matrix, or the mean of several."""
+    """Return a matrix as nested lists; the mean, if `value` holds several matrices."""
     array = np.asarray(value, float)
     return (array.mean(axis=0) if array.ndim == 3 else array).tolist()

@@ -1,4 +1,4 @@
-"""Unlearning as operations on Keras weights: arrays in, arrays out, one method a file."""
+"""Unlearning methods as operations on Keras weights: arrays in, arrays out, one method per file."""
 
 from tfunlearn.unlearning.channel_effects import ChannelEffects, channel_effects
 from tfunlearn.unlearning.channel_selection import SELECTIONS, select_channels, undecided_layers

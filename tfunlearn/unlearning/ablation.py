@@ -1,4 +1,4 @@
-"""One silenced channel in each copy of a batch: the steps that channel effects are made of."""
+"""Batched channel ablation: each copy of a batch runs with one channel ablated."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from tfunlearn.pruning.execution import (
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 from tfunlearn.pruning.norms import channel_axis
 
-LIVE = 4  # tensors of the greatest size that are held at once while a model runs
+LIVE = 4  # tensors of the largest size held in memory at once while a model runs
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """How the channels of one layer are silenced.
+    """Plan for ablating the channels of one layer.
+
+    A waist is a position at which the graph is one tensor wide.
 
     Attributes:
         layer: the layer.
-        node: its only call; None where the weights must be zeroed, one channel at a time.
-        behind: the calls behind it.
-        norms: those among them whose channel is silenced too.
-        waist: number of the waist behind the layer and these.
-        until: how many of `behind` lie before that waist.
-        reads: tensors that must be at hand: its inputs, and what passes by it before the waist.
+        node: the layer's only call; None if the weights must be zeroed, one channel at a time.
+        behind: the calls downstream of it.
+        norms: the calls of `behind` in whose output the channel is zeroed too.
+        waist: index of the first waist downstream of `node` and `norms`.
+        until: number of calls of `behind` up to that waist.
+        reads: tensors required as inputs: the layer's inputs, and tensors that bypass the layer
+            and are read before the waist.
     """
 
     layer: ChannelLayer
@@ -44,7 +47,7 @@ class Ablation:
     def of(
         cls, graph: Graph, layer: ChannelLayer, parts: str, waists: Sequence[tuple[int, int]]
     ) -> Ablation:
-        """Returns how a layer's channels, which consist of `parts`, are silenced."""
+        """Return the plan for a layer whose channels consist of `parts`."""
         keras_layer = graph.layers[layer.layer]
         calls = graph.calls(keras_layer)
         node, later = calls[0], behind(graph, calls[0])
@@ -63,32 +66,33 @@ class Ablation:
 
 
 def _is_by_example(node: Node) -> bool:
-    """Tells whether all that a node reads and gives has one row for each example."""
+    """Return whether all inputs and outputs of a node have a batch axis."""
     tensors = tf.nest.flatten([arguments_of(node), node.call.outputs])
     return all(len(tensor.shape) > 0 and tensor.shape[0] is None for tensor in tensors
                if hasattr(tensor, "_keras_history"))
 
 
 def _has_masks(graph: Graph) -> bool:
-    """Tells whether Keras masks travel along the tensors, where no cut can see them."""
+    """Return whether any tensor carries a Keras mask, which a partial run would lose."""
     tensors = [tensor for node in graph.nodes for tensor in tf.nest.flatten(node.call.outputs)]
     return any(getattr(tensor, "_keras_mask", None) is not None for tensor in tensors)
 
 
 class Steps:
-    """The steps of one measurement: a part of the probe, a layer, a block of its channels.
+    """Steps of an ablation, each for one part of the probe, one layer and a block of its channels.
 
     Args:
         graph: the model's graph.
-        layers: the layers.
-        parts: what a channel consists of.
+        layers: the layers to ablate.
+        parts: what a channel consists of, `"filter"` or `"filter+bn"`.
         images: the probe, `(n, height, width, channels)`.
         labels: int32 `(n,)`.
-        memory: bytes that may be used at a time, about.
+        memory: approximate memory limit in bytes.
 
     Attributes:
         plan: arguments of `run`, in the order in which it must be called.
-        correct, loss: correct predictions and summed losses of the whole model, so far.
+        correct, loss: number of correct predictions and summed loss of the whole model, over the
+            parts of the probe run so far.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class Steps:
         self.correct, self.loss = 0, 0.0
 
     def run(self, rows: slice, layer: str, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns correct predictions and summed losses without each of the channels."""
+        """Return correct predictions and summed losses with each of the channels ablated."""
         labels = tf.constant(self._labels[rows])
         if rows != self._rows:
             self._rows = rows
@@ -135,24 +139,24 @@ class Steps:
         return right.numpy(), loss.numpy()
 
     def _values_of(self, images) -> tuple:
-        """Returns the tensors that the ablations read, and the outputs."""
+        """Return the tensors that the ablations read, and the outputs."""
         values = execute_all(self._graph, images)
         return (*(values[tensor] for tensor in self._reads), values[self._graph.outputs[0]])
 
     def _score(self, outputs, labels, copies):
-        """Returns correct predictions and summed losses of each copy of the examples."""
+        """Return correct predictions and summed losses of each copy of the examples."""
         labels = tf.tile(labels, [copies])
         right = tf.equal(tf.argmax(outputs, axis=1, output_type=tf.int32), labels)
         if self._from_logits:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
-        else:  # Keras' own goes back to the logits in some places, and clips in others
+        else:  # the Keras loss recovers the logits in some cases and clips in others
             own = tf.gather(outputs, labels, batch_dims=1)
             losses = -tf.math.log(tf.maximum(own, np.finfo(np.float32).tiny))
         return (tf.reduce_sum(tf.reshape(tf.cast(right, tf.int64), [copies, -1]), axis=1),
                 tf.reduce_sum(tf.reshape(tf.cast(losses, tf.float64), [copies, -1]), axis=1))
 
     def _without(self, ablation: Ablation, channels, values: dict):
-        """Runs the model to the next waist, with one channel silenced in each copy of the
+        """Run the model to the next waist, with one channel ablated in each copy of the
         examples."""
         node, copies = ablation.node, tf.shape(channels)[0]
         with without_activation(node.layer):
@@ -172,7 +176,7 @@ class Steps:
         return values[self._tail.waists[ablation.waist][1]]
 
     def _zeroing(self, ablation: Ablation, rows: slice, channels: np.ndarray):
-        """Runs the whole model with the weights of one channel after the other zeroed."""
+        """Run the whole model with the weights of each channel zeroed in turn."""
         before, scores = self._graph.read(), []
         images, labels = tf.constant(self._images[rows]), tf.constant(self._labels[rows])
         for channel in channels:
@@ -186,7 +190,7 @@ class Steps:
                 np.array([float(loss[0]) for _, loss in scores]))
 
     def _sizes(self) -> dict[int, int]:
-        """Returns the bytes of every tensor of the graph for one example."""
+        """Return the size in bytes of every tensor of the graph for one example."""
         values = execute_all(self._graph, tf.constant(self._images[:1]))
         return {tensor: int(tf.size(value)) * value.dtype.size for tensor, value in values.items()}
 
@@ -194,7 +198,7 @@ class Steps:
 def _blocks(
     ablation: Ablation, examples: int, sizes: dict[int, int], memory: int
 ) -> list[np.ndarray]:
-    """Returns the channels of a layer in blocks that fit into memory."""
+    """Return the channels of a layer in blocks that fit into memory."""
     if ablation.node is None:
         return [np.array([channel]) for channel in range(ablation.layer.channels)]
     widest = max(sizes[tensor] for node in (ablation.node, *ablation.behind)
@@ -205,11 +209,11 @@ def _blocks(
 
 
 def _tiled(value, copies):
-    """Returns the examples of a tensor `copies` times, one copy behind the other."""
+    """Return the examples of a tensor repeated `copies` times, one copy after the other."""
     return tf.tile(value, tf.concat([[copies], tf.ones([tf.rank(value) - 1], tf.int32)], axis=0))
 
 
 def _channels_of_copies(channels, count: int, examples, rank: int, axis: int):
-    """Returns which channel is silent, bool, to be broadcast over a tensor of all copies."""
+    """Return a bool mask of the ablated channel, broadcastable to a tensor of all copies."""
     silent = tf.repeat(tf.one_hot(channels, count, True, False, dtype=tf.bool), examples, axis=0)
     return tf.reshape(silent, [-1, *(count if n == axis else 1 for n in range(1, rank))])

@@ -1,4 +1,4 @@
-"""The smallest scores of several arrays, as masks, without sorting or joining more than once."""
+"""Masks of the smallest scores over several arrays, by one concatenation and one partition."""
 
 from __future__ import annotations
 
@@ -9,20 +9,31 @@ import numpy as np
 
 
 def share_of(ratio: float, total: int) -> int:
-    """Returns floor(ratio * total), whatever a float makes of 0.29 * 100."""
+    """Return floor(ratio * total), robust to rounding errors such as in 0.29 * 100."""
     return int(np.floor(np.round(ratio * total, 6)))
 
 
 def least(
     scores: list[np.ndarray], ratio: float, groups: Sequence[Sequence[int]], *, last_too: bool
 ) -> tuple[list[np.ndarray], float | None]:
-    """Returns masks of the smallest scores of each group, and the largest score among them."""
+    """Return masks of the smallest scores of each group, and the largest selected score.
+
+    Args:
+        scores: one array of scores for each array of weights.
+        ratio: selected share of each group, 0 to 1.
+        groups: indices of the arrays that are ranked together.
+        last_too: whether entries with an infinite score may be selected, after all others.
+
+    Returns:
+        A bool mask for each array, and the largest selected score over all groups, None if nothing
+        is selected.
+    """
     masks, thresholds = [None] * len(scores), []
     for group in groups:
         part = [scores[n] for n in group]
         count = share_of(ratio, sum(score.size for score in part))
         flat = np.concatenate([score.reshape(-1) for score in part])
-        if not last_too:  # what has a score of infinity is never chosen
+        if not last_too:  # entries with an infinite score are never selected
             able = int(np.isfinite(flat).sum())
             if count > able:
                 warnings.warn(f"{able:,} weights can be chosen, fewer than the ratio asks for "
@@ -38,7 +49,7 @@ def least(
 def _smallest(
     scores: list[np.ndarray], flat: np.ndarray, count: int
 ) -> tuple[list[np.ndarray], float]:
-    """Returns masks of the `count` smallest scores, the first ones among equals; changes `flat`."""
+    """Return masks of the `count` smallest scores, ties broken by position; modifies `flat`."""
     if count == 0:
         return [np.zeros(score.shape, bool) for score in scores], -np.inf
     flat.partition(count - 1)
@@ -57,8 +68,8 @@ def _smallest(
 def least_channels(
     scores: list[np.ndarray], ratio: float
 ) -> tuple[list[np.ndarray], float | None]:
-    """Returns masks of the floor(ratio * channels) channels of least score of each kernel, and the
-    largest score among them."""
+    """Return masks of the floor(ratio * channels) channels of smallest score of each kernel, and
+    the largest selected score, None if nothing is selected."""
     masks, thresholds = [], []
     for score in scores:
         mask = np.zeros(score.shape, bool)

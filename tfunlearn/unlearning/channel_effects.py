@@ -1,4 +1,4 @@
-"""How much each output channel of a net matters for some examples: the fast exact ablation."""
+"""Effect of each output channel on a probe, by fast exact ablation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ChannelEffects(dict):
 
     Attributes:
         losses: layer name to increase of the mean cross-entropy, float64 `(channels,)`.
-        accuracy: of the whole model on the probe, H(M, I).
-        examples: in the probe.
+        accuracy: accuracy of the whole model on the probe, H(M, I).
+        examples: number of examples in the probe.
     """
 
     def __init__(self, effects: dict, losses: dict, accuracy: float, examples: int):
@@ -31,14 +31,13 @@ class ChannelEffects(dict):
 
     @property
     def resolution(self) -> float:
-        """The least difference between two effects, 1 / examples."""
+        """The smallest possible difference between two unequal effects, 1 / examples."""
         return 1 / self.examples
 
     def ranked(self, layer: str) -> np.ndarray:
-        """Returns the channels of a layer, largest effect first.
+        """Return the channels of a layer, largest effect first.
 
-        Among equal effects that with the larger increase of cross-entropy comes first, then that
-        with the lower index.
+        Ties are broken by the larger increase of cross-entropy, then by the lower index.
         """
         effect = self[layer]
         return np.lexsort((np.arange(len(effect)), -self.losses[layer], -effect))
@@ -49,38 +48,38 @@ def channel_effects(
     layers: Sequence[str] | None = None, memory: int = MEMORY,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> ChannelEffects:
-    """Returns the effect of every output channel on the accuracy on a probe.
+    """Return the effect of every output channel on the accuracy on a probe.
 
         effect[l][i] = H(M, I) - H(M without channel i of layer l, I)
 
-    Each layer's input is computed once; a channel is silenced in the layer's own output, for a
-    block of channels in one batch, and only what lies behind the layer runs again. That is the
-    arithmetic of zeroing the channel's kernel and bias. Layers that are called twice, layers before
+    Each layer's input is computed once. A channel is zeroed in the layer's output, with a block of
+    channels in one batch, and only the layers downstream run again. The result equals that of
+    zeroing the channel's kernel and bias. Layers that are called more than once, layers upstream of
     anything that is not a plain Keras layer, and models with masks are ablated one channel at a
     time.
 
     Args:
-        model: a built Sequential or functional Keras model that gives class scores; unchanged.
-        probe_x: images `(n, height, width, channels)`, uint8 or float32 in [0, 1]; the method takes
-            examples of what is to be forgotten.
+        model: a built Sequential or functional Keras model that outputs class scores; unchanged.
+        probe_x: images `(n, height, width, channels)`, uint8 or float32 in [0, 1]; the method uses
+            examples of the forget set.
         probe_y: their labels `(n,)`.
-        parts: `"filter"` (default): the channel's slice of the kernel and its bias; a normalisation
-            behind it then gives a constant. `"filter+bn"`: its gamma and beta too, so that it
-            gives zero.
+        parts: `"filter"` (default): the channel's slice of the kernel and its bias; a normalization
+            layer after it then outputs a constant. `"filter+bn"`: its gamma and beta too, so that
+            the normalization layer outputs zero.
         layers: names of the layers; default every Conv1D/2D/3D and Dense layer.
-        memory: bytes that may be used at a time, about; default 1 GiB.
+        memory: approximate memory limit in bytes; default 1 GiB.
         track: wraps the sequence of steps, to show progress.
 
     Returns:
-        A dict of layer name to `(channels,)`, with more about the probe.
+        `ChannelEffects`: layer name to `(channels,)`, with attributes on the probe.
 
     Raises:
         UserError: no Conv or Dense layer, no plain layer graph, a layer called with
-            `training=True`, an empty probe, or labels that do not fit.
+            `training=True`, an empty probe, or labels that do not match the probe.
 
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
-        Explanation". How the effects are computed is this project's.
+        Explanation". The computation of the effects is this project's own.
     """
     graph = Graph.of(model)
     chosen = named_layers(channel_layers(graph, parts), layers)
@@ -102,7 +101,7 @@ def channel_effects(
 
 
 def _require_inference(graph: Graph) -> None:
-    """Raises a `UserError` if some layer works as in training whatever it is told."""
+    """Raise a `UserError` if a layer is called with a fixed `training=True`."""
     for node in graph.nodes:
         positional, named = arguments_of(node)
         if named.get("training") is True or (len(positional) > 1 and positional[1] is True):
@@ -111,7 +110,7 @@ def _require_inference(graph: Graph) -> None:
 
 
 def _checked(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
-    """Returns the labels as int32, if the probe fits the model."""
+    """Return the labels as int32; raise a `UserError` if the probe does not match the model."""
     shape = tuple(model.output_shape) if not isinstance(model.output_shape, list) else ()
     require("model", model.name, len(shape) == 2 and len(model.inputs) == 1,
             "a model of one input and one output (examples, classes)")

@@ -1,4 +1,4 @@
-"""Which channels of each layer are updated: those that matter most for what is to be forgotten."""
+"""Selection of the channels that unlearning updates: those with most effect on the forget set."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.pruning.counting import count_of
 from tfunlearn.unlearning.channel_effects import ChannelEffects
 
-COARSE = 0.01  # effects that come in larger steps hardly tell channels apart
+COARSE = 0.01  # effects with a coarser resolution hardly distinguish channels
 
 
 def important(ranking: np.ndarray, count: int, rng=None) -> np.ndarray:
-    """Returns the channels of largest effect, the largest first."""
+    """Return the channels of largest effect, the largest first."""
     return ranking[:count]
 
 
 def unimportant(ranking: np.ndarray, count: int, rng=None) -> np.ndarray:
-    """Returns the channels of least effect, the least first: a control."""
+    """Return the channels of smallest effect, the smallest first: a control."""
     return ranking[::-1][:count]
 
 
 def random(ranking: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns random channels: the control that the paper calls DE-Random."""
+    """Return random channels: the control named DE-Random in the paper."""
     return rng.permutation(len(ranking))[:count]
 
 
@@ -38,35 +38,36 @@ def select_channels(
     effects: ChannelEffects, delta: float = 0.05, *, selection: str = "important",
     rng: np.random.Generator | None = None, output_units: Sequence[int] = (),
 ) -> dict[str, np.ndarray]:
-    """Returns the channels of each layer that unlearning updates.
+    """Return the channels of each layer that unlearning updates.
 
         count[l] = max(1, ceil(delta * channels[l]))
 
     Args:
-        effects: as `channel_effects` gives them.
+        effects: as returned by `channel_effects`.
         delta: share of each layer's channels, in (0, 1]; default 0.05.
-        selection: `"important"` (default); or a control: `"random"`, `"unimportant"`,
-            `"output-unit"` (the forgotten classes' own units of the last layer and nothing else)
-            or `"random+output-unit"` (random channels, and these units).
-        rng: for random channels.
-        output_units: the forgotten classes, for the selections that name their units; the last
+        selection: `"important"` (default), or a control: `"random"`, `"unimportant"`,
+            `"output-unit"` (only the units of the forgotten classes in the last layer) or
+            `"random+output-unit"` (random channels and these units).
+        rng: generator, required for random channels.
+        output_units: the forgotten classes, for the selections that use output units; the last
             layer of `effects` must have a channel for each class.
 
     Returns:
-        Layer name to channels, int64, largest effect first; equal effects are ordered by
+        Layer name to channels, int64; `"important"` sorts by decreasing effect, with ties as in
         `ChannelEffects.ranked`.
 
     Raises:
-        UserError: `delta` or `selection` is not allowed, or there is no such output unit.
+        UserError: an invalid `delta` or `selection`, or a class without an output unit.
+        ValueError: random channels without `rng`.
 
     Warns:
-        UserWarning: effects come in steps of more than 0.01, since the probe is small, and in some
-            layer equal ones had to be told apart by the loss.
+        UserWarning: the resolution of the effects is coarser than 0.01, since the probe is small,
+            and in some layer the loss decided between channels of equal effect.
 
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
-        Explanation". Deviation: its pseudo-code sorts from small to large and takes the first
-        ones; text, definition and case study mean the channels of largest effect, as here.
+        Explanation". Deviation: its pseudo-code sorts in ascending order and takes the first
+        channels; text, definition and case study mean the channels of largest effect, as here.
     """
     require_real("delta", delta, lambda d: 0 < d <= 1, "a share > 0, at most 1")
     choose("selection", selection, dict.fromkeys(ALL_SELECTIONS))
@@ -95,7 +96,7 @@ def select_channels(
 def _output_units(
     effects: ChannelEffects, selection: str, classes: Sequence[int]
 ) -> np.ndarray:
-    """Returns the units of the last layer that a selection names, int64; none if it names none."""
+    """Return the output units that a selection includes, int64; empty for other selections."""
     if selection not in (OUTPUT_UNIT, RANDOM_AND_OUTPUT):
         return np.zeros(0, np.int64)
     units = len(effects[list(effects)[-1]])
@@ -108,8 +109,11 @@ def _output_units(
 def undecided_layers(
     effects: ChannelEffects, delta: float, *, selection: str = "important"
 ) -> list[str]:
-    """Returns the layers whose selection the tie rule decided: the effects of the last channel
-    taken and the first one left are equal. Random channels are never decided by it."""
+    """Return the layers whose selection was decided by the tie-breaking rule.
+
+    In these layers, the last selected and the first unselected channel have equal effects. There
+    are none for random channels or output units.
+    """
     if selection not in ("important", "unimportant"):
         return []
     found = []

@@ -1,4 +1,4 @@
-"""CDP: class-discriminative pruning, TF-IDF over the channels of convolutions."""
+"""Class-discriminative pruning (CDP): TF-IDF over the channels of convolutions."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SCOPES = {"layer": "the share is of each layer's channels",
 
 
 class ClassActivations:
-    """Computes mean activations of convolutions for each class, as a client does.
+    """Compute mean activations of convolutions for each class on a client's data.
 
         A[l] = mean over space of relu(output of convolution l), `(examples, channels)`
 
     Args:
         model: a built Sequential or functional Keras model with a convolution.
-        batch_size: examples at a time; default 200.
+        batch_size: examples per batch; default 200.
 
     Raises:
-        UserError: there is no convolution, or no plain layer graph.
+        UserError: a model without a convolution, or without a plain layer graph.
     """
 
     def __init__(self, model: tf.keras.Model, *, batch_size: int = 200):
@@ -43,8 +43,8 @@ class ClassActivations:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, classes: int
     ) -> dict[str, np.ndarray]:
-        """Returns layer name to means `(classes, channels)` float64, NaN for a class that is not
-        there."""
+        """Return layer name to means `(classes, channels)` float64, NaN for a class without
+        examples."""
         labels = require_labels(labels, classes=classes, count=len(images))
         sums = {layer.layer: np.zeros((classes, layer.channels)) for layer in self._layers}
         for first in range(0, len(labels), self._batch):
@@ -62,7 +62,7 @@ class ClassActivations:
                 for layer in self._layers]
 
     def _pooled_layer(self, layer, values: dict):
-        """Returns the mean over the space, and over the calls, of a layer's positive outputs."""
+        """Return the mean of relu(output) of a layer over space and over the layer's calls."""
         means = []
         for node in self._graph.calls(layer):
             axes = [axis for axis in range(1, len(node.shape) + 1)
@@ -72,9 +72,9 @@ class ClassActivations:
 
 
 def mean_over_clients(uploads: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Returns the unweighted mean of clients' activations `(classes, channels)`.
+    """Return the unweighted mean of the clients' activations `(classes, channels)`.
 
-    A class counts over the clients that hold it; it is NaN if none does.
+    The mean of a class is over the clients that hold it; NaN if no client does.
     """
     means = {}
     for name in uploads[0]:
@@ -87,20 +87,20 @@ def mean_over_clients(uploads: Sequence[Mapping[str, np.ndarray]]) -> dict[str, 
 
 
 def tf_idf(activations: np.ndarray) -> np.ndarray:
-    """Returns how much each channel tells a class from the others, `(classes, channels)` float64.
+    """Return TF-IDF scores, `(classes, channels)` float64: how well a channel identifies a class.
 
         TF[u, j]  = A[u, j] / sum_j A[u, j]
         IDF[j]    = log((1 + classes) / (1 + |{u: A[u, j] >= mean_j A[u, j]}|))
         score     = TF * IDF
 
     Args:
-        activations: mean activations `(classes, channels)`, not negative; a class nobody holds is
-            NaN, counts as no class, and scores NaN.
+        activations: mean activations `(classes, channels)`, not negative; a class that no client
+            holds is NaN, is not counted in `classes`, and gets NaN scores.
 
     Reference:
         Wang et al., "Federated Unlearning via Class-Discriminative Pruning" (WWW 2022,
-        arXiv 2110.11794). Deviation: public forks compare with the channel's mean over the classes
-        instead of the class's over the channels; the paper's rule is this one.
+        arXiv 2110.11794). Deviation: public forks compare with the channel's mean over the classes;
+        this follows the paper's rule, the class's mean over the channels.
     """
     known = ~np.isnan(activations).any(axis=1)
     held, scores = activations[known], np.full(activations.shape, np.nan)
@@ -115,21 +115,22 @@ def discriminative_channels(
     activations: Mapping[str, np.ndarray], forgotten: Sequence[int], *, share: float = 0.1,
     scope: str = "layer",
 ) -> dict[str, np.ndarray]:
-    """Returns the channels that CDP prunes: of highest score for the classes to forget.
+    """Return the channels that CDP prunes: those of highest score for the forgotten classes.
 
     Args:
         activations: layer name to mean activations `(classes, channels)`.
-        forgotten: classes; with several each picks its channels, and all of them go.
-        share: R, of the channels; in (0, 1), default 0.1, at least one channel. At least one
-            channel of a layer stays.
-        scope: `"layer"` (default): the share is of each layer's channels. `"model"`: of all
-            channels, highest score first.
+        forgotten: forgotten classes; the union of the channels selected for each class is pruned.
+        share: R, the pruned share of the channels, in (0, 1), default 0.1; at least one channel is
+            selected for each class, and at least one channel of each layer is kept.
+        scope: `"layer"` (default): a share of each layer's channels. `"model"`: a share of all
+            channels of all layers, highest score first.
 
     Raises:
-        UserError: a class that nobody holds, or a share or scope that is not allowed.
+        UserError: a class that no client holds, or an invalid share or scope.
 
     Reference:
-        See `tf_idf`. R is not known, nor whether it counts by layer; both are offered.
+        See `tf_idf`. The paper's R, and whether it applies per layer, are not known; both scopes
+        are available.
     """
     require_real("prune_share", share, lambda r: 0 < r < 1, "a share > 0 and < 1")
     choose("prune_scope", scope, SCOPES)

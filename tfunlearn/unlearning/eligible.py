@@ -1,4 +1,4 @@
-"""Which weights of a model a reset may touch, and how wide their initial draws are."""
+"""Weights of a model that may be reset, and the bounds of their initial distributions."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tf
 
 INCLUDES = ("kernels+bias", "trainable")
-_NORMALISES = "Normalization"  # in the class name of every such layer of Keras
+_NORMALISES = "Normalization"  # in the class name of every Keras normalization layer
 
 
 def eligible_places(
     weights: Sequence[np.ndarray], include: str | Callable = "kernels+bias", *,
     model: tf.keras.Model | None = None,
 ) -> list[int]:
-    """Returns the places in `weights` that may be reset.
+    """Return the indices in `weights` of the arrays that may be reset.
 
     Args:
-        weights: as `model.get_weights()` gives them.
-        include: `"kernels+bias"` (default): trainable weights, those of normalisation layers left
-            out; `"trainable"`: these too; or a function `(name, array) -> bool`. Moving statistics
-            are in neither of the two words.
-        model: the Keras model, needed for the words; a function gets its weights' names.
+        weights: as returned by `model.get_weights()`.
+        include: `"kernels+bias"` (default): trainable weights except those of normalization layers;
+            `"trainable"`: all trainable weights; or a function `(name, array) -> bool`. Neither
+            string includes moving statistics.
+        model: the Keras model, required if `include` is a string; a function receives the names of
+            its weights, or `weight_0`, `weight_1`, ... without a model.
 
     Raises:
-        UserError: no such word, a word without a model, or nothing is left.
+        UserError: an unknown string, a string without a model, or no array left.
     """
     if callable(include):
         names = names_of(model) if model is not None else [f"weight_{n}" for n in
@@ -45,19 +46,19 @@ def eligible_places(
 
 
 def names_of(model: tf.keras.Model) -> list[str]:
-    """Returns a name for each weight: `layer/kernel`."""
+    """Return the name of each weight, such as `layer/kernel`."""
     return [getattr(weight, "path", None) or weight.name.partition(":")[0]
             for weight in model.weights]
 
 
 def initial_bounds(model: tf.keras.Model | None, weights: Sequence[np.ndarray]) -> list[float]:
-    """Returns the width of He's uniform draw of each weight, 0.1 for vectors and scalars.
+    """Return the bound of the He uniform distribution of each weight, 0.1 for vectors and scalars.
 
         sqrt(6 / fan_in)
 
-    fan_in is the product of all axes but the last, except for depthwise kernels, where it is that
-    of the window, and for embeddings, where it is the width of a row: as PyTorch counts. Without a
-    model every array counts as an ordinary kernel.
+    fan_in is the product of all axes but the last. As in PyTorch, it is the product of the window
+    axes for depthwise kernels and the row width for embeddings. Without a model, every array is
+    treated as an ordinary kernel.
     """
     special = {} if model is None else _special_fans(model)
     bounds = []

@@ -1,4 +1,4 @@
-"""FedAU: a second head that learns the forgotten wrongly, combined with the first in one step."""
+"""FedAU: interpolation of the head with an auxiliary head trained on random labels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Head = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias (cla
 
 
 def head_places(model: tf.keras.Model) -> tuple[int, int]:
-    """Returns where kernel and bias of the last Dense layer lie in `model.get_weights()`.
+    """Return the indices of the last Dense layer's kernel and bias in `model.get_weights()`.
 
     Raises:
-        UserError: the model does not end in a Dense layer with a bias (a Softmax may follow).
+        UserError: the model does not end in a Dense layer with a bias (a Softmax or Activation
+            layer may follow).
     """
     layer = head_layer(model)
     places = {id(weight): place for place, weight in enumerate(model.weights)}
@@ -25,7 +26,7 @@ def head_places(model: tf.keras.Model) -> tuple[int, int]:
 
 
 def head_layer(model: tf.keras.Model) -> tf.keras.layers.Layer:
-    """Returns the last Dense layer, whose outputs are the model's; raises as `head_places`."""
+    """Return the final Dense layer, the head of the model; raises as `head_places`."""
     layers = [layer for layer in model.layers
               if not isinstance(layer, (tf.keras.layers.Softmax, tf.keras.layers.Activation))]
     fits = bool(layers) and isinstance(layers[-1], tf.keras.layers.Dense) and layers[-1].use_bias
@@ -37,13 +38,16 @@ def train_head(
     features: np.ndarray, labels: np.ndarray, head: Head, *, lr: float = 0.01,
     momentum: float = 0.9, epochs: int = 5, batch_size: int = 128, rng: np.random.Generator,
 ) -> Head:
-    """Returns a linear head after training on frozen features: softmax, cross-entropy, SGD.
+    """Return a linear head trained on frozen features with softmax cross-entropy and SGD.
 
     Args:
-        features: `(m, f)`, inputs of the last layer.
-        labels: `(m,)`, the wrong ones.
-        head: kernel `(f, classes)` and bias `(classes,)` to start from.
-        lr, momentum, epochs, batch_size: of the training; defaults 0.01, 0.9, 5, 128.
+        features: inputs of the last layer, `(m, f)`.
+        labels: wrong labels, `(m,)`.
+        head: initial kernel `(f, classes)` and bias `(classes,)`.
+        lr: learning rate; default 0.01.
+        momentum: momentum of SGD; default 0.9.
+        epochs: training epochs; default 5.
+        batch_size: examples per step; default 128.
         rng: shuffles the examples.
 
     Raises:
@@ -73,22 +77,24 @@ def train_head(
 
 
 def combined(head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5) -> Head:
-    """Returns the unlearned head.
+    """Return the unlearned head.
 
         (1 - alpha) W1 + alpha mean(W2),    or for classes    W1 - mean(W2)
 
     Args:
         head: W1, kernel and bias.
-        auxiliary: W2 of each forgotten client.
-        alpha: default 0.5; None for classes, where W2 should have started from zeros.
+        auxiliary: W2, the auxiliary head of each forgotten client.
+        alpha: weight of the auxiliary heads, 0 to 1; default 0.5. None for class unlearning, where
+            W2 should have been initialized with zeros.
 
     Raises:
-        UserError: `alpha` out of range, or no second head.
+        UserError: `alpha` out of range, or no auxiliary head.
 
     Reference:
         Gu et al., "Unlearning during Learning: An Efficient Federated Machine Unlearning Method"
-        (IJCAI 2024, arXiv 2405.15474), FedAU. Deviation: alpha 0.9 there, as part of the
-        training; after the fact it takes half of a LeNet-5's accuracy for an honest client.
+        (IJCAI 2024, arXiv 2405.15474), FedAU. Deviation: there, alpha is 0.9 and part of the
+        training; applied after training, 0.9 costs half of a LeNet-5's accuracy when a benign
+        client is forgotten.
     """
     require("auxiliary", len(auxiliary), len(auxiliary) > 0, "at least one second head")
     if alpha is not None:

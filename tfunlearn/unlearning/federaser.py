@@ -1,4 +1,4 @@
-"""FedEraser: stored updates of the remaining clients, turned to where they now point."""
+"""FedEraser: stored updates of the remaining clients, re-scaled along calibrated directions."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tfunlearn.core.vectors import sizes_of
 def calibrated(
     stored: np.ndarray, fresh: np.ndarray, shapes: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """Returns stored updates' lengths in the fresh updates' directions, for each client and array.
+    """Return calibrated updates: the norm of the stored, the direction of the fresh updates.
 
-        |stored| * fresh / |fresh|
+        |stored| * fresh / |fresh|    for each client and array
 
     A fresh update of zeros gives zeros.
 
     Args:
-        stored: updates that the server kept, float32 `(n, d)`.
+        stored: updates kept by the server, float32 `(n, d)`.
         fresh: updates of the same clients from the new global model, `(n, d)`.
-        shapes: of the model's weights; each array is calibrated by itself.
+        shapes: shapes of the model's weights; each array is calibrated separately.
 
     Returns:
         float32 `(n, d)`.
 
     Reference:
         Liu et al., "FedEraser: Enabling Efficient Client-Level Data Removal from Federated
-        Learning Models" (IWQoS 2021). By client as in the paper; the published code averages the
-        clients first. By array as in that code. That every second round is kept and half of the
-        local epochs are run is the paper's setting.
+        Learning Models" (IWQoS 2021). Calibration is per client as in the paper (the published code
+        averages the clients first) and per array as in that code. The paper keeps every second
+        round and runs half of the local epochs.
     """
     require("fresh", fresh.shape, fresh.shape == stored.shape, f"shape {stored.shape}")
     result, first = np.zeros_like(stored), 0
@@ -46,6 +46,6 @@ def calibrated(
 
 
 def calibration_epochs(local_epochs: int, ratio: float = 0.5) -> int:
-    """Returns the epochs of a calibrating client, `ratio` (the paper's r, 0.5) of its usual ones,
-    rounded up, at least 1."""
+    """Return the calibration epochs of a client: `ratio` (the paper's r, default 0.5) times its
+    local epochs, rounded up, at least 1."""
     return max(1, int(np.ceil(round(ratio * local_epochs, 6))))

@@ -1,5 +1,5 @@
-"""FedOSD: a step that forgets and is orthogonal to what the others learn; recovery that does not
-go back."""
+"""FedOSD: unlearning steps orthogonal to the remaining clients' updates, and recovery without
+reverting them."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 
-LEAST_SINGULAR = 1e-6  # of the Gram matrix of unit rows; what is below counts as zero
+LEAST_SINGULAR = 1e-6  # singular values of the unit rows' Gram matrix below it count as zero
 
 
 def orthogonal_step(forget: np.ndarray, remaining: np.ndarray) -> np.ndarray:
-    """Returns the step of forgetting: what is left of `forget` beside the remaining updates.
+    """Return the unlearning step: the part of `forget` orthogonal to the remaining updates.
 
         d = u - G^T (G G^T)^+ G u,    then    d |u| / |d|
 
     An update is minus the learning rate times a gradient, so the same formula holds for both.
 
     Args:
-        forget: mean update of the forgotten clients `(d,)`, trained to unlearn.
-        remaining: updates of the remaining clients `(n, d)`.
+        forget: u, mean update of the forgotten clients `(d,)`, trained to unlearn.
+        remaining: G, updates of the remaining clients `(n, d)`.
 
     Returns:
-        float32 `(d,)`; zeros where the remaining updates span the whole of `forget`.
+        float32 `(d,)`; zeros if `forget` lies in the span of the remaining updates.
 
     Raises:
-        UserError: shapes that do not fit, or an update that is not finite.
+        UserError: shapes that do not match, or an update that is not finite.
 
     Reference:
         Pan et al., "Federated Unlearning with Gradient Descent and Conflict Mitigation" (AAAI
-        2025, arXiv 2412.20200), FedOSD. Deviation: rows are made equally long first, which does
-        not change what they span, so that a small client counts too; singular values below 1e-6
-        are dropped, where the published code leaves them in place uninverted.
+        2025, arXiv 2412.20200), FedOSD. Deviation: rows are first scaled to unit length, which does
+        not change their span, so that clients with small updates count too; singular values below
+        1e-6 are dropped, whereas the published code keeps them without inverting them.
     """
     _check(forget, remaining)
     lengths = np.linalg.norm(remaining.astype(np.float64), axis=1)
-    rows = remaining[lengths > 0] / lengths[lengths > 0, None]  # their span is what counts
+    rows = remaining[lengths > 0] / lengths[lengths > 0, None]  # unit rows with the same span
     left, values, right = np.linalg.svd(rows @ rows.T, hermitian=True)
     kept = values >= LEAST_SINGULAR
     inverse = (right[kept].T / values[kept]) @ left[:, kept].T
@@ -45,17 +45,17 @@ def orthogonal_step(forget: np.ndarray, remaining: np.ndarray) -> np.ndarray:
 
 
 def without_return(updates: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Returns updates without what points back along `moved`, each as long as it was.
+    """Return updates without their component along `moved`, re-scaled to their original norms.
 
-        g - (<g, a> / |a|^2) a,    then    stretched to |g|
+        g - (<g, a> / |a|^2) a,    then re-scaled to |g|
 
     Args:
-        updates: of the remaining clients `(n, d)`.
-        moved: the model now minus the model before unlearning `(d,)`; without a move the updates
-            come back as they are.
+        updates: updates of the remaining clients `(n, d)`.
+        moved: a, the current model minus the model before unlearning `(d,)`; if it is zero, the
+            updates are returned unchanged.
 
     Raises:
-        UserError: shapes that do not fit, or an update that is not finite.
+        UserError: shapes that do not match, or an update that is not finite.
     """
     _check(moved, updates)
     length = float(np.dot(moved.astype(np.float64), moved))
@@ -73,7 +73,7 @@ def _check(vector: np.ndarray, stack: np.ndarray) -> None:
 
 
 def _stretched(vector: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Returns a vector as long as `like`; zeros if nothing but rounding is left of it."""
+    """Return a vector scaled to the norm of `like`; zeros if its norm is only rounding error."""
     old = float(np.linalg.norm(like.astype(np.float64)))
     new = float(np.linalg.norm(vector))
     if new <= 1e-6 * old:

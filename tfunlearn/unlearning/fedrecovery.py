@@ -1,4 +1,4 @@
-"""FedRecovery: take a client's weighted residuals out of the final model, without training."""
+"""FedRecovery: removal of a client's weighted residuals from the final model, without training."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ def fedrecovery(
     average: str = "samples", noise: float = 0.0, noisy: Sequence[int] | None = None,
     rng: np.random.Generator | None = None,
 ) -> list[np.ndarray]:
-    """Returns the final model with the forgotten clients' residuals added.
+    """Return the final model corrected by the forgotten clients' residuals.
 
-    Per round i, with A_i the mean of all updates and B_i that of the remaining clients':
+    Per round i, with A_i the mean of all updates and B_i that of the remaining clients' updates:
 
         w + sum_i p_i (B_i - A_i),    p_i = |A_i|^2 / sum_j |A_j|^2
 
     plus Gaussian noise. With equal weights and one forgotten client u, B_i - A_i is
-    (B_i - update of u) / n, the paper's residual. A round that only forgotten clients were in
-    counts for the p_i alone, one without any update not at all.
+    (B_i - update of u) / n, the paper's residual. A round with forgotten clients only counts in
+    the denominator of the p_i alone; a round without updates is ignored.
 
     Args:
-        weights: the final model, as `model.get_weights()` gives it.
+        weights: the final model, as returned by `model.get_weights()`.
         history: every round of the training.
-        forgotten: ids of the clients.
-        average: weights of the means, `"samples"` (default, as federated averaging has them) or
-            `"uniform"` (the paper's).
+        forgotten: ids of the forgotten clients.
+        average: weights of the means, `"samples"` (default, number of examples as in federated
+            averaging) or `"uniform"` (as in the paper).
         noise: standard deviation of the noise; default 0. See `noise_deviation`.
-        noisy: places of the arrays that get noise; default all. A moving variance must not.
-        rng: generator of the noise.
+        noisy: indices of the arrays that noise is added to; default all. Moving variances must be
+            excluded.
+        rng: generator of the noise, required if `noise` > 0.
 
     Raises:
         UserError: a setting out of range, or a history without rounds.
@@ -43,7 +44,7 @@ def fedrecovery(
     Reference:
         Zhang et al., "FedRecovery: Differentially Private Machine Unlearning for Federated
         Learning Frameworks" (IEEE TIFS 18, 2023, pages 4732-4746). Deviation: updates
-        stand for gradients times -lr, whose factor cancels in p; no noise by default, since the
+        replace gradients times -lr, a factor that cancels in p; no noise by default, since the
         bound that the paper derives it from is not known for a neural network.
     """
     require("average", average, average in ("samples", "uniform"), "samples or uniform")
@@ -73,14 +74,14 @@ def fedrecovery(
 
 
 def noise_deviation(distance: float, epsilon: float, beta: float) -> float:
-    """Returns the deviation that makes two models `distance` apart indistinguishable.
+    """Return the standard deviation of noise that makes two models (epsilon, beta)-close.
 
         (distance / sqrt 2) / (sqrt(ln(1 / beta) + epsilon) - sqrt(ln(1 / beta)))
 
     Args:
-        distance: bound on the l2 distance of recovered and retrained model, > 0.
-        epsilon: > 0.
-        beta: 0 < beta < 1.
+        distance: bound on the l2 distance between the recovered and the retrained model, > 0.
+        epsilon: indistinguishability parameter, > 0.
+        beta: indistinguishability parameter, 0 < beta < 1.
     """
     for name, value, holds in (("distance", distance, distance > 0),
                                ("epsilon", epsilon, epsilon > 0), ("beta", beta, 0 < beta < 1)):
@@ -90,7 +91,7 @@ def noise_deviation(distance: float, epsilon: float, beta: float) -> float:
 
 
 def _mean(updates: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Returns the weighted mean of rows, float64, a row at a time."""
+    """Return the weighted mean of rows in float64, accumulated row by row."""
     total = np.zeros(updates.shape[1])
     for row, share in zip(updates, shares):
         if share:

@@ -1,4 +1,4 @@
-"""FedUP: zero what malicious clients pulled away from the benign ones, in the benign average."""
+"""FedUP: zero the weights in which malicious clients diverge most from the benign average."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
 
 @dataclass(frozen=True)
 class PrunedModel:
-    """What FedUP broadcasts for recovery.
+    """Pruned model that FedUP broadcasts for recovery.
 
     Attributes:
         weights: the benign average with the masked entries zeroed.
-        masks: place of a kernel -> which of its entries were zeroed, bool.
-        fraction: share of each kernel that was zeroed.
-        estimate: where the fraction came from; None if it was given.
+        masks: index of a kernel to a bool mask of its zeroed entries.
+        fraction: share of the live entries of each kernel that was zeroed.
+        estimate: how the fraction was estimated; None if it was given.
     """
 
     weights: list[np.ndarray]
@@ -31,7 +31,7 @@ class PrunedModel:
 
     @property
     def counts(self) -> dict[int, int]:
-        """Zeroed entries of each kernel."""
+        """Number of zeroed entries of each kernel."""
         return {place: int(np.count_nonzero(mask)) for place, mask in self.masks.items()}
 
 
@@ -41,33 +41,34 @@ def fedup(
     examples: Sequence[int] | None = None, kernels: Sequence[int] | None = None,
     mask: str = "divergence", similarity: str = "model", rng: np.random.Generator | None = None,
 ) -> PrunedModel:
-    """Returns the benign average without the weights that malicious clients diverge in most.
+    """Return the benign average without the weights in which malicious clients diverge most.
 
     For each kernel, with G the global model that the clients started from:
 
         rank = (mean of malicious - mean of benign)^2 * |G|
-        zeroed = the ceil(fraction * live) entries of highest rank, first ones among equals
+        zeroed = the ceil(fraction * live) entries of highest rank, ties broken by position
 
-    live counts the entries of G that are not zero. Without filters that were pruned before, that is
-    the size of the kernel.
+    live is the number of nonzero entries of G; without previously pruned filters, that is the size
+    of the kernel.
 
-    Everything else, biases and normalisations included, is the benign average. Kernels are gone
-    through one by one, so that little memory is used beyond what is given.
+    All other arrays, biases and normalization layers included, are the benign average. Kernels are
+    processed one by one to limit memory use.
 
     Args:
-        global_weights: G, as `model.get_weights()` gives it.
-        client_weights: each client's weights after training from G, or anything that gives its
-            arrays by `[place]`, such as `HistoryRound.local_models()`.
-        malicious: positions of the malicious clients in `client_weights`; fewer than the others.
-        fraction: share of each kernel, 0 to 1, or `"auto"` (default): see `estimate_fraction`.
-            0 returns the benign average.
-        examples: examples of each client, the weights of both means; default equal weights.
-        kernels: places of the kernels; default all arrays with two or more axes. Use
-            `kernels_of(model)` where a model has embeddings.
+        global_weights: G, as returned by `model.get_weights()`.
+        client_weights: each client's weights after training from G, or any object that returns its
+            arrays by `[index]`, such as `HistoryRound.local_models()`.
+        malicious: positions of the malicious clients in `client_weights`; fewer than half of all.
+        fraction: share of each kernel's live entries, 0 to 1, or `"auto"` (default): see
+            `estimate_fraction`. 0 returns the benign average.
+        examples: number of examples of each client, the weights of both means; default equal
+            weights.
+        kernels: indices of the kernels; default all arrays with two or more axes. Use
+            `kernels_of(model)` for a model with embeddings.
         mask: `"divergence"` (default), or a control: `"random"`, `"magnitude"`.
-        similarity: what `"auto"` compares, the clients' last kernel as it is (`"model"`, default)
-            or its change (`"update"`).
-        rng: generator of the random mask.
+        similarity: what `"auto"` compares, the clients' last kernel (`"model"`, default) or its
+            change (`"update"`).
+        rng: generator, required for the random mask.
 
     Raises:
         UserError: no benign majority, shapes that differ, weights that are not finite, or a
@@ -75,12 +76,12 @@ def fedup(
 
     Reference:
         Romandini, Borcea, Montanari, Foschini, "FedUP: Efficient Pruning-based Federated
-        Unlearning for Model Poisoning Attacks" (arXiv 2508.13853). No other of the methods of that
-        name. Deviation: the paper's text was not at hand for every detail; absolute value of G,
-        ceil, and kernels only follow re-implementations of it.
-        Deviation: the fraction is of the live entries. Rank is zero where G is, so that a share of
-        all entries falls on what is left alive: of a layer that FLAP had pruned to one filter, 15 %
-        of all entries were 23 of its last 25, and the net was dead.
+        Unlearning for Model Poisoning Attacks" (arXiv 2508.13853); not one of the other methods of
+        that name. Deviation: the paper's text was not available for every detail; the absolute
+        value of G, ceil, and the restriction to kernels follow re-implementations of it.
+        Deviation: the fraction is a share of the live entries. The rank is zero where G is zero, so
+        that a share of all entries would fall on the live ones: in a layer that FLAP had pruned to
+        one filter, 15 % of all entries were 23 of its last 25, and the network was dead.
     """
     groups = _groups(len(client_weights), malicious, examples)
     _check(global_weights, client_weights, fraction, mask, similarity, rng)
@@ -98,7 +99,7 @@ def fedup(
         benign = _mean(client_weights, place, groups[1])
         difference -= benign
         average = benign.astype(weight.dtype)
-        del benign  # the largest kernel decides how much memory this takes
+        del benign  # peak memory is set by the largest kernel
         if place in kernels:
             masks[place] = largest(MASKS[mask](difference, weight, rng), share, weight)
             average[masks[place]] = 0
@@ -109,7 +110,7 @@ def fedup(
 def _groups(
     clients: int, malicious: Sequence[int], examples: Sequence[int] | None
 ) -> list[list[tuple[int, float]]]:
-    """Returns (position, weight) of the malicious and of the benign clients."""
+    """Return (position, weight) of the malicious and of the benign clients."""
     flagged = sorted({int(k) for k in malicious})
     require("malicious", flagged, all(0 <= k < clients for k in flagged),
             f"positions 0 to {clients - 1}")
@@ -138,7 +139,7 @@ def _check(global_weights, client_weights, fraction, mask, similarity, rng) -> N
 
 
 def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndarray:
-    """Returns the weighted mean of one array over a group, float64."""
+    """Return the weighted mean of one array over a group, float64."""
     total = np.zeros(client_weights[group[0][0]][place].shape, np.float64)
     for position, weight in group:
         array = client_weights[position][place]
@@ -158,14 +159,14 @@ def estimate_of(
     global_weights: Sequence[np.ndarray], client_weights: Sequence[Sequence[np.ndarray]],
     benign: Sequence[int], kernel: int, similarity: str = "model",
 ) -> FractionEstimate:
-    """Returns `estimate_fraction` of the benign clients' last kernel.
+    """Return `estimate_fraction` of the benign clients' last kernel.
 
     Args:
-        global_weights: what the clients started from.
+        global_weights: weights that the clients started from.
         client_weights: each client's weights, as in `fedup`.
         benign: positions of the benign clients.
-        kernel: place of the last kernel.
-        similarity: compare the kernels as they are, `"model"`, or their changes, `"update"`.
+        kernel: index of the last kernel.
+        similarity: compare the kernels, `"model"` (default), or their changes, `"update"`.
     """
     start = global_weights[kernel] if similarity == "update" else 0.0
     return estimate_fraction(np.stack(

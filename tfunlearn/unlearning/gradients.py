@@ -1,4 +1,4 @@
-"""The mean gradient of a model on examples, without training."""
+"""Mean gradient of a model on a set of examples, without training."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tfunlearn.models.outputs import ends_in_softmax
 
 
 def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callable:
-    """Returns `(images, labels) -> mean gradient` of a model, traced once.
+    """Return a function `(images, labels) -> mean gradient` of a model, traced once.
 
     The function takes images `(m, height, width, channels)`, uint8 or float32 in [0, 1], and labels
-    `(m,)`, and gives the gradient of their mean cross-entropy, float64 arrays in the order of
-    `get_weights()`. Layers work as in inference; weights that are not trained have zeros.
+    `(m,)`. It returns the gradient of the mean cross-entropy, float64 arrays in the order of
+    `get_weights()`; zeros for weights that are not trainable. Layers run in inference mode.
 
     Args:
         model: a built Keras model.
-        batch_size: examples at a time; default 500.
+        batch_size: examples per batch; default 500.
 
     Raises:
-        UserError: from the function: no examples.
+        UserError: raised by the returned function: no examples, or invalid labels.
     """
     variables, from_logits = model.trainable_weights, not ends_in_softmax(model)
 

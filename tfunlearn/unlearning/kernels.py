@@ -1,4 +1,4 @@
-"""Which weights of a Keras model are kernels, found by the class of their layer."""
+"""Indices of the kernels among a Keras model's weights, found by layer class."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def kernels_of(model: tf.keras.Model, *, convolutions_only: bool = False) -> list[int]:
-    """Returns where the kernels of Dense and convolution layers lie in `model.get_weights()`.
+    """Return the indices in `model.get_weights()` of the kernels of Dense and convolution layers.
 
-    Biases, normalisations, embeddings and anything else are left out; shared layers count once.
+    Biases, normalization layers, embeddings and all other weights are excluded; shared layers count
+    once.
 
     Args:
-        model: a built Keras model, nested ones included.
-        convolutions_only: leave Dense layers out; default False.
+        model: a built Keras model; nested models are included.
+        convolutions_only: whether to exclude Dense layers; default False.
     """
     names = [name for name in LAYERS if not (convolutions_only and name == "Dense")]
     kinds = tuple(getattr(tf.keras.layers, name) for name in names)
@@ -29,7 +30,7 @@ def kernels_of(model: tf.keras.Model, *, convolutions_only: bool = False) -> lis
 
 
 def _layers(model):
-    """Gives every layer, those inside nested models and wrappers too."""
+    """Return every layer, including those inside nested models and wrappers."""
     if hasattr(model, "_flatten_layers"):
         return model._flatten_layers(include_self=False)
     return model.submodules

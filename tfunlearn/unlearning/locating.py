@@ -1,4 +1,4 @@
-"""FedMemPrune's first stage: which weights memorise rather than generalise."""
+"""FedMemPrune, first stage: locate the weights that memorize rather than generalize."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from tfunlearn.unlearning.bottom_k import least, least_channels, share_of
 
 RANGES = ("global", "layer")
 ZERO_UPDATES = ("exclude", "include", "error")
-MOST_MOVED = 0.5  # share of the weights that moved from which their reset is worth a warning
+MOST_MOVED = 0.5  # warn if at least this share of the weights that changed is reset
 
 
 @dataclass(frozen=True)
 class Location:
-    """What `locate` found, beside the masks.
+    """Statistics of the masks found by `locate`.
 
     Attributes:
-        count: weights that are to be reset, k.
-        eligible: weights that may be, N.
-        threshold: size of change at the edge of those chosen, gamma; None without any.
-        shares: share of each array that is chosen, 0 where nothing is eligible.
-        ties: eligible weights whose score is exactly at the edge; 1 means that nothing was tied.
-        zeros: eligible weights whose change is exactly zero.
-        moved_share: share of the other eligible weights that is chosen.
+        count: number of weights to reset, k.
+        eligible: number of eligible weights, N.
+        threshold: magnitude of change at the boundary of the selected weights, gamma; None if no
+            weight is selected.
+        shares: selected share of each array, 0 for arrays that are not eligible.
+        ties: number of eligible weights whose score equals the boundary; 1 means no ties.
+        zeros: number of eligible weights whose change is exactly zero.
+        moved_share: share of the other eligible weights that is selected.
     """
 
     count: int
@@ -43,7 +44,7 @@ class Location:
 
 
 class Located(list):
-    """Bool masks in the order of `model.get_weights()`, with a `location` that describes them."""
+    """Bool masks in the order of `model.get_weights()`, with their statistics in `location`."""
 
     def __init__(self, masks: Sequence[np.ndarray], location: Location):
         super().__init__(masks)
@@ -53,14 +54,15 @@ class Located(list):
 def mean_delta_of(
     changes: Sequence[Sequence[np.ndarray]], weights: Sequence[float] | None = None
 ) -> list[np.ndarray]:
-    """Returns the mean of the clients' changes, summed in float64, as float32.
+    """Return the mean of the clients' changes, summed in float64, as float32.
 
     Args:
         changes: for each client a list of arrays: local weights minus global weights.
-        weights: how much each client counts, >= 0; default all the same, as published.
+        weights: weight of each client, >= 0; default equal weights, as published.
 
     Raises:
-        UserError: no client, or weights that do not fit or sum to zero.
+        UserError: no client, or weights that do not match the clients, are negative or not finite,
+            or sum to zero.
     """
     require("changes", len(changes), len(changes) > 0, "those of at least one client")
     counts = np.ones(len(changes)) if weights is None else np.asarray(weights, np.float64)
@@ -78,49 +80,49 @@ def locate(
     saliency: str = "abs_mean_delta", zero_updates: str = "exclude",
     model: tf.keras.Model | None = None, rng: np.random.Generator | None = None,
 ) -> Located:
-    """Returns masks of the weights that one round on the remaining data moves least.
+    """Return masks of the weights that change least in one round on the retain set.
 
         k = floor(ratio * N) smallest |mean over remaining clients of (local - global)|
 
-    The mean over clients comes first, the absolute value after it. Among equal scores those that
-    come first are chosen (arrays in their order, each in C order).
+    The mean over clients is taken before the absolute value. Ties are broken by position (arrays in
+    their order, each in C order).
 
     Args:
-        global_weights: the model before the round, as `model.get_weights()` gives it.
-        mean_delta: what the round changed, the mean over the clients; with saliency
-            `"abs_mean_grad"` the mean gradient; with those of Appendix F.3 (`"salun"`,
-            `"localized"`, `"deep"`, `"shallow"`) the mean change of the forgotten clients alone.
+        global_weights: the model before the round, as returned by `model.get_weights()`.
+        mean_delta: mean change over the clients in the round; with saliency `"abs_mean_grad"` the
+            mean gradient; with the saliencies of Appendix F.3 (`"salun"`, `"localized"`, `"deep"`,
+            `"shallow"`) the mean change of the forgotten clients alone.
         ratio: the pruning ratio rho, 0 to 1.
-        scope: `"global"` (default): the smallest of all; `"layer"`: of each array.
-        include: which arrays, see `eligible_places`; default kernels and biases.
-        saliency: name in `SALIENCIES`; default FedMemPrune's.
-        zero_updates: weights whose mean change is exactly zero (dead units, rows of an embedding
-            that nobody used; also clients that cancel out, and what a robust rule leaves at zero)
-            rank last, so that they do not use up the ratio (`"exclude"`, default), or first like
-            any other (`"include"`, as published), or stop everything if they would fill the ratio
-            (`"error"`). Only FedMemPrune's own saliencies have them.
-        model: the Keras model, needed unless `include` is a function.
-        rng: for saliency `"random"`.
+        scope: `"global"` (default): the smallest scores of all arrays; `"layer"`: of each array.
+        include: eligible arrays, see `eligible_places`; default kernels and biases.
+        saliency: name in `SALIENCIES`; default FedMemPrune's, `"abs_mean_delta"`.
+        zero_updates: treatment of weights whose mean change is exactly zero (dead units, unused
+            rows of an embedding, clients that cancel out, weights left unchanged by a robust
+            aggregation rule): `"exclude"` (default) ranks them last, so that they do not use up the
+            ratio; `"include"` ranks them first, as published; `"error"` raises an error if they
+            would use up the ratio. It applies to FedMemPrune's own saliencies only.
+        model: the Keras model, required unless `include` is a function.
+        rng: generator, required for saliency `"random"`.
 
     Returns:
-        A list of bool masks; its `location` tells k, N, the threshold and what else is worth
-        knowing.
+        A list of bool masks; its `location` holds k, N, the threshold and other statistics.
 
     Raises:
-        UserError: a setting out of range, arrays that do not fit, a change that is not finite, or
-            nothing but changes of zero.
+        UserError: a setting out of range, arrays that do not match, a change that is not finite, or
+            changes that are all zero.
 
     Warns:
-        UserWarning: so many changes are exactly zero that half of the other weights or more are
-            reset although the ratio is less, or fewer weights could be chosen than asked.
+        UserWarning: so many changes are exactly zero that at least half of the other weights are
+            reset although the ratio is below one half; with `"include"`, the zeros use up the
+            ratio; or fewer weights can be selected than the ratio requires.
 
     Reference:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
         arXiv 2605.24545), eq. 14 and 15; saliencies of Appendix F.3, see `SALIENCIES`.
-        Deviation: zeros rank last by default, since else the method degenerates to fine-tuning on
-        a net with many dead units. Normalisation layers are left out (the published code takes
-        them where their name does not give them away). Deep and shallow split the eligible arrays
-        in halves and never choose outside theirs; the published code splits after 11 of its 22
+        Deviation: zeros rank last by default, since otherwise the method degenerates to fine-tuning
+        on a network with many dead units. Normalization layers are excluded (the published code
+        includes those it does not recognize by name). Deep and shallow split the eligible arrays
+        in halves and never select outside their half; the published code splits after 11 of its 22
         arrays and fills up with arbitrary weights.
     """
     chosen = choose("saliency", saliency, SALIENCIES)
@@ -158,7 +160,7 @@ def locate(
 
 
 def require_ratio(ratio: float) -> None:
-    """Raises a `UserError` unless a pruning ratio is 0 to 1."""
+    """Raise a `UserError` unless a pruning ratio is between 0 and 1."""
     require_real("ratio", ratio, lambda value: 0 <= value <= 1, "0 to 1")
 
 
@@ -174,7 +176,7 @@ def _check_arrays(weights: Sequence[np.ndarray], deltas: Sequence[np.ndarray]) -
 
 
 def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> None:
-    """Warns of changes that are exactly zero where they come first, or refuses them."""
+    """Warn, or raise a `UserError`, if changes of exactly zero use up the ratio."""
     total = sum(change.size for change in changes)
     zeros = total - sum(int(np.count_nonzero(change)) for change in changes)
     count = share_of(ratio, total)
@@ -205,7 +207,7 @@ def _located(weights, places, changes, scores, masks, threshold, zeros: int) -> 
 
 
 def _shown(threshold: float | None) -> float | None:
-    """Returns the threshold as a size; zero where it lies among the zeros that rank last."""
+    """Return the threshold as a magnitude; 0 if it lies among the zeros that rank last."""
     if threshold is None:
         return None
     return 0.0 if np.isinf(threshold) else abs(threshold)

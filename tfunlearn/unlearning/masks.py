@@ -1,4 +1,4 @@
-"""Which entries of a kernel are pruned: FedUP's mask and the controls it is compared with."""
+"""Pruning masks of a kernel's entries: FedUP's mask and its controls."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 
 def entries_of(size: int, fraction: float) -> int:
-    """Returns `ceil(fraction * size)`; float noise below 1e-6 does not count."""
+    """Return `ceil(fraction * size)`, at most `size`; rounding errors below 1e-6 are ignored."""
     return min(size, math.ceil(round(fraction * size, 6)))
 
 
 def largest(scores: np.ndarray, fraction: float, weight: np.ndarray) -> np.ndarray:
-    """Returns a mask of the largest scores, `ceil(fraction * live)` of them, bool.
+    """Return a bool mask of the `ceil(fraction * live)` largest scores.
+
+    Ties are broken by position in C order.
 
     Args:
-        scores: of each entry, >= 0.
+        scores: score of each entry, >= 0.
         fraction: share of the live entries, those where `weight` is not zero.
-        weight: the kernel that the scores belong to, of the same shape; entries that are zero
-            already are never taken.
-
-    Among equal scores those that come first in C order are taken.
+        weight: the kernel that the scores belong to, of the same shape; its zero entries are never
+            selected.
     """
     live = weight.reshape(-1) != 0
     flat = np.where(live, scores.reshape(-1), -1.0)
@@ -36,19 +36,19 @@ def largest(scores: np.ndarray, fraction: float, weight: np.ndarray) -> np.ndarr
 
 
 def divergence(difference: np.ndarray, weight: np.ndarray, rng=None) -> np.ndarray:
-    """Returns FedUP's rank, `difference^2 * |weight|`, in the place of `difference`."""
+    """Return FedUP's rank, `difference^2 * |weight|`, computed in place in `difference`."""
     np.square(difference, out=difference)
     difference *= np.abs(weight)
     return difference
 
 
 def magnitude(difference: np.ndarray, weight: np.ndarray, rng=None) -> np.ndarray:
-    """Returns `|weight|`: a control that does not look at the malicious clients."""
+    """Return `|weight|`: a control that ignores the malicious clients."""
     return np.abs(weight)
 
 
 def random(difference: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Returns random scores: a control that looks at nothing."""
+    """Return random scores: a control."""
     return rng.random(weight.shape, np.float32)
 
 

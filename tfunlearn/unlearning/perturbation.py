@@ -1,4 +1,4 @@
-"""Perturbation data: what is to be forgotten, under random wrong labels."""
+"""Perturbation data: the forget set with random wrong labels."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tfunlearn.core.labels import require_labels
 def wrong_labels(
     labels: np.ndarray, *, classes: int, forgotten: Sequence[int] = (), rng: np.random.Generator
 ) -> np.ndarray:
-    """Returns a random wrong label for each example, int32 `(n,)`.
+    """Return a random wrong label for each example, int32 `(n,)`.
 
-    Every class but the example's own is equally likely.
+    All allowed classes other than the example's own are equally likely.
 
     Args:
         labels: `(n,)`, 0 to `classes` - 1.
         classes: number of classes.
-        forgotten: classes that are to be forgotten as a whole, which no example may get.
-        rng: draws them.
+        forgotten: classes that are forgotten entirely and never assigned; default none.
+        rng: generator of the labels.
 
     Raises:
-        UserError: for some example no class is left.
+        UserError: no class is left to assign to some example.
 
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
@@ -34,7 +34,7 @@ def wrong_labels(
     allowed = np.setdiff1d(np.arange(classes), forgotten)
     places = np.searchsorted(allowed, labels)
     own = np.isin(labels, allowed)
-    choices = len(allowed) - own  # the own label is passed over
+    choices = len(allowed) - own  # without the example's own label
     require("forget", f"{len(np.unique(forgotten))} of {classes} classes",
             bool((choices > 0).all()),
             "a request that leaves every example a wrong label among the classes that stay")

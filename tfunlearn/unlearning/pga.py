@@ -1,4 +1,4 @@
-"""Projected gradient ascent: the forgotten client unlearns near what the others had."""
+"""Projected gradient ascent (PGA): the forgotten client unlearns near the other clients' models."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tfunlearn.models.outputs import ends_in_softmax
 
 @dataclass(frozen=True)
 class Ascent:
-    """What came of an ascent.
+    """Result of a gradient ascent.
 
     Attributes:
-        weights: the model after it, in the order of `get_weights()`.
-        steps: steps that were made.
-        accuracy: accuracy on the last batch before its step; None without a batch.
-        distance: distance of the trainable weights from where they started.
+        weights: the model after the ascent, in the order of `get_weights()`.
+        steps: number of steps.
+        accuracy: accuracy on the last batch, before its step; None without a batch.
+        distance: distance of the trainable weights from their initial values.
     """
 
     weights: list[np.ndarray]
@@ -35,13 +35,13 @@ class Ascent:
 def trust_radius(
     center: Sequence[np.ndarray], random_models: Sequence[Sequence[np.ndarray]]
 ) -> float:
-    """Returns how far the ascent may go: the root of a third of the mean squared distance.
+    """Return the radius of the ball to which the ascent is projected.
 
         radius^2 = mean over random models of |center - random|^2 / 3
 
     Args:
-        center: weights that the ascent starts from.
-        random_models: weights of freshly initialised models, 10 in the published code.
+        center: initial weights of the ascent.
+        random_models: weights of randomly initialized models, 10 in the published code.
     """
     require("random_models", len(random_models), len(random_models) > 0, "at least one model")
     middle = to_vector(center).astype(np.float64)
@@ -55,21 +55,24 @@ def ascend(
     batch_size: int = 128, epochs: int = 5, forget_accuracy: float = 0.12,
     rng: np.random.Generator,
 ) -> Ascent:
-    """Maximises the cross-entropy on forgotten examples within a ball around `start`.
+    """Maximize the cross-entropy on the forget set within a ball around `start`.
 
-    SGD with momentum on the negated loss, gradients clipped to a global norm, and after each step
-    the trainable weights drawn back to the ball. It ends as soon as a batch, before its step, is
-    classified worse than `forget_accuracy`.
+    SGD with momentum on the negated loss, with gradients clipped to a global norm; after each step
+    the trainable weights are projected to the ball. The ascent ends when the accuracy on a batch,
+    before its step, is below `forget_accuracy`.
 
     Args:
-        model: the Keras model; its weights are changed meanwhile and set back.
-        start: mean of the other clients' last models, the centre of the ball.
+        model: the Keras model; its weights are restored afterwards.
+        start: mean of the other clients' last models, the center of the ball.
         images: `(m, height, width, channels)`, uint8 or float32 in [0, 1].
         labels: `(m,)`.
-        radius: of the ball, see `trust_radius`.
-        lr: default 0.01, momentum: 0.9, clip: 5, batch_size: 128, epochs: 5 (at most), as in the
-            published code.
-        forget_accuracy: default 0.12, the threshold that the paper quotes.
+        radius: radius of the ball, see `trust_radius`.
+        lr: learning rate; default 0.01, as in the published code.
+        momentum: default 0.9, as in the published code.
+        clip: maximum global norm of the gradients; default 5, as in the published code.
+        batch_size: examples per step; default 128, as in the published code.
+        epochs: maximum number of epochs; default 5, as in the published code.
+        forget_accuracy: default 0.12, the threshold given in the paper.
         rng: shuffles the examples.
 
     Raises:
@@ -78,9 +81,9 @@ def ascend(
     Reference:
         Halimi et al., "Federated Unlearning: How to Efficiently Erase a Client in FL?"
         (arXiv 2207.05521). Deviation: the published code stops at a squared distance of 2.2 from
-        the client's last model, a constant for its net on MNIST; here the paper's threshold on the
-        accuracy ends the ascent, read off the batch at hand. Layers work as in inference, so that
-        Dropout draws nothing and moving statistics stay.
+        the client's last model, a constant for its network on MNIST; here the paper's accuracy
+        threshold ends the ascent, measured on the current batch. Layers run in inference mode:
+        Dropout is inactive and moving statistics are unchanged.
     """
     for name, value in (("radius", radius), ("lr", lr), ("clip", clip)):
         require_real(name, value, lambda number: number > 0, "a number > 0")
@@ -111,7 +114,7 @@ def _ascend(model, images, labels, step: Callable, orders, batch_size: int, leas
 
 
 def _step(model, radius: float, lr: float, momentum: float, clip: float) -> Callable:
-    """Returns `(images, labels) -> (apply, accuracy)`; `apply` makes the step that was found."""
+    """Return a function `(images, labels) -> (apply, accuracy)`; `apply` performs the step."""
     variables = model.trainable_weights
     center = [tf.identity(v) for v in variables]
     speeds = [tf.zeros_like(c) for c in center]
@@ -139,7 +142,7 @@ def _step(model, radius: float, lr: float, momentum: float, clip: float) -> Call
 
 
 def _draw_back(variables, center, radius: float) -> float:
-    """Projects the weights into the ball and returns their distance from its centre."""
+    """Project the weights to the ball and return their distance from its center."""
     moved = [v - c for v, c in zip(variables, center)]
     distance = float(tf.linalg.global_norm(moved))
     if distance > radius:

@@ -1,4 +1,4 @@
-"""How often unlearning may happen, so that false alarms cannot wear a federation down."""
+"""Rate limit of unlearning, so that false alarms do not degrade the federation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tfunlearn.core.errors import require_whole
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with flagged clients.
+    """Decision on flagged clients.
 
     Attributes:
-        unlearn: ids to unlearn now; empty while waiting.
-        pending: ids that wait; they are not aggregated meanwhile.
-        wait: rounds until the next unlearning is allowed, 0 for now.
+        unlearn: ids of clients to unlearn now; empty while waiting.
+        pending: ids of clients that wait; their updates are not aggregated in the meantime.
+        wait: rounds until the next unlearning is allowed, 0 if it is allowed now.
     """
 
     unlearn: tuple[int, ...]
@@ -25,13 +25,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class RateLimiter:
-    """Lets two unlearning events be no closer than a number of rounds.
+    """Enforce a minimum number of rounds between two unlearning events.
 
     Attributes:
-        least: the number T, >= 0; default 10; 0 lets every request through at once.
+        least: minimum number of rounds T, >= 0; default 10; with 0, requests are never delayed.
 
     Reference:
-        Romandini et al., "FedUP" (arXiv 2508.13853); the paper's T is not known, 10 is chosen.
+        Romandini et al., "FedUP" (arXiv 2508.13853); the paper's T is not known, the default is
+        this project's choice.
     """
 
     least: int = 10
@@ -43,13 +44,13 @@ class RateLimiter:
         self, round_number: int, last: int | None, flagged: Iterable[int],
         pending: Iterable[int] = (),
     ) -> Decision:
-        """Returns what to do at the end of a round.
+        """Return the decision at the end of a round.
 
         Args:
             round_number: the round that has just ended.
             last: the round of the last unlearning; None if there was none.
-            flagged: ids flagged now.
-            pending: ids flagged earlier that still wait.
+            flagged: ids of clients flagged now.
+            pending: ids of clients flagged earlier that still wait; default none.
         """
         ids = tuple(sorted({*flagged, *pending}))
         wait = 0 if last is None else max(0, self.least - (round_number - last))

@@ -1,4 +1,4 @@
-"""FedMemPrune's second stage: chosen weights drawn anew."""
+"""FedMemPrune, second stage: re-initialize the located weights."""
 
 from __future__ import annotations
 
@@ -42,21 +42,20 @@ def reset(
     weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *,
     rule: str = "he_uniform_compat", seed: int, model: tf.keras.Model | None = None,
 ) -> list[np.ndarray]:
-    """Returns the weights with those of the masks drawn anew, all others bit for bit.
+    """Return the weights with the masked entries re-initialized and all others bit-identical.
 
     Args:
-        weights: as `model.get_weights()` gives them.
-        masks: a bool array for each, such as `locate` gives.
+        weights: as returned by `model.get_weights()`.
+        masks: a bool array for each array of weights, such as returned by `locate`.
         rule: `"he_uniform_compat"` (default): U(-b, b) with b = sqrt(6 / fan_in) for kernels and
-            0.1 for vectors, as the paper and its code have it; `"layer"`: each layer's own
-            initializer under a new seed, so that a bias becomes zero again and a scale one;
-            `"zeros"`.
-        seed: whole number >= 0 that decides the draws.
-        model: the Keras model; needed with rule `layer`, and for the fan_in of depthwise kernels
-            and embeddings with `he_uniform_compat`.
+            0.1 for vectors, as in the paper and its code; `"layer"`: each layer's own initializer
+            with a new seed, which usually resets biases to zero and scales to one; `"zeros"`.
+        seed: seed of the random values, an integer >= 0.
+        model: the Keras model; required with rule `layer`, and needed with `he_uniform_compat` for
+            the fan_in of depthwise kernels and embeddings.
 
     Raises:
-        UserError: an unknown rule, masks that do not fit, a mask on moving statistics, or a layer
+        UserError: an unknown rule, masks that do not match, a mask on moving statistics, or a layer
             without an initializer.
 
     Reference:

@@ -1,7 +1,8 @@
-"""How much weights matter for a reset: the least salient ones are drawn anew.
+"""Saliency scores of weights; the least salient weights are re-initialized.
 
-A saliency takes the eligible weights and changes, lists of arrays in the order of
-`model.get_weights()`, and gives scores of the same shapes; a score of infinity is never chosen.
+A saliency function takes the eligible weights and changes, lists of arrays in the order of
+`model.get_weights()`, and returns scores of the same shapes; a weight with an infinite score is
+never selected.
 """
 
 from __future__ import annotations
@@ -12,37 +13,37 @@ from dataclasses import dataclass
 import numpy as np
 
 Arrays = Sequence[np.ndarray]
-STRONGEST = 5  # entries of a channel that its score is the mean of
+STRONGEST = 5  # number of entries averaged into a channel's score
 
 
 def abs_mean(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
-    """FedMemPrune's: the absolute value of the mean change."""
+    """Return FedMemPrune's scores: the absolute value of the mean change."""
     return [np.asarray(np.abs(change)) for change in changes]
 
 
 def random(weights: Arrays, changes: Arrays, rng: np.random.Generator) -> list[np.ndarray]:
-    """Random scores: a control."""
+    """Return random scores: a control."""
     return [np.asarray(rng.random(np.shape(change), np.float32)) for change in changes]
 
 
 def salun(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
-    """SalUn: what the forgotten data move most is the least salient."""
+    """Return SalUn scores: the weights that the forget set changes most are the least salient."""
     return [np.asarray(-np.abs(change)) for change in changes]
 
 
 def deep(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
-    """SalUn in the second half of the arrays."""
+    """Return SalUn scores for the second half of the arrays, infinity for the others."""
     return _only(salun(weights, changes), range(len(changes) // 2, len(changes)))
 
 
 def shallow(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
-    """SalUn in the first half of the arrays."""
+    """Return SalUn scores for the first half of the arrays, infinity for the others."""
     return _only(salun(weights, changes), range(len(changes) // 2))
 
 
 def localized(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
-    """Whole output channels (last axis) of kernels: minus the mean of a channel's five largest
-    |weight * change|; vectors are never chosen."""
+    """Return scores of whole output channels (last axis) of kernels: minus the mean of a channel's
+    five largest |weight * change|; vectors are never selected."""
     scores = []
     for weight, change in zip(weights, changes):
         if np.ndim(change) < 2:
@@ -63,13 +64,14 @@ def _only(scores: list[np.ndarray], places: Sequence[int]) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Saliency:
-    """A way to score weights.
+    """Saliency function and the input it requires.
 
     Attributes:
-        scores: `(weights, changes, rng) -> scores`.
-        of: whose change it looks at: `"remaining"` or `"forgotten"`, or `"gradient"` for the mean
-            gradient on what remains, or `"nothing"`.
-        channels: whether whole output channels of each kernel go, not single weights.
+        scores: function `(weights, changes, rng) -> scores`.
+        of: the required changes: of the `"remaining"` or the `"forgotten"` clients, the mean
+            `"gradient"` on the retain set, or `"nothing"`.
+        channels: whether whole output channels of each kernel are reset, not single weights;
+            default False.
     """
 
     scores: Callable

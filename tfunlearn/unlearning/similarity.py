@@ -1,4 +1,4 @@
-"""FedUP's estimate of how much to prune, from how alike the benign clients are."""
+"""FedUP's estimate of the pruning fraction from the similarity of the benign clients."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ P_MIN, P_MAX, GAMMA = 0.01, 0.15, 5.0
 
 @dataclass(frozen=True)
 class FractionEstimate:
-    """An estimated pruning fraction and what it came from.
+    """Estimated pruning fraction and the values it was computed from.
 
     Attributes:
-        fraction: P.
-        z: similarity on a scale from 0 to 1; None with fewer than two clients.
-        similarity: mean pairwise cosine; None with fewer than two clients.
-        clients: benign clients that were compared.
-        p_min, p_max, gamma: the formula's constants.
+        fraction: the fraction P.
+        z: similarity rescaled to 0 to 1; None with fewer than two clients.
+        similarity: mean pairwise cosine similarity; None with fewer than two clients.
+        clients: number of benign clients compared.
+        p_min, p_max, gamma: constants of the formula; default 0.01, 0.15, 5.
     """
 
     fraction: float
@@ -32,7 +32,8 @@ class FractionEstimate:
 
 
 def mean_cosine(rows: np.ndarray) -> float:
-    """Returns the mean cosine over all pairs of `rows` `(n, d)`; a row of zeros is like nobody."""
+    """Return the mean cosine similarity over all pairs of `rows` `(n, d)`; a row of zeros has
+    similarity 0 to all others."""
     rows = rows.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     units = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
@@ -44,25 +45,25 @@ def mean_cosine(rows: np.ndarray) -> float:
 def estimate_fraction(
     rows: np.ndarray, *, p_min: float = P_MIN, p_max: float = P_MAX, gamma: float = GAMMA,
 ) -> FractionEstimate:
-    """Returns the share of each kernel that FedUP prunes.
+    """Return the estimated share of each kernel that FedUP prunes.
 
         P = (p_max - p_min) * z^gamma + p_min,    z = clip((s - 0.5) / 0.5, 0, 1)
 
-    with s the mean pairwise cosine of the benign clients' last layers.
+    with s the mean pairwise cosine similarity of the benign clients' last layers.
 
     Args:
         rows: last layer's kernel of each benign client, `(n, d)`.
-        p_min: default 0.01.
-        p_max: default 0.15.
-        gamma: default 5.
+        p_min: smallest fraction; default 0.01.
+        p_max: largest fraction; default 0.15.
+        gamma: exponent; default 5.
 
     Returns:
         The estimate; `p_min`, with a warning, if there are fewer than two clients.
 
     Reference:
-        Romandini et al., "FedUP" (arXiv 2508.13853); constants as re-implementations from the
-        paper have them. Whether their similarity is of models or of updates is open; models fit
-        the range [0.5, 1] that it is scaled from.
+        Romandini et al., "FedUP" (arXiv 2508.13853); constants as in re-implementations of the
+        paper. Whether the paper's similarity is between models or between updates is unclear;
+        models match the range [0.5, 1] that it is rescaled from.
     """
     if len(rows) < 2:
         warnings.warn(f"fraction: {len(rows)} benign client shows no similarity; taking the "

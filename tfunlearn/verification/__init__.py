@@ -1,4 +1,4 @@
-"""Attacks that ask whether something was forgotten, and the verdict: arrays in, numbers out."""
+"""Attacks that test for forgetting, and the verdict: arrays in, numbers out."""
 
 from tfunlearn.verification.gradient_inversion import (
     Reconstruction, gradient_of, invert_gradient, peak_signal_to_noise)

@@ -1,4 +1,4 @@
-"""What an upload shows of the data: images rebuilt from a client's gradient, or a part of it."""
+"""Gradient inversion: reconstruction of images from a client's gradient, or from part of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tfunlearn.core.lazy import tf
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Images that an attacker has rebuilt.
+    """Images reconstructed by the adversary.
 
     Attributes:
         images: float32 `(m, height, width, channels)` in [0, 1].
-        distance: 1 - cosine between the gradient they give and the one that was sent.
+        distance: 1 - cosine similarity between the gradient of these images and the one sent.
     """
 
     images: np.ndarray
@@ -28,13 +28,13 @@ class Reconstruction:
 def gradient_of(
     model: tf.keras.Model, images: np.ndarray, labels: np.ndarray, *, from_logits: bool
 ) -> list[np.ndarray]:
-    """Returns the gradient of the mean cross-entropy in each trainable weight.
+    """Return the gradient of the mean cross-entropy with respect to each trainable weight.
 
     Args:
         model: a built Keras model.
         images: float32 `(m, height, width, channels)` in [0, 1].
         labels: `(m,)`.
-        from_logits: whether its outputs are logits.
+        from_logits: whether the model's outputs are logits.
     """
     labels = require_labels(labels, classes=model.outputs[0].shape[-1], count=len(images))
     with tf.GradientTape() as tape:
@@ -47,24 +47,25 @@ def invert_gradient(
     rng: np.random.Generator, from_logits: bool, masks: Sequence[np.ndarray] | None = None,
     steps: int = 500, rate: float = 0.1, smoothness: float = 1e-4,
 ) -> Reconstruction:
-    """Rebuilds images from the gradient that they gave, or from the part of it that was sent.
+    """Reconstruct images from their gradient, or from the part of it that was sent.
 
-    Adam on signs of the gradient of (1 - cosine) + smoothness x total variation, its rate cut to a
-    tenth after 3/8, 5/8 and 7/8 of the steps, images clipped to [0, 1]; labels are known to it.
+    Minimizes (1 - cosine similarity) + smoothness x total variation with Adam on the signs of the
+    gradient. The learning rate is cut to a tenth after 3/8, 5/8 and 7/8 of the steps; images are
+    clipped to [0, 1]. The adversary is assumed to know the labels.
 
     Args:
-        model: the Keras model, as the client had it.
-        gradient: of each trainable weight.
-        labels: of the images, `(m,)`.
-        rng: draws where it starts.
+        model: the Keras model, with the weights that the client used.
+        gradient: one array for each trainable weight.
+        labels: labels of the images, `(m,)`.
+        rng: generator of the initial images.
         from_logits: whether the model's outputs are logits.
-        masks: entries that were sent, bool, of each trainable weight; default all.
-        steps: default 500.
-        rate: default 0.1.
+        masks: bool array for each trainable weight, True for entries that were sent; default all.
+        steps: number of optimization steps; default 500.
+        rate: learning rate; default 0.1.
         smoothness: weight of the total variation; default 1e-4.
 
     Raises:
-        UserError: nothing was sent.
+        UserError: the masks select no entry.
 
     Reference:
         Geiping et al., "Inverting Gradients - How easy is it to break privacy in federated
@@ -113,7 +114,7 @@ def invert_gradient(
 
 
 def peak_signal_to_noise(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Returns -10 log10 of the mean squared error of each image in [0, 1], decibels `(m,)`."""
+    """Return the PSNR of each image in [0, 1], -10 log10(mean squared error), in dB, `(m,)`."""
     errors = ((images.astype(np.float64) - rebuilt) ** 2).reshape(len(images), -1).mean(axis=1)
     with np.errstate(divide="ignore"):
         return -10 * np.log10(errors)

@@ -14,24 +14,25 @@ DELTA, CAP, BIN, NARROW = 1e-5, 50.0, 0.5, 0.01
 def forgetting_epsilons(
     unlearned: np.ndarray, retrained: np.ndarray, *, delta: float = DELTA
 ) -> np.ndarray:
-    """Returns how well each example tells unlearned from retrained models, epsilon `(n,)`.
+    """Return epsilon `(n,)`: how well each example distinguishes unlearned from retrained models.
 
-    The strongest attack with one threshold, or with two between which a model counts as positive,
-    where positive is the kind of models with the larger median:
+    Epsilon is that of the strongest attack with one threshold, or with two thresholds between which
+    a model is classified as positive. The positive kind of model is the one with the larger median:
 
         eps = max over thresholds of max(log(1 - delta - FPR) - log FNR,
                                          log(1 - delta - FNR) - log FPR)
 
-    Thresholds at which exactly one of the rates is 0 do not count; where both are 0, eps is the
-    cap, 50, as it is where one kind of models spreads over less than 1 % of the other's range.
+    Thresholds at which exactly one of the rates is 0 are ignored. Epsilon is capped at 50, which is
+    also its value where both rates are 0, or where the scores of one kind of model span less than
+    1 % of the range of the other.
 
     Args:
-        unlearned: a score of `n` examples under `k` unlearned models, `(k, n)`, such as phi.
-        retrained: the same under retrained models, `(k', n)`.
+        unlearned: score of `n` examples under `k` unlearned models, `(k, n)`, such as phi.
+        retrained: the same score under retrained models, `(k', n)`.
         delta: probability with which the bound may fail; default 1e-5.
 
     Raises:
-        UserError: fewer than 2 models of a kind, or scores that are not finite.
+        UserError: fewer than 2 models of either kind, or scores that are not finite.
 
     Reference:
         Triantafillou et al., "Are we making progress in unlearning? Findings from the first NeurIPS
@@ -46,12 +47,12 @@ def forgetting_epsilons(
 
 
 def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
-    """Returns F, the mean points of the examples: 1 halved for each 0.5 of epsilon.
+    """Return F, the mean score of the examples: 1, halved for each 0.5 of epsilon.
 
     Args:
         epsilons: `(n,)`.
-        models: N of each kind; from ceil(log(N - 1)) on, which is all that they can show, an
-            example has no points.
+        models: N, the number of models of each kind. N models can show an epsilon of at most
+            ceil(log(N - 1)); an example whose epsilon reaches it scores 0.
     """
     require("models", models, models >= 2, "at least 2")
     epsilons = np.asarray(epsilons, np.float64)
@@ -63,16 +64,16 @@ def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
 def challenge_score(
     quality: float, *, remaining: tuple[float, float], test: tuple[float, float]
 ) -> float:
-    """Returns F times the shares of accuracy that unlearning has kept.
+    """Return F times the retain-set and test-set accuracy relative to retraining.
 
     Args:
         quality: F.
-        remaining: accuracy on remaining data, of the unlearned and of the retrained models.
-        test: accuracy on test data, of both.
+        remaining: accuracy on the retain set, of the unlearned and of the retrained models.
+        test: accuracy on the test set, of the unlearned and of the retrained models.
 
     Raises:
-        UserError: a number that is not finite or negative, or retrained models of accuracy 0, beside
-            which no share can be kept.
+        UserError: a number that is negative or not finite, or retrained models of accuracy 0, for
+            which the ratio is undefined.
     """
     for name, values in (("remaining", remaining), ("test", test), ("quality", (quality,))):
         require(name, values, all(math.isfinite(v) and v >= 0 for v in values),
@@ -90,10 +91,10 @@ def _epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float) -> floa
     if ranges[1] > 0 and ranges[0] / ranges[1] < NARROW:
         return CAP
     edges = np.unique(np.concatenate([positive, negative]))
-    # how many lie below each cut between neighbouring values
+    # number of scores below each threshold between neighboring values
     below = [np.append(np.searchsorted(np.sort(side), edges), len(side)) for side in
              (positive, negative)]
-    low, high = np.triu_indices(len(edges) + 1, 1)  # cuts with all above, or between two
+    low, high = np.triu_indices(len(edges) + 1, 1)  # lower and upper threshold
     fnr = 1 - (below[0][high] - below[0][low]) / len(positive)
     fpr = (below[1][high] - below[1][low]) / len(negative)
     if np.any((fnr == 0) & (fpr == 0)):

@@ -11,21 +11,21 @@ from tfunlearn.core.labels import require_labels
 from tfunlearn.core.seeds import at_most
 from tfunlearn.verification.roc import membership_roc
 
-FEW = 16  # models, below which one deviation is estimated for all examples together
+FEW = 16  # below this number of models, one deviation is estimated for all examples together
 VARIANCES = ("auto", "example", "pooled")
 _LEAST_STD = 1e-6
 
 
 def confidences(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -> np.ndarray:
-    """Returns phi = log p(label) - log(1 - p(label)) of every example, float64 `(m,)`.
+    """Return phi = log p(label) - log(1 - p(label)) of each example, float64 `(m,)`.
 
-    The wrong classes' probabilities are summed, never 1 - p taken, so that a certain model still
-    gives finite numbers.
+    1 - p is computed as the sum of the other classes' probabilities, so that phi stays finite for
+    a model that is certain.
 
     Args:
         outputs: `(m, classes)` logits, or probabilities (at least 1e-30 each).
         labels: `(m,)` or `(m, 1)`, 0 to classes - 1.
-        from_logits: which of the two `outputs` are.
+        from_logits: whether `outputs` are logits, not probabilities.
     """
     outputs = np.asarray(outputs, np.float64)
     require("outputs", f"shape {outputs.shape}", outputs.ndim == 2, "class scores (m, classes)")
@@ -53,12 +53,12 @@ class Gaussians:
 
     @classmethod
     def of(cls, values: np.ndarray, variance: str = "auto") -> Gaussians:
-        """Fits them.
+        """Fit per-example Gaussians.
 
         Args:
             values: phi of `n` examples under `k` models, `(k, n)`.
-            variance: `"example"` takes each example's own deviation from its median, `"pooled"` one
-                for all, `"auto"` (default) the latter below 16 models.
+            variance: `"example"` fits a deviation from the median for each example, `"pooled"` one
+                deviation for all examples; `"auto"` (default) is `"pooled"` below 16 models.
 
         Raises:
             UserError: fewer than two models, or values that are not finite.
@@ -75,7 +75,7 @@ class Gaussians:
         return cls(centers, np.maximum(found, _LEAST_STD))
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
-        """Returns log N(value) of each example, up to a constant that all have."""
+        """Return log N(value) of each example, up to an additive constant common to all."""
         return -((values - self.centers) / self.deviations) ** 2 / 2 - np.log(self.deviations)
 
 
@@ -83,16 +83,16 @@ def lira_scores(
     values: np.ndarray, never: np.ndarray, trained: np.ndarray | None = None, *,
     variance: str = "auto",
 ) -> np.ndarray:
-    """Returns how much speaks for each example having been trained on, `(n,)`; higher is member.
+    """Return the LiRA membership score of each example, `(n,)`; a higher score means member.
 
-    With both kinds of shadow models, log N(phi; trained) - log N(phi; never); offline, without
-    `trained`, the number of standard deviations above those who never saw it, in whose normal
-    distribution the attack of the paper takes the one-sided probability: the same order.
+    With both kinds of shadow models (online), the score is log N(phi; trained) - log N(phi; never).
+    Without `trained` (offline), it is the number of standard deviations above the shadow models
+    that never saw the example; it ranks examples as the paper's one-sided probability does.
 
     Args:
-        values: phi under the model that is attacked, `(n,)`.
+        values: phi under the attacked model, `(n,)`.
         never: phi under shadow models that never saw the examples, `(k, n)`, k >= 2.
-        trained: phi under shadow models that were trained on them, `(j, n)`, or None.
+        trained: phi under shadow models trained on the examples, `(j, n)`, or None.
         variance: see `Gaussians.of`.
 
     Reference:
@@ -109,19 +109,19 @@ def permutation_p_value(
     unlearned: np.ndarray, retrained: np.ndarray, rng: np.random.Generator, *,
     variance: str = "auto", draws: int = 400, most: int = 300,
 ) -> float:
-    """Returns the probability of an AUC of U-LiRA as high as this under perfect unlearning.
+    """Return the p-value of the U-LiRA AUC under perfect unlearning (permutation test).
 
         p = (1 + number of permutations with an AUC at least as high) / (1 + draws)
 
-    The pooled models are randomly re-partitioned (permutation test), so that nothing tells the two
-    parts from each other but chance; all examples of a model stay together.
+    The pooled models are randomly re-partitioned, so that the two parts differ by chance alone. All
+    examples of a model stay together.
 
     Args:
         unlearned, retrained: as for `u_lira_scores`.
         rng: draws the permutations and the examples.
         variance: as for `u_lira_scores`.
-        draws: permutations; default 400, which give no p-value below 0.0025.
-        most: examples that are looked at; default 300, drawn at random.
+        draws: number of permutations; default 400, whose smallest possible p-value is 0.0025.
+        most: maximum number of examples, drawn at random; default 300.
     """
     both = np.concatenate([unlearned, retrained])
     columns = at_most(np.arange(both.shape[1]), most, rng)
@@ -138,23 +138,23 @@ def permutation_p_value(
 def u_lira_scores(
     unlearned: np.ndarray, retrained: np.ndarray, *, variance: str = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how much speaks for each example having been unlearned, not never seen.
+    """Return U-LiRA scores: the evidence that an example was unlearned rather than never seen.
 
-    Every model is judged by normal distributions that were fitted without it: in fold i, without
-    the i-th of both kinds, so that both are judged by equally many.
+    Each model is scored with Gaussians that were fitted without it. Fold i leaves out the i-th
+    model of both kinds, so that both kinds are scored with equally many models.
 
     Args:
-        unlearned: phi under models that were trained with the examples and then unlearned them,
+        unlearned: phi under models that were trained on the examples and then unlearned them,
             `(k, n)`, k >= 3.
-        retrained: phi under models that never saw them, `(k, n)`.
+        retrained: phi under models that never saw the examples, `(k, n)`.
         variance: see `Gaussians.of`.
 
     Returns:
-        Scores under the unlearned models and under the retrained ones, both `(k, n)`; higher says
-        unlearned. A perfect unlearning leaves them alike.
+        Scores under the unlearned models and under the retrained models, both `(k, n)`; a higher
+        score means unlearned. Under perfect unlearning both have the same distribution.
 
     Raises:
-        UserError: fewer than 3 models, or not as many of both.
+        UserError: fewer than 3 models, or different numbers of unlearned and retrained models.
 
     Reference:
         Hayes et al., "Inexact Unlearning Needs More Careful Evaluations to Avoid a False Sense of

@@ -1,4 +1,4 @@
-"""What a model shows of a class: images that it takes for it, found from nothing."""
+"""Model inversion: images that a model assigns to a class, found without any data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tfunlearn.core.lazy import tf
 
 @dataclass(frozen=True)
 class Inversion:
-    """An image that was found.
+    """Result of a model inversion.
 
     Attributes:
         image: float32 `(height, width, channels)` in [0, 1].
-        cost: 1 - p(class) of it.
-        steps: steps until the search ended.
+        cost: 1 - p(class) of the image.
+        steps: number of steps until the search ended.
     """
 
     image: np.ndarray
@@ -29,25 +29,25 @@ def invert_class(
     model: tf.keras.Model, label: int, *, from_logits: bool, steps: int = 1000, rate: float = 0.1,
     patience: int = 100, goal: float = 0.01, start: np.ndarray | None = None,
 ) -> Inversion:
-    """Returns an image that the model takes for a class, by gradient descent on 1 - p(class).
+    """Find an image that the model assigns to a class, by gradient descent on 1 - p(class).
 
-    The search ends after `steps`, when the cost has not fallen for `patience` steps, or at `goal`.
-    The best image is given back.
+    The search ends after `steps` steps, when the cost has not fallen for `patience` steps, or when
+    the cost reaches `goal`. The image of lowest cost is returned.
 
-    Deviation: the learning rate is of normalised gradients (unit length), since the gradient of a
-    softmax that is sure of another class vanishes; rate and steps are chosen for images in [0, 1].
-    Where the gradient is zero on a black image (units that are dead there), the search starts on a
-    grey one, or else on noise.
+    Deviation: the learning rate applies to gradients normalized to unit length, since the gradient
+    vanishes when the softmax is certain of another class; rate and steps are chosen for images in
+    [0, 1]. Where the gradient is zero on a black image (units that are dead there), the search
+    starts from a gray image, or else from noise.
 
     Args:
         model: a built Keras model with one output `(1, classes)`.
         label: the class.
         from_logits: whether its outputs are logits, not probabilities.
-        steps: most steps; default 1000.
+        steps: maximum number of steps; default 1000.
         rate: length of a step; default 0.1.
-        patience: default 100.
-        goal: cost at which it ends; default 0.01.
-        start: image to start from; default the first of black, grey and noise with a gradient.
+        patience: steps without improvement after which the search ends; default 100.
+        goal: cost at which the search ends; default 0.01.
+        start: initial image; default the first of black, gray and noise with a nonzero gradient.
 
     Reference:
         Fredrikson et al., "Model Inversion Attacks that Exploit Confidence Information and Basic
@@ -66,7 +66,7 @@ def invert_class(
             outputs = model(image, training=False)
             log_p = (tf.nn.log_softmax(outputs) if from_logits
                      else tf.math.log(tf.maximum(outputs, 1e-30)))[0, label]
-            loss = -log_p  # falls with 1 - p, and has a gradient where p is 0
+            loss = -log_p  # decreases with 1 - p, and has a gradient where p is 0
         gradient = tape.gradient(loss, image)
         return 1 - tf.exp(log_p), gradient / tf.maximum(tf.norm(gradient), 1e-12)
 

@@ -1,4 +1,4 @@
-"""How soon a model that has forgotten learns it again, beside one that never knew."""
+"""Relearn time of an unlearned model, compared with that of a retrained model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ ALPHA = 0.05
 def relearn_time(
     accuracies: Sequence[float], original: float, *, alpha: float = ALPHA
 ) -> int | None:
-    """Returns after how many steps accuracy is back at (1 - alpha) of the original one.
+    """Return the number of steps until accuracy reaches (1 - alpha) of the original accuracy.
 
     Args:
-        accuracies: on what was forgotten, before the first step, after it, and so on, `(t + 1,)`.
-        original: accuracy of the model before it forgot.
-        alpha: share that may be missing; default 0.05.
+        accuracies: accuracy on the forget set before the first step and after each step,
+            `(t + 1,)`.
+        original: accuracy of the model before unlearning.
+        alpha: share of the original accuracy that may be missing; default 0.05.
 
     Returns:
-        A number of steps, 0 if nothing was missing; None if it never is back.
+        The number of steps, 0 if the accuracy is reached before the first step; None if it is
+        never reached.
     """
     require("alpha", alpha, 0 <= alpha < 1, "0 <= alpha < 1")
     reached = np.flatnonzero(np.asarray(accuracies, float) >= (1 - alpha) * original - 1e-12)
@@ -30,11 +32,11 @@ def relearn_time(
 
 
 def anamnesis_index(unlearned: int | None, retrained: int | None) -> float | None:
-    """Returns the relearn time of the unlearned model over that of the retrained one.
+    """Return the anamnesis index: relearn time of the unlearned model / that of the retrained one.
 
-    About 1 is ideal; far below 1 something is left, far above 1 what was forgotten stands out. None
-    if the retrained model needs no step, or never gets there: nothing can be told then. Infinite if
-    the unlearned one never gets there.
+    A value of about 1 is ideal. Far below 1, the model still remembers; far above 1, it resists
+    relearning, which reveals the forget set. The index is undefined (None) if the retrained model
+    needs no step or never relearns, and infinite if the unlearned model never relearns.
 
     Reference:
         Chundawat et al., "Zero-Shot Machine Unlearning" (IEEE TIFS 2023, arXiv 2201.05629).

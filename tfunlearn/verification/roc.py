@@ -1,4 +1,4 @@
-"""How well scores tell members from others: ROC, and what so few examples can show of it."""
+"""ROC of membership scores, and its resolution."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LEVELS = (0.01, 0.001)
 
 @dataclass(frozen=True)
 class MembershipRoc:
-    """What a membership attack reaches.
+    """Result of a membership-inference attack.
 
     Attributes:
-        fpr: false-positive rates, rising from 0 to 1, `(k,)`.
-        tpr: true-positive rates there, `(k,)`.
-        auc: area under the curve; 0.5 is guessing.
-        balanced_accuracy: the highest mean of TPR and 1 - FPR over all thresholds; 0.5 is guessing.
-            It is chosen on the examples it is measured on, hence never below 0.5.
-        tpr_at: false-positive rate of `LEVELS` to the highest TPR at no more than that.
+        fpr: false-positive rates, increasing from 0 to 1, `(k,)`.
+        tpr: true-positive rates at these false-positive rates, `(k,)`.
+        auc: area under the curve; 0.5 is random guessing.
+        balanced_accuracy: the highest mean of TPR and 1 - FPR over all thresholds; 0.5 is random
+            guessing. The threshold is chosen on the evaluated examples, hence never below 0.5.
+        tpr_at: false-positive rate of `levels` to the highest TPR at no more than that rate.
         members: number of members.
         others: number of non-members.
     """
@@ -37,26 +37,26 @@ class MembershipRoc:
 
     @property
     def resolution(self) -> float:
-        """The smallest false-positive rate above 0 that so many non-members can show."""
+        """The smallest measurable false-positive rate above 0, 1 / number of non-members."""
         return 1 / self.others
 
     def resolves(self, level: float) -> bool:
-        """Tells whether there are non-members enough to measure at that false-positive rate."""
+        """Return whether there are enough non-members to measure this false-positive rate."""
         return self.others * level >= 1 - 1e-9
 
 
 def membership_roc(
     members: Sequence[float], others: Sequence[float], levels: Sequence[float] = LEVELS
 ) -> MembershipRoc:
-    """Returns the ROC of scores, of which higher ones say member.
+    """Return the ROC of membership scores; a higher score means member.
 
     Args:
-        members: scores of members, `(m,)`; infinite ones are allowed, NaN is not.
+        members: scores of members, `(m,)`; infinity is allowed, NaN is not.
         others: scores of non-members, `(n,)`.
-        levels: false-positive rates of interest.
+        levels: false-positive rates at which the TPR is reported; default 0.01 and 0.001.
 
     Raises:
-        UserError: an empty side, or NaN.
+        UserError: no members, no non-members, or a score of NaN.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -65,7 +65,7 @@ def membership_roc(
         require(name, f"{len(side)} scores", len(side) > 0, "at least one")
         require(name, "NaN", not np.isnan(side).any(), "scores that are numbers")
     truth = np.concatenate([np.ones(len(members), int), np.zeros(len(others), int)])
-    ranks = np.unique(np.concatenate([members, others]), return_inverse=True)[1]  # inf is a rank
+    ranks = np.unique(np.concatenate([members, others]), return_inverse=True)[1]  # handles infinity
     fpr, tpr, _ = roc_curve(truth, ranks, drop_intermediate=False)
     return MembershipRoc(
         fpr, tpr, float(roc_auc_score(truth, ranks)), float(np.max((tpr + 1 - fpr) / 2)),

@@ -1,4 +1,4 @@
-"""A verdict in words: one plain sentence, and one with the reasons."""
+"""Text of a verdict: one plain sentence, and one with the reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tfunlearn.verification.verdict import Grade
 
-SUBJECTS = {  # measure -> what a share of it means to a reader outside the field
+SUBJECTS = {  # metric -> its meaning, for non-specialist readers
     "forgotten accuracy": "of the examples to be forgotten recognised",
     "test accuracy": "of test images right",
     "remaining accuracy": "of the remaining training images right",
@@ -23,11 +23,11 @@ OPENINGS = {
     "not shown": "It cannot be told whether the model has forgotten",
     "no verdict": "There are too few retrained models for a verdict",
 }
-BROKEN = 0.5  # share of the retrained models' accuracy below which a model no longer works
+BROKEN = 0.5  # a model below this share of the retrained models' accuracy no longer works
 
 
 def plain_sentence(word: str, grades: Sequence[Grade]) -> str:
-    """Returns one sentence with one figure that somebody without the field's words understands."""
+    """Return one sentence with one number, for non-specialist readers."""
     g = _spoken(word, grades)
     if g is None:
         return f"{OPENINGS[word]}."
@@ -43,13 +43,14 @@ def plain_sentence(word: str, grades: Sequence[Grade]) -> str:
 def sentence(
     words: Sequence[str], grades: Sequence[Grade], models: int, needed: int | None
 ) -> str:
-    """Returns the reasons for a verdict.
+    """Return the reasons for a verdict.
 
     Args:
-        words: all that apply.
-        grades: the measures.
-        models: K, retrained models.
-        needed: how many would do, where nothing could be shown; None if none would.
+        words: all verdicts that apply, the main one first.
+        grades: the graded metrics.
+        models: K, the number of retrained models.
+        needed: number of retrained models that would suffice for an inconclusive verdict; None if
+            no number would.
     """
     beside = f"{models} retrained model{'s' if models != 1 else ''}"
     if words[0] == "no verdict":
@@ -63,8 +64,8 @@ def sentence(
 
 
 def _spoken(word: str, grades: Sequence[Grade]) -> Grade | None:
-    """Returns the measure whose figure speaks for a verdict: outside it the farthest, else the
-    first of forgetting; a share that everybody understands before others."""
+    """Return the metric that illustrates a verdict: the farthest of those graded with this verdict,
+    else the first forgetting metric; metrics of `SUBJECTS` are preferred."""
     chosen = [g for g in grades if g.outside == word] or [
         g for g in grades if not g.evidence.utility]
     chosen.sort(key=lambda g: (g.evidence.name not in SUBJECTS, not g.closed,
@@ -86,7 +87,7 @@ def _outside(word: str, grades: Sequence[Grade]) -> str:
 
 
 def _way(g: Grade) -> str:
-    """Returns how far back it came, where the measure can tell and it did not go too far."""
+    """Return the closed share of the gap as text; "" unless informative and still remembered."""
     if not g.informative or g.outside != "still remembers":
         return ""
     e = g.evidence

@@ -1,4 +1,4 @@
-"""The shadow-model attack: a classifier that has learned what outputs on members look like."""
+"""Shadow-model attack: a classifier of members and non-members, trained on model outputs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ HIDDEN = (256, 128)
 
 
 class ShadowAttack:
-    """Learns from models whose training data are known, and judges others.
+    """Membership-inference attack trained on shadow models, whose training data are known.
 
-    Outputs are sorted, the probability of the label set before them: a net that has seen a class
-    is as good for another one.
+    The features are the probability of the label, followed by all probabilities in descending
+    order, so that one attack classifier serves all classes.
 
     Args:
-        hidden: units of the attack net's layers, ReLU, before one sigmoid; default 256 and 128.
-        epochs: of its training; default 50.
-        batch_size: of its training; default 64.
-        seed: of its training.
+        hidden: units of the attack classifier's ReLU layers, which one sigmoid unit follows;
+            default 256 and 128.
+        epochs: training epochs of the attack classifier; default 50.
+        batch_size: its batch size; default 64.
+        seed: its training seed; default 0.
 
     Reference:
         Shokri et al., "Membership Inference Attacks Against Machine Learning Models" (IEEE S&P
-        2017, arXiv 1610.05820); the net is that of Xu et al., "Update Selective Parameters:
+        2017, arXiv 1610.05820); the classifier is that of Xu et al., "Update Selective Parameters:
         Federated Machine Unlearning Based on Model Explanation".
     """
 
@@ -44,12 +45,12 @@ class ShadowAttack:
 
     def fit(self, outputs: Sequence[np.ndarray], labels: Sequence[np.ndarray],
             members: Sequence[np.ndarray]) -> ShadowAttack:
-        """Learns.
+        """Train the attack classifier.
 
         Args:
-            outputs: probabilities of each shadow model, each `(m, classes)`.
+            outputs: class probabilities for each shadow model, each `(m, classes)`.
             labels: true classes, each `(m,)`.
-            members: which examples the shadow model was trained on, each bool `(m,)`.
+            members: True for examples that the shadow model was trained on, each bool `(m,)`.
         """
         import warnings
 
@@ -61,12 +62,12 @@ class ShadowAttack:
         batch = min(self._net[-1].batch_size, len(features))
         self._net[-1].set_params(batch_size=batch)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs were asked for
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
             self._net.fit(features, known)
         return self
 
     def scores(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns the probability of being a member, `(m,)`; above 0.5 the attack says member."""
+        """Return membership probabilities, `(m,)`; above 0.5 an example is classified as member."""
         return self._net.predict_proba(_features(outputs, labels))[:, 1]
 
 

@@ -1,4 +1,4 @@
-"""The threshold attack: whoever has a low loss was trained on."""
+"""Threshold attack: examples with a low loss are classified as members."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tfunlearn.verification.roc import MembershipRoc, membership_roc
 
 @dataclass(frozen=True)
 class ThresholdAttack:
-    """What the threshold attack reaches.
+    """Result of the threshold attack.
 
     Attributes:
-        threshold: losses up to it count as member.
-        tpr: share of members that do.
-        fpr: share of non-members that do.
-        roc: over all thresholds.
+        threshold: examples with a loss up to it are classified as members.
+        tpr: share of members that are classified as members.
+        fpr: share of non-members that are classified as members.
+        roc: ROC over all thresholds.
     """
 
     threshold: float
@@ -36,15 +36,15 @@ class ThresholdAttack:
 def threshold_attack(
     members: Sequence[float], others: Sequence[float], *, threshold: float
 ) -> ThresholdAttack:
-    """Returns what the attack reaches.
+    """Run the threshold attack on the losses of members and non-members.
 
     Args:
-        members: losses of the examples whose membership is asked for, `(m,)`.
+        members: losses of the examples whose membership is tested, `(m,)`.
         others: losses of examples that were never trained on, `(n,)`.
-        threshold: the mean loss of the training data.
+        threshold: the mean loss on the training data.
 
     Raises:
-        UserError: an empty side, or a threshold that is no number.
+        UserError: no members, no non-members, a loss of NaN, or a threshold of NaN.
 
     Reference:
         Yeom et al., "Privacy Risk in Machine Learning: Analyzing the Connection to Overfitting"

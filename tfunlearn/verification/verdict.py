@@ -1,7 +1,7 @@
-"""The verdict on an unlearning, from measures beside retrained models.
+"""Verdict on an unlearned model, from metrics compared with those of retrained models.
 
-The rule was chosen by simulation, before anything was measured with it; `docs/verification.md` has
-its rates of error and a power curve.
+The rule was chosen by simulation, before it was applied to any model; `docs/verification.md` has
+its error rates and a power curve.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from tfunlearn.core.errors import UserError, require, require_real
 from tfunlearn.verification.sentences import plain_sentence, sentence
 
-LEVEL = 0.04  # family-wise; at 0.05 skewed measures gave up to 7 % false alarms
-MARGIN = 0.5  # of the gap that forgetting must close for certain
-FAR = 2.0  # times the noise from which a measure's gap can be tested for equivalence
-POWER = 0.8  # with which a detectable gap is noticed
+LEVEL = 0.04  # family-wise; at 0.05, skewed metrics gave up to 7 % false alarms
+MARGIN = 0.5  # share of the gap that forgetting must significantly close
+FAR = 2.0  # a metric is tested for equivalence if its gap is above this multiple of the noise
+POWER = 0.8  # probability of detecting a detectable gap
 LEAST_MODELS = 3
 TOLERANCE = 0.01
 MOST_MODELS = 1000
@@ -29,23 +29,23 @@ FORGOTTEN, NOT_SHOWN, NO_VERDICT = "forgotten", "not shown", "no verdict"
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measure of the model before, the unlearned one, and retrained ones.
+    """One metric of the model before unlearning, the unlearned model, and the retrained models.
 
     Attributes:
-        name: what is measured.
-        before: of the model before unlearning.
-        after: of the unlearned model.
-        retrained: of each retrained model, `(K,)`.
-        tolerance: a difference that never counts, in the measure's own unit; default 0.01.
-        utility: whether it measures what must not be lost (accuracy on remaining or test data):
-            only values below retraining count then. Default False: it measures forgetting.
-        examples: number of examples of which it is a share, so that rounding widens the noise;
-            default None, no share.
-        p_value: probability of a value as extreme under perfect unlearning, of a measure that
-            brings its own null distribution (U-LiRA by permutation); default None.
+        name: name of the metric.
+        before: value of the model before unlearning.
+        after: value of the unlearned model.
+        retrained: value of each retrained model, `(K,)`.
+        tolerance: difference that is always ignored, in the unit of the metric; default 0.01.
+        utility: whether it is a utility metric (accuracy on the retain set or test set), of which
+            only values below retraining count; default False, a forgetting metric.
+        examples: number of examples if the metric is a share of them, so that rounding widens the
+            noise; default None, not a share.
+        p_value: probability of a value at least as extreme under perfect unlearning, for a metric
+            with its own null distribution (U-LiRA by permutation); default None.
 
     Raises:
-        UserError: a value that is not finite, or no retrained model.
+        UserError: a value that is not finite, no retrained model, or a p-value outside 0 to 1.
     """
 
     name: str
@@ -73,8 +73,8 @@ class Evidence:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the retrained models, s, None of fewer than two; of a share of n
-        examples `sqrt(s^2 + 1 / (12 n^2))`."""
+        """Standard deviation over the retrained models, s, None for fewer than two; for a share of
+        n examples `sqrt(s^2 + 1 / (12 n^2))`."""
         if len(self.retrained) < 2:
             return None
         rounding = 0.0 if not self.examples else 1 / (12 * self.examples**2)
@@ -82,20 +82,22 @@ class Evidence:
 
     @property
     def gap(self) -> float:
-        """The unlearned model's difference to the mean, U - M."""
+        """Difference between the unlearned model and the mean, U - M."""
         return self.after - self.mean
 
     def noise(self, measures: int = 1, models: int | None = None) -> float:
-        """Returns how far a perfectly unlearned model may lie from the mean, w.
+        """Return the noise w, the deviation from the mean expected under perfect unlearning.
 
             w = max(tolerance, t s sqrt(1 + 1 / K))
 
-        t is the quantile of Student's distribution with K - 1 degrees at 1 - level / (2 m), for a
-        utility at 1 - level / m. With one retrained model it is the tolerance alone.
+        t is the quantile of Student's t distribution with K - 1 degrees of freedom at
+        1 - level / (2 m), for a utility metric at 1 - level / m. With one retrained model w is the
+        tolerance.
 
         Args:
-            measures: m, all that are graded together.
-            models: K, if there were so many of this spread; default as many as there are.
+            measures: m, the number of metrics graded together; default 1.
+            models: K, a hypothetical number of retrained models with this spread; default the
+                actual number.
         """
         if self.spread is None:
             return self.tolerance
@@ -106,17 +108,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Grade:
-    """What one measure says among `measures` that are graded together.
+    """Grade of one metric among all metrics graded together.
 
     Attributes:
-        evidence: the measure.
+        evidence: the metric.
         noise: w.
-        informative: whether it can tell the model before from retraining.
+        informative: whether the model before unlearning differs from retraining by more than w.
         outside: `"still remembers"`, `"over-forgotten"`, `"damaged"`, or None within the noise.
-        closed: whether more than half of the way back is certain; None where the gap of the model
-            before is too small to be tested, or the measure has a null distribution of its own.
-        detectable: difference that is noticed four times in five; None of a measure with its own
-            null distribution or of one retrained model.
+        closed: whether more than half of the gap to retraining was significantly closed; None if
+            the gap before unlearning is too small to be tested, or the metric has its own null
+            distribution.
+        detectable: difference that is detected with a probability of 80 %; None for a metric with
+            its own null distribution or with fewer than three retrained models.
     """
 
     evidence: Evidence
@@ -128,17 +131,17 @@ class Grade:
 
     @property
     def distance(self) -> float:
-        """How far the unlearned model lies from retraining, in noises."""
+        """Distance of the unlearned model from the retrained mean, in noise units."""
         return _in_noises(self.evidence.gap, self.noise)
 
     @property
     def room(self) -> float:
-        """How far the model before lies from retraining, in noises."""
+        """Distance of the model before unlearning from the retrained mean, in noise units."""
         return _in_noises(self.evidence.before - self.evidence.mean, self.noise)
 
     @property
     def word(self) -> str:
-        """The grade in a word or two."""
+        """The grade as text."""
         if self.outside:
             return self.outside
         if self.closed is not None:
@@ -148,15 +151,15 @@ class Grade:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the evidence says.
+    """Verdict on an unlearned model.
 
     Attributes:
         word: `"forgotten"`, `"still remembers"`, `"over-forgotten"`, `"damaged"`, `"not shown"`
-            (inconclusive), or `"no verdict"` of fewer than three retrained models; of several the
-            one of the measure farthest outside.
-        plain: one sentence with one figure for readers outside the field.
-        sentence: the reasons, with names and figures.
-        words: all that apply, the first of them `word`.
+            (inconclusive), or `"no verdict"` with fewer than three retrained models; if several
+            apply, that of the metric farthest from retraining.
+        plain: one sentence with one number, for non-specialist readers.
+        sentence: the reasons, with metrics and numbers.
+        words: all verdicts that apply, `word` first.
     """
 
     word: str
@@ -166,30 +169,34 @@ class Verdict:
 
 
 def judge(evidence: Sequence[Evidence]) -> Verdict:
-    """Returns the verdict.
+    """Return the verdict.
 
-    With m measures (all that are given, fixed before looking), K retrained models of mean M and
-    deviation s, the unlearned model U and the model before B:
+    With m metrics (all that are given, fixed before any is measured), K retrained models of mean M
+    and standard deviation s, the unlearned model U and the model before unlearning B:
 
-    1. A measure *can tell* if |B - M| > w (see `Evidence.noise`).
-    2. It is *outside* if |U - M| > w and, where it cannot tell, also |U - B| > w: still remembers
-       on the side of B, over-forgotten on the other. A utility is outside, damaged, if U < M - w. One
-       with its own null distribution is outside if its p-value is at most level / m.
-    3. *Forgotten*: nothing is outside, and every measure with |B - M| > 2 w, at least one of
-       forgetting among them, shows by an equivalence test that more than half of its gap is closed:
+    1. A metric is *informative* if |B - M| > w (see `Evidence.noise`).
+    2. It is *outside* the noise if |U - M| > w and, if not informative, also |U - B| > w: "still
+       remembers" on the side of B, "over-forgotten" on the other. A utility metric is outside,
+       "damaged", if U < M - w. A metric with its own null distribution is outside if its p-value is
+       at most level / m.
+    3. *Forgotten*: no metric is outside, and every metric with |B - M| > 2 w, at least one of them
+       a forgetting metric, shows by an equivalence test that more than half of its gap is closed:
        with b = |B - M|, u = (U - M) sign(B - M) and h = 1/2
 
            h b - u > t s sqrt(1 + h^2 + (1 - h)^2 / K)   and
            h b + u > t s sqrt(1 + h^2 + (1 + h)^2 / K),   t at 1 - level.
 
-    4. Else it is not shown. "No difference was found" never reads as forgotten.
+    4. Otherwise the verdict is "not shown" (inconclusive). The absence of a significant difference
+       is never reported as forgotten.
+
+    With fewer than three retrained models there is no verdict.
 
     Args:
-        evidence: measures of forgetting and utility, at least one; at most five is best, since the
+        evidence: forgetting and utility metrics, at least one; preferably at most five, since the
             noise grows with their number.
 
     Raises:
-        UserError: no measure.
+        UserError: no metric.
     """
     grades = grade(evidence)
     words = words_of(grades)
@@ -199,10 +206,10 @@ def judge(evidence: Sequence[Evidence]) -> Verdict:
 
 
 def grade(evidence: Sequence[Evidence]) -> list[Grade]:
-    """Returns what each measure says.
+    """Return the grade of each metric.
 
     Raises:
-        UserError: no measure.
+        UserError: no metric.
     """
     if not len(evidence):
         raise UserError("evidence: no measure; a verdict needs at least one")
@@ -210,7 +217,7 @@ def grade(evidence: Sequence[Evidence]) -> list[Grade]:
 
 
 def words_of(grades: Sequence[Grade]) -> list[str]:
-    """Returns the words that apply, the one of the measure farthest outside first."""
+    """Return the verdicts that apply, that of the metric farthest from retraining first."""
     if _least_models(grades) < LEAST_MODELS:
         return [NO_VERDICT]
     outside = sorted((g for g in grades if g.outside), key=lambda g: g.distance, reverse=True)
@@ -222,13 +229,13 @@ def words_of(grades: Sequence[Grade]) -> list[str]:
 
 
 def _least_models(grades: Sequence[Grade]) -> int:
-    """Returns K of the measures that rest on a spread, the least; 1 where none does."""
+    """Return the smallest K among the metrics without a p-value; 1 if there are none."""
     return min((len(g.evidence.retrained) for g in grades if g.evidence.p_value is None), default=1)
 
 
 def models_needed(grades: Sequence[Grade]) -> int | None:
-    """Returns how many retrained models of the same spread would make some gap large enough to be
-    tested, None if not even a thousand would."""
+    """Return the number of retrained models of the same spread with which the gap of some
+    forgetting metric could be tested, None if even 1,000 would not suffice."""
     measures = len(grades)
     for models in range(LEAST_MODELS, MOST_MODELS + 1):
         for g in grades:
@@ -240,13 +247,13 @@ def models_needed(grades: Sequence[Grade]) -> int | None:
 
 
 def detectable_gap(models: int, measures: int = 1, *, sides: int = 2) -> float:
-    """Returns the difference to retraining that is noticed four times in five, in standard
-    deviations of retraining.
+    """Return the difference from retraining that is detected with a probability of 80 %, in
+    standard deviations of the retrained models.
 
     Args:
-        models: K, retrained models, at least 2.
-        measures: m, measures that are graded together.
-        sides: 1 for a utility, else 2.
+        models: K, the number of retrained models, at least 2.
+        measures: m, the number of metrics graded together; default 1.
+        sides: 1 for a utility metric, else 2 (default).
     """
     from scipy.optimize import brentq
     from scipy.stats import nct
@@ -254,7 +261,7 @@ def detectable_gap(models: int, measures: int = 1, *, sides: int = 2) -> float:
     limit = _quantile(LEVEL / (sides * measures), models - 1)
 
     def power(shift: float) -> float:
-        # some versions of SciPy give NaN far out in a tail, where the probability is 0
+        # some versions of SciPy return NaN far out in a tail, where the probability is 0
         upper, lower = nct.cdf(limit, models - 1, shift), nct.cdf(-limit, models - 1, shift)
         return (1 - float(np.nan_to_num(upper)) - POWER
                 + (float(np.nan_to_num(lower)) if sides == 2 else 0.0))
@@ -292,8 +299,8 @@ def _outside(e: Evidence, noise: float, informative: bool) -> str | None:
 
 
 def _closed(e: Evidence, noise: float) -> bool | None:
-    """Tells whether more than half of the gap is closed for certain, None where it is too small to
-    be tested."""
+    """Return whether more than half of the gap was significantly closed, None if the gap is too
+    small to be tested."""
     b, models = abs(e.before - e.mean), len(e.retrained)
     if e.spread is None or b <= FAR * noise:
         return None
@@ -305,7 +312,7 @@ def _closed(e: Evidence, noise: float) -> bool | None:
 
 @functools.lru_cache(maxsize=4096)
 def _quantile(tail: float, degrees: int) -> float:
-    """Returns the quantile of Student's distribution that is exceeded with probability `tail`."""
+    """Return the quantile of Student's t distribution that is exceeded with probability `tail`."""
     from scipy.stats import t
 
     return float(t.isf(tail, degrees))

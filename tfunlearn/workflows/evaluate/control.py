@@ -1,6 +1,6 @@
-"""Controls of methods, such as a random reset of the same size as FedMemPrune's.
+"""Control of FedMemPrune: a random reset of the same size, with all other settings equal.
 
-On small nets that comes as near to retraining as FedMemPrune does, so that neither is shown alone.
+On small networks the control is as close to retraining as FedMemPrune, so both are always reported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from tfunlearn.workflows.unlearn.workflow import task_of, run_task
 
 
 def with_control(subjects: Subjects, watch: Watch) -> Subjects:
-    """Return the subjects with a control for each run whose method has one, found next to the run
-    or unlearned now; those that are there already are not repeated.
+    """Return the subjects with a control added for each run of the method memorization.
+
+    Existing controls are reused, missing ones are unlearned now; controls that are already among
+    the subjects are not added again.
 
     Args:
-        subjects: what is compared.
-        watch: told of unlearnings.
+        subjects: the runs to compare.
+        watch: callbacks of the unlearning runs.
     """
     methods = dict(subjects.methods)
     for label, runs in subjects.methods.items():

@@ -1,4 +1,4 @@
-"""What unlearning did to each remaining client, and how soon it was over."""
+"""Local fairness and time to peak of unlearned runs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ COSTS = ("work_seconds", "client_steps")
 
 @dataclass(frozen=True)
 class LocalStudy:
-    """What an unlearning did to the remaining clients, and how soon it was over.
+    """Local fairness and time to peak of one run.
 
     Attributes:
-        fairness: of the clients' changes since before.
-        peak: when test accuracy comes near its highest.
+        fairness: fairness of the remaining clients' changes relative to the model before
+            unlearning.
+        peak: time until test accuracy is close to its highest value.
     """
 
     fairness: Fairness
@@ -38,12 +39,12 @@ class LocalStudy:
 
 
 class LocalMeasure:
-    """Measures a model on each remaining client's own training data.
+    """Measure local fairness of a model on each remaining client's own training data.
 
     Args:
-        outputs_of: gives the outputs of a model.
-        held: what the remaining clients hold.
-        settings: which metric, and which deviation is fairness.
+        outputs_of: computes the outputs of a model.
+        held: training data of the remaining clients.
+        settings: metric of each client, and kind of deviation.
         before: weights before unlearning.
     """
 
@@ -55,11 +56,11 @@ class LocalMeasure:
         self._before = self._of(before)
 
     def __call__(self, weights: Sequence[np.ndarray]) -> Fairness:
-        """Returns the fairness of a model's changes since before."""
+        """Return the fairness of the changes from the model before unlearning to this model."""
         return local_fairness(self._before, self._of(weights), kind=self._settings.fairness)
 
     def _of(self, weights: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns the metric of each remaining client."""
+        """Return the metric of each remaining client, `(n,)`."""
         held, labels = self._held, self._held.labels
         outputs = self._outputs_of(held.images, weights)
         values = (outputs.argmax(axis=1) == labels).astype(np.float64)
@@ -70,11 +71,19 @@ class LocalMeasure:
 
 
 def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
-    """Returns the time to peak of an unlearned run, from its notes and its metrics.
+    """Return the time to peak of an unlearned run, from its notes and its metrics.
 
-    The curve is that of the rounds that begin with a model which has forgotten: where recovery
-    begins, what waits for it and what still forgets count as cost and as rounds, not as a peak.
-    Without such a round it is the last model. Costs that some line does not tell are left out.
+    The accuracy curve consists of the rounds that start from an unlearned model. Waiting rounds and
+    rounds that still unlearn count as rounds and as cost, but not for the peak. Without any round
+    of recovery, the curve is the accuracy of the final model. Costs missing in any line are
+    omitted.
+
+    Args:
+        notes: content of the run's `unlearning.json`.
+        lines: lines of the run's `metrics.jsonl`.
+
+    Raises:
+        UserError: a line without the required numbers.
     """
     _check_lines(lines)
     waiting = sum(line["phase"] == "wait" for line in lines)
@@ -89,7 +98,7 @@ def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
 
 
 def _check_lines(lines: Sequence[dict]) -> None:
-    """Raises a `UserError` unless every line has what the time to peak needs."""
+    """Raise a `UserError` unless every line has a phase and finite numbers for the time to peak."""
     for line in lines:
         values = [line.get("test_accuracy"), *(line[name] for name in COSTS if name in line)]
         whole = isinstance(line.get("phase"), str) and all(
@@ -101,13 +110,16 @@ def _check_lines(lines: Sequence[dict]) -> None:
 def local_study(
     run: str | os.PathLike, settings: GmeSettings = GmeSettings(), data_dir: str | None = None
 ) -> tuple[dict[str, LocalStudy], str | None]:
-    """Returns what is known of an unlearned run and, under `retrained`, of its reference; and why
-    something is not known, or None.
+    """Return local fairness and time to peak of an unlearned run and of its retrained reference.
 
     Args:
         run: the unlearned run.
         settings: how fairness is measured.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        data_dir: directory of the data set; default that of the run's configuration.
+
+    Returns:
+        Method name, or `retrained` for the reference, to `LocalStudy`; and the reason why a result
+        is missing, or None.
     """
     try:
         subjects = open_subjects([run], data_dir=data_dir)

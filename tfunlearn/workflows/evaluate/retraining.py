@@ -1,7 +1,7 @@
-"""Models that never saw the examples: retrained ones, and a pool of trainings without some clients.
+"""Models that never saw the forget set: retrained models, and a pool trained without some clients.
 
-Each lies beside the run as a run of its own, found again by its content hash, and is shared by
-every evaluation that needs it.
+Each model is stored as a run of its own next to the source run, identified by its content hash, and
+shared by all evaluations.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tfunlearn.workflows.unlearn.workflow import task_of, run_task
 
 
 def retrain(task: UnlearningTask, number: int, watch: Watch = Watch()) -> Unlearned:
-    """Returns the `number`-th retraining, counted from 1: new initial weights, new shuffles, other
-    clients drawn.
+    """Return the `number`-th retrained model, counted from 1, trained now if it does not exist.
 
-    Its rounds are not kept, whatever the run's history says. Where the run began with a model file,
-    so does every retraining, and only shuffles and clients tell them apart.
+    Initial weights, shuffles and client sampling depend on the number. The history of its rounds is
+    not kept, regardless of the run's settings. If the run started from a model file, so does every
+    retraining, and only shuffles and client sampling differ.
     """
     seed = int(integers(task.source.federation.config.seed, "retraining", number)[0])
     return _trained(dataclasses.replace(
@@ -34,16 +34,19 @@ def retrain(task: UnlearningTask, number: int, watch: Watch = Watch()) -> Unlear
 
 
 def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) -> list[np.ndarray]:
-    """Returns whom each training of a pool leaves out, `count` clients each.
+    """Return the clients left out by each training of a pool, `count` ids each.
 
-    Those who were left out least so far come first, at random among equals, so that everybody is
-    left out equally often, up to one.
+    The clients left out least often so far are selected first, with random ties, so that the
+    numbers of times that clients are left out differ by at most one.
 
     Args:
-        clients: ids `(n,)`.
+        clients: client ids `(n,)`.
         pool: number of trainings.
-        count: clients that each leaves out, less than n.
-        seed: the run's seed.
+        count: number of clients left out by each training, 1 to n - 1.
+        seed: seed of the run.
+
+    Raises:
+        UserError: `count` out of range.
     """
     require("omitted", count, 1 <= count < len(clients), f"1 to {len(clients) - 1}")
     rng, times, dealt = generator(seed, "pool"), np.zeros(len(clients), int), []
@@ -56,7 +59,7 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
 
 
 def pool_training(task: UnlearningTask, omitted: Sequence[int], number: int, watch: Watch) -> Unlearned:
-    """Returns the `number`-th training of a pool, without the clients `omitted`."""
+    """Return the `number`-th model of a pool, trained without the clients `omitted`."""
     seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])
     return _trained(dataclasses.replace(task_of(task.source, UnlearnSettings(
         reference_method(), tuple(f"client:{k}" for k in omitted), unlearn_seed=seed, reference=False)),

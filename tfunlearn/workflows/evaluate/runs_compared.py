@@ -1,4 +1,4 @@
-"""The runs that are compared: unlearned from one run, by one request."""
+"""Runs to compare, unlearned from one source run with one request."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tfunlearn.workflows.unlearn.workflow import task_of
 
 @dataclass(frozen=True)
 class Unlearned:
-    """One run that `unlearn` has made, retrained models among them.
+    """One run created by `unlearn`, including retrained models.
 
     Attributes:
-        directory: where it lies.
-        notes: what its `unlearning.json` says.
-        weights: its final model.
+        directory: the run directory.
+        notes: content of the run's `unlearning.json`.
+        weights: weights of the final model.
     """
 
     directory: RunDirectory
@@ -37,12 +37,12 @@ class Unlearned:
 
 @dataclass(frozen=True)
 class Subjects:
-    """What is compared.
+    """Runs to compare.
 
     Attributes:
-        task: the request, asked of the run that all came from, by retraining.
-        methods: label to unlearned runs, which differ in seeds alone; empty where only the run
-            itself and retraining are.
+        task: the request for the source run, with the method retrain.
+        methods: label to unlearned runs, which differ in their seeds only; empty if only the
+            source run and retraining are compared.
     """
 
     task: UnlearningTask
@@ -52,15 +52,16 @@ class Subjects:
 def open_subjects(
     runs: Sequence[str | os.PathLike], words: Iterable[str] = (), data_dir: str | None = None
 ) -> Subjects:
-    """Reads runs that were unlearned from the same run, or one trained run and a request.
+    """Read runs that were unlearned from the same source run, or one trained run and a request.
 
     Args:
         runs: run directories.
-        words: what to forget, of a trained run; an unlearned one says so itself.
-        data_dir: where the data set lies, if not where the runs' configuration says.
+        words: the request, required for a trained run and not allowed for unlearned runs.
+        data_dir: directory of the data set; default that of the runs' configuration.
 
     Raises:
-        UserError: no run, a damaged one, or runs that do not belong together.
+        UserError: no run, a duplicate or damaged run, a missing or unexpected request, or runs of
+            different architectures, sources or requests.
     """
     require("run", "nothing", len(runs) > 0, "at least one run")
     opened, seen, words = [], set(), list(words)
@@ -91,10 +92,10 @@ def open_subjects(
 
 
 def source_of(run: Unlearned) -> str:
-    """Returns the path of the run that another was unlearned from.
+    """Return the path of the source run of an unlearned run.
 
     Raises:
-        UserError: it is gone, or is no longer what it was.
+        UserError: the source run no longer exists, or its checkpoint was changed.
     """
     path = run.notes["source"]
     try:
@@ -137,7 +138,7 @@ def _check_belongs(first: Unlearned, other: Unlearned) -> None:
 
 
 def _by_method(runs: Sequence[Unlearned]) -> dict[str, list[Unlearned]]:
-    """Returns the runs under a label: the method, and the settings in which its runs differ."""
+    """Return label to runs; a label is the method and the settings in which its runs differ."""
     found = collections.defaultdict(list)
     settings = collections.defaultdict(list)
     for run in runs:

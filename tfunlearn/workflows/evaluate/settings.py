@@ -1,4 +1,4 @@
-"""What is asked of one Grouped Memorization Evaluation."""
+"""Settings of a Grouped Memorization Evaluation."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ DEFAULT_POOL = 20
 
 @dataclass(frozen=True)
 class GmeSettings:
-    """How memorisation is scored and graded.
+    """Settings of scoring and grading memorization.
 
     Attributes:
-        retrains: retrained models, K, at least 2; default 3.
-        grading: which of them score and which grade, see `gme_report`.
-        scores: where scores come from, a name in `SCORES`; default retraining.
-        pool: trainings of the pool, with scores `subsets`; default 20.
-        omitted: clients that each of them leaves out; default a quarter, at least one.
-        control: whether a random reset of the same size stands beside memorization.
-        fairness: deviation that local fairness is measured by.
-        fairness_metric: what of each client, loss or accuracy on its own training data.
+        retrains: number of retrained models, K, 2 to 1000; default 3.
+        grading: which retrained models score and which grade, see `gme_report`; default
+            leave-one-out.
+        scores: source of the scores, a name in `SCORES`; default retraining.
+        pool: number of trainings in the pool, for scores `subsets` only; default 20.
+        omitted: number of clients that each training of the pool leaves out, for scores `subsets`
+            only; default a quarter of the clients, at least one.
+        control: whether to compare the method memorization with a random reset of the same size;
+            default True.
+        fairness: kind of deviation for local fairness, mad (default), variance or std.
+        fairness_metric: metric of each client on its own training data, loss (default) or accuracy.
 
     Raises:
         UserError: a setting out of range.

@@ -1,4 +1,4 @@
-"""One evaluation: retrained models, scores, groups, fairness and time to peak of every method."""
+"""Grouped Memorization Evaluation of runs, with local fairness and time to peak of each method."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tfunlearn.models.outputs import ends_in_softmax
 
 @dataclass(frozen=True)
 class Models:
-    """What is known of the models of one row beside their groups.
+    """Metrics of the models of one row, in addition to the groups.
 
     Attributes:
-        test_accuracy, remain_accuracy: of each model.
-        fairness: of each model; empty for the original.
-        peaks: time to peak of each; empty for the original.
-        paths: where they lie.
+        test_accuracy, remain_accuracy: accuracy of each model on the test set and the retain set.
+        fairness: local fairness of each model; empty for the original model.
+        peaks: time to peak of each model; empty for the original model.
+        paths: run directory of each model.
     """
 
     test_accuracy: list[float]
@@ -45,16 +45,17 @@ class Models:
 
 @dataclass(frozen=True)
 class GmeStudy:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
-        request: what was forgotten, in words.
-        clients, indices: of every forgotten example, `(n,)`, as a request names them.
+        request: the unlearning request, as a list of words.
+        clients, indices: client id and index within the client of each forgotten example, `(n,)`.
         report: groups and accuracies, see `GmeReport`.
-        models: row to what else is known of its models.
-        settings: how it was done.
-        correlation: of the scores with those by retraining, None where they are those.
-        overlap: share of the forgotten examples that somebody who stays holds too.
+        models: row to further metrics of its models.
+        settings: settings of the evaluation.
+        correlation: rank correlation of the scores with those by retraining; None if the scores
+            are those by retraining.
+        overlap: share of the forgotten examples that a remaining client also holds.
     """
 
     request: list[str]
@@ -71,23 +72,23 @@ def study_memorization(
     runs: Sequence[str | os.PathLike], settings: GmeSettings = GmeSettings(), *,
     forget: Iterable[str] = (), data_dir: str | None = None, watch: Watch = Watch(),
 ) -> GmeStudy:
-    """Evaluates unlearned runs by groups of memorisation.
+    """Evaluate unlearned runs by groups of memorization.
 
-    Retrained models that do not lie beside the run yet are trained; an interrupted call goes on
-    from those that are whole.
+    Retrained models that do not exist next to the run are trained first; an interrupted call
+    resumes after the models that are complete.
 
     Args:
-        runs: runs unlearned from one run by one request, or one trained run.
-        settings: how many retrained models, and how they score and grade.
-        forget: the request, of a trained run.
-        data_dir: where the data set lies, if not where the runs' configuration says.
-        watch: `start(task, waiting, folder)` is called before each training that is missing,
-            `reference_round` with each line of its metrics; `track` wraps the models that are
-            measured, to show progress.
+        runs: runs unlearned from one source run with one request, or one trained run.
+        settings: number of retrained models, scoring and grading.
+        forget: the request, for a trained run only.
+        data_dir: directory of the data set; default that of the runs' configuration.
+        watch: `start(task, waiting, folder)` is called before each missing training,
+            `reference_round` with each line of its metrics; `track` wraps the measured models, to
+            show progress.
 
     Raises:
-        UserError: runs that do not belong together, fewer than 20 forgotten examples, or a setting
-            that this run does not allow.
+        UserError: runs of different sources or requests, fewer than 20 forgotten examples, or a
+            setting that is not available for this run.
         WorkerError: TFF's worker process died.
     """
     subjects = open_subjects(runs, forget, data_dir)
@@ -121,8 +122,8 @@ def study_memorization(
 
 
 class _Graded:
-    """Returns, for weights, p(label) and hits `(n,)` of every forgotten example, as the clients
-    held them while the attack was on."""
+    """Compute p(label) and hits `(n,)` of each forgotten example under a model's weights; examples
+    are used as held during the attack, poisoned ones included."""
 
     def __init__(self, task: UnlearningTask):
         held = task.source.federation.poisoned
@@ -137,7 +138,7 @@ class _Graded:
 
 
 def _check(task: UnlearningTask, settings: GmeSettings) -> None:
-    """Raises a `UserError` where the scores cannot be had from this run."""
+    """Raise a `UserError` if the scores are not available for this run."""
     if settings.scores == "checkpoints":
         kept = len(task.source.history.rounds)
         require("scores", settings.scores, kept >= 2, "retraining or subsets, since the run has "
@@ -160,7 +161,7 @@ def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
 
 
 def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
-    """Returns whom each training of the pool leaves out."""
+    """Return the clients left out by each training of the pool."""
     federation = task.source.federation
     clients = federation.clients.present
     return omitted_clients(clients, pool=settings.pool, count=_omitted(settings, clients),
@@ -168,7 +169,7 @@ def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
 
 
 def _scores(task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch: Watch) -> np.ndarray:
-    """Returns scores in which none of the retrained models took part, `(n,)`."""
+    """Return scores that are independent of the retrained models, `(n,)`."""
     if settings.scores == "checkpoints":
         return checkpoint_scores(np.stack([
             graded(task.source.history.read(number).weights)[0]
@@ -184,7 +185,7 @@ def _scores(task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch:
 def _models(
     subjects: Subjects, retrained: Sequence[Unlearned], local: LocalMeasure, watch: Watch,
 ) -> dict[str, Models]:
-    """Returns what else is known of the models of each row."""
+    """Return the further metrics of the models of each row."""
     task = subjects.task
     own = measures_of(task)(task.source.state.weights)
     found = {"original": Models([own["test_accuracy"]], [own["remain_accuracy"]],

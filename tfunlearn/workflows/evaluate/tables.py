@@ -1,4 +1,4 @@
-"""What an evaluation found, as CSV files."""
+"""Results of an evaluation as CSV files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LOCAL = ("test_accuracy", "remain_accuracy", "fairness", "peak_rounds", "peak_wo
 
 
 def write_groups(path: str | os.PathLike, study: GmeStudy) -> None:
-    """Writes a line for each row and group, and lines of what else was measured."""
+    """Write a line for each row and group, and lines for the further metrics of each row."""
     write_csv(path, HEAD, _group_lines(study))
 
 
 def write_scores(path: str | os.PathLike, study: GmeStudy) -> None:
-    """Writes a line for each forgotten example: client, index, score, group."""
+    """Write a line for each forgotten example: client, index, score, group."""
     report = study.report
     write_csv(path, ("client", "index", "score", "group"), (
         (client, index, f"{score:.6f}", GROUPS[group]) for client, index, score, group in zip(
@@ -43,7 +43,7 @@ def _group_lines(study: GmeStudy) -> Iterable[tuple]:
 
 
 def local_values(study: GmeStudy, name: str) -> dict[str, list[float]]:
-    """Returns the values of a row's models beside the groups, by measure."""
+    """Return the further metrics of a row, metric name to the values of its models."""
     models = study.models[name]
     costs = {cost: [peak.costs[cost] for peak in models.peaks if cost in peak.costs]
              for cost in ("work_seconds", "client_steps")}

@@ -1,4 +1,4 @@
-"""How the models behave: accuracy and loss by set, class and client, relearning, inversion."""
+"""Behavior of the models: accuracy and loss by set, class and client, relearning, inversion."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MOST_RELEARNED, POINTS_EACH_EPOCH, MOST_INVERTED, LEAST_GROUPED = 2000, 10, 3, 2
 
 
 def beside(before, after, retrained: Sequence) -> dict:
-    """Returns a measure of all models as JSON values."""
+    """Return the values of a metric for all models as JSON values."""
     return {"before": before, "after": after, "retrained": list(retrained)}
 
 
 def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, dict]:
-    """Returns accuracy and loss on each set, and what else is measured on the test set."""
+    """Return accuracy and loss on each set, attack success rate and source-class error."""
     views, found = (before, after, *retrained), {}
     for name in ("forgotten", "remaining", "test"):
         for what in ("accuracy", "loss"):
@@ -38,7 +38,7 @@ def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, 
 
 
 def by_class(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
-    """Returns accuracy and loss on the test images of each class that has some."""
+    """Return accuracy and loss on the test images of each class that has test images."""
     labels = sets.sets["test"].labels
     return [dict(label=label, examples=int((labels == label).sum()),
                  **_of_rows("test", labels == label, before, after, retrained))
@@ -46,8 +46,8 @@ def by_class(sets: Sets, before: View, after: View, retrained: Sequence[View]) -
 
 
 def by_client(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
-    """Returns accuracy and loss on the training data of each client: what it had to forget, if that
-    was all it held, else what remains."""
+    """Return accuracy and loss on the training data of each client: its part of the retain set, or
+    its part of the forget set if it has none."""
     found = []
     held = {name: sets.sets[name].owners for name in ("remaining", "forgotten")}
     for client in np.unique(np.concatenate(list(held.values()))):
@@ -65,8 +65,8 @@ def _of_rows(name: str, rows: np.ndarray, before: View, after: View, retrained) 
 
 
 def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
-    """Returns accuracy on the forgotten examples by groups of memorisation, None of fewer than 20
-    examples or 2 retrained models."""
+    """Return accuracy on the forget set by groups of memorization; None for fewer than 20 examples
+    or 2 retrained models."""
     hits = [view.hits["forgotten"].astype(float) for view in (before, after, *retrained)]
     chances = [np.exp(-view.losses["forgotten"]) for view in (before, *retrained)]
     if len(retrained) < 2 or len(hits[0]) < LEAST_GROUPED:
@@ -83,19 +83,21 @@ def relearning(
     task: UnlearningTask, sets: Sets, settings: VerifySettings, weights: dict[str, list[np.ndarray]],
     before: Sequence[np.ndarray], track,
 ) -> dict:
-    """Returns how soon each model learns the forgotten examples again, trained on them alone.
+    """Return the relearn time of each model, trained on the forget set alone.
 
     Args:
-        task: what was forgotten.
-        sets: the examples, of which at most 2,000 are taken.
-        settings: epochs, and how much accuracy must be back.
-        weights: of the models, by name; `after` among them, the others retrained.
-        before: of the model before, whose accuracy must be back.
+        task: the unlearning task.
+        sets: the evaluation sets; at most 2,000 examples of the forget set are used.
+        settings: maximum number of epochs, and share of the accuracy that may be missing.
+        weights: name to the model's weights; `after` and the retrained models.
+        before: weights of the model before unlearning, whose accuracy is to be reached.
         track: wraps the models, to show progress.
 
     Returns:
-        `curves`: name to `[steps, accuracy]`; `steps`: name to relearn time in steps, or None;
-        `limit`: most steps; `each`: steps from one measurement to the next; `index`.
+        `curves`: name to a list of `[steps, accuracy]`; `steps`: name to relearn time in steps, or
+        None; `limit`: maximum number of steps; `each`: steps between two measurements; `examples`:
+        number of examples; `original`: accuracy before unlearning; `goal`: accuracy to reach;
+        `index`: anamnesis index, or None.
     """
     forgotten, config = sets.sets["forgotten"], task.source.federation.config.training
     rows = at_most(np.arange(len(forgotten.labels)), MOST_RELEARNED,
@@ -132,9 +134,9 @@ def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
 def inversions(
     task: UnlearningTask, sets: Sets, weights: dict[str, list[np.ndarray]], track
 ) -> list[dict]:
-    """Returns images that each model takes for the forgotten classes, and the classes' mean images.
+    """Return images that each model assigns to the forgotten classes, and the classes' mean images.
 
-    The three classes that most forgotten examples have are inverted.
+    The three most frequent classes of the forget set are inverted.
     """
     model, forgotten = task.source.model, sets.sets["forgotten"]
     counts = np.bincount(forgotten.labels, minlength=sets.classes)
@@ -160,7 +162,7 @@ def _pixels(image: np.ndarray) -> list:
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Returns the correlation of two images' pixels, None where one is flat."""
+    """Return the correlation of two images' pixels, None if either image is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])

@@ -1,4 +1,4 @@
-"""Training in one place, a step at a time: for attacks that train a model themselves."""
+"""Centralized training, step by step, for attacks that train models."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _KERAS = {"sgd": lambda lr: tf.keras.optimizers.SGD(lr),
 
 
 class CentralTraining:
-    """Trains a Keras model in place.
+    """Centralized training of a Keras model, in place.
 
     Args:
         model: the model.
-        optimizer: a name of `ClientTraining`; Adam stands in for `fisher`.
+        optimizer: optimizer name as in `ClientTraining`; Adam replaces `fisher`.
         lr: learning rate.
-        batch_size: images in a step.
+        batch_size: images per step.
     """
 
     def __init__(self, model: tf.keras.Model, *, optimizer: str, lr: float, batch_size: int):
@@ -48,7 +48,15 @@ class CentralTraining:
         self, weights: Sequence[np.ndarray], images: np.ndarray, labels: np.ndarray, *, seed: int,
         epochs: int,
     ) -> Iterator[int]:
-        """Sets the weights and trains; gives the number of steps after each of them."""
+        """Set the weights and train; yield the number of completed steps after each step.
+
+        Args:
+            weights: initial weights.
+            images: training images.
+            labels: their labels.
+            seed: seed of shuffles and random layers.
+            epochs: number of epochs.
+        """
         self._model.set_weights(weights)
         for slot, value in zip(self._slots, self._fresh):
             slot.assign(value)

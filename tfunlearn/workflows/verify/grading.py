@@ -1,4 +1,4 @@
-"""The measures that the verdict rests on, and others beside them."""
+"""Metrics that the verdict is based on, and additional metrics."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from tfunlearn.workflows.verify.shadows import Shadowed
 from tfunlearn.workflows.verify.predictions import Sets, View
 from tfunlearn.verification import Evidence, Grade
 
-LEAST_SHADOWS = 6  # of each kind, below which no permutation is rare enough to be outside
+LEAST_SHADOWS = 6  # of each kind; with fewer, the permutation test cannot reach significance
 
 
 def evidence_of(
     found: dict, sets: Sets, views: Sequence[View], attacks: Mapping[str, Attacked | None],
     shadows: Shadowed | None, settings: VerifySettings,
 ) -> tuple[list[Evidence], list[Evidence]]:
-    """Returns the five measures that are graded, fixed before looking, and others that are shown.
+    """Return the five graded metrics, fixed before any is measured, and those only shown.
 
-    Graded: accuracy on the forgotten examples; attack success if they were poisoned, else mean
-    confidence in their labels (a probability: the loss has no bound where a class is gone); one
-    membership attack, the strongest there is (U-LiRA from six shadows of each kind on, LiRA, else
-    the threshold attack); accuracy on remaining and on test data (of the
-    classes of which something remains).
+    Graded metrics: accuracy on the forget set; attack success rate if it was poisoned, else mean
+    confidence in its labels (a probability, since the loss is unbounded for a forgotten class); the
+    strongest available membership attack (U-LiRA with at least six shadow models of each kind, else
+    LiRA, else the threshold attack); accuracy on the retain set; accuracy on the test set
+    (restricted to classes with remaining examples).
 
     Args:
-        found: `counts` of the sets, `measures` as `behaviour.measures` gives them, `poisoned` and
+        found: `counts` of the sets, `measures` as returned by `behaviour.measures`, `poisoned` and
             `partly_poisoned`.
-        sets: the examples.
-        views: before, after and the retrained models.
-        attacks: `LiRA`, `threshold` and `shadow models`, None for those that were left out.
-        shadows: of U-LiRA, or None.
-        settings: has the tolerance.
+        sets: the evaluation sets.
+        views: predictions of the models before, after and retrained.
+        attacks: `LiRA`, `threshold` and `shadow models`, None for attacks that were not run.
+        shadows: result of U-LiRA, or None.
+        settings: the tolerance and the number of shadow models.
     """
     counts = found["counts"]
     tolerance = max(settings.tolerance, 1 / counts["forgotten"])
@@ -74,12 +74,12 @@ def _of_attack(name: str, attack: Attacked, tolerance: float) -> Evidence:
 
 
 def was_poisoned(found: dict) -> bool:
-    """Tells whether something that was forgotten was poisoned."""
+    """Return whether any forgotten example was poisoned."""
     return found["poisoned"] or found["partly_poisoned"]
 
 
 def grade_values(g: Grade, *, graded: bool) -> dict:
-    """Returns a grade as JSON values; not `graded` if it is only shown."""
+    """Return a grade as JSON values; `graded` is False for a metric that is only shown."""
     e = g.evidence
     return dict(name=e.name, before=e.before, after=e.after, retrained=list(e.retrained),
                 tolerance=e.tolerance, utility=e.utility, examples=e.examples, p_value=e.p_value,

@@ -1,4 +1,4 @@
-"""Who can be told to have been trained on, under each of the models."""
+"""Membership-inference attacks on each of the models."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ LEAST_OTHERS = 10  # non-members that the shadow-model attack is measured on
 
 @dataclass(frozen=True)
 class Attacked:
-    """What one attack reaches against each model.
+    """Result of one membership-inference attack against each model.
 
     Attributes:
-        before, after: against the model before unlearning and the unlearned one.
-        retrained: against each retrained model.
-        more: further numbers, JSON values.
+        before: ROC against the model before unlearning.
+        after: ROC against the unlearned model.
+        retrained: ROC against each retrained model.
+        more: further results, JSON values.
     """
 
     before: MembershipRoc
@@ -42,13 +43,13 @@ def attack_by_threshold(
     before: View, after: View, retrained: Sequence[View], totals: dict[str, int],
     name: str = "forgotten",
 ) -> Attacked:
-    """Returns what low losses tell of the examples of a set, beside those that no model saw.
+    """Run the threshold attack on a set of examples against non-members.
 
     Args:
-        before, after, retrained: the models.
-        totals: how many examples `forgotten` and `remaining` stand for.
-        name: `"forgotten"`, or `"remaining"` beside the test set: what unlearning does to those who
-            stay.
+        before, after, retrained: predictions of the models.
+        totals: size of the full `forgotten` and `remaining` sets.
+        name: `"forgotten"` (default), with the non-members `never`; or `"remaining"`, with the
+            test set as non-members: the effect of unlearning on the privacy of the retain set.
     """
     other = "never" if name == "forgotten" else "test"
 
@@ -69,12 +70,12 @@ def attack_by_threshold(
 def attack_by_likelihood(
     before: View, after: View, retrained: Sequence[View], variance: str
 ) -> Attacked | None:
-    """Returns what offline LiRA tells of the forgotten examples; None of fewer than 3 retrained
-    models.
+    """Run offline LiRA on the forget set; None for fewer than 3 retrained models.
 
-    The retrained models are the shadow models that never saw them, nor the test images. Every model
-    is attacked with all of them but one: a retrained one with the others, the models before and
-    after with the last one left out, so that all are attacked alike.
+    The retrained models are the shadow models, which never saw the forget set or the test images.
+    Each model is attacked with all shadow models but one, so that all attacks are equally strong: a
+    retrained model with the other retrained models, the models before and after with all but the
+    last.
     """
     if len(retrained) < 3:
         return None
@@ -93,18 +94,18 @@ def attack_by_likelihood(
 def attack_by_shadow_models(
     task: UnlearningTask, sets: Sets, settings: VerifySettings, views: Sequence[View], track
 ) -> Attacked | None:
-    """Returns what the shadow-model attack tells of the forgotten examples.
+    """Run the shadow-model attack on the forget set; None if there are too few examples.
 
-    Shadow models are trained centrally, from the run's initial weights redrawn, each on a random
-    half of one half of the `pool` examples, which are of all classes: of one class alone they would
-    learn a constant. The `never` examples of the other half are the non-members. None where there
-    are too few.
+    The shadow models are trained centrally from re-initialized weights, each on a random half of
+    one half of the `pool` examples. The pool contains all classes, since a shadow model trained on
+    a single class would learn a constant. The `never` examples of the other half are the
+    non-members.
 
     Args:
-        task: what was forgotten.
-        sets: the examples.
-        settings: how many models, and how they train.
-        views: before, after and the retrained models.
+        task: the unlearning task.
+        sets: the evaluation sets.
+        settings: number of shadow models (with 0 the attack is not run), epochs and batch size.
+        views: predictions of the models before, after and retrained.
         track: wraps the shadow models, to show progress.
     """
     pool = sets.sets["pool"]

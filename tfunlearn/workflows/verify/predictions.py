@@ -1,4 +1,4 @@
-"""What each model says of the forgotten, the remaining and the test examples."""
+"""Predictions of each model on the forget set, the retain set and the test set."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST_FORGOTTEN, MOST_REMAINING = 5000, 10_000
 
 @dataclass(frozen=True)
 class Examples:
-    """Some examples, as their holders had them while the attack was on.
+    """A set of examples, as their clients held them during the attack.
 
     Attributes:
         images: `(m, height, width, channels)`.
         labels: `(m,)`.
-        owners: client that holds each, `(m,)`; -1 of test examples.
+        owners: id of the client that holds each example, `(m,)`; -1 for test examples.
     """
 
     images: np.ndarray
@@ -33,15 +33,15 @@ class Examples:
 
 @dataclass(frozen=True)
 class View:
-    """What one model says.
+    """Predictions of one model on each set.
 
     Attributes:
-        hits: set to whether each example is right, bool `(m,)`.
-        losses: set to the cross-entropy of each, `(m,)`.
-        odds: set to phi of each, log p - log(1 - p), `(m,)`.
-        probabilities: set to `(m, classes)`.
+        hits: set name to whether each example is classified correctly, bool `(m,)`.
+        losses: set name to the cross-entropy of each example, `(m,)`.
+        odds: set name to phi = log p - log(1 - p) of each example, `(m,)`.
+        probabilities: set name to class probabilities, `(m, classes)`.
         confusion: counts of the test images, `(true class, predicted class)`.
-        measured: test accuracy, attack success and so on, see `TestMeasures`.
+        measured: test accuracy, attack success rate and further metrics, see `TestMeasures`.
     """
 
     hits: dict[str, np.ndarray]
@@ -52,40 +52,40 @@ class View:
     measured: dict
 
     def accuracy(self, name: str, rows: np.ndarray | None = None) -> float:
-        """Returns the accuracy on a set, or on some rows of it."""
+        """Return the accuracy on a set, or on the given rows of it."""
         return float(self.hits[name][... if rows is None else rows].mean())
 
     def confidence(self, name: str) -> float:
-        """Returns the mean probability of the labels of a set."""
+        """Return the mean predicted probability of the labels of a set."""
         return float(np.exp(-self.losses[name]).mean())
 
     def loss(self, name: str, rows: np.ndarray | None = None) -> float:
-        """Returns the mean loss on a set, or on some rows of it."""
+        """Return the mean loss on a set, or on the given rows of it."""
         return float(self.losses[name][... if rows is None else rows].mean())
 
 
 class Sets:
-    """The examples that every model is asked about: `forgotten`, `remaining`, `test`, `pool` and
-    `never`.
+    """Evaluation sets: `forgotten`, `remaining`, `test`, `pool` and `never`.
 
-    `pool` are the test images, treated as the attackers treated theirs if only attackers held what
-    was forgotten; `never` are those of them whose classes were forgotten: examples like the
-    forgotten ones that no model saw. Poisoned examples count as such if a round of the training was
-    attacked.
+    `forgotten` and `remaining` are the forget set and the retain set, subsampled to at most 5,000
+    and 10,000 examples. `pool` are the test images, poisoned as by the malicious clients if the
+    forget set was poisoned and held by malicious clients only. `never` are the images of `pool`
+    whose classes occur in the forget set: non-members, similar to the forget set. Training examples
+    are used in their poisoned form if any round of the training was attacked.
 
     Attributes:
         sets: name to examples.
-        totals: how many examples `forgotten` and `remaining` stand for.
-        poisoned: whether `never` is poisoned.
-        partly_poisoned: whether something else was poisoned, or not in every round.
+        totals: sizes of the full `forgotten` and `remaining` sets, before subsampling.
+        poisoned: whether `pool` and `never` are poisoned.
+        partly_poisoned: whether the forget set was poisoned only in part or only in some rounds.
         classes: number of classes.
-        alike: which of `pool` are `never`, bool.
-        stay: which test images are of classes of which something remains, bool.
-        attacked_tests: number of test images that attack success is measured on.
+        alike: bool mask of the images of `pool` that are in `never`.
+        stay: bool mask of the test images whose class occurs in the retain set.
+        attacked_tests: number of test images that attack success rate is measured on.
 
     Args:
-        task: what was forgotten.
-        seed: decides which examples are taken where there are too many.
+        task: the unlearning task.
+        seed: seed of the subsampling.
     """
 
     def __init__(self, task: UnlearningTask, seed: int):
@@ -125,7 +125,7 @@ class Sets:
         self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)
 
     def view(self, weights: list[np.ndarray]) -> View:
-        """Returns what a model says."""
+        """Return the predictions of a model with the given weights."""
         hits, losses, odds, shares = {}, {}, {}, {}
         for name, examples in self.sets.items():
             if name == "pool":  # only the shadow models are asked about all of it

@@ -1,4 +1,4 @@
-"""A verification as it lies on disk: one JSON file with a checksum, in the run's folder."""
+"""Verification records on disk: one JSON file with a checksum, in the run directory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FILE, MOST_POINTS = "verification.json", 400
 
 
 def roc_values(roc: MembershipRoc) -> dict:
-    """Returns a ROC as JSON values, its curve thinned to at most 400 points that span it."""
+    """Return a ROC as JSON values, its curve subsampled to at most 400 points."""
     places = np.arange(len(roc.fpr))
-    if len(places) > MOST_POINTS:  # dense where the false-positive rate is low
+    if len(places) > MOST_POINTS:  # denser at low false-positive rates
         spread = np.unique(np.concatenate([
             np.geomspace(1, len(places), MOST_POINTS // 2).astype(int) - 1,
             np.linspace(0, len(places) - 1, MOST_POINTS // 2).astype(int)]))
@@ -37,10 +37,13 @@ def roc_values(roc: MembershipRoc) -> dict:
 
 
 def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
-    """Writes a record and its pictures into a new folder `verification` of the run, numbered if
-    there is one, and returns the folder; whoever calls holds the run's lock."""
+    """Write a record and its figures into a new folder of the run, and return the folder.
+
+    The folder is `verification`, with a number appended if it exists. The caller must hold the
+    run's lock.
+    """
     record, begun = _finite(record), directory.path / ".verification"
-    shutil.rmtree(begun, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(begun, ignore_errors=True)  # left by a killed process
     begun.mkdir()
     try:
         save_roc(begun / "roc.png", curves_of(record))
@@ -58,10 +61,10 @@ def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
 
 
 def records(directory: RunDirectory) -> list[tuple[pathlib.Path, dict]]:
-    """Returns folder and content of every verification of a run, oldest first.
+    """Return folder and content of every verification of a run, oldest first.
 
     Raises:
-        UserError: one is damaged.
+        UserError: a damaged record.
     """
     found = []
     for path in directory.path.glob(f"verification*/{FILE}"):
@@ -82,7 +85,7 @@ def _read(path: pathlib.Path) -> dict:
 
 
 def _finite(value):
-    """Returns JSON values in which what is not finite is text: JSON has no infinity."""
+    """Return JSON values with infinity replaced by text and NaN by None, which JSON lacks."""
     if isinstance(value, dict):
         return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What is asked of one verification."""
+"""Settings of a verification."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfunlearn.verification.verdict import TOLERANCE
 
 @dataclass(frozen=True)
 class VerifySettings:
-    """How forgetting is verified; the fields are the flags of `tfunlearn verify`.
+    """Settings of a verification; the fields are the flags of `tfunlearn verify`.
 
     Raises:
         UserError: a setting out of range.

@@ -1,4 +1,4 @@
-"""U-LiRA and the NeurIPS 2023 score, over shadow federations."""
+"""U-LiRA and the NeurIPS 2023 challenge score, with shadow federations."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DRAWS, MOST_MIXED = 10, 100
 
 @dataclass(frozen=True)
 class Shadowed:
-    """What shadow federations tell.
+    """Results obtained with shadow federations.
 
     Attributes:
-        before: AUC of U-LiRA with models that have not unlearned yet, against retrained ones, at
-            least 0.5: an attack that is worse than guessing shows nothing.
-        after: AUC with those that have, at least 0.5.
-        p_value: probability of `after` under perfect unlearning, by permutation.
-        values: everything, JSON values.
+        before: AUC of U-LiRA between trained models (before unlearning) and retrained models,
+            raised to at least 0.5, since an attack worse than guessing shows nothing.
+        after: AUC of U-LiRA between unlearned and retrained models, raised to at least 0.5.
+        p_value: p-value of `after` under perfect unlearning, by a permutation test.
+        values: all results, JSON values.
     """
 
     before: float
@@ -43,10 +43,10 @@ class Shadowed:
 def shadowed(
     subject: Subject, sets: Sets, settings: VerifySettings, watch: Watch
 ) -> Shadowed:
-    """Trains, unlearns and retrains what is missing, and measures.
+    """Run U-LiRA and compute the challenge score; missing models are trained first.
 
-    What chance alone gives, of U-LiRA and of the score, is found by randomly re-partitioning the
-    pooled models of both kinds.
+    The chance levels of U-LiRA and of the score are estimated by randomly re-partitioning the
+    pooled unlearned and retrained models.
     """
     count, silent = settings.shadows, dataclasses.replace(watch, round=watch.reference_round)
     made, retrained = [], []
@@ -83,15 +83,15 @@ def shadowed(
 
 
 def _of_models(roc: MembershipRoc, count: int) -> dict:
-    """Returns a ROC as JSON values, resolved by how many models there are, not examples."""
+    """Return a ROC as JSON values, with the resolution set by the number of models, not of
+    examples."""
     values = roc_values(roc)
     return {**values, "resolved": {level: count * float(level) >= 1 for level in
                                    values["resolved"]}, "resolution": 1 / count}
 
 
 def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> float:
-    """Returns F of models that nothing but chance tells apart: both kinds pooled and randomly
-    re-partitioned."""
+    """Return the chance level of F: both kinds of models pooled and randomly re-partitioned."""
     both, count = np.concatenate([odds["unlearned"], odds["retrained"]]), len(odds["retrained"])
     columns = at_most(np.arange(both.shape[1]), MOST_MIXED, rng)
     found = []

@@ -1,4 +1,4 @@
-"""The verification of an unlearned run: everything beside retraining, and a verdict."""
+"""Verification of an unlearned run: all metrics compared with retraining, and a verdict."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tfunlearn.workflows.verify.target import Subject, open_subject, with_retrai
 from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.verification import Evidence, Verdict, grade, judge
 
-RULES = 2  # of measuring and judging; another number has old verifications made anew
+RULES = 2  # version of metrics and verdict; a new version invalidates earlier verifications
 ALWAYS_LEFT_OUT = (
     "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
     "what the difference of the models before and after shows to who has both",
@@ -35,12 +35,12 @@ ALWAYS_LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification found.
+    """Result of a verification.
 
     Attributes:
-        folder: where it lies, in the run's folder.
-        record: everything, as it lies in `verification.json`.
-        new: False if it lay there already.
+        folder: folder of the verification within the run directory.
+        record: content of `verification.json`.
+        new: False if the verification existed already.
     """
 
     folder: pathlib.Path
@@ -53,21 +53,22 @@ def verify(
     against: Sequence[str | os.PathLike] = (), data_dir: str | None = None,
     watch: Watch = Watch(), tell: Callable[[str], None] = lambda _: None,
 ) -> Verification:
-    """Verifies that an unlearned run has forgotten, beside models that never knew.
+    """Verify that an unlearned run has forgotten, by comparison with retrained models.
 
-    Retrained models and shadow federations that do not lie beside the run yet are trained; an
-    interrupted call goes on from what is whole. The same call again finds what it wrote.
+    Retrained models and shadow federations that do not exist next to the run are trained first; an
+    interrupted call resumes after those that are complete. Repeating the same call returns the
+    existing verification.
 
     Args:
         run: the unlearned run.
-        settings: which attacks, and how many models.
-        against: retrained runs of the same request, in the place of `settings.retrains`.
-        data_dir: where the data set lies, if not where the run's configuration says.
-        watch: told of trainings, and wraps steps to show progress, as for `study_memorization`.
-        tell: called with what is done next, in words.
+        settings: attacks to run, and numbers of models.
+        against: retrained runs of the same request, which replace those of `settings.retrains`.
+        data_dir: directory of the data set; default that of the run's configuration.
+        watch: callbacks of trainings and progress, as for `study_memorization`.
+        tell: called with the description of each stage before it starts.
 
     Raises:
-        UserError: no unlearned run, damaged files, or runs that do not belong together.
+        UserError: no unlearned run, damaged files, or runs of different sources or requests.
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
@@ -90,7 +91,7 @@ def verify(
 
 
 def _identity(subject: Subject, settings: VerifySettings) -> dict:
-    """Returns what was verified against what, with a hash of it."""
+    """Return the identity of a verification: runs, models, settings, and their hash as `key`."""
     unlearned = subject.unlearned
     asked = dict(
         verification=RULES, settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
@@ -156,7 +157,7 @@ def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Ca
 
 
 def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
-    """Returns the verdict; of fewer than 20 forgotten examples only damage is judged."""
+    """Return the verdict; for fewer than 20 forgotten examples, only damage is tested."""
     if examples < LEAST_EXAMPLES:
         utility = judge([e for e in evidence if e.utility])
         if utility.word == "damaged":
@@ -175,7 +176,7 @@ def _attack_values(attack: Attacked) -> dict:
 
 
 def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Subject) -> list[str]:
-    """Returns what was not tested, in words."""
+    """Return sentences on what was not tested."""
     left = []
     if len(subject.retrained) < 3:
         left.append(f"the spread of retraining beyond {len(subject.retrained)} seed"

@@ -1,4 +1,4 @@
-"""What is verified: an unlearned run, the run before, and retrained models."""
+"""Target of a verification: an unlearned run, its source run, and retrained models."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tfunlearn.methods.source import require_unlearned
 
 @dataclass(frozen=True)
 class Subject:
-    """What is verified.
+    """Target of a verification.
 
     Attributes:
-        unlearned: the run.
-        task: its request, asked of the run before, by retraining.
-        retrained: models that never saw what was forgotten.
+        unlearned: the unlearned run.
+        task: the request for the source run, with the method retrain.
+        retrained: models that never saw the forget set.
     """
 
     unlearned: Unlearned
@@ -49,11 +49,16 @@ class Subject:
 def open_subject(
     run: str | os.PathLike, against: Sequence[str | os.PathLike], data_dir: str | None
 ) -> Subject:
-    """Reads what is verified; `retrained` holds those of `against`, which may be none.
+    """Read the target of a verification.
+
+    Args:
+        run: the unlearned run.
+        against: retrained runs of the same request, which may be empty; they become `retrained`.
+        data_dir: directory of the data set; default that of the run's configuration.
 
     Raises:
-        UserError: no run, a damaged one, one that was not unlearned, or runs in `against` that are
-            not retrained ones of the same request.
+        UserError: no run, a damaged run, a run that was not unlearned or was retrained, or a run in
+            `against` that is not a retrained run of the same request.
     """
     notes = read_notes(RunDirectory(user_path(run)))
     begun = RunDirectory(user_path(run)).config.exists()
@@ -73,8 +78,8 @@ def open_subject(
 
 
 def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
-    """Returns the subject with so many retrained models; those that do not lie beside the run yet
-    are trained."""
+    """Return the subject with `count` retrained models; those that do not exist next to the source
+    run are trained."""
     silent = dataclasses.replace(watch, round=watch.reference_round)
     return dataclasses.replace(subject, retrained=[
         retrain(subject.task, number, silent) for number in range(1, count + 1)])
@@ -85,8 +90,8 @@ class Shadow:
     """One shadow federation.
 
     Attributes:
-        trained: weights after training with what was forgotten.
-        unlearned: weights after unlearning it.
+        trained: weights after training with the forget set.
+        unlearned: weights after unlearning the forget set.
     """
 
     trained: list[np.ndarray]
@@ -96,11 +101,12 @@ class Shadow:
 def shadow(
     subject: Subject, number: int, on_round: Callable[[dict], None]
 ) -> Shadow:
-    """Returns the `number`-th shadow federation, counted from 1.
+    """Return the `number`-th shadow federation, counted from 1, trained now if it does not exist.
 
-    The same clients with the same examples, trained with other initial weights, shuffles and
-    draws, then unlearned by the same method with the same settings. It lies in `<run>-shadows/`
-    beside the run before, which must not be an unlearned one itself, and is made once.
+    The same clients with the same examples are trained with other initial weights, shuffles and
+    client samples, then unlearned by the same method with the same settings. The shadow federation
+    is stored in `<source run>-shadows/`, next to the source run, which must not be an unlearned run
+    itself.
     """
     source, notes = subject.task.source, subject.unlearned.notes
     seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
@@ -119,7 +125,7 @@ def shadow(
 
 
 def _trained(config: RunConfig, path: pathlib.Path, on_round: Callable) -> RunDirectory:
-    """Returns the run of a configuration, trained if it is not there or not whole."""
+    """Return the run of a configuration; train it if it is missing, resume it if incomplete."""
     directory = RunDirectory(path)
     if not directory.config.exists():
         return train(config, out=path, on_round=on_round).directory
