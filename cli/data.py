@@ -40,8 +40,8 @@ def data(config, show, png, **flags):
 
 def _list() -> None:
     table = Table("data set", "what", box=None)
-    for name, loader in DATASETS.items():
-        table.add_row(name, loader.__doc__.splitlines()[0].removeprefix("Returns ").rstrip("."))
+    for name, one in DATASETS.items():
+        table.add_row(name, one.summary + (f" ({one.paper})" if one.paper else ""))
     console = PlainConsole()
     console.print(table)
     console.print("digits is embedded; the others are looked up in --data-dir, or downloaded there")

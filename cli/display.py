@@ -9,7 +9,6 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tfunlearn.training.rounds import flap_of
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
@@ -133,31 +132,24 @@ class TrainingDisplay:
         return text
 
     def _what(self, attack) -> str:
-        details = {"label-flip": f" {attack.source} -> {attack.target}",
-                   "backdoor": f" -> {attack.target}"}
-        words = [name + details.get(name, "") for name in attack.attack]
+        words = [name + (method.describe(own, attack.classes)
+                         if attack.on_data and method is attack.on_data[0] else "")
+                 for name, (method, own) in zip(attack.attack, attack.methods())]
         if attack.on_updates:
-            words.append(f"({attack.knowledge} knowledge)")
+            words.append(f"({attack.on_updates[1].knowledge} knowledge)")
         return " + ".join(words).replace(" + (", " (")
 
     def _server(self, model) -> str:
-        """Names rule and defences."""
+        """Name rule and defenses."""
         config = self._config
         rule = config.aggregator
-        f = f" (f={rule.f(config.participants)})" if rule.rule != "mean" else ""
+        f = f" (f={rule.f(config.participants)})" if rule.method.takes_f else ""
         chain = " after ".join([rule.rule + f, *reversed(rule.before)])
-        named = [name + (f" ({self._flap(config, model)})" if name == "flap" else "")
-                 for name in config.defense.defense]
+        words = {id(one): one.describe(model, own, config.gathers)
+                 for one, own in config.defense.on_model}
+        named = [name + (f" ({words[id(one)]})" if words.get(id(one)) else "")
+                 for name, (one, _) in zip(config.defense.defense, config.defense.methods())]
         return f"{chain}; {', '.join(named) or 'no other defense'}"
-
-    def _flap(self, config, model) -> str:
-        """Says what flap prunes, and how."""
-        defense, obstacle = config.defense, flap_of(config, model).unbounded
-        score = "saliency" if not config.gathers or obstacle else defense.prune_score or "impact"
-        score += f", since {obstacle}" if obstacle and config.gathers else ""
-        kinds = [name for name, on in (("filters", defense.prune_filters),
-                                       (f"pairs by {score}", defense.prune_pairs)) if on]
-        return " and ".join(kinds) + (", progressive" if defense.prune_progressive else "")
 
     def _picture(self):
         if not self._lines:

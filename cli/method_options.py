@@ -13,6 +13,7 @@ from tfunlearn.config.reading import read_config
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family
 from tfunlearn.core.fields import ConfigField, fields_of
+from tfunlearn.models.saved import is_model_file
 from tfunlearn_cli.options import option_of
 
 _CHOSEN = "tfunlearn.chosen"
@@ -26,17 +27,19 @@ class Choice:
         family: of the methods.
         default: the methods if none is named.
         optional: words that name no single method, such as auto, with the fields they allow.
+        listed: whether the help lists the methods.
     """
 
     family: Family
     default: tuple[str, ...] = ()
     optional: Mapping[str, Callable[[], dict[str, ConfigField]]] | None = None
+    listed: bool = True
 
     def fields(self, name: str) -> dict[str, ConfigField]:
         """Return the own settings of a method, or those that a word such as auto allows."""
         if self.optional and name in self.optional:
             return self.optional[name]()
-        return self.family.fields(name)
+        return {} if is_model_file(name) else self.family.fields(name)
 
 
 class MethodCommand(click.Command):
@@ -79,8 +82,9 @@ class MethodCommand(click.Command):
                     formatter.write_dl([record for own, one in fields.items()
                                         if (record := option_of(own, one).get_help_record(ctx))])
         for field, choice in self._choices.items():
-            if not [name for name in ctx.meta.get(_CHOSEN, {}).get(field, ())
-                    if name not in (choice.optional or {}) and name not in choice.default]:
+            named = [name for name in ctx.meta.get(_CHOSEN, {}).get(field, ())
+                     if name not in (choice.optional or {})]
+            if choice.listed and not named:
                 with formatter.section(f"Names for --{field} (--{field} NAME --help shows the "
                                        "settings of NAME)"):
                     formatter.write_dl([(name, method.summary)

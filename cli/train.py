@@ -5,15 +5,20 @@ from __future__ import annotations
 import click
 
 from tfunlearn.core.errors import require
-from tfunlearn.config.reading import run_config
+from tfunlearn.config.reading import METHOD_FIELDS, run_config
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.training.train import train as train_run
 from tfunlearn_cli.display import TrainingDisplay
+from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
     allow_code_option, config_options, merged, preset_fields, preset_option)
 
 
-@click.command()
+CHOICES = {field: Choice(family, listed=field not in ("dataset", "model"))
+           for field, family in METHOD_FIELDS.items()}
+
+
+@click.command(cls=MethodCommand, choices=CHOICES, section="train")
 @config_options()
 @preset_option
 @click.option("--out", metavar="DIR", help="Run directory; must be new or empty.  [default: "
@@ -35,13 +40,8 @@ def train(config, preset, out, workers, **flags):
 
 
 def _check_use(flags: dict, settings: RunConfig) -> None:
-    """Refuses a flag of flap that was given and that nothing would read."""
-    defense = settings.defense
-    flap = [name for name in flags if name.startswith("prune_") or name == "include_residual"]
-    for names, used, reader in (
-            (flap, "flap" in defense.defense, "--defense flap"),
-            (["prune_progressive"], defense.prune_filters, "--prune-filters"),
-            (["prune_score"], defense.prune_pairs, "--prune-pairs")):
-        for name in names:
-            require(name, flags[name], used or flags[name] is None,
+    """Refuse a flag that was given and that nothing reads, next to the other settings."""
+    for one, own in settings.defense.methods():
+        for name, reader in one.idle(own).items():
+            require(name, flags.get(name), flags.get(name) is None,
                     f"nothing here; it needs {reader}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from tfunlearn.aggregation.rule import PreAggregator
 from tfunlearn.aggregation.stacks import finite_stack
 from tfunlearn.core.errors import require_whole
+from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import shuffled
 
 
@@ -40,3 +44,21 @@ def bucketing(updates, *, size: int = 2, seed: int, round_number=0):
     buckets = (n + size - 1) // size
     members = xp.equal(bucket[None, :], stack.ops.positions(buckets)[:, None])
     return stack.ops.mix(members, stack.rows)
+
+
+@dataclass(frozen=True)
+class BucketingSettings:
+    """Settings of bucketing."""
+
+    bucket_size: int = option(2, "Updates per bucket.")
+
+    def __post_init__(self):
+        require_whole("bucket_size", self.bucket_size, 1)
+
+
+BUCKETING = PreAggregator(
+    name="bucketing", summary="updates are averaged in random groups",
+    paper="Karimireddy et al., ICLR 2022, arXiv 2006.09365", settings=BucketingSettings,
+    apply=lambda updates, given, own, seed, number: bucketing(
+        updates, size=own.bucket_size, seed=seed, round_number=number),
+    condition="n >= 2f + 1", rows_left=lambda n, own: -(-n // own.bucket_size))

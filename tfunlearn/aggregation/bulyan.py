@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.krum import krum_scores
+from tfunlearn.aggregation.left_out import spread, without
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import (
     Stack, finite_stack, require_rows, squared_distances_of, tolerated)
 
@@ -83,3 +86,17 @@ def window_mean(xp, values, position, theta, size):
     start = xp.sum(xp.asarray(nearer, xp.int64), axis=1)[:, None]
     inside = xp.logical_and(position[None, :] >= start, position[None, :] < start + size)
     return xp.sum(xp.where(inside, wide, 0.0), axis=1) / xp.asarray(size, xp.float64)
+
+
+def _without_each(stack, f, own):
+    distances, few = squared_distances_of(stack), stack._replace(n=stack.n - 1)
+    for kept, sub in without(stack.n, distances):
+        yield around_the_median(few, spread(kept, repeated_krum(few, sub, f)), f)
+
+
+BULYAN = Rule(
+    name="bulyan", summary="Krum's selection, then the values around the median",
+    paper="El Mhamdi et al., ICML 2018, arXiv 1802.07927",
+    apply=lambda updates, given, own: bulyan(updates, f=given.f, strict=given.strict),
+    least=lambda f: 4 * f + 3, condition=CONDITION, ignores_huge=True, validates_f=True,
+    averages={}, selects_neighbors=True, without_each=_without_each, oracle=oracles.bulyan)

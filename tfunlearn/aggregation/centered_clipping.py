@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, vector_like
 from tfunlearn.core.errors import require_real, require_whole
+from tfunlearn.core.fields import option
+
+RADIUS = 10.0
 
 
-def centered_clipping(updates, *, center=None, clip: float = 10.0, passes: int = 1):
+def centered_clipping(updates, *, center=None, clip: float = RADIUS, passes: int = 1):
     """Return the center moved by the mean of the clipped differences of the rows from it.
 
         v <- v + (1 / n) sum_i (x_i - v) min(1, clip / ||x_i - v||)
@@ -48,3 +55,28 @@ def _pass(stack, center, clip: float):
     wide = xp.asarray(center, xp.float64)
     moved = ops.combine(factors, stack.rows) - xp.sum(factors) * wide
     return wide + moved / xp.asarray(stack.n, xp.float64)
+
+
+@dataclass(frozen=True)
+class CenteredClippingSettings:
+    """Settings of centered clipping."""
+
+    clip: float | None = option(None, f"Clipping radius; none: {RADIUS:g}.")
+    passes: int | None = option(None, "Number of passes; none: 1.")
+
+    def __post_init__(self):
+        if self.clip is not None:
+            require_real("clip", self.clip, lambda value: value > 0, "a number > 0")
+        if self.passes is not None:
+            require_whole("passes", self.passes, 1, 1000)
+
+
+CENTERED_CLIPPING = Rule(
+    name="centered-clipping", summary="mean of updates clipped around the previous aggregate",
+    paper="Karimireddy et al., ICML 2021, arXiv 2012.10333", settings=CenteredClippingSettings,
+    apply=lambda updates, given, own: centered_clipping(
+        updates, center=given.reference, clip=RADIUS if own.clip is None else own.clip,
+        passes=own.passes or 1),
+    least=lambda f: 2 * f + 1, condition="f < n / 2", reference="previous", translates=False,
+    scales=False, averages={"clip": 1e6}, tried_with={"clip": 3.0},
+    oracle=oracles.centered_clipping)

@@ -31,8 +31,8 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
             `UnweightedAggregationFactory`.
 
     Raises:
-        UserError: the rule is not valid for this number of clients, adds noise, or has `compat`
-            without being the median; or, on creation, the values are not float32.
+        UserError: the rule is not valid for this number of clients, or does not run on tensors
+            with its settings; or, on creation, the values are not float32.
 
     Example:
         tff.learning.algorithms.build_weighted_fed_avg(
@@ -40,9 +40,8 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
             model_aggregator=rule_factory(Aggregator("krum", 2), clients=20))
     """
     require("clients", clients, isinstance(clients, int) and clients >= 1, "a whole number >= 1")
-    require("noise", aggregator.noise, aggregator.noise == 0, "0 inside TFF")
-    require("compat", aggregator.compat, not aggregator.compat or aggregator.rule == "median",
-            "nothing inside TFF but with the median")
+    require("rule", aggregator, aggregator.on_tensors,
+            "a rule that runs inside TFF with its settings")
     aggregator.check(clients)
     base = (tff.aggregators.WeightedAggregationFactory if weighted
             else tff.aggregators.UnweightedAggregationFactory)

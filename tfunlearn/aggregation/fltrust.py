@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, vector_like
 
 
@@ -39,3 +41,11 @@ def fltrust(updates, *, trusted):
     total = xp.sum(trust)
     shares = trust / xp.where(total > 0, total, 1.0)
     return ops.to_float32(ops.combine(shares * length / xp.maximum(norms, SHORTEST), stack.rows))
+
+
+FLTRUST = Rule(
+    name="fltrust", summary="mean weighted by similarity to the server's own update",
+    paper="Cao et al., NDSS 2021, arXiv 2012.13995",
+    apply=lambda updates, given, own: fltrust(updates, trusted=given.reference),
+    least=lambda f: f + 1, condition="f < n", reference="trusted", translates=False, scales=False,
+    oracle=oracles.fltrust)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.mean import weighted_mean
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, shares_of
 from tfunlearn.core.errors import require_real, require_whole
+from tfunlearn.core.fields import option
 
 MOST_PASSES = 1000
 
@@ -78,3 +84,38 @@ def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: 
 
     (coefficients,) = ops.repeat_until(passes or MOST_PASSES, step, shares)
     return coefficients
+
+
+@dataclass(frozen=True)
+class GeometricMedianSettings:
+    """Settings of the geometric median."""
+
+    passes: int | None = option(None, "Largest number of passes; none: until convergence.")
+
+    def __post_init__(self):
+        check_passes(self.passes)
+
+
+def check_passes(passes: int | None) -> None:
+    """Check a number of passes that may be missing."""
+    if passes is not None:
+        require_whole("passes", passes, 1, MOST_PASSES)
+
+
+def weiszfeld_without_each(stack, passes):
+    """Yield the geometric median without the first row, without the second, and so on."""
+    products, few = stack.ops.centered_gram(stack.rows), stack._replace(n=stack.n - 1)
+    for kept, sub in without(stack.n, products):
+        weights = None if stack.weights is None else stack.weights[kept]
+        yield weighted_mean(stack, spread(kept, weiszfeld(
+            few, sub, weights, nu=1e-6, tolerance=1e-6, passes=passes)))
+
+
+GEOMETRIC_MEDIAN = Rule(
+    name="geometric-median", summary="least sum of distances, by Weiszfeld's algorithm",
+    paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445", settings=GeometricMedianSettings,
+    apply=lambda updates, given, own: geometric_median(
+        updates, weights=given.weights, passes=own.passes),
+    least=lambda f: 2 * f + 1, condition="f < n / 2", weighted=True,
+    without_each=lambda stack, f, own: weiszfeld_without_each(stack, own.passes),
+    oracle=oracles.geometric_median)

@@ -6,7 +6,10 @@ import warnings
 
 import numpy as np
 
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.mean import weighted_mean
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import (
     finite_stack, require_rows, squared_distances_of, tolerated)
 from tfunlearn.core.errors import require, require_whole
@@ -84,3 +87,19 @@ def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
         chosen = xp.minimum(m, stack.n)
     best = best_rows(xp, squared_distances_of(stack), stack.n, f, chosen)
     return weighted_mean(stack, best)
+
+
+def krum_without_each(stack, f, selected):
+    """Yield the mean of the `selected` best rows without the first row, the second, and so on."""
+    distances, n = squared_distances_of(stack), stack.n - 1
+    for kept, sub in without(stack.n, distances):
+        yield weighted_mean(stack, spread(kept, best_rows(np, sub, n, f, selected)))
+
+
+KRUM = Rule(
+    name="krum", summary="the update closest to its nearest others",
+    paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
+    apply=lambda updates, given, own: krum(updates, f=given.f, strict=given.strict),
+    least=lambda f: 2 * f + 3, condition=CONDITION, ignores_huge=True, validates_f=True,
+    selects_neighbors=True, without_each=lambda stack, f, own: krum_without_each(stack, f, 1),
+    oracle=oracles.krum)

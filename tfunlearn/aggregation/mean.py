@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.left_out import left_out_weights
+from tfunlearn.aggregation.rule import Rule
+
+import numpy as np
+
 from tfunlearn.aggregation.stacks import finite_stack
 
 
@@ -38,3 +44,16 @@ def weighted_mean(stack, weights):
     ops.demand(total > 0, f"weights: sum {total} of {stack.n} updates is not allowed; allowed is "
                "a sum > 0", strict=True)
     return ops.to_float32(ops.combine(weights, stack.rows) / total)
+
+
+def _without_each(stack, f, own):
+    weights = np.ones(stack.n) if stack.weights is None else stack.weights
+    for kept in left_out_weights(weights):
+        yield weighted_mean(stack, kept)
+
+
+MEAN = Rule(
+    name="mean", summary="mean of the updates weighted by examples",
+    paper="McMahan et al., AISTATS 2017, arXiv 1602.05629",
+    apply=lambda updates, given, own: mean(updates, weights=given.weights), weighted=True,
+    takes_f=False, averages={}, without_each=_without_each, oracle=oracles.mean)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.left_out import by_ranks
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack
 from tfunlearn.core.errors import require
+from tfunlearn.core.fields import option
 
 
 def median(updates, *, compat: str | None = None):
@@ -36,3 +44,36 @@ def median(updates, *, compat: str | None = None):
 def middle(xp, values, low, high):
     """Return the mean of columns `low` and `high` of `values` `(b, n)`, float64 `(b,)`."""
     return (xp.asarray(values[:, low], xp.float64) + xp.asarray(values[:, high], xp.float64)) / 2
+
+
+@dataclass(frozen=True)
+class MedianSettings:
+    """Settings of the median."""
+
+    compat: str | None = option(None, "flap: the lower median, as in FLAP's published code.")
+
+    def __post_init__(self):
+        require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
+
+
+def _without_each(stack, f, own):
+    low, high = (stack.n - 2) // 2, (stack.n - 1) // 2
+    if own.compat:
+        high = low
+
+    def reduce(ordered, ranks):
+        def at(place):
+            below, above = ordered[:, place, None], ordered[:, place + 1, None]
+            return np.where(ranks <= place, above, below).astype(np.float64)
+
+        return (at(low) + at(high)) / 2
+
+    yield from by_ranks(stack, reduce)
+
+
+MEDIAN = Rule(
+    name="median", summary="median per coordinate",
+    paper="Yin et al., ICML 2018, arXiv 1803.01498", settings=MedianSettings,
+    apply=lambda updates, given, own: median(updates, compat=own.compat),
+    least=lambda f: 2 * f + 1, condition="f < n / 2", in_box=True,
+    without_each=_without_each, oracle=oracles.median)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tfunlearn.aggregation.krum import mean_of_best
+from dataclasses import dataclass
+
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.krum import krum_without_each, mean_of_best
+from tfunlearn.aggregation.krum_flap import krum_flap
+from tfunlearn.aggregation.rule import Rule
+from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.fields import option
 
 
 def multi_krum(updates, *, f: int, m: int | None = None, strict: bool = True):
@@ -25,3 +32,43 @@ def multi_krum(updates, *, f: int, m: int | None = None, strict: bool = True):
         Blanchard et al., NeurIPS 2017 (arXiv 1703.02757).
     """
     return mean_of_best(updates, f, m, strict, "multi_krum")
+
+
+@dataclass(frozen=True)
+class MultiKrumSettings:
+    """Settings of multi-Krum."""
+
+    selected: int | None = option(None, "Number of updates that are averaged; none: n - f - 2.")
+    compat: str | None = option(None, "flap: unsquared distances and a shorter step, as in FLAP's "
+                                "published code.")
+
+    def __post_init__(self):
+        if self.selected is not None:
+            require_whole("selected", self.selected, 1)
+        require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
+        require("selected", self.selected, self.selected is None or not self.compat,
+                "nothing with compat flap")
+
+
+def _apply(updates, given, own):
+    if own.compat:
+        return krum_flap(updates, f=given.f, sizes=given.sizes, strict=given.strict)
+    selected = own.selected
+    if selected is not None and isinstance(updates.shape[0], int):  # fewer may be left than planned
+        selected = min(selected, updates.shape[0])
+    return multi_krum(updates, f=given.f, m=selected, strict=given.strict)
+
+
+def _without_each(stack, f, own):
+    if own.compat:
+        return None
+    return krum_without_each(stack, f, own.selected or max(stack.n - 1 - f - 2, 1))
+
+
+MULTI_KRUM = Rule(
+    name="multi-krum", summary="mean of the updates closest to their nearest others",
+    paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757", settings=MultiKrumSettings,
+    apply=_apply, least=lambda f: 2 * f + 3, condition="n >= 2f + 3", ignores_huge=True,
+    validates_f=True, on_tensors=lambda own: not own.compat, selects_neighbors=True,
+    simulated=lambda own, rows, f: rows - f - 2 if own.selected is None else own.selected,
+    without_each=_without_each, oracle=oracles.multi_krum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfunlearn.aggregation.rule import PreAggregator
 from tfunlearn.aggregation.stacks import (
     finite_stack, require_rows, squared_distances_of, tolerated)
 
@@ -35,3 +36,11 @@ def nearest_neighbor_mixing(updates, *, f: int, strict: bool = True):
     order = xp.argsort(squared_distances_of(stack), axis=1, kind="stable")
     ranks = xp.argsort(order, axis=1, kind="stable")
     return stack.ops.mix(ranks < xp.maximum(stack.n - f, 1), stack.rows)
+
+
+NEAREST_NEIGHBOR_MIXING = PreAggregator(
+    name="nearest-neighbor-mixing", summary="each update is averaged with its nearest others",
+    paper="Allouah et al., AISTATS 2023, arXiv 2302.01772",
+    apply=lambda updates, given, own, seed, number: nearest_neighbor_mixing(
+        updates, f=given.f, strict=given.strict),
+    least=lambda f: 2 * f + 1, condition=CONDITION)

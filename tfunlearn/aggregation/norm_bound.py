@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from tfunlearn.aggregation import on_arrays
+from tfunlearn.aggregation import on_arrays, oracles
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, shares_of
 from tfunlearn.core.errors import require, require_real
+from tfunlearn.core.fields import option
 
 
 def norm_bound(updates, *, bound: float | None = None, weights=None, noise: float = 0.0, rng=None):
@@ -49,3 +53,25 @@ def norm_bound(updates, *, bound: float | None = None, weights=None, noise: floa
     if noise:
         result = result + rng.normal(0.0, noise, result.shape)
     return ops.to_float32(result)
+
+
+@dataclass(frozen=True)
+class NormBoundSettings:
+    """Settings of norm bounding."""
+
+    clip: float | None = option(None, "Largest norm of an update; none: the median norm.")
+    noise: float = option(0.0, "Standard deviation of the noise that is added.")
+
+    def __post_init__(self):
+        if self.clip is not None:
+            require_real("clip", self.clip, lambda value: value > 0, "a number > 0")
+        require_real("noise", self.noise, lambda value: 0 <= value <= 1e6, "0 to 1e6")
+
+
+NORM_BOUND = Rule(
+    name="norm-bound", summary="mean of updates shortened to a norm",
+    paper="Sun et al., 2019, arXiv 1911.07963", settings=NormBoundSettings,
+    apply=lambda updates, given, own: norm_bound(
+        updates, bound=own.clip, weights=given.weights, noise=own.noise, rng=given.rng),
+    weighted=True, on_tensors=lambda own: not own.noise, translates=False,
+    averages={"clip": 1e6}, noiseless={"noise": 0.0}, oracle=oracles.norm_bound)

@@ -4,82 +4,83 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from tfunlearn.aggregation.rules import Call
+from tfunlearn.aggregation.rule import Round
 
 Rows = Sequence[Sequence[float]]
 
 
-def mean(rows: Rows, call: Call) -> list[float]:
-    weights = [1.0] * len(rows) if call.weights is None else [float(w) for w in call.weights]
+def mean(rows: Rows, given: Round, own: Any) -> list[float]:
+    weights = [1.0] * len(rows) if given.weights is None else [float(w) for w in given.weights]
     return [math.fsum(w * x for w, x in zip(weights, column)) / math.fsum(weights)
             for column in zip(*rows)]
 
 
-def trimmed_mean(rows: Rows, call: Call) -> list[float]:
-    return [statistics.fmean(sorted(column)[call.f : len(rows) - call.f])
+def trimmed_mean(rows: Rows, given: Round, own: Any) -> list[float]:
+    return [statistics.fmean(sorted(column)[given.f : len(rows) - given.f])
             for column in zip(*rows)]
 
 
-def median(rows: Rows, call: Call) -> list[float]:
-    middle = statistics.median_low if call.compat else statistics.median
+def median(rows: Rows, given: Round, own: Any) -> list[float]:
+    middle = statistics.median_low if own.compat else statistics.median
     return [middle(column) for column in zip(*rows)]
 
 
-def krum(rows: Rows, call: Call) -> list[float]:
-    return list(rows[_ranking(rows, call.f)[0]])
+def krum(rows: Rows, given: Round, own: Any) -> list[float]:
+    return list(rows[_ranking(rows, given.f)[0]])
 
 
-def multi_krum(rows: Rows, call: Call) -> list[float]:
-    count = call.selected or len(rows) - call.f - 2
-    return mean([rows[i] for i in _ranking(rows, call.f)[:count]], Call())
+def multi_krum(rows: Rows, given: Round, own: Any) -> list[float]:
+    count = own.selected or len(rows) - given.f - 2
+    return mean([rows[i] for i in _ranking(rows, given.f)[:count]], Round(), None)
 
 
-def bulyan(rows: Rows, call: Call) -> list[float]:
+def bulyan(rows: Rows, given: Round, own: Any) -> list[float]:
     left, picked = list(rows), []
-    theta = len(rows) - 2 * call.f
+    theta = len(rows) - 2 * given.f
     while len(picked) < theta:
-        picked.append(left.pop(_ranking(left, call.f)[0]))
+        picked.append(left.pop(_ranking(left, given.f)[0]))
     result = []
     for column in zip(*picked):
         center = statistics.median(column)
         near = sorted(column, key=lambda value: (abs(value - center), value))
-        result.append(statistics.fmean(near[: theta - 2 * call.f]))
+        result.append(statistics.fmean(near[: theta - 2 * given.f]))
     return result
 
 
-def geometric_median(rows: Rows, call: Call) -> list[float]:
-    return _weiszfeld(rows, call, call.passes or 20_000)
+def geometric_median(rows: Rows, given: Round, own: Any) -> list[float]:
+    return _weiszfeld(rows, given, own.passes or 20_000)
 
 
-def rfa(rows: Rows, call: Call) -> list[float]:
-    return _weiszfeld(rows, call, call.passes or 3)
+def rfa(rows: Rows, given: Round, own: Any) -> list[float]:
+    return _weiszfeld(rows, given, own.passes or 3)
 
 
-def centered_clipping(rows: Rows, call: Call) -> list[float]:
-    center = [0.0] * len(rows[0]) if call.reference is None else list(call.reference)
-    for _ in range(call.passes or 1):
+def centered_clipping(rows: Rows, given: Round, own: Any) -> list[float]:
+    center = [0.0] * len(rows[0]) if given.reference is None else list(given.reference)
+    for _ in range(own.passes or 1):
         moves = []
         for row in rows:
             offset = [x - v for x, v in zip(row, center)]
             length = math.hypot(*offset)
-            factor = min(1.0, (call.clip or 10.0) / length) if length else 1.0
+            factor = min(1.0, (own.clip or 10.0) / length) if length else 1.0
             moves.append([factor * o for o in offset])
-        center = [v + m for v, m in zip(center, mean(moves, Call()))]
+        center = [v + m for v, m in zip(center, mean(moves, Round(), None))]
     return center
 
 
-def norm_bound(rows: Rows, call: Call) -> list[float]:
+def norm_bound(rows: Rows, given: Round, own: Any) -> list[float]:
     norms = [math.hypot(*row) for row in rows]
-    bound = call.clip or statistics.median(norms)
+    bound = own.clip or statistics.median(norms)
     shortened = [[x * min(1.0, bound / norm) if norm else x for x in row]
                  for row, norm in zip(rows, norms)]
-    return mean(shortened, call)
+    return mean(shortened, given, None)
 
 
-def fltrust(rows: Rows, call: Call) -> list[float]:
-    trusted = [float(x) for x in call.reference]
+def fltrust(rows: Rows, given: Round, own: Any) -> list[float]:
+    trusted = [float(x) for x in given.reference]
     length, total = math.hypot(*trusted), 0.0
     result = [0.0] * len(trusted)
     for row in rows:
@@ -92,12 +93,6 @@ def fltrust(rows: Rows, call: Call) -> list[float]:
     return [r / total for r in result] if total else result
 
 
-ORACLES: dict[str, Callable[[Rows, Call], list[float]]] = {
-    "mean": mean, "trimmed-mean": trimmed_mean, "median": median, "krum": krum,
-    "multi-krum": multi_krum, "bulyan": bulyan, "geometric-median": geometric_median, "rfa": rfa,
-    "centered-clipping": centered_clipping, "norm-bound": norm_bound, "fltrust": fltrust}
-
-
 def _ranking(rows: Rows, f: int) -> list[int]:
     """Return the row indices sorted by Krum score; ties in row order."""
     neighbors = max(len(rows) - f - 2, 1)
@@ -108,12 +103,12 @@ def _ranking(rows: Rows, f: int) -> list[int]:
     return sorted(range(len(rows)), key=lambda i: scores[i])
 
 
-def _weiszfeld(rows: Rows, call: Call, passes: int) -> list[float]:
-    weights = [1.0] * len(rows) if call.weights is None else [float(w) for w in call.weights]
-    point = mean(rows, Call(weights=weights))
+def _weiszfeld(rows: Rows, given: Round, passes: int) -> list[float]:
+    weights = [1.0] * len(rows) if given.weights is None else [float(w) for w in given.weights]
+    point = mean(rows, Round(weights=weights), None)
     for _ in range(passes):
         pulls = [w / max(1e-6, math.dist(row, point)) for w, row in zip(weights, rows)]
-        new = mean(rows, Call(weights=pulls))
+        new = mean(rows, Round(weights=pulls), None)
         if math.dist(new, point) == 0:
             break
         point = new

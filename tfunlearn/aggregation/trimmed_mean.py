@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from tfunlearn.aggregation import oracles
+from tfunlearn.aggregation.left_out import by_ranks
+from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, require_rows, share_of
 
 
@@ -40,3 +45,26 @@ def middle_mean(xp, values, cut, n):
     """Return the mean of sorted `values` `(b, n)` without `cut` values at each end, `(b,)`."""
     total = xp.sum(values[:, cut : n - cut], axis=1, dtype=xp.float64)
     return total / xp.asarray(n - 2 * cut, xp.float64)
+
+
+def _without_each(stack, f, own):
+    n = stack.n
+    cut = min(f, (n - 2) // 2)
+
+    def reduce(ordered, ranks):
+        inner = ordered[:, cut : n - cut].astype(np.float64)
+        below, above = np.zeros_like(inner), np.zeros_like(inner)
+        np.cumsum(inner[:, :-1], axis=1, out=below[:, 1:])
+        np.cumsum(inner[:, :0:-1], axis=1, out=above[:, -2::-1])
+        places = np.clip(ranks - cut, 0, inner.shape[1] - 1)  # without a cut row, an end is cut
+        return np.take_along_axis(below + above, places, axis=1) / (n - 1 - 2 * cut)
+
+    yield from by_ranks(stack, reduce)
+
+
+TRIMMED_MEAN = Rule(
+    name="trimmed-mean", summary="mean per coordinate without the f largest and smallest values",
+    paper="Yin et al., ICML 2018, arXiv 1803.01498",
+    apply=lambda updates, given, own: trimmed_mean(updates, trim=given.f, strict=given.strict),
+    least=lambda f: 2 * f + 1, condition="f < n / 2", in_box=True, validates_f=True, averages={},
+    without_each=_without_each, oracle=oracles.trimmed_mean)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.attacks.attack import KNOWLEDGE
 from tfunlearn.attacks.view import View
 from tfunlearn.core.errors import choose
 from tfunlearn.core.seeds import generator
-
-KNOWLEDGE = {"partial": "their own updates and the global model",
-             "full": "every client's update as well"}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import statistics
 
 import numpy as np
 
+from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
 from tfunlearn.attacks.view import View
 from tfunlearn.core.errors import UserError
 
@@ -48,3 +49,16 @@ def little_enough(clients: int, malicious: int) -> float:
         raise UserError(f"malicious: {malicious} of {clients} clients leave alie no shift, z="
                         f"{z:.2f}; allowed are numbers with z > 0, or an attack_scale")
     return z
+
+
+def _obstacle(clients: int, malicious: int, own: ScaledSettings) -> str | None:
+    if own.attack_scale is None:
+        little_enough(clients, malicious)
+    return None
+
+
+ALIE = UpdateAttack(
+    name="alie", summary="a shift within the spread of honest updates (attack_scale: z, from n)",
+    paper="Baruch et al., NeurIPS 2019, arXiv 1902.06156", settings=ScaledSettings,
+    craft=lambda view, own: alie(view, **own.scaled()), needs_spread=("partial", "full"),
+    obstacle=_obstacle)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.attacks.attack import DataAttack
 from tfunlearn.core.errors import UserError, choose, require
+from tfunlearn.core.fields import option
 from tfunlearn.core.labels import require_labels
 
 POSITIONS = {"top-left": (0, 0), "top-right": (0, 1), "bottom-left": (1, 0),
@@ -83,3 +85,38 @@ def backdoor(
     images, labels = images.copy(), labels.copy()
     images[rows], labels[rows] = trigger.stamped(images[rows]), target
     return images, labels
+
+
+@dataclass(frozen=True)
+class BackdoorSettings:
+    """Settings of the backdoor."""
+
+    trigger_size: int = option(3, "Height and width of the patch in pixels.")
+    trigger_position: str = option("bottom-right",
+                                   f"Position of the patch: {', '.join(POSITIONS)}.")
+    trigger_value: float = option(1.0, "Brightness of the patch, 0 (black) to 1 (white).")
+    trigger_share: float = option(0.1, "Share of a malicious client's images with the patch.")
+
+    def __post_init__(self):
+        require("trigger_share", self.trigger_share, 0 < self.trigger_share <= 1,
+                "0 < trigger_share <= 1")
+        self.trigger  # checks its fields
+
+    @property
+    def trigger(self) -> Trigger:
+        """The patch."""
+        return Trigger(self.trigger_size, self.trigger_position, self.trigger_value)
+
+
+def _check(images: np.ndarray, own: BackdoorSettings) -> None:
+    own.trigger.stamped(images[:1])  # does it fit?
+
+
+BACKDOOR = DataAttack(
+    name="backdoor", summary="images with a patch are labeled as the target class",
+    paper="Gu et al., 2017, arXiv 1708.06733", settings=BackdoorSettings,
+    poison=lambda images, labels, own, classes, rng: backdoor(
+        images, labels, target=classes.target, trigger=own.trigger, share=own.trigger_share,
+        rng=rng),
+    triggered=lambda images, own: own.trigger.stamped(images), check=_check,
+    describe=lambda own, classes: f" -> {classes.target}")

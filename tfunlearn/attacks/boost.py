@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfunlearn.attacks.attack import BoostAttack
 from tfunlearn.core.errors import require
 
 
@@ -26,3 +27,8 @@ def replacement_factor(clients: int, malicious: int) -> float:
     """
     require("malicious", malicious, 1 <= malicious <= clients, f"1 to {clients}")
     return clients / malicious
+
+
+BOOST = BoostAttack(
+    name="boost", summary="malicious updates are scaled by n / c, with an attack on data",
+    paper="Bagdasaryan et al., AISTATS 2020, arXiv 1807.00459", factor=replacement_factor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import KnowledgeSettings, UpdateAttack
 from tfunlearn.attacks.view import View
 from tfunlearn.core.blocks import gram, pairwise_squared_distances
 from tfunlearn.core.errors import UserError
@@ -133,3 +134,18 @@ def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:
         radius = NEARBY * view.rng.random() ** (1 / len(row))
         row += (offset * (radius / np.linalg.norm(offset))).astype(np.float32)
     return result
+
+
+def _obstacle(clients: int, malicious: int, own: KnowledgeSettings) -> str | None:
+    if own.knowledge == "full":
+        require_minority(clients, malicious)
+    elif malicious < 2:
+        return ("malicious: fang-krum with knowledge partial needs 2 malicious clients in a round, "
+                f"which support each other; here it is {malicious}")
+    return None
+
+
+FANG_KRUM = UpdateAttack(
+    name="fang-krum", summary="local model poisoning against Krum",
+    paper="Fang et al., USENIX Security 2020, arXiv 1911.11815",
+    craft=lambda view, own: fang_krum(view), obstacle=_obstacle)

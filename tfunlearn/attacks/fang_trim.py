@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
 from tfunlearn.attacks.view import View
 from tfunlearn.core.errors import choose, require
+from tfunlearn.core.fields import option
 
 SPACES = {"model": None, "delta": None}
 
@@ -54,3 +58,28 @@ def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.nda
 
 def _signed(rising: np.ndarray, center: np.ndarray, distance: np.ndarray) -> np.ndarray:
     return np.where(rising, center - distance, center + distance)
+
+
+@dataclass(frozen=True)
+class FangTrimSettings(ScaledSettings):
+    """Settings of fang-trim."""
+
+    attack_space: str = option("model", f"What the intervals are taken from: {', '.join(SPACES)}.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        choose("attack_space", self.attack_space, SPACES)
+        require("attack_scale", self.attack_scale,
+                self.attack_scale is None or self.knowledge == "full",
+                "nothing with fang-trim and knowledge partial")
+        require("attack_scale", self.attack_scale,
+                self.attack_scale is None or self.attack_scale > 1, "more than 1 with fang-trim")
+
+
+FANG_TRIM = UpdateAttack(
+    name="fang-trim",
+    summary="values just outside the range of honest ones, against trimmed mean and median "
+            "(attack_scale: b, 2)",
+    paper="Fang et al., USENIX Security 2020, arXiv 1911.11815", settings=FangTrimSettings,
+    craft=lambda view, own: fang_trim(view, space=own.attack_space, **own.scaled()),
+    needs_spread=("partial",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
 from tfunlearn.attacks.view import View
 
 
@@ -18,3 +19,9 @@ def gaussian(view: View, *, scale: float = 1.0) -> np.ndarray:
         Blanchard et al., NeurIPS 2017 (arXiv 1703.02757).
     """
     return view.rng.standard_normal(view.own.shape, np.float32) * np.float32(scale)
+
+
+GAUSSIAN = UpdateAttack(
+    name="gaussian", summary="sends noise (attack_scale: standard deviation, 1)",
+    paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757", settings=ScaledSettings,
+    craft=lambda view, own: gaussian(view, **own.scaled()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
 from tfunlearn.attacks.view import View
 
 
@@ -20,3 +21,9 @@ def ipm(view: View, *, scale: float = 0.5) -> np.ndarray:
         manipulation", UAI 2019 (arXiv 1903.03936).
     """
     return view.everywhere(-scale * view.known.mean(axis=0, dtype=np.float64))
+
+
+IPM = UpdateAttack(
+    name="ipm", summary="sends the mean with the opposite sign (attack_scale: factor, 0.5)",
+    paper="Xie et al., UAI 2019, arXiv 1903.03936", settings=ScaledSettings,
+    craft=lambda view, own: ipm(view, **own.scaled()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import DataAttack
 from tfunlearn.core.labels import require_labels
 
 
@@ -21,3 +22,12 @@ def label_flip(labels: np.ndarray, *, source: int = 1, target: int = 7) -> np.nd
     """
     labels = require_labels(labels)
     return np.where(labels == source, labels.dtype.type(target), labels)
+
+
+LABEL_FLIP = DataAttack(
+    name="label-flip", summary="malicious clients relabel a source class as a target class",
+    paper="Tolpegin et al., ESORICS 2020, arXiv 2007.08432",
+    poison=lambda images, labels, own, classes, rng: (
+        images, label_flip(labels, source=classes.source, target=classes.target)),
+    describe=lambda own, classes: f" {classes.source} -> {classes.target}",
+    needs_other_class=True)

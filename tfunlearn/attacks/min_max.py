@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import UpdateAttack
 from tfunlearn.attacks.geometry import Geometry
 from tfunlearn.attacks.view import View
 
@@ -31,3 +32,9 @@ def min_max(view: View) -> np.ndarray:
     gamma = min(geometry.largest(distance, along, radius)
                 for distance, along in zip(geometry.from_mean, geometry.along))
     return view.everywhere(geometry.mean - gamma * geometry.deviation)
+
+
+MIN_MAX = UpdateAttack(
+    name="min-max", summary="as far off as the largest honest distance allows",
+    paper="Shejwalkar & Houmansadr, NDSS 2021", craft=lambda view, own: min_max(view),
+    needs_spread=("partial", "full"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import UpdateAttack
 from tfunlearn.attacks.geometry import Geometry
 from tfunlearn.attacks.view import View
 
@@ -29,3 +30,9 @@ def min_sum(view: View) -> np.ndarray:
     radius = geometry.squared_distances().sum(axis=1).max() / count
     gamma = geometry.largest(geometry.from_mean.mean(), geometry.along.mean(), radius)
     return view.everywhere(geometry.mean - gamma * geometry.deviation)
+
+
+MIN_SUM = UpdateAttack(
+    name="min-sum", summary="as far off as the largest sum of squared honest distances allows",
+    paper="Shejwalkar & Houmansadr, NDSS 2021", craft=lambda view, own: min_sum(view),
+    needs_spread=("partial", "full"))

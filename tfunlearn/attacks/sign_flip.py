@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
 from tfunlearn.attacks.view import View
 
 
@@ -19,3 +20,9 @@ def sign_flip(view: View, *, scale: float = 1.0) -> np.ndarray:
         (arXiv 1811.03761).
     """
     return np.float32(-scale) * view.own
+
+
+SIGN_FLIP = UpdateAttack(
+    name="sign-flip", summary="sends the negated update (attack_scale: factor, 1)",
+    paper="Li et al., AAAI 2019, arXiv 1811.03761", settings=ScaledSettings,
+    craft=lambda view, own: sign_flip(view, **own.scaled()))

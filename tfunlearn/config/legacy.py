@@ -20,3 +20,18 @@ UNLEARNING_FIELDS = {  # of `unlearn` with method auto
     "unlearn_batch": None, "head_rounds": 10, "head_lr": 0.01, "head_alpha": 0.5,
     "head_gamma": 0.5,
 }
+
+RUN_FIELDS = {  # of `train`; those of methods that are not chosen are no longer written
+    "norm": None, "knowledge": "partial", "trigger_size": 3, "trigger_position": "bottom-right",
+    "trigger_value": 1.0, "trigger_share": 0.1, "attack_scale": None, "attack_space": "model",
+    "selected": None, "clip": None, "passes": None, "noise": 0.0, "bucket_size": 2, "compat": None,
+    "reject": None, "prune_fraction": 0.01, "prune_start": 1, "prune_every": 5,
+    "prune_filters": True, "prune_pairs": True, "prune_progressive": False, "prune_limit": None,
+    "prune_narrow": False, "prune_score": None, "include_residual": True,
+}
+KEPT_FIELDS = (  # accepted with any value where their method is not chosen, without effect
+    "knowledge", "trigger_size", "trigger_position", "trigger_value", "trigger_share",
+    "attack_space", "bucket_size", "reject", "prune_fraction", "prune_start", "prune_every",
+    "prune_filters", "prune_pairs", "prune_progressive", "prune_limit", "prune_narrow",
+    "prune_score", "include_residual",
+)

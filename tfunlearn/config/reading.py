@@ -7,32 +7,86 @@ import json
 import tomllib
 import typing
 from collections.abc import Mapping
+from typing import Any
 
+from tfunlearn.config.legacy import KEPT_FIELDS, RUN_FIELDS
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.config.sections import Section
 from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.core.families import Family, settings_for
 from tfunlearn.core.fields import ConfigField, fields_of, typed
 from tfunlearn.core.files import user_path
-from tfunlearn.config.run_config import RunConfig
+from tfunlearn.models import is_model_file
 
 # Notes in a run's config.json.
-IGNORED_KEYS = ("versions", "weights", "model_sha256", "content_sha256")
+IGNORED_KEYS = ("versions", "weights", "model_sha256", "content_sha256", "origins")
 
 PATHS = ("data_dir", "model")  # fields that name files or folders
 
 
-def run_config(**values) -> RunConfig:
-    """Returns a configuration from flat field names, defaults elsewhere.
+def run_config(**values: Any) -> RunConfig:
+    """Return a configuration from flat field names, defaults elsewhere.
 
     Example:
         run_config(attack="label-flip", defense="flap", rounds=20)
 
+    Args:
+        **values: fields of the configuration and of the chosen methods. Where a name is taken (rule,
+            before, attack, defense, model, dataset), a specification or an object is too.
+
     Raises:
         UserError: unknown field (the nearest one is named), wrong type, or value out of range.
     """
-    values, sections = with_whole_paths(typed(values, fields_by_name())), {}
-    for name, section in _sections().items():
-        leaves = [field.name for field in dataclasses.fields(section)]
-        sections[name] = section(**{leaf: values.pop(leaf) for leaf in leaves if leaf in values})
-    return RunConfig(**sections, **values)
+    values = _with_names(values)
+    known = fields_by_name()
+    common = with_whole_paths(typed(
+        {name: value for name, value in values.items() if name in known}, known))
+    chosen = []
+    for section in _sections().values():
+        chosen.append(_chosen_by(section, common))
+    rest = {name: value for name, value in values.items() if name not in known}
+    flat = [pair for pairs in chosen for pair in pairs]
+    used = {name for family, method in flat for name in family.fields(method)}
+    kept = tuple(typed({name: value for name, value in rest.items()
+                        if name in KEPT_FIELDS and name not in used}, _built_in()).items())
+    own = iter(settings_for(flat, {name: value for name, value in rest.items()
+                                   if name in used or name not in KEPT_FIELDS},
+                            common=known, others=FAMILIES))
+    sections = {}
+    for (name, section), pairs in zip(_sections().items(), chosen):
+        leaves = {leaf: common.pop(leaf) for leaf in fields_of(section) if leaf in common}
+        if issubclass(section, Section):
+            leaves["own"] = tuple(next(own) for _ in pairs)
+        sections[name] = section(**leaves)
+    return RunConfig(**sections, **common, kept=tuple(
+        (name, value) for name, value in kept if value != RUN_FIELDS[name]))
+
+
+def _with_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat fields, methods that are objects replaced by their names."""
+    found = dict(values)
+    for field, family in METHOD_FIELDS.items():
+        value = found.get(field)
+        if isinstance(value, (list, tuple)):
+            found[field] = [name if isinstance(name, str) else family.name_of(name)
+                            for name in value]
+        elif value is not None and not isinstance(value, (str, int, float, dict)):
+            found[field] = family.name_of(value)
+    return found
+
+
+def _chosen_by(section: type, common: Mapping[str, Any]) -> list[tuple[Family, str]]:
+    """Return family and name of the methods that a section is going to name."""
+    if not issubclass(section, Section):
+        return []
+    found = []
+    for field, family in section.families.items():
+        value = common.get(field, fields_of(section)[field].default)
+        if field == "model" and is_model_file(value):
+            continue
+        found += [(family, family.name_of(name))
+                  for name in (value if isinstance(value, tuple) else (value,))]
+    return found
 
 
 def with_whole_paths(values: Mapping) -> dict:
@@ -71,13 +125,32 @@ def read_table(path: str) -> dict:
 
 
 def fields_by_name() -> dict[str, ConfigField]:
-    """Returns every field of the tree by its flat name."""
+    """Return the fields of the tree by flat name, those of methods left out."""
     found = {}
     for section in (*_sections().values(), RunConfig):
         found |= fields_of(section)
     return found
 
 
+def _built_in() -> dict[str, ConfigField]:
+    """Return the own fields of all built-in methods of a run."""
+    found: dict[str, ConfigField] = {}
+    for family in FAMILIES:
+        found = {**family.built_in_fields(), **found}
+    return found
+
+
+def all_fields() -> dict[str, ConfigField]:
+    """Return every field that a run may have with built-in methods."""
+    return {**_built_in(), **fields_by_name()}
+
+
 def _sections() -> dict[str, type]:
     hints = typing.get_type_hints(RunConfig)
     return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+
+
+METHOD_FIELDS: dict[str, Family] = {
+    field: family for section in _sections().values() if issubclass(section, Section)
+    for field, family in section.families.items()}
+FAMILIES = tuple(METHOD_FIELDS.values())

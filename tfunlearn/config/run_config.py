@@ -2,7 +2,7 @@
 
 Field names are unique over the whole tree, so that the file, the command line and Python all use
 the same flat words: `attack_start` is a field, a key of the file and the flag `--attack-start`.
-`config_reading` makes a tree from flat words.
+Methods bring their own fields. `reading` makes a tree from flat words.
 """
 
 from __future__ import annotations
@@ -11,24 +11,30 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tfunlearn.aggregation import Aggregator
-from tfunlearn.attacks import FANG, SCALED, obstacle
+from tfunlearn.attacks import UpdateAttack
+from tfunlearn.config.sections import Section
+from tfunlearn.config.threats import AggregationConfig, AttackConfig, DefenseConfig
+from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.families import Family, Origin
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Rejection
-from tfunlearn.config.threats import (
-    KRUM_FAMILY, AggregationConfig, AttackConfig, DefenseConfig)
-from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig
 
 DEFAULT_VALIDATION = 100
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run."""
+    """Everything that decides a run.
+
+    Attributes:
+        kept: fields of methods that are not chosen, as earlier builds wrote them; without effect.
+    """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -37,14 +43,12 @@ class RunConfig:
     aggregation: AggregationConfig = dataclasses.field(default_factory=AggregationConfig)
     defense: DefenseConfig = dataclasses.field(default_factory=DefenseConfig)
     seed: int = option(0, "Seed of everything that is drawn at random.")
+    kept: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):
         require("seed", self.seed, self.seed >= 0, "at least 0")
         for field in ("malicious", "participation"):
             self._check_count(field)
-        changed = self.aggregation.rule in ("median", "multi-krum") or self.defense.rejection
-        require("compat", self.aggregation.compat, self.aggregation.compat is None or changed,
-                "nothing but with rule median or multi-krum, or with defense err, lfr or union")
         self._check_server_examples()
         self._check_gather()
         if self.data.clients is not None:  # else it is checked when the writers are counted
@@ -52,6 +56,24 @@ class RunConfig:
             self._check_attack()
             if self.defense.rejection:
                 self.rejection_by(None).check(self.participants)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The sections that name methods."""
+        return self.data, self.model, self.attack, self.aggregation, self.defense
+
+    def chosen(self) -> list[tuple[Family, str]]:
+        """Return family and name of every method of the run."""
+        return [pair for section in self.sections for pair in section.chosen()]
+
+    def origins(self) -> list[tuple[str, Origin]]:
+        """Return field and origin of every method that is not built in."""
+        found = []
+        for family, name in self.chosen():
+            origin = family.origin(name)
+            if origin is not None:
+                found.append((family.field, origin))
+        return found
 
     @property
     def draws(self) -> int:
@@ -66,9 +88,10 @@ class RunConfig:
 
     @property
     def needs_server_examples(self) -> str | None:
-        """What needs examples that the server holds, or None."""
-        return self.defense.rejection or (
-            self.aggregation.rule if self.aggregator.reference == "trusted" else None)
+        """Name of the method that needs examples that the server holds, or None."""
+        if self.defense.rejection:
+            return self.defense.rejection[0].name
+        return self.aggregation.rule if self.aggregator.reference == "trusted" else None
 
     @property
     def server_examples(self) -> int:
@@ -88,32 +111,35 @@ class RunConfig:
 
     @property
     def needs_gathering(self) -> str | None:
-        """What needs every update at hand on the server, or None."""
-        return (self.attack.on_updates or self.defense.rejection
-                or (self.aggregation.rule if self.aggregator.reference == "trusted" else None)
-                or ("noise" if self.aggregation.noise else None)
-                or ("compat" if self.aggregation.compat else None)
-                or ("history" if self.history.keeps else None))
+        """What needs every update on the server, or None."""
+        attack, aggregator = self.attack.on_updates, self.aggregator
+        if attack or self.needs_server_examples:
+            return attack[0].name if attack else self.needs_server_examples
+        if not aggregator.on_tensors:
+            return f"rule {aggregator.rule} with these settings"
+        outside = [one.name for one, _ in self.defense.on_model if not one.inside_tff]
+        return (outside[0] if outside else None) or ("history" if self.history.keeps else None)
 
     @property
     def gathers(self) -> bool:
         """Whether every update is gathered on the server."""
         if self.training.gather is None:
-            return bool(self.needs_gathering) or self.aggregator.rule != "mean" or bool(
-                self.aggregator.before)
+            return bool(self.needs_gathering) or not self.aggregator.is_plain_mean
         return self.training.gather
 
     def rejection_by(self, judge) -> Rejection:
-        """Returns the rejection defence, given how the server judges an aggregate."""
-        return Rejection(self.defense.rejection, self.aggregator, judge, self.defense.reject,
-                         self.aggregation.compat)
+        """Return the rejection defense, given how the server evaluates an aggregate."""
+        assert self.defense.rejection is not None
+        method, own = self.defense.rejection
+        return Rejection(method.name, self.aggregator, judge, own.reject, own.compat)
 
     @property
-    def update_attack(self) -> str | None:
-        """The attack on updates, `fang` resolved by the rule."""
-        if self.attack.on_updates == FANG:
-            return "fang-krum" if self.aggregation.rule in KRUM_FAMILY else "fang-trim"
-        return self.attack.on_updates
+    def update_attack(self) -> tuple[UpdateAttack, Any] | None:
+        """The attack on updates with its settings, as it is against the run's rule."""
+        found = self.attack.on_updates
+        if found is None or found[0].against is None:
+            return found
+        return found[0].against(found[1], self.aggregator.method)
 
     @property
     def malicious_count(self) -> int:
@@ -132,9 +158,9 @@ class RunConfig:
         return min(_count(self.training.participation, clients), clients)
 
     def flat(self) -> dict:
-        """Returns all fields under their flat names, as they go into a file."""
+        """Return all fields under their flat names, as they go into a file."""
         return {name: list(value) if isinstance(value, tuple) else value
-                for name, value in leaves(self)}
+                for name, value in (*leaves(self), *self.kept)}
 
     def _check_server_examples(self) -> None:
         need = self.needs_server_examples
@@ -142,26 +168,22 @@ class RunConfig:
                 f"at least 1, since {need} needs examples that the server holds")
 
     def _check_gather(self) -> None:
-        require("prune_score", self.defense.prune_score,
-                self.defense.prune_score != "impact" or self.gathers
-                or not self.defense.prune_pairs or "flap" not in self.defense.defense,
-                "saliency where updates are aggregated inside TFF; gather them for impact (--gather)")
+        for one, own in self.defense.methods():
+            one.check(own, self.gathers)
         require("gather", self.training.gather,
                 self.training.gather is not False or not self.needs_gathering,
                 f"True, since {self.needs_gathering} needs every update")
 
     def _check_attack(self) -> None:
         """Checks that the attack can be crafted, at least in some rounds if clients are sampled."""
-        attack, name = self.attack, self.update_attack
-        if not name or not self.malicious_count:
+        found = self.update_attack
+        if found is None or not self.malicious_count:
             return
-        scaled = name in SCALED and (name, attack.knowledge) != ("fang-trim", "partial")
-        require("attack_scale", attack.attack_scale, attack.attack_scale is None or scaled,
-                f"nothing with {name} and knowledge {attack.knowledge}")
+        attack, own = found
         most = min(self.malicious_count, self.participants)
         least = max(1, most - (self.data.clients - self.participants))
-        reasons = [obstacle(name, attack.knowledge, self.participants, count,
-                            scale=attack.attack_scale) for count in range(least, most + 1)]
+        reasons = [attack.infeasible_reason(self.participants, count, own)
+                   for count in range(least, most + 1)]
         if all(reasons):
             raise UserError(reasons[-1])
 
@@ -173,13 +195,15 @@ class RunConfig:
 
 
 def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:
-    """Gives every field of the tree with its value."""
+    """Yield every field of the tree with its value."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+        if isinstance(value, Section):
+            yield from value.leaves()
+        elif dataclasses.is_dataclass(value):
             yield from ((leaf.name, getattr(value, leaf.name))
                         for leaf in dataclasses.fields(value))
-        else:
+        elif field.name != "kept":
             yield field.name, value
 
 

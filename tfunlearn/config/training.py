@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from tfunlearn.config.sections import Section
 from tfunlearn.core.errors import choose, require, require_count_or_fraction
+from tfunlearn.core.families import Family
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.datasets import DATASETS, PARTITIONS
 from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
-from tfunlearn.models import check_model
+from tfunlearn.models import MODELS, is_model_file
 
 DEFAULT_CLIENTS = 10
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     """What data there are and how they are spread over clients."""
 
-    dataset: str = option("digits", f"Data set: {', '.join(DATASETS)}.")
+    families: ClassVar[dict[str, Family]] = {"dataset": DATASETS}
+
+    dataset: str = option("digits", "Data set.")
     data_dir: str = option("data", "Folder of data sets on disk; new ones are downloaded to it.")
     train_examples: int | None = option(None, "Use only so many training examples, at random.")
     clients: int | None = option(None, f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
@@ -28,7 +33,7 @@ class DataConfig:
     classes_per_client: int = option(1, "Classes each client holds in the classes partition.")
 
     def __post_init__(self):
-        choose("dataset", self.dataset, DATASETS)
+        super().__post_init__()
         choose("partition", self.partition, PARTITIONS)
         if self.clients is None and self.partition != "writers":
             object.__setattr__(self, "clients", DEFAULT_CLIENTS)
@@ -42,14 +47,30 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Section):
     """Which net is trained."""
 
-    model: str = option("lenet5", "Model by name (see `tfunlearn models`), or a .keras file.")
-    norm: str | None = option(None, "Norm layer, batch or group, where the net has one.")
+    families: ClassVar[dict[str, Family]] = {"model": MODELS}
+
+    model: str = option("lenet5", "Model: a name, or a .keras or .h5 file.")
 
     def __post_init__(self):
-        check_model(self.model, self.norm)
+        if not self.is_file:
+            super().__post_init__()
+
+    def chosen(self) -> list[tuple[Family, str]]:
+        """Return family and name of the model, nothing for a file."""
+        return [] if self.is_file else super().chosen()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the model is a file."""
+        return is_model_file(self.model)
+
+    @property
+    def settings(self) -> Any:
+        """The model's own settings, None for a file."""
+        return self.own[0] if self.own else None
 
 
 @dataclass(frozen=True)

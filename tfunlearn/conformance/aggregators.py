@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.aggregation.oracles import ORACLES
 from tfunlearn.conformance.properties import PROPERTIES, Subject, gaussian_updates, text_of
-from tfunlearn.aggregation.rules import RULES, Call
+from tfunlearn.aggregation.rule import RULES, Round
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,22 @@ class Finding:
 
 def our_subject(name: str) -> Subject:
     """Return one of this package's rules, with settings that exercise all of its branches."""
-    rule, settings = RULES[name], {}
-    if rule.reference:
-        settings["reference"] = gaussian_updates(5)[:5].mean(axis=0)
-    if "clip" in rule.uses and rule.reference:
-        settings["clip"] = 3.0  # smaller than most row norms
+    rule = RULES.find(name)
+    settings = dict(rule.tried_with or {})
+    given = Round(reference=gaussian_updates(5)[:5].mean(axis=0) if rule.reference else None)
 
     def call(updates, f):
-        return rule.call(updates, Call(f=f, **settings))
+        return rule(updates, given._replace(f=f), **settings)
 
     def oracle(updates, f):
-        return np.array(ORACLES[name](updates.astype(float).tolist(), Call(f=f, **settings)))
+        return np.array(rule.oracle(updates.astype(float).tolist(), given._replace(f=f),
+                                    rule.settings(**settings)))
 
     def averages(updates):
-        return rule.call(updates, Call(**{**settings, **rule.averages}))
+        return rule(updates, given, **{**settings, **rule.averages})
 
-    return Subject(call, rule, oracle, averages if rule.averages is not None else None)
+    return Subject(call, rule, oracle if rule.oracle is not None else None,
+                   averages if rule.averages is not None else None)
 
 
 def check_aggregator(subject: Subject) -> list[Finding]:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from tfunlearn.aggregation import RULES, Aggregator, rule_factory
 from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_subject
-from tfunlearn.aggregation.oracles import ORACLES
 from tfunlearn.conformance.properties import Subject
-from tfunlearn.aggregation.rules import Call, Rule
+from tfunlearn.aggregation.rule import F_NAMES, Round, Rule
 from tfunlearn.core.errors import UserError, choose, first_line
+from tfunlearn.core.families import load_object
 from tfunlearn.core.lazy import tff
 from tfunlearn.workers import local_worker
 
-F_NAMES = ("f", "trim", "n_byzantine", "num_byzantine", "nb_byzantine", "num_malicious",
-           "num_malicious_nodes", "byzantine")
-UNKNOWN = Rule(lambda updates: None, lambda updates, call: None, lambda f: 2 * f + 1, "n > 2f",
-               ignores_huge=True)
+UNKNOWN = Rule(name="unknown", summary="", apply=lambda updates, given, own: None,
+               least=lambda f: 2 * f + 1, condition="n > 2f", ignores_huge=True)
 
 
 def check(name: str, *, like: str | None = None, settings: dict | None = None) -> list[Finding]:
@@ -45,7 +40,7 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
             raise UserError(f"like, set: not allowed with our own rule {name}; allowed with "
                         "module:function")
         return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
-    call = _called(_found(name), settings or {})
+    call = _called(_callable(name), settings or {})
     if like is None:
         return check_aggregator(Subject(call, UNKNOWN))
     rule = choose("like", like, RULES)
@@ -54,7 +49,7 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
                         "write a function that brings one along and leave out --like")
 
     def oracle(updates: np.ndarray, f: int) -> np.ndarray:
-        return np.array(ORACLES[like](updates.astype(float).tolist(), Call(f=f)))
+        return np.array(rule.oracle(updates.astype(float).tolist(), Round(f=f), rule.settings()))
 
     return check_aggregator(Subject(call, rule, oracle))
 
@@ -64,7 +59,7 @@ def same_bits_in_tff(name: str) -> Finding:
     rule, rounds, different = RULES[name], 3, 0
     f = 2
     clients = max(11, rule.least(f))
-    aggregator = Aggregator(name, f, clip=1.0 if "clip" in rule.uses else None)
+    aggregator = Aggregator(name, f, **({"clip": 1.0} if "clip" in RULES.fields(name) else {}))
     rng = np.random.default_rng(0)
     weights = rng.integers(1, 100, clients).astype(np.float32)
     reference = rng.standard_normal(17).astype(np.float32) if rule.reference else None
@@ -89,17 +84,8 @@ def same_bits_in_tff(name: str) -> Finding:
                    f"{rounds - different} of {rounds} rounds, one with a NaN")
 
 
-def _found(name: str) -> Callable:
-    module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        found = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # an import runs other people's code
-        raise UserError(f"aggregator: {name} cannot be had ({first_line(error)}); allowed is one "
-                        "of our rules, or module:function")
+def _callable(name: str) -> Callable:
+    found = load_object("aggregator", name)
     if not callable(found):
         raise UserError(f"aggregator: {name} is a {type(found).__name__}; allowed is a function "
                         "or a class")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.aggregation.rules import Rule
+from tfunlearn.aggregation.rule import Rule
 
 F, SIZE = 2, 17
 HOSTILE = {"NaN": np.nan, "Inf": np.inf, "-Inf": -np.inf, "1e30": 1e30, "-1e30": -1e30,
@@ -188,7 +188,7 @@ def _deterministic(subject: Subject) -> tuple[bool, str]:
 
 
 def _condition(subject: Subject) -> tuple[bool | None, str]:
-    if not subject.rule.told_f:
+    if not subject.rule.validates_f:
         return None, "it takes no f, or no condition is known"
     least = subject.rule.least(F)
     try:

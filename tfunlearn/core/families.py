@@ -16,12 +16,12 @@ import os
 import pathlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from tfunlearn.core.errors import UserError, choose, first_line, nearest
-from tfunlearn.core.fields import ConfigField, fields_of
+from tfunlearn.core.errors import UserError, first_line, nearest
+from tfunlearn.core.fields import ConfigField, fields_of, typed
 from tfunlearn.core.files import checksum, user_path
 
 GROUP = "tfunlearn"  # entry points lie in `tfunlearn.<family>`
@@ -69,7 +69,7 @@ class Origin:
     package: str | None = None
 
 
-class Family(Generic[M], Mapping[str, M]):
+class Family(Mapping[str, M], Generic[M]):
     """The methods of one family, by name.
 
     As a mapping it holds the built-in methods. `find` also takes `package.module:name`,
@@ -102,6 +102,9 @@ class Family(Generic[M], Mapping[str, M]):
 
     def __len__(self) -> int:
         return len(self._members())
+
+    __hash__ = object.__hash__  # a family is itself, whatever it holds
+    __eq__ = object.__eq__
 
     def find(self, name: str) -> M:
         """Return a method by name or specification.
@@ -219,6 +222,60 @@ class Family(Generic[M], Mapping[str, M]):
                         f"{self.kind.__name__}{takes}")
 
 
+def settings_for(
+    chosen: Sequence[tuple[Family, str]], values: Mapping[str, Any], *,
+    common: Iterable[str] = (), as_typed: bool = True, others: Sequence[Family] = (),
+) -> list[Any]:
+    """Return the own settings of each chosen method.
+
+    Fields of other built-in methods of the same families may be there at their defaults, as earlier
+    builds wrote them.
+
+    Args:
+        chosen: families and names of the methods.
+        values: flat fields; one that several methods have goes to each of them.
+        common: names of other fields that could be meant, for messages.
+        as_typed: check the types of values as those of a file or a command line; otherwise the
+            settings classes check all there is.
+        others: families whose fields are known although none of their methods is chosen.
+
+    Raises:
+        UserError: an unknown field, one of a method that is not chosen, a wrong type, or a value
+            out of range.
+    """
+    known = [family.fields(name) for family, name in chosen]
+    for name, value in values.items():
+        if not any(name in fields for fields in known):
+            _require_unused(name, value, chosen, others, [*common, *(n for f in known for n in f)])
+    found = []
+    for (family, method), fields in zip(chosen, known):
+        own = {name: value for name, value in values.items() if name in fields}
+        found.append(family.find(method).settings(**typed(own, fields) if as_typed else own))
+    return found
+
+
+def _require_unused(
+    name: str, value: Any, chosen: Sequence[tuple[Family, str]], others: Sequence[Family],
+    known: Sequence[str],
+) -> None:
+    """Check that a field of a method that is not chosen has its default value."""
+    users, every = {}, list(known)
+    for family in dict.fromkeys((*(family for family, _ in chosen), *others)):
+        fields = family.built_in_fields()
+        every += fields
+        if name in fields and value == fields[name].default:
+            return
+        if name in fields:
+            users[family.field] = family.users(name)
+    if not users:
+        raise UserError(f"config: unknown field '{name}'{nearest(name, every)}")
+    named = ", ".join(dict.fromkeys(
+        f"{family.field} {method}" for family, method in chosen if family.field in users))
+    raise UserError(f"{name}: {value!r} is not allowed; allowed is nothing with "
+                    f"{named or 'the chosen methods'}; it is for "
+                    + ", ".join(method for methods in users.values() for method in methods))
+
+
 def load_object(field: str, spec: str) -> Any:
     """Return the object that `package.module:name` or `file.py:name` names.
 
@@ -314,4 +371,5 @@ def _origin(name: str, file: str | None, package: str | None = None) -> Origin:
                   checksum(file) if known and file else None, package)
 
 
-__all__ = ["Family", "Method", "NoSettings", "Origin", "choose", "load_object", "require_origin"]
+__all__ = ["Family", "Method", "NoSettings", "Origin", "load_object", "require_origin",
+           "settings_for"]

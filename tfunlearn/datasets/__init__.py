@@ -1,7 +1,9 @@
 """Image data sets by name."""
 
-from tfunlearn.core.errors import choose
+from typing import Any
+
 from tfunlearn.core.files import user_path
+from tfunlearn.datasets.dataset import DATASETS, DataSet
 from tfunlearn.datasets.digits import digits
 from tfunlearn.datasets.femnist import femnist, femnist_digits
 from tfunlearn.datasets.images import ImageData
@@ -9,31 +11,21 @@ from tfunlearn.datasets.partitions import PARTITIONS, check_partition
 from tfunlearn.datasets.tfds_images import (
     cifar10, cifar100, emnist_balanced, emnist_digits, emnist_letters, fashion_mnist, mnist)
 
-DATASETS = {
-    "digits": digits,
-    "mnist": mnist,
-    "fashion-mnist": fashion_mnist,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "emnist-letters": emnist_letters,
-    "emnist-digits": emnist_digits,
-    "emnist-balanced": emnist_balanced,
-    "femnist": femnist,
-    "femnist-digits": femnist_digits,
-}
-
-
-def load(name: str, data_dir: str = "data") -> ImageData:
+def load(name: str, data_dir: str = "data", own: Any = None) -> ImageData:
     """Return the named data set.
 
     Args:
-        name: a key of `DATASETS`.
-        data_dir: folder of data sets on disk; data found there is never downloaded again.
+        name: a key of `DATASETS`, or a specification of your own.
+        data_dir: folder of data sets on disk; what is there already is never downloaded.
+        own: settings of the data set; default its defaults.
 
     Raises:
-        UserError: the name is unknown, or the data is neither on disk nor downloadable.
+        UserError: unknown name, or neither data on disk nor network.
     """
-    return choose("dataset", name, DATASETS)(str(user_path(data_dir)))
+    found = DATASETS.find(name)
+    return found.load(str(user_path(data_dir)), found.settings() if own is None else own)
 
 
-__all__ = ["DATASETS", "PARTITIONS", "ImageData", "check_partition", "load"]
+__all__ = ["DATASETS", "PARTITIONS", "DataSet", "ImageData", "check_partition", "cifar10", "cifar100",
+           "digits", "emnist_balanced", "emnist_digits", "emnist_letters", "fashion_mnist", "femnist",
+           "femnist_digits", "load", "mnist"]

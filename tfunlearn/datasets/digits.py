@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.images import ImageData
 
 SIDE = 28
@@ -33,3 +34,8 @@ def digits(data_dir: str | None = None) -> ImageData:
         np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=0)
     labels = labels.astype(np.int32)
     return ImageData("digits", images[train], labels[train], images[test], labels[test], 10)
+
+
+DIGITS = DataSet(
+    name="digits", load=loaded_by(digits),
+    summary="1,797 real handwritten digits, scaled from 8x8 to 28x28 (embedded)")

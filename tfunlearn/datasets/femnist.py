@@ -10,6 +10,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tff
+from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.damage import damaged
 from tfunlearn.datasets.images import ImageData
 
@@ -84,3 +85,11 @@ def progress(writers: list) -> Iterable:
     console = Console(stderr=True)
     return track(writers, "reading writers", console=console,
                  disable=not console.is_terminal or len(writers) < 100)
+
+
+FEMNIST = DataSet(
+    name="femnist", load=loaded_by(femnist), paper="arXiv 1812.01097",
+    summary="62 classes of 3,400 writers, 28x28x1, one client per writer")
+FEMNIST_DIGITS = DataSet(
+    name="femnist-digits", load=loaded_by(femnist_digits), paper="arXiv 1812.01097",
+    summary="10 classes of 3,383 writers, 28x28x1, one client per writer")

@@ -14,6 +14,7 @@ import urllib.request
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.damage import broken_json, broken_shard, damaged
 from tfunlearn.datasets.images import ImageData
 
@@ -140,3 +141,26 @@ def _require_host(url: str) -> None:
         return
     port = {"http": 80, "https": 443}[parts.scheme]
     socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
+
+
+MNIST = DataSet(
+    name="mnist", load=loaded_by(mnist), paper="LeCun et al. 1998",
+    summary="60,000 + 10,000 digits, 28x28x1")
+FASHION_MNIST = DataSet(
+    name="fashion-mnist", load=loaded_by(fashion_mnist), paper="arXiv 1708.07747",
+    summary="60,000 + 10,000 images of clothing, 28x28x1")
+CIFAR10 = DataSet(
+    name="cifar10", load=loaded_by(cifar10), paper="Krizhevsky 2009",
+    summary="50,000 + 10,000 photographs, 10 classes, 32x32x3")
+CIFAR100 = DataSet(
+    name="cifar100", load=loaded_by(cifar100), paper="Krizhevsky 2009",
+    summary="50,000 + 10,000 photographs, 100 classes, 32x32x3")
+EMNIST_LETTERS = DataSet(
+    name="emnist-letters", load=loaded_by(emnist_letters), paper="arXiv 1702.05373",
+    summary="letters, 26 classes, 28x28x1")
+EMNIST_DIGITS = DataSet(
+    name="emnist-digits", load=loaded_by(emnist_digits), paper="arXiv 1702.05373",
+    summary="digits, 10 classes, 28x28x1")
+EMNIST_BALANCED = DataSet(
+    name="emnist-balanced", load=loaded_by(emnist_balanced), paper="arXiv 1702.05373",
+    summary="balanced digits and letters, 47 classes, 28x28x1")

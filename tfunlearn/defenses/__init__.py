@@ -1,8 +1,8 @@
-"""Server-side defenses, by name."""
+"""Defenses of the server, one file each."""
 
+from tfunlearn.defenses.defense import DEFENSES, Defense, ModelDefense, Stages, UpdateDefense
 from tfunlearn.defenses.flap import Flap
 from tfunlearn.defenses.rejection import CRITERIA, Rejection
 
-DEFENSES = {"flap": Flap, **dict.fromkeys(CRITERIA, Rejection)}
-
-__all__ = ["CRITERIA", "DEFENSES", "Flap", "Rejection"]
+__all__ = ["CRITERIA", "DEFENSES", "Defense", "Flap", "ModelDefense", "Rejection", "Stages",
+           "UpdateDefense"]

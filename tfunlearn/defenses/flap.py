@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import choose, require
+from tfunlearn.core.fields import option
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every
+from tfunlearn.defenses.defense import ModelDefense
 from tfunlearn.pruning import FilterRecord, PairRecord
 from tfunlearn.pruning.counting import limit_of, pair_count_of
 from tfunlearn.pruning.filters import FILTER_DECISION, filter_record, prune_filter_site
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.pair_tensors import PAIR_DECISION, pair_record, prune_pair_site
-from tfunlearn.pruning.pairs import PairChoice
+from tfunlearn.pruning.pairs import SCORES, PairChoice
 from tfunlearn.pruning.sites import Site, filter_sites, pair_sites
 
 NARROW = 10  # filters or units below which one of them is more than a tenth of the layer
@@ -170,3 +173,79 @@ class _Step:
     def __init__(self, site: Site, prune, record, fields: dict, length: int):
         self.site, self.prune, self.record, self.length = site, prune, record, length
         self.fields = {} if site.skipped else fields
+
+
+@dataclass(frozen=True)
+class FlapSettings:
+    """Settings of FLAP."""
+
+    prune_fraction: float = option(0.01, "Share of filters and units that is pruned at a time.")
+    prune_start: int = option(1, "First round after which the model is pruned.")
+    prune_every: int = option(5, "Rounds from one pruning to the next.")
+    prune_filters: bool = option(True, "Prune filters of convolutions.")
+    prune_pairs: bool = option(True, "Prune pairs of units of Dense layers.")
+    prune_progressive: bool = option(
+        False, "Skip filters that are zero already, so that every pruning takes others; off, they "
+        "stay in the ranking, as in the paper's text.")
+    prune_limit: float | None = option(
+        None, "Largest share of a layer's filters or units that all prunings together may take, at "
+        "least one always stays; none: 0.2, or prune_fraction if that is larger.")
+    prune_narrow: bool = option(
+        False, "Also prune layers of fewer than 10 filters or units, where one is more than a "
+        "tenth; prune_limit still holds.")
+    prune_score: str | None = option(
+        None, f"Score that pairs are chosen by: {', '.join(SCORES)}; none: impact where updates are "
+        "gathered, saliency inside TFF.")
+    include_residual: bool = option(True, "Also prune inside residual blocks.")
+
+    def __post_init__(self):
+        require("prune_fraction", self.prune_fraction, 0 < self.prune_fraction < 1,
+                "0 < prune_fraction < 1")
+        require("prune_limit", self.prune_limit,
+                self.prune_limit is None or self.prune_fraction <= self.prune_limit <= 1,
+                f"prune_fraction ({self.prune_fraction:g}) to 1")
+        require("prune_filters and prune_pairs", False, self.prune_filters or self.prune_pairs,
+                "True for at least one of them")
+        if self.prune_score is not None:
+            choose("prune_score", self.prune_score, SCORES)
+        require("prune_start", self.prune_start, self.prune_start >= 1, "at least 1")
+        require("prune_every", self.prune_every, self.prune_every >= 1, "at least 1")
+
+
+def _build(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> Flap:
+    return Flap(model, fraction=own.prune_fraction,
+                due=every(own.prune_every, start=own.prune_start), filters=own.prune_filters,
+                pairs=own.prune_pairs, progressive=own.prune_progressive, limit=own.prune_limit,
+                narrow=own.prune_narrow, score=own.prune_score or "impact",
+                include_residual=own.include_residual)
+
+
+def _check(own: FlapSettings, gathers: bool) -> None:
+    require("prune_score", own.prune_score,
+            own.prune_score != "impact" or gathers or not own.prune_pairs,
+            "saliency where updates are aggregated inside TFF; gather them for impact (--gather)")
+
+
+def _describe(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> str:
+    obstacle = _build(model, own, gathers).unbounded
+    score = "saliency" if not gathers or obstacle else own.prune_score or "impact"
+    score += f", since {obstacle}" if obstacle and gathers else ""
+    kinds = [name for name, on in (("filters", own.prune_filters),
+                                   (f"pairs by {score}", own.prune_pairs)) if on]
+    return " and ".join(kinds) + (", progressive" if own.prune_progressive else "")
+
+
+def _idle(own: FlapSettings) -> dict[str, str]:
+    return {**({} if own.prune_filters else {"prune_progressive": "--prune-filters"}),
+            **({} if own.prune_pairs else {"prune_score": "--prune-pairs"})}
+
+
+FLAP = ModelDefense(
+    name="flap",
+    summary="prunes the aggregated model: filters of smallest l1 norm, most similar pairs of units",
+    paper="Meng et al., \"Enhancing Federated Learning Robustness using Data-Agnostic Model "
+          "Pruning\"",
+    settings=FlapSettings, build=_build, check=_check, idle=_idle, inside_tff=True,
+    describe=_describe,
+    earlier={"prune_filters": True, "prune_pairs": True, "prune_progressive": True,
+             "prune_limit": 1.0, "prune_narrow": True, "prune_score": "saliency"})

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.aggregation import MODES, Aggregator
+from tfunlearn.aggregation import EXPECTED_SHARES, Aggregator
 from tfunlearn.aggregation.leave_one_out import without_each
-from tfunlearn.core.errors import UserError, choose, require
+from tfunlearn.core.errors import UserError, choose, require, require_count_or_fraction
+from tfunlearn.core.fields import option
+from tfunlearn.defenses.defense import UpdateDefense
 
 CRITERIA = {"err": ("error",), "lfr": ("loss",), "union": ("error", "loss")}
 
@@ -57,7 +59,7 @@ class Rejection:
         if self.compat:
             return min(1, clients - 1)
         count = self.aggregator.byzantine if self.count is None else self.count
-        count = MODES.get(count, count)
+        count = EXPECTED_SHARES.get(count, count)
         return int(np.floor(count * clients + 0.5)) if isinstance(count, float) else count
 
     def check(self, clients: int) -> None:
@@ -125,3 +127,30 @@ def keep(
     if not kept.any():
         kept[orders[CRITERIA[by][-1]][-1]] = True
     return kept
+
+
+@dataclass(frozen=True)
+class RejectionSettings:
+    """Settings of the rejection defenses."""
+
+    reject: int | float | None = option(None, "Clients rejected per round and criterion: a count, "
+                                        "or a fraction; none: as byzantine.")
+    compat: str | None = option(None, "flap: ERR and LFR with the sign inverted, one client each, "
+                                "as in FLAP's published code.")
+
+    def __post_init__(self):
+        if self.reject is not None:
+            require_count_or_fraction("reject", self.reject)
+        require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
+
+
+_PAPER = "Fang et al., USENIX Security 2020, arXiv 1911.11815"
+ERR = UpdateDefense(
+    name="err", summary="rejects updates that increase error on a server-held validation set",
+    paper=_PAPER, settings=RejectionSettings, criteria=CRITERIA["err"])
+LFR = UpdateDefense(
+    name="lfr", summary="rejects updates that increase loss on a server-held validation set",
+    paper=_PAPER, settings=RejectionSettings, criteria=CRITERIA["lfr"])
+UNION = UpdateDefense(
+    name="union", summary="rejects updates that ERR or LFR rejects",
+    paper=_PAPER, settings=RejectionSettings, criteria=CRITERIA["union"])

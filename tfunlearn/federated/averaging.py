@@ -38,7 +38,7 @@ class AveragingRounds:
                 "any rule but fltrust, whose trusted update needs a gathering round")
         self._work, self._seed, self._flap = work, seed, flap
         self._order, self._aggregator = WeightOrder(work.stateless.model), aggregator
-        self._ruled = aggregator.rule != "mean" or bool(aggregator.before)
+        self._ruled = not aggregator.is_plain_mean
         self.process = build_learning_process(
             work, image_dtype=image_dtype,
             aggregator=rule_factory(aggregator, clients=clients) if self._ruled else None,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfunlearn.config.legacy import UNLEARNING_FIELDS
-from tfunlearn.core.errors import UserError, nearest, require, require_whole
+from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.families import settings_for
 from tfunlearn.core.fields import ConfigField, fields_of, option, typed
 from tfunlearn.core.requests import FORMS, ForgetRequest
 from tfunlearn.methods.method import UNLEARNING, MethodSettings, UnlearningMethod
@@ -79,7 +80,7 @@ class UnlearnSettings:
         Raises:
             UserError: a setting was given that the method does not have.
         """
-        own = own_settings(method, self.given)
+        own, = settings_for([(UNLEARNING, method)], self.given, common=COMMON)
         return dataclasses.replace(self, method=method, own=own, given={})
 
     def recorded(self) -> dict[str, Any]:
@@ -128,18 +129,6 @@ def own_fields(method: str) -> dict[str, ConfigField]:
     return found
 
 
-def own_settings(method: str, values: Mapping[str, Any]) -> MethodSettings:
-    """Return a method's own settings.
-
-    Fields of other built-in methods may be there at their defaults, as earlier builds wrote them.
-
-    Raises:
-        UserError: an unknown field, one of another method, a wrong type, or a value out of range.
-    """
-    known = UNLEARNING.fields(method)
-    return UNLEARNING.find(method).settings(**typed(_without_others(method, values, known), known))
-
-
 def unlearn_settings(**values: Any) -> UnlearnSettings:
     """Return settings from flat field names, defaults elsewhere.
 
@@ -159,23 +148,10 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
     common = typed({name: values.pop(name) for name in COMMON if name in values}, common_fields())
     method = common.get("method", AUTO)
     if method != AUTO:
-        return UnlearnSettings(**common, own=own_settings(method, values))
+        own, = settings_for([(UNLEARNING, method)], values, common=COMMON)
+        return UnlearnSettings(**common, own=own)
+    one_of = [(UNLEARNING, candidate.name) for candidate in candidates()]
+    settings_for(one_of, values, common=COMMON)  # checks them
     known = own_fields(AUTO)
-    given = typed(_without_others(AUTO, values, known), known)
-    return UnlearnSettings(**common, given=given)
-
-
-def _without_others(
-    method: str, values: Mapping[str, Any], known: Mapping[str, ConfigField]
-) -> dict[str, Any]:
-    """Return the values of known fields; those of other methods must be at their defaults."""
-    kept, others = {}, UNLEARNING.built_in_fields()
-    for name, value in values.items():
-        if name in known:
-            kept[name] = value
-        elif name in others:
-            require(name, value, value == others[name].default,
-                    f"nothing with method {method}; it is for {', '.join(UNLEARNING.users(name))}")
-        else:
-            raise UserError(f"config: unknown field '{name}'{nearest(name, [*known, *COMMON])}")
-    return kept
+    return UnlearnSettings(**common, given=typed(
+        {name: value for name, value in values.items() if name in known}, known))

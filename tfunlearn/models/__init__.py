@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import Any
 
 from tfunlearn.core.errors import UserError, choose, first_line
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import NORMS
 from tfunlearn.models.lenet5 import lenet5
 from tfunlearn.models.mlp import mlp
+from tfunlearn.models.model import MODELS, Model
 from tfunlearn.models.resnet import resnet18, resnet18_flap, resnet20
 from tfunlearn.models.saved import is_model_file, load_model
 from tfunlearn.models.vgg11 import vgg11
 
-MODELS = {
-    "mlp": mlp,
-    "lenet5": lenet5,
-    "resnet18": resnet18,
-    "resnet18-flap": resnet18_flap,
-    "resnet20": resnet20,
-    "vgg11": vgg11,
-}
-
-
 def takes_norm(name: str) -> bool:
-    """Return whether the named model has a selectable normalization; a model file never has."""
-    return not is_model_file(name) and (
-        "norm" in inspect.signature(choose("model", name, MODELS)).parameters)
+    """Return whether a named net has normalization layers to choose; a file's is what it is."""
+    return not is_model_file(name) and "norm" in MODELS.fields(name)
 
 
 def check_model(name: str, norm: str | None) -> None:
-    """Check a model's name and normalization without building the model.
+    """Check a model's name and its normalization without building anything.
 
     Raises:
-        UserError: the name is unknown, or the model has no selectable normalization.
+        UserError: the name is unknown, or the net has no normalization to choose.
     """
     has_norm = takes_norm(name)
     if norm is not None:
@@ -43,29 +33,38 @@ def check_model(name: str, norm: str | None) -> None:
 
 
 def build_model(
-    name: str, input_shape: tuple[int, int, int], classes: int, *, seed: int = 0,
-    norm: str | None = None,
+    name: str, input_shape: tuple[int, ...], classes: int, *, seed: int = 0,
+    norm: str | None = None, own: Any = None,
 ) -> tf.keras.Model:
     """Return the named model, or the model of a `.keras` or `.h5` file.
 
     Args:
-        name: a key of `MODELS`, or a path that ends in `.keras` or `.h5`.
+        name: a key of `MODELS`, a specification of your own model, or a path that ends in `.keras`
+            or `.h5`.
         input_shape: `(height, width, channels)` of the images.
         classes: number of classes of the data.
-        seed: seed of the initial weights; default 0. A model file keeps its own weights.
-        norm: `"batch"` or `"group"`; default None, the default of the named model.
+        seed: of the initial weights; default 0. A file keeps its own weights.
+        norm: `"batch"` or `"group"`; None takes the net's own default.
+        own: settings of the model, in place of `norm`; default its defaults.
 
     Raises:
         UserError: unknown name, unreadable file, or a model that does not fit the images.
     """
-    check_model(name, norm)
     if is_model_file(name):
+        check_model(name, norm)
         return load_model(name, input_shape, classes)
-    options = {} if norm is None else {"norm": norm}
+    model = MODELS.find(name)
+    if own is None:
+        check_model(name, norm)
+        own = model.settings(**({} if norm is None else {"norm": norm}))
     try:
-        return MODELS[name](input_shape, classes, seed=seed, **options)
+        return model.build(input_shape, classes, seed, own)
     except ValueError as error:
         if isinstance(error, UserError):
             raise
         shape = "x".join(map(str, input_shape))
         raise UserError(f"model: {name} cannot take images of {shape} ({first_line(error)})")
+
+
+__all__ = ["MODELS", "Model", "build_model", "check_model", "is_model_file", "lenet5", "load_model",
+           "mlp", "resnet18", "resnet18_flap", "resnet20", "takes_norm", "vgg11"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import Initializers, plain_keras
+from tfunlearn.models.model import Model, built_by
 
 
 @plain_keras()
@@ -33,3 +34,8 @@ def lenet5(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.k
         layers.Dense(84, activation="relu", kernel_initializer=he_normal(), name="dense_2"),
         layers.Dense(classes, kernel_initializer=initial.glorot_uniform(), name="logits"),
     ], name="lenet5")
+
+
+LENET5 = Model(
+    name="lenet5", summary="LeNet-5 with ReLU and max pooling",
+    paper="LeCun et al., Proc. IEEE 1998", build=built_by(lenet5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import Initializers, plain_keras
+from tfunlearn.models.model import Model, built_by
 
 HIDDEN = (512, 256, 128, 64)
 
@@ -29,3 +30,6 @@ def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.kera
                                kernel_initializer=initial.he_normal()))
     model.add(layers.Dense(classes, name="logits", kernel_initializer=initial.glorot_uniform()))
     return model
+
+
+MLP = Model(name="mlp", summary="perceptron with hidden layers 512-256-128-64", build=built_by(mlp))

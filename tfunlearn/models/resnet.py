@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import Initializers, norm_layer, plain_keras
+from tfunlearn.models.model import Model, NormSettings, built_by
 
 FLAP_WEIGHT_DECAY = 1e-4
 
@@ -131,3 +132,15 @@ class _Net:
         outputs = tf.keras.layers.Dense(
             classes, name="logits", kernel_initializer=self.initial.glorot_uniform())(x)
         return tf.keras.Model(inputs, outputs, name=name)
+
+
+RESNET18 = Model(
+    name="resnet18", summary="ResNet-18 with the CIFAR stem", paper="He et al., CVPR 2016",
+    settings=NormSettings, build=built_by(resnet18))
+RESNET20 = Model(
+    name="resnet20", summary="ResNet-20 for 32x32 images", paper="He et al., CVPR 2016",
+    settings=NormSettings, build=built_by(resnet20))
+RESNET18_FLAP = Model(
+    name="resnet18-flap", summary="the model named ResNet-18 in FLAP's published code",
+    paper="the published code of Meng et al.", settings=NormSettings,
+    build=built_by(resnet18_flap))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import Initializers, norm_layer, plain_keras
+from tfunlearn.models.model import Model, NormSettings, built_by
 
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 
@@ -40,3 +41,8 @@ def vgg11(
     model.add(layers.GlobalAveragePooling2D(name="pool"))
     model.add(layers.Dense(classes, name="logits", kernel_initializer=initial.glorot_uniform()))
     return model
+
+
+VGG11 = Model(
+    name="vgg11", summary="VGG11", paper="Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556",
+    settings=NormSettings, build=built_by(vgg11))

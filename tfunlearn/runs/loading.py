@@ -7,10 +7,11 @@ import os
 import numpy as np
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.core.families import require_origin
 from tfunlearn.core.lazy import tf
+from tfunlearn.defenses import DEFENSES
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.config.reading import read_config, run_config
-from tfunlearn.config.fingerprint import EARLIER_FLAP
+from tfunlearn.config.reading import read_config, read_table, run_config
 from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
@@ -59,7 +60,11 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
     Raises:
         UserError: it is damaged.
     """
+    stored = read_table(str(directory.config))
+    for origin in stored.get("origins", ()):
+        require_origin(origin["field"], origin)
     fields = read_config(str(directory.config))
-    if "flap" in fields.get("defense", ()):  # a run of before has the meaning that it had then
-        fields = {**(EARLIER_FLAP if "prune_limit" not in fields else {}), **fields}
+    for name, method in DEFENSES.items():  # an earlier run has the meaning that it had then
+        if name in fields.get("defense", ()) and not method.earlier.keys() <= fields.keys():
+            fields = {**method.earlier, **fields}
     return run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.config.reading import fields_by_name, run_config
+from tfunlearn.config.reading import all_fields, run_config
 from tfunlearn.core.fields import ConfigField
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.methods.method import UNLEARNING
@@ -122,7 +122,7 @@ class Grid:
 
 def known_fields() -> dict[str, ConfigField]:
     """Returns the fields that a grid may set: those of a run and those of an unlearning."""
-    return {**fields_by_name(), **UNLEARN_FIELDS}
+    return {**all_fields(), **UNLEARN_FIELDS}
 
 
 def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:

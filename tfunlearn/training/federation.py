@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.attacks import (
-    backdoor, choose_malicious, label_flip, poison, replacement_factor)
+from tfunlearn.attacks import choose_malicious, poison
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.schedules import between
@@ -22,7 +21,7 @@ from tfunlearn.federated.cohort import Cohort, participants
 
 def load_data(config: DataConfig, seed: int) -> ImageData:
     """Loads the data set, cut to `train_examples` if that is set."""
-    data = load(config.dataset, config.data_dir)
+    data = load(config.dataset, config.data_dir, config.own[0])
     if config.train_examples is None:
         return data
     if config.train_examples > len(data.labels):
@@ -88,8 +87,9 @@ class Federation:
             if not 0 <= getattr(attack, field) < data.classes:
                 raise UserError(f"{field}: {getattr(attack, field)} is no class of {data.name}; "
                                 f"allowed is 0 to {data.classes - 1}")
-        if attack.on_data == "backdoor":
-            attack.trigger.stamped(data.images[:1])  # does it fit?
+        if attack.on_data is not None:
+            on_data, own = attack.on_data
+            on_data.check(data.images, own)
         parts = split(data, config.data, config.seed)
         clients = ClientSet.from_partition(data.images, data.labels, parts)
         malicious = choose_malicious(
@@ -184,9 +184,9 @@ class Federation:
 
     def _boost(self, clients: int, malicious: int) -> float:
         attack = self.config.attack
-        if attack.boost is not None or "boost" not in attack.attack or not malicious:
+        if attack.boost is not None or attack.boosted is None or not malicious:
             return 1.0 if attack.boost is None else attack.boost
-        return replacement_factor(clients, malicious)
+        return attack.boosted.factor(clients, malicious)
 
 
 def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:
@@ -202,10 +202,7 @@ def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData
 
 def _data_attack(config: RunConfig) -> Callable:
     """Returns what the attack makes of a malicious client's examples."""
-    attack = config.attack
-    if attack.on_data == "label-flip":
-        return lambda client, images, labels: (
-            images, label_flip(labels, source=attack.source, target=attack.target))
-    return lambda client, images, labels: backdoor(
-        images, labels, target=attack.target, trigger=attack.trigger, share=attack.trigger_share,
-        rng=generator(config.seed, "backdoor", client))
+    assert config.attack.on_data is not None
+    (attack, own), classes = config.attack.on_data, config.attack.classes
+    return lambda client, images, labels: attack.poison(
+        images, labels, own, classes, generator(config.seed, attack.name, client))

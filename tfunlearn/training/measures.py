@@ -10,7 +10,7 @@ import numpy as np
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.datasets import ImageData
 from tfunlearn.evaluation import OutputsOf, accuracy, attack_success, cross_entropy, source_error
-from tfunlearn.config.run_config import AttackConfig
+from tfunlearn.config.threats import AttackConfig
 from tfunlearn.training.federation import Federation
 from tfunlearn.models.outputs import ends_in_softmax
 
@@ -72,13 +72,14 @@ class TestMeasures:
 
     def _success(self, predictions: np.ndarray) -> float:
         attack, data = self._attack, self._data
-        if attack.on_data != "backdoor":
+        if attack.on_data is None or attack.on_data[0].triggered is None:
             return attack_success(
                 predictions, data.test_labels, source=attack.source, target=attack.target)
         others = data.test_labels != attack.target
         if not others.any():
             return math.nan
-        triggered = self._outputs_of(attack.trigger.stamped(data.test_images[others]))
+        on_data, own = attack.on_data
+        triggered = self._outputs_of(on_data.triggered(data.test_images[others], own))
         return accuracy(triggered.argmax(axis=1), np.full(len(triggered), attack.target))
 
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.schedules import every
 from tfunlearn.core.seeds import integers
-from tfunlearn.defenses import Flap
+from tfunlearn.defenses import Stages
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.training.threat_model import adversary_of, rejection_of
 from tfunlearn.training.federation import Federation
@@ -26,7 +25,7 @@ def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.M
     seed = config.draws if seed is None else seed
     return build_model(
         config.model.model, federation.data.image_shape, federation.data.classes,
-        seed=int(integers(seed, "model")[0]), norm=config.model.norm)
+        seed=int(integers(seed, "model")[0]), own=config.model.settings)
 
 
 def rounds_of(
@@ -52,10 +51,10 @@ def rounds_of(
     work = ClientWork(model, config.training.client if training is None else training,
                       movable=movable, loss=loss)
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
-    common = dict(seed=config.draws if seed is None else seed, flap=flap_of(config, model),
+    common = dict(seed=config.draws if seed is None else seed, flap=model_stage(config, model),
                   image_dtype=federation.data.images.dtype,
                   equal_weights=config.aggregation.client_weights == "uniform",
-                  aggregator=dataclasses.replace(config.aggregator, sizes=sizes))
+                  aggregator=config.aggregator.replace(sizes=sizes))
     if not (gather or config.gathers):
         return AveragingRounds(work, clients=federation.participants, **common)
     return GatheringRounds(
@@ -87,14 +86,9 @@ def partial_rounds_of(
         adversary=adversary)
 
 
-def flap_of(config: RunConfig, model: tf.keras.Model) -> Flap | None:
-    """Returns the FLAP defence of a configuration, None without one."""
-    defense = config.defense
-    if "flap" not in defense.defense:
-        return None
-    return Flap(model, fraction=defense.prune_fraction,
-                due=every(defense.prune_every, start=defense.prune_start),
-                filters=defense.prune_filters, pairs=defense.prune_pairs,
-                progressive=defense.prune_progressive, limit=defense.prune_limit,
-                narrow=defense.prune_narrow, score=defense.prune_score or "impact",
-                include_residual=defense.include_residual)
+def model_stage(config: RunConfig, model: tf.keras.Model) -> Callable | None:
+    """Return the defenses that change the global model after an aggregation, None without any."""
+    stages = [one.build(model, own, config.gathers) for one, own in config.defense.on_model]
+    if len(stages) > 1:
+        return Stages(tuple(stages))
+    return stages[0] if stages else None

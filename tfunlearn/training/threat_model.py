@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
-
 import numpy as np
 
 from tfunlearn.aggregation import Aggregator
 from tfunlearn.aggregation.krum import krum_choice
-from tfunlearn.attacks import SCALED, UPDATE_ATTACKS, Adversary, obstacle
+from tfunlearn.attacks import Adversary
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import between
 from tfunlearn.core.vectors import from_vector
@@ -23,27 +20,22 @@ from tfunlearn.models.outputs import ends_in_softmax
 
 def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | None:
     """Returns the stage that crafts malicious updates, or None without an attack on updates."""
-    config, attack = federation.config, federation.config.attack
-    name = config.update_attack
-    if name is None or not len(federation.malicious):
+    config = federation.config
+    found = config.update_attack
+    if found is None or not len(federation.malicious):
         return None
-    knobs = {}
-    if name in SCALED and attack.attack_scale is not None:
-        knobs["scale"] = attack.attack_scale
-    if name == "fang-trim":
-        knobs["space"] = attack.attack_space
+    attack, own = found
     return Adversary(
-        functools.partial(UPDATE_ATTACKS[name], **knobs), federation.malicious,
-        between(attack.attack_start, attack.attack_stop), config.seed, attack.knowledge,
+        lambda view: attack.craft(view, own), federation.malicious,
+        between(config.attack.attack_start, config.attack.attack_stop), config.seed, own.knowledge,
         aggregate=_aggregation(federation), select=_selection(config),
         columns=WeightOrder(model).trainable_columns(),
-        obstacle=functools.partial(
-            obstacle, name, attack.knowledge, scale=attack.attack_scale))
+        obstacle=lambda clients, malicious: attack.infeasible_reason(clients, malicious, own))
 
 
 def _aggregation(federation: Federation):
     """Returns what the server's rule makes of a round; the mean where it has its own examples."""
-    rule = replace(federation.config.aggregator, noise=0.0)
+    rule = federation.config.aggregator.without_noise()
     if rule.reference == "trusted":
         rule = Aggregator()
     sizes = federation.clients.sizes
@@ -63,8 +55,8 @@ def _selection(config: RunConfig):
 
     def select(distances: np.ndarray, f: int | None, dropped: int) -> np.ndarray:
         f = max(rule.f(len(distances) + dropped) - dropped, 0) if f is None else f
-        several = len(distances) - f - 2 if rule.selected is None else rule.selected
-        return krum_choice(distances, f=f, m=several if rule.rule == "multi-krum" else 1)
+        return krum_choice(
+            distances, f=f, m=rule.method.simulated(rule.own, len(distances), f))
 
     return select
 

@@ -168,8 +168,11 @@ def write_setup(
     gone: np.ndarray | None = None,
 ) -> None:
     """Writes the configuration and who holds what; `gone` examples are forgotten, bool `(N,)`."""
+    origins = [{"field": field, **dataclasses.asdict(origin)}
+               for field, origin in federation.config.origins()]
     directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model),
-                           content_sha256=digest_of(content_of(federation.config)))
+                           content_sha256=digest_of(content_of(federation.config)),
+                           **({"origins": origins} if origins else {}))
     directory.write_partition(
         [federation.data.rows[part] for part in federation.parts], federation.clients,
         federation.malicious, federation.data.classes, gone=gone,
@@ -178,10 +181,17 @@ def write_setup(
 
 def _name(config: RunConfig) -> str:
     model = os.path.splitext(os.path.basename(config.model.model))[0]
-    attack = "+".join(config.attack.attack) or "none"
-    rule = () if config.aggregation.rule == "mean" else (config.aggregation.rule,)
-    defense = "+".join([*config.aggregation.before, *rule, *config.defense.defense]) or "none"
-    return f"{config.data.dataset}-{model}-{attack}-{defense}-seed{config.seed}"
+    attack = "+".join(map(_short, config.attack.attack)) or "none"
+    plain = RunConfig().aggregation.rule
+    rule = () if config.aggregation.rule == plain else (config.aggregation.rule,)
+    defense = "+".join(map(_short, [*config.aggregation.before, *rule, *config.defense.defense]))
+    return (f"{_short(config.data.dataset)}-{_short(model)}-{attack}-{defense or 'none'}"
+            f"-seed{config.seed}")
+
+
+def _short(name: str) -> str:
+    """Return a method's name as part of a file name: of a specification what follows the colon."""
+    return name.rpartition(":")[2]
 
 
 def versions() -> dict[str, str]:

@@ -118,7 +118,7 @@ class Sets:
         self.stay = np.isin(data.test_labels, np.unique(federation.clients.labels[~gone]))
         self.classes, attack = data.classes, federation.config.attack
         self.attacked_tests = int(np.count_nonzero(
-            data.test_labels != attack.target if attack.on_data == "backdoor" else
+            data.test_labels != attack.target if attack.on_data and attack.on_data[0].triggered else
             data.test_labels == attack.source))
         self._outputs_of = OutputsOf(task.source.model)
         self._from_logits = not ends_in_softmax(task.source.model)

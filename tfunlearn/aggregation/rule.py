@@ -1,0 +1,163 @@
+"""Declarations of aggregation rules and pre-aggregation steps, and their families.
+
+A file of this folder that defines a `Rule` adds a rule: its settings, what it needs, what it does,
+and what it promises, which is what the conformance suite checks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tfunlearn.core.families import Family, Method
+from tfunlearn.core.fields import settings_of
+
+EXPECTED_SHARES = {"conservative": 0.1, "perfect": 0.2, "radical": 0.3}  # FLAP's words for f / n
+F_NAMES = ("f", "trim", "n_byzantine", "num_byzantine", "nb_byzantine", "num_malicious",
+           "num_malicious_nodes", "byzantine")
+
+
+class Round(NamedTuple):
+    """What a rule may use of a round in addition to the updates.
+
+    Attributes:
+        f: malicious rows to tolerate.
+        weights: examples per row, or None.
+        reference: the previous aggregate, or the server's own update.
+        rng: random generator of the round.
+        strict: whether too few rows are refused.
+        sizes: entries of each of the model's tensors, or None.
+    """
+
+    f: int = 0
+    weights: Any = None
+    reference: Any = None
+    rng: Any = None
+    strict: bool = True
+    sizes: tuple[int, ...] | None = None
+
+
+def _always(f: int) -> int:
+    return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Method):
+    """An aggregation rule.
+
+    Attributes:
+        apply: `(updates (n, d), Round, own settings) -> (d,)`.
+        least: smallest number of updates for f malicious ones.
+        condition: the same in words.
+        reference: what the rule needs of the server: `"previous"` aggregate, `"trusted"` update.
+        weighted: whether it weights clients by their examples.
+        takes_f: whether it takes a number of malicious rows at all.
+        validates_f: whether the function itself takes f and refuses too few updates.
+        on_tensors: `own settings -> bool`, whether it runs on tensors, inside TFF; default True.
+        selects_neighbors: whether rows are selected by distances to their neighbors (Krum family),
+            which attack fang looks at.
+        simulated: `(own settings, rows, f) -> rows` that an adversary expects the rule to select,
+            where it is of the Krum family and selects more than one.
+        without_each: `(stack, f, own settings) -> iterator` of the n leave-one-out aggregates, where
+            they share work; may return None for settings for which they do not.
+        oracle: the definition in plain Python, `(rows, Round, own settings) -> list`.
+        translates: whether a shift of all rows shifts the result; otherwise it is zero-centered.
+        scales: whether a factor on all rows scales the result.
+        in_box: whether f arbitrary rows leave every coordinate within the range of the others.
+        ignores_huge: whether f rows of ±1e30 do, which less careful rules promise too.
+        averages: settings under which it is the plain mean for f = 0, or None.
+        tried_with: settings under which the conformance suite tries it.
+        noiseless: values of settings under which it draws nothing at random.
+    """
+
+    apply: Callable[[Any, Round, Any], Any]
+    least: Callable[[int], int] = _always
+    condition: str = "n >= 1"
+    reference: str | None = None
+    weighted: bool = False
+    takes_f: bool = True
+    validates_f: bool = False
+    on_tensors: Callable[[Any], bool] = lambda own: True
+    selects_neighbors: bool = False
+    simulated: Callable[[Any, int, int], int] = lambda own, rows, f: 1
+    without_each: Callable[[Any, int, Any], Iterator | None] | None = None
+    oracle: Callable[[Any, Round, Any], list[float]] | None = None
+    translates: bool = True
+    scales: bool = True
+    in_box: bool = False
+    ignores_huge: bool = False
+    averages: Mapping[str, Any] | None = None
+    tried_with: Mapping[str, Any] | None = None
+    noiseless: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, updates: Any, given: Round = Round(), **settings: Any) -> Any:
+        """Return the aggregate `(d,)` of updates `(n, d)`, with own settings by name."""
+        return self.apply(updates, given, self.settings(**settings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreAggregator(Method):
+    """A step before an aggregation rule.
+
+    Attributes:
+        apply: `(updates, Round, own settings, seed, round number) -> stack`.
+        least: smallest number of updates for f malicious ones.
+        condition: the same in words.
+        rows_left: `(n, own settings) -> rows` that the rule gets.
+    """
+
+    apply: Callable[[Any, Round, Any, int, Any], Any]
+    least: Callable[[int], int] = _always
+    condition: str = "n >= 1"
+    rows_left: Callable[[int, Any], int] = lambda n, own: n
+
+
+def _given_f(function: Callable) -> str | None:
+    """Return the name of the parameter that a function takes f by."""
+    known = inspect.signature(function).parameters
+    return next((name for name in F_NAMES if name in known), None)
+
+
+def _rule_of(name: str, function: Callable) -> Rule:
+    """Return the rule of a plain function `(updates, *, f, settings ...) -> (d,)`."""
+    place = _given_f(function)
+    given = tuple(word for word in (place, "weights", "rng") if word)
+    known = inspect.signature(function).parameters
+
+    def apply(updates: Any, context: Round, own: Any) -> Any:
+        words = dict(vars(own))
+        if place is not None:
+            words[place] = context.f
+        for word in ("weights", "rng"):
+            if word in known:
+                words[word] = getattr(context, word)
+        return function(updates, **words)
+
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    return Rule(name=name, summary=summary, settings=settings_of(function, given=given),
+                apply=apply, weighted="weights" in known, takes_f=place is not None,
+                on_tensors=lambda own: False)
+
+
+def _step_of(name: str, function: Callable) -> PreAggregator:
+    """Return the step of a plain function `(updates, *, f, settings ...) -> stack`."""
+    place = _given_f(function)
+
+    def apply(updates: Any, context: Round, own: Any, seed: int, round_number: Any) -> Any:
+        words = dict(vars(own))
+        return function(updates, **({place: context.f} if place else {}), **words)
+
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    return PreAggregator(
+        name=name, summary=summary, apply=apply,
+        settings=settings_of(function, given=(place,) if place else ()))
+
+
+RULES: Family[Rule] = Family(
+    "rule", field="rule", kind=Rule, package="tfunlearn.aggregation", adapt=_rule_of,
+    takes="a function `(updates, *, f) -> vector`")
+PRE_AGGREGATORS: Family[PreAggregator] = Family(
+    "pre-aggregator", field="before", kind=PreAggregator, package="tfunlearn.aggregation",
+    adapt=_step_of, takes="a function `(updates, *, f) -> stack`")

@@ -1,0 +1,177 @@
+"""Declarations of attacks, and their family.
+
+A file of this folder that defines a `DataAttack` or an `UpdateAttack` adds an attack: its settings,
+what it needs to know, what it does, and how it reads on the command line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfunlearn.attacks.view import View
+from tfunlearn.core.errors import UserError, choose, require
+from tfunlearn.core.families import Family, Method, NoSettings
+from tfunlearn.core.fields import option, settings_of
+
+KNOWLEDGE = {"partial": "their own updates and the global model",
+             "full": "every client's update as well"}
+
+
+class Classes(NamedTuple):
+    """The classes that an attack on data confuses.
+
+    Attributes:
+        source: class whose examples are relabeled.
+        target: class that they are turned into.
+    """
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class KnowledgeSettings:
+    """Settings of every attack on updates."""
+
+    knowledge: str = option("partial", "What the adversary sees: partial (its own updates and the "
+                            "global model) or full (every client's update as well).")
+
+    def __post_init__(self):
+        choose("knowledge", self.knowledge, KNOWLEDGE)
+
+
+@dataclass(frozen=True)
+class ScaledSettings(KnowledgeSettings):
+    """Settings of attacks on updates that have a strength."""
+
+    attack_scale: float | None = option(None, "Strength of the attack; none: its own default.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        require("attack_scale", self.attack_scale,
+                self.attack_scale is None or 0 < self.attack_scale <= 1e6,
+                "0 < attack_scale <= 1e6")
+
+    def scaled(self) -> dict[str, float]:
+        """Return the strength as keyword argument, nothing if there is none."""
+        return {} if self.attack_scale is None else {"scale": self.attack_scale}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(Method):
+    """An attack of the malicious clients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataAttack(Attack):
+    """An attack on the training data of malicious clients.
+
+    Attributes:
+        poison: `(images, labels, own settings, Classes, rng) -> (images, labels)` of one client.
+        triggered: `(images, own settings) -> images` with the trigger of a backdoor, which is what
+            attack success is measured on; None if there is no trigger.
+        check: `(images, own settings) ->`, raises a `UserError` if it does not fit the images.
+        describe: `(own settings, Classes) -> words` behind its name.
+    """
+
+    poison: Callable[[np.ndarray, np.ndarray, Any, Classes, np.random.Generator],
+                     tuple[np.ndarray, np.ndarray]]
+    triggered: Callable[[np.ndarray, Any], np.ndarray] | None = None
+    check: Callable[[np.ndarray, Any], None] = lambda images, own: None
+    describe: Callable[[Any, Classes], str] = lambda own, classes: ""
+    needs_other_class: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateAttack(Attack):
+    """An attack on the updates that malicious clients send.
+
+    Attributes:
+        craft: `(view, own settings) -> (c, d)`.
+        needs_spread: kinds of knowledge under which at least two updates must be seen.
+        obstacle: `(clients, malicious, own settings) -> reason or None`, why it cannot be crafted
+            in a round with so many clients.
+        against: `(own settings, rule) -> (attack, own settings)`, where it depends on the server's
+            rule which attack it is; None if it does not.
+    """
+
+    craft: Callable[[View, Any], np.ndarray]
+    settings: type = KnowledgeSettings
+    needs_spread: tuple[str, ...] = ()
+    obstacle: Callable[[int, int, Any], str | None] = lambda clients, malicious, own: None
+    against: Callable[[Any, Any], tuple[UpdateAttack, Any]] | None = None
+
+    def infeasible_reason(self, clients: int, malicious: int, own: Any) -> str | None:
+        """Return why the attack cannot be crafted in a round, or None if it can.
+
+        Args:
+            clients: clients in the round, n.
+            malicious: malicious clients among them, c.
+            own: settings of the attack.
+        """
+        knowledge = own.knowledge
+        seen = malicious if knowledge == "partial" else clients - malicious
+        if knowledge in self.needs_spread and seen < 2:
+            return (f"knowledge: {self.name} with knowledge {knowledge} sees {seen} honest updates; "
+                    "allowed are at least 2" + (" malicious clients in a round, or knowledge full"
+                                                if knowledge == "partial" else ""))
+        if knowledge == "full" and not seen:
+            return f"malicious: {malicious} of {clients} clients leave {self.name} no honest update"
+        try:
+            return self.obstacle(clients, malicious, own)
+        except UserError as error:
+            return str(error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoostAttack(Attack):
+    """A factor on malicious updates, next to an attack on data.
+
+    Attributes:
+        factor: `(clients, malicious) -> factor`.
+    """
+
+    factor: Callable[[int, int], float]
+
+
+def _attack_of(name: str, function: Callable) -> Attack:
+    """Return the attack of a plain function.
+
+    `(view, *, settings ...) -> (c, d)` attacks updates; `(images, labels, *, settings ...) ->
+    (images, labels)` attacks data, and may also take `source`, `target` and `rng`.
+    """
+    words = list(inspect.signature(function).parameters)
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    if words[:2] == ["images", "labels"]:
+        knobs = settings_of(function, given=("source", "target", "rng"))
+
+        def poison(images, labels, own, classes, rng):
+            given = {"source": classes.source, "target": classes.target, "rng": rng}
+            return function(images, labels, **vars(own), **{
+                word: value for word, value in given.items() if word in words})
+
+        return DataAttack(name=name, summary=summary, settings=knobs, poison=poison)
+    require("attack", name, len(words) >= 1, "a function (view, *, ...) or (images, labels, *, ...)")
+    knobs = settings_of(function)
+    own_words = list(getattr(knobs, "__dataclass_fields__"))
+    return UpdateAttack(
+        name=name, summary=summary, settings=_with_knowledge(knobs),
+        craft=lambda view, own: function(view, **{word: getattr(own, word) for word in own_words}))
+
+
+def _with_knowledge(knobs: type) -> type:
+    """Return settings with `knowledge` in addition to those of a plain function."""
+    return dataclass(frozen=True)(type(knobs.__name__, (knobs, KnowledgeSettings), {}))
+
+
+ATTACKS: Family[Attack] = Family(
+    "attack", field="attack", kind=Attack, package="tfunlearn.attacks", adapt=_attack_of,
+    takes="a function `(view)` or `(images, labels)`")
+
+__all__ = ["ATTACKS", "KNOWLEDGE", "Attack", "BoostAttack", "Classes", "DataAttack",
+           "KnowledgeSettings", "NoSettings", "ScaledSettings", "UpdateAttack"]

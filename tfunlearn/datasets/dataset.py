@@ -1,0 +1,49 @@
+"""The declaration of a data set, and the family of all of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.families import Family, Method
+from tfunlearn.core.fields import settings_of
+from tfunlearn.datasets.images import ImageData
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet(Method):
+    """A data set by name.
+
+    Attributes:
+        load: `(data_dir, own settings) -> ImageData`.
+    """
+
+    load: Callable[[str, Any], ImageData]
+
+
+def loaded_by(function: Callable) -> Callable[[str, Any], ImageData]:
+    """Return `load` of a function `(data_dir, *, settings ...)`."""
+    def load(data_dir: str, own: Any) -> ImageData:
+        return function(data_dir, **vars(own))
+
+    return load
+
+
+def _data_set_of(name: str, function: Callable) -> DataSet:
+    def load(data_dir: str, own: Any) -> ImageData:
+        found = function(data_dir, **vars(own))
+        if not isinstance(found, ImageData):
+            raise UserError(f"dataset: {name} must return an ImageData, not a "
+                            f"{type(found).__name__}")
+        return found
+
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    return DataSet(name=name, summary=summary, load=load, settings=settings_of(function))
+
+
+DATASETS: Family[DataSet] = Family(
+    "dataset", field="dataset", kind=DataSet, package="tfunlearn.datasets", adapt=_data_set_of,
+    takes="a function `(data_dir) -> ImageData`")

@@ -1,0 +1,109 @@
+"""Declarations of the server's defenses, and their family.
+
+A file of this folder that defines an `UpdateDefense` or a `ModelDefense` adds a defense: its
+settings, what it needs, what it does, and how it reads on the command line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.families import Family, Method
+from tfunlearn.core.fields import settings_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defense(Method):
+    """A defense of the server, next to its aggregation rule.
+
+    Attributes:
+        check: `(own settings, gathers) ->`, raises a `UserError` if it cannot run where updates are
+            gathered, or are not.
+        idle: `own settings -> {setting: what would read it}` of settings without effect next to the
+            others.
+        earlier: values that its settings had before there were such fields, for runs of then.
+    """
+
+    check: Callable[[Any, bool], None] = lambda own, gathers: None
+    idle: Callable[[Any], dict[str, str]] = lambda own: {}
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateDefense(Defense):
+    """A defense that rejects updates by examples that the server holds.
+
+    Attributes:
+        criteria: by which updates are rejected: `error`, `loss`.
+    """
+
+    criteria: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDefense(Defense):
+    """A defense that changes the global model after an aggregation.
+
+    Attributes:
+        build: `(model, own settings, gathers) -> stage`. A stage is called with `(round, weights)`
+            and returns `(weights, records by layer)`; one that also runs inside TFF has
+            `on_tensors` and `records_of`, as `Flap` has them.
+        inside_tff: whether its stages run inside TFF too.
+        describe: `(model, own settings, gathers) -> words` behind its name.
+    """
+
+    build: Callable[[Any, Any, bool], Callable]
+    inside_tff: bool = False
+    describe: Callable[[Any, Any, bool], str] = lambda model, own, gathers: ""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Several stages, one after the other."""
+
+    stages: tuple[Callable, ...]
+
+    def __call__(
+        self, round_number: int, weights: list[np.ndarray]
+    ) -> tuple[list[np.ndarray], dict]:
+        records: dict = {}
+        for stage in self.stages:
+            weights, found = stage(round_number, weights)
+            records |= found
+        return weights, records
+
+
+def _defense_of(name: str, function: Callable) -> ModelDefense:
+    """Return the defense of a plain function `(weights, *, settings ...) -> weights`.
+
+    It is called after each aggregation, and may also take `round_number`.
+    """
+    takes_round = "round_number" in inspect.signature(function).parameters
+
+    def build(model: Any, own: Any, gathers: bool) -> Callable:
+        def stage(round_number: int, weights: list[np.ndarray]) -> tuple[list[np.ndarray], dict]:
+            given = {"round_number": round_number} if takes_round else {}
+            found = function([weight.copy() for weight in weights], **vars(own), **given)
+            shapes = [weight.shape for weight in weights]
+            if not isinstance(found, (list, tuple)) or [
+                    getattr(weight, "shape", None) for weight in found] != shapes:
+                raise UserError(f"defense: {name} must return {len(shapes)} arrays of the shapes of "
+                                "the model's weights")
+            return [np.asarray(weight, old.dtype) for weight, old in zip(found, weights)], {}
+
+        return stage
+
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    return ModelDefense(name=name, summary=summary, build=build,
+                        settings=settings_of(function, given=("round_number",)))
+
+
+DEFENSES: Family[Defense] = Family(
+    "defense", field="defense", kind=Defense, package="tfunlearn.defenses", adapt=_defense_of,
+    takes="a function `weights -> weights`")

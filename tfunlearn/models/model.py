@@ -1,0 +1,58 @@
+"""The declaration of a model, and the family of all of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tfunlearn.core.errors import choose
+from tfunlearn.core.families import Family, Method
+from tfunlearn.core.fields import option, settings_of
+from tfunlearn.models.blocks import NORMS
+
+
+@dataclass(frozen=True)
+class NormSettings:
+    """Settings of nets with normalization layers."""
+
+    norm: str | None = option(None, f"Normalization layers: {', '.join(NORMS)}; none: batch.")
+
+    def __post_init__(self):
+        if self.norm is not None:
+            choose("norm", self.norm, NORMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Method):
+    """A Keras model by name.
+
+    Attributes:
+        build: `(input shape, classes, seed, own settings) -> keras.Model`.
+    """
+
+    build: Callable[[tuple[int, ...], int, int, Any], Any]
+
+
+def built_by(function: Callable) -> Callable:
+    """Return `build` of a function `(input_shape, classes, *, seed, settings ...)`.
+
+    Settings that are None are left to the function's own defaults.
+    """
+    def build(input_shape: tuple[int, ...], classes: int, seed: int, own: Any) -> Any:
+        given = {name: value for name, value in vars(own).items() if value is not None}
+        return function(input_shape, classes, seed=seed, **given)
+
+    return build
+
+
+def _model_of(name: str, function: Callable) -> Model:
+    summary = (inspect.getdoc(function) or name).partition("\n")[0]
+    return Model(name=name, summary=summary, build=built_by(function),
+                 settings=settings_of(function, given=("seed",)))
+
+
+MODELS: Family[Model] = Family(
+    "model", field="model", kind=Model, package="tfunlearn.models", adapt=_model_of,
+    takes="a function `(input_shape, classes, *, seed) -> keras.Model`")
