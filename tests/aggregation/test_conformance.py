@@ -7,9 +7,14 @@ import pytest
 
 from tfunlearn.aggregation import RULES
 from tfunlearn.conformance.aggregators import check_aggregator, our_subject
-from tfunlearn.aggregation.oracles import ORACLES
 from tfunlearn.conformance.properties import PROPERTIES, Subject, gaussian_updates
-from tfunlearn.aggregation.rules import Call
+from tfunlearn.aggregation.rule import Round
+
+
+def definition(name, rows, **given):
+    """Returns what a rule's definition in plain Python gives."""
+    rule = RULES[name]
+    return rule.oracle(rows, Round(**given), rule.settings())
 
 
 @pytest.mark.parametrize("property_name", PROPERTIES)
@@ -26,14 +31,14 @@ def test_no_property_is_skipped_for_every_rule():
 
 def failing(call, like="krum") -> set[str]:
     def oracle(updates, f):
-        return np.array(ORACLES[like](updates.astype(float).tolist(), Call(f=f)))
+        return np.array(definition(like, updates.astype(float).tolist(), f=f))
 
     findings = check_aggregator(Subject(call, RULES[like], oracle))
     return {finding.name for finding in findings if finding.passed is False}
 
 
 def right(updates, f):
-    return RULES["krum"].call(updates, Call(f=f))
+    return RULES["krum"](updates, Round(f=f))
 
 
 def test_the_suite_finds_what_is_wrong():
@@ -107,10 +112,10 @@ def test_oracles_by_hand():
     def rows(*values):
         return [[float(v)] for v in values]
 
-    assert ORACLES["trimmed-mean"](rows(9, 1, 2, 4, -50), Call(f=1)) == pytest.approx([7 / 3])
-    assert ORACLES["krum"](rows(0, 1, 2, 3, 10, 11, 100), Call(f=2)) == [1]
-    assert ORACLES["bulyan"](rows(0, 1, 2, 3, 4, 5, 90), Call(f=1)) == [2]
-    assert ORACLES["norm-bound"]([[3, 4], [0, 1], [30, 40]], Call()) == pytest.approx([2, 3])
+    assert definition("trimmed-mean", rows(9, 1, 2, 4, -50), f=1) == pytest.approx([7 / 3])
+    assert definition("krum", rows(0, 1, 2, 3, 10, 11, 100), f=2) == [1]
+    assert definition("bulyan", rows(0, 1, 2, 3, 4, 5, 90), f=1) == [2]
+    assert definition("norm-bound", [[3, 4], [0, 1], [30, 40]]) == pytest.approx([2, 3])
 
 
 def test_large_stacks_in_threads_give_what_small_ones_do():
@@ -118,34 +123,35 @@ def test_large_stacks_in_threads_give_what_small_ones_do():
     rng = np.random.default_rng(0)
     updates = rng.standard_normal((11, 40_000)).astype(np.float32)
     for name in ("mean", "trimmed-mean", "median"):
-        whole = RULES[name].call(updates, Call(f=2))
-        halves = [RULES[name].call(part, Call(f=2)) for part in np.split(updates, 2, axis=1)]
+        whole = RULES[name](updates, Round(f=2))
+        halves = [RULES[name](part, Round(f=2)) for part in np.split(updates, 2, axis=1)]
         np.testing.assert_array_equal(whole, np.concatenate(halves))
     wide = updates.astype(np.float64)
     distances = ((wide[:, None] - wide[None]) ** 2).sum(axis=2)
     best = np.sort(distances, axis=1)[:, 1:8].sum(axis=1).argmin()
-    np.testing.assert_array_equal(RULES["krum"].call(updates, Call(f=2)), updates[best])
+    np.testing.assert_array_equal(RULES["krum"](updates, Round(f=2)), updates[best])
     assert gaussian_updates(0).shape == (11, 17)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_settings_keep_to_the_definition(name, rng):
     """Weights, passes, m and compat, which the suite leaves at their defaults."""
-    uses = RULES[name].uses
-    variants = [dict(weights=rng.integers(1, 50, 11).astype(float))] * ("weights" in uses) + [
+    rule, uses = RULES[name], RULES.fields(name)
+    variants = [dict(weights=rng.integers(1, 50, 11).astype(float))] * rule.weighted + [
         dict(passes=4)] * ("passes" in uses) + [dict(clip=2.0)] * ("clip" in uses) + [
         dict(selected=2), dict(selected=5)] * ("selected" in uses) + [
         dict(compat="flap")] * (name == "median")
     for settings in variants:
         for seed in range(5):
             updates = gaussian_updates(seed)[:10 + seed % 2]
-            call = Call(f=2, **{k: v[: len(updates)] if k == "weights" else v
-                                for k, v in settings.items()})
-            if RULES[name].reference:
-                call = call._replace(reference=updates[0])
+            own = {k: v for k, v in settings.items() if k != "weights"}
+            given = Round(f=2, weights=settings["weights"][: len(updates)]
+                          if "weights" in settings else None,
+                          reference=updates[0] if rule.reference else None)
             np.testing.assert_allclose(
-                RULES[name].call(updates, call),
-                ORACLES[name](updates.astype(float).tolist(), call), atol=1e-5)
+                rule(updates, given, **own),
+                rule.oracle(updates.astype(float).tolist(), given, rule.settings(**own)),
+                atol=1e-5)
 
 
 @pytest.mark.parametrize("f", [0, 1, 3])

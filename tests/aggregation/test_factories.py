@@ -156,7 +156,7 @@ def test_it_plugs_into_tffs_own_federated_averaging():
     (lambda: Aggregator("krum", selected=3), "selected: 3 is not allowed.*it is for multi-krum"),
     (lambda: Aggregator("mean", clip=3.0), "clip: 3.0 .*centered-clipping, norm-bound"),
     (lambda: Aggregator("rfa", passes=0), "passes: 0"),
-    (lambda: Aggregator("krum", compat="flap"), "compat: .flap. .*with median or multi-krum"),
+    (lambda: Aggregator("krum", compat="flap"), "compat: .flap. .*for median, multi-krum"),
     (lambda: Aggregator(before=("mixing",)), "before: unknown name 'mixing'"),
     (lambda: Aggregator(before="bucketing"), "before: 'bucketing' .* a tuple of names"),
     (lambda: Aggregator(byzantine=None), "byzantine: None"),

@@ -19,8 +19,8 @@ def test_same_as_the_rule_on_the_others(name, rows, f, rng):
     updates[2] = updates[3]
     weights = rng.integers(1, 100, rows).astype(float)
     reference = updates[0] if RULES[name].reference else None
-    compat = "flap" if name == "median" and f else None
-    aggregator = Aggregator(name, f, compat=compat)
+    compat = {"compat": "flap"} if name == "median" and f else {}
+    aggregator = Aggregator(name, f, **compat)
     before = updates.copy()
     results = list(without_each(aggregator, updates, weights=weights, f=f, reference=reference))
     assert len(results) == rows

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tfunlearn import aggregation
 from tfunlearn.aggregation import RULES, on_arrays, on_tensors
-from tfunlearn.aggregation.rules import Call
+from tfunlearn.aggregation.rule import Round
 from tfunlearn.core.errors import UserError
 
-CALLS = {name: (lambda u, rule=rule: rule.call(u, Call(
+CALLS = {name: (lambda u, rule=rule: rule(u, Round(
     f=2, reference=np.linspace(-1, 1, 40).astype(np.float32) if rule.reference else None)))
     for name, rule in RULES.items()} | {
     "nearest-neighbor-mixing": lambda u: aggregation.nearest_neighbor_mixing(u, f=2),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import statistics
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 
 from tfunlearn.aggregation.krum import krum_choice
 from tfunlearn.attacks import (
-    SCALED, UPDATE_ATTACKS, Adversary, View, alie, fang_krum, fang_trim, gaussian, ipm, min_max,
-    min_sum, obstacle, replacement_factor, sign_flip)
+    ATTACKS, Adversary, UpdateAttack, View, alie, fang_krum, fang_trim, gaussian, ipm, min_max,
+    min_sum, replacement_factor, sign_flip)
 from tfunlearn.attacks.alie import little_enough
 from tfunlearn.core.errors import UserError
 
@@ -177,13 +176,22 @@ def test_boost_replaces_the_model():
         replacement_factor(20, 0)
 
 
+ON_UPDATES = [name for name, attack in ATTACKS.items()
+              if isinstance(attack, UpdateAttack) and attack.against is None]
+
+
+def crafted_by(name, knowledge="partial"):
+    attack = ATTACKS[name]
+    return lambda view: attack.craft(view, attack.settings(knowledge=knowledge))
+
+
 def adversary(name, knowledge, seed=3, columns=None):
-    return Adversary(UPDATE_ATTACKS[name], np.array([1, 4, 6]), lambda number: number >= 2, seed,
+    return Adversary(crafted_by(name, knowledge), np.array([1, 4, 6]), lambda number: number >= 2, seed,
                      knowledge, aggregate=lambda rows, *rest: rows.mean(axis=0), select=select,
                      columns=columns)
 
 
-@pytest.mark.parametrize("name", UPDATE_ATTACKS)
+@pytest.mark.parametrize("name", ON_UPDATES)
 def test_partial_knowledge_never_reads_benign_rows(name, rng):
     stack = rng.standard_normal((9, 12)).astype(np.float32)
     ids, model = np.arange(9), rng.standard_normal(12).astype(np.float32)
@@ -203,7 +211,7 @@ def test_partial_knowledge_never_reads_benign_rows(name, rng):
         assert not np.shares_memory(array, stack)
 
 
-@pytest.mark.parametrize("name", UPDATE_ATTACKS)
+@pytest.mark.parametrize("name", ON_UPDATES)
 @pytest.mark.parametrize("knowledge", ["partial", "full"])
 def test_contract_of_every_attack(name, knowledge, rng):
     stack = rng.standard_normal((9, 12)).astype(np.float32)
@@ -250,7 +258,8 @@ def test_statistics_of_normalisation_are_left_as_trained(rng):
 def test_what_stands_in_the_way(attack, knowledge, clients, malicious, reason):
     import re
 
-    found = obstacle(attack, knowledge, clients, malicious)
+    method = ATTACKS[attack]
+    found = method.infeasible_reason(clients, malicious, method.settings(knowledge=knowledge))
     assert found is None if reason is None else re.search(reason, found)
 
 
@@ -290,7 +299,7 @@ def test_fang_krum_counts_the_coordinates_that_it_leaves(knowledge):
         stack = np.concatenate([0.1 * rng.standard_normal((11, 60)),
                                 rng.standard_normal((11, 12))], axis=1).astype(np.float32)
         columns = np.arange(72) < 60
-        attack = Adversary(UPDATE_ATTACKS["fang-krum"], np.array([3, 8]), lambda number: True, seed,
+        attack = Adversary(crafted_by("fang-krum", knowledge), np.array([3, 8]), lambda number: True, seed,
                            knowledge, lambda whole, *rest: whole.mean(axis=0), select, columns)
         received, crafted = attack(stack, np.arange(11), np.zeros(72, np.float32), 1)
         if len(crafted) and knowledge == "full":
@@ -304,15 +313,22 @@ def test_fang_krum_counts_the_coordinates_that_it_leaves(knowledge):
 def test_a_round_that_cannot_be_attacked_is_left_alone(rng):
     stack = rng.standard_normal((5, 4)).astype(np.float32)
     attack = Adversary(alie, np.array([1]), lambda number: True, 0,
-                       obstacle=functools.partial(obstacle, "alie", "partial"))
+                       obstacle=lambda clients, malicious: ATTACKS["alie"].infeasible_reason(
+                           clients, malicious, ATTACKS["alie"].settings()))
     received, crafted = attack(stack, np.arange(5), np.zeros(4, np.float32), 1)
     assert received is stack and crafted.tolist() == []
     with pytest.raises(UserError, match="knowledge: unknown name 'some'"):
         Adversary(alie, np.array([1]), lambda number: True, 0, "some")
 
 
-def test_every_scale_is_a_keyword_and_no_other_attack_has_one():
-    import inspect
-
-    for name, attack in UPDATE_ATTACKS.items():
-        assert ("scale" in inspect.signature(attack).parameters) == (name in SCALED)
+def test_every_scale_is_a_setting_and_no_other_attack_has_one(rng):
+    scaled = {name for name in ON_UPDATES if "attack_scale" in ATTACKS.fields(name)}
+    assert scaled == {"sign-flip", "gaussian", "alie", "ipm", "fang-trim"}
+    own, model = rng.standard_normal((3, 6)).astype(np.float32), np.zeros(6, np.float32)
+    benign = rng.standard_normal((6, 6)).astype(np.float32)
+    for name in scaled:
+        attack, found = ATTACKS[name], []
+        for scale in (2.0, 3.0):
+            view = View(own, model, 9, np.random.default_rng(0), benign=benign)
+            found.append(attack.craft(view, attack.settings("full", scale)))
+        assert not np.array_equal(*found)

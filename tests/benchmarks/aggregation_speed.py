@@ -15,7 +15,7 @@ import numpy as np
 from timing import peak, seconds
 
 from tfunlearn.aggregation import RULES
-from tfunlearn.aggregation.rules import Call
+from tfunlearn.aggregation.rule import Round
 
 GOALS = {"krum": 0.5, "multi-krum": 0.5, "median": 0.5, "trimmed-mean": 0.5, "bulyan": 1.2,
          "geometric-median": 0.4}
@@ -33,7 +33,7 @@ def inside_tff(updates: np.ndarray, f: int) -> None:
 
     tensor = tf.constant(updates)
     for name in ("mean", "krum", "geometric-median", "median", "trimmed-mean", "bulyan"):
-        graph = tf.function(lambda u: RULES[name].call(u, Call(f=f)), autograph=False)
+        graph = tf.function(lambda u: RULES[name](u, Round(f=f)), autograph=False)
         print(f"{name:18} {seconds(lambda: graph(tensor), 1, warm=True):7.3f} s as a graph",
               flush=True)
 

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.defenses import DEFENSES
 from tfunlearn.experiment import RunConfig, read_config, run_config
 from tfunlearn.config.reading import fields_by_name
-from tfunlearn.config.fingerprint import EARLIER_FLAP, content_of
+from tfunlearn.config.fingerprint import content_of
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.run_directory import RunDirectory
 
@@ -37,7 +38,7 @@ def test_malicious_as_count_or_fraction(value, count):
     (dict(optimizer="adams"), "did you mean 'adam'"),
     (dict(attack="labelflip"), "did you mean 'label-flip'"),
     (dict(defense=["flapp"]), "did you mean 'flap'"),
-    (dict(model="mlp", norm="batch"), "no norm layer"),
+    (dict(model="mlp", norm="batch"), "it is for resnet18"),
     (dict(clients=0), "clients: 0"),
     (dict(clients=2.5), "clients: 2.5 is not allowed; allowed is a whole number"),
     (dict(rounds=0), "rounds: 0"),
@@ -92,16 +93,17 @@ def test_files_that_are_no_configuration(tmp_path, name, content, message):
 
 def test_a_flap_run_of_before_keeps_its_meaning_and_its_hash(tmp_path):
     """config.json from before there were these fields: progressive, no limit, narrow layers too."""
+    earlier = DEFENSES["flap"].earlier
     new = run_config(defense="flap", attack="label-flip")
     directory = RunDirectory(tmp_path)
-    fields = {name: value for name, value in new.flat().items() if name not in EARLIER_FLAP}
+    fields = {name: value for name, value in new.flat().items() if name not in earlier}
     (tmp_path / "config.json").write_text(json.dumps(fields))
-    old = stored_config(directory).defense
+    old = stored_config(directory).defense.own[0]
     assert (old.prune_progressive, old.prune_limit, old.prune_narrow, old.prune_score) == (
         True, 1.0, True, "saliency")
-    assert not set(EARLIER_FLAP) & set(content_of(stored_config(directory)))
-    assert set(EARLIER_FLAP) <= set(content_of(new))
-    assert not set(EARLIER_FLAP) & set(content_of(run_config()))
+    assert not set(earlier) & set(content_of(stored_config(directory)))
+    assert set(earlier) <= set(content_of(new))
+    assert not set(earlier) & set(content_of(run_config()))
     with pytest.raises(UserError, match="prune_score: 'impact' is not allowed; allowed is saliency"):
         run_config(defense="flap", prune_score="impact")
     assert run_config(defense="flap", prune_score="impact", gather=True)

@@ -60,7 +60,7 @@ label = "pruned"
 defense = "flap"
 """)
     assert made.cells()[0].config.defense.defense == ("err", "lfr", "flap")
-    assert made.cells()[0].config.defense.rejection == "union"
+    assert made.cells()[0].config.defense.rejection[0].name == "union"
 
 
 def test_the_key_is_of_all_that_decides_the_run(grid):

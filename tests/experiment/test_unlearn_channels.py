@@ -295,7 +295,7 @@ def test_cdp_prunes_and_keeps_pruned(kept_run, copied):
     (dict(probe=0), "probe: 0"), (dict(server_samples=100), "nothing with mode decentralized"),
     (dict(mode="centralized", server_samples=0), "server_samples: 0"),
     (dict(mode="centralized", recovery_epochs=2), "nothing with mode centralized"),
-    (dict(stop="bound"), "bound is for fedup and exclude"),
+    (dict(stop="bound"), "stop: 'bound'"),
     (dict(keep_defense=True), "nothing with method ablation-channel"),
     (dict(method="fedup", delta=0.5), "nothing with method fedup; it is for ablation-channel"),
     (dict(method="cdp", prune_share=1), "prune_share: 1"),

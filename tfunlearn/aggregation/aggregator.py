@@ -101,9 +101,9 @@ class Aggregator:
         return not self.method.takes_f and not self.before
 
     @property
-    def on_tensors(self) -> bool:
-        """Whether it runs on tensors, inside TFF."""
-        return self.method.on_tensors(self.own)
+    def needs_arrays(self) -> str | None:
+        """The setting that keeps it from running on tensors, inside TFF, or None."""
+        return self.method.needs_arrays(self.own)
 
     def f(self, clients: int) -> int:
         """Return the number of malicious clients to tolerate of a round's `clients`."""

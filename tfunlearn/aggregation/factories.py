@@ -40,8 +40,11 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
             model_aggregator=rule_factory(Aggregator("krum", 2), clients=20))
     """
     require("clients", clients, isinstance(clients, int) and clients >= 1, "a whole number >= 1")
-    require("rule", aggregator, aggregator.on_tensors,
-            "a rule that runs inside TFF with its settings")
+    obstacle = aggregator.needs_arrays
+    if obstacle is not None:
+        value = getattr(aggregator.own, obstacle, aggregator.rule)
+        raise UserError(f"{obstacle}: {value!r} is not allowed inside TFF, with rule "
+                        f"{aggregator.rule}; gather the updates")
     aggregator.check(clients)
     base = (tff.aggregators.WeightedAggregationFactory if weighted
             else tff.aggregators.UnweightedAggregationFactory)

@@ -69,6 +69,6 @@ MULTI_KRUM = Rule(
     name="multi-krum", summary="mean of the updates closest to their nearest others",
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757", settings=MultiKrumSettings,
     apply=_apply, least=lambda f: 2 * f + 3, condition="n >= 2f + 3", ignores_huge=True,
-    validates_f=True, on_tensors=lambda own: not own.compat, selects_neighbors=True,
+    validates_f=True, needs_arrays=lambda own: "compat" if own.compat else None, selects_neighbors=True,
     simulated=lambda own, rows, f: rows - f - 2 if own.selected is None else own.selected,
     without_each=_without_each, oracle=oracles.multi_krum)

@@ -73,5 +73,5 @@ NORM_BOUND = Rule(
     paper="Sun et al., 2019, arXiv 1911.07963", settings=NormBoundSettings,
     apply=lambda updates, given, own: norm_bound(
         updates, bound=own.clip, weights=given.weights, noise=own.noise, rng=given.rng),
-    weighted=True, on_tensors=lambda own: not own.noise, translates=False,
+    weighted=True, needs_arrays=lambda own: "noise" if own.noise else None, translates=False,
     averages={"clip": 1e6}, noiseless={"noise": 0.0}, oracle=oracles.norm_bound)

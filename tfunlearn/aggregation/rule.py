@@ -55,7 +55,8 @@ class Rule(Method):
         weighted: whether it weights clients by their examples.
         takes_f: whether it takes a number of malicious rows at all.
         validates_f: whether the function itself takes f and refuses too few updates.
-        on_tensors: `own settings -> bool`, whether it runs on tensors, inside TFF; default True.
+        needs_arrays: `own settings -> setting or None`, which of them keeps the rule from running on
+            tensors, inside TFF; default none.
         selects_neighbors: whether rows are selected by distances to their neighbors (Krum family),
             which attack fang looks at.
         simulated: `(own settings, rows, f) -> rows` that an adversary expects the rule to select,
@@ -79,7 +80,7 @@ class Rule(Method):
     weighted: bool = False
     takes_f: bool = True
     validates_f: bool = False
-    on_tensors: Callable[[Any], bool] = lambda own: True
+    needs_arrays: Callable[[Any], str | None] = lambda own: None
     selects_neighbors: bool = False
     simulated: Callable[[Any, int, int], int] = lambda own, rows, f: 1
     without_each: Callable[[Any, int, Any], Iterator | None] | None = None
@@ -138,7 +139,7 @@ def _rule_of(name: str, function: Callable) -> Rule:
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return Rule(name=name, summary=summary, settings=settings_of(function, given=given),
                 apply=apply, weighted="weights" in known, takes_f=place is not None,
-                on_tensors=lambda own: False)
+                needs_arrays=lambda own: "rule")
 
 
 def _step_of(name: str, function: Callable) -> PreAggregator:

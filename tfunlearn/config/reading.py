@@ -49,6 +49,7 @@ def run_config(**values: Any) -> RunConfig:
     used = {name for family, method in flat for name in family.fields(method)}
     kept = tuple(typed({name: value for name, value in rest.items()
                         if name in KEPT_FIELDS and name not in used}, _built_in()).items())
+    _check_kept(dict(kept))
     own = iter(settings_for(flat, {name: value for name, value in rest.items()
                                    if name in used or name not in KEPT_FIELDS},
                             common=known, others=FAMILIES))
@@ -60,6 +61,16 @@ def run_config(**values: Any) -> RunConfig:
         sections[name] = section(**leaves)
     return RunConfig(**sections, **common, kept=tuple(
         (name, value) for name, value in kept if value != RUN_FIELDS[name]))
+
+
+def _check_kept(kept: Mapping[str, Any]) -> None:
+    """Check values without effect as the methods would that have such a setting."""
+    for family in FAMILIES if kept else ():
+        for method in family.values():
+            fields = fields_of(method.settings)
+            own = {name: value for name, value in kept.items() if name in fields}
+            if own:
+                method.settings(**own)
 
 
 def _with_names(values: Mapping[str, Any]) -> dict[str, Any]:

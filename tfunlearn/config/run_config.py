@@ -115,8 +115,8 @@ class RunConfig:
         attack, aggregator = self.attack.on_updates, self.aggregator
         if attack or self.needs_server_examples:
             return attack[0].name if attack else self.needs_server_examples
-        if not aggregator.on_tensors:
-            return f"rule {aggregator.rule} with these settings"
+        if aggregator.needs_arrays:
+            return aggregator.needs_arrays
         outside = [one.name for one, _ in self.defense.on_model if not one.inside_tff]
         return (outside[0] if outside else None) or ("history" if self.history.keeps else None)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfunlearn.config.legacy import UNLEARNING_FIELDS
-from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.errors import UserError, require, require_whole
 from tfunlearn.core.families import settings_for
 from tfunlearn.core.fields import ConfigField, fields_of, option, typed
 from tfunlearn.core.requests import FORMS, ForgetRequest
@@ -95,9 +95,18 @@ class UnlearnSettings:
         return {**common, **(self.given if self.own is None else dataclasses.asdict(self.own))}
 
     def _check_given(self) -> None:
-        """Check the given settings of method auto by the methods that it may choose."""
+        """Check the given settings by the methods that auto may choose: one must take them."""
+        errors = []
         for method in candidates():
-            self.candidate(method.name)
+            try:
+                self.candidate(method.name)
+                own = UNLEARNING.fields(method.name)
+                if self.given.keys() <= own.keys():
+                    return
+            except UserError as error:
+                errors.append(error)
+        if errors:
+            raise errors[-1]
 
 
 COMMON = tuple(fields_of(UnlearnSettings))

@@ -167,7 +167,7 @@ def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> Cel
         raise UserError(f"cell '{cell.row}' / '{cell.column}': {error}")
     tf.keras.backend.clear_session()
     stored = {"row": cell.row, "column": cell.column, "config": cell.config.flat(),
-              "unlearning": cell.unlearning and cell.unlearning.chosen(),
+              "unlearning": cell.unlearning and cell.unlearning.recorded(),
               "checkpoint_sha256": digest, "seconds": seconds, "metrics": lines}
     write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": digest_of(stored)})
     return CellResult(cell, _values(lines, over), seconds, new=True, state=_state(lines))
