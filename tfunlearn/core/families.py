@@ -243,15 +243,27 @@ def settings_for(
         UserError: an unknown field, one of a method that is not chosen, a wrong type, or a value
             out of range.
     """
-    known = [family.fields(name) for family, name in chosen]
-    for name, value in values.items():
-        if not any(name in fields for fields in known):
-            _require_unused(name, value, chosen, others, [*common, *(n for f in known for n in f)])
-    found = []
+    require_known(chosen, values, common=common, others=others)
+    known, found = [family.fields(name) for family, name in chosen], []
     for (family, method), fields in zip(chosen, known):
         own = {name: value for name, value in values.items() if name in fields}
         found.append(family.find(method).settings(**typed(own, fields) if as_typed else own))
     return found
+
+
+def require_known(
+    chosen: Sequence[tuple[Family, str]], values: Mapping[str, Any], *,
+    common: Iterable[str] = (), others: Sequence[Family] = (),
+) -> None:
+    """Check that every field belongs to a chosen method, or is at its default; see `settings_for`.
+
+    Raises:
+        UserError: an unknown field, or one of a method that is not chosen.
+    """
+    known = [family.fields(name) for family, name in chosen]
+    for name, value in values.items():
+        if not any(name in fields for fields in known):
+            _require_unused(name, value, chosen, others, [*common, *(n for f in known for n in f)])
 
 
 def _require_unused(
@@ -274,6 +286,11 @@ def _require_unused(
     raise UserError(f"{name}: {value!r} is not allowed; allowed is nothing with "
                     f"{named or 'the chosen methods'}; it is for "
                     + ", ".join(method for methods in users.values() for method in methods))
+
+
+def short_name(name: str) -> str:
+    """Return a method's name as part of a file name: of a specification what follows the colon."""
+    return name.rpartition(":")[2]
 
 
 def load_object(field: str, spec: str) -> Any:
@@ -372,4 +389,4 @@ def _origin(name: str, file: str | None, package: str | None = None) -> Origin:
 
 
 __all__ = ["Family", "Method", "NoSettings", "Origin", "load_object", "require_origin",
-           "settings_for"]
+           "require_known", "settings_for", "short_name"]

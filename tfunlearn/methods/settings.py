@@ -9,7 +9,7 @@ from typing import Any
 
 from tfunlearn.config.legacy import UNLEARNING_FIELDS
 from tfunlearn.core.errors import UserError, require, require_whole
-from tfunlearn.core.families import settings_for
+from tfunlearn.core.families import Origin, require_known, settings_for
 from tfunlearn.core.fields import ConfigField, fields_of, option, typed
 from tfunlearn.core.requests import FORMS, ForgetRequest
 from tfunlearn.methods.method import UNLEARNING, MethodSettings, UnlearningMethod
@@ -66,6 +66,11 @@ class UnlearnSettings:
         """
         require("method", self.method, self.method != AUTO, "a method by name here")
         return UNLEARNING.find(self.method)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the method comes from; None for a built-in one."""
+        return None if self.method == AUTO else UNLEARNING.origin(self.method)
 
     def candidate(self, method: str) -> UnlearnSettings:
         """Return the settings of one method, with those of the given ones that it has."""
@@ -160,7 +165,7 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
         own, = settings_for([(UNLEARNING, method)], values, common=COMMON)
         return UnlearnSettings(**common, own=own)
     one_of = [(UNLEARNING, candidate.name) for candidate in candidates()]
-    settings_for(one_of, values, common=COMMON)  # checks them
+    require_known(one_of, values, common=COMMON)
     known = own_fields(AUTO)
     return UnlearnSettings(**common, given=typed(
         {name: value for name, value in values.items() if name in known}, known))

@@ -15,7 +15,7 @@ from tfunlearn.core.fields import ConfigField
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.settings import (
-    COMMON, UnlearnSettings, common_fields, reference_method, unlearn_settings)
+    AUTO, COMMON, UnlearnSettings, common_fields, reference_method, unlearn_settings)
 
 TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
 FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
@@ -107,17 +107,30 @@ class Grid:
         for line in (row, column):
             for name, value in line.values.items():
                 both = row.values.keys() & column.values.keys()
-                if name in both and not known_fields()[name].many:
+                if name in both and not _is_list(name):
                     raise UserError(f"grid: {name} is set by row '{row.label}' and by column "
                                     f"'{column.label}'; only lists of names add up")
                 values[name] = ([*listed(values.get(name, ())), *listed(value)]
                                 if name in both and line is column else value)
-        asked = {name: values.pop(name) for name in list(values) if name in UNLEARN_FIELDS}
+        own = UNLEARN_FIELDS | _own_fields(values.get("method"))
+        asked = {name: values.pop(name) for name in list(values) if name in own}
         try:
             config = run_config(**{**values, **overrides, "seed": seed})
             return Cell(row.label, column.label, seed, config, *_unlearning(asked))
         except UserError as error:
             raise UserError(f"cell '{row.label}' / '{column.label}': {error}")
+
+
+def _is_list(name: str) -> bool:
+    known = known_fields()
+    return name in known and known[name].many
+
+
+def _own_fields(method: object) -> dict[str, ConfigField]:
+    """Return the own fields of an unlearning method that is not built in."""
+    if not isinstance(method, str) or method in ("none", AUTO) or method in UNLEARNING:
+        return {}
+    return UNLEARNING.fields(UNLEARNING.name_of(method))
 
 
 def known_fields() -> dict[str, ConfigField]:

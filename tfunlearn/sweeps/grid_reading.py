@@ -8,8 +8,10 @@ import pathlib
 from collections.abc import Mapping
 
 from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.core.fields import ConfigField
 from tfunlearn.core.files import user_path
-from tfunlearn.config.reading import read_table
+from tfunlearn.methods.method import UNLEARNING
+from tfunlearn.config.reading import METHOD_FIELDS, read_table
 from tfunlearn.sweeps.grid import MEASURES, Grid, Line, known_fields, listed
 
 OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
@@ -39,7 +41,8 @@ def grid_of(content: dict, name: str) -> Grid:
         if key not in KEYS:
             raise UserError(f"grid: unknown key '{key}'{nearest(key, KEYS)} "
                             f"(known: {', '.join(KEYS)})")
-    rows, columns = _lines(content)
+    known = {**known_fields(), **_fields_of_others(content)}
+    rows, columns = _lines(content, known)
     seeds = content.get("seeds", [0])
     require("seeds", seeds, isinstance(seeds, list) and seeds and len(set(map(str, seeds)))
             == len(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds),
@@ -54,7 +57,7 @@ def grid_of(content: dict, name: str) -> Grid:
     title = content.get("title", name)
     require("title", title, isinstance(title, str), "text")
     return Grid(title, rows, columns, seeds, _with_source_error(measures), over,
-                _settings("fixed", content.get("fixed", {})),
+                _settings("fixed", content.get("fixed", {}), known),
                 _published(content.get("published", {}), measures), {**content, "title": title})
 
 
@@ -84,10 +87,34 @@ def _path_of(name: str) -> pathlib.Path:
     return pathlib.Path(str(importlib.resources.files("tfunlearn_sweeps") / f"{name}.toml"))
 
 
-def _lines(content: dict) -> tuple[list[Line], list[Line]]:
+def _fields_of_others(content: dict) -> dict[str, ConfigField]:
+    """Return the own settings of every method in a grid that is not built in."""
+    found: dict[str, ConfigField] = {}
+    tables = [content.get("fixed"), content.get("grid"),
+              *(content.get("rows") or ()), *(content.get("columns") or ())]
+    for table in tables:
+        for field, family in {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}.items():
+            values = table.get(field, ()) if isinstance(table, Mapping) else ()
+            for name in _words(values):
+                if name not in family and ":" in name or name in family.entry_points():
+                    found |= family.fields(family.name_of(name))
+    return found
+
+
+def _words(values) -> list[str]:
+    """Return all texts in a value, a list of values, or a list of lists."""
+    if isinstance(values, str):
+        return [values]
+    return [word for value in values for word in _words(value)] if isinstance(values, list) else []
+
+
+def _lines(
+    content: dict, known: Mapping[str, ConfigField]
+) -> tuple[list[Line], list[Line]]:
     grid = content.get("grid")
     if grid is None:
-        return _listed_lines("rows", content), _listed_lines("columns", content)
+        return (_listed_lines("rows", content, known),
+                _listed_lines("columns", content, known))
     require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
             "either a grid, or rows and columns")
     require("grid", grid, isinstance(grid, Mapping) and grid
@@ -115,7 +142,9 @@ def _products(axes: dict, nothing: str) -> list[Line]:
     return _different("grid", lines)
 
 
-def _listed_lines(field: str, content: dict) -> list[Line]:
+def _listed_lines(
+    field: str, content: dict, known: Mapping[str, ConfigField]
+) -> list[Line]:
     lines = content.get(field)
     require(field, lines, isinstance(lines, list) and lines
             and all(isinstance(line, Mapping) and isinstance(line.get("label"), str)
@@ -123,7 +152,7 @@ def _listed_lines(field: str, content: dict) -> list[Line]:
             f"tables [[{field}]], each with a label, or a [grid]")
     return _different(field, [
         Line(line["label"], _settings(line["label"], {
-            k: v for k, v in line.items() if k not in ("label", "published")}),
+            k: v for k, v in line.items() if k not in ("label", "published")}, known),
             _wanted(line)) for line in lines])
 
 
@@ -141,9 +170,8 @@ def _different(field: str, lines: list[Line]) -> list[Line]:
     return lines
 
 
-def _settings(where: str, values) -> dict:
+def _settings(where: str, values, known: Mapping[str, ConfigField]) -> dict:
     require(where, values, isinstance(values, Mapping), "a table of configuration fields")
-    known = known_fields()
     require(where, "seed", "seed" not in values, "any field but that; seeds are a list at the top")
     for name in values:
         if name not in known:

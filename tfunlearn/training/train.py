@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import require
+from tfunlearn.core.families import short_name
 from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.evaluation import OutputsOf
@@ -181,17 +182,13 @@ def write_setup(
 
 def _name(config: RunConfig) -> str:
     model = os.path.splitext(os.path.basename(config.model.model))[0]
-    attack = "+".join(map(_short, config.attack.attack)) or "none"
+    attack = "+".join(map(short_name, config.attack.attack)) or "none"
     plain = RunConfig().aggregation.rule
     rule = () if config.aggregation.rule == plain else (config.aggregation.rule,)
-    defense = "+".join(map(_short, [*config.aggregation.before, *rule, *config.defense.defense]))
-    return (f"{_short(config.data.dataset)}-{_short(model)}-{attack}-{defense or 'none'}"
+    defense = "+".join(map(short_name, [*config.aggregation.before, *rule, *config.defense.defense]))
+    return (f"{short_name(config.data.dataset)}-{short_name(model)}-{attack}-{defense or 'none'}"
             f"-seed{config.seed}")
 
-
-def _short(name: str) -> str:
-    """Return a method's name as part of a file name: of a specification what follows the colon."""
-    return name.rpartition(":")[2]
 
 
 def versions() -> dict[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.families import short_name
 from tfunlearn.core.files import checksum, first_free, locked, user_path
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.runs.run_directory import RunDirectory, read_notes
@@ -38,6 +39,9 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
     asked = dict(source=checksum(source.directory.checkpoint), before=_digest(source.gone),
                  requests=source.requests, rounds_before=source.rounds,
                  last=source.last_unlearning)
+    origin = settings.origin
+    if origin is not None:  # a method of the user's own
+        weights["method_sha256"] = origin.sha256
     if not task.method.from_scratch:
         weights |= asked
     return {"key": _hash(weights | asked), "weights_key": _hash(weights)}
@@ -63,7 +67,7 @@ def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Pa
     run = task.source.directory.path
     if out is None:
         run = run if run.name else run.resolve()
-        return run.parent / f"{run.name}-{task.settings.method}"
+        return run.parent / f"{run.name}-{short_name(task.settings.method)}"
     require("out", out, str(out) != "", "the name of a folder")
     target = user_path(out)
     target = target if target.name and ".." not in target.parts else target.resolve()

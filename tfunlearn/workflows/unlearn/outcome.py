@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from tfunlearn.core.files import checksum
+from tfunlearn.workflows.unlearn.request import origin_note
 from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.settings import candidates, reference_method
@@ -18,7 +19,7 @@ def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
     """Returns what was asked, and where the new run stands in the history of the federation."""
     source = task.source
     return dict(
-        method=task.settings.method, settings=task.settings.recorded(), seed=task.seed,
+        **origin_note(task), method=task.settings.method, settings=task.settings.recorded(), seed=task.seed,
         source=os.path.abspath(source.directory.path),
         source_checkpoint_sha256=checksum(source.directory.checkpoint),
         requests=[*source.requests, list(task.settings.forget)],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 
 from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.families import require_origin
 from tfunlearn.core.files import user_path, write_json
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.methods.task import UnlearningTask
@@ -28,8 +30,14 @@ def write_request(
     write_json(directory.request, dict(
         run=os.path.abspath(task.source.directory.path),
         data_dir=os.path.abspath(task.source.federation.config.data.data_dir),
-        settings=task.settings.flat(), keeps=task.keeps, name=name,
+        settings=task.settings.flat(), keeps=task.keeps, name=name, **origin_note(task),
         out=None if out is None else os.path.abspath(user_path(out))))
+
+
+def origin_note(task: UnlearningTask) -> dict:
+    """Return where the method comes from as a note, nothing for a built-in one."""
+    origin = task.settings.origin
+    return {} if origin is None else {"method_origin": dataclasses.asdict(origin)}
 
 
 def read_request(run: str | os.PathLike) -> dict:
@@ -46,7 +54,11 @@ def read_request(run: str | os.PathLike) -> dict:
         request = json.loads(path.read_text())
         if not all(isinstance(request[name], kind) for name, kind in FIELDS.items()):
             raise ValueError("a field is of another type")
+        if "method_origin" in request:
+            require_origin("method", request["method_origin"])
         return {"out": None, **request}
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"run: {path} is damaged ({first_line(error)})")
 
