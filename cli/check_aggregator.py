@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 from rich.table import Table
 
 from tfunlearn.conformance.check_aggregator import check
+from tfunlearn.conformance.finding import Finding
 from tfunlearn_cli.console import PlainConsole
 
 
-class _Setting(click.ParamType):
+class SettingType(click.ParamType):
+    """A word NAME=VALUE, the value read as JSON, else as text."""
+
     name = "NAME=VALUE"
 
     def convert(self, value, param, ctx):
@@ -28,7 +32,7 @@ class _Setting(click.ParamType):
 @click.argument("name", metavar="NAME")
 @click.option("--like", metavar="RULE", help="Our rule whose promises and definition it should "
               "fulfil, at that rule's own defaults.  [default: robust, no definition]")
-@click.option("--set", "settings", multiple=True, type=_Setting(), metavar="NAME=VALUE",
+@click.option("--set", "settings", multiple=True, type=SettingType(), metavar="NAME=VALUE",
               help="Keyword argument for it, may be repeated; VALUE is read as JSON, else text.")
 def check_aggregator(name, like, settings):
     """Put an aggregation rule through the conformance suite.
@@ -43,6 +47,11 @@ def check_aggregator(name, like, settings):
                                         ", also inside TensorFlow Federated (about 15 s)"))
     console.file.flush()
     findings = check(name, like=like, settings=dict(settings))
+    show_findings(console, name, findings)
+
+
+def show_findings(console: PlainConsole, name: str, findings: Sequence[Finding]) -> None:
+    """Print a table of findings; end the program with code 1 if a property fails."""
     table = Table("property", "", "what was seen", box=None)
     for finding in findings:
         word = {True: "ok", False: "FAILED", None: "-"}[finding.passed]

@@ -7,7 +7,7 @@ import pytest
 
 from tfunlearn.aggregation import RULES
 from tfunlearn.conformance.aggregators import check_aggregator, our_subject
-from tfunlearn.conformance.properties import PROPERTIES, Subject, gaussian_updates
+from tfunlearn.conformance.properties import PROPERTIES, RuleUnderTest, gaussian_updates
 from tfunlearn.aggregation.rule import Round
 
 
@@ -33,7 +33,7 @@ def failing(call, like="krum") -> set[str]:
     def oracle(updates, f):
         return np.array(definition(like, updates.astype(float).tolist(), f=f))
 
-    findings = check_aggregator(Subject(call, RULES[like], oracle))
+    findings = check_aggregator(RuleUnderTest(call, RULES[like], oracle))
     return {finding.name for finding in findings if finding.passed is False}
 
 
@@ -93,7 +93,7 @@ def test_an_error_of_the_subject_is_a_finding():
     def broken(updates, f):
         raise RuntimeError("out of order")
 
-    findings = check_aggregator(Subject(broken, RULES["median"]))
+    findings = check_aggregator(RuleUnderTest(broken, RULES["median"]))
     assert all("out of order" in finding.detail or finding.passed is None
                or "RuntimeError" in finding.detail for finding in findings)
 

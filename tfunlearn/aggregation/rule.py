@@ -139,7 +139,7 @@ def _rule_of(name: str, function: Callable) -> Rule:
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return Rule(name=name, summary=summary, settings=settings_of(function, given=given),
                 apply=apply, weighted="weights" in known, takes_f=place is not None,
-                needs_arrays=lambda own: "rule")
+                needs_arrays=lambda own: "rule", translates=False, scales=False)
 
 
 def _step_of(name: str, function: Callable) -> PreAggregator:

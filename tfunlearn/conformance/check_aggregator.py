@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.aggregation import RULES, Aggregator, rule_factory
 from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_subject
-from tfunlearn.conformance.properties import Subject
+from tfunlearn.conformance.properties import RuleUnderTest
 from tfunlearn.aggregation.rule import F_NAMES, Round, Rule
 from tfunlearn.core.errors import UserError, choose, first_line
 from tfunlearn.core.families import load_object
@@ -42,7 +42,7 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
         return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
     call = _called(_callable(name), settings or {})
     if like is None:
-        return check_aggregator(Subject(call, UNKNOWN))
+        return check_aggregator(RuleUnderTest(call, UNKNOWN))
     rule = choose("like", like, RULES)
     if rule.reference == "trusted":
         raise UserError(f"like: {like} is not allowed, since it needs the server's own update; "
@@ -51,7 +51,7 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
     def oracle(updates: np.ndarray, f: int) -> np.ndarray:
         return np.array(rule.oracle(updates.astype(float).tolist(), Round(f=f), rule.settings()))
 
-    return check_aggregator(Subject(call, rule, oracle))
+    return check_aggregator(RuleUnderTest(call, rule, oracle))
 
 
 def same_bits_in_tff(name: str) -> Finding:

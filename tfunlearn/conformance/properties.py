@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.aggregation.rule import Rule
+from tfunlearn.conformance.finding import text_of
 
 F, SIZE = 2, 17
 HOSTILE = {"NaN": np.nan, "Inf": np.inf, "-Inf": -np.inf, "1e30": 1e30, "-1e30": -1e30,
@@ -21,7 +22,7 @@ HOSTILE = {"NaN": np.nan, "Inf": np.inf, "-Inf": -np.inf, "1e30": 1e30, "-1e30":
 
 
 @dataclass(frozen=True)
-class Subject:
+class RuleUnderTest:
     """An aggregator under test.
 
     Attributes:
@@ -38,21 +39,13 @@ class Subject:
     averages: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def text_of(error: BaseException) -> str:
-    """Return an error's text, or a placeholder if a third-party error fails to provide one."""
-    try:
-        return str(error)
-    except Exception:
-        return "an error without text"
-
-
 def gaussian_updates(seed: int, rule: Rule | None = None, f: int = F) -> np.ndarray:
     """Return standard normal updates `(n, 17)`, with n = 11 or more if the rule needs it for f."""
     rows = 11 if rule is None else max(11, rule.least(f))
     return np.random.default_rng(seed).standard_normal((rows, SIZE)).astype(np.float32)
 
 
-def _result(subject: Subject, updates: np.ndarray, f: int = F) -> np.ndarray:
+def _result(subject: RuleUnderTest, updates: np.ndarray, f: int = F) -> np.ndarray:
     result = subject.call(updates.copy(), f)
     if result is None or np.shape(result) != updates.shape[1:]:
         raise TypeError(f"returns {'None' if result is None else np.shape(result)}, not a vector "
@@ -65,14 +58,14 @@ def _same(left: np.ndarray, right: np.ndarray, size: float = 1.0) -> tuple[bool,
     return bool(worst <= 1e-4 * size), f"largest difference {worst:.2g}"
 
 
-def _shape(subject: Subject) -> tuple[bool, str]:
+def _shape(subject: RuleUnderTest) -> tuple[bool, str]:
     result = subject.call(gaussian_updates(0, subject.rule), F)
     kind = getattr(result, "dtype", None)
     return (np.shape(result) == (SIZE,) and kind == np.float32,
             f"{kind} of shape {np.shape(result)}; float32 ({SIZE},) is expected")
 
 
-def _permutation(subject: Subject) -> tuple[bool, str]:
+def _permutation(subject: RuleUnderTest) -> tuple[bool, str]:
     worst = 0.0
     for seed in range(20):  # f = 3, since with f < 3 the last pick of Bulyan is always a tie
         updates = gaussian_updates(seed, subject.rule, 3)
@@ -82,7 +75,7 @@ def _permutation(subject: Subject) -> tuple[bool, str]:
     return worst <= 1e-4, f"largest difference {worst:.2g} over 20 shuffles"
 
 
-def _translation(subject: Subject) -> tuple[bool | None, str]:
+def _translation(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not subject.rule.translates:
         return None, "the rule is centred on zero or on a reference"
     updates = gaussian_updates(1, subject.rule)
@@ -93,7 +86,7 @@ def _translation(subject: Subject) -> tuple[bool | None, str]:
     return near[0] and far[0], f"{near[1]}; shifted by 4096: {far[1]}"
 
 
-def _scale(subject: Subject) -> tuple[bool | None, str]:
+def _scale(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not subject.rule.scales:
         return None, "the rule has a length of its own"
     updates = gaussian_updates(3, subject.rule)
@@ -104,7 +97,7 @@ def _scale(subject: Subject) -> tuple[bool | None, str]:
     return worst <= 1e-4, f"largest relative difference {worst:.2g}"
 
 
-def _without_attackers(subject: Subject) -> tuple[bool, str]:
+def _without_attackers(subject: RuleUnderTest) -> tuple[bool, str]:
     updates = gaussian_updates(4, subject.rule, 0)
     if subject.averages is not None:
         same, detail = _same(np.asarray(subject.averages(updates)), updates.mean(axis=0))
@@ -116,7 +109,7 @@ def _without_attackers(subject: Subject) -> tuple[bool, str]:
     return bool(np.isfinite(result).all()), "finite" if np.isfinite(result).all() else "not finite"
 
 
-def _hostile(subject: Subject, check: Callable) -> tuple[bool, str]:
+def _hostile(subject: RuleUnderTest, check: Callable) -> tuple[bool, str]:
     bad = []
     for name, value in HOSTILE.items():
         for place in (slice(0, F), slice(-F, None)):
@@ -133,7 +126,7 @@ def _hostile(subject: Subject, check: Callable) -> tuple[bool, str]:
     return not bad, f"fails with {F} rows of {', '.join(bad)}" if bad else f"all {len(HOSTILE)}"
 
 
-def _finite(subject: Subject) -> tuple[bool, str]:
+def _finite(subject: RuleUnderTest) -> tuple[bool, str]:
     return _hostile(subject, lambda result, benign: np.isfinite(result).all())
 
 
@@ -142,13 +135,13 @@ def _beyond(result: np.ndarray, benign: np.ndarray) -> float:
     return float(np.max(np.maximum(benign.min(axis=0) - result, result - benign.max(axis=0))))
 
 
-def _huge(subject: Subject) -> tuple[bool | None, str]:
+def _huge(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not (subject.rule.in_box or subject.rule.ignores_huge):
         return None, "the rule does not promise it"
     return _hostile(subject, lambda result, benign: _beyond(result, benign) <= 1e-5)
 
 
-def _subtle(subject: Subject) -> tuple[bool | None, str]:
+def _subtle(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not subject.rule.in_box:
         return None, "the rule does not promise it"
     worst = -np.inf
@@ -163,14 +156,14 @@ def _subtle(subject: Subject) -> tuple[bool | None, str]:
     return worst <= 1e-5, f"{np.maximum(worst, 0):.2g} outside at most, in 100 draws"
 
 
-def _one_nan(subject: Subject) -> tuple[bool, str]:
+def _one_nan(subject: RuleUnderTest) -> tuple[bool, str]:
     updates = gaussian_updates(7, subject.rule)
     updates[3, 5] = np.nan
     finite = np.isfinite(_result(subject, updates)).all()
     return bool(finite), "one NaN in one row" + ("" if finite else " spoils the result")
 
 
-def _unchanged(subject: Subject) -> tuple[bool, str]:
+def _unchanged(subject: RuleUnderTest) -> tuple[bool, str]:
     for f in (F, 0):
         updates = gaussian_updates(8, subject.rule)
         updates[0] *= 100
@@ -181,13 +174,13 @@ def _unchanged(subject: Subject) -> tuple[bool, str]:
     return True, ""
 
 
-def _deterministic(subject: Subject) -> tuple[bool, str]:
+def _deterministic(subject: RuleUnderTest) -> tuple[bool, str]:
     results = {np.asarray(subject.call(gaussian_updates(9, subject.rule), F)).tobytes()
                for _ in range(5)}
     return len(results) == 1, f"{len(results)} result{'s' * (len(results) > 1)} of 5 equal calls"
 
 
-def _condition(subject: Subject) -> tuple[bool | None, str]:
+def _condition(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not subject.rule.validates_f:
         return None, "it takes no f, or no condition is known"
     least = subject.rule.least(F)
@@ -199,7 +192,7 @@ def _condition(subject: Subject) -> tuple[bool | None, str]:
     return False, f"n={least - 1}, f={F} is accepted; allowed is {subject.rule.condition}"
 
 
-def _oracle(subject: Subject) -> tuple[bool | None, str]:
+def _oracle(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if subject.oracle is None:
         return None, "no definition to compare with"
     rule, wrong, worst, cases = subject.rule, 0, 0.0, 0

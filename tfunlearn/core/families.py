@@ -312,17 +312,21 @@ def load_object(field: str, spec: str) -> Any:
                         "built-in name, package.module:name or file.py:name") from error
 
 
-def require_origin(field: str, origin: Mapping[str, Any]) -> None:
+def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> None:
     """Check, before any of it is imported, that a method is still the one that a run used.
 
     Args:
         field: the configuration field that names it.
         origin: an `Origin` as a run's `config.json` holds it.
+        family: where it is looked up.
 
     Raises:
-        UserError: its file is missing or has changed.
+        UserError: its package or file is missing, or the file has changed.
     """
     name, file = origin["name"], origin.get("file")
+    if origin.get("package") and name not in family.entry_points():
+        raise UserError(f"{field}: {name} came from the package {origin['package']}, which is not "
+                        "installed here; install it")
     if file is None:
         return
     if not os.path.isfile(file):

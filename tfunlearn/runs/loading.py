@@ -11,7 +11,7 @@ from tfunlearn.core.families import require_origin
 from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.config.reading import read_config, read_table, run_config
+from tfunlearn.config.reading import METHOD_FIELDS, read_config, read_table, run_config
 from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
@@ -62,7 +62,7 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
     """
     stored = read_table(str(directory.config))
     for origin in stored.get("origins", ()):
-        require_origin(origin["field"], origin)
+        require_origin(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     fields = read_config(str(directory.config))
     for name, method in DEFENSES.items():  # an earlier run has the meaning that it had then
         if name in fields.get("defense", ()) and not method.earlier.keys() <= fields.keys():

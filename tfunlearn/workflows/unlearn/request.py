@@ -11,6 +11,7 @@ from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.families import require_origin
 from tfunlearn.core.files import user_path, write_json
 from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.task import UnlearningTask
 
 FIELDS = {"run": str, "data_dir": str, "settings": dict, "keeps": bool, "name": str}
@@ -55,7 +56,7 @@ def read_request(run: str | os.PathLike) -> dict:
         if not all(isinstance(request[name], kind) for name, kind in FIELDS.items()):
             raise ValueError("a field is of another type")
         if "method_origin" in request:
-            require_origin("method", request["method_origin"])
+            require_origin("method", request["method_origin"], UNLEARNING)
         return {"out": None, **request}
     except UserError:
         raise

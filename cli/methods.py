@@ -1,0 +1,26 @@
+"""`tfunlearn methods`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from tfunlearn.conformance.families import FAMILIES, installed
+from tfunlearn_cli.console import PlainConsole
+
+
+@click.command()
+@click.option("--family", metavar="NAME", help=f"One family: {', '.join(FAMILIES)}.  "
+              "[default: all]")
+def methods(family):
+    """List the installed methods with their source and paper.
+
+    A method of your own is named in the same places as a built-in one, by package.module:name or
+    file.py:name; installed packages bring theirs by entry points of the group tfunlearn.FAMILY.
+
+    Example: tfunlearn methods --family rule
+    """
+    table = Table("family", "name", "source", "what it does", "paper", box=None)
+    for one in installed(family):
+        table.add_row(*one)
+    PlainConsole(width=240).print(table)

@@ -1,0 +1,1 @@
+"""An aggregation rule, an attack and an unlearning method, one file each."""

@@ -1,0 +1,165 @@
+"""Methods by name, by specification and as objects; their settings; where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+from tfunlearn.aggregation import PRE_AGGREGATORS, RULES, Aggregator, Rule, median
+from tfunlearn.attacks import ATTACKS
+from tfunlearn.conformance.families import FAMILIES
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.families import require_origin, settings_for, short_name
+from tfunlearn.core.fields import fields_of, settings_of
+from tfunlearn.methods.method import UNLEARNING
+
+SOURCE = '''
+import numpy as np
+
+def scaled(updates, *, f, strength: float = 2.0, rounds: int | None = None):
+    """a scaled median"""
+    return (np.median(updates, axis=0) * strength).astype(np.float32)
+
+NUMBER = 3
+'''
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(SOURCE)
+    return tmp_path / "mine.py"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_method_says_what_it_is(family):
+    for name, method in FAMILIES[family].items():
+        assert method.name == name and method.summary and len(method.summary) < 120
+        for field, one in fields_of(method.settings).items():
+            assert one.help.endswith("."), (name, field)
+        assert dataclasses.is_dataclass(method.settings)
+        assert method.settings() == method.settings()  # defaults are valid
+
+
+def test_a_field_of_several_methods_has_one_type_and_default():
+    for family in FAMILIES.values():
+        for name, field in family.built_in_fields().items():
+            for user in family.users(name):
+                one = family.fields(user)[name]
+                assert (one.kinds, one.default) == (field.kinds, field.default), (user, name)
+
+
+def test_a_function_in_a_file_is_a_rule_with_its_settings(file):
+    name = RULES.name_of("mine.py:scaled")
+    assert name == f"{file}:scaled" and short_name(name) == "scaled"
+    rule, fields = RULES.find(name), RULES.fields(name)
+    assert rule.summary == "a scaled median" and list(fields) == ["strength", "rounds"]
+    assert fields["rounds"].kinds == (int, type(None))
+    updates = np.arange(15, dtype=np.float32).reshape(5, 3)
+    got = Aggregator("mine.py:scaled", 1, strength=3.0)(updates)
+    np.testing.assert_array_equal(got, 3 * np.median(updates, axis=0))
+    assert RULES.origin(name).file == str(file) and RULES.origin("krum") is None
+
+
+def test_a_module_a_name_and_an_object_give_the_same(file, monkeypatch):
+    monkeypatch.syspath_prepend(str(file.parent))
+    updates = np.arange(15, dtype=np.float32).reshape(5, 3)
+    import mine
+
+    found = [Aggregator(rule, 1)(updates) for rule in ("mine:scaled", "mine.py:scaled",
+                                                       mine.scaled)]
+    for one in found[1:]:
+        np.testing.assert_array_equal(found[0], one)
+    assert RULES.name_of(mine.scaled) == "mine:scaled"
+    assert RULES.name_of(RULES["krum"]) == "krum"
+    del sys.modules["mine"]
+
+
+def test_an_object_that_no_module_holds_is_known_in_this_process_only():
+    def local(updates, *, f):
+        return updates[0]
+
+    name = RULES.name_of(local)
+    assert name.startswith("object:") and RULES.find(name).name.endswith("local")
+    with pytest.raises(UserError, match="object:gone was given as a Python object"):
+        RULES.find("object:gone")
+
+
+@pytest.mark.parametrize("spec, message", [
+    ("mine.py:none", "cannot be loaded .*no attribute 'none'"),
+    ("none.py:scaled", "cannot be loaded .*No such file"),
+    ("no.such.module:x", "cannot be loaded"),
+    ("mine.py:NUMBER", "NUMBER is a int; allowed is a Rule, or a function"),
+    ("krumm", "did you mean 'krum'.*yours: package.module:name or file.py:name")])
+def test_what_is_no_method_is_said(file, spec, message):
+    with pytest.raises(UserError, match=message):
+        RULES.find(RULES.name_of(spec))
+
+
+def test_a_method_of_another_family_is_refused():
+    with pytest.raises(UserError, match="allowed is a UnlearningMethod"):
+        UNLEARNING.find("tfunlearn.aggregation.krum:KRUM")
+    with pytest.raises(UserError, match="attack: .* allowed is a Attack"):
+        ATTACKS.find("tfunlearn.methods.not_:NOT")
+
+
+def test_settings_of_functions():
+    def knobs(updates, *, f, share: float = 0.5, name: str | None = None, on: bool = False):
+        pass
+
+    made = settings_of(knobs, given=("f",))
+    assert {name: (field.default, field.kinds) for name, field in fields_of(made).items()} == {
+        "share": (0.5, (float,)), "name": (None, (str, type(None))), "on": (False, (bool,))}
+
+    def without_default(updates, *, share):
+        pass
+
+    def of_another_type(updates, *, share: list = ()):
+        pass
+
+    for function, message in ((without_default, "'share' has no default"),
+                              (of_another_type, "'share' is of type")):
+        with pytest.raises(UserError, match=message):
+            settings_of(function)
+
+
+def test_fields_of_methods_that_are_not_chosen():
+    """At their defaults they pass, as earlier builds wrote them; else they are refused."""
+    chosen = [(RULES, "krum"), (PRE_AGGREGATORS, "bucketing")]
+    _, step = settings_for(chosen, {"bucket_size": 3, "clip": None})
+    assert step.bucket_size == 3
+    with pytest.raises(UserError, match="clip: 2.0 .* rule krum; it is for centered-clipping"):
+        settings_for(chosen, {"clip": 2.0})
+    with pytest.raises(UserError, match="unknown field 'bucketsize'; did you mean 'bucket_size'"):
+        settings_for(chosen, {"bucketsize": 3})
+    with pytest.raises(UserError, match="bucket_size: '3' is not allowed; allowed is a whole"):
+        settings_for(chosen, {"bucket_size": "3"})
+
+
+def test_a_file_that_changed_or_went_is_said_before_it_runs(file):
+    name = RULES.name_of("mine.py:scaled")
+    origin = dataclasses.asdict(RULES.origin(name))
+    require_origin("rule", origin, RULES)
+    file.write_text("raise SystemExit")
+    with pytest.raises(UserError, match="mine.py, where .* came from, has changed"):
+        require_origin("rule", origin, RULES)
+    file.unlink()
+    with pytest.raises(UserError, match="mine.py, which is missing; put the file back"):
+        require_origin("rule", origin, RULES)
+    with pytest.raises(UserError, match="the package gone 1.0, which is not installed"):
+        require_origin("rule", {"name": "x", "file": None, "package": "gone 1.0"}, RULES)
+
+
+def test_two_built_in_methods_of_one_name_are_our_mistake(monkeypatch):
+    from tfunlearn.aggregation import krum as module
+    from tfunlearn.core.families import Family
+
+    monkeypatch.setattr(sys.modules["tfunlearn.aggregation.krum"], "TWIN", Rule(
+        name="krum", summary="", apply=lambda updates, given, own: median(updates)), raising=False)
+    family = Family("rule", field="rule", kind=Rule, package="tfunlearn.aggregation")
+    with pytest.raises(RuntimeError, match="two methods named krum"):
+        family["krum"]
+    assert callable(module)
