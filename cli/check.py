@@ -12,12 +12,26 @@ from tfunlearn_cli.console import PlainConsole
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--family", metavar="NAME", help=f"Family of the method: {', '.join(FAMILIES)}.  "
-              "[default: the one that has the name]")
-@click.option("--set", "settings", multiple=True, type=SettingType(), metavar="NAME=VALUE",
-              help="Own setting of the method, may be repeated; VALUE is read as JSON, else text.")
-@click.option("--data-dir", metavar="DIR", default="data", show_default=True,
-              help="Folder of data sets, for data sets.")
+@click.option(
+    "--family",
+    metavar="NAME",
+    help=f"Family of the method: {', '.join(FAMILIES)}.  [default: the one that has the name]",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    type=SettingType(),
+    metavar="NAME=VALUE",
+    help="Own setting of the method, may be repeated; VALUE is read as JSON, else text.",
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    default="data",
+    show_default=True,
+    help="Folder of data sets, for data sets.",
+)
 def check(name, family, settings, data_dir):
     """Check a method against the contract of its family.
 

@@ -30,10 +30,20 @@ class SettingType(click.ParamType):
 
 @click.command("check-aggregator")
 @click.argument("name", metavar="NAME")
-@click.option("--like", metavar="RULE", help="Our rule whose promises and definition it should "
-              "fulfil, at that rule's own defaults.  [default: robust, no definition]")
-@click.option("--set", "settings", multiple=True, type=SettingType(), metavar="NAME=VALUE",
-              help="Keyword argument for it, may be repeated; VALUE is read as JSON, else text.")
+@click.option(
+    "--like",
+    metavar="RULE",
+    help="Our rule whose promises and definition it should "
+    "fulfil, at that rule's own defaults.  [default: robust, no definition]",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    type=SettingType(),
+    metavar="NAME=VALUE",
+    help="Keyword argument for it, may be repeated; VALUE is read as JSON, else text.",
+)
 def check_aggregator(name, like, settings):
     """Put an aggregation rule through the conformance suite.
 
@@ -43,8 +53,10 @@ def check_aggregator(name, like, settings):
     Example: tfunlearn check-aggregator numpy:median --set axis=0
     """
     console = PlainConsole(width=160)
-    console.print(f"checking {name}" + ("" if ":" in name else
-                                        ", also inside TensorFlow Federated (about 15 s)"))
+    console.print(
+        f"checking {name}"
+        + ("" if ":" in name else ", also inside TensorFlow Federated (about 15 s)")
+    )
     console.file.flush()
     findings = check(name, like=like, settings=dict(settings))
     show_findings(console, name, findings)
@@ -58,7 +70,11 @@ def show_findings(console: PlainConsole, name: str, findings: Sequence[Finding])
         table.add_row(finding.name, word, finding.detail)
     console.print(table)
     failed = sum(finding.passed is False for finding in findings)
-    console.print(f"{name}: {failed} of {len(findings)} properties fail" if failed
-                  else f"{name}: every property holds", markup=False)
+    console.print(
+        f"{name}: {failed} of {len(findings)} properties fail"
+        if failed
+        else f"{name}: every property holds",
+        markup=False,
+    )
     if failed:
         raise click.exceptions.Exit(1)

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import (
-    BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track)
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 
 from tfunlearn_cli import signals
 
@@ -14,8 +20,14 @@ from tfunlearn_cli import signals
 def bars(console: Console) -> Progress:
     """Returns bars with a name, a count and the time left; nothing where there is no terminal."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
-        TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
 def measuring(progress: Progress, steps: Sequence) -> Iterator:

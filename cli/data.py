@@ -7,24 +7,36 @@ import pathlib
 import click
 from rich.table import Table
 
+from tfunlearn.config.reading import run_config
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import first_free, user_path
 from tfunlearn.datasets import DATASETS
-from tfunlearn.config.reading import run_config
-from tfunlearn.training.federation import Federation
 from tfunlearn.report import save_histogram
+from tfunlearn.training.federation import Federation
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import config_options, merged
 
-FIELDS = ("dataset", "data_dir", "train_examples", "clients", "partition", "alpha",
-          "classes_per_client", "seed")
+FIELDS = (
+    "dataset",
+    "data_dir",
+    "train_examples",
+    "clients",
+    "partition",
+    "alpha",
+    "classes_per_client",
+    "seed",
+)
 
 
 @click.command()
 @config_options(FIELDS)
 @click.option("--show", is_flag=True, help="Show the classes of every client, as table and PNG.")
-@click.option("--png", metavar="FILE", help="Where --show writes its picture.  [default: "
-              "partition-<data>-<partition>.png, numbered if it exists]")
+@click.option(
+    "--png",
+    metavar="FILE",
+    help="Where --show writes its picture.  [default: "
+    "partition-<data>-<partition>.png, numbered if it exists]",
+)
 def data(config, show, png, **flags):
     """List data sets, or show how one is spread over clients.
 

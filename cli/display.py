@@ -13,8 +13,12 @@ from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
 LAST_ROUNDS = 8
-COLUMNS = {"test_accuracy": "test accuracy", "test_loss": "test loss",
-           "attack_success": "attack success", "source_error": "source error"}
+COLUMNS = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "attack_success": "attack success",
+    "source_error": "source error",
+}
 
 
 class TrainingDisplay:
@@ -29,15 +33,21 @@ class TrainingDisplay:
         self._console = PlainConsole()
         self._lines = collections.deque(maxlen=LAST_ROUNDS)
         self._progress = Progress(
-            TextColumn("round"), BarColumn(), MofNCompleteColumn(), TextColumn("left"),
-            TimeRemainingColumn(), console=self._console)
+            TextColumn("round"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
         self._task = self._progress.add_task("round", total=config.training.rounds)
         self._live, self._path, self._broken, self._finished = None, None, False, 0
 
     def __enter__(self):
         if self._console.is_terminal:
-            self._live = Live(console=self._console, get_renderable=self._picture,
-                              refresh_per_second=4)
+            self._live = Live(
+                console=self._console, get_renderable=self._picture, refresh_per_second=4
+            )
             self._live.start()
         else:
             self._say("loading TensorFlow Federated")
@@ -57,9 +67,11 @@ class TrainingDisplay:
     def start(self, directory, federation, model, finished) -> None:
         """Says what is about to be trained, after so many rounds that are there already."""
         config, data = self._config, federation.data
-        self._say(f"data      {data.name}: {len(data.labels)} training and "
-                  f"{len(data.test_labels)} test images, {data.classes} classes, "
-                  f"{len(federation.clients)} clients ({config.data.partition})")
+        self._say(
+            f"data      {data.name}: {len(data.labels)} training and "
+            f"{len(data.test_labels)} test images, {data.classes} classes, "
+            f"{len(federation.clients)} clients ({config.data.partition})"
+        )
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
         self._say(f"attack    {self._attack(federation)}")
         self._say(f"server    {self._server(model)}")
@@ -75,39 +87,54 @@ class TrainingDisplay:
         self._lines.append(line)
         self._progress.update(self._task, advance=1)
         for client in line["dropped"]:
-            self._say(f"warning: update of client {client} in round {line['round']} was not "
-                      "finite and was dropped")
+            self._say(
+                f"warning: update of client {client} in round {line['round']} was not "
+                "finite and was dropped"
+            )
         if line["test_loss"] is None and not self._broken:
             self._broken = True
             self._say(f"warning: the model of round {line['round']} is not finite")
         if self._live is None:
             values = "  ".join(f"{title} {number(line[name])}" for name, title in COLUMNS.items())
             total = self._config.training.rounds
-            self._say(f"round {line['round']:>{len(str(total))}}/{total}  {values}  "
-                      f"{line['seconds']:.2f} s{_marks(line)}")
+            self._say(
+                f"round {line['round']:>{len(str(total))}}/{total}  {values}  "
+                f"{line['seconds']:.2f} s{_marks(line)}"
+            )
 
     def finish(self, run) -> None:
         """Says where the run lies and what can be done with it."""
         last, path = run.metrics[-1], run.directory.path
-        self._say(f"done      {last['round']} rounds: test accuracy "
-                  f"{number(last['test_accuracy'])}, attack success "
-                  f"{number(last['attack_success'])}, source error "
-                  f"{number(last['source_error'])}{_means(run.metrics)}")
+        self._say(
+            f"done      {last['round']} rounds: test accuracy "
+            f"{number(last['test_accuracy'])}, attack success "
+            f"{number(last['attack_success'])}, source error "
+            f"{number(last['source_error'])}{_means(run.metrics)}"
+        )
         dropped = sum(len(line["dropped"]) for line in run.metrics)
         if dropped:
-            self._say(f"warning: {dropped} updates were not finite and were dropped; see 'dropped' "
-                      "in metrics.jsonl")
+            self._say(
+                f"warning: {dropped} updates were not finite and were dropped; see 'dropped' "
+                "in metrics.jsonl"
+            )
         self._say(f"files     {path}: model.keras, metrics.jsonl, curves.png, tensorboard/")
         kept = [line for line in run.metrics if "history_bytes" in line]
         if kept:
             policy = self._config.history
             stay = [line for line in kept if line is kept[-1] or policy.stays(line["round"])]
             size = sum(line["history_bytes"] for line in stay)
-            self._say(f"history   {len(stay)} round{'s' * (len(stay) > 1)} kept for unlearning, "
-                      f"{size / 1e6:,.1f} MB")
-            self._say(f"next      tfunlearn unlearn {path}"
-                      + ("" if len(run.federation.malicious) else " --client 0  (or --class, "
-                         "--examples: nobody attacked)"))
+            self._say(
+                f"history   {len(stay)} round{'s' * (len(stay) > 1)} kept for unlearning, "
+                f"{size / 1e6:,.1f} MB"
+            )
+            self._say(
+                f"next      tfunlearn unlearn {path}"
+                + (
+                    ""
+                    if len(run.federation.malicious)
+                    else " --client 0  (or --class, --examples: nobody attacked)"
+                )
+            )
         else:
             self._say("history   none kept; --history last keeps what most unlearning needs")
         self._say(f"next      tfunlearn evaluate {path}")
@@ -118,11 +145,15 @@ class TrainingDisplay:
             return "none"
         rounds = self._config.training.rounds
         if attack.attack_start > rounds:
-            return (f"none (warning: attack_start {attack.attack_start} lies after the last "
-                    f"round, {rounds})")
+            return (
+                f"none (warning: attack_start {attack.attack_start} lies after the last "
+                f"round, {rounds})"
+            )
         stop = min(attack.attack_stop or rounds, rounds)
-        text = (f"{self._what(attack)} by clients {', '.join(map(str, federation.malicious))} in "
-                f"rounds {attack.attack_start} to {stop}")
+        text = (
+            f"{self._what(attack)} by clients {', '.join(map(str, federation.malicious))} in "
+            f"rounds {attack.attack_start} to {stop}"
+        )
         if attack.boost is not None:
             text += f", boost {attack.boost:g}"
         if attack.on_data:
@@ -132,9 +163,15 @@ class TrainingDisplay:
         return text
 
     def _what(self, attack) -> str:
-        words = [name + (method.describe(own, attack.classes)
-                         if attack.on_data and method is attack.on_data[0] else "")
-                 for name, (method, own) in zip(attack.attack, attack.methods())]
+        words = [
+            name
+            + (
+                method.describe(own, attack.classes)
+                if attack.on_data and method is attack.on_data[0]
+                else ""
+            )
+            for name, (method, own) in zip(attack.attack, attack.methods())
+        ]
         if attack.on_updates:
             words.append(f"({attack.on_updates[1].knowledge} knowledge)")
         return " + ".join(words).replace(" + (", " (")
@@ -145,10 +182,14 @@ class TrainingDisplay:
         rule = config.aggregator
         f = f" (f={rule.f(config.participants)})" if rule.method.takes_f else ""
         chain = " after ".join([rule.rule + f, *reversed(rule.before)])
-        words = {id(one): one.describe(model, own, config.gathers)
-                 for one, own in config.defense.on_model}
-        named = [name + (f" ({words[id(one)]})" if words.get(id(one)) else "")
-                 for name, (one, _) in zip(config.defense.defense, config.defense.methods())]
+        words = {
+            id(one): one.describe(model, own, config.gathers)
+            for one, own in config.defense.on_model
+        }
+        named = [
+            name + (f" ({words[id(one)]})" if words.get(id(one)) else "")
+            for name, (one, _) in zip(config.defense.defense, config.defense.methods())
+        ]
         return f"{chain}; {', '.join(named) or 'no other defense'}"
 
     def _picture(self):
@@ -156,8 +197,12 @@ class TrainingDisplay:
             return Group("loading TensorFlow Federated ...", self._progress)
         table = Table("round", *COLUMNS.values(), "seconds", "", box=None)
         for line in self._lines:
-            table.add_row(str(line["round"]), *(number(line[name]) for name in COLUMNS),
-                          f"{line['seconds']:.2f}", _marks(line).strip())
+            table.add_row(
+                str(line["round"]),
+                *(number(line[name]) for name in COLUMNS),
+                f"{line['seconds']:.2f}",
+                _marks(line).strip(),
+            )
         return Group(table, self._progress)
 
     def _say(self, text: str) -> None:

@@ -26,32 +26,55 @@ FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--gme", is_flag=True, help="Grouped Memorization Evaluation: unlearned runs beside "
-              "models retrained without what they have forgotten.")
+@click.option(
+    "--gme",
+    is_flag=True,
+    help="Grouped Memorization Evaluation: unlearned runs beside "
+    "models retrained without what they have forgotten.",
+)
 @click.option("--retrains", type=int, help="Retrained models, at least 2.  [default: 3]")
-@click.option("--grading", metavar="NAME", help="Which of them score and which grade: "
-              f"{', '.join(GRADINGS)}.  [default: {GRADINGS[0]}]")
-@click.option("--scores", metavar="NAME", help=f"Where scores come from: {', '.join(SCORES)}.  "
-              "[default: retraining]")
+@click.option(
+    "--grading",
+    metavar="NAME",
+    help=f"Which of them score and which grade: {', '.join(GRADINGS)}.  [default: {GRADINGS[0]}]",
+)
+@click.option(
+    "--scores",
+    metavar="NAME",
+    help=f"Where scores come from: {', '.join(SCORES)}.  [default: retraining]",
+)
 @click.option("--pool", type=int, help="Trainings of the pool, with scores subsets.  [default: 20]")
-@click.option("--omitted", type=int, help="Clients that each of them leaves out.  [default: a "
-              "quarter]")
-@click.option("--control/--no-control", default=None, help="Show beside memorization what a random "
-              "reset of the same size gives; it is unlearned if it is not there yet.  [default: "
-              "control]")
-@click.option("--fairness", metavar="NAME", help=f"Local fairness: {', '.join(KINDS)}.  "
-              f"[default: {KINDS[0]}]")
-@click.option("--fairness-metric", metavar="NAME", help=f"Of each client: {', '.join(METRICS)}.  "
-              f"[default: {METRICS[0]}]")
+@click.option(
+    "--omitted", type=int, help="Clients that each of them leaves out.  [default: a quarter]"
+)
+@click.option(
+    "--control/--no-control",
+    default=None,
+    help="Show beside memorization what a random "
+    "reset of the same size gives; it is unlearned if it is not there yet.  [default: "
+    "control]",
+)
+@click.option(
+    "--fairness", metavar="NAME", help=f"Local fairness: {', '.join(KINDS)}.  [default: {KINDS[0]}]"
+)
+@click.option(
+    "--fairness-metric",
+    metavar="NAME",
+    help=f"Of each client: {', '.join(METRICS)}.  [default: {METRICS[0]}]",
+)
 @functools.partial(request_options, default=False)
 @click.option("--plot", metavar="FILE", help="Draw the groups into a new .png file.")
 @click.option("--csv", metavar="FILE", help="Write the groups into a new .csv file.")
-@click.option("--scores-csv", metavar="FILE", help="Write every example's score and group into a "
-              "new .csv file.")
+@click.option(
+    "--scores-csv",
+    metavar="FILE",
+    help="Write every example's score and group into a new .csv file.",
+)
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
-def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores_csv, data_dir,
-             **settings):
+def evaluate(
+    runs, gme, malicious, clients, classes, examples, plot, csv, scores_csv, data_dir, **settings
+):
     """Measure the model of a run on its test set, or what unlearned runs have kept in memory.
 
     Without --gme: one RUN, over all and per class; of an unlearned one also local fairness and time
@@ -66,14 +89,23 @@ def evaluate(runs, gme, malicious, clients, classes, examples, plot, csv, scores
     for name, path in files.items():
         if path is not None:
             new_file(name, path, [FILES[name]])
-    require("scores_csv", scores_csv, None in (csv, scores_csv) or not _is_same(csv, scores_csv),
-            "another file than csv's")
+    require(
+        "scores_csv",
+        scores_csv,
+        None in (csv, scores_csv) or not _is_same(csv, scores_csv),
+        "another file than csv's",
+    )
     if gme:
         _evaluate_groups(runs, GmeSettings(**given), words, files, data_dir)
         return
-    asked = {**{name: value for name, value in {**given, **files}.items()
-                if value is not None and not name.startswith("fairness")},
-             **({"forget": " ".join(words)} if words else {})}
+    asked = {
+        **{
+            name: value
+            for name, value in {**given, **files}.items()
+            if value is not None and not name.startswith("fairness")
+        },
+        **({"forget": " ".join(words)} if words else {}),
+    }
     for name, value in asked.items():
         require(name, value, False, "nothing without --gme")
     require("run", f"{len(runs)} runs", len(runs) == 1, "one, or several with --gme")
@@ -86,8 +118,9 @@ def _is_same(one: str, other: str) -> bool:
 
 def _evaluate_groups(runs, settings, words, files, data_dir) -> None:
     with GmeDisplay(settings) as display:
-        study = study_memorization(runs, settings, forget=words, data_dir=data_dir,
-                                   watch=display.watch())
+        study = study_memorization(
+            runs, settings, forget=words, data_dir=data_dir, watch=display.watch()
+        )
     display.finish(study)
     for name, write in (("csv", write_groups), ("scores_csv", write_scores), ("plot", draw_groups)):
         if files[name] is not None:
@@ -108,12 +141,14 @@ def _evaluate_one(run, settings, data_dir) -> None:
     for name, title in COLUMNS.items():
         console.print(f"{title:<15} {number(result.measured[name])}")
     for title, after in result.local.items():
-        console.print(f"{title}: {settings.fairness} of the clients' change in "
-                      f"{settings.fairness_metric} {after.fairness.value:.4g}"
-                      + peak_in_words(after.peak))
+        console.print(
+            f"{title}: {settings.fairness} of the clients' change in "
+            f"{settings.fairness_metric} {after.fairness.value:.4g}" + peak_in_words(after.peak)
+        )
     if result.missing:
-        console.print(f"local fairness and time to peak are not known of {result.missing}",
-                      markup=False)
+        console.print(
+            f"local fairness and time to peak are not known of {result.missing}", markup=False
+        )
     table = Table("class", "test images", "accuracy", box=None)
     for label, (count, share) in enumerate(zip(result.class_counts, result.class_accuracies)):
         table.add_row(str(label), str(count), number(share))

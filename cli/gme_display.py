@@ -6,11 +6,11 @@ import numpy as np
 from rich.table import Table
 
 from tfunlearn.evaluation.memorization import GROUPS
-from tfunlearn.workflows.evaluate.tables import local_values
 from tfunlearn.report import save_groups
+from tfunlearn.report.summaries import count, request_in_words
+from tfunlearn.workflows.evaluate.tables import local_values
 from tfunlearn_cli.display import number
 from tfunlearn_cli.retraining_display import RetrainingDisplay
-from tfunlearn.report.summaries import count, request_in_words
 
 
 class GmeDisplay(RetrainingDisplay):
@@ -27,75 +27,126 @@ class GmeDisplay(RetrainingDisplay):
     def finish(self, study) -> None:
         """Shows the groups, what else was measured, and how to read it."""
         report, settings = study.report, self._settings
-        self._say(f"forgotten {request_in_words(study.request)}: "
-                  f"{count(len(report.scores), 'example')}"
-                  + (f", {study.overlap:.1%} of them held by somebody who stays too"
-                     if study.overlap else ""))
+        self._say(
+            f"forgotten {request_in_words(study.request)}: "
+            f"{count(len(report.scores), 'example')}"
+            + (
+                f", {study.overlap:.1%} of them held by somebody who stays too"
+                if study.overlap
+                else ""
+            )
+        )
         self._say(f"scores    {_scores_in_words(study)}")
         self._groups(study)
         self._others(study)
-        self._say(f"gap       distance to the {count(report.graders, 'retrained model')} that "
-                  f"grade{'s' if report.graders == 1 else ''}; ± is the spread over models")
+        self._say(
+            f"gap       distance to the {count(report.graders, 'retrained model')} that "
+            f"grade{'s' if report.graders == 1 else ''}; ± is the spread over models"
+        )
         if report.graders < 3:
-            self._say(f"warning: {report.graders} retrained models grade, 3 or more are better "
-                      "(--retrains)")
-        self._say(f"fairness  {settings.fairness} of the remaining clients' changes in "
-                  f"{settings.fairness_metric}, lower is fairer; time to peak: until test accuracy "
-                  "is half a point below its highest")
+            self._say(
+                f"warning: {report.graders} retrained models grade, 3 or more are better "
+                "(--retrains)"
+            )
+        self._say(
+            f"fairness  {settings.fairness} of the remaining clients' changes in "
+            f"{settings.fairness_metric}, lower is fairer; time to peak: until test accuracy "
+            "is half a point below its highest"
+        )
 
     def _groups(self, study) -> None:
         report = study.report
         heads = [f"{name} % ({size})" for name, size in zip(GROUPS, report.sizes)]
-        table = Table("accuracy on forgotten data", "models", *heads,
-                      f"all ({len(report.scores)})", box=None)
+        table = Table(
+            "accuracy on forgotten data", "models", *heads, f"all ({len(report.scores)})", box=None
+        )
         for name, row in report.rows.items():
-            table.add_row(name, str(row.models), *(
-                _cell(mean, spread, None if name == "retrained" else gap, row.models)
-                for mean, spread, gap in zip(row.mean, row.spread, row.gap)))
+            table.add_row(
+                name,
+                str(row.models),
+                *(
+                    _cell(mean, spread, None if name == "retrained" else gap, row.models)
+                    for mean, spread, gap in zip(row.mean, row.spread, row.gap)
+                ),
+            )
         self.console.print(table)
 
     def _others(self, study) -> None:
-        table = Table("", "test accuracy", "remaining data", "fairness", "rounds to peak",
-                      "seconds", "client steps", box=None)
+        table = Table(
+            "",
+            "test accuracy",
+            "remaining data",
+            "fairness",
+            "rounds to peak",
+            "seconds",
+            "client steps",
+            box=None,
+        )
         for name in study.report.rows:
             values = local_values(study, name)
-            table.add_row(name, *(_mean(values[measure], digits) for measure, digits in (
-                ("test_accuracy", 4), ("remain_accuracy", 4), ("fairness", 4), ("peak_rounds", 1),
-                ("peak_work_seconds", 1), ("peak_client_steps", 0))))
+            table.add_row(
+                name,
+                *(
+                    _mean(values[measure], digits)
+                    for measure, digits in (
+                        ("test_accuracy", 4),
+                        ("remain_accuracy", 4),
+                        ("fairness", 4),
+                        ("peak_rounds", 1),
+                        ("peak_work_seconds", 1),
+                        ("peak_client_steps", 0),
+                    )
+                ),
+            )
         self.console.print(table)
 
 
 def draw_groups(path: str, study) -> None:
     """Draws the accuracies of every row as bars."""
     rows = study.report.rows
-    save_groups(path, {name: row.mean for name, row in rows.items()},
-                {name: row.spread for name, row in rows.items()}, (*GROUPS, "all"),
-                title=f"forgotten: {request_in_words(study.request)}")
+    save_groups(
+        path,
+        {name: row.mean for name, row in rows.items()},
+        {name: row.spread for name, row in rows.items()},
+        (*GROUPS, "all"),
+        title=f"forgotten: {request_in_words(study.request)}",
+    )
 
 
 def peak_in_words(peak) -> str:
     """Returns when a run comes near its highest test accuracy."""
-    costs = [f"{peak.costs[name]:,.{digits}f} {what}" for name, digits, what in (
-        ("work_seconds", 1, "s"), ("client_steps", 0, "client steps")) if name in peak.costs]
+    costs = [
+        f"{peak.costs[name]:,.{digits}f} {what}"
+        for name, digits, what in (("work_seconds", 1, "s"), ("client_steps", 0, "client steps"))
+        if name in peak.costs
+    ]
     return f"; peak {peak.peak:.4f} (less 0.005) after {count(peak.rounds, 'round')}" + (
-        f", {', '.join(costs)}" if costs else "")
+        f", {', '.join(costs)}" if costs else ""
+    )
 
 
 def _scores_in_words(study) -> str:
     report, settings = study.report, study.settings
     if settings.scores == "retraining":
-        return (f"by {count(report.scorers, 'retrained model')}, {report.grading}"
-                if report.grading == "disjoint" else
-                f"leave-one-out: the groups that a model grades are made by the other "
-                f"{report.scorers}")
-    what = {"subsets": f"a pool of {settings.pool} trainings",
-            "checkpoints": "the rounds that the run has kept (a proxy)"}[settings.scores]
+        return (
+            f"by {count(report.scorers, 'retrained model')}, {report.grading}"
+            if report.grading == "disjoint"
+            else f"leave-one-out: the groups that a model grades are made by the other "
+            f"{report.scorers}"
+        )
+    what = {
+        "subsets": f"a pool of {settings.pool} trainings",
+        "checkpoints": "the rounds that the run has kept (a proxy)",
+    }[settings.scores]
     return f"from {what}; rank correlation with retraining {number(study.correlation)}"
 
 
 def _cell(mean: float, spread: float, gap: float | None, models: int) -> str:
-    return f"{100 * mean:.1f}" + (f"±{100 * spread:.1f}" if models > 1 else "") + (
-        "" if gap is None else f" ({100 * gap:.1f})")
+    return (
+        f"{100 * mean:.1f}"
+        + (f"±{100 * spread:.1f}" if models > 1 else "")
+        + ("" if gap is None else f" ({100 * gap:.1f})")
+    )
 
 
 def _mean(values, digits: int) -> str:

@@ -45,16 +45,21 @@ class _Commands(click.Group):
     def get_command(self, ctx, name):
         if name not in COMMANDS:
             raise click.UsageError(f"no command '{name}'{nearest(name, COMMANDS)}")
-        return getattr(importlib.import_module(f"tfunlearn_cli.{name.replace('-', '_')}"),
-                       name.replace("-", "_"))
+        return getattr(
+            importlib.import_module(f"tfunlearn_cli.{name.replace('-', '_')}"),
+            name.replace("-", "_"),
+        )
 
     def format_commands(self, ctx, formatter):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, invoke_without_command=True,
-             context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(tfunlearn.__version__, prog_name="tfunlearn")
 @click.pass_context
 def tfunlearn_command(ctx):

@@ -1,4 +1,4 @@
-"""Flags of the chosen methods: a command shows and takes the settings of what is named, no others."""
+"""Flags of the chosen methods: a command shows and takes the settings of those it names."""
 
 from __future__ import annotations
 
@@ -64,37 +64,57 @@ class MethodCommand(click.Command):
             raise self._explained(ctx, error) from error
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        own = {name: field for _, _, fields in self._sections(ctx) for name, field in fields.items()}
+        own = {
+            name: field for _, _, fields in self._sections(ctx) for name, field in fields.items()
+        }
         taken = {parameter.name for parameter in self.params}
-        return [*super().get_params(ctx),
-                *(option_of(name, field) for name, field in own.items() if name not in taken)]
+        return [
+            *super().get_params(ctx),
+            *(option_of(name, field) for name, field in own.items() if name not in taken),
+        ]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        common = [record for parameter in super().get_params(ctx)
-                  if isinstance(parameter, click.Option)
-                  and (record := parameter.get_help_record(ctx)) is not None]
+        common = [
+            record
+            for parameter in super().get_params(ctx)
+            if isinstance(parameter, click.Option)
+            and (record := parameter.get_help_record(ctx)) is not None
+        ]
         with formatter.section("Options"):
             formatter.write_dl(common)
         for field, name, fields in self._sections(ctx):
             choice = self._choices[field]
             if fields and not (choice.optional and name in choice.optional):
                 with formatter.section(f"Settings of --{field} {name}"):
-                    formatter.write_dl([record for own, one in fields.items()
-                                        if (record := option_of(own, one).get_help_record(ctx))])
+                    formatter.write_dl(
+                        [
+                            record
+                            for own, one in fields.items()
+                            if (record := option_of(own, one).get_help_record(ctx))
+                        ]
+                    )
         for field, choice in self._choices.items():
-            named = [name for name in ctx.meta.get(_CHOSEN, {}).get(field, ())
-                     if name not in (choice.optional or {})]
+            named = [
+                name
+                for name in ctx.meta.get(_CHOSEN, {}).get(field, ())
+                if name not in (choice.optional or {})
+            ]
             if choice.listed and not named:
-                with formatter.section(f"Names for --{field} (--{field} NAME --help shows the "
-                                       "settings of NAME)"):
-                    formatter.write_dl([(name, method.summary)
-                                        for name, method in choice.family.items()])
+                with formatter.section(
+                    f"Names for --{field} (--{field} NAME --help shows the settings of NAME)"
+                ):
+                    formatter.write_dl(
+                        [(name, method.summary) for name, method in choice.family.items()]
+                    )
 
     def _sections(self, ctx: click.Context) -> list[tuple[str, str, dict[str, ConfigField]]]:
         """Return `(field, method, its settings)` of every chosen method."""
         chosen: Mapping[str, Sequence[str]] = ctx.meta.get(_CHOSEN, {})
-        return [(field, name, self._choices[field].fields(name))
-                for field, names in chosen.items() for name in names]
+        return [
+            (field, name, self._choices[field].fields(name))
+            for field, names in chosen.items()
+            for name in names
+        ]
 
     def _chosen(self, args: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the methods that flags name, else the file, else the preset, else the default."""
@@ -108,9 +128,13 @@ class MethodCommand(click.Command):
             for values in (stored, table):
                 if not names and field in values:
                     value = values[field]
-                    names = [value] if isinstance(value, str) else [
-                        name for name in value if isinstance(name, str)] if isinstance(
-                            value, Iterable) else []
+                    names = (
+                        [value]
+                        if isinstance(value, str)
+                        else [name for name in value if isinstance(name, str)]
+                        if isinstance(value, Iterable)
+                        else []
+                    )
             found[field] = tuple(name for name in names if name != "none") or choice.default
         return found
 
@@ -118,12 +142,16 @@ class MethodCommand(click.Command):
         """Return the error of a flag that belongs to methods that were not chosen."""
         name = error.option_name.lstrip("-").removeprefix("no-").replace("-", "_")
         for field, choice in self._choices.items():
-            users = [method for method, one in choice.family.items()
-                     if name in fields_of(one.settings)]
+            users = [
+                method for method, one in choice.family.items() if name in fields_of(one.settings)
+            ]
             if users:
                 chosen = ", ".join(ctx.meta[_CHOSEN][field]) or "none"
-                return click.UsageError(f"{error.option_name}: not allowed with --{field} {chosen}; "
-                                        f"it is for {', '.join(users)}", ctx)
+                return click.UsageError(
+                    f"{error.option_name}: not allowed with --{field} {chosen}; "
+                    f"it is for {', '.join(users)}",
+                    ctx,
+                )
         return error
 
 
@@ -136,7 +164,7 @@ def _values(args: Sequence[str], field: str) -> list[str]:
         if word == flag and place + 1 < len(args):
             found.append(args[place + 1])
         elif word.startswith(f"{flag}="):
-            found.append(word[len(flag) + 1:])
+            found.append(word[len(flag) + 1 :])
     return found
 
 

@@ -10,8 +10,9 @@ from tfunlearn_cli.console import PlainConsole
 
 
 @click.command()
-@click.option("--family", metavar="NAME", help=f"One family: {', '.join(FAMILIES)}.  "
-              "[default: all]")
+@click.option(
+    "--family", metavar="NAME", help=f"One family: {', '.join(FAMILIES)}.  [default: all]"
+)
 def methods(family):
     """List the installed methods with their source and paper.
 

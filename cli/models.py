@@ -15,8 +15,10 @@ def models():
     table = Table("model", "28x28x1", "32x32x3", "norm", box=None)
     console = PlainConsole()
     for name in console.track(list(MODELS)):
-        sizes = [f"{build_model(name, shape, 10).count_params():,}"
-                 for shape in ((28, 28, 1), (32, 32, 3))]
+        sizes = [
+            f"{build_model(name, shape, 10).count_params():,}"
+            for shape in ((28, 28, 1), (32, 32, 3))
+        ]
         table.add_row(name, *sizes, "batch, group" if takes_norm(name) else "-")
     table.add_row("PATH.keras", "", "", "your own model")
     console.print(table)

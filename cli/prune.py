@@ -6,37 +6,82 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from tfunlearn.workflows.prune import PrunedLayer, prune as prune_file
+from tfunlearn.workflows.prune import PrunedLayer
+from tfunlearn.workflows.prune import prune as prune_file
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.options import allow_code_option
 
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("-o", "--out", required=True, metavar="FILE",
-              help="File to write, .keras or .h5; must be new. The optimizer is not kept.")
-@click.option("--filters", default=0.01, show_default=True,
-              help="Share of each convolution's filters, at least one filter; 0 for none.")
-@click.option("--pairs", default=0.01, show_default=True,
-              help="Share of each Dense layer's units, at least one, at most half; 0 for none.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="File to write, .keras or .h5; must be new. The optimizer is not kept.",
+)
+@click.option(
+    "--filters",
+    default=0.01,
+    show_default=True,
+    help="Share of each convolution's filters, at least one filter; 0 for none.",
+)
+@click.option(
+    "--pairs",
+    default=0.01,
+    show_default=True,
+    help="Share of each Dense layer's units, at least one, at most half; 0 for none.",
+)
 @click.option("--repeat", default=1, show_default=True, help="How many times.")
-@click.option("--score", default="impact", show_default=True,
-              help="What pairs are chosen by: impact, saliency.")
+@click.option(
+    "--score",
+    default="impact",
+    show_default=True,
+    help="What pairs are chosen by: impact, saliency.",
+)
 @click.option("--compat", help="flap: choose pairs as the published code does.")
-@click.option("--input-range", nargs=2, type=float, default=(0.0, 1.0), show_default=True,
-              help="Lowest and highest value of an input.")
-@click.option("--include-residual/--no-include-residual", default=True, show_default=True,
-              help="Prune convolutions inside residual blocks.")
-@click.option("--exclude-zeroed/--no-exclude-zeroed", default=True, show_default=True,
-              help="Pass over filters that are zero already, so that every repeat takes others; "
-                   "off, zero filters stay in the ranking, where they come first.")
-@click.option("--limit", type=float, help="Share of a layer's filters or units that all repeats "
-              "together may take.  [default: 0.2, or --filters or --pairs if that is more]")
-@click.option("--layer", "layers", multiple=True, metavar="NAME",
-              help="A layer to prune, several times for several.  [default: all]")
-@click.option("--bounds", is_flag=True, help="Work out each layer's impact bound: how far any "
-              "output can move, for any input in the range, on account of that layer; a softmax at "
-              "the end is left out. It takes long, and is the wider the deeper the model.")
+@click.option(
+    "--input-range",
+    nargs=2,
+    type=float,
+    default=(0.0, 1.0),
+    show_default=True,
+    help="Lowest and highest value of an input.",
+)
+@click.option(
+    "--include-residual/--no-include-residual",
+    default=True,
+    show_default=True,
+    help="Prune convolutions inside residual blocks.",
+)
+@click.option(
+    "--exclude-zeroed/--no-exclude-zeroed",
+    default=True,
+    show_default=True,
+    help="Pass over filters that are zero already, so that every repeat takes others; "
+    "off, zero filters stay in the ranking, where they come first.",
+)
+@click.option(
+    "--limit",
+    type=float,
+    help="Share of a layer's filters or units that all repeats "
+    "together may take.  [default: 0.2, or --filters or --pairs if that is more]",
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME",
+    help="A layer to prune, several times for several.  [default: all]",
+)
+@click.option(
+    "--bounds",
+    is_flag=True,
+    help="Work out each layer's impact bound: how far any "
+    "output can move, for any input in the range, on account of that layer; a softmax at "
+    "the end is left out. It takes long, and is the wider the deeper the model.",
+)
 @click.option("--dataset", help="Measure accuracy on its test images, scaled to the input range.")
 @click.option("--data-dir", default="data", show_default=True, help="Folder of data sets.")
 @allow_code_option
@@ -60,26 +105,35 @@ def prune(model, layers, **options):
         console.print("pruned    nothing: no filter and no pair of units is left to go")
     stopped = [layer.layer for layer in result.layers if layer.spared]
     if stopped:
-        console.print(f"limit     {', '.join(stopped)} may lose no more; --limit raises that",
-                      markup=False)
+        console.print(
+            f"limit     {', '.join(stopped)} may lose no more; --limit raises that", markup=False
+        )
     if result.unbounded:
         console.print(f"bounds    none: {result.unbounded}", markup=False)
     if result.accuracy_before is not None:
-        console.print(f"accuracy  {result.accuracy_before:.4f} before, "
-                      f"{result.accuracy_after:.4f} after")
+        console.print(
+            f"accuracy  {result.accuracy_before:.4f} before, {result.accuracy_after:.4f} after"
+        )
     console.print(f"written   {result.path}", markup=False)
 
 
 def _row(layer: PrunedLayer, bounds: bool, score: str) -> list[str]:
     bound = "-" if layer.bound is None else f"{layer.bound:.4g}"
     chosen = f"chosen by {layer.score}" if layer.score not in (None, score) else ""
-    return [layer.layer, layer.kind, str(layer.units), str(len(layer.pruned)),
-            *([bound] if bounds else []), layer.skipped or chosen]
+    return [
+        layer.layer,
+        layer.kind,
+        str(layer.units),
+        str(len(layer.pruned)),
+        *([bound] if bounds else []),
+        layer.skipped or chosen,
+    ]
 
 
 def _print_table(console: PlainConsole, rows: list[list[str]], bounds: bool) -> None:
-    table = Table("layer", "kind", "units", "pruned", *(["impact bound"] if bounds else []), "",
-                  box=None)
+    table = Table(
+        "layer", "kind", "units", "pruned", *(["impact bound"] if bounds else []), "", box=None
+    )
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

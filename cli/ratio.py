@@ -17,12 +17,26 @@ SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
 @click.command()
 @click.argument("run", metavar="RUN")
 @request_options
-@click.option("--saliency", default=SALIENCIES[0], show_default=True, metavar="NAME",
-              help=f"What is looked at: {', '.join(SALIENCIES)}.")
-@click.option("--include", default="kernels+bias", show_default=True, metavar="NAME",
-              help="What may be reset: kernels+bias, trainable.")
-@click.option("--knee", default="auto", show_default=True, help="Size of change to take for the "
-              "knee; auto: the curve's own.")
+@click.option(
+    "--saliency",
+    default=SALIENCIES[0],
+    show_default=True,
+    metavar="NAME",
+    help=f"What is looked at: {', '.join(SALIENCIES)}.",
+)
+@click.option(
+    "--include",
+    default="kernels+bias",
+    show_default=True,
+    metavar="NAME",
+    help="What may be reset: kernels+bias, trainable.",
+)
+@click.option(
+    "--knee",
+    default="auto",
+    show_default=True,
+    help="Size of change to take for the knee; auto: the curve's own.",
+)
 @click.option("--plot", metavar="FILE", help="Draw the distribution into a new .png file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
@@ -41,16 +55,29 @@ def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **op
         new_file("plot", plot, [".png"])
     words = request_words(malicious, clients, classes, examples) or ["malicious"]
     console.print("loading TensorFlow Federated and the run")
-    study = study_ratio(run, words, saliency=saliency, knee=knee, started=lambda: console.print(
-        "one round of training on what remains"), **options)
+    study = study_ratio(
+        run,
+        words,
+        saliency=saliency,
+        knee=knee,
+        started=lambda: console.print("one round of training on what remains"),
+        **options,
+    )
     table = Table("rule", "ratio", "cut", "knee", "at percentile", box=None)
     for found in study.suggestions:
-        table.add_row(found.rule, f"{found.ratio:.2f}", f"{found.cut:.2e}", f"{found.knee:.2e}",
-                      "-" if found.knee_percentile is None else f"{found.knee_percentile:.1f}")
+        table.add_row(
+            found.rule,
+            f"{found.ratio:.2f}",
+            f"{found.cut:.2e}",
+            f"{found.knee:.2e}",
+            "-" if found.knee_percentile is None else f"{found.knee_percentile:.1f}",
+        )
     console.print(table)
     first = study.suggestions[0]
-    console.print(f"changes   {len(study.sizes):,} weights, {first.zero_share:.1%} of them did not "
-                  "move at all and are left out")
+    console.print(
+        f"changes   {len(study.sizes):,} weights, {first.zero_share:.1%} of them did not "
+        "move at all and are left out"
+    )
     shown = Table(*(f"{p:g} %" for p in first.percentiles), box=None)
     shown.add_row(*(f"{size:.1e}" for size in first.percentiles.values()))
     PlainConsole(width=160).print(shown)

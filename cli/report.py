@@ -27,5 +27,8 @@ def report(runs, out, data_dir):
     """
     console = PlainConsole()
     folder = write_report(runs, out=out, data_dir=data_dir, track=console.track)
-    console.print(f"written   {os.path.relpath(folder)}/report.html, with PNG and CSV files of "
-                  "everything beside it", markup=False)
+    console.print(
+        f"written   {os.path.relpath(folder)}/report.html, with PNG and CSV files of "
+        "everything beside it",
+        markup=False,
+    )

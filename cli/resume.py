@@ -7,11 +7,11 @@ import click
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import user_path
 from tfunlearn.runs.loading import stored_config
-from tfunlearn.training.resume import resume_training
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.sweeps.sweep import is_sweep, read_sweep
-from tfunlearn.workflows.unlearn.workflow import resume_unlearning
+from tfunlearn.training.resume import resume_training
 from tfunlearn.workflows.unlearn.request import is_requested
+from tfunlearn.workflows.unlearn.workflow import resume_unlearning
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.options import allow_code_option
 from tfunlearn_cli.sweep import run_and_show
@@ -20,8 +20,13 @@ from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--worker", "workers", multiple=True, metavar="HOST:PORT", help="Share the clients "
-              "of a training with a worker there, may be repeated.")
+@click.option(
+    "--worker",
+    "workers",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Share the clients of a training with a worker there, may be repeated.",
+)
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def resume(run, workers, data_dir):
@@ -51,9 +56,19 @@ def resume(run, workers, data_dir):
 
 def _resume_training(run, workers, data_dir) -> None:
     directory = RunDirectory(user_path(run))
-    require("run", run, directory.config.is_file(),
-            "the folder of a run, an unlearning or a sweep that was begun")
+    require(
+        "run",
+        run,
+        directory.config.is_file(),
+        "the folder of a run, an unlearning or a sweep that was begun",
+    )
     with TrainingDisplay(stored_config(directory, data_dir)) as display:
-        result = resume_training(run, data_dir=data_dir, workers=workers, on_damage=display.damage,
-                                 on_start=display.start, on_round=display.round)
+        result = resume_training(
+            run,
+            data_dir=data_dir,
+            workers=workers,
+            on_damage=display.damage,
+            on_start=display.start,
+            on_round=display.round,
+        )
     display.finish(result)

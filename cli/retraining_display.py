@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tfunlearn.report.summaries import count, request_in_words
 from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
-from tfunlearn.report.summaries import count, request_in_words
 
 
 class RetrainingDisplay:
@@ -29,8 +29,11 @@ class RetrainingDisplay:
 
     def watch(self) -> Watch:
         """Returns what is to be called meanwhile."""
-        return Watch(start=self.start, reference_round=self.round,
-                     track=lambda steps: measuring(self._progress, steps))
+        return Watch(
+            start=self.start,
+            reference_round=self.round,
+            track=lambda steps: measuring(self._progress, steps),
+        )
 
     def tell(self, words: str) -> None:
         """Says what is done next, after the trainings before."""
@@ -42,12 +45,16 @@ class RetrainingDisplay:
         self._begun, self._rounds = self._begun + 1, task.source.training_rounds
         self._end_task()
         if not task.method.is_reference:
-            self._say(f"unlearn   control that is not there yet: {task.settings.method}, "
-                      f"{task.settings.saliency} weights")
+            self._say(
+                f"unlearn   control that is not there yet: {task.settings.method}, "
+                f"{task.settings.saliency} weights"
+            )
             return
-        self._say(f"retrain   model {self._begun} that is not there yet: "
-                  f"{count(self._rounds, 'round')} without "
-                  f"{request_in_words(list(task.settings.forget))}, seed {task.seed}")
+        self._say(
+            f"retrain   model {self._begun} that is not there yet: "
+            f"{count(self._rounds, 'round')} without "
+            f"{request_in_words(list(task.settings.forget))}, seed {task.seed}"
+        )
         self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)
 
     def round(self, line: dict) -> None:
@@ -57,9 +64,12 @@ class RetrainingDisplay:
             return
         self._progress.update(self._task, advance=1)
         if not self.console.is_terminal and (
-                line["round"] in (1, self._rounds) or line["round"] % 10 == 0):
-            self._say(f"retrain   round {line['round']:>{len(str(self._rounds))}}/{self._rounds}  "
-                      f"test {number(line['test_accuracy'])}  {line['seconds']:.2f} s")
+            line["round"] in (1, self._rounds) or line["round"] % 10 == 0
+        ):
+            self._say(
+                f"retrain   round {line['round']:>{len(str(self._rounds))}}/{self._rounds}  "
+                f"test {number(line['test_accuracy'])}  {line['seconds']:.2f} s"
+            )
 
     def _end_task(self) -> None:
         if self._task is not None:

@@ -17,8 +17,11 @@ from tfunlearn_cli.options import allow_code_option
 
 @click.command()
 @click.argument("config", metavar="CONFIG")
-@click.option("--out", metavar="DIR", help="Folder of the sweep; an earlier one is continued.  "
-              "[default: runs/sweep-<name>]")
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="Folder of the sweep; an earlier one is continued.  [default: runs/sweep-<name>]",
+)
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets on disk.")
 @click.option("--rounds", type=int, help="Rounds of every cell, in place of the grid's.")
 @allow_code_option
@@ -45,13 +48,15 @@ def sweep(config, out, data_dir, rounds):
 def run_and_show(grid, out: str, overrides: dict) -> None:
     """Runs the cells of a grid that are missing, and prints its tables."""
     with SweepDisplay(grid, out) as display:
-        matrices = run_sweep(grid, out, overrides=overrides, on_cell=display.cell,
-                             on_round=display.round)
+        matrices = run_sweep(
+            grid, out, overrides=overrides, on_cell=display.cell, on_round=display.round
+        )
     for matrix in matrices:
         display.show(matrix)
-    display.console.print(f"files     {out}: cells.csv, "
-                          f"{', '.join(m.measure for m in matrices)} (.csv, .tex, .png)",
-                          markup=False)
+    display.console.print(
+        f"files     {out}: cells.csv, {', '.join(m.measure for m in matrices)} (.csv, .tex, .png)",
+        markup=False,
+    )
 
 
 class SweepDisplay:
@@ -60,8 +65,10 @@ class SweepDisplay:
     def __init__(self, grid, out: str):
         self.console, self._out, self._measures = PlainConsole(width=160), out, grid.measures
         cells = len(grid.rows) * len(grid.columns) * len(grid.seeds)
-        self._heading = (f"sweep     {cells} cells ({len(grid.rows)} rows x {len(grid.columns)} "
-                         f"columns x {len(grid.seeds)} seeds) into {out}")
+        self._heading = (
+            f"sweep     {cells} cells ({len(grid.rows)} rows x {len(grid.columns)} "
+            f"columns x {len(grid.seeds)} seeds) into {out}"
+        )
         self._cells, self._done, self._new, self._started = cells, 0, 0, time.monotonic()
         self._progress = bars(self.console)
         self._task = self._progress.add_task("cell", total=cells)
@@ -75,8 +82,11 @@ class SweepDisplay:
     def __exit__(self, kind, *_):
         self._progress.stop()
         if kind in (KeyboardInterrupt, SystemExit):
-            self.console.print(f"stopped   after {self._done} of {self._cells} cells; the same "
-                               f"command continues {self._out}", markup=False)
+            self.console.print(
+                f"stopped   after {self._done} of {self._cells} cells; the same "
+                f"command continues {self._out}",
+                markup=False,
+            )
 
     def round(self, cell, line) -> None:
         signals.check()
@@ -87,24 +97,39 @@ class SweepDisplay:
         self._new += result.new
         self._progress.update(self._task, advance=1)
         cell, width = result.cell, len(str(self._cells))
-        values = "  ".join(f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}"
-                           for name, value in result.values.items() if name in self._measures)
+        values = "  ".join(
+            f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}"
+            for name, value in result.values.items()
+            if name in self._measures
+        )
         self.console.print(
             f"cell {self._done:>{width}}/{self._cells}  {cell.row} | {cell.column} | seed "
             f"{cell.seed}: {'' if result.state == 'ok' else result.state + '  '}{values}  "
-            f"{self._time(result)}", markup=False)
+            f"{self._time(result)}",
+            markup=False,
+        )
         self.console.file.flush()
 
     def show(self, matrix) -> None:
         """Prints a matrix."""
         note = "; published in brackets" if matrix.published else ""
-        self.console.print(f"\n{matrix.title}: {matrix.measure.replace('_', ' ')}{note}",
-                           markup=False)
+        self.console.print(
+            f"\n{matrix.title}: {matrix.measure.replace('_', ' ')}{note}", markup=False
+        )
         table = Table("", *matrix.columns, box=None)
         for row in matrix.rows:
-            table.add_row(row, *(matrix.text(row, column) + (
-                f" ({matrix.published[row, column]:.3f})"
-                if (row, column) in matrix.published else "") for column in matrix.columns))
+            table.add_row(
+                row,
+                *(
+                    matrix.text(row, column)
+                    + (
+                        f" ({matrix.published[row, column]:.3f})"
+                        if (row, column) in matrix.published
+                        else ""
+                    )
+                    for column in matrix.columns
+                ),
+            )
         self.console.print(table)
 
     def _time(self, result) -> str:

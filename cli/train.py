@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.core.errors import require
 from tfunlearn.config.reading import METHOD_FIELDS, run_config
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.core.errors import require
 from tfunlearn.training.train import train as train_run
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
-    allow_code_option, config_options, merged, preset_fields, preset_option)
+    allow_code_option,
+    config_options,
+    merged,
+    preset_fields,
+    preset_option,
+)
 
-
-CHOICES = {field: Choice(family, listed=field not in ("dataset", "model"))
-           for field, family in METHOD_FIELDS.items()}
+CHOICES = {
+    field: Choice(family, listed=field not in ("dataset", "model"))
+    for field, family in METHOD_FIELDS.items()
+}
 
 
 @click.command(cls=MethodCommand, choices=CHOICES, section="train")
 @config_options()
 @preset_option
-@click.option("--out", metavar="DIR", help="Run directory; must be new or empty.  [default: "
-              "runs/<data>-<model>-<attack>-<rule and defense>-seed<n>]")
-@click.option("--worker", "workers", multiple=True, metavar="HOST:PORT", help="Share the clients "
-              "with a worker that tfunlearn worker runs there, may be repeated; turns --gather on.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="Run directory; must be new or empty.  [default: "
+    "runs/<data>-<model>-<attack>-<rule and defense>-seed<n>]",
+)
+@click.option(
+    "--worker",
+    "workers",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Share the clients "
+    "with a worker that tfunlearn worker runs there, may be repeated; turns --gather on.",
+)
 @allow_code_option
 def train(config, preset, out, workers, **flags):
     """Train a model federatedly, under attack and defended.
@@ -34,8 +50,9 @@ def train(config, preset, out, workers, **flags):
     settings = run_config(**merged(config, flags, preset_fields(preset, "train")))
     _check_use(flags, settings)
     with TrainingDisplay(settings) as display:
-        run = train_run(settings, out=out, workers=workers, on_start=display.start,
-                        on_round=display.round)
+        run = train_run(
+            settings, out=out, workers=workers, on_start=display.start, on_round=display.round
+        )
     display.finish(run)
 
 
@@ -43,5 +60,6 @@ def _check_use(flags: dict, settings: RunConfig) -> None:
     """Refuse a flag that was given and that nothing reads, next to the other settings."""
     for one, own in settings.defense.methods():
         for name, reader in one.idle(own).items():
-            require(name, flags.get(name), flags.get(name) is None,
-                    f"nothing here; it needs {reader}")
+            require(
+                name, flags.get(name), flags.get(name) is None, f"nothing here; it needs {reader}"
+            )

@@ -9,8 +9,14 @@ from tfunlearn.methods.settings import AUTO, common_fields, own_fields, unlearn_
 from tfunlearn.workflows.unlearn.workflow import unlearn as unlearn_run
 from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
-    allow_code_option, field_options, merged, preset_fields, preset_option, request_options,
-    request_words)
+    allow_code_option,
+    field_options,
+    merged,
+    preset_fields,
+    preset_option,
+    request_options,
+    request_words,
+)
 from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
 COMMON = {name: field for name, field in common_fields().items() if name != "forget"}
@@ -21,8 +27,11 @@ METHOD = Choice(UNLEARNING, (AUTO,), {AUTO: lambda: own_fields(AUTO)})
 @click.argument("run", metavar="RUN")
 @request_options
 @field_options(COMMON)
-@click.option("--config", metavar="FILE", help="Read these fields from a .json or .toml file; "
-              "flags override it.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="Read these fields from a .json or .toml file; flags override it.",
+)
 @preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @click.option("--out", metavar="DIR", help="New run directory.  [default: <RUN>-<method>]")

@@ -10,16 +10,23 @@ from rich.table import Table
 from tfunlearn.core.errors import FailedRun
 from tfunlearn.methods.method import UNLEARNING, in_words
 from tfunlearn.methods.settings import reference_method
+from tfunlearn.report.summaries import (
+    cost_in_words,
+    count,
+    recovery,
+    request_in_words,
+    rounds_behind,
+)
 from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
-from tfunlearn.report.summaries import (
-    cost_in_words, count, recovery, request_in_words, rounds_behind)
 
 ROWS = {
-    "test_accuracy": "test accuracy", "test_loss": "test loss",
-    "attack_success": "attack success", "source_error": "source error",
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "attack_success": "attack success",
+    "source_error": "source error",
     "forget_accuracy": "forgotten data, accuracy",
     "poisoned_accuracy": "poisoned among them, accuracy",
     "remain_accuracy": "remaining data, accuracy",
@@ -46,14 +53,25 @@ class UnlearningDisplay:
     def __exit__(self, kind, *_):
         self._progress.stop()
         if kind in (KeyboardInterrupt, SystemExit) and self._begun:
-            self._say(f"stopped   the same command, or tfunlearn resume {self._folder}, goes on "
-                      "from the last finished round")
+            self._say(
+                f"stopped   the same command, or tfunlearn resume {self._folder}, goes on "
+                "from the last finished round"
+            )
 
     def watch(self) -> Watch:
         """Returns what an unlearning is to call."""
-        return Watch(start=self.start, plan=self.plan, round=self.round, track=self.track,
-                     tell=self.tell, warn=self.warn, reference=self.reference,
-                     reference_round=self.reference_round, resume=self.resume, damage=self.damage)
+        return Watch(
+            start=self.start,
+            plan=self.plan,
+            round=self.round,
+            track=self.track,
+            tell=self.tell,
+            warn=self.warn,
+            reference=self.reference,
+            reference_round=self.reference_round,
+            resume=self.resume,
+            damage=self.damage,
+        )
 
     def damage(self, words: str) -> None:
         """Says what was found torn."""
@@ -77,14 +95,19 @@ class UnlearningDisplay:
         for words in task.warnings:
             self.warn(words)
         if task.overlap:
-            self._say(f"overlap   {task.overlap:.1%} of these examples are held by somebody who "
-                      "stays too")
-        self._say(f"remain    {count(len(remaining.present), 'client')} with "
-                  f"{count(len(remaining.labels), 'example')}")
+            self._say(
+                f"overlap   {task.overlap:.1%} of these examples are held by somebody who stays too"
+            )
+        self._say(
+            f"remain    {count(len(remaining.present), 'client')} with "
+            f"{count(len(remaining.labels), 'example')}"
+        )
         if waiting:
-            self._say(f"wait      {count(waiting, 'round')} without the forgotten: from one "
-                      f"unlearning to the next there are at least {task.own.rate_limit} "
-                      "(--rate-limit)")
+            self._say(
+                f"wait      {count(waiting, 'round')} without the forgotten: from one "
+                f"unlearning to the next there are at least {task.own.rate_limit} "
+                "(--rate-limit)"
+            )
             self._rounds = waiting
             self._task = self._progress.add_task("waiting", total=waiting)
 
@@ -123,8 +146,9 @@ class UnlearningDisplay:
         """Says that the retraining for comparison begins."""
         if self._task is not None:  # a stop rule may have ended it early
             self._progress.remove_task(self._task)
-        self._say(f"retrain   {rounds} rounds from scratch, for comparison (--no-reference leaves "
-                  "it out)")
+        self._say(
+            f"retrain   {rounds} rounds from scratch, for comparison (--no-reference leaves it out)"
+        )
         self._rounds = rounds
         self._task = self._progress.add_task("retraining", total=rounds)
 
@@ -139,19 +163,27 @@ class UnlearningDisplay:
         """Shows before, after and retrained, the cost, and where everything lies."""
         notes = run.notes
         if not run.new:
-            self._say(f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
-                      f"of {request_in_words(notes['requests'][-1])}")
+            self._say(
+                f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
+                f"of {request_in_words(notes['requests'][-1])}"
+            )
             for words in notes.get("warnings", ()):
                 self.warn(words)
         measured = notes["measured"]
-        titles = [title for title in ("before", "after", "retrained") if measured[title]
-                  and (title, notes["method"]) != ("after", reference_method())]
+        titles = [
+            title
+            for title in ("before", "after", "retrained")
+            if measured[title] and (title, notes["method"]) != ("after", reference_method())
+        ]
         table = Table("", *titles, box=None)
         for name, label in ROWS.items():
             if any(measured[title].get(name) is not None for title in titles):
                 table.add_row(label, *(number(measured[title].get(name)) for title in titles))
-        rounds = {"before": str(notes["rounds_before"] or notes["training_rounds"]),
-                  "after": rounds_behind(notes), "retrained": str(notes["training_rounds"])}
+        rounds = {
+            "before": str(notes["rounds_before"] or notes["training_rounds"]),
+            "after": rounds_behind(notes),
+            "retrained": str(notes["training_rounds"]),
+        }
         table.add_row("rounds of training", *(rounds[title] for title in titles))
         PlainConsole(width=100).print(table)
         self._say(f"recovery  {recovery(notes)}")
@@ -160,32 +192,44 @@ class UnlearningDisplay:
         if notes.get("damaged") and not notes.get("failed"):
             self._say(f"damaged   {notes['damaged']}")
         self._say(f"cost      {cost_in_words(notes['cost'])}" + ("" if run.new else " (then)"))
-        self._say(f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
-                  "curves.png")
+        self._say(
+            f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
+            "curves.png"
+        )
         if notes["reference"]:
             self._say(f"retrained {notes['reference']}")
 
     def _request(self, task) -> str:
         words = []
         if len(task.flagged):
-            ids = ", ".join(map(str, task.flagged[:20])) + (", ..." if len(task.flagged) > 20
-                                                           else "")
+            ids = ", ".join(map(str, task.flagged[:20])) + (
+                ", ..." if len(task.flagged) > 20 else ""
+            )
             words.append(f"client{'s' * (len(task.flagged) > 1)} {ids}")
         parts = [word for word in task.settings.forget if not word.startswith("client:")]
         words += [request_in_words(parts)] if parts else []
         poisoned = int((task.forgotten & task.source.federation.changed).sum())
-        return (f"{', '.join(words)}: {count(int(task.forgotten.sum()), 'example')}"
-                + (f", {poisoned} of them poisoned" if poisoned else ""))
+        return f"{', '.join(words)}: {count(int(task.forgotten.sum()), 'example')}" + (
+            f", {poisoned} of them poisoned" if poisoned else ""
+        )
 
     def _line(self, line: dict, rounds: int, phase: str) -> None:
         if self._console.is_terminal:
             return
-        values = "  ".join(f"{label} {number(line[name])}" for name, label in (
-            ("test_accuracy", "test"), ("forget_accuracy", "forgotten"),
-            ("remain_accuracy", "remaining"), ("attack_success", "attack success"),
-            ("source_error", "source error")))
-        self._say(f"{phase:<8}  round {line['round']:>{len(str(rounds))}}/{rounds}  {values}  "
-                  f"{line['seconds']:.2f} s")
+        values = "  ".join(
+            f"{label} {number(line[name])}"
+            for name, label in (
+                ("test_accuracy", "test"),
+                ("forget_accuracy", "forgotten"),
+                ("remain_accuracy", "remaining"),
+                ("attack_success", "attack success"),
+                ("source_error", "source error"),
+            )
+        )
+        self._say(
+            f"{phase:<8}  round {line['round']:>{len(str(rounds))}}/{rounds}  {values}  "
+            f"{line['seconds']:.2f} s"
+        )
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
@@ -195,5 +239,6 @@ class UnlearningDisplay:
 def end_if_failed(run) -> None:
     """Ends the program with code 1 and the cause, if an unlearning has failed."""
     if run.failed:
-        raise FailedRun(f"failed: {run.failed} (the run is kept, marked as failed: "
-                        f"{run.directory.path})")
+        raise FailedRun(
+            f"failed: {run.failed} (the run is kept, marked as failed: {run.directory.path})"
+        )

@@ -8,7 +8,12 @@ from tfunlearn.config.reading import fields_of, typed
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.suite import verify as verify_run
 from tfunlearn_cli.options import (
-    allow_code_option, field_options, merged, preset_fields, preset_option)
+    allow_code_option,
+    field_options,
+    merged,
+    preset_fields,
+    preset_option,
+)
 from tfunlearn_cli.verify_display import VerifyDisplay
 
 KNOBS = fields_of(VerifySettings)
@@ -16,12 +21,20 @@ KNOBS = fields_of(VerifySettings)
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--against", multiple=True, metavar="RETRAINED", help="A run of unlearn --method "
-              "retrain of the same request, may be repeated.  [default: as many as --retrains, "
-              "trained beside the run if they are not there]")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="RETRAINED",
+    help="A run of unlearn --method "
+    "retrain of the same request, may be repeated.  [default: as many as --retrains, "
+    "trained beside the run if they are not there]",
+)
 @field_options(KNOBS)
-@click.option("--config", metavar="FILE", help="Read these fields from a .json or .toml file; "
-              "flags override it.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="Read these fields from a .json or .toml file; flags override it.",
+)
 @preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
@@ -38,9 +51,16 @@ def verify(run, against, config, preset, data_dir, **knobs):
 
     Example: tfunlearn verify runs/digits-lenet5-label-flip-flap-seed0-fedup
     """
-    settings = VerifySettings(**typed(merged(config, knobs, preset_fields(preset, "verify")),
-                                      KNOBS))
+    settings = VerifySettings(
+        **typed(merged(config, knobs, preset_fields(preset, "verify")), KNOBS)
+    )
     with VerifyDisplay() as display:
-        found = verify_run(run, settings, against=against, data_dir=data_dir,
-                           watch=display.watch(), tell=display.tell)
+        found = verify_run(
+            run,
+            settings,
+            against=against,
+            data_dir=data_dir,
+            watch=display.watch(),
+            tell=display.tell,
+        )
     display.finish(found)

@@ -13,11 +13,21 @@ from tfunlearn_cli.console import PlainConsole
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), required=True, metavar="P",
-              help="Port to listen at; 0 takes any free one.")
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen at; "
-              "0.0.0.0 is every interface of this machine.  [default: 127.0.0.1, this machine "
-              "alone]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    required=True,
+    metavar="P",
+    help="Port to listen at; 0 takes any free one.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help="Address to listen at; "
+    "0.0.0.0 is every interface of this machine.  [default: 127.0.0.1, this machine "
+    "alone]",
+)
 def worker(port, host):
     """Work for trainings on this or other machines, until it is stopped.
 
@@ -33,11 +43,13 @@ def worker(port, host):
     console = PlainConsole()
     with serving_worker(host, port) as (address, port, died):
         shown = f"[{address}]" if ":" in address else address
-        console.print(f"worker    listens at {shown}:{port}; tfunlearn train --worker "
-                      f"{shown}:{port}")
+        console.print(
+            f"worker    listens at {shown}:{port}; tfunlearn train --worker {shown}:{port}"
+        )
         if host not in ("127.0.0.1", "::1", "localhost"):
-            console.print("warning: nobody who calls is asked who they are, and nothing is "
-                          "encrypted")
+            console.print(
+                "warning: nobody who calls is asked who they are, and nothing is encrypted"
+            )
         console.file.flush()
         while not died():
             signals.check()

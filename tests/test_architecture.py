@@ -12,12 +12,27 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOORS = {  # arrows go down only, and rooms on one floor do not know each other
-    "tfunlearn_cli": 9, "experiment": 8,
-    "sweeps": 7, "conformance": 7, "workflows": 6, "methods": 5, "training": 4, "runs": 3,
+    "tfunlearn_cli": 9,
+    "experiment": 8,
+    "sweeps": 7,
+    "conformance": 7,
+    "workflows": 6,
+    "methods": 5,
+    "training": 4,
+    "runs": 3,
     "config": 2,
-    "federated": 1.5, "defenses": 1.5, "evaluation": 1.5, "report": 1.5, "unlearning": 1.5,
+    "federated": 1.5,
+    "defenses": 1.5,
+    "evaluation": 1.5,
+    "report": 1.5,
+    "unlearning": 1.5,
     "verification": 1.5,
-    "aggregation": 1, "attacks": 1, "pruning": 1, "datasets": 1, "models": 1, "workers": 1,
+    "aggregation": 1,
+    "attacks": 1,
+    "pruning": 1,
+    "datasets": 1,
+    "models": 1,
+    "workers": 1,
     "core": 0,
 }
 
@@ -53,22 +68,38 @@ def test_every_folder_is_in_the_package_list():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = set(config["options"]["packages"].split())
-    folders = {".".join(file.parent.relative_to(ROOT).parts)
-               for file in (ROOT / "tfunlearn").rglob("__init__.py")}
+    folders = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for file in (ROOT / "tfunlearn").rglob("__init__.py")
+    }
     assert listed == folders | {
-        "tfunlearn_cli", "tfunlearn_presets", "tfunlearn_published", "tfunlearn_sweeps"}
+        "tfunlearn_cli",
+        "tfunlearn_presets",
+        "tfunlearn_published",
+        "tfunlearn_sweeps",
+    }
 
 
-@pytest.mark.parametrize("code", [
-    "import tfunlearn",
-    "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['--help']; m._exit_code()",
-    "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['train', '--help']; m._exit_code()",
-    "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['unlearn', '--help']; m._exit_code()",
-    "import tfunlearn.unlearning",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tfunlearn",
+        "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['--help']; m._exit_code()",
+        "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['train', '--help']; m._exit_code()",
+        "import sys, tfunlearn_cli.main as m; sys.argv[1:] = ['unlearn', '--help']; m._exit_code()",
+        "import tfunlearn.unlearning",
+    ],
+)
 def test_imports_no_tensorflow(code):
-    heavy = {"tensorflow", "tensorflow_federated", "keras", "matplotlib", "sklearn", "scipy",
-             "pandas"}
+    heavy = {
+        "tensorflow",
+        "tensorflow_federated",
+        "keras",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "pandas",
+    }
     check = f"; import sys; assert not {heavy} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -81,7 +112,10 @@ def test_top_level_of_the_repository():
 
 
 def test_ci_runs_the_commands_of_the_readme():
-    commands = [line for line in (ROOT / "README.md").read_text().splitlines()
-                if line.startswith("python3.11 -m venv")]
+    commands = [
+        line
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith("python3.11 -m venv")
+    ]
     ci = (ROOT / ".ci" / "run").read_text().splitlines()
     assert len(commands) == 2 and all(command in ci for command in commands)

@@ -26,7 +26,11 @@ def test_every_row_has_numbers_and_a_source(path):
 def test_flap_table_1_is_complete():
     rows = list(csv.DictReader((FOLDER / "flap_table1.csv").open()))
     assert len(rows) == 13 * 3 * 2
-    cell = {(r["aggregation"], r["rejection"], r["mode"], r["attack"], r["defense"]):
-            float(r["error_percent"]) for r in rows}
+    cell = {
+        (r["aggregation"], r["rejection"], r["mode"], r["attack"], r["defense"]): float(
+            r["error_percent"]
+        )
+        for r in rows
+    }
     assert cell["trimmed_mean", "none", "perfect", "label-flip", "none"] == 30.0
     assert cell["trimmed_mean", "none", "perfect", "label-flip", "flap"] == 17.5

@@ -8,12 +8,20 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.aggregation import (
-    bulyan, geometric_median, krum, multi_krum, nearest_neighbor_mixing, rfa)
+    bulyan,
+    geometric_median,
+    krum,
+    multi_krum,
+    nearest_neighbor_mixing,
+    rfa,
+)
 from tfunlearn.aggregation.krum_flap import krum_flap
 from tfunlearn.attacks.geometry import Geometry
 from tfunlearn.core.blocks import central_row, pairwise_squared_distances
 
-GRID = 1024  # rows are whole multiples of 1 / 1024, so that differences and sums of squares are exact
+GRID = (
+    1024  # rows are whole multiples of 1 / 1024, so that differences and sums of squares are exact
+)
 
 
 def stack_of(rng, n, d, outlier):
@@ -26,8 +34,14 @@ def stack_of(rng, n, d, outlier):
 
 def scores_of(whole, rows, neighbors):
     """Krum's scores among some rows, exactly."""
-    return {i: sum(sorted(int(((whole[i] - whole[j]) ** 2).sum()) for j in rows if j != i)
-                   [:max(neighbors, 1)]) for i in rows}
+    return {
+        i: sum(
+            sorted(int(((whole[i] - whole[j]) ** 2).sum()) for j in rows if j != i)[
+                : max(neighbors, 1)
+            ]
+        )
+        for i in rows
+    }
 
 
 def best_of(whole, rows, f, count):
@@ -48,8 +62,12 @@ def around_the_median(column, size):
     return np.mean(sorted(column, key=lambda x: (abs(x - center), x))[:size])
 
 
-CASES = [(n, d, outlier, as_tensor) for n, d in ((7, 1), (11, 1), (9, 3), (15, 2))
-         for outlier in (False, True) for as_tensor in (False, True)]
+CASES = [
+    (n, d, outlier, as_tensor)
+    for n, d in ((7, 1), (11, 1), (9, 3), (15, 2))
+    for outlier in (False, True)
+    for as_tensor in (False, True)
+]
 
 
 @pytest.mark.parametrize("n, d, outlier, as_tensor", CASES)
@@ -60,16 +78,21 @@ def test_the_choice_is_the_definitions(rng, n, d, outlier, as_tensor):
         np.testing.assert_array_equal(krum(given, f=f), rows[best_of(whole, everybody, f, 1)[0]])
         m = n - f - 2
         np.testing.assert_allclose(
-            multi_krum(given, f=f), rows[best_of(whole, everybody, f, m)].mean(axis=0, dtype=float),
-            rtol=1e-7)
+            multi_krum(given, f=f),
+            rows[best_of(whole, everybody, f, m)].mean(axis=0, dtype=float),
+            rtol=1e-7,
+        )
         picked = whole[picked_by_bulyan(whole, f)] / GRID
         np.testing.assert_allclose(
-            bulyan(given, f=f), [around_the_median(column, n - 4 * f) for column in picked.T],
-            rtol=1e-7)
+            bulyan(given, f=f),
+            [around_the_median(column, n - 4 * f) for column in picked.T],
+            rtol=1e-7,
+        )
         squares = ((whole[:, None] - whole[None]) ** 2).sum(axis=2)
         nearest = np.argsort(squares, axis=1, kind="stable")[:, : n - f]
-        np.testing.assert_allclose(nearest_neighbor_mixing(given, f=f),
-                                   rows[nearest].mean(axis=1, dtype=float), rtol=1e-7)
+        np.testing.assert_allclose(
+            nearest_neighbor_mixing(given, f=f), rows[nearest].mean(axis=1, dtype=float), rtol=1e-7
+        )
 
 
 @pytest.mark.parametrize("as_tensor", [False, True])
@@ -78,8 +101,9 @@ def test_a_geometric_median_moves_with_its_rows(rng, as_tensor):
     moved = rows + np.float32(1000)
     convert = tf.constant if as_tensor else np.asarray
     for rule in (geometric_median, rfa):
-        np.testing.assert_allclose(np.asarray(rule(convert(moved))) - 1000,
-                                   rule(convert(rows)), atol=1e-4)
+        np.testing.assert_allclose(
+            np.asarray(rule(convert(moved))) - 1000, rule(convert(rows)), atol=1e-4
+        )
 
 
 def test_flaps_multi_krum_and_the_attacks_see_the_same_distances(rng):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfunlearn.aggregation import RULES
+from tfunlearn.aggregation.rule import Round
 from tfunlearn.conformance.aggregators import check_aggregator, our_subject
 from tfunlearn.conformance.properties import PROPERTIES, RuleUnderTest, gaussian_updates
-from tfunlearn.aggregation.rule import Round
 
 
 def definition(name, rows, **given):
@@ -73,7 +73,10 @@ def test_the_suite_finds_what_is_wrong():
     assert failing(wide) == {"shape and type"}
     assert failing(fragile) == {"finite under attack", "ignores huge rows", "one NaN"}
     assert failing(lambda updates, f: None) == set(PROPERTIES) - {
-        "input unchanged", "deterministic", "within the benign box"}
+        "input unchanged",
+        "deterministic",
+        "within the benign box",
+    }
     assert "ignores huge rows" in failing(lambda updates, f: updates.mean(axis=0))
     assert "within the benign box" in failing(right, like="median")
 
@@ -94,8 +97,12 @@ def test_an_error_of_the_subject_is_a_finding():
         raise RuntimeError("out of order")
 
     findings = check_aggregator(RuleUnderTest(broken, RULES["median"]))
-    assert all("out of order" in finding.detail or finding.passed is None
-               or "RuntimeError" in finding.detail for finding in findings)
+    assert all(
+        "out of order" in finding.detail
+        or finding.passed is None
+        or "RuntimeError" in finding.detail
+        for finding in findings
+    )
 
 
 def test_code_that_ends_the_program_fails_and_does_not_end_it():
@@ -109,6 +116,7 @@ def test_code_that_ends_the_program_fails_and_does_not_end_it():
 
 def test_oracles_by_hand():
     """The plain definitions themselves, on the numbers of test_rules."""
+
     def rows(*values):
         return [[float(v)] for v in values]
 
@@ -137,21 +145,27 @@ def test_large_stacks_in_threads_give_what_small_ones_do():
 def test_settings_keep_to_the_definition(name, rng):
     """Weights, passes, m and compat, which the suite leaves at their defaults."""
     rule, uses = RULES[name], RULES.fields(name)
-    variants = [dict(weights=rng.integers(1, 50, 11).astype(float))] * rule.weighted + [
-        dict(passes=4)] * ("passes" in uses) + [dict(clip=2.0)] * ("clip" in uses) + [
-        dict(selected=2), dict(selected=5)] * ("selected" in uses) + [
-        dict(compat="flap")] * (name == "median")
+    variants = (
+        [dict(weights=rng.integers(1, 50, 11).astype(float))] * rule.weighted
+        + [dict(passes=4)] * ("passes" in uses)
+        + [dict(clip=2.0)] * ("clip" in uses)
+        + [dict(selected=2), dict(selected=5)] * ("selected" in uses)
+        + [dict(compat="flap")] * (name == "median")
+    )
     for settings in variants:
         for seed in range(5):
-            updates = gaussian_updates(seed)[:10 + seed % 2]
+            updates = gaussian_updates(seed)[: 10 + seed % 2]
             own = {k: v for k, v in settings.items() if k != "weights"}
-            given = Round(f=2, weights=settings["weights"][: len(updates)]
-                          if "weights" in settings else None,
-                          reference=updates[0] if rule.reference else None)
+            given = Round(
+                f=2,
+                weights=settings["weights"][: len(updates)] if "weights" in settings else None,
+                reference=updates[0] if rule.reference else None,
+            )
             np.testing.assert_allclose(
                 rule(updates, given, **own),
                 rule.oracle(updates.astype(float).tolist(), given, rule.settings(**own)),
-                atol=1e-5)
+                atol=1e-5,
+            )
 
 
 @pytest.mark.parametrize("f", [0, 1, 3])
@@ -159,6 +173,8 @@ def test_nearest_neighbor_mixing_against_its_definition(f, rng):
     from tfunlearn.aggregation import nearest_neighbor_mixing
 
     updates = rng.standard_normal((9, 5)).astype(np.float32)
-    expected = [updates[np.argsort(np.square(updates - row).sum(axis=1))[: 9 - f]].mean(axis=0)
-                for row in updates]
+    expected = [
+        updates[np.argsort(np.square(updates - row).sum(axis=1))[: 9 - f]].mean(axis=0)
+        for row in updates
+    ]
     np.testing.assert_allclose(nearest_neighbor_mixing(updates, f=f), expected, atol=1e-6)

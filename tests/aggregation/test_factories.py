@@ -7,10 +7,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tfunlearn.aggregation import RULES, Aggregator, mean, rule_factory
-from tfunlearn.aggregation import factories
-from tfunlearn.core.errors import UserError
+from tfunlearn.aggregation import RULES, Aggregator, factories, mean, rule_factory
 from tfunlearn.conformance.check_aggregator import same_bits_in_tff
+from tfunlearn.core.errors import UserError
 from tfunlearn.workers import local_worker
 
 VECTOR = tff.TensorType(np.float32, [6])
@@ -29,8 +28,10 @@ def test_same_bits(name):
     assert finding.passed, finding.detail
 
 
-@pytest.mark.parametrize("before", [("nearest-neighbor-mixing",), ("bucketing",),
-                                    ("nearest-neighbor-mixing", "bucketing")])
+@pytest.mark.parametrize(
+    "before",
+    [("nearest-neighbor-mixing",), ("bucketing",), ("nearest-neighbor-mixing", "bucketing")],
+)
 def test_steps_before_a_rule_have_the_same_bits(before, rng):
     aggregator = Aggregator("krum", 1, before=before, seed=9)
     process = rule_factory(aggregator, clients=11).create(VECTOR, WEIGHT)
@@ -47,13 +48,13 @@ def test_structures_and_unweighted_factories(rng):
     structure = tff.to_type([(np.float32, [2, 2]), (np.float32, [2])])
     updates = rng.standard_normal((5, 6)).astype(np.float32)
     process = rule_factory(Aggregator("median", 2), clients=5, weighted=False).create(structure)
-    output = process.next(
-        process.initialize(), [[u[:4].reshape(2, 2), u[4:]] for u in updates])
+    output = process.next(process.initialize(), [[u[:4].reshape(2, 2), u[4:]] for u in updates])
     np.testing.assert_array_equal(output.result[0].ravel(), np.median(updates, axis=0)[:4])
     np.testing.assert_array_equal(output.result[1], np.median(updates, axis=0)[4:])
     with pytest.raises(UserError, match="float64 is not allowed; allowed is float32"):
         rule_factory(Aggregator("median", 2), clients=5).create(
-            tff.TensorType(np.float64, [3]), WEIGHT)
+            tff.TensorType(np.float64, [3]), WEIGHT
+        )
 
 
 def test_weight_zero_is_left_out_and_nobody_gives_zeros(rng):
@@ -78,8 +79,10 @@ def test_fewer_clients_than_slots_and_more(rng):
         process.next(process.initialize(), list(updates), ones)
 
 
-@pytest.mark.parametrize("name, f, clients", [
-    ("krum", 2, 4), ("multi-krum", 2, 5), ("bulyan", 2, 6), ("trimmed-mean", 3, 4)])
+@pytest.mark.parametrize(
+    "name, f, clients",
+    [("krum", 2, 4), ("multi-krum", 2, 5), ("bulyan", 2, 6), ("trimmed-mean", 3, 4)],
+)
 def test_a_round_with_too_few_clients_is_an_error(name, f, clients, rng):
     process = rule_factory(Aggregator(name, f), clients=11).create(VECTOR, WEIGHT)
     updates = rng.standard_normal((clients, 6)).astype(np.float32)
@@ -128,44 +131,57 @@ def test_it_plugs_into_tffs_own_federated_averaging():
     data = [tf.data.Dataset.from_tensor_slices((x, np.arange(8) % 2)).batch(4) for x in images]
 
     def model_fn():
-        keras = tf.keras.Sequential([tf.keras.layers.Input([4]), tf.keras.layers.Dense(
-            2, kernel_initializer="zeros")])
+        keras = tf.keras.Sequential(
+            [tf.keras.layers.Input([4]), tf.keras.layers.Dense(2, kernel_initializer="zeros")]
+        )
         return tff.learning.models.from_keras_model(
-            keras, loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            input_spec=data[0].element_spec)
+            keras,
+            loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            input_spec=data[0].element_spec,
+        )
 
     process = tff.learning.algorithms.build_weighted_fed_avg(
-        model_fn, client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
-        model_aggregator=rule_factory(Aggregator("trimmed-mean", 1), clients=6))
+        model_fn,
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+        model_aggregator=rule_factory(Aggregator("trimmed-mean", 1), clients=6),
+    )
     state = process.next(process.initialize(), data).state
     weights = process.get_model_weights(state).trainable
     assert np.isfinite(weights[0]).all() and np.abs(weights[0]).max() > 1e-3
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: rule_factory(Aggregator("krum", 3), clients=8), "krum with n=8 updates and f=3"),
-    (lambda: rule_factory(Aggregator("bulyan", "radical"), clients=10), "f=3.*n >= 15"),
-    (lambda: rule_factory(Aggregator("krum", 1, before=("bucketing",)), clients=8),
-     "krum with n=4 updates and f=1"),
-    (lambda: rule_factory(Aggregator("multi-krum", 1, selected=9), clients=8), "selected: 9"),
-    (lambda: rule_factory(Aggregator("norm-bound", noise=1.0), clients=8), "noise: 1.0"),
-    (lambda: rule_factory(Aggregator(), clients=0), "clients: 0"),
-    (lambda: Aggregator("krumm"), "did you mean 'krum'"),
-    (lambda: Aggregator("krum", byzantine="perfekt"), "did you mean 'perfect'"),
-    (lambda: Aggregator("krum", byzantine=1.5), "byzantine: 1.5"),
-    (lambda: Aggregator("krum", selected=3), "selected: 3 is not allowed.*it is for multi-krum"),
-    (lambda: Aggregator("mean", clip=3.0), "clip: 3.0 .*centered-clipping, norm-bound"),
-    (lambda: Aggregator("rfa", passes=0), "passes: 0"),
-    (lambda: Aggregator("krum", compat="flap"), "compat: .flap. .*for median, multi-krum"),
-    (lambda: Aggregator(before=("mixing",)), "before: unknown name 'mixing'"),
-    (lambda: Aggregator(before="bucketing"), "before: 'bucketing' .* a tuple of names"),
-    (lambda: Aggregator(byzantine=None), "byzantine: None"),
-    (lambda: Aggregator(byzantine=[2]), "byzantine: .2."),
-    (lambda: Aggregator("multi-krum", selected="3"), "selected: '3'"),
-    (lambda: Aggregator(bucket_size=True), "bucket_size: True"),
-    (lambda: Aggregator("rfa", passes=1.5), "passes: 1.5"),
-    (lambda: Aggregator("fltrust", 1)(np.ones((4, 2), np.float32)), "reference: None"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: rule_factory(Aggregator("krum", 3), clients=8), "krum with n=8 updates and f=3"),
+        (lambda: rule_factory(Aggregator("bulyan", "radical"), clients=10), "f=3.*n >= 15"),
+        (
+            lambda: rule_factory(Aggregator("krum", 1, before=("bucketing",)), clients=8),
+            "krum with n=4 updates and f=1",
+        ),
+        (lambda: rule_factory(Aggregator("multi-krum", 1, selected=9), clients=8), "selected: 9"),
+        (lambda: rule_factory(Aggregator("norm-bound", noise=1.0), clients=8), "noise: 1.0"),
+        (lambda: rule_factory(Aggregator(), clients=0), "clients: 0"),
+        (lambda: Aggregator("krumm"), "did you mean 'krum'"),
+        (lambda: Aggregator("krum", byzantine="perfekt"), "did you mean 'perfect'"),
+        (lambda: Aggregator("krum", byzantine=1.5), "byzantine: 1.5"),
+        (
+            lambda: Aggregator("krum", selected=3),
+            "selected: 3 is not allowed.*it is for multi-krum",
+        ),
+        (lambda: Aggregator("mean", clip=3.0), "clip: 3.0 .*centered-clipping, norm-bound"),
+        (lambda: Aggregator("rfa", passes=0), "passes: 0"),
+        (lambda: Aggregator("krum", compat="flap"), "compat: .flap. .*for median, multi-krum"),
+        (lambda: Aggregator(before=("mixing",)), "before: unknown name 'mixing'"),
+        (lambda: Aggregator(before="bucketing"), "before: 'bucketing' .* a tuple of names"),
+        (lambda: Aggregator(byzantine=None), "byzantine: None"),
+        (lambda: Aggregator(byzantine=[2]), "byzantine: .2."),
+        (lambda: Aggregator("multi-krum", selected="3"), "selected: '3'"),
+        (lambda: Aggregator(bucket_size=True), "bucket_size: True"),
+        (lambda: Aggregator("rfa", passes=1.5), "passes: 1.5"),
+        (lambda: Aggregator("fltrust", 1)(np.ones((4, 2), np.float32)), "reference: None"),
+    ],
+)
 def test_mistakes_are_found_when_it_is_built(make, message):
     with pytest.raises(UserError, match=message):
         make()

@@ -58,7 +58,8 @@ def test_wide_stacks_in_blocks(rng):
     updates = rng.standard_normal((5, 30_000)).astype(np.float32)
     for left_out, result in enumerate(without_each(Aggregator("median", 1), updates, f=1)):
         np.testing.assert_allclose(
-            result, np.median(np.delete(updates, left_out, axis=0), axis=0), rtol=1e-6)
+            result, np.median(np.delete(updates, left_out, axis=0), axis=0), rtol=1e-6
+        )
 
 
 def test_it_refuses_what_it_cannot_leave_out():

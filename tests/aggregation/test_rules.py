@@ -6,8 +6,20 @@ import numpy as np
 import pytest
 
 from tfunlearn.aggregation import (
-    bucketing, bulyan, centered_clipping, fltrust, geometric_median, krum, mean, median, multi_krum,
-    nearest_neighbor_mixing, norm_bound, rfa, trimmed_mean)
+    bucketing,
+    bulyan,
+    centered_clipping,
+    fltrust,
+    geometric_median,
+    krum,
+    mean,
+    median,
+    multi_krum,
+    nearest_neighbor_mixing,
+    norm_bound,
+    rfa,
+    trimmed_mean,
+)
 from tfunlearn.aggregation.krum_flap import krum_flap
 from tfunlearn.core.errors import UserError
 
@@ -114,8 +126,13 @@ def test_geometric_median_is_not_moved_by_rows_far_out():
         moved = np.abs(geometric_median(updates) - clean).max()
         assert moved < 2.5  # bounded by the spread of the others, whatever the value
     updates[:4] = 1e25
-    assert np.abs(geometric_median(updates) - geometric_median(
-        np.where(updates > 1e20, 1e15, updates).astype(np.float32))).max() < 1e-3
+    assert (
+        np.abs(
+            geometric_median(updates)
+            - geometric_median(np.where(updates > 1e20, 1e15, updates).astype(np.float32))
+        ).max()
+        < 1e-3
+    )
 
 
 def test_centered_clipping_by_hand():
@@ -133,7 +150,8 @@ def test_norm_bound_by_hand():
     np.testing.assert_allclose(norm_bound(updates), [2, 3], rtol=1e-6)  # median norm 5
     np.testing.assert_allclose(norm_bound(updates, bound=10.0), [3, 13 / 3], rtol=1e-6)
     np.testing.assert_allclose(
-        norm_bound(updates, bound=10.0, weights=[0, 1, 1]), [3, 4.5], rtol=1e-6)
+        norm_bound(updates, bound=10.0, weights=[0, 1, 1]), [3, 4.5], rtol=1e-6
+    )
     noisy = norm_bound(updates, noise=0.1, rng=np.random.default_rng(0))
     assert 0 < np.abs(noisy - norm_bound(updates)).max() < 1
     with pytest.raises(UserError, match="rng: None"):
@@ -145,8 +163,11 @@ def test_fltrust_by_hand():
     updates = np.array([[1, 0], [0, 5], [-3, 0], [3, 3]], np.float32)
     # cosines 1, 0, -1, 1/sqrt2; rows scaled to length 2: (2, 0) and (sqrt2, sqrt2)
     total, share = 1 + 2**-0.5, 2**-0.5
-    np.testing.assert_allclose(fltrust(updates, trusted=trusted),
-                               [(2 + share * 2**0.5) / total, share * 2**0.5 / total], rtol=1e-6)
+    np.testing.assert_allclose(
+        fltrust(updates, trusted=trusted),
+        [(2 + share * 2**0.5) / total, share * 2**0.5 / total],
+        rtol=1e-6,
+    )
     assert fltrust(-updates[:1], trusted=trusted).tolist() == [0, 0]  # nobody is trusted
     assert fltrust(np.zeros((2, 2), np.float32), trusted=trusted).tolist() == [0, 0]
     assert fltrust(updates, trusted=np.zeros(2, np.float32)).tolist() == [0, 0]
@@ -171,8 +192,11 @@ def test_bucketing_averages_every_row_once():
         counts = np.count_nonzero(means, axis=1)
         assert sorted(counts)[1:] == [size] * (rows - 1) or rows == 1
         np.testing.assert_allclose(means.sum(axis=1), 1, rtol=1e-6)
-    draws = {bucketing(updates, seed=seed, round_number=number).tobytes()
-             for seed in range(4) for number in range(4)}
+    draws = {
+        bucketing(updates, seed=seed, round_number=number).tobytes()
+        for seed in range(4)
+        for number in range(4)
+    }
     assert len(draws) == 16
     assert bucketing(updates, seed=3).tobytes() == bucketing(updates, seed=3).tobytes()
 
@@ -197,8 +221,9 @@ def test_rows_that_are_not_finite_use_up_the_f():
     np.testing.assert_array_equal(trimmed_mean(both, trim=1), trimmed_mean(good, trim=0))
     np.testing.assert_array_equal(median(both), median(good))
     weights = np.arange(11.0)
-    np.testing.assert_array_equal(mean(both, weights=weights),
-                                  mean(good, weights=np.delete(weights, [4, 5])))
+    np.testing.assert_array_equal(
+        mean(both, weights=weights), mean(good, weights=np.delete(weights, [4, 5]))
+    )
     assert nearest_neighbor_mixing(both, f=2).shape == (9, 5)
 
 
@@ -214,44 +239,50 @@ def test_single_distances_survive_a_common_offset_of_large_norm():
     np.testing.assert_array_equal(krum(close, f=3), close[scores.argmin()])
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda u: krum(u, f=2), "krum: n=6 updates with f=2 are not allowed.*2f . 3, here n >= 7"),
-    (lambda u: multi_krum(u, f=2), "multi_krum: n=6 updates with f=2"),
-    (lambda u: multi_krum(u, f=1, m=7), "m: 7 is not allowed; allowed is 1 to n .6."),
-    (lambda u: multi_krum(u, f=1, m=0), "m: 0"),
-    (lambda u: bulyan(u, f=1), "bulyan: n=6 updates with f=1.*4f . 3, here n >= 7"),
-    (lambda u: trimmed_mean(u, trim=3), "trimmed_mean: n=6 updates with f=3.*trim < n / 2"),
-    (lambda u: trimmed_mean(u, trim=0.5), "trimmed_mean: n=6 updates with f=3"),
-    (lambda u: trimmed_mean(u, trim=1.5), "trim: 1.5 is not allowed"),
-    (lambda u: trimmed_mean(u, trim=-1), "trim: -1"),
-    (lambda u: krum(u, f=-1), "f: -1 is not allowed"),
-    (lambda u: krum(u, f=1.0), "f: 1.0 is not allowed"),
-    (lambda u: krum(u, f=True), "f: True is not allowed"),
-    (lambda u: nearest_neighbor_mixing(u, f=3), "nearest_neighbor_mixing: n=6 updates with f=3"),
-    (lambda u: bucketing(u, size=0, seed=0), "size: 0"),
-    (lambda u: geometric_median(u, nu=0), "nu: 0"),
-    (lambda u: geometric_median(u, passes=0), "passes: 0"),
-    (lambda u: geometric_median(u, weights=np.zeros(6)), "sum 0"),
-    (lambda u: centered_clipping(u, clip=-1), "clip: -1"),
-    (lambda u: centered_clipping(u, center=np.zeros(9)), "center: .9,."),
-    (lambda u: norm_bound(u, bound=0), "bound: 0"),
-    (lambda u: median(u, compat="x"), "compat: 'x'"),
-    (lambda u: centered_clipping(u, clip="x"), "clip: 'x'"),
-    (lambda u: centered_clipping(u, center="x"), "center: 'x'"),
-    (lambda u: centered_clipping(u, center=[np.nan] * 3), "center: 'not finite'"),
-    (lambda u: centered_clipping(u, passes=True), "passes: True"),
-    (lambda u: fltrust(u, trusted=[1, 2]), r"trusted: .2,. .* a vector of 3 values"),
-    (lambda u: norm_bound(u, noise=1e308), "noise: 1e.308"),
-    (lambda u: norm_bound(u, noise=1, rng=3), "rng: 3"),
-    (lambda u: geometric_median(u, nu="x"), "nu: 'x'"),
-    (lambda u: geometric_median(u, tolerance=None), "tolerance: None"),
-    (lambda u: bucketing(u, seed="x"), "seed: 'x'"),
-    (lambda u: bucketing(u, seed=2**70), "seed: .* 0 to 2147483648"),
-    (lambda u: bucketing(u, size=True, seed=0), "size: True"),
-    (lambda u: multi_krum(u, f=1, m=True), "m: True"),
-    (lambda u: mean(u, weights="abc"), "weights: not numbers"),
-    (lambda u: mean(u, weights=[1e308] * 6), "weights: 1e.308"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda u: krum(u, f=2), "krum: n=6 updates with f=2 are not allowed.*2f . 3, here n >= 7"),
+        (lambda u: multi_krum(u, f=2), "multi_krum: n=6 updates with f=2"),
+        (lambda u: multi_krum(u, f=1, m=7), "m: 7 is not allowed; allowed is 1 to n .6."),
+        (lambda u: multi_krum(u, f=1, m=0), "m: 0"),
+        (lambda u: bulyan(u, f=1), "bulyan: n=6 updates with f=1.*4f . 3, here n >= 7"),
+        (lambda u: trimmed_mean(u, trim=3), "trimmed_mean: n=6 updates with f=3.*trim < n / 2"),
+        (lambda u: trimmed_mean(u, trim=0.5), "trimmed_mean: n=6 updates with f=3"),
+        (lambda u: trimmed_mean(u, trim=1.5), "trim: 1.5 is not allowed"),
+        (lambda u: trimmed_mean(u, trim=-1), "trim: -1"),
+        (lambda u: krum(u, f=-1), "f: -1 is not allowed"),
+        (lambda u: krum(u, f=1.0), "f: 1.0 is not allowed"),
+        (lambda u: krum(u, f=True), "f: True is not allowed"),
+        (
+            lambda u: nearest_neighbor_mixing(u, f=3),
+            "nearest_neighbor_mixing: n=6 updates with f=3",
+        ),
+        (lambda u: bucketing(u, size=0, seed=0), "size: 0"),
+        (lambda u: geometric_median(u, nu=0), "nu: 0"),
+        (lambda u: geometric_median(u, passes=0), "passes: 0"),
+        (lambda u: geometric_median(u, weights=np.zeros(6)), "sum 0"),
+        (lambda u: centered_clipping(u, clip=-1), "clip: -1"),
+        (lambda u: centered_clipping(u, center=np.zeros(9)), "center: .9,."),
+        (lambda u: norm_bound(u, bound=0), "bound: 0"),
+        (lambda u: median(u, compat="x"), "compat: 'x'"),
+        (lambda u: centered_clipping(u, clip="x"), "clip: 'x'"),
+        (lambda u: centered_clipping(u, center="x"), "center: 'x'"),
+        (lambda u: centered_clipping(u, center=[np.nan] * 3), "center: 'not finite'"),
+        (lambda u: centered_clipping(u, passes=True), "passes: True"),
+        (lambda u: fltrust(u, trusted=[1, 2]), r"trusted: .2,. .* a vector of 3 values"),
+        (lambda u: norm_bound(u, noise=1e308), "noise: 1e.308"),
+        (lambda u: norm_bound(u, noise=1, rng=3), "rng: 3"),
+        (lambda u: geometric_median(u, nu="x"), "nu: 'x'"),
+        (lambda u: geometric_median(u, tolerance=None), "tolerance: None"),
+        (lambda u: bucketing(u, seed="x"), "seed: 'x'"),
+        (lambda u: bucketing(u, seed=2**70), "seed: .* 0 to 2147483648"),
+        (lambda u: bucketing(u, size=True, seed=0), "size: True"),
+        (lambda u: multi_krum(u, f=1, m=True), "m: True"),
+        (lambda u: mean(u, weights="abc"), "weights: not numbers"),
+        (lambda u: mean(u, weights=[1e308] * 6), "weights: 1e.308"),
+    ],
+)
 def test_preconditions_name_field_value_and_what_is_allowed(call, message):
     with pytest.raises(UserError, match=message):
         call(np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32))
@@ -259,9 +290,11 @@ def test_preconditions_name_field_value_and_what_is_allowed(call, message):
 
 def test_strict_off_warns_and_goes_on():
     updates = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
-    for call in (lambda: krum(updates, f=2, strict=False),
-                 lambda: multi_krum(updates, f=1, strict=False),
-                 lambda: bulyan(updates, f=1, strict=False),
-                 lambda: trimmed_mean(updates, trim=2, strict=False)):
+    for call in (
+        lambda: krum(updates, f=2, strict=False),
+        lambda: multi_krum(updates, f=1, strict=False),
+        lambda: bulyan(updates, f=1, strict=False),
+        lambda: trimmed_mean(updates, trim=2, strict=False),
+    ):
         with pytest.warns(UserWarning, match="not allowed"):
             assert np.isfinite(call()).all()

@@ -17,8 +17,11 @@ def test_label_flip_by_hand():
 
 def test_only_malicious_clients_are_poisoned(small_clients):
     before = small_clients.labels.copy()
-    poisoned = poison(small_clients, np.array([0, 2]), lambda client, images, labels: (
-        images, label_flip(labels, source=1, target=2)))
+    poisoned = poison(
+        small_clients,
+        np.array([0, 2]),
+        lambda client, images, labels: (images, label_flip(labels, source=1, target=2)),
+    )
     np.testing.assert_array_equal(small_clients.labels, before)
     np.testing.assert_array_equal(poisoned.labels[poisoned.rows(1)], before[5:13])
     for client in (0, 2):

@@ -9,8 +9,20 @@ import pytest
 
 from tfunlearn.aggregation.krum import krum_choice
 from tfunlearn.attacks import (
-    ATTACKS, Adversary, UpdateAttack, View, alie, fang_krum, fang_trim, gaussian, ipm, min_max,
-    min_sum, replacement_factor, sign_flip)
+    ATTACKS,
+    Adversary,
+    UpdateAttack,
+    View,
+    alie,
+    fang_krum,
+    fang_trim,
+    gaussian,
+    ipm,
+    min_max,
+    min_sum,
+    replacement_factor,
+    sign_flip,
+)
 from tfunlearn.attacks.alie import little_enough
 from tfunlearn.core.errors import UserError
 
@@ -67,8 +79,7 @@ def test_min_max_and_min_sum_reach_their_bound(rng):
     crafted = min_max(view(benign[:2], benign))[0]
     assert np.square(benign - crafted).sum(axis=1).max() == pytest.approx(pairs.max(), rel=1e-5)
     crafted = min_sum(view(benign[:2], benign))[0]
-    assert np.square(benign - crafted).sum() == pytest.approx(
-        pairs.sum(axis=1).max(), rel=1e-5)
+    assert np.square(benign - crafted).sum() == pytest.approx(pairs.sum(axis=1).max(), rel=1e-5)
     mean, deviation = benign.mean(axis=0), benign.std(axis=0)
     along = (mean - crafted) / deviation
     np.testing.assert_allclose(along, along[0], rtol=1e-4)
@@ -147,7 +158,8 @@ def test_fang_krum_with_partial_knowledge_adds_copies():
     crafted = fang_krum(view(own))
     # one copy at distance > sqrt 2 of everybody is not picked; two copies support each other
     assert crafted[0].tolist() in ([-1] * 8, [-0.5] * 8, [-0.25] * 8, [-0.125] * 8) or (
-        (crafted[0] < 0).all())
+        (crafted[0] < 0).all()
+    )
     alone = fang_krum(view(own[:1]))
     assert alone.tolist() == own[:1].tolist()  # nobody to be like: no attack, its own update
 
@@ -176,8 +188,11 @@ def test_boost_replaces_the_model():
         replacement_factor(20, 0)
 
 
-ON_UPDATES = [name for name, attack in ATTACKS.items()
-              if isinstance(attack, UpdateAttack) and attack.against is None]
+ON_UPDATES = [
+    name
+    for name, attack in ATTACKS.items()
+    if isinstance(attack, UpdateAttack) and attack.against is None
+]
 
 
 def crafted_by(name, knowledge="partial"):
@@ -186,9 +201,16 @@ def crafted_by(name, knowledge="partial"):
 
 
 def adversary(name, knowledge, seed=3, columns=None):
-    return Adversary(crafted_by(name, knowledge), np.array([1, 4, 6]), lambda number: number >= 2, seed,
-                     knowledge, aggregate=lambda rows, *rest: rows.mean(axis=0), select=select,
-                     columns=columns)
+    return Adversary(
+        crafted_by(name, knowledge),
+        np.array([1, 4, 6]),
+        lambda number: number >= 2,
+        seed,
+        knowledge,
+        aggregate=lambda rows, *rest: rows.mean(axis=0),
+        select=select,
+        columns=columns,
+    )
 
 
 @pytest.mark.parametrize("name", ON_UPDATES)
@@ -237,24 +259,37 @@ def test_statistics_of_normalisation_are_left_as_trained(rng):
     stack = rng.standard_normal((9, 12)).astype(np.float32)
     columns = np.arange(12) % 3 > 0
     received, _ = adversary("sign-flip", "full", columns=columns)(
-        stack, np.arange(9), np.zeros(12, np.float32), 2)
+        stack, np.arange(9), np.zeros(12, np.float32), 2
+    )
     rows = [1, 4, 6]
     np.testing.assert_array_equal(received[rows][:, ~columns], stack[rows][:, ~columns])
     np.testing.assert_array_equal(received[rows][:, columns], -stack[rows][:, columns])
 
 
-@pytest.mark.parametrize("attack, knowledge, clients, malicious, reason", [
-    ("alie", "partial", 10, 1, "alie with knowledge partial sees 1 honest updates.*knowledge full"),
-    ("min-max", "partial", 10, 1, "at least 2 malicious clients"),
-    ("fang-trim", "partial", 10, 1, "at least 2 malicious"),
-    ("min-sum", "full", 4, 3, "sees 1 honest updates; allowed are at least 2$"),
-    ("ipm", "full", 4, 4, "leave ipm no honest update"),
-    ("fang-krum", "full", 10, 5, "n > 2c . 1, here n > 11"),
-    ("alie", "partial", 10, 7, "leave alie no shift"),
-    ("alie", "partial", 10, 2, "leave alie no shift, z=0.00"),
-    ("fang-krum", "partial", 10, 1, "needs 2 malicious clients in a round"),
-    ("fang-krum", "partial", 10, 5, None), ("fang-trim", "full", 10, 1, None),
-    ("alie", "partial", 10, 4, None), ("sign-flip", "partial", 1, 1, None)])
+@pytest.mark.parametrize(
+    "attack, knowledge, clients, malicious, reason",
+    [
+        (
+            "alie",
+            "partial",
+            10,
+            1,
+            "alie with knowledge partial sees 1 honest updates.*knowledge full",
+        ),
+        ("min-max", "partial", 10, 1, "at least 2 malicious clients"),
+        ("fang-trim", "partial", 10, 1, "at least 2 malicious"),
+        ("min-sum", "full", 4, 3, "sees 1 honest updates; allowed are at least 2$"),
+        ("ipm", "full", 4, 4, "leave ipm no honest update"),
+        ("fang-krum", "full", 10, 5, "n > 2c . 1, here n > 11"),
+        ("alie", "partial", 10, 7, "leave alie no shift"),
+        ("alie", "partial", 10, 2, "leave alie no shift, z=0.00"),
+        ("fang-krum", "partial", 10, 1, "needs 2 malicious clients in a round"),
+        ("fang-krum", "partial", 10, 5, None),
+        ("fang-trim", "full", 10, 1, None),
+        ("alie", "partial", 10, 4, None),
+        ("sign-flip", "partial", 1, 1, None),
+    ],
+)
 def test_what_stands_in_the_way(attack, knowledge, clients, malicious, reason):
     import re
 
@@ -278,8 +313,16 @@ def test_what_the_server_knows_reaches_its_simulation(rng):
         assert view.select("distances", 3) == ("distances", 3, 2)
         return view.own
 
-    attack = Adversary(craft, np.array([0, 7]), lambda number: True, 0, "full", aggregate,
-                       lambda *arguments: arguments, columns)
+    attack = Adversary(
+        craft,
+        np.array([0, 7]),
+        lambda number: True,
+        0,
+        "full",
+        aggregate,
+        lambda *arguments: arguments,
+        columns,
+    )
     ids = np.array([0, 2, 3, 5, 7, 9])
     _, crafted = attack(stack, ids, np.zeros(5, np.float32), 4, dropped=2, reference="before")
     view, (whole, order, dropped, reference, number) = seen
@@ -296,11 +339,20 @@ def test_fang_krum_counts_the_coordinates_that_it_leaves(knowledge):
     picked = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        stack = np.concatenate([0.1 * rng.standard_normal((11, 60)),
-                                rng.standard_normal((11, 12))], axis=1).astype(np.float32)
+        stack = np.concatenate(
+            [0.1 * rng.standard_normal((11, 60)), rng.standard_normal((11, 12))], axis=1
+        ).astype(np.float32)
         columns = np.arange(72) < 60
-        attack = Adversary(crafted_by("fang-krum", knowledge), np.array([3, 8]), lambda number: True, seed,
-                           knowledge, lambda whole, *rest: whole.mean(axis=0), select, columns)
+        attack = Adversary(
+            crafted_by("fang-krum", knowledge),
+            np.array([3, 8]),
+            lambda number: True,
+            seed,
+            knowledge,
+            lambda whole, *rest: whole.mean(axis=0),
+            select,
+            columns,
+        )
         received, crafted = attack(stack, np.arange(11), np.zeros(72, np.float32), 1)
         if len(crafted) and knowledge == "full":
             picked += krum_of(received) in (3, 8)
@@ -312,9 +364,15 @@ def test_fang_krum_counts_the_coordinates_that_it_leaves(knowledge):
 
 def test_a_round_that_cannot_be_attacked_is_left_alone(rng):
     stack = rng.standard_normal((5, 4)).astype(np.float32)
-    attack = Adversary(alie, np.array([1]), lambda number: True, 0,
-                       obstacle=lambda clients, malicious: ATTACKS["alie"].infeasible_reason(
-                           clients, malicious, ATTACKS["alie"].settings()))
+    attack = Adversary(
+        alie,
+        np.array([1]),
+        lambda number: True,
+        0,
+        obstacle=lambda clients, malicious: ATTACKS["alie"].infeasible_reason(
+            clients, malicious, ATTACKS["alie"].settings()
+        ),
+    )
     received, crafted = attack(stack, np.arange(5), np.zeros(4, np.float32), 1)
     assert received is stack and crafted.tolist() == []
     with pytest.raises(UserError, match="knowledge: unknown name 'some'"):

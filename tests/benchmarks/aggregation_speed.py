@@ -17,14 +17,26 @@ from timing import peak, seconds
 from tfunlearn.aggregation import RULES
 from tfunlearn.aggregation.rule import Round
 
-GOALS = {"krum": 0.5, "multi-krum": 0.5, "median": 0.5, "trimmed-mean": 0.5, "bulyan": 1.2,
-         "geometric-median": 0.4}
+GOALS = {
+    "krum": 0.5,
+    "multi-krum": 0.5,
+    "median": 0.5,
+    "trimmed-mean": 0.5,
+    "bulyan": 1.2,
+    "geometric-median": 0.4,
+}
 PLAIN = {
     "mean": lambda u, f: u.mean(axis=0),
     "median": lambda u, f: np.median(u, axis=0),
     "trimmed-mean": lambda u, f: np.sort(u, axis=0)[f : len(u) - f].mean(axis=0),
-    "krum": lambda u, f: u[np.sort(np.array([np.square(u - row).sum(axis=1) for row in u]),
-                                   axis=1)[:, 1 : len(u) - f - 1].sum(axis=1).argmin()]}
+    "krum": lambda u, f: u[
+        np.sort(np.array([np.square(u - row).sum(axis=1) for row in u]), axis=1)[
+            :, 1 : len(u) - f - 1
+        ]
+        .sum(axis=1)
+        .argmin()
+    ],
+}
 
 
 def inside_tff(updates: np.ndarray, f: int) -> None:
@@ -34,8 +46,10 @@ def inside_tff(updates: np.ndarray, f: int) -> None:
     tensor = tf.constant(updates)
     for name in ("mean", "krum", "geometric-median", "median", "trimmed-mean", "bulyan"):
         graph = tf.function(lambda u: RULES[name](u, Round(f=f)), autograph=False)
-        print(f"{name:18} {seconds(lambda: graph(tensor), 1, warm=True):7.3f} s as a graph",
-              flush=True)
+        print(
+            f"{name:18} {seconds(lambda: graph(tensor), 1, warm=True):7.3f} s as a graph",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -51,10 +65,13 @@ def main() -> None:
     print(f"{'rule':18} {'seconds':>9} {'goal':>5} {'beyond the stack':>17}")
     ours = {}
     for name, rule in RULES.items():
-        call = Call(f=f, reference=updates[0] if rule.reference else None)
-        ours[name] = seconds(lambda: rule.call(updates, call), 5, warm=True)
-        print(f"{name:18} {ours[name]:7.3f} s {GOALS.get(name, ''):>5} "
-              f"{(peak() - before) / updates.nbytes:16.0%}", flush=True)
+        given = Round(f=f, reference=updates[0] if rule.reference else None)
+        ours[name] = seconds(lambda: rule(updates, given), 5, warm=True)
+        print(
+            f"{name:18} {ours[name]:7.3f} s {GOALS.get(name, ''):>5} "
+            f"{(peak() - before) / updates.nbytes:16.0%}",
+            flush=True,
+        )
     for name, plain in PLAIN.items():
         theirs = seconds(lambda: plain(updates, f), 1, warm=True)
         print(f"{name:18} {ours[name] / theirs:7.3f} x plain NumPy's {theirs:.2f} s", flush=True)

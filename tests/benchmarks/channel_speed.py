@@ -70,10 +70,14 @@ def main() -> None:
     ):
         accuracy_of()
         effects, seconds = one_at_a_time(model, accuracy_of, every)
-        different = sum(abs(found[layer][j] - effect) > 1e-6  # evaluate gives float32
-                        for (layer, j), effect in effects.items())
-        print(f"one at a time, {name}: {seconds:.1f} s, ratio {seconds / fast:.1f}; "
-              f"{different} of {len(effects)} accuracies differ")
+        different = sum(
+            abs(found[layer][j] - effect) > 1e-6  # evaluate gives float32
+            for (layer, j), effect in effects.items()
+        )
+        print(
+            f"one at a time, {name}: {seconds:.1f} s, ratio {seconds / fast:.1f}; "
+            f"{different} of {len(effects)} accuracies differ"
+        )
 
 
 if __name__ == "__main__":

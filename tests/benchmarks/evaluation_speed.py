@@ -34,25 +34,37 @@ def main() -> None:
         for name, value in (("oneDNN", "1"), ("without", "0")):
             output = subprocess.run(
                 [sys.executable, __file__, args.run, "--client", str(args.client), "--inner"],
-                env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": value}, check=True, capture_output=True, text=True).stdout
+                env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": value},
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
             milliseconds, values[name] = json.loads(output.splitlines()[-1])
             found[name].append(milliseconds)
     medians = {name: statistics.median(times) for name, times in found.items()}
-    print(", ".join(f"{name} {value:.0f} ms of processor time" for name, value in medians.items()),
-          f"ratio {medians['oneDNN'] / medians['without']:.2f}")
-    differ = [name for name in values["oneDNN"] if "loss" not in name
-              and values["oneDNN"][name] != values["without"][name]]
+    print(
+        ", ".join(f"{name} {value:.0f} ms of processor time" for name, value in medians.items()),
+        f"ratio {medians['oneDNN'] / medians['without']:.2f}",
+    )
+    differ = [
+        name
+        for name in values["oneDNN"]
+        if "loss" not in name and values["oneDNN"][name] != values["without"][name]
+    ]
     print("accuracies that differ:", ", ".join(differ) or "none")
 
 
 def _measured(run: str, client: int) -> tuple[float, dict]:
     from tfunlearn.experiment.unlearning import unlearn_settings
     from tfunlearn.methods.source import open_source
-    from tfunlearn.workflows.unlearn.workflow import task_of, measures_of
+    from tfunlearn.workflows.unlearn.workflow import measures_of, task_of
 
     source = open_source(run)
-    measure = measures_of(task_of(source, unlearn_settings(
-        method="retrain", forget=[f"client:{client}"], reference=False)))
+    measure = measures_of(
+        task_of(
+            source, unlearn_settings(method="retrain", forget=[f"client:{client}"], reference=False)
+        )
+    )
     values = measure(source.state.weights)
     started = time.process_time()
     for _ in range(ROUNDS):

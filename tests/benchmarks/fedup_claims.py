@@ -13,8 +13,15 @@ import pathlib
 import statistics
 import sys
 
-COLUMNS = ["before", "retrain", "FedUP", "FedUP, random", "FedUP, magnitude", "exclude only",
-           "FedUP, until recovered"]
+COLUMNS = [
+    "before",
+    "retrain",
+    "FedUP",
+    "FedUP, random",
+    "FedUP, magnitude",
+    "exclude only",
+    "FedUP, until recovered",
+]
 
 
 def read(folder: str) -> dict:
@@ -23,14 +30,20 @@ def read(folder: str) -> dict:
     for path in pathlib.Path(folder, "results").glob("*.json"):
         stored = json.loads(path.read_text())
         cells[stored["row"], stored["column"], stored["config"]["seed"]] = {
-            name: value for name, value in stored["metrics"][-1].items() if value is not None}
+            name: value for name, value in stored["metrics"][-1].items() if value is not None
+        }
     return cells
 
 
 def whole(cells: dict) -> list[tuple[str, int]]:
     """Returns the rows and seeds of which every column is there."""
-    return sorted({(row, seed) for row, _, seed in cells
-                   if all((row, column, seed) in cells for column in COLUMNS)})
+    return sorted(
+        {
+            (row, seed)
+            for row, _, seed in cells
+            if all((row, column, seed) in cells for column in COLUMNS)
+        }
+    )
 
 
 def mean(values) -> str:
@@ -43,10 +56,18 @@ def table(cells: dict, rows: list, measure: str) -> None:
     print(f"\n| {measure.replace('_', ' ')} | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     for group in groups:
-        print(f"| {group} | " + " | ".join(
-            mean(cells[row, column, seed].get(measure) for row, seed in rows
-                 if row.rpartition(", ")[0] == group and "alarm" not in row)
-            for column in COLUMNS) + " |")
+        print(
+            f"| {group} | "
+            + " | ".join(
+                mean(
+                    cells[row, column, seed].get(measure)
+                    for row, seed in rows
+                    if row.rpartition(", ")[0] == group and "alarm" not in row
+                )
+                for column in COLUMNS
+            )
+            + " |"
+        )
 
 
 def claims(cells: dict, rows: list) -> None:
@@ -54,8 +75,9 @@ def claims(cells: dict, rows: list) -> None:
     held = [key for key in attacked if cells[key[0], "before", key[1]]["attack_success"] >= 0.1]
     spread = {}
     for row in {row for row, _ in attacked}:
-        values = [cells[row, "retrain", seed]["forget_accuracy"]
-                  for r, seed in attacked if r == row]
+        values = [
+            cells[row, "retrain", seed]["forget_accuracy"] for r, seed in attacked if r == row
+        ]
         spread[row] = statistics.stdev(values) if len(values) > 1 else 0.0
 
     def gap(column, key, name="forget_gap"):
@@ -71,25 +93,34 @@ def claims(cells: dict, rows: list) -> None:
             recovered = [cells[key[0], column, key[1]].get("test_recovered") for key in keys]
             bounds = [cells[key[0], column, key[1]].get("bound", 5) for key in keys]
             quick = sum(r is not None and r <= b for r, b in zip(recovered, bounds))
-            print(f"  {column}: forgotten data within the spread of retraining {near}; "
-                  f"mean |gap| {mean(abs(gap(column, key)) for key in keys)}, signed "
-                  f"{mean(gap(column, key) for key in keys)}; poisoned gap "
-                  f"{mean(gap(column, key, 'poisoned_gap') for key in keys)}; attack gap "
-                  f"{mean(gap(column, key, 'attack_gap') for key in keys)}; test gap "
-                  f"{mean(gap(column, key, 'test_gap') for key in keys)}; test accuracy of before "
-                  f"less a point within the bound {quick}")
+            print(
+                f"  {column}: forgotten data within the spread of retraining {near}; "
+                f"mean |gap| {mean(abs(gap(column, key)) for key in keys)}, signed "
+                f"{mean(gap(column, key) for key in keys)}; poisoned gap "
+                f"{mean(gap(column, key, 'poisoned_gap') for key in keys)}; attack gap "
+                f"{mean(gap(column, key, 'attack_gap') for key in keys)}; test gap "
+                f"{mean(gap(column, key, 'test_gap') for key in keys)}; test accuracy of before "
+                f"less a point within the bound {quick}"
+            )
         for other in COLUMNS[3:6]:
             better = sum(abs(gap("FedUP", key)) < abs(gap(other, key)) for key in keys)
             worse = sum(abs(gap("FedUP", key)) > abs(gap(other, key)) for key in keys)
             print(f"  FedUP nearer to retraining than {other}: {better}, farther: {worse}")
     print("\nfalse alarms, accuracy on the honest client's data and on test data:")
     for row, seed in [key for key in rows if "alarm" in key[0]]:
-        values = [(cells[row, column, seed]["forget_accuracy"],
-                   cells[row, column, seed]["test_accuracy"]) for column in
-                  ("before", "FedUP", "FedUP, until recovered", "retrain")]
-        print(f"  {row}, seed {seed}: " + "; ".join(
-            f"{column} {a:.3f} / {b:.3f}" for column, (a, b) in zip(
-                ("before", "FedUP", "until recovered", "retrained"), values)))
+        values = [
+            (cells[row, column, seed]["forget_accuracy"], cells[row, column, seed]["test_accuracy"])
+            for column in ("before", "FedUP", "FedUP, until recovered", "retrain")
+        ]
+        print(
+            f"  {row}, seed {seed}: "
+            + "; ".join(
+                f"{column} {a:.3f} / {b:.3f}"
+                for column, (a, b) in zip(
+                    ("before", "FedUP", "until recovered", "retrained"), values
+                )
+            )
+        )
 
 
 def main() -> None:

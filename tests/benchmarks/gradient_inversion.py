@@ -14,16 +14,17 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import tfunlearn  # noqa: F401  (quiets TensorFlow)
 import tensorflow as tf
+
+import tfunlearn  # noqa: F401  (quiets TensorFlow)
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.datasets import load
-from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.models import build_model
 from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.report.figures import save_figure
 from tfunlearn.unlearning import channel_effects, select_channels
 from tfunlearn.verification import gradient_of, invert_gradient, peak_signal_to_noise
+from tfunlearn.workflows.verify.central import CentralTraining
 
 SHARES = (1.0, 0.5, 0.2, 0.05)
 
@@ -45,16 +46,22 @@ def main() -> None:
                 layer.activation = tf.keras.activations.sigmoid
         if title == "trained":
             central = CentralTraining(model, optimizer="adam", lr=3e-3, batch_size=32)
-            for _ in central.steps(model.get_weights(), data.images, data.labels, seed=0,
-                                   epochs=20):
+            for _ in central.steps(
+                model.get_weights(), data.images, data.labels, seed=0, epochs=20
+            ):
                 pass
-        effects = channel_effects(model, data.images[data.labels == 1][:100],
-                                  data.labels[data.labels == 1][:100], parts="filter+bn")
+        effects = channel_effects(
+            model,
+            data.images[data.labels == 1][:100],
+            data.labels[data.labels == 1][:100],
+            parts="filter+bn",
+        )
         for share in SHARES:
             rebuilt = attacked(model, images, masks(model, effects, share), asked.steps)
             quality = float(peak_signal_to_noise(images, rebuilt).mean())
-            print(f"{title:<10} upload {share:>4.0%} of the channels: {quality:5.1f} dB",
-                  flush=True)
+            print(
+                f"{title:<10} upload {share:>4.0%} of the channels: {quality:5.1f} dB", flush=True
+            )
             shown[f"{title}\n{share:.0%}: {quality:.1f} dB"] = rebuilt
     draw(asked.out, images, shown)
 
@@ -64,8 +71,9 @@ def masks(model, effects, share: float) -> list[np.ndarray] | None:
     if share == 1:
         return None
     chosen = select_channels(effects, share)
-    every = masks_of(channel_layers(model, "filter+bn"), chosen,
-                     [weight.shape for weight in model.get_weights()])
+    every = masks_of(
+        channel_layers(model, "filter+bn"), chosen, [weight.shape for weight in model.get_weights()]
+    )
     return [mask for mask, weight in zip(every, model.weights) if weight.trainable]
 
 
@@ -75,8 +83,17 @@ def attacked(model, images: np.ndarray, sent, steps: int) -> np.ndarray:
     for number, image in enumerate(images):
         label = np.array([1])
         gradient = gradient_of(model, image[None], label, from_logits=True)
-        found.append(invert_gradient(model, gradient, label, rng=np.random.default_rng(number),
-                                     from_logits=True, masks=sent, steps=steps).images[0])
+        found.append(
+            invert_gradient(
+                model,
+                gradient,
+                label,
+                rng=np.random.default_rng(number),
+                from_logits=True,
+                masks=sent,
+                steps=steps,
+            ).images[0]
+        )
     return np.stack(found)
 
 

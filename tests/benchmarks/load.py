@@ -20,10 +20,11 @@ import threading
 import time
 
 SETTINGS = {
-    "1,000 clients x LeNet-5 (44,426 parameters)": (
-        1000, ["--model", "lenet5"]),
+    "1,000 clients x LeNet-5 (44,426 parameters)": (1000, ["--model", "lenet5"]),
     "80 clients x ResNet-18 (11.2 million parameters)": (
-        80, ["--model", "resnet18", "--local-epochs", "1"]),
+        80,
+        ["--model", "resnet18", "--local-epochs", "1"],
+    ),
 }
 
 
@@ -32,22 +33,51 @@ def main() -> None:
     parser.add_argument("--data-dir")
     asked = parser.parse_args()
     for title, (clients, words) in SETTINGS.items():
-        data = ["--dataset", "mnist", "--data-dir", asked.data_dir, "--train-examples",
-                str(20 * clients)] if asked.data_dir else []
+        data = (
+            [
+                "--dataset",
+                "mnist",
+                "--data-dir",
+                asked.data_dir,
+                "--train-examples",
+                str(20 * clients),
+            ]
+            if asked.data_dir
+            else []
+        )
         for rule in ("mean", "median"):
             with tempfile.TemporaryDirectory() as folder:
-                seconds, peak = measured([
-                    "train", "--clients", str(clients), "--rounds", "2", "--rule", rule, "--gather",
-                    "--byzantine", "1", *words, *data, "--out", f"{folder}/run"], folder)
-            print(f"{title}, {rule}: {seconds:.1f} s the second round, {peak / 2**30:.2f} GiB",
-                  flush=True)
+                seconds, peak = measured(
+                    [
+                        "train",
+                        "--clients",
+                        str(clients),
+                        "--rounds",
+                        "2",
+                        "--rule",
+                        rule,
+                        "--gather",
+                        "--byzantine",
+                        "1",
+                        *words,
+                        *data,
+                        "--out",
+                        f"{folder}/run",
+                    ],
+                    folder,
+                )
+            print(
+                f"{title}, {rule}: {seconds:.1f} s the second round, {peak / 2**30:.2f} GiB",
+                flush=True,
+            )
 
 
 def measured(words: list[str], folder: str) -> tuple[float, int]:
     """Returns the seconds of the last round and the peak of memory of a command."""
-    process = subprocess.Popen([
-        sys.executable, "-c", "from tfunlearn_cli.main import run; run()", *words],
-        stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tfunlearn_cli.main import run; run()", *words],
+        stdout=subprocess.DEVNULL,
+    )
     highest = [0]
 
     def watch():

@@ -29,8 +29,11 @@ def case():
     """Returns the model, its weights and a random mean update."""
     model = build_model("resnet18", (32, 32, 3), 10, norm="group")
     weights, rng = model.get_weights(), np.random.default_rng(0)
-    return model, weights, [rng.standard_normal(w.shape, np.float32) * np.float32(1e-3)
-                            for w in weights]
+    return (
+        model,
+        weights,
+        [rng.standard_normal(w.shape, np.float32) * np.float32(1e-3) for w in weights],
+    )
 
 
 def both(model, weights, deltas, rule="layer"):
@@ -56,14 +59,24 @@ def memory(rule: str) -> None:
     """Prints the peak memory of both steps over what was there before, in a process of its own."""
     model, weights, deltas = case()
     small = build_model("mlp", (8, 8, 1), 10)  # so that libraries are loaded before
-    both(small, small.get_weights(), [w * 0 + 1e-3 * np.arange(w.size, dtype=np.float32).reshape(
-        w.shape) for w in small.get_weights()], rule)
+    both(
+        small,
+        small.get_weights(),
+        [
+            w * 0 + 1e-3 * np.arange(w.size, dtype=np.float32).reshape(w.shape)
+            for w in small.get_weights()
+        ],
+        rule,
+    )
     stored = sum(weight.nbytes for weight in weights)
     before = peak()
     both(model, weights, deltas, rule)
     extra = peak() - before
-    print(f"{rule:<18} weights {stored / 1e6:.0f} MB, peak {extra / 1e6:.0f} MB more: "
-          f"{extra / stored:.2f} copies", flush=True)
+    print(
+        f"{rule:<18} weights {stored / 1e6:.0f} MB, peak {extra / 1e6:.0f} MB more: "
+        f"{extra / stored:.2f} copies",
+        flush=True,
+    )
 
 
 def scoring() -> None:
@@ -84,8 +97,10 @@ def scoring() -> None:
         outputs_of(images, weights)
 
     passes, pass_ = seconds(whole, REPEATS), seconds(one, REPEATS)
-    print(f"scoring {IMAGES} images with {RETRAINED} retrained models (ResNet-20): {passes:.2f} s, "
-          f"{passes / pass_:.2f} forward passes")
+    print(
+        f"scoring {IMAGES} images with {RETRAINED} retrained models (ResNet-20): {passes:.2f} s, "
+        f"{passes / pass_:.2f} forward passes"
+    )
 
 
 def main() -> None:

@@ -20,16 +20,49 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 
-REQUESTS = {"attackers": ["malicious"], "client 3": ["client:3"], "class 1": ["class:1"],
-            "20 examples": [f"example:3:{index}" for index in range(20)]}
-METHODS = {"fedup": {}, "exclude": {}, "finetune": {}, "federaser": {}, "pga": {}, "fedrecovery": {},
-           "not": {}, "rapid-retrain": {}, "ablation-channel": {},
-           "ablation-channel, centralized": {"mode": "centralized"}, "cdp": {}, "memorization": {},
-           "fedosd": {}, "fedau": {}}
-FIELDS = ("run", "seed", "request", "method", "state", "test_before", "test_after", "test_retrained",
-          "stay_after", "stay_retrained", "forget_before", "forget_after", "forget_retrained",
-          "remain_after", "success_after", "success_retrained", "source_after", "source_retrained",
-          "rounds")
+REQUESTS = {
+    "attackers": ["malicious"],
+    "client 3": ["client:3"],
+    "class 1": ["class:1"],
+    "20 examples": [f"example:3:{index}" for index in range(20)],
+}
+METHODS = {
+    "fedup": {},
+    "exclude": {},
+    "finetune": {},
+    "federaser": {},
+    "pga": {},
+    "fedrecovery": {},
+    "not": {},
+    "rapid-retrain": {},
+    "ablation-channel": {},
+    "ablation-channel, centralized": {"mode": "centralized"},
+    "cdp": {},
+    "memorization": {},
+    "fedosd": {},
+    "fedau": {},
+}
+FIELDS = (
+    "run",
+    "seed",
+    "request",
+    "method",
+    "state",
+    "test_before",
+    "test_after",
+    "test_retrained",
+    "stay_after",
+    "stay_retrained",
+    "forget_before",
+    "forget_after",
+    "forget_retrained",
+    "remain_after",
+    "success_after",
+    "success_retrained",
+    "source_after",
+    "source_retrained",
+    "rounds",
+)
 
 
 def row_of(name: str, seed: int, request: str, method: str, run) -> dict:
@@ -41,18 +74,26 @@ def row_of(name: str, seed: int, request: str, method: str, run) -> dict:
 
     stay = "remain_test_accuracy" if request.startswith("class") else "test_accuracy"
     return dict(
-        run=name, seed=seed, request=request, method=method,
+        run=name,
+        seed=seed,
+        request=request,
+        method=method,
         state="failed" if run.failed else "damaged" if run.notes["damaged"] else "ok",
-        test_before=value("before", "test_accuracy"), test_after=value("after", "test_accuracy"),
-        test_retrained=value("retrained", "test_accuracy"), stay_after=value("after", stay),
-        stay_retrained=value("retrained", stay), forget_before=value("before", "forget_accuracy"),
+        test_before=value("before", "test_accuracy"),
+        test_after=value("after", "test_accuracy"),
+        test_retrained=value("retrained", "test_accuracy"),
+        stay_after=value("after", stay),
+        stay_retrained=value("retrained", stay),
+        forget_before=value("before", "forget_accuracy"),
         forget_after=value("after", "forget_accuracy"),
         forget_retrained=value("retrained", "forget_accuracy"),
         remain_after=value("after", "remain_accuracy"),
         success_after=value("after", "attack_success"),
         success_retrained=value("retrained", "attack_success"),
         source_after=value("after", "source_error"),
-        source_retrained=value("retrained", "source_error"), rounds=run.notes["rounds"])
+        source_retrained=value("retrained", "source_error"),
+        rounds=run.notes["rounds"],
+    )
 
 
 def main() -> None:
@@ -90,7 +131,9 @@ def _method_rows(folder: pathlib.Path, seed: int) -> list[dict]:
             try:
                 rows.append(_unlearned(folder, seed, request, label, **knobs))
             except UserError as error:
-                if "This request is taken by" not in str(error) and "classes alone" not in str(error):
+                if "This request is taken by" not in str(error) and "classes alone" not in str(
+                    error
+                ):
                     raise
     return rows
 
@@ -99,10 +142,17 @@ def _unlearned(folder: pathlib.Path, seed: int, request: str, label: str, **knob
     method = {} if label == "default" else {"method": label.partition(",")[0]}
     run = unlearn(folder, unlearn_settings(forget=REQUESTS[request], **method, **knobs))
     tf.keras.backend.clear_session()
-    row = row_of(folder.name[:5], seed, request,
-                 f"default: {run.notes['method']}" if label == "default" else label, run)
-    print("  ".join(f"{field} {_text(row[field])}" for field in FIELDS if row[field] is not None),
-          flush=True)
+    row = row_of(
+        folder.name[:5],
+        seed,
+        request,
+        f"default: {run.notes['method']}" if label == "default" else label,
+        run,
+    )
+    print(
+        "  ".join(f"{field} {_text(row[field])}" for field in FIELDS if row[field] is not None),
+        flush=True,
+    )
     return row
 
 
@@ -116,14 +166,23 @@ def _write(out: pathlib.Path, rows: list[dict]) -> None:
 def _print(rows: list[dict]) -> None:
     """Prints means over seeds, and how many of the default's runs are within 0.03 of retraining."""
     for name, request, method in dict.fromkeys((r["run"], r["request"], r["method"]) for r in rows):
-        chosen = [r for r in rows if (r["run"], r["request"], r["method"]) == (name, request, method)]
+        chosen = [
+            r for r in rows if (r["run"], r["request"], r["method"]) == (name, request, method)
+        ]
         fields = ("stay_before", "stay_after", "stay_retrained", "forget_after", "forget_retrained")
         states = [r["state"] for r in chosen if r["state"] != "ok"]
-        print(f"| {name} | {request} | {method} | " + " | ".join(
-            _mean(chosen, field) for field in fields[1:]) + f" | {', '.join(states) or '-'} |")
+        print(
+            f"| {name} | {request} | {method} | "
+            + " | ".join(_mean(chosen, field) for field in fields[1:])
+            + f" | {', '.join(states) or '-'} |"
+        )
     default = [r for r in rows if r["method"].startswith("default")]
-    near = [r for r in default if r["test_retrained"] is not None
-            and abs(r["test_after"] - r["test_retrained"]) <= 0.03 + 1e-9]
+    near = [
+        r
+        for r in default
+        if r["test_retrained"] is not None
+        and abs(r["test_after"] - r["test_retrained"]) <= 0.03 + 1e-9
+    ]
     print(f"{len(near)} of {len(default)} runs of the default method within 0.03 of retraining")
 
 

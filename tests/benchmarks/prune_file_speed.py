@@ -32,9 +32,13 @@ PRUNE = "from tfunlearn_cli.main import run; run()"
 def processor_time(program: str, *arguments: str) -> float:
     """Returns the processor seconds of a process that runs a program to its end."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", program, *arguments], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                   env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -46,8 +50,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for net in NETS:
             path = pathlib.Path(folder) / f"{net}.keras"
-            subprocess.run([sys.executable, "-c", MAKE, net, path], check=True,
-                           stderr=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, "-c", MAKE, net, path], check=True, stderr=subprocess.DEVNULL
+            )
             times = {"copy": [], "prune": []}
             for _ in range(repeats):
                 for name, call in (("copy", (COPY, path)), ("prune", (PRUNE, "prune", path, "-o"))):
@@ -55,8 +60,11 @@ def main() -> None:
                     times[name].append(processor_time(*call, out))
                     out.unlink()
             copy, prune = (statistics.median(times[name]) for name in ("copy", "prune"))
-            print(f"{net:<16} load and save {copy:6.2f} s   prune {prune:6.2f} s   ratio "
-                  f"{prune / copy:.2f}", flush=True)
+            print(
+                f"{net:<16} load and save {copy:6.2f} s   prune {prune:6.2f} s   ratio "
+                f"{prune / copy:.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -42,9 +42,16 @@ def logits_net(model):
 
 def turned(records):
     """Returns the records with the units of every pair in each other's place."""
-    return {name: dataclasses.replace(record, candidates=tuple(
-        dataclasses.replace(pair, kept=pair.removed, removed=pair.kept)
-        for pair in record.candidates)) for name, record in records.items()}
+    return {
+        name: dataclasses.replace(
+            record,
+            candidates=tuple(
+                dataclasses.replace(pair, kept=pair.removed, removed=pair.kept)
+                for pair in record.candidates
+            ),
+        )
+        for name, record in records.items()
+    }
 
 
 def at_random(model, fraction: float, rng) -> None:
@@ -68,11 +75,11 @@ def by_magnitude(model, fraction: float) -> None:
 
 WAYS = {
     "ours": prune_pairs,
-    "ours, turned": lambda model, share: apply(
-        model, turned(explain(model, share, filters=False))),
+    "ours, turned": lambda model, share: apply(model, turned(explain(model, share, filters=False))),
     "saliency": lambda model, share: prune_pairs(model, share, score="saliency"),
     "saliency, turned": lambda model, share: apply(
-        model, turned(explain(model, share, filters=False, score="saliency"))),
+        model, turned(explain(model, share, filters=False, score="saliency"))
+    ),
     "published pruner": lambda model, share: prune_pairs(model, share, compat="flap"),
     "magnitude": by_magnitude,
 }
@@ -88,11 +95,21 @@ def changes(model, images) -> dict[str, list[float]]:
         prune()
         return float(np.abs(outputs(images) - before).mean())
 
-    found = {way: [change(lambda: prune(model, share)) for share in FRACTIONS]
-             for way, prune in WAYS.items()}
-    found["random pairs"] = [float(np.mean([change(lambda: at_random(
-        model, share, np.random.default_rng(draw))) for draw in range(DRAWS)]))
-        for share in FRACTIONS]
+    found = {
+        way: [change(lambda: prune(model, share)) for share in FRACTIONS]
+        for way, prune in WAYS.items()
+    }
+    found["random pairs"] = [
+        float(
+            np.mean(
+                [
+                    change(lambda: at_random(model, share, np.random.default_rng(draw)))
+                    for draw in range(DRAWS)
+                ]
+            )
+        )
+        for share in FRACTIONS
+    ]
     model.set_weights(weights)
     return found
 
@@ -102,18 +119,23 @@ def trained(name: str, data, seed: int):
     tf.keras.utils.set_random_seed(seed)
     model = build_model(name, data.image_shape, data.classes, seed=seed)
     model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(data.images[:20000] / np.float32(255), data.labels[:20000], epochs=5,
-              batch_size=64, verbose=0)
+    model.fit(
+        data.images[:20000] / np.float32(255),
+        data.labels[:20000],
+        epochs=5,
+        batch_size=64,
+        verbose=0,
+    )
     return model
 
 
 def write_tables(folder: pathlib.Path, results: dict) -> None:
-    rows = [[net, way, *values] for net, found in results.items()
-            for way, values in found.items()]
+    rows = [[net, way, *values] for net, found in results.items() for way, values in found.items()]
     header = ["net", "way", *(f"{share:.0%}" for share in FRACTIONS)]
     with open(folder / "pair_quality.csv", "w", newline="") as file:
-        csv.writer(file).writerows([header, *([*row[:2], *(f"{v:.4f}" for v in row[2:])]
-                                              for row in rows)])
+        csv.writer(file).writerows(
+            [header, *([*row[:2], *(f"{v:.4f}" for v in row[2:])] for row in rows)]
+        )
     print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
     for net, found in results.items():
         for way, values in found.items():
@@ -124,12 +146,19 @@ def draw(path: pathlib.Path, results: dict) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * len(results), 3.8), layout="constrained")
-    for axes, (net, found) in zip(figure.subplots(1, len(results), squeeze=False)[0],
-                                  results.items()):
+    for axes, (net, found) in zip(
+        figure.subplots(1, len(results), squeeze=False)[0], results.items()
+    ):
         for way, values in found.items():
             dashed = "turned" in way or "published" in way
-            axes.plot([100 * share for share in FRACTIONS], values, marker=".", label=way,
-                      lw=2.5 if way == "ours" else 1, ls="--" if dashed else "-")
+            axes.plot(
+                [100 * share for share in FRACTIONS],
+                values,
+                marker=".",
+                label=way,
+                lw=2.5 if way == "ours" else 1,
+                ls="--" if dashed else "-",
+            )
         axes.set(title=net, xlabel="units pruned, %", ylabel="mean |logit change|")
     axes.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=110)
@@ -138,13 +167,20 @@ def draw(path: pathlib.Path, results: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", required=True, help="folder with MNIST in TFDS form")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME=FILE",
-                        help="a net for 28x28x1 images; may be repeated")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a net for 28x28x1 images; may be repeated",
+    )
     parser.add_argument("--out", default="docs", help="folder to write to (default docs)")
     arguments = parser.parse_args()
     data = load("mnist", arguments.data_dir)
-    nets = {name: logits_net(load_model(path)) for name, _, path in
-            (text.partition("=") for text in arguments.model)}
+    nets = {
+        name: logits_net(load_model(path))
+        for name, _, path in (text.partition("=") for text in arguments.model)
+    }
     nets |= {f"LeNet-5, MNIST, seed {seed}": trained("lenet5", data, seed) for seed in range(3)}
     nets["MLP, MNIST, seed 0"] = trained("mlp", data, 0)
     results = {net: changes(model, data.test_images[:5000]) for net, model in nets.items()}

@@ -23,11 +23,11 @@ from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.schedules import every
 from tfunlearn.defenses import Flap
 from tfunlearn.federated import AveragingRounds, GatheringRounds
-from tfunlearn.workers import local_worker
 from tfunlearn.federated.client_work import ClientTraining, ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models import build_model
+from tfunlearn.workers import local_worker
 
 CLIENTS, EXAMPLES, MALICIOUS = 80, 100, 16
 TRAINING = ClientTraining(optimizer="adam", lr=1e-3, local_epochs=2, batch_size=32)
@@ -43,8 +43,11 @@ def client_set() -> ClientSet:
 def our_round(face, clients: ClientSet):
     model = build_model("lenet5", (28, 28, 1), 10)
     run = face(ClientWork(model, TRAINING), seed=0, flap=Flap(model, due=every(1)))
-    poisoned = poison(clients, np.arange(MALICIOUS), lambda client, images, labels: (
-        images, label_flip(labels, source=1, target=7)))
+    poisoned = poison(
+        clients,
+        np.arange(MALICIOUS),
+        lambda client, images, labels: (images, label_flip(labels, source=1, target=7)),
+    )
     state, number = ServerState(model.get_weights()), 0
 
     def one_round():
@@ -60,19 +63,27 @@ def vanilla_tff_round(clients: ClientSet):
     def model_fn():
         keras_model = build_model("lenet5", (28, 28, 1), 10)
         return tff.learning.models.from_keras_model(
-            keras_model, input_spec=data_sets[0].element_spec,
-            loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            keras_model,
+            input_spec=data_sets[0].element_spec,
+            loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
 
     def data_set(client: int):
         rows = clients.rows(client)
         images = clients.images[rows].astype(np.float32) / 255
-        return tf.data.Dataset.from_tensor_slices(
-            collections.OrderedDict(x=images, y=clients.labels[rows])).shuffle(
-                EXAMPLES, seed=client).repeat(TRAINING.local_epochs).batch(TRAINING.batch_size)
+        return (
+            tf.data.Dataset.from_tensor_slices(
+                collections.OrderedDict(x=images, y=clients.labels[rows])
+            )
+            .shuffle(EXAMPLES, seed=client)
+            .repeat(TRAINING.local_epochs)
+            .batch(TRAINING.batch_size)
+        )
 
     data_sets = [data_set(client) for client in range(CLIENTS)]
     process = tff.learning.algorithms.build_weighted_fed_avg(
-        model_fn, client_optimizer_fn=tff.learning.optimizers.build_adam(TRAINING.lr))
+        model_fn, client_optimizer_fn=tff.learning.optimizers.build_adam(TRAINING.lr)
+    )
     state = process.initialize()
 
     def one_round():
@@ -105,8 +116,11 @@ def map_fn_round(clients: ClientSet):
             rows = order[begin : min(begin + TRAINING.batch_size, (epoch + 1) * EXAMPLES)]
             with tf.GradientTape() as tape:
                 tape.watch(w)
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    tf.gather(y, rows), logits(w, tf.gather(x, rows))))
+                loss = tf.reduce_mean(
+                    tf.nn.sparse_softmax_cross_entropy_with_logits(
+                        tf.gather(y, rows), logits(w, tf.gather(x, rows))
+                    )
+                )
             gradients = tape.gradient(loss, w)
             rate = TRAINING.lr * (1 - 0.999 ** (step + 1)) ** 0.5 / (1 - 0.9 ** (step + 1))
             first = [m + 0.1 * (g - m) for m, g in zip(first, gradients)]
@@ -117,16 +131,21 @@ def map_fn_round(clients: ClientSet):
     @tf.function
     def one_round(orders):
         start = [tf.convert_to_tensor(w) for w in weights]
-        deltas = tf.map_fn(lambda client: delta(start, *client), (images, labels, orders),
-                           fn_output_signature=[tf.TensorSpec(w.shape) for w in weights])
+        deltas = tf.map_fn(
+            lambda client: delta(start, *client),
+            (images, labels, orders),
+            fn_output_signature=[tf.TensorSpec(w.shape) for w in weights],
+        )
         for weight, change in zip(weights, deltas):
             weight.assign_add(tf.reduce_mean(change, axis=0))
 
     rng = np.random.default_rng(1)
 
     def run():
-        orders = [[rng.permutation(EXAMPLES) for _ in range(TRAINING.local_epochs)]
-                  for _ in range(CLIENTS)]
+        orders = [
+            [rng.permutation(EXAMPLES) for _ in range(TRAINING.local_epochs)]
+            for _ in range(CLIENTS)
+        ]
         one_round(tf.constant(np.array(orders).reshape(CLIENTS, -1), tf.int32))
         weights[0].numpy()
 
@@ -139,9 +158,12 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     clients = client_set()
     with local_worker():
-        runs = {"ours": our_round(AveragingRounds, clients),
-                "gather": our_round(GatheringRounds, clients),
-                "(a)": vanilla_tff_round(clients), "(b)": map_fn_round(clients)}
+        runs = {
+            "ours": our_round(AveragingRounds, clients),
+            "gather": our_round(GatheringRounds, clients),
+            "(a)": vanilla_tff_round(clients),
+            "(b)": map_fn_round(clients),
+        }
         seconds = {name: [] for name in runs}
         for number in range(rounds + 2):
             for name, run in runs.items():
@@ -151,11 +173,15 @@ def main() -> None:
                     seconds[name].append(time.perf_counter() - start)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     for name, values in seconds.items():
-        print(f"{name:<7} median {median[name]:.3f} s  min {min(values):.3f} s  "
-              f"max {max(values):.3f} s")
+        print(
+            f"{name:<7} median {median[name]:.3f} s  min {min(values):.3f} s  "
+            f"max {max(values):.3f} s"
+        )
     for name in ("ours", "gather"):
-        print(f"{name} / (a) = {median[name] / median['(a)']:.2f}   "
-              f"{name} / (b) = {median[name] / median['(b)']:.2f}")
+        print(
+            f"{name} / (a) = {median[name] / median['(a)']:.2f}   "
+            f"{name} / (b) = {median[name] / median['(b)']:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -34,13 +34,15 @@ def kept_round():
         rng.standard_normal(out=row, dtype=np.float32)
         row *= 1e-3
     return HistoryRound(1, weights, np.arange(CLIENTS), updates, np.full(CLIENTS, 500)), (
-        kernels_of(model))
+        kernels_of(model)
+    )
 
 
 def plain(kept, kernels, fraction=0.1):
     """FedUP as one would write it first."""
-    locals_ = np.stack([np.concatenate([w.ravel() for w in kept.weights]) + update
-                        for update in kept.updates]).astype(np.float64)
+    locals_ = np.stack(
+        [np.concatenate([w.ravel() for w in kept.weights]) + update for update in kept.updates]
+    ).astype(np.float64)
     benign = [k for k in range(CLIENTS) if k not in MALICIOUS]
     average, first = locals_[benign].mean(axis=0), 0
     difference = locals_[MALICIOUS].mean(axis=0) - average
@@ -60,8 +62,11 @@ def memory() -> None:
     before = peak()
     fedup(kept.weights, kept.local_models(), malicious=MALICIOUS, fraction=0.1, kernels=kernels)
     extra, stored = peak() - before, kept.updates.nbytes
-    print(f"stored updates {stored / 1e6:.0f} MB, the mask takes {extra / 1e6:.0f} MB more: "
-          f"{(stored + extra) / stored:.2f}x", flush=True)
+    print(
+        f"stored updates {stored / 1e6:.0f} MB, the mask takes {extra / 1e6:.0f} MB more: "
+        f"{(stored + extra) / stored:.2f}x",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -69,12 +74,19 @@ def main() -> None:
     kept, kernels = kept_round()
     print(f"{kept.updates.shape[1]:,} weights, {CLIENTS} clients, {len(kernels)} kernels")
     models = [list(local) for local in kept.local_models()]
-    ours = seconds(lambda: fedup(kept.weights, kept.local_models(), malicious=MALICIOUS,
-                                 fraction=0.1, kernels=kernels), REPEATS)
-    keras = seconds(lambda: fedup(kept.weights, models, malicious=MALICIOUS, fraction=0.1,
-                                  kernels=kernels), REPEATS)
-    estimated = seconds(lambda: fedup(kept.weights, models, malicious=MALICIOUS, kernels=kernels),
-                        REPEATS)
+    ours = seconds(
+        lambda: fedup(
+            kept.weights, kept.local_models(), malicious=MALICIOUS, fraction=0.1, kernels=kernels
+        ),
+        REPEATS,
+    )
+    keras = seconds(
+        lambda: fedup(kept.weights, models, malicious=MALICIOUS, fraction=0.1, kernels=kernels),
+        REPEATS,
+    )
+    estimated = seconds(
+        lambda: fedup(kept.weights, models, malicious=MALICIOUS, kernels=kernels), REPEATS
+    )
     reference = seconds(lambda: plain(kept, kernels), REPEATS)
     print(f"from updates    {ours:.2f} s  {ours / reference:.3f}x of plain NumPy")
     print(f"from weights    {keras:.2f} s  {keras / reference:.3f}x")

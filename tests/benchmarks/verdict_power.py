@@ -28,14 +28,24 @@ def rates(models: int, kind: str, gap: float, draws: int) -> tuple[float, float,
     rng = np.random.default_rng([models, int(gap), len(kind)])
     shape = (draws, models + 2, MEASURES)
     values = math.sqrt(CORRELATION) * rng.normal(size=(draws, models + 2, 1)) + math.sqrt(
-        1 - CORRELATION) * rng.normal(size=shape)
+        1 - CORRELATION
+    ) * rng.normal(size=shape)
     gaps = np.array([gap] * (MEASURES - 1) + [0.0])
     before = values[:, models] + gaps
-    after = {"untouched": before, "half way": values[:, -1] + gaps / 2,
-             "perfect": values[:, -1]}[kind]
-    words = [words_of(grade([
-        Evidence(str(j), b[j], u[j], tuple(others[:, j]), 0.0, j == MEASURES - 1)
-        for j in range(MEASURES)])) for b, u, others in zip(before, after, values[:, :models])]
+    after = {"untouched": before, "half way": values[:, -1] + gaps / 2, "perfect": values[:, -1]}[
+        kind
+    ]
+    words = [
+        words_of(
+            grade(
+                [
+                    Evidence(str(j), b[j], u[j], tuple(others[:, j]), 0.0, j == MEASURES - 1)
+                    for j in range(MEASURES)
+                ]
+            )
+        )
+        for b, u, others in zip(before, after, values[:, :models])
+    ]
     forgotten, shown = (np.mean([w == [word] for w in words]) for word in (FORGOTTEN, NOT_SHOWN))
     return 1 - forgotten - shown, float(forgotten), float(shown)
 
@@ -45,22 +55,37 @@ def main() -> None:
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--draws", type=int, default=1000)
     args = parser.parse_args()
-    rows = [(models, kind, gap, *rates(models, kind, gap, args.draws))
-            for models in MODELS for kind in KINDS for gap in GAPS]
+    rows = [
+        (models, kind, gap, *rates(models, kind, gap, args.draws))
+        for models in MODELS
+        for kind in KINDS
+        for gap in GAPS
+    ]
     with open(args.out / "verdict_power.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
-            [("retrained models", "unlearning", "gap", "failed", "forgotten", "not shown"),
-             *((*row[:3], *(f"{share:.3f}" for share in row[3:])) for row in rows)])
+            [
+                ("retrained models", "unlearning", "gap", "failed", "forgotten", "not shown"),
+                *((*row[:3], *(f"{share:.3f}" for share in row[3:])) for row in rows),
+            ]
+        )
     figure, axes = new_figure(8, 4.5)
     for place, models in enumerate(MODELS):
         for kind, style in (("untouched", "-"), ("perfect", "--")):
             chosen = [row for row in rows if row[:2] == (models, kind)]
-            axes.plot([row[2] for row in chosen],
-                      [row[3 if kind == "untouched" else 4] for row in chosen], style,
-                      color=f"C{place}", marker=".",
-                      label=f"{models} retrained models: {kind} called {KINDS[kind]}")
-    axes.set(xscale="log", xlabel="gap of the model before, in standard deviations of retraining",
-             ylabel="share of verdicts", ylim=(-0.02, 1.02))
+            axes.plot(
+                [row[2] for row in chosen],
+                [row[3 if kind == "untouched" else 4] for row in chosen],
+                style,
+                color=f"C{place}",
+                marker=".",
+                label=f"{models} retrained models: {kind} called {KINDS[kind]}",
+            )
+    axes.set(
+        xscale="log",
+        xlabel="gap of the model before, in standard deviations of retraining",
+        ylabel="share of verdicts",
+        ylim=(-0.02, 1.02),
+    )
     axes.set_xticks(GAPS, map(str, GAPS))
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save_figure(figure, args.out / "verdict_power.png")

@@ -18,16 +18,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.experiment.unlearning import unlearn_settings
-from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.experiment.verification import VerifySettings
+from tfunlearn.methods.source import open_source
+from tfunlearn.verification import judge
+from tfunlearn.workflows.evaluate.retraining import retrain
+from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.grading import evidence_of
 from tfunlearn.workflows.verify.membership import attack_by_likelihood, attack_by_threshold
 from tfunlearn.workflows.verify.predictions import Sets
-from tfunlearn.verification import judge
 
 REQUESTS = {"client": ["client:0"], "class": ["class:1"]}
 CONFIG = dict(dataset="digits", model="mlp", rounds=15, partition="dirichlet", alpha=0.5, lr=3e-3)
@@ -35,12 +35,17 @@ CONFIG = dict(dataset="digits", model="mlp", rounds=15, partition="dirichlet", a
 
 def words_of(sets, before, after, retrained, settings) -> tuple[str, ...]:
     """Returns the words of the verdict on `after`."""
-    found = dict(counts={name: len(part.labels) for name, part in sets.sets.items()},
-                 poisoned=sets.poisoned, partly_poisoned=sets.partly_poisoned,
-                 measures=behaviour.measures(before, after, retrained))
-    attacks = {"threshold": attack_by_threshold(before, after, retrained, sets.totals),
-               "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
-               "shadow models": None}
+    found = dict(
+        counts={name: len(part.labels) for name, part in sets.sets.items()},
+        poisoned=sets.poisoned,
+        partly_poisoned=sets.partly_poisoned,
+        measures=behaviour.measures(before, after, retrained),
+    )
+    attacks = {
+        "threshold": attack_by_threshold(before, after, retrained, sets.totals),
+        "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
+        "shadow models": None,
+    }
     graded, _ = evidence_of(found, sets, (before, after, *retrained), attacks, None, settings)
     return judge(graded).words
 
@@ -60,8 +65,10 @@ def main() -> None:
         if not (folder / "model.keras").exists():
             train(run_config(**CONFIG, seed=seed), out=folder)
         for name, words in REQUESTS.items():
-            task = task_of(open_source(folder), unlearn_settings(
-                method="retrain", forget=words, reference=False))
+            task = task_of(
+                open_source(folder),
+                unlearn_settings(method="retrain", forget=words, reference=False),
+            )
             weights = [retrain(task, number).weights for number in range(1, args.pool + 1)]
             sets = Sets(task, settings.verify_seed)
             before, rng = sets.view(task.source.state.weights), np.random.default_rng(seed)
@@ -71,19 +78,30 @@ def main() -> None:
                 for _ in range(args.draws):
                     chosen = [views[n] for n in rng.choice(others, args.models, replace=False)]
                     for kind, after in (("perfect", views[place]), ("untouched", before)):
-                        rows.append((seed, name, kind, " + ".join(
-                            words_of(sets, before, after, chosen, settings))))
+                        rows.append(
+                            (
+                                seed,
+                                name,
+                                kind,
+                                " + ".join(words_of(sets, before, after, chosen, settings)),
+                            )
+                        )
             print(f"federation {seed}, {name}: {len(rows)} verdicts", flush=True)
             tf.keras.backend.clear_session()
     with open(args.out / "verdicts.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
-            [("federation", "request", "kind", "words"), *rows])
+            [("federation", "request", "kind", "words"), *rows]
+        )
     for name in REQUESTS:
         for kind in ("perfect", "untouched"):
             counts = collections.Counter(row[3] for row in rows if row[1:3] == (name, kind))
             total = sum(counts.values())
-            print(f"{name}, {kind}, {total} verdicts: " + ", ".join(
-                f"{word} {100 * count / total:.1f} %" for word, count in counts.most_common()))
+            print(
+                f"{name}, {kind}, {total} verdicts: "
+                + ", ".join(
+                    f"{word} {100 * count / total:.1f} %" for word, count in counts.most_common()
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import pathlib
 
 from tfunlearn.core.files import replacing
 from tfunlearn.experiment import run_config, train
-from tfunlearn.training.resume import resume_training
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.experiment.verification import VerifySettings, verify
+from tfunlearn.training.resume import resume_training
 
 METHODS = {"finetune": {}, "fedup": {}, "not": {}, "memorization": {"ratio": 0.3}}
 
@@ -27,18 +27,23 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--shadows", type=int, default=8)
     asked = parser.parse_args()
-    data = dict(dataset="mnist", data_dir=asked.data_dir, train_examples=2000) if (
-        asked.data_dir) else {}
+    data = (
+        dict(dataset="mnist", data_dir=asked.data_dir, train_examples=2000)
+        if (asked.data_dir)
+        else {}
+    )
     run, lines = asked.out / "run", []
     if (run / "config.json").exists():
         resume_training(run)
     else:
-        train(run_config(attack="label-flip", malicious=1, rounds=30, history="last", **data),
-              out=run)
+        train(
+            run_config(attack="label-flip", malicious=1, rounds=30, history="last", **data), out=run
+        )
     for method, knobs in METHODS.items():
         unlearned = unlearn(run, unlearn_settings(method=method, reference=False, **knobs))
-        record = verify(unlearned.directory.path, VerifySettings(
-            retrains=5, shadows=asked.shadows), tell=print).record
+        record = verify(
+            unlearned.directory.path, VerifySettings(retrains=5, shadows=asked.shadows), tell=print
+        ).record
         lines += rows(method, record)
     head = ["method", "measure", "before", "after", "retrained", "noise", "verdict"]
     with replacing(asked.out / "verification.csv") as path:
@@ -48,9 +53,15 @@ def main() -> None:
 
 
 def rows(method: str, record: dict) -> list[list[str]]:
-    found = [[method, e["name"].replace(",", ""), *(f"{e[name]:.3f}" for name in (
-        "before", "after", "mean", "noise")), "within" if e["within"] else "outside"]
-        for e in record["evidence"]]
+    found = [
+        [
+            method,
+            e["name"].replace(",", ""),
+            *(f"{e[name]:.3f}" for name in ("before", "after", "mean", "noise")),
+            "within" if e["within"] else "outside",
+        ]
+        for e in record["evidence"]
+    ]
     score = record["shadows"]["challenge"]
     found.append([method, "NeurIPS 2023 score", "", f"{score['score']:.3f}", "", "", ""])
     found.append([method, "verdict", "", "", "", "", record["verdict"]["word"]])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from forkserver import ForkServer
+
 from tfunlearn.experiment import run_config, train
 from tfunlearn_cli import main
 
@@ -19,6 +19,7 @@ def commands():
 @pytest.fixture
 def typed(monkeypatch, capsys):
     """`(*words) -> exit code, stdout, stderr` of `tfunlearn words`."""
+
     def run(*words):
         monkeypatch.setattr("sys.argv", ["tfunlearn", *map(str, words)])
         code = main._exit_code()

@@ -37,8 +37,10 @@ class Forked:
 
     def communicate(self, timeout: float) -> tuple[str, str]:
         texts = ["", ""]
-        readers = [threading.Thread(target=lambda n=n, f=f: texts.__setitem__(n, f.read()))
-                   for n, f in enumerate((self.stdout, self.stderr))]
+        readers = [
+            threading.Thread(target=lambda n=n, f=f: texts.__setitem__(n, f.read()))
+            for n, f in enumerate((self.stdout, self.stderr))
+        ]
         for reader in readers:
             reader.start()
         self.wait(timeout)
@@ -58,8 +60,15 @@ class ForkServer:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-c", SERVER, str(pathlib.Path(__file__).parent),
-                 str(theirs.fileno())], pass_fds=[theirs.fileno()])
+                [
+                    sys.executable,
+                    "-c",
+                    SERVER,
+                    str(pathlib.Path(__file__).parent),
+                    str(theirs.fileno()),
+                ],
+                pass_fds=[theirs.fileno()],
+            )
         self._running, self._started = {}, threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
         self.run("--version", cwd=".")  # it has imported everything then
@@ -76,9 +85,19 @@ class ForkServer:
         handed = [terminal, terminal] if terminal is not None else [end for _, end in pipes]
         with self._started:
             self._pid = None
-            socket.send_fds(self._socket, [json.dumps(dict(
-                words=[str(word) for word in words], cwd=str(cwd),
-                environment=environment)).encode()], handed)
+            socket.send_fds(
+                self._socket,
+                [
+                    json.dumps(
+                        dict(
+                            words=[str(word) for word in words],
+                            cwd=str(cwd),
+                            environment=environment,
+                        )
+                    ).encode()
+                ],
+                handed,
+            )
             self._started.wait_for(lambda: self._pid is not None, timeout=60)
             process = self._running[self._pid] = Forked(self._pid, *ours)
             self._started.notify_all()
@@ -132,11 +151,12 @@ def read_terminal(leader: int) -> bytes:
 
 def serve() -> None:
     """Forks a child for each message, until the other end hangs up."""
-    import tfunlearn  # noqa: F401
     import matplotlib.figure  # noqa: F401
     import sklearn.metrics  # noqa: F401
     import tensorflow  # noqa: F401
     import tensorflow_federated  # noqa: F401
+
+    import tfunlearn  # noqa: F401
     import tfunlearn.sweeps.sweep  # noqa: F401
     from tfunlearn_cli import main, resume, train, unlearn  # noqa: F401
 
@@ -160,8 +180,9 @@ def serve() -> None:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 children.remove(pid)
-                server.send(json.dumps(dict(
-                    pid=pid, code=os.waitstatus_to_exitcode(status))).encode())
+                server.send(
+                    json.dumps(dict(pid=pid, code=os.waitstatus_to_exitcode(status))).encode()
+                )
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     os._exit(0)

@@ -13,89 +13,110 @@ def call(monkeypatch, tmp_path, typed):
     return typed
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["trian"], "did you mean 'train'"),
-    (["train", "--atack", "none"], "--attack"),
-    (["train", "--attack", "label-flop"], "did you mean 'label-flip'"),
-    (["train", "--defense", "flapp"], "did you mean 'flap'"),
-    (["train", "--model", "lenet"], "did you mean 'lenet5'"),
-    (["train", "--dataset", "digit"], "did you mean 'digits'"),
-    (["train", "--partition", "dirichlets"], "did you mean 'dirichlet'"),
-    (["train", "--optimizer", "sgdd"], "did you mean 'sgd'"),
-    (["train", "--norm", "group"], "no norm layer"),
-    (["train", "--prune-fraction", "0"], "prune_fraction: 0.0"),
-    (["train", "--prune-fraction", "1.2"], "prune_fraction: 1.2"),
-    (["train", "--prune-fraction", "0.1"],
-     "prune_fraction: 0.1 is not allowed; allowed is nothing here; it needs --defense flap"),
-    (["train", "--no-prune-filters"], "it needs --defense flap"),
-    (["train", "--defense", "err", "--prune-limit", "0.3"], "it needs --defense flap"),
-    (["train", "--no-include-residual"], "it needs --defense flap"),
-    (["train", "--defense", "flap", "--no-prune-filters", "--prune-progressive"],
-     "it needs --prune-filters"),
-    (["train", "--defense", "flap", "--no-prune-pairs", "--prune-score", "impact"],
-     "it needs --prune-pairs"),
-    (["train", "--malicious", "1.5"], "malicious: 1.5"),
-    (["train", "--malicious", "11"], "at most the number of clients (10)"),
-    (["train", "--malicious", "many"], "neither a count"),
-    (["train", "--participation", "0.0"], "participation"),
-    (["train", "--rounds", "x"], "not a valid int"),
-    (["train", "--attack", "label-flip", "--source", "12"], "source: 12 is no class of digits"),
-    (["train", "--attack", "label-flip", "--target", "1"], "target: 1"),
-    (["train", "--clients", "5000"], "clients: 5000 is not allowed; allowed is at most one per"),
-    (["train", "--clients", "1" + "0" * 30], "at most one per training example"),
-    (["train", "--alpha", "1e-300", "--partition", "dirichlet"], "alpha: 1e-300"),
-    (["train", "--lr", "1e300"], "lr: 1e+300"),
-    (["train", "--boost", "1e300"], "boost: 1e+300"),
-    (["train", "--out", ""], "the name of a folder"),
-    (["train", "--config", ""], "ends in .json or .toml"),
-    (["data", "--dataset", "mnist"], "--show where other options are given"),
-    (["train", "--partition", "writers"], "needs a data set with writers"),
-    (["train", "--config", "missing.toml"], "cannot be read"),
-    (["train", "--seed", "-3"], "seed: -3"),
-    (["train", "--rule", "krumm"], "did you mean 'krum'"),
-    (["train", "--rule", "krum", "--byzantine", "4"], "krum with n=10 updates and f=4"),
-    (["train", "--rule", "trimmed-mean", "--byzantine", "0.5"], "f=5 malicious ones"),
-    (["train", "--byzantine", "most"], "byzantine: unknown name 'most'"),
-    (["train", "--attack", "alie", "--malicious", "1"], "alie with knowledge partial sees 1"),
-    (["train", "--attack", "alie", "--no-gather"], "gather: False"),
-    (["train", "--defense", "err", "--validation-examples", "0"], "since err needs examples"),
-    (["train", "--attack", "backdoor", "--trigger-size", "30"], "images are 28x28"),
-    (["train", "--attack", "alie", "--attack", "ipm"], "at most one attack on updates"),
-    (["sweep", "nowhere.toml"], "nowhere.toml cannot be read"),
-    (["sweep", "flap-table"], "did you mean 'flap-table1'"),
-    (["sweep", "robustness-digits", "--rounds", "0"], "rounds: 0"),
-    (["check-aggregator", "krumm"], "did you mean 'krum'"),
-    (["check-aggregator", "krum", "--like", "mean"], "allowed with module:function"),
-    (["check-aggregator", "os:nothing"], "os:nothing cannot be had"),
-    (["check-aggregator", "os:name"], "os:name is a str"),
-    (["check-aggregator", "os:getcwd", "--set", "x"], "is not NAME=VALUE"),
-    (["check-aggregator", "numpy:median", "--set", "AXIS=0"], "unexpected keyword argument 'AXIS'"),
-    (["check-aggregator", "tfunlearn.aggregation:krum", "--set", "f=1"], "the suite decides it"),
-    (["check-aggregator", "tfunlearn.aggregation:fltrust"], "missing a required"),
-    (["check-aggregator", "numpy:median", "--like", "fltrust"], "needs the server's own update"),
-    (["sweep", "robustness-digits", "--out", ""], "the name of a folder"),
-    (["check-aggregator", "numpy:median", "--like", "medain"], "did you mean 'median'"),
-    (["data", "--show", "--partition", "iidd"], "did you mean 'iid'"),
-    (["evaluate", "nowhere"], "no run directory"),
-    (["resume", "nowhere"], "an unlearning or a sweep that was begun"),
-    (["resume", "nowhere", "--worker", "8000"], "an unlearning or a sweep that was begun"),
-    (["verify", "nowhere"], "no run directory"),
-    (["verify", "nowhere", "--shadows", "2"], "shadows: 2"),
-    (["verify", "nowhere", "--retrains", "0"], "retrains: 0"),
-    (["verify", "nowhere", "--variance", "own"], "variance: unknown name 'own'"),
-    (["verify", "nowhere", "--preset", "memorization-emnist-iid"], "sets something for verify"),
-    (["report", "nowhere"], "no run directory"),
-    (["report", "nowhere", "--out", ""], "no run directory"),
-    (["report"], "RUN"),
-    (["worker"], "--port"),
-    (["worker", "--port", "70000"], "70000 is not in the range"),
-    (["worker", "--port", "0", "--host", "nowhere.invalid"], "cannot be listened at"),
-    (["train", "--worker", "8000"], "worker: '8000' is not allowed; allowed is host:port"),
-    (["train", "--worker", "127.0.0.1:9", "--no-gather"], "gather: False"),
-    (["train", "--worker", "a:1", "--worker", "a:1"], "different addresses"),
-    (["train", "--training-seed", "-1"], "training_seed: -1"),
-    (["evaluate"], "RUN"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "--atack", "none"], "--attack"),
+        (["train", "--attack", "label-flop"], "did you mean 'label-flip'"),
+        (["train", "--defense", "flapp"], "did you mean 'flap'"),
+        (["train", "--model", "lenet"], "did you mean 'lenet5'"),
+        (["train", "--dataset", "digit"], "did you mean 'digits'"),
+        (["train", "--partition", "dirichlets"], "did you mean 'dirichlet'"),
+        (["train", "--optimizer", "sgdd"], "did you mean 'sgd'"),
+        (["train", "--norm", "group"], "no norm layer"),
+        (["train", "--prune-fraction", "0"], "prune_fraction: 0.0"),
+        (["train", "--prune-fraction", "1.2"], "prune_fraction: 1.2"),
+        (
+            ["train", "--prune-fraction", "0.1"],
+            "prune_fraction: 0.1 is not allowed; allowed is nothing here; it needs --defense flap",
+        ),
+        (["train", "--no-prune-filters"], "it needs --defense flap"),
+        (["train", "--defense", "err", "--prune-limit", "0.3"], "it needs --defense flap"),
+        (["train", "--no-include-residual"], "it needs --defense flap"),
+        (
+            ["train", "--defense", "flap", "--no-prune-filters", "--prune-progressive"],
+            "it needs --prune-filters",
+        ),
+        (
+            ["train", "--defense", "flap", "--no-prune-pairs", "--prune-score", "impact"],
+            "it needs --prune-pairs",
+        ),
+        (["train", "--malicious", "1.5"], "malicious: 1.5"),
+        (["train", "--malicious", "11"], "at most the number of clients (10)"),
+        (["train", "--malicious", "many"], "neither a count"),
+        (["train", "--participation", "0.0"], "participation"),
+        (["train", "--rounds", "x"], "not a valid int"),
+        (["train", "--attack", "label-flip", "--source", "12"], "source: 12 is no class of digits"),
+        (["train", "--attack", "label-flip", "--target", "1"], "target: 1"),
+        (
+            ["train", "--clients", "5000"],
+            "clients: 5000 is not allowed; allowed is at most one per",
+        ),
+        (["train", "--clients", "1" + "0" * 30], "at most one per training example"),
+        (["train", "--alpha", "1e-300", "--partition", "dirichlet"], "alpha: 1e-300"),
+        (["train", "--lr", "1e300"], "lr: 1e+300"),
+        (["train", "--boost", "1e300"], "boost: 1e+300"),
+        (["train", "--out", ""], "the name of a folder"),
+        (["train", "--config", ""], "ends in .json or .toml"),
+        (["data", "--dataset", "mnist"], "--show where other options are given"),
+        (["train", "--partition", "writers"], "needs a data set with writers"),
+        (["train", "--config", "missing.toml"], "cannot be read"),
+        (["train", "--seed", "-3"], "seed: -3"),
+        (["train", "--rule", "krumm"], "did you mean 'krum'"),
+        (["train", "--rule", "krum", "--byzantine", "4"], "krum with n=10 updates and f=4"),
+        (["train", "--rule", "trimmed-mean", "--byzantine", "0.5"], "f=5 malicious ones"),
+        (["train", "--byzantine", "most"], "byzantine: unknown name 'most'"),
+        (["train", "--attack", "alie", "--malicious", "1"], "alie with knowledge partial sees 1"),
+        (["train", "--attack", "alie", "--no-gather"], "gather: False"),
+        (["train", "--defense", "err", "--validation-examples", "0"], "since err needs examples"),
+        (["train", "--attack", "backdoor", "--trigger-size", "30"], "images are 28x28"),
+        (["train", "--attack", "alie", "--attack", "ipm"], "at most one attack on updates"),
+        (["sweep", "nowhere.toml"], "nowhere.toml cannot be read"),
+        (["sweep", "flap-table"], "did you mean 'flap-table1'"),
+        (["sweep", "robustness-digits", "--rounds", "0"], "rounds: 0"),
+        (["check-aggregator", "krumm"], "did you mean 'krum'"),
+        (["check-aggregator", "krum", "--like", "mean"], "allowed with module:function"),
+        (["check-aggregator", "os:nothing"], "os:nothing cannot be had"),
+        (["check-aggregator", "os:name"], "os:name is a str"),
+        (["check-aggregator", "os:getcwd", "--set", "x"], "is not NAME=VALUE"),
+        (
+            ["check-aggregator", "numpy:median", "--set", "AXIS=0"],
+            "unexpected keyword argument 'AXIS'",
+        ),
+        (
+            ["check-aggregator", "tfunlearn.aggregation:krum", "--set", "f=1"],
+            "the suite decides it",
+        ),
+        (["check-aggregator", "tfunlearn.aggregation:fltrust"], "missing a required"),
+        (
+            ["check-aggregator", "numpy:median", "--like", "fltrust"],
+            "needs the server's own update",
+        ),
+        (["sweep", "robustness-digits", "--out", ""], "the name of a folder"),
+        (["check-aggregator", "numpy:median", "--like", "medain"], "did you mean 'median'"),
+        (["data", "--show", "--partition", "iidd"], "did you mean 'iid'"),
+        (["evaluate", "nowhere"], "no run directory"),
+        (["resume", "nowhere"], "an unlearning or a sweep that was begun"),
+        (["resume", "nowhere", "--worker", "8000"], "an unlearning or a sweep that was begun"),
+        (["verify", "nowhere"], "no run directory"),
+        (["verify", "nowhere", "--shadows", "2"], "shadows: 2"),
+        (["verify", "nowhere", "--retrains", "0"], "retrains: 0"),
+        (["verify", "nowhere", "--variance", "own"], "variance: unknown name 'own'"),
+        (["verify", "nowhere", "--preset", "memorization-emnist-iid"], "sets something for verify"),
+        (["report", "nowhere"], "no run directory"),
+        (["report", "nowhere", "--out", ""], "no run directory"),
+        (["report"], "RUN"),
+        (["worker"], "--port"),
+        (["worker", "--port", "70000"], "70000 is not in the range"),
+        (["worker", "--port", "0", "--host", "nowhere.invalid"], "cannot be listened at"),
+        (["train", "--worker", "8000"], "worker: '8000' is not allowed; allowed is host:port"),
+        (["train", "--worker", "127.0.0.1:9", "--no-gather"], "gather: False"),
+        (["train", "--worker", "a:1", "--worker", "a:1"], "different addresses"),
+        (["train", "--training-seed", "-1"], "training_seed: -1"),
+        (["evaluate"], "RUN"),
+    ],
+)
 def test_one_line_and_code_2(call, tmp_path, arguments, message):
     code, out, err = call(*arguments)
     assert code == 2 and message in err and err.count("\n") == 1
@@ -126,10 +147,16 @@ def test_folders_that_were_there_stay_and_new_ones_go(call, tmp_path):
     assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
 
 
-@pytest.mark.parametrize("name, content", [
-    ("c.json", '{"alpha": 1' + "0" * 400 + "}"), ("c.json", "[" * 200_000),
-    ("c.json", '{"model": "x\\ud800.keras"}'), ("c.json", '{"model": "x\\u0000.keras"}'),
-    ("c.toml", "x = " + "[" * 100_000)])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("c.json", '{"alpha": 1' + "0" * 400 + "}"),
+        ("c.json", "[" * 200_000),
+        ("c.json", '{"model": "x\\ud800.keras"}'),
+        ("c.json", '{"model": "x\\u0000.keras"}'),
+        ("c.toml", "x = " + "[" * 100_000),
+    ],
+)
 def test_malicious_config_files(call, tmp_path, name, content):
     (tmp_path / name).write_text(content)
     code, _, err = call("train", "--config", name)
@@ -144,23 +171,31 @@ def test_models_that_cannot_be_used(call, tmp_path):
         archive.writestr("hello.txt", "hello")
     layers = tf.keras.layers
     tf.keras.Sequential([layers.Input((32, 32, 3)), layers.Flatten(), layers.Dense(10)]).save(
-        tmp_path / "colour.keras")
+        tmp_path / "colour.keras"
+    )
     tf.keras.Sequential([layers.Input((28, 28, 1)), layers.Flatten(), layers.Dense(3)]).save(
-        tmp_path / "three.keras")
+        tmp_path / "three.keras"
+    )
     images = layers.Input((28, 28, 1))
     scores = layers.Dense(10, name="scores")(layers.Flatten()(images))
     tf.keras.Model({"x": images}, {"y": scores}).save(tmp_path / "named.keras")
     tf.keras.Model(images, layers.Flatten()(layers.Cropping2D(((13, 14), (9, 9)))(images))).save(
-        tmp_path / "weightless.keras")
+        tmp_path / "weightless.keras"
+    )
     pixels = layers.Input((28, 28, 1), dtype="uint8")
     tf.keras.Model(pixels, layers.Dense(10)(layers.Flatten()(layers.Rescaling(1.0)(pixels)))).save(
-        tmp_path / "bytes.keras")
-    for name, message in (("named", "named or several"),
-                          ("weightless", "a model with trainable weights"),
-                          ("bytes", "computes in uint8"),
-                          ("corrupt", "not a Keras model"), ("foreign", "not a Keras model"),
-                          ("colour", "the data has (28, 28, 1)"), ("three", "10 classes"),
-                          ("absent", "no file")):
+        tmp_path / "bytes.keras"
+    )
+    for name, message in (
+        ("named", "named or several"),
+        ("weightless", "a model with trainable weights"),
+        ("bytes", "computes in uint8"),
+        ("corrupt", "not a Keras model"),
+        ("foreign", "not a Keras model"),
+        ("colour", "the data has (28, 28, 1)"),
+        ("three", "10 classes"),
+        ("absent", "no file"),
+    ):
         code, _, err = call("train", "--model", f"{name}.keras")
         assert code == 2 and message in err and err.count("\n") == 1, err
         assert not any((tmp_path / "runs").glob("*"))
@@ -168,8 +203,11 @@ def test_models_that_cannot_be_used(call, tmp_path):
 
 def test_pictures_are_not_written_over(call, tmp_path):
     (tmp_path / "mine.png").write_bytes(b"keep")
-    for name, message in (("mine.png", "this one exists"), ("x.txt", "ends in .png"),
-                          ("none/x.png", "a folder that exists")):
+    for name, message in (
+        ("mine.png", "this one exists"),
+        ("x.txt", "ends in .png"),
+        ("none/x.png", "a folder that exists"),
+    ):
         code, _, err = call("data", "--show", "--png", name)
         assert code == 2 and message in err and err.count("\n") == 1
     assert (tmp_path / "mine.png").read_bytes() == b"keep"

@@ -13,8 +13,8 @@ import sys
 import time
 
 import pytest
-
 from forkserver import Forked, read_terminal, worker_of
+
 from tfunlearn.workflows.evaluate.evaluate import evaluate
 
 SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
@@ -44,8 +44,9 @@ def run_until_round(commands, number: int, cwd) -> tuple[Forked, int]:
 
 def test_train_evaluate_and_config_from_a_file(commands, tmp_path):
     (tmp_path / "run.toml").write_text('rounds = 5\nattack = "label-flip"\nclients = 4\n')
-    done = commands.run("train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense",
-                        "flap", cwd=tmp_path)
+    done = commands.run(
+        "train", "--config", "run.toml", "--rounds", "2", *SMALL, "--defense", "flap", cwd=tmp_path
+    )
     assert done.returncode == 0 and done.stderr == ""
     run = tmp_path / "runs" / "digits-lenet5-label-flip-flap-seed0"
     lines = done.stdout.splitlines()
@@ -54,11 +55,14 @@ def test_train_evaluate_and_config_from_a_file(commands, tmp_path):
     assert lines[-1] == f"next      tfunlearn evaluate {run.relative_to(tmp_path)}"
     config = json.loads((run / "config.json").read_text())
     assert config["rounds"] == 2 and config["attack"] == ["label-flip"] and config["malicious"] == 1
-    again = commands.run("train", "--config", str(run / "config.json"), "--out", "again",
-                         cwd=tmp_path)
+    again = commands.run(
+        "train", "--config", str(run / "config.json"), "--out", "again", cwd=tmp_path
+    )
     assert again.returncode == 0
-    sums = [[json.loads(line)["checkpoint_sha256"] for line in (folder / "metrics.jsonl").open()]
-            for folder in (run, tmp_path / "again")]
+    sums = [
+        [json.loads(line)["checkpoint_sha256"] for line in (folder / "metrics.jsonl").open()]
+        for folder in (run, tmp_path / "again")
+    ]
     assert sums[0] == sums[1]
     shown = commands.run("evaluate", str(run), cwd=tmp_path)
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
@@ -79,8 +83,9 @@ def test_data_and_models(commands, tmp_path):
     assert "44,426" in models.stdout and models.stderr == "" and models.returncode == 0
 
 
-@pytest.mark.parametrize("number, code", [
-    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
 def test_signals_end_it_and_keep_the_last_round(commands, tmp_path, number, code):
     process, worker = run_until_round(commands, 3, tmp_path)
     started = time.monotonic()
@@ -111,22 +116,41 @@ def test_a_worker_that_dies_ends_the_run_and_names_the_cause(commands, tmp_path)
 
 
 def test_an_exception_in_a_round_leaves_no_worker(tmp_path):
-    code = ("import os, tfunlearn_cli.main as m\n"
-            "from tfunlearn.training.measures import TestMeasures\n"
-            "from forkserver import worker_of\n"
-            "def fail(*_): print('worker', worker_of(os.getpid())); 1 / 0\n"
-            "TestMeasures.__call__ = fail\nm.run()\n")
+    code = (
+        "import os, tfunlearn_cli.main as m\n"
+        "from tfunlearn.training.measures import TestMeasures\n"
+        "from forkserver import worker_of\n"
+        "def fail(*_): print('worker', worker_of(os.getpid())); 1 / 0\n"
+        "TestMeasures.__call__ = fail\nm.run()\n"
+    )
     path = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", code, "train", *SMALL, "--out", "run"],
-                          cwd=tmp_path, capture_output=True, text=True, timeout=100, env=path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", *SMALL, "--out", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=path,
+    )
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
     assert is_gone(int(re.search(r"worker (\d+)", done.stdout).group(1)))
 
 
 def test_a_terminal_gets_a_bar_and_a_live_table(commands, tmp_path):
     leader, follower = pty.openpty()
-    process = commands.start("train", "--rounds", "3", *SMALL, "--out", "run", cwd=tmp_path,
-                             terminal=follower, TERM="xterm", COLUMNS="120", LINES="40")
+    process = commands.start(
+        "train",
+        "--rounds",
+        "3",
+        *SMALL,
+        "--out",
+        "run",
+        cwd=tmp_path,
+        terminal=follower,
+        TERM="xterm",
+        COLUMNS="120",
+        LINES="40",
+    )
     os.close(follower)
     text = read_terminal(leader).decode(errors="replace")
     assert process.wait(timeout=60) == 0
@@ -139,7 +163,8 @@ def test_check_aggregator_of_ours_and_of_others(commands, tmp_path):
     assert done.returncode == 0 and done.stderr == "" and "FAILED" not in done.stdout
     assert "same bits in TFF" in done.stdout and "every property holds" in done.stdout
     (tmp_path / "mine.py").write_text(
-        "def halved(updates, f):\n    return updates.mean(axis=0) / 2\n")
+        "def halved(updates, f):\n    return updates.mean(axis=0) / 2\n"
+    )
     done = commands.run("check-aggregator", "mine:halved", "--like", "mean", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr == ""
     rows = {line[:22].strip(): line[22:].split()[0] for line in done.stdout.splitlines()[2:-1]}
@@ -149,7 +174,8 @@ def test_check_aggregator_of_ours_and_of_others(commands, tmp_path):
 def test_sweep_is_interrupted_and_continued(commands, tmp_path):
     (tmp_path / "grid.toml").write_text(
         "[fixed]\ntrain_examples = 150\nclients = 5\nmalicious = 1\nrounds = 2\nbyzantine = 1\n"
-        "[grid]\nrule = ['mean', 'median']\nattack = ['none', 'sign-flip']\n")
+        "[grid]\nrule = ['mean', 'median']\nattack = ['none', 'sign-flip']\n"
+    )
     process = commands.start("sweep", "grid.toml", cwd=tmp_path)
     for line in process.stdout:
         if line.startswith("cell 2/4"):

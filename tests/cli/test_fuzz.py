@@ -29,8 +29,26 @@ lr = 1e-3
 history = "every=2"
 seed = 3
 """
-WORDS = [b"nan", b"-1", b"1e999", b'""', b"[]", b"{}", b"true", b"null", b"\x00", b"\xff\xfe", b"'",
-         b"0x10", b"1979-05-27", b"9" * 400, "\u202e\u00e9".encode(), b"[[x]]", b"= =", b"none"]
+WORDS = [
+    b"nan",
+    b"-1",
+    b"1e999",
+    b'""',
+    b"[]",
+    b"{}",
+    b"true",
+    b"null",
+    b"\x00",
+    b"\xff\xfe",
+    b"'",
+    b"0x10",
+    b"1979-05-27",
+    b"9" * 400,
+    "\u202e\u00e9".encode(),
+    b"[[x]]",
+    b"= =",
+    b"none",
+]
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -68,8 +86,22 @@ def changed_value(content: bytes, rng: np.random.Generator) -> bytes:
         if not isinstance(place[key], (dict, list)) or rng.random() < 0.3:
             break
         place = place[key]
-    others = [None, True, -1, 10**30, 0.5, float("nan"), "", "x" * 300, "\x00", [], {}, [[1]],
-              {"a": {"b": 1}}, "../../etc"]
+    others = [
+        None,
+        True,
+        -1,
+        10**30,
+        0.5,
+        float("nan"),
+        "",
+        "x" * 300,
+        "\x00",
+        [],
+        {},
+        [[1]],
+        {"a": {"b": 1}},
+        "../../etc",
+    ]
     if isinstance(place, dict) and rng.random() < 0.2:
         del place[key]
     else:
@@ -101,8 +133,11 @@ def test_config_files(here, tmp_path, suffix):
 
         content = json.dumps(tomllib.loads(CONFIG), indent=1).encode()
     for number in range(100):
-        changed = changed_value(content, rng) if suffix == ".json" and number % 2 else mutated(
-            content, rng)
+        changed = (
+            changed_value(content, rng)
+            if suffix == ".json" and number % 2
+            else mutated(content, rng)
+        )
         (tmp_path / f"c{suffix}").write_bytes(changed)
         check(here("train", "--config", f"c{suffix}"))
     assert [path.name for path in tmp_path.iterdir()] == [f"c{suffix}"]
@@ -111,10 +146,14 @@ def test_config_files(here, tmp_path, suffix):
 def test_grids(typed, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tfunlearn_cli.sweep.run_sweep", lambda *_, **__: [])
-    rng, content = np.random.default_rng(2), (
-        'title = "t"\nseeds = [0, 1]\nmeasures = ["test_accuracy"]\n[fixed]\nrounds = 1\n'
-        'recovery_rounds = 2\n[[rows]]\nlabel = "a"\nrule = "median"\n[[columns]]\nlabel = "b"\n'
-        'method = "not"\n').encode()
+    rng, content = (
+        np.random.default_rng(2),
+        (
+            b'title = "t"\nseeds = [0, 1]\nmeasures = ["test_accuracy"]\n[fixed]\nrounds = 1\n'
+            b'recovery_rounds = 2\n[[rows]]\nlabel = "a"\nrule = "median"\n[[columns]]\nlabel = "b"\n'
+            b'method = "not"\n'
+        ),
+    )
     for _ in range(60):
         (tmp_path / "grid.toml").write_bytes(mutated(content, rng))
         check(typed("sweep", "grid.toml", "--out", "x"))
@@ -124,8 +163,12 @@ def test_grids(typed, monkeypatch, tmp_path):
 def runs(tmp_path_factory):
     """A trained run and an unlearned one."""
     folder = tmp_path_factory.mktemp("runs")
-    train(run_config(train_examples=60, clients=3, rounds=2, model="mlp", attack="label-flip",
-                     malicious=1), out=folder / "run")
+    train(
+        run_config(
+            train_examples=60, clients=3, rounds=2, model="mlp", attack="label-flip", malicious=1
+        ),
+        out=folder / "run",
+    )
     unlearn(folder / "run", unlearn_settings(method="not", reference=False, recovery_rounds=1))
     return folder
 
@@ -133,11 +176,21 @@ def runs(tmp_path_factory):
 def test_run_directories(runs, monkeypatch, tmp_path, typed):
     """One file of a run is changed; then it is evaluated, resumed, unlearned or reported."""
     rng = np.random.default_rng(3)
-    for module, name in (("workflows.unlearn.workflow", "perform"), ("training.train", "rounds_of")):
-        monkeypatch.setattr(sys.modules[f"tfunlearn.{module}"], name,
-                            lambda *_, **__: exit(0))
-    names = ["config.json", "metrics.jsonl", "partition.npz", "checkpoint.npz", "previous.npz",
-             "unlearning.json", "request.json", "history/round_00002.npz"]
+    for module, name in (
+        ("workflows.unlearn.workflow", "perform"),
+        ("training.train", "rounds_of"),
+    ):
+        monkeypatch.setattr(sys.modules[f"tfunlearn.{module}"], name, lambda *_, **__: exit(0))
+    names = [
+        "config.json",
+        "metrics.jsonl",
+        "partition.npz",
+        "checkpoint.npz",
+        "previous.npz",
+        "unlearning.json",
+        "request.json",
+        "history/round_00002.npz",
+    ]
     for number in range(110):
         shutil.copytree(runs, tmp_path / "copy")
         monkeypatch.chdir(tmp_path / "copy")
@@ -147,9 +200,12 @@ def test_run_directories(runs, monkeypatch, tmp_path, typed):
         if path.exists():
             json_file = name.endswith(".json") and rng.random() < 0.6
             path.write_bytes((changed_value if json_file else mutated)(path.read_bytes(), rng))
-        command = (["evaluate", run], ["resume", run], ["report", run],
-                   ["unlearn", run, "--method", "finetune", "--client", "1", "--no-reference"]
-                   )[rng.integers(0, 4)]
+        command = (
+            ["evaluate", run],
+            ["resume", run],
+            ["report", run],
+            ["unlearn", run, "--method", "finetune", "--client", "1", "--no-reference"],
+        )[rng.integers(0, 4)]
         check(typed(*command))
         monkeypatch.chdir(tmp_path)
         shutil.rmtree(tmp_path / "copy")
@@ -175,7 +231,6 @@ def test_keras_files(runs, monkeypatch, tmp_path, typed):
     monkeypatch.chdir(tmp_path)
     rng, content = np.random.default_rng(4), (runs / "run" / "model.keras").read_bytes()
     for number in range(120):
-        (tmp_path / "m.keras").write_bytes(
-            (mutated if number % 3 == 0 else rezipped)(content, rng))
+        (tmp_path / "m.keras").write_bytes((mutated if number % 3 == 0 else rezipped)(content, rng))
         check(typed("prune", "m.keras", "-o", "out.keras"))
         (tmp_path / "out.keras").unlink(missing_ok=True)

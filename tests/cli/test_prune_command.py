@@ -20,8 +20,20 @@ def call(monkeypatch, tmp_path, typed):
 
 
 def test_table_and_file(call, tmp_path):
-    code, out, err = call("net.keras", "-o", "pruned.keras", "--filters", "0.01", "--pairs", "0.01",
-                          "--repeat", "2", "--dataset", "digits", "--bounds")
+    code, out, err = call(
+        "net.keras",
+        "-o",
+        "pruned.keras",
+        "--filters",
+        "0.01",
+        "--pairs",
+        "0.01",
+        "--repeat",
+        "2",
+        "--dataset",
+        "digits",
+        "--bounds",
+    )
     assert code == 0 and not err
     rows = {line.split()[0]: line.split() for line in out.splitlines()}
     assert rows["conv_1"][1:4] == ["filters", "6", "1"]  # a fifth of six, however often
@@ -32,35 +44,43 @@ def test_table_and_file(call, tmp_path):
     assert "written   pruned.keras" in out and (tmp_path / "pruned.keras").is_file()
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ([], "Missing argument 'MODEL'"), (["net.keras"], "Missing option '-o'"),
-    (["none.keras", "-o", "x.keras"], "model: no file none.keras"),
-    (["bad.keras", "-o", "x.keras"], "model: bad.keras is not a Keras model that can be read"),
-    (["folder", "-o", "x.keras"], "model: folder folder holds no SavedModel"),
-    (["net.keras", "-o", "net.keras"], "out: 'net.keras' is not allowed; allowed is a new file"),
-    (["net.keras", "-o", "x"], "a file name that ends in .keras or .h5"),
-    (["net.keras", "-o", "no/x.keras"], "a file in a folder that exists"),
-    (["net.keras", "-o", "x.keras", "--filters", "1"], "filters: 1.0 is not allowed"),
-    (["net.keras", "-o", "x.keras", "--pairs", "-1"], "pairs: -1.0 is not allowed"),
-    (["net.keras", "-o", "x.keras", "--pairs", "0", "--filters", "0"], "at least one of them"),
-    (["net.keras", "-o", "x.keras", "--repeat", "0"], "repeat: 0 is not allowed"),
-    (["net.keras", "-o", "x.keras", "--repeat", "9" * 20], "a whole number from 1 to 10000"),
-    (["net.keras", "-o", "link.keras"], "a new file; this one exists"),
-    (["net.keras", "-o", "x.keras", "--score", "impakt"], "did you mean 'impact'"),
-    (["net.keras", "-o", "x.keras", "--compat", "flip"], "did you mean 'flap'"),
-    (["net.keras", "-o", "x.keras", "--layer", "logits"], "'logits' cannot be pruned (output"),
-    (["net.keras", "-o", "x.keras", "--input-range", "1", "0"], "input_range"),
-    (["net.keras", "-o", "x.keras", "--dataset", "digit"], "did you mean 'digits'"),
-    (["flat.keras", "-o", "x.keras", "--dataset", "digits"], "takes images of (8,)"),
-    (["small.keras", "-o", "x.keras"], "no layer with filters or unit pairs"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "Missing argument 'MODEL'"),
+        (["net.keras"], "Missing option '-o'"),
+        (["none.keras", "-o", "x.keras"], "model: no file none.keras"),
+        (["bad.keras", "-o", "x.keras"], "model: bad.keras is not a Keras model that can be read"),
+        (["folder", "-o", "x.keras"], "model: folder folder holds no SavedModel"),
+        (
+            ["net.keras", "-o", "net.keras"],
+            "out: 'net.keras' is not allowed; allowed is a new file",
+        ),
+        (["net.keras", "-o", "x"], "a file name that ends in .keras or .h5"),
+        (["net.keras", "-o", "no/x.keras"], "a file in a folder that exists"),
+        (["net.keras", "-o", "x.keras", "--filters", "1"], "filters: 1.0 is not allowed"),
+        (["net.keras", "-o", "x.keras", "--pairs", "-1"], "pairs: -1.0 is not allowed"),
+        (["net.keras", "-o", "x.keras", "--pairs", "0", "--filters", "0"], "at least one of them"),
+        (["net.keras", "-o", "x.keras", "--repeat", "0"], "repeat: 0 is not allowed"),
+        (["net.keras", "-o", "x.keras", "--repeat", "9" * 20], "a whole number from 1 to 10000"),
+        (["net.keras", "-o", "link.keras"], "a new file; this one exists"),
+        (["net.keras", "-o", "x.keras", "--score", "impakt"], "did you mean 'impact'"),
+        (["net.keras", "-o", "x.keras", "--compat", "flip"], "did you mean 'flap'"),
+        (["net.keras", "-o", "x.keras", "--layer", "logits"], "'logits' cannot be pruned (output"),
+        (["net.keras", "-o", "x.keras", "--input-range", "1", "0"], "input_range"),
+        (["net.keras", "-o", "x.keras", "--dataset", "digit"], "did you mean 'digits'"),
+        (["flat.keras", "-o", "x.keras", "--dataset", "digits"], "takes images of (8,)"),
+        (["small.keras", "-o", "x.keras"], "no layer with filters or unit pairs"),
+    ],
+)
 def test_one_line_code_2_and_nothing_written(call, tmp_path, arguments, message):
     (tmp_path / "bad.keras").write_bytes(b"PK")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link.keras").symlink_to("nowhere.keras")
     for name, hidden in (("small", []), ("flat", [tf.keras.layers.Dense(4)])):
-        tf.keras.Sequential([tf.keras.layers.Input((8,)), *hidden,
-                             tf.keras.layers.Dense(2)]).save(f"{name}.keras")
+        tf.keras.Sequential([tf.keras.layers.Input((8,)), *hidden, tf.keras.layers.Dense(2)]).save(
+            f"{name}.keras"
+        )
     before = {path.name: path.lstat().st_mtime_ns for path in tmp_path.iterdir()}
     code, out, err = call(*arguments)
     assert code == 2 and message in err and err.count("\n") == 1 and not out
@@ -82,8 +102,9 @@ def test_a_file_that_comes_meanwhile_is_not_written_over(call, tmp_path, monkeyp
 
 
 def test_pruning_ends_when_nothing_is_left(call):
-    code, out, _ = call("net.keras", "-o", "x.keras", "--repeat", "10000", "--filters", "0.5",
-                        "--pairs", "0.4")
+    code, out, _ = call(
+        "net.keras", "-o", "x.keras", "--repeat", "10000", "--filters", "0.5", "--pairs", "0.4"
+    )
     assert code == 0
     code, out, _ = call("x.keras", "-o", "y.keras", "--pairs", "0")
     assert code == 0 and "pruned    nothing" in out
@@ -91,9 +112,9 @@ def test_pruning_ends_when_nothing_is_left(call):
 
 def test_long_names_stay_whole_in_a_pipe(call):
     name = "a_long_name_" * 6 + "end"
-    tf.keras.Sequential([
-        tf.keras.layers.Input((8,)), tf.keras.layers.Dense(4, name=name),
-        tf.keras.layers.Dense(2)]).save("long.h5")
+    tf.keras.Sequential(
+        [tf.keras.layers.Input((8,)), tf.keras.layers.Dense(4, name=name), tf.keras.layers.Dense(2)]
+    ).save("long.h5")
     _, out, _ = call("long.h5", "-o", "x.keras")
     assert any(line.split()[0] == name for line in out.splitlines())
 

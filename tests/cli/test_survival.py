@@ -11,8 +11,23 @@ import pytest
 
 from tfunlearn.core.files import checksum
 
-TRAIN = ["train", "--train-examples", "150", "--clients", "4", "--rounds", "8", "--attack",
-         "label-flip", "--malicious", "1", "--history", "last", "--out", "run"]
+TRAIN = [
+    "train",
+    "--train-examples",
+    "150",
+    "--clients",
+    "4",
+    "--rounds",
+    "8",
+    "--attack",
+    "label-flip",
+    "--malicious",
+    "1",
+    "--history",
+    "last",
+    "--out",
+    "run",
+]
 UNLEARN = ["unlearn", "run", "--method", "memorization", "--recovery-rounds", "4"]
 GRID = """
 [fixed]
@@ -65,15 +80,18 @@ def whole(commands, tmp_path_factory):
 
 def lines_of(run):
     """Returns the metrics of a run, times left out."""
-    return [{name: value for name, value in json.loads(line).items() if "seconds" not in name}
-            for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in json.loads(line).items() if "seconds" not in name}
+        for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def test_training_killed_at_random_moments(commands, whole, tmp_path):
     folder, (seconds, _, _) = whole
     killed(commands, np.random.default_rng(1), 7, tmp_path, TRAIN, ["resume", "run"], seconds)
     assert checksum(tmp_path / "run" / "checkpoint.npz") == checksum(
-        folder / "run" / "checkpoint.npz")
+        folder / "run" / "checkpoint.npz"
+    )
     assert lines_of(tmp_path / "run") == lines_of(folder / "run")
     assert [p.name for p in (tmp_path / "run" / "history").iterdir()] == ["round_00008.npz"]
 
@@ -84,13 +102,23 @@ def test_unlearning_killed_at_random_moments(commands, whole, tmp_path):
     for file in (folder / "run").rglob("*"):
         target = tmp_path / "run" / file.relative_to(folder / "run")
         target.mkdir() if file.is_dir() else target.write_bytes(file.read_bytes())
-    killed(commands, np.random.default_rng(2), 7, tmp_path, UNLEARN,
-           ["resume", "run-memorization"], seconds)
-    notes = [json.loads((place / "run-memorization" / "unlearning.json").read_text())
-             for place in (folder, tmp_path)]
+    killed(
+        commands,
+        np.random.default_rng(2),
+        7,
+        tmp_path,
+        UNLEARN,
+        ["resume", "run-memorization"],
+        seconds,
+    )
+    notes = [
+        json.loads((place / "run-memorization" / "unlearning.json").read_text())
+        for place in (folder, tmp_path)
+    ]
     for name in ("run-memorization", "run-retrain"):
         assert checksum(tmp_path / name / "checkpoint.npz") == checksum(
-            folder / name / "checkpoint.npz")
+            folder / name / "checkpoint.npz"
+        )
         assert lines_of(tmp_path / name) == lines_of(folder / name)
     for name in ("report", "measured", "recovered", "rounds"):
         assert notes[0][name] == notes[1][name], name
@@ -100,10 +128,22 @@ def test_unlearning_killed_at_random_moments(commands, whole, tmp_path):
 def test_a_sweep_killed_at_random_moments(commands, whole, tmp_path):
     folder, (_, _, seconds) = whole
     (tmp_path / "grid.toml").write_text(GRID)
-    killed(commands, np.random.default_rng(3), 6, tmp_path,
-           ["sweep", "grid.toml", "--out", "swept"], ["resume", "swept"], seconds)
-    results = [{path.name: json.loads(path.read_text()) for path in
-                (place / "swept" / "results").iterdir()} for place in (folder, tmp_path)]
+    killed(
+        commands,
+        np.random.default_rng(3),
+        6,
+        tmp_path,
+        ["sweep", "grid.toml", "--out", "swept"],
+        ["resume", "swept"],
+        seconds,
+    )
+    results = [
+        {
+            path.name: json.loads(path.read_text())
+            for path in (place / "swept" / "results").iterdir()
+        }
+        for place in (folder, tmp_path)
+    ]
     assert len(results[0]) == 2 and results[0].keys() == results[1].keys()
     for name, result in results[0].items():
         assert result["checkpoint_sha256"] == results[1][name]["checkpoint_sha256"]

@@ -10,8 +10,8 @@ import signal
 import time
 
 import pytest
-
 from forkserver import read_terminal
+
 from tfunlearn.core.files import checksum
 from tfunlearn.experiment import run_config, train
 
@@ -43,7 +43,8 @@ def test_without_flags_it_forgets_the_attackers_and_compares(commands, trained):
     assert sums(trained / "run") == before
     notes = json.loads((trained / "run-fedup" / "unlearning.json").read_text())
     assert f"forget    clients {', '.join(map(str, notes['forgotten']['clients']))}: 80" in (
-        done.stdout)
+        done.stdout
+    )
     assert f"fraction {notes['report']['fraction']:.4f} (auto: P = 0.14 z^5 + 0.01" in done.stdout
     assert "before  after   retrained" in done.stdout
     for name in ("before", "after", "retrained"):
@@ -51,19 +52,25 @@ def test_without_flags_it_forgets_the_attackers_and_compares(commands, trained):
     assert "kept at the server" in done.stdout and "retrained " in done.stdout
     shown = commands.run("evaluate", "run-fedup", cwd=trained)
     assert shown.returncode == 0 and (
-        f"test accuracy   {notes['measured']['after']['test_accuracy']:.4f}" in shown.stdout)
+        f"test accuracy   {notes['measured']['after']['test_accuracy']:.4f}" in shown.stdout
+    )
     assert f"run-fedup: fedup, {notes['rounds']} rounds after 3" in shown.stdout
 
 
 def test_requests_of_every_kind(call, trained):
     quick = ("--method", "finetune", "--recovery-rounds", "1", "--no-reference")
     (trained / "list.txt").write_text("1:0\n1:3\n")
-    for number, (flags, words) in enumerate([
+    for number, (flags, words) in enumerate(
+        [
             (["--client", 3, "--client", 1], ["client:1", "client:3"]),
-            (["--class", 1], ["class:1"]), (["--examples", "2:5,0:1"], ["example:0:1",
-                                                                       "example:2:5"]),
-            (["--examples", "list.txt", "--client", "5"], ["client:5", "example:1:0",
-                                                            "example:1:3"])]):
+            (["--class", 1], ["class:1"]),
+            (["--examples", "2:5,0:1"], ["example:0:1", "example:2:5"]),
+            (
+                ["--examples", "list.txt", "--client", "5"],
+                ["client:5", "example:1:0", "example:1:3"],
+            ),
+        ]
+    ):
         code, out, err = call("run", *quick, *flags, "--out", f"kind-{number}")
         assert code == 0 and err == "", err
         notes = json.loads((trained / f"kind-{number}" / "unlearning.json").read_text())
@@ -86,16 +93,49 @@ def test_the_request_decides_the_method_and_the_first_lines_say_why(call, traine
     assert "method    memorization: client 0 did not attack; fedup was made for attackers" in out
     code, out, _ = call("run", "--class", 4, "--recovery-rounds", 1, "--no-reference")
     assert code == 0 and "method    ablation-channel: made for classes" in out
-    honest = next(k for k in range(6) if k not in json.loads(
-        (trained / "run-fedup" / "unlearning.json").read_text())["forgotten"]["clients"])
-    code, out, _ = call("run", "--client", honest, "--method", "fedup", "--recovery-rounds", 0,
-                        "--no-reference", "--out", "named")
-    assert code == 0 and f"warning: fedup was made for attackers, and client {honest} did not" in out
+    honest = next(
+        k
+        for k in range(6)
+        if k
+        not in json.loads((trained / "run-fedup" / "unlearning.json").read_text())["forgotten"][
+            "clients"
+        ]
+    )
+    code, out, _ = call(
+        "run",
+        "--client",
+        honest,
+        "--method",
+        "fedup",
+        "--recovery-rounds",
+        0,
+        "--no-reference",
+        "--out",
+        "named",
+    )
+    assert (
+        code == 0 and f"warning: fedup was made for attackers, and client {honest} did not" in out
+    )
 
 
 def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
-    words = ("run", "--client", 1, "--method", "memorization", "--ratio", 1, "--reset-rule", "zeros",
-             "--stop", "rounds", "--recovery-rounds", 6, "--out", "ruin")
+    words = (
+        "run",
+        "--client",
+        1,
+        "--method",
+        "memorization",
+        "--ratio",
+        1,
+        "--reset-rule",
+        "zeros",
+        "--stop",
+        "rounds",
+        "--recovery-rounds",
+        6,
+        "--out",
+        "ruin",
+    )
     for _ in range(2):  # made, then found
         code, out, err = call(*words)
         assert code == 1 and err.count("\n") == 1 and err.startswith("tfunlearn: failed: memori")
@@ -106,37 +146,60 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
         assert code == 2 and "is no unlearned run: memorization has ruined the model" in err
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ([], "Missing argument 'RUN'"),
-    (["nowhere"], "'nowhere' is no run directory"),
-    (["bare"], "forget: 'malicious' is not allowed"),
-    (["bare", "--client", 0, "--method", "fedup"], "fedup needs a round with flagged clients and more benign ones; this "
-     "run has kept no round; train with --history last"),
-    (["run", "--method", "fedrecovery"], "every round, 1 to 3; this run has kept round 3; train "
-     "with --history all"),
-    (["run", "--method", "federaser"], "train with --history every=2 (or all)"),
-    (["run", "--method", "fedupp"], "did you mean 'fedup'"),
-    (["run", "--client", 6], "client: 6 is not allowed; allowed is 0 to 5"),
-    (["run", "--client", -1], "--client"), (["run", "--client", "x"], "--client"),
-    (["run", "--class", 10], "class: 10 is not allowed; allowed is 0 to 9"),
-    (["run", "--examples", "1:99"], "examples: '1:99' is not allowed; allowed is indices 0 to 39"),
-    (["run", "--examples", "1:x"], "neither client:index,... nor a file"),
-    (["run", "--examples", ""], "client:index,... or a file"),
-    (["run", *[f for k in range(6) for f in ("--client", k)]], "anything but everything"),
-    (["run", "--method", "fedup", *[f for k in range(3) for f in ("--client", k)]],
-     "3 of 6 clients"),
-    (["run", "--method", "cdp", "--client", 0], "classes alone, with cdp; this "
-     "request is taken by ablation-channel"),
-    (["run", "--method", "finetune", "--recovery-rounds", 0], "recovery_rounds: 0 is not allowed; allowed is at least 1"),
-    (["run", "--fraction", "1.2"], "fraction: 1.2"), (["run", "--fraction", "x"], "fraction: 'x'"),
-    (["run", "--stop", "soon"], "stop: unknown name 'soon'"),
-    (["run", "--mask", "randm"], "did you mean 'random'"),
-    (["run", "--method", "not", "--fraction", "0.1"], "--fraction: not allowed with --method not; it is for exclude, fedup"),
-    (["run", "--config", "none.toml"], "cannot be read"),
-    (["run", "--out", "bare"], "a new or empty folder"),
-    (["run", "--out", ""], "the name of a folder"),
-    (["run", "--data-dir", "x", "--methd", "y"], "--method"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "Missing argument 'RUN'"),
+        (["nowhere"], "'nowhere' is no run directory"),
+        (["bare"], "forget: 'malicious' is not allowed"),
+        (
+            ["bare", "--client", 0, "--method", "fedup"],
+            "fedup needs a round with flagged clients and more benign ones; this "
+            "run has kept no round; train with --history last",
+        ),
+        (
+            ["run", "--method", "fedrecovery"],
+            "every round, 1 to 3; this run has kept round 3; train with --history all",
+        ),
+        (["run", "--method", "federaser"], "train with --history every=2 (or all)"),
+        (["run", "--method", "fedupp"], "did you mean 'fedup'"),
+        (["run", "--client", 6], "client: 6 is not allowed; allowed is 0 to 5"),
+        (["run", "--client", -1], "--client"),
+        (["run", "--client", "x"], "--client"),
+        (["run", "--class", 10], "class: 10 is not allowed; allowed is 0 to 9"),
+        (
+            ["run", "--examples", "1:99"],
+            "examples: '1:99' is not allowed; allowed is indices 0 to 39",
+        ),
+        (["run", "--examples", "1:x"], "neither client:index,... nor a file"),
+        (["run", "--examples", ""], "client:index,... or a file"),
+        (["run", *[f for k in range(6) for f in ("--client", k)]], "anything but everything"),
+        (
+            ["run", "--method", "fedup", *[f for k in range(3) for f in ("--client", k)]],
+            "3 of 6 clients",
+        ),
+        (
+            ["run", "--method", "cdp", "--client", 0],
+            "classes alone, with cdp; this request is taken by ablation-channel",
+        ),
+        (
+            ["run", "--method", "finetune", "--recovery-rounds", 0],
+            "recovery_rounds: 0 is not allowed; allowed is at least 1",
+        ),
+        (["run", "--fraction", "1.2"], "fraction: 1.2"),
+        (["run", "--fraction", "x"], "fraction: 'x'"),
+        (["run", "--stop", "soon"], "stop: unknown name 'soon'"),
+        (["run", "--mask", "randm"], "did you mean 'random'"),
+        (
+            ["run", "--method", "not", "--fraction", "0.1"],
+            "--fraction: not allowed with --method not; it is for exclude, fedup",
+        ),
+        (["run", "--config", "none.toml"], "cannot be read"),
+        (["run", "--out", "bare"], "a new or empty folder"),
+        (["run", "--out", ""], "the name of a folder"),
+        (["run", "--data-dir", "x", "--methd", "y"], "--method"),
+    ],
+)
 def test_one_line_and_code_2(call, trained, arguments, message):
     before = sums(trained)
     code, out, err = call(*arguments)
@@ -145,8 +208,17 @@ def test_one_line_and_code_2(call, trained, arguments, message):
 
 
 def test_an_interrupted_command_is_gone_on_with(commands, trained):
-    process = commands.start("unlearn", "run", "--method", "not", "--recovery-rounds", "500",
-                             "--out", "stopped", cwd=trained)
+    process = commands.start(
+        "unlearn",
+        "run",
+        "--method",
+        "not",
+        "--recovery-rounds",
+        "500",
+        "--out",
+        "stopped",
+        cwd=trained,
+    )
     for line in process.stdout:
         if line.startswith("recover   round   2"):
             break
@@ -154,8 +226,7 @@ def test_an_interrupted_command_is_gone_on_with(commands, trained):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and time.monotonic() - started < 10
-    assert "goes on from the last finished round" in out and err == (
-        "tfunlearn: interrupted\n")
+    assert "goes on from the last finished round" in out and err == ("tfunlearn: interrupted\n")
     assert not (trained / "stopped").exists()
     (begun,) = [path for path in trained.iterdir() if path.name.startswith(".stopped")]
     finished = len((begun / "metrics.jsonl").read_text().splitlines())
@@ -181,9 +252,20 @@ def test_a_signal_that_was_lost_in_a_callback_still_ends_it(call, monkeypatch):
 
 def test_on_a_terminal_there_is_a_bar_and_a_table(commands, trained):
     parent, child = pty.openpty()
-    process = commands.start("unlearn", "run", "--method", "finetune", "--recovery-rounds", "3",
-                             "--out", "shown", cwd=trained, terminal=child, TERM="xterm",
-                             COLUMNS="120")
+    process = commands.start(
+        "unlearn",
+        "run",
+        "--method",
+        "finetune",
+        "--recovery-rounds",
+        "3",
+        "--out",
+        "shown",
+        cwd=trained,
+        terminal=child,
+        TERM="xterm",
+        COLUMNS="120",
+    )
     os.close(child)
     shown = read_terminal(parent)
     assert process.wait(timeout=60) == 0

@@ -11,15 +11,33 @@ import pytest
 def unlearned(call, trained):
     """`call`, once `run-not` is there."""
     if not (trained / "run-not").exists():
-        code, _, err = call("unlearn", "run", "--client", "1", "--method", "not",
-                            "--recovery-rounds", "1", "--no-reference")
+        code, _, err = call(
+            "unlearn",
+            "run",
+            "--client",
+            "1",
+            "--method",
+            "not",
+            "--recovery-rounds",
+            "1",
+            "--no-reference",
+        )
         assert code == 0, err
     return call
 
 
 def test_evidence_attacks_and_verdict_are_shown_then_found_again(unlearned, trained):
-    words = ("verify", "run-not", "--retrains", "3", "--relearn-epochs", "1", "--shadow-models", "1",
-             "--no-inversion")
+    words = (
+        "verify",
+        "run-not",
+        "--retrains",
+        "3",
+        "--relearn-epochs",
+        "1",
+        "--shadow-models",
+        "1",
+        "--no-inversion",
+    )
     code, out, err = unlearned(*words)
     record = json.loads((trained / "run-not" / "verification" / "verification.json").read_text())
     assert code == 0 and err == "" and "\x1b" not in out
@@ -29,14 +47,19 @@ def test_evidence_attacks_and_verdict_are_shown_then_found_again(unlearned, trai
     assert told[verdicts[0] + 1] == f"reasons   {record['verdict']['sentence']}"
     assert "shadows   recall on the forgotten (false-positive rate beside it): before" in out
     for e in record["evidence"]:
-        assert any(line.strip().startswith(e["name"]) and f"{e['after']:.4g}" in line
-                   for line in out.splitlines())
+        assert any(
+            line.strip().startswith(e["name"]) and f"{e['after']:.4g}" in line
+            for line in out.splitlines()
+        )
     assert "non-members show no false-positive rate below" in out
     assert "untested  model inversion (--inversion)" in out and "anamnesis index" in out
     code, out, err = unlearned(*words)
     assert code == 0 and "found     run-not/verification, verified so earlier" in out
     assert {path.name for path in (trained / "run-not" / "verification").iterdir()} == {
-        "verification.json", "roc.png", "relearning.png"}
+        "verification.json",
+        "roc.png",
+        "relearning.png",
+    }
 
 
 def test_a_report_of_several_runs(unlearned, trained):

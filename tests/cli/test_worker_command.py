@@ -10,12 +10,22 @@ import socket
 import time
 
 import pytest
-
 from forkserver import worker_of
+
 from tfunlearn.core.files import checksum
 
-TRAIN = ["train", "--train-examples", "200", "--clients", "8", "--rounds", "3", "--local-epochs",
-         "60", "--gather"]
+TRAIN = [
+    "train",
+    "--train-examples",
+    "200",
+    "--clients",
+    "8",
+    "--rounds",
+    "3",
+    "--local-epochs",
+    "60",
+    "--gather",
+]
 
 
 @pytest.fixture
@@ -67,8 +77,10 @@ def test_two_workers_share_a_round_and_one_may_die(commands, worker, undisturbed
     second_process.send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and out.count("round ") >= 1
-    assert err == (f"tfunlearn: warning: worker {second} died or does not answer; the others take "
-                   "over its clients\n")
+    assert err == (
+        f"tfunlearn: warning: worker {second} died or does not answer; the others take "
+        "over its clients\n"
+    )
     assert checksum(tmp_path / "other" / "checkpoint.npz") == undisturbed
 
 
@@ -79,8 +91,10 @@ def test_without_a_worker_it_stops_and_resumes(commands, worker, undisturbed, tm
     only.send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and err.count("\n") == 2
-    assert err.endswith(f"no worker is left of {address}; start them again, then tfunlearn resume "
-                        "goes on from the last finished round\n")
+    assert err.endswith(
+        f"no worker is left of {address}; start them again, then tfunlearn resume "
+        "goes on from the last finished round\n"
+    )
     _, address = worker()
     done = commands.run("resume", "run", *with_workers(address), cwd=tmp_path)
     assert done.returncode == 0 and "resume    after round" in done.stdout, done.stderr
@@ -124,9 +138,13 @@ def test_wrong_addresses(commands, worker, tmp_path):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             nobody = f"127.0.0.1:{unused.getsockname()[1]}"
-        for address, message in ((nobody, "nothing listens at"), (deaf, "is no TFF worker"),
-                                 ("8000", "host:port"), ("http://a:1", "in brackets"),
-                                 ("127.0.0.1:99999", "host:port")):
+        for address, message in (
+            (nobody, "nothing listens at"),
+            (deaf, "is no TFF worker"),
+            ("8000", "host:port"),
+            ("http://a:1", "in brackets"),
+            ("127.0.0.1:99999", "host:port"),
+        ):
             done = commands.run(*TRAIN, "--out", "run", *with_workers(address), cwd=tmp_path)
             assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
             assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,14 @@ import pytest
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, choose, require_fraction
 from tfunlearn.core.files import (
-    checksum, first_free, locked, read_arrays, replacing, write_arrays, write_json)
+    checksum,
+    first_free,
+    locked,
+    read_arrays,
+    replacing,
+    write_arrays,
+    write_json,
+)
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.schedules import at, between, every, schedule_config, schedule_of
 from tfunlearn.core.seeds import generator, integers
@@ -42,14 +49,21 @@ def test_fractions_out_of_range_are_refused(value):
 
 def test_fractions_from_nothing_to_less_than_all():
     assert [require_fraction("fraction", value) for value in (0, 0.5, np.float32(0.25))] == [
-        0.0, 0.5, 0.25]
+        0.0,
+        0.5,
+        0.25,
+    ]
 
 
 def test_generators_depend_on_seed_purpose_and_numbers_only():
     draw = lambda *key: generator(*key).integers(0, 2**32, 4).tolist()
     assert draw(1, "shuffle", 2, 3) == draw(1, "shuffle", 2, 3)
-    others = [draw(2, "shuffle", 2, 3), draw(1, "partition", 2, 3), draw(1, "shuffle", 3, 2),
-              draw(1, "shuffle", 2)]
+    others = [
+        draw(2, "shuffle", 2, 3),
+        draw(1, "partition", 2, 3),
+        draw(1, "shuffle", 3, 2),
+        draw(1, "shuffle", 2),
+    ]
     assert all(other != draw(1, "shuffle", 2, 3) for other in others)
     seeds = integers(5, "random layers", 1, count=3)
     assert seeds.dtype == np.int32 and (seeds >= 0).all() and len(set(seeds.tolist())) == 3
@@ -92,8 +106,8 @@ def test_schedules_of_ones_own_stand_as_they_are():
 def test_client_set_keeps_each_client_together():
     images = np.arange(6).reshape(6, 1, 1, 1).astype(np.uint8)
     clients = ClientSet.from_partition(
-        images, np.array([0, 1, 2, 0, 1, 2]),
-        [np.array([4, 0]), np.array([5]), np.array([1, 3, 2])])
+        images, np.array([0, 1, 2, 0, 1, 2]), [np.array([4, 0]), np.array([5]), np.array([1, 3, 2])]
+    )
     assert len(clients) == 3 and clients.sizes.tolist() == [2, 1, 3]
     assert clients.images[clients.rows(2)].ravel().tolist() == [1, 3, 2]
     assert clients.class_histogram(3).tolist() == [[1, 1, 0], [0, 0, 1], [1, 1, 1]]
@@ -128,8 +142,10 @@ def test_first_free_numbers_what_is_taken(tmp_path):
 
 def test_what_a_killed_writer_left_goes_with_the_next_lock_on_its_folder(tmp_path):
     """At any depth; what a living process writes, and the user's files, stay."""
-    die = ("import os, sys; from tfunlearn.core.files import replacing\n"
-           "with replacing(sys.argv[1]) as path: path.touch(); os.kill(os.getpid(), 9)")
+    die = (
+        "import os, sys; from tfunlearn.core.files import replacing\n"
+        "with replacing(sys.argv[1]) as path: path.touch(); os.kill(os.getpid(), 9)"
+    )
     (tmp_path / "history").mkdir()
     for name in ("notes.json", "history/round_00006.npz", "history/without_suffix"):
         subprocess.run([sys.executable, "-c", die, str(tmp_path / name)])
@@ -139,6 +155,6 @@ def test_what_a_killed_writer_left_goes_with_the_next_lock_on_its_folder(tmp_pat
     with replacing(tmp_path / "mine.npz") as mine:
         mine.touch()
         with locked(tmp_path / ".lock", "busy"):
-            assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == sorted([
-                ".config.v2.toml", ".lock", mine.name, "a.1234567.npz", "history",
-                "history/.keep"])
+            assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == sorted(
+                [".config.v2.toml", ".lock", mine.name, "a.1234567.npz", "history", "history/.keep"]
+            )

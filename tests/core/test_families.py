@@ -69,8 +69,9 @@ def test_a_module_a_name_and_an_object_give_the_same(file, monkeypatch):
     updates = np.arange(15, dtype=np.float32).reshape(5, 3)
     import mine
 
-    found = [Aggregator(rule, 1)(updates) for rule in ("mine:scaled", "mine.py:scaled",
-                                                       mine.scaled)]
+    found = [
+        Aggregator(rule, 1)(updates) for rule in ("mine:scaled", "mine.py:scaled", mine.scaled)
+    ]
     for one in found[1:]:
         np.testing.assert_array_equal(found[0], one)
     assert RULES.name_of(mine.scaled) == "mine:scaled"
@@ -88,12 +89,16 @@ def test_an_object_that_no_module_holds_is_known_in_this_process_only():
         RULES.find("object:gone")
 
 
-@pytest.mark.parametrize("spec, message", [
-    ("mine.py:none", "cannot be loaded .*no attribute 'none'"),
-    ("none.py:scaled", "cannot be loaded .*No such file"),
-    ("no.such.module:x", "cannot be loaded"),
-    ("mine.py:NUMBER", "NUMBER is a int; allowed is a Rule, or a function"),
-    ("krumm", "did you mean 'krum'.*yours: package.module:name or file.py:name")])
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("mine.py:none", "cannot be loaded .*no attribute 'none'"),
+        ("none.py:scaled", "cannot be loaded .*No such file"),
+        ("no.such.module:x", "cannot be loaded"),
+        ("mine.py:NUMBER", "NUMBER is a int; allowed is a Rule, or a function"),
+        ("krumm", "did you mean 'krum'.*yours: package.module:name or file.py:name"),
+    ],
+)
 def test_what_is_no_method_is_said(file, spec, message):
     with pytest.raises(UserError, match=message):
         RULES.find(RULES.name_of(spec))
@@ -112,7 +117,10 @@ def test_settings_of_functions():
 
     made = settings_of(knobs, given=("f",))
     assert {name: (field.default, field.kinds) for name, field in fields_of(made).items()} == {
-        "share": (0.5, (float,)), "name": (None, (str, type(None))), "on": (False, (bool,))}
+        "share": (0.5, (float,)),
+        "name": (None, (str, type(None))),
+        "on": (False, (bool,)),
+    }
 
     def without_default(updates, *, share):
         pass
@@ -120,8 +128,10 @@ def test_settings_of_functions():
     def of_another_type(updates, *, share: list = ()):
         pass
 
-    for function, message in ((without_default, "'share' has no default"),
-                              (of_another_type, "'share' is of type")):
+    for function, message in (
+        (without_default, "'share' has no default"),
+        (of_another_type, "'share' is of type"),
+    ):
         with pytest.raises(UserError, match=message):
             settings_of(function)
 
@@ -157,8 +167,12 @@ def test_two_built_in_methods_of_one_name_are_our_mistake(monkeypatch):
     from tfunlearn.aggregation import krum as module
     from tfunlearn.core.families import Family
 
-    monkeypatch.setattr(sys.modules["tfunlearn.aggregation.krum"], "TWIN", Rule(
-        name="krum", summary="", apply=lambda updates, given, own: median(updates)), raising=False)
+    monkeypatch.setattr(
+        sys.modules["tfunlearn.aggregation.krum"],
+        "TWIN",
+        Rule(name="krum", summary="", apply=lambda updates, given, own: median(updates)),
+        raising=False,
+    )
     family = Family("rule", field="rule", kind=Rule, package="tfunlearn.aggregation")
     with pytest.raises(RuntimeError, match="two methods named krum"):
         family["krum"]

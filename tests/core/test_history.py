@@ -9,9 +9,18 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.history import HistoryPolicy, HistoryRound
 
 
-@pytest.mark.parametrize("text, stay", [
-    ("none", []), ("last", []), ("all", [1, 2, 3, 4, 5, 6, 7]), ("every=1", [1, 2, 3, 4, 5, 6, 7]),
-    ("every=2", [1, 3, 5, 7]), ("every=3", [1, 4, 7]), ("every=100", [1])])
+@pytest.mark.parametrize(
+    "text, stay",
+    [
+        ("none", []),
+        ("last", []),
+        ("all", [1, 2, 3, 4, 5, 6, 7]),
+        ("every=1", [1, 2, 3, 4, 5, 6, 7]),
+        ("every=2", [1, 3, 5, 7]),
+        ("every=3", [1, 4, 7]),
+        ("every=100", [1]),
+    ],
+)
 def test_rounds_that_stay(text, stay):
     policy = HistoryPolicy.parse(text)
     assert [n for n in range(1, 8) if policy.stays(n)] == stay
@@ -26,8 +35,13 @@ def test_other_words_are_refused(text):
 
 def test_local_models_are_global_plus_update():
     weights = [np.array([[1.0, 2.0]], np.float32), np.array([3.0], np.float32)]
-    kept = HistoryRound(1, weights, np.array([4, 9]),
-                        np.array([[1, 1, 1], [0, -2, 5]], np.float32), np.array([1, 1]))
+    kept = HistoryRound(
+        1,
+        weights,
+        np.array([4, 9]),
+        np.array([[1, 1, 1], [0, -2, 5]], np.float32),
+        np.array([1, 1]),
+    )
     first, second = kept.local_models()
     assert len(first) == 2
     np.testing.assert_array_equal(first[0], [[2, 3]])

@@ -13,14 +13,25 @@ from tfunlearn.core.requests import ForgetRequest, read_examples
 @pytest.fixture
 def clients():
     """Clients with examples 0-1, 2-4, none, 5."""
-    return ClientSet(np.zeros((6, 2, 2, 1), np.uint8), np.array([0, 1, 1, 2, 0, 1], np.int32),
-                     np.array([0, 2, 5, 5, 6]))
+    return ClientSet(
+        np.zeros((6, 2, 2, 1), np.uint8),
+        np.array([0, 1, 1, 2, 0, 1], np.int32),
+        np.array([0, 2, 5, 5, 6]),
+    )
 
 
-@pytest.mark.parametrize("words, gone", [
-    (["client:1"], [2, 3, 4]), (["client:0", "client:3"], [0, 1, 5]), (["class:1"], [1, 2, 5]),
-    (["example:1:2"], [4]), (["example:1:0", "class:0", "client:3"], [0, 2, 4, 5]),
-    (["client:2"], []), (["malicious"], [0, 1])])
+@pytest.mark.parametrize(
+    "words, gone",
+    [
+        (["client:1"], [2, 3, 4]),
+        (["client:0", "client:3"], [0, 1, 5]),
+        (["class:1"], [1, 2, 5]),
+        (["example:1:2"], [4]),
+        (["example:1:0", "class:0", "client:3"], [0, 2, 4, 5]),
+        (["client:2"], []),
+        (["malicious"], [0, 1]),
+    ],
+)
 def test_what_goes(clients, words, gone):
     request = ForgetRequest.parse(words, malicious=[0])
     assert np.flatnonzero(request.rows(clients, 3)).tolist() == gone
@@ -40,20 +51,31 @@ def test_words_are_read_back_and_sorted():
     assert not request.whole_clients and ForgetRequest((1,)).whole_clients
 
 
-@pytest.mark.parametrize("words, message", [
-    ([], "at least one client"), (["client:x"], "'client:x' is not allowed"),
-    (["client:-1"], "malicious, client:ID"), (["clients:1"], "class:LABEL"),
-    (["malicious"], "nobody attacked here"), (["example:1"], "example:CLIENT:INDEX")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ([], "at least one client"),
+        (["client:x"], "'client:x' is not allowed"),
+        (["client:-1"], "malicious, client:ID"),
+        (["clients:1"], "class:LABEL"),
+        (["malicious"], "nobody attacked here"),
+        (["example:1"], "example:CLIENT:INDEX"),
+    ],
+)
 def test_words_that_are_refused(words, message):
     with pytest.raises(UserError, match=message):
         ForgetRequest.parse(words)
 
 
-@pytest.mark.parametrize("words, message", [
-    (["client:4"], "client: 4 is not allowed; allowed is 0 to 3"),
-    (["class:3"], "class: 3 is not allowed; allowed is 0 to 2"),
-    (["example:1:3"], "indices 0 to 2 for client 1, who holds 3 examples"),
-    (["example:9:0"], "client: 9")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["client:4"], "client: 4 is not allowed; allowed is 0 to 3"),
+        (["class:3"], "class: 3 is not allowed; allowed is 0 to 2"),
+        (["example:1:3"], "indices 0 to 2 for client 1, who holds 3 examples"),
+        (["example:9:0"], "client: 9"),
+    ],
+)
 def test_what_does_not_exist(clients, words, message):
     with pytest.raises(UserError, match=message):
         ForgetRequest.parse(words).rows(clients, 3)
@@ -64,9 +86,13 @@ def test_examples_from_text_and_file(tmp_path):
     (tmp_path / "list.txt").write_text("# client:index\n3:5\n\n 4 : 0  # second\n")
     assert read_examples(str(tmp_path / "list.txt")) == ["example:3:5", "example:4:0"]
     (tmp_path / "bad.txt").write_text("3:5\nx\n")
-    for text, message in ((str(tmp_path / "bad.txt"), "entry 2 of"), ("3:5,4", "neither"),
-                          (str(tmp_path), "neither"), ("", "neither"),
-                          (str(tmp_path / "none"), "No such file")):
+    for text, message in (
+        (str(tmp_path / "bad.txt"), "entry 2 of"),
+        ("3:5,4", "neither"),
+        (str(tmp_path), "neither"),
+        ("", "neither"),
+        (str(tmp_path / "none"), "No such file"),
+    ):
         with pytest.raises(UserError, match=message):
             read_examples(text)
     (tmp_path / "empty.txt").write_text("# nothing\n")

@@ -58,8 +58,9 @@ def test_background_becomes_zero():
     assert like_mnist(np.array([[[1.0, 0.0, 0.5]]])).ravel().tolist() == [0, 255, 128]
 
 
-@pytest.mark.parametrize("name, shape, train", [
-    ("mnist", (28, 28, 1), 60_000), ("cifar10", (32, 32, 3), 50_000)])
+@pytest.mark.parametrize(
+    "name, shape, train", [("mnist", (28, 28, 1), 60_000), ("cifar10", (32, 32, 3), 50_000)]
+)
 def test_tfds_data_on_disk_are_read(shared_data, monkeypatch, name, shape, train):
     monkeypatch.setattr(tfds_images, "_download", lambda *_: pytest.fail("tried to download"))
     data = load(name, shared_data)
@@ -72,9 +73,12 @@ class _Builder:
     """Stands in for a TFDS builder: 3 training and 2 test images of 2x2x1."""
 
     name, prepared = "emnist", True
-    info = types.SimpleNamespace(splits={
-        name: types.SimpleNamespace(num_examples=count) for name, count in (
-            ("train", 3), ("test", 2))})
+    info = types.SimpleNamespace(
+        splits={
+            name: types.SimpleNamespace(num_examples=count)
+            for name, count in (("train", 3), ("test", 2))
+        }
+    )
 
     def __init__(self, name, data_dir):
         self.data_dir = f"{data_dir}/emnist/letters/3.1.0"
@@ -138,7 +142,9 @@ def test_femnist_without_network_leaves_no_half_file(monkeypatch, tmp_path):
 
 def test_a_garbage_femnist_file_is_told_from_a_missing_one(tmp_path):
     (tmp_path / FILE).write_bytes(b"this is no data base" * 100)
-    with pytest.raises(UserError, match="femnist is damaged: .*emnist_all.sqlite .*remove") as error:
+    with pytest.raises(
+        UserError, match="femnist is damaged: .*emnist_all.sqlite .*remove"
+    ) as error:
         load("femnist", str(tmp_path))
     assert "downloaded" not in str(error.value) and "\n" not in str(error.value)
     assert (tmp_path / FILE).read_bytes() == b"this is no data base" * 100
@@ -154,16 +160,41 @@ def small_mnist(tmp_path):
         with tf.io.TFRecordWriter(path) as writer:
             for number in range(20):
                 image = np.full((28, 28, 1), number, np.uint8)
-                writer.write(tf.train.Example(features=tf.train.Features(feature={
-                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(
-                        value=[tf.io.encode_png(image).numpy()])),
-                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 10])),
-                })).SerializeToString())
+                writer.write(
+                    tf.train.Example(
+                        features=tf.train.Features(
+                            feature={
+                                "image": tf.train.Feature(
+                                    bytes_list=tf.train.BytesList(
+                                        value=[tf.io.encode_png(image).numpy()]
+                                    )
+                                ),
+                                "label": tf.train.Feature(
+                                    int64_list=tf.train.Int64List(value=[number % 10])
+                                ),
+                            }
+                        )
+                    ).SerializeToString()
+                )
     template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    (folder / "dataset_info.json").write_text(json.dumps({
-        "name": "mnist", "version": "3.0.1", "fileFormat": "tfrecord", "splits": [
-            {"name": split, "numBytes": "1", "shardLengths": ["20"], "filepathTemplate": template}
-            for split in ("train", "test")]}))
+    (folder / "dataset_info.json").write_text(
+        json.dumps(
+            {
+                "name": "mnist",
+                "version": "3.0.1",
+                "fileFormat": "tfrecord",
+                "splits": [
+                    {
+                        "name": split,
+                        "numBytes": "1",
+                        "shardLengths": ["20"],
+                        "filepathTemplate": template,
+                    }
+                    for split in ("train", "test")
+                ],
+            }
+        )
+    )
     return folder
 
 
@@ -191,8 +222,12 @@ DAMAGES = {
     "empty": ("mnist-train.tfrecord-00000-of-00001", lambda path: path.write_bytes(b"")),
     "missing": ("mnist-test.tfrecord-00000-of-00001", lambda path: path.unlink()),
     "shorter": ("mnist-test.tfrecord-00000-of-00001", _shorten),
-    "a pointer": ("mnist-train.tfrecord-00000-of-00001", lambda path: path.write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")),
+    "a pointer": (
+        "mnist-train.tfrecord-00000-of-00001",
+        lambda path: path.write_text(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+        ),
+    ),
     "half a description": ("dataset_info.json", lambda path: path.write_text('{"name": "mn')),
 }
 

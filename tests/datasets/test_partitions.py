@@ -8,8 +8,13 @@ import pytest
 from tfunlearn.core.errors import UserError
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition
 
-OPTIONS = {"iid": {}, "dirichlet": {"alpha": 1.0}, "classes": {"per_client": 2}, "writers": {},
-           "overlapping": {}}
+OPTIONS = {
+    "iid": {},
+    "dirichlet": {"alpha": 1.0},
+    "classes": {"per_client": 2},
+    "writers": {},
+    "overlapping": {},
+}
 
 
 @pytest.fixture
@@ -21,8 +26,7 @@ def data(rng):
 
 
 def parts_of(name, data, clients=10, seed=3):
-    return PARTITIONS[name](
-        data, clients=clients, rng=np.random.default_rng(seed), **OPTIONS[name])
+    return PARTITIONS[name](data, clients=clients, rng=np.random.default_rng(seed), **OPTIONS[name])
 
 
 @pytest.mark.parametrize("name", PARTITIONS)
@@ -39,8 +43,15 @@ def test_overlapping_shares_are_equal_and_overlap_as_chance_has_it(data):
     parts = parts_of("overlapping", data)
     assert {len(np.unique(part)) for part in parts} == {40}
     others = np.concatenate(parts[1:])
-    shared = np.mean([np.isin(parts_of("overlapping", data, seed=seed)[0], np.concatenate(
-        parts_of("overlapping", data, seed=seed)[1:])).mean() for seed in range(30)])
+    shared = np.mean(
+        [
+            np.isin(
+                parts_of("overlapping", data, seed=seed)[0],
+                np.concatenate(parts_of("overlapping", data, seed=seed)[1:]),
+            ).mean()
+            for seed in range(30)
+        ]
+    )
     assert abs(shared - (1 - 0.9**9)) < 0.03  # 61.3 %
     with pytest.raises(AssertionError):
         check_partition(parts, 400)
@@ -48,14 +59,14 @@ def test_overlapping_shares_are_equal_and_overlap_as_chance_has_it(data):
 
 
 def test_iid_shares_are_equal(data):
-    assert {len(part) for part in PARTITIONS["iid"](
-        data, clients=7, rng=np.random.default_rng(0))} == {57, 58}
+    assert {
+        len(part) for part in PARTITIONS["iid"](data, clients=7, rng=np.random.default_rng(0))
+    } == {57, 58}
 
 
 def test_small_alpha_concentrates_classes(data):
     def spread(alpha):
-        parts = PARTITIONS["dirichlet"](
-            data, clients=5, alpha=alpha, rng=np.random.default_rng(0))
+        parts = PARTITIONS["dirichlet"](data, clients=5, alpha=alpha, rng=np.random.default_rng(0))
         counts = np.stack([np.bincount(data.labels[part], minlength=10) for part in parts])
         return (counts.max(axis=0) / counts.sum(axis=0)).mean()
 
@@ -72,7 +83,8 @@ def test_one_class_per_client(data):
 @pytest.mark.parametrize("per_client, clients", [(3, 4), (4, 9), (10, 3)])
 def test_k_classes_per_client(data, per_client, clients):
     parts = PARTITIONS["classes"](
-        data, clients=clients, per_client=per_client, rng=np.random.default_rng(0))
+        data, clients=clients, per_client=per_client, rng=np.random.default_rng(0)
+    )
     assert all(len(np.unique(data.labels[part])) == per_client for part in parts)
     check_partition(parts, 400)
 

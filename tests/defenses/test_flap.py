@@ -32,9 +32,11 @@ def agree(left, right):
     for a, b in zip(left.values(), right.values()):
         if hasattr(a, "candidates"):
             assert [(p.kept, p.removed) for p in a.candidates] == [
-                (p.kept, p.removed) for p in b.candidates]
-            np.testing.assert_allclose([p.saliency for p in a.candidates],
-                                       [p.saliency for p in b.candidates], rtol=1e-9)
+                (p.kept, p.removed) for p in b.candidates
+            ]
+            np.testing.assert_allclose(
+                [p.saliency for p in a.candidates], [p.saliency for p in b.candidates], rtol=1e-9
+            )
         else:
             assert (a.pruned, a.zeroed, a.skipped) == (b.pruned, b.zeroed, b.skipped)
         assert a.spared == b.spared
@@ -42,8 +44,14 @@ def agree(left, right):
 
 def test_tensors_and_records_agree_with_arrays():
     model = build_model("resnet18-flap", (28, 28, 1), 10)
-    flap = Flap(model, fraction=0.05, due=every(3, start=2), include_residual=False,
-                score="saliency", progressive=True)
+    flap = Flap(
+        model,
+        fraction=0.05,
+        due=every(3, start=2),
+        include_residual=False,
+        score="saliency",
+        progressive=True,
+    )
     weights = model.get_weights()
     traced = tf.function(flap.on_tensors, autograph=False)
     for number in (1, 2, 3, 5):
@@ -98,7 +106,9 @@ def test_progressively_the_limit_stops_it_and_the_record_says_so(traced):
     assert [records["conv_2"].zeroed for records in found.values()] == [1, 2, 3, 3, 3, 3, 3, 3]
     assert sum(len(records["dense_1"].removed) for records in found.values()) == 24
     assert sum(len(records["dense_2"].removed) for records in found.values()) == 16
-    assert last["dense_1"].spared == 6 and last["dense_2"].spared == 5 and not last["dense_1"].removed
+    assert (
+        last["dense_1"].spared == 6 and last["dense_2"].spared == 5 and not last["dense_1"].removed
+    )
 
 
 @pytest.mark.parametrize("traced", [False, True])
@@ -121,9 +131,15 @@ def test_a_model_that_bounds_cannot_pass_is_pruned_by_saliency_and_says_why():
         def call(self, inputs):
             return tf.sin(inputs)
 
-    model = tf.keras.Sequential([
-        tf.keras.layers.Input((4, 4, 1)), Own(), tf.keras.layers.Flatten(),
-        tf.keras.layers.Dense(20, activation="relu", name="hidden"), tf.keras.layers.Dense(3)])
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input((4, 4, 1)),
+            Own(),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(20, activation="relu", name="hidden"),
+            tf.keras.layers.Dense(3),
+        ]
+    )
     flap = Flap(model)
     assert "Own" in flap.unbounded
     assert flap(1, model.get_weights())[1]["hidden"].score == "saliency"

@@ -38,6 +38,7 @@ def test_flaps_published_direction_by_hand():
 
 def distance_judge(target):
     """Error and loss grow with the distance of the moved model from `target`."""
+
     def judge(model, step):
         distance = float(np.abs(model[0] + step - target).sum())
         return round(distance, 1), distance
@@ -67,7 +68,8 @@ def test_judged_is_the_aggregate_without_each_client():
         return 0.0, float(len(seen))
 
     Rejection("lfr", Aggregator(byzantine=1), judge)(
-        [np.array([7.0])], updates, weights=np.array([1.0, 1.0, 2.0]))
+        [np.array([7.0])], updates, weights=np.array([1.0, 1.0, 2.0])
+    )
     assert seen == [(7, pytest.approx(7)), (7, pytest.approx(6)), (7, pytest.approx(1.5))]
 
 
@@ -90,12 +92,15 @@ def test_clients_dropped_already_count_as_rejected(rng):
         assert (~keeps).sum() == gone
 
 
-@pytest.mark.parametrize("by, rule, byzantine, count, clients, message", [
-    ("err", "krum", 2, 1, 7, "err, with one client left out: krum with n=6 updates and f=2"),
-    ("union", "krum", 2, 2, 10, "union, with up to 4 rejected: krum with n=6 updates and f=2"),
-    ("err", "mean", 0, None, 10, "reject: 0 is not allowed; allowed is at least 1"),
-    ("union", "mean", 5, None, 10, "union may reject 10 of 10 clients"),
-])
+@pytest.mark.parametrize(
+    "by, rule, byzantine, count, clients, message",
+    [
+        ("err", "krum", 2, 1, 7, "err, with one client left out: krum with n=6 updates and f=2"),
+        ("union", "krum", 2, 2, 10, "union, with up to 4 rejected: krum with n=6 updates and f=2"),
+        ("err", "mean", 0, None, 10, "reject: 0 is not allowed; allowed is at least 1"),
+        ("union", "mean", 5, None, 10, "union may reject 10 of 10 clients"),
+    ],
+)
 def test_the_rule_must_hold_with_fewer_clients(by, rule, byzantine, count, clients, message):
     with pytest.raises(UserError, match=message):
         Rejection(by, Aggregator(rule, byzantine), None, count).check(clients)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from tfunlearn.evaluation import (
-    OutputsOf, accuracy, attack_success, class_accuracies, cross_entropy, source_error)
+    OutputsOf,
+    accuracy,
+    attack_success,
+    class_accuracies,
+    cross_entropy,
+    source_error,
+)
 from tfunlearn.models import build_model
 
 LABELS = np.array([1, 1, 1, 1, 0, 7])
@@ -28,20 +34,24 @@ def test_shares_by_hand():
 def test_cross_entropy_by_hand():
     logits = np.array([[0, 0], [1000, 0]], np.float32)
     assert cross_entropy(logits, np.array([0, 0]), from_logits=True) == pytest.approx(
-        math.log(2) / 2)
+        math.log(2) / 2
+    )
     assert cross_entropy(logits, np.array([0, 1]), from_logits=True) == pytest.approx(
-        (math.log(2) + 1000) / 2)
+        (math.log(2) + 1000) / 2
+    )
     probabilities = np.array([[0.25, 0.75], [1, 0]], np.float32)
     assert cross_entropy(probabilities, np.array([0, 1]), from_logits=False) == pytest.approx(
-        (math.log(4) - math.log(1e-7)) / 2)
+        (math.log(4) - math.log(1e-7)) / 2
+    )
 
 
 def test_outputs_do_not_depend_on_batches_and_use_given_weights(rng):
     model = build_model("lenet5", (28, 28, 1), 10)
     images = rng.integers(0, 256, (7, 28, 28, 1), dtype=np.uint8)
     expected = model(images.astype(np.float32) / 255).numpy()
-    np.testing.assert_allclose(OutputsOf(model, batch_size=3)(images), expected, rtol=1e-4,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        OutputsOf(model, batch_size=3)(images), expected, rtol=1e-4, atol=1e-6
+    )
     doubled = [2 * w for w in model.get_weights()]
     outputs = OutputsOf(model, batch_size=4)(images.astype(np.float32) / 255, doubled)
     model.set_weights(doubled)

@@ -9,9 +9,18 @@ import pytest
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.evaluation import (
-    assign_groups, checkpoint_scores, gme_report, grouped_metric, label_probabilities,
-    local_fairness, memorization_scores, rank_correlation, subset_error, subset_scores,
-    time_to_peak)
+    assign_groups,
+    checkpoint_scores,
+    gme_report,
+    grouped_metric,
+    label_probabilities,
+    local_fairness,
+    memorization_scores,
+    rank_correlation,
+    subset_error,
+    subset_scores,
+    time_to_peak,
+)
 
 
 def test_scores_take_all_retrained_models_and_are_not_clipped():
@@ -60,8 +69,12 @@ def report_of(rng, n=100, models=4, **options):
     original = np.clip(truth + 0.3, 0, 1)
     retrained = np.clip(truth + rng.normal(0, 0.2, (models, n)), 0, 1)
     hits = {"a": rng.random((2, n)) < 0.7, "b": rng.random((1, n)) < 0.2}
-    return original, retrained, hits, gme_report(
-        original, retrained, hits, original > 0.5, retrained > 0.5, **options)
+    return (
+        original,
+        retrained,
+        hits,
+        gme_report(original, retrained, hits, original > 0.5, retrained > 0.5, **options),
+    )
 
 
 def test_leave_one_out_is_what_a_loop_over_the_models_gives(rng):
@@ -79,8 +92,9 @@ def test_leave_one_out_is_what_a_loop_over_the_models_gives(rng):
     np.testing.assert_allclose(report.rows["retrained"].spread, graded.std(axis=0))
     np.testing.assert_allclose(report.rows["a"].mean, method.mean(axis=0))
     np.testing.assert_allclose(report.rows["a"].spread, method.std(axis=0))
-    np.testing.assert_allclose(report.rows["a"].gap,
-                               np.abs(method.mean(axis=0) - graded.mean(axis=0)))
+    np.testing.assert_allclose(
+        report.rows["a"].gap, np.abs(method.mean(axis=0) - graded.mean(axis=0))
+    )
     assert (report.graders, report.scorers, report.grading) == (4, 3, "leave-one-out")
     assert report.sizes == [5, 5, 5, 5, 80] and report.rows["b"].models == 1
     assert (report.rows["retrained"].gap == 0).all() and report.rows["a"].models == 2
@@ -113,15 +127,20 @@ def test_scores_from_elsewhere_leave_all_models_to_grade(rng):
     original, retrained, hits, report = report_of(rng, scores=scores)
     np.testing.assert_array_equal(report.scores, scores)
     assert (report.graders, report.scorers, report.grading) == (4, 0, "scores given")
-    np.testing.assert_allclose(report.rows["retrained"].mean[:5], grouped_metric(
-        retrained > 0.5, assign_groups(scores)).mean(axis=0))
+    np.testing.assert_allclose(
+        report.rows["retrained"].mean[:5],
+        grouped_metric(retrained > 0.5, assign_groups(scores)).mean(axis=0),
+    )
 
 
 def test_too_little_is_refused(rng):
     with pytest.raises(UserError, match="retrained: '1 models' is not allowed.*at least 2"):
         report_of(rng, models=1)
-    with pytest.raises(UserError, match=r"a request of 12 examples, whose groups are too small: "
-                                        r"90-95 \(0\), 80-85 \(0\).*at least 20"):
+    with pytest.raises(
+        UserError,
+        match=r"a request of 12 examples, whose groups are too small: "
+        r"90-95 \(0\), 80-85 \(0\).*at least 20",
+    ):
         report_of(rng, n=12)
     with pytest.raises(UserError, match="at least 20"):
         report_of(rng, n=19)
@@ -175,11 +194,15 @@ def test_fairness_by_hand():
     assert local_fairness(before, after, kind="variance").value == 3
     assert local_fairness(before, after, kind="std").value == pytest.approx(math.sqrt(3))
     assert local_fairness(before, after, weights=[1, 1, 1, 3]).value == 2  # mean 2, |2| everywhere
-    for bad, options in (((before, after[:3]), {}), (([], []), {}), ((before, after * np.nan), {}),
-                         ((before, after), dict(kind="range")),
-                         ((before, after), dict(weights=[0, 0, 0, 0])),
-                         ((before, after), dict(weights=[1, 1, 1])),
-                         ((before, after), dict(weights=[1, 1, 1, math.nan]))):
+    for bad, options in (
+        ((before, after[:3]), {}),
+        (([], []), {}),
+        ((before, after * np.nan), {}),
+        ((before, after), dict(kind="range")),
+        ((before, after), dict(weights=[0, 0, 0, 0])),
+        ((before, after), dict(weights=[1, 1, 1])),
+        ((before, after), dict(weights=[1, 1, 1, math.nan])),
+    ):
         with pytest.raises(UserError):
             local_fairness(*bad, **options)
 
@@ -187,8 +210,9 @@ def test_fairness_by_hand():
 def test_the_peak_of_a_flat_curve():
     got = time_to_peak([0.5, 0.8, 0.896, 0.9, 0.89], {"seconds": [2, 2, 3, 3, 3]})
     assert (got.peak, got.rounds, got.costs) == (0.9, 3, {"seconds": 7})
-    exact = time_to_peak([0.5, 0.8, 0.896, 0.9, 0.89], {"steps": [1] * 5}, tolerance=0,
-                         before={"steps": 10})
+    exact = time_to_peak(
+        [0.5, 0.8, 0.896, 0.9, 0.89], {"steps": [1] * 5}, tolerance=0, before={"steps": 10}
+    )
     assert (exact.rounds, exact.costs) == (4, {"steps": 14})
     nothing = time_to_peak([], {"seconds": []}, start=0.7, before={"seconds": 5})
     assert (nothing.peak, nothing.rounds, nothing.costs) == (0.7, 0, {"seconds": 5})

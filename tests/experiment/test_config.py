@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from tfunlearn.config.fingerprint import content_of
+from tfunlearn.config.reading import fields_by_name
 from tfunlearn.core.errors import UserError
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.experiment import RunConfig, read_config, run_config
-from tfunlearn.config.reading import fields_by_name
-from tfunlearn.config.fingerprint import content_of
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.run_directory import RunDirectory
 
@@ -23,49 +23,56 @@ def test_defaults_and_flat_names_round_trip():
     assert run_config() == RunConfig() and set(RunConfig().flat()) == set(fields_by_name())
 
 
-@pytest.mark.parametrize("value, count", [(0.4, 4), (0.25, 3), (0.01, 1), (0.0, 0), (1.0, 10),
-                                          (0, 0), (1, 1), (10, 10)])
+@pytest.mark.parametrize(
+    "value, count", [(0.4, 4), (0.25, 3), (0.01, 1), (0.0, 0), (1.0, 10), (0, 0), (1, 1), (10, 10)]
+)
 def test_malicious_as_count_or_fraction(value, count):
     assert run_config(attack="label-flip", malicious=value).malicious_count == count
     assert run_config(malicious=value).malicious_count == 0
 
 
-@pytest.mark.parametrize("values, message", [
-    (dict(atack="none"), "unknown field 'atack'; did you mean 'attack'"),
-    (dict(dataset="mnits"), "did you mean 'mnist'"),
-    (dict(model="resnet19"), "did you mean 'resnet"),
-    (dict(partition="idd"), "did you mean 'iid'"),
-    (dict(optimizer="adams"), "did you mean 'adam'"),
-    (dict(attack="labelflip"), "did you mean 'label-flip'"),
-    (dict(defense=["flapp"]), "did you mean 'flap'"),
-    (dict(model="mlp", norm="batch"), "it is for resnet18"),
-    (dict(clients=0), "clients: 0"),
-    (dict(clients=2.5), "clients: 2.5 is not allowed; allowed is a whole number"),
-    (dict(rounds=0), "rounds: 0"),
-    (dict(rounds=True), "rounds: True"),
-    (dict(lr=0.0), "lr: 0.0"),
-    (dict(lr="fast"), "lr: 'fast' is not allowed; allowed is a number"),
-    (dict(lr=float("nan")), "lr: nan"),
-    (dict(batch_size=-1), "batch_size: -1"),
-    (dict(local_epochs=0), "local_epochs: 0"),
-    (dict(alpha=0.0), "alpha: 0.0"),
-    (dict(participation=0.0), "participation: 0.0"),
-    (dict(participation=11), "participation: 11 is not allowed; allowed is at most the number"),
-    (dict(malicious=11), "malicious: 11 is not allowed; allowed is at most the number of clients"),
-    (dict(malicious=1.5), "malicious: 1.5"),
-    (dict(malicious=-1), "malicious: -1"),
-    (dict(attack="label-flip", source=7), "target: 7 is not allowed; allowed is a class other"),
-    (dict(attack_start=0), "attack_start: 0"),
-    (dict(attack_start=5, attack_stop=4), "attack_stop: 4"),
-    (dict(boost=float("inf")), "boost: inf"),
-    (dict(prune_fraction=0.0), "prune_fraction: 0.0"),
-    (dict(prune_fraction=1.5), "prune_fraction: 1.5"),
-    (dict(prune_every=0), "prune_every: 0"),
-    (dict(seed=-1), "seed: -1"),
-    (dict(train_examples=5), "train_examples: 5"),
-    (dict(gather="yes"), "gather: 'yes' is not allowed; allowed is true or false"),
-    (dict(defense=3), "defense: 3"),
-])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(atack="none"), "unknown field 'atack'; did you mean 'attack'"),
+        (dict(dataset="mnits"), "did you mean 'mnist'"),
+        (dict(model="resnet19"), "did you mean 'resnet"),
+        (dict(partition="idd"), "did you mean 'iid'"),
+        (dict(optimizer="adams"), "did you mean 'adam'"),
+        (dict(attack="labelflip"), "did you mean 'label-flip'"),
+        (dict(defense=["flapp"]), "did you mean 'flap'"),
+        (dict(model="mlp", norm="batch"), "it is for resnet18"),
+        (dict(clients=0), "clients: 0"),
+        (dict(clients=2.5), "clients: 2.5 is not allowed; allowed is a whole number"),
+        (dict(rounds=0), "rounds: 0"),
+        (dict(rounds=True), "rounds: True"),
+        (dict(lr=0.0), "lr: 0.0"),
+        (dict(lr="fast"), "lr: 'fast' is not allowed; allowed is a number"),
+        (dict(lr=float("nan")), "lr: nan"),
+        (dict(batch_size=-1), "batch_size: -1"),
+        (dict(local_epochs=0), "local_epochs: 0"),
+        (dict(alpha=0.0), "alpha: 0.0"),
+        (dict(participation=0.0), "participation: 0.0"),
+        (dict(participation=11), "participation: 11 is not allowed; allowed is at most the number"),
+        (
+            dict(malicious=11),
+            "malicious: 11 is not allowed; allowed is at most the number of clients",
+        ),
+        (dict(malicious=1.5), "malicious: 1.5"),
+        (dict(malicious=-1), "malicious: -1"),
+        (dict(attack="label-flip", source=7), "target: 7 is not allowed; allowed is a class other"),
+        (dict(attack_start=0), "attack_start: 0"),
+        (dict(attack_start=5, attack_stop=4), "attack_stop: 4"),
+        (dict(boost=float("inf")), "boost: inf"),
+        (dict(prune_fraction=0.0), "prune_fraction: 0.0"),
+        (dict(prune_fraction=1.5), "prune_fraction: 1.5"),
+        (dict(prune_every=0), "prune_every: 0"),
+        (dict(seed=-1), "seed: -1"),
+        (dict(train_examples=5), "train_examples: 5"),
+        (dict(gather="yes"), "gather: 'yes' is not allowed; allowed is true or false"),
+        (dict(defense=3), "defense: 3"),
+    ],
+)
 def test_what_is_not_allowed_is_said_in_one_line(values, message):
     with pytest.raises(UserError) as error:
         run_config(**values)
@@ -79,11 +86,16 @@ def test_files_in_both_formats(tmp_path):
     assert read_config(str(tmp_path / "a.json")) == {"rounds": 3}
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("a.json", "{", "is not valid json"), ("a.toml", "x = = 1", "is not valid toml"),
-    ("a.json", "[1]", "holds a list; allowed is a table"),
-    ("a.yaml", "x: 1", "ends in .json or .toml"),
-    ("none.json", None, "cannot be read")])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.json", "{", "is not valid json"),
+        ("a.toml", "x = = 1", "is not valid toml"),
+        ("a.json", "[1]", "holds a list; allowed is a table"),
+        ("a.yaml", "x: 1", "ends in .json or .toml"),
+        ("none.json", None, "cannot be read"),
+    ],
+)
 def test_files_that_are_no_configuration(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
@@ -100,10 +112,16 @@ def test_a_flap_run_of_before_keeps_its_meaning_and_its_hash(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(fields))
     old = stored_config(directory).defense.own[0]
     assert (old.prune_progressive, old.prune_limit, old.prune_narrow, old.prune_score) == (
-        True, 1.0, True, "saliency")
+        True,
+        1.0,
+        True,
+        "saliency",
+    )
     assert not set(earlier) & set(content_of(stored_config(directory)))
     assert set(earlier) <= set(content_of(new))
     assert not set(earlier) & set(content_of(run_config()))
-    with pytest.raises(UserError, match="prune_score: 'impact' is not allowed; allowed is saliency"):
+    with pytest.raises(
+        UserError, match="prune_score: 'impact' is not allowed; allowed is saliency"
+    ):
         run_config(defense="flap", prune_score="impact")
     assert run_config(defense="flap", prune_score="impact", gather=True)

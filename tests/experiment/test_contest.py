@@ -10,10 +10,10 @@ from tfunlearn.attacks import ATTACKS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
+from tfunlearn.models import build_model
+from tfunlearn.training.federation import Federation
 from tfunlearn.training.threat_model import adversary_of
 from tfunlearn.workflows.evaluate.evaluate import evaluate
-from tfunlearn.training.federation import Federation
-from tfunlearn.models import build_model
 
 SMALL = dict(train_examples=200, clients=7, malicious=2, byzantine=1, rounds=2, model="mlp")
 
@@ -21,8 +21,9 @@ SMALL = dict(train_examples=200, clients=7, malicious=2, byzantine=1, rounds=2, 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_every_attack_runs_and_is_recorded(attack, tmp_path):
     knowledge = "full" if attack in ("fang", "ipm", "min-max") else "partial"
-    config = run_config(attack=attack, rule="trimmed-mean", knowledge=knowledge, attack_start=2,
-                        **SMALL)
+    config = run_config(
+        attack=attack, rule="trimmed-mean", knowledge=knowledge, attack_start=2, **SMALL
+    )
     run = train(config, out=tmp_path / "run")
     first, second = run.metrics
     malicious = run.federation.malicious.tolist()
@@ -47,18 +48,24 @@ def test_flaps_multi_krum_sees_the_models_tensors(tmp_path, monkeypatch):
 
     seen = []
     original = rules.krum_flap
-    monkeypatch.setattr(rules, "krum_flap",
-                        lambda u, **options: seen.append(options) or original(u, **options))
-    run = train(run_config(rule="multi-krum", compat="flap", **{**SMALL, "rounds": 1}),
-                out=tmp_path / "run")
-    assert seen[0]["f"] == 1 and seen[0]["sizes"] == tuple(
-        w.size for w in run.model.get_weights())
+    monkeypatch.setattr(
+        rules, "krum_flap", lambda u, **options: seen.append(options) or original(u, **options)
+    )
+    run = train(
+        run_config(rule="multi-krum", compat="flap", **{**SMALL, "rounds": 1}), out=tmp_path / "run"
+    )
+    assert seen[0]["f"] == 1 and seen[0]["sizes"] == tuple(w.size for w in run.model.get_weights())
 
 
 def test_a_round_goes_on_from_the_last_aggregate(tmp_path):
     """Two faces of centred clipping, whose state is part of the checkpoint."""
-    runs = [train(run_config(rule="centered-clipping", clip=0.5, gather=gather, **SMALL),
-                  out=tmp_path / str(gather)) for gather in (True, False)]
+    runs = [
+        train(
+            run_config(rule="centered-clipping", clip=0.5, gather=gather, **SMALL),
+            out=tmp_path / str(gather),
+        )
+        for gather in (True, False)
+    ]
     states = [run.directory.read_state() for run in runs]
     for left, right in zip(states[0].weights, states[1].weights):
         np.testing.assert_allclose(left, right, atol=1e-5)
@@ -83,8 +90,9 @@ def test_rejection_names_who_was_rejected(defense, tmp_path):
 
 
 def test_backdoor_success_is_of_triggered_images_of_other_classes(tmp_path):
-    config = run_config(attack=["backdoor", "boost"], trigger_share=0.5, target=3,
-                        **{**SMALL, "rounds": 6})
+    config = run_config(
+        attack=["backdoor", "boost"], trigger_share=0.5, target=3, **{**SMALL, "rounds": 6}
+    )
     run = train(config, out=tmp_path / "run")
     data, last = run.federation.data, run.metrics[-1]
     others = data.test_labels != 3
@@ -95,12 +103,14 @@ def test_backdoor_success_is_of_triggered_images_of_other_classes(tmp_path):
     assert last["attack_success"] > 0.15
     assert evaluate(run.directory.path).measured["attack_success"] == last["attack_success"]
     assert run.federation.poisoned_examples == sum(
-        max(1, int(0.5 * run.federation.clients.sizes[k] + 0.5)) for k in run.federation.malicious)
+        max(1, int(0.5 * run.federation.clients.sizes[k] + 0.5)) for k in run.federation.malicious
+    )
 
 
 def test_rounds_without_enough_attackers_are_not_called_attacked(tmp_path):
-    config = run_config(attack="min-max", participation=4, **{
-        **SMALL, "rounds": 6, "malicious": 3, "clients": 8})
+    config = run_config(
+        attack="min-max", participation=4, **{**SMALL, "rounds": 6, "malicious": 3, "clients": 8}
+    )
     run = train(config, out=tmp_path / "run")
     present = set(run.federation.malicious.tolist())
     counts = [len(present & set(line["participants"])) for line in run.metrics]
@@ -123,6 +133,7 @@ def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
 
     def with_a_broken_client(self, number):
         import dataclasses
+
         cohort = original(self, number)
         images = cohort.clients.images / np.float32(255)
         honest = next(k for k in range(7) if k not in self.malicious)
@@ -133,11 +144,16 @@ def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
     monkeypatch.setattr(module.Federation, "cohort", with_a_broken_client)
     from tfunlearn.federated import GatheringRounds
     from tfunlearn.training import rounds
-    monkeypatch.setattr(rounds, "GatheringRounds", lambda work, **options: GatheringRounds(
-        work, **{**options, "image_dtype": np.float32}))
+
+    monkeypatch.setattr(
+        rounds,
+        "GatheringRounds",
+        lambda work, **options: GatheringRounds(work, **{**options, "image_dtype": np.float32}),
+    )
     for rule in ("krum", "trimmed-mean"):
-        config = run_config(rule=rule, attack="fang", knowledge="full",
-                            **{**SMALL, "byzantine": 2, "rounds": 1})
+        config = run_config(
+            rule=rule, attack="fang", knowledge="full", **{**SMALL, "byzantine": 2, "rounds": 1}
+        )
         (line,) = train(config, out=tmp_path / rule).metrics
         assert len(line["dropped"]) == 1
 
@@ -161,74 +177,96 @@ def test_statistics_of_batch_normalisation_are_never_crafted():
 
 
 def test_fang_follows_the_rule():
-    for rule, name in (("krum", "fang-krum"), ("multi-krum", "fang-krum"), ("bulyan", "fang-krum"),
-                       ("mean", "fang-trim"), ("median", "fang-trim")):
+    for rule, name in (
+        ("krum", "fang-krum"),
+        ("multi-krum", "fang-krum"),
+        ("bulyan", "fang-krum"),
+        ("mean", "fang-trim"),
+        ("median", "fang-trim"),
+    ):
         config = run_config(attack="fang", rule=rule, **{**SMALL, "knowledge": "full"})
         assert config.update_attack == name
 
 
 def test_who_gathers():
     assert not run_config().gathers and run_config(gather=True).gathers
-    for values in (dict(rule="median"), dict(attack="alie"), dict(defense="err"),
-                   dict(before="bucketing")):
+    for values in (
+        dict(rule="median"),
+        dict(attack="alie"),
+        dict(defense="err"),
+        dict(before="bucketing"),
+    ):
         assert run_config(**values).gathers
     assert not run_config(rule="median", gather=False).gathers
 
 
-@pytest.mark.parametrize("values, message", [
-    (dict(rule="krum", byzantine=4), "rule: krum with n=10 updates and f=4 .*here n >= 11"),
-    (dict(rule="bulyan"), "bulyan with n=10 updates and f=2 malicious ones .byzantine 0.2"),
-    (dict(rule="bulyan", byzantine="radical", clients=12), "byzantine radical.*n >= 15"),
-    (dict(rule="trimmed-mean", byzantine=0.5), "trimmed-mean with n=10 updates and f=5"),
-    (dict(rule="krum", participation=6, byzantine=2), "krum with n=6"),
-    (dict(rule="krum", byzantine="many"), "byzantine: unknown name 'many'"),
-    (dict(rule="median", selected=3), "selected: 3 is not allowed; allowed is nothing with rule"),
-    (dict(before="bucketing", rule="krum"), "krum with n=5 updates and f=2"),
-    (dict(attack=["label-flip", "backdoor"]), "at most one attack on data"),
-    (dict(attack=["alie", "ipm"]), "at most one attack on updates"),
-    (dict(attack="alie", malicious=1), "alie with knowledge partial sees 1 honest updates"),
-    (dict(attack="fang-krum", malicious=5, knowledge="full"), "allowed is n > 2c"),
-    (dict(attack="alie", knowledge="all"), "knowledge: unknown name 'all'"),
-    (dict(attack="alie", malicious=8), "leave alie no shift"),
-    (dict(attack="min-max", attack_scale=2.0), "attack_scale: 2.0 .* it is for sign-flip"),
-    (dict(attack="fang-trim", attack_scale=0.5), "more than 1 with fang-trim"),
-    (dict(attack="fang-trim", attack_space="update"), "attack_space: unknown name"),
-    (dict(attack="backdoor", trigger_size=0), "trigger_size: 0"),
-    (dict(attack="backdoor", trigger_position="left"), "trigger_position"),
-    (dict(attack="backdoor", trigger_share=0.0), "trigger_share: 0.0"),
-    (dict(defense="err", validation_examples=0), "validation_examples: 0 .* since err needs"),
-    (dict(rule="fltrust", validation_examples=0), "since fltrust needs examples"),
-    (dict(defense="err", gather=False), "gather: False .* since err needs every update"),
-    (dict(attack="alie", gather=False), "since alie needs every update"),
-    (dict(defense="err", rule="krum", clients=7, byzantine=2),
-     "err, with one client left out: krum with n=6"),
-    (dict(defense=["err", "union"]), "err, lfr or union once"),
-    (dict(defense="err", byzantine=0), "reject: 0"),
-    (dict(defense="union", reject=5), "union may reject 10 of 10"),
-    (dict(defense="err", reject=-1), "reject: -1"),
-    (dict(compat="fang"), "compat: 'fang'"),
-    (dict(compat="flap", rule="krum"), "compat: 'flap' is not allowed.*with rule median"),
-    (dict(compat="flap", rule="multi-krum", selected=3), "selected: 3"),
-    (dict(compat="flap", rule="multi-krum", gather=False), "since compat needs every update"),
-    (dict(compat="flap", defense="err", reject=2), "reject: 2 .* compat flap"),
-    (dict(attack=["boost", "alie"]), "boost with an attack on data"),
-    (dict(attack="ipm", boost=3.0), "boost with an attack on data"),
-    (dict(attack="fang", rule="krum", attack_scale=3.0), "nothing with fang-krum"),
-    (dict(attack="fang-trim", attack_scale=3.0), "nothing with fang-trim and knowledge partial"),
-    (dict(attack="alie", malicious=1, participation=5), "sees 1 honest updates"),
-    (dict(attack="fang-krum", malicious=1), "needs 2 malicious clients"),
-    (dict(defense=["err", "err"]), "err . err' is not allowed; allowed is each once"),
-    (dict(rule="rfa", passes=10**9), "passes: 1000000000"),
-    (dict(rule="norm-bound", noise=1e39), "noise: 1e.39"),
-])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(rule="krum", byzantine=4), "rule: krum with n=10 updates and f=4 .*here n >= 11"),
+        (dict(rule="bulyan"), "bulyan with n=10 updates and f=2 malicious ones .byzantine 0.2"),
+        (dict(rule="bulyan", byzantine="radical", clients=12), "byzantine radical.*n >= 15"),
+        (dict(rule="trimmed-mean", byzantine=0.5), "trimmed-mean with n=10 updates and f=5"),
+        (dict(rule="krum", participation=6, byzantine=2), "krum with n=6"),
+        (dict(rule="krum", byzantine="many"), "byzantine: unknown name 'many'"),
+        (
+            dict(rule="median", selected=3),
+            "selected: 3 is not allowed; allowed is nothing with rule",
+        ),
+        (dict(before="bucketing", rule="krum"), "krum with n=5 updates and f=2"),
+        (dict(attack=["label-flip", "backdoor"]), "at most one attack on data"),
+        (dict(attack=["alie", "ipm"]), "at most one attack on updates"),
+        (dict(attack="alie", malicious=1), "alie with knowledge partial sees 1 honest updates"),
+        (dict(attack="fang-krum", malicious=5, knowledge="full"), "allowed is n > 2c"),
+        (dict(attack="alie", knowledge="all"), "knowledge: unknown name 'all'"),
+        (dict(attack="alie", malicious=8), "leave alie no shift"),
+        (dict(attack="min-max", attack_scale=2.0), "attack_scale: 2.0 .* it is for sign-flip"),
+        (dict(attack="fang-trim", attack_scale=0.5), "more than 1 with fang-trim"),
+        (dict(attack="fang-trim", attack_space="update"), "attack_space: unknown name"),
+        (dict(attack="backdoor", trigger_size=0), "trigger_size: 0"),
+        (dict(attack="backdoor", trigger_position="left"), "trigger_position"),
+        (dict(attack="backdoor", trigger_share=0.0), "trigger_share: 0.0"),
+        (dict(defense="err", validation_examples=0), "validation_examples: 0 .* since err needs"),
+        (dict(rule="fltrust", validation_examples=0), "since fltrust needs examples"),
+        (dict(defense="err", gather=False), "gather: False .* since err needs every update"),
+        (dict(attack="alie", gather=False), "since alie needs every update"),
+        (
+            dict(defense="err", rule="krum", clients=7, byzantine=2),
+            "err, with one client left out: krum with n=6",
+        ),
+        (dict(defense=["err", "union"]), "err, lfr or union once"),
+        (dict(defense="err", byzantine=0), "reject: 0"),
+        (dict(defense="union", reject=5), "union may reject 10 of 10"),
+        (dict(defense="err", reject=-1), "reject: -1"),
+        (dict(compat="fang"), "compat: 'fang'"),
+        (dict(compat="flap", rule="krum"), "compat: 'flap' is not allowed.*with rule median"),
+        (dict(compat="flap", rule="multi-krum", selected=3), "selected: 3"),
+        (dict(compat="flap", rule="multi-krum", gather=False), "since compat needs every update"),
+        (dict(compat="flap", defense="err", reject=2), "reject: 2 .* compat flap"),
+        (dict(attack=["boost", "alie"]), "boost with an attack on data"),
+        (dict(attack="ipm", boost=3.0), "boost with an attack on data"),
+        (dict(attack="fang", rule="krum", attack_scale=3.0), "nothing with fang-krum"),
+        (
+            dict(attack="fang-trim", attack_scale=3.0),
+            "nothing with fang-trim and knowledge partial",
+        ),
+        (dict(attack="alie", malicious=1, participation=5), "sees 1 honest updates"),
+        (dict(attack="fang-krum", malicious=1), "needs 2 malicious clients"),
+        (dict(defense=["err", "err"]), "err . err' is not allowed; allowed is each once"),
+        (dict(rule="rfa", passes=10**9), "passes: 1000000000"),
+        (dict(rule="norm-bound", noise=1e39), "noise: 1e.39"),
+    ],
+)
 def test_mistakes_are_found_before_any_work(values, message):
     with pytest.raises(UserError, match=message):
         run_config(**values)
 
 
 def test_mistakes_that_need_the_data(tmp_path):
-    for values, message in ((dict(attack="backdoor", trigger_size=29), "images are 28x28"),
-                            (dict(defense="err", validation_examples=1430), "at most 1427")):
+    for values, message in (
+        (dict(attack="backdoor", trigger_size=29), "images are 28x28"),
+        (dict(defense="err", validation_examples=1430), "at most 1427"),
+    ):
         with pytest.raises(UserError, match=message):
             train(run_config(**values), out=tmp_path / "run")
         assert not (tmp_path / "run").exists()

@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
+from tfunlearn.config.reading import read_config, run_config
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import new_file, user_path, write_json
 from tfunlearn.core.requests import read_examples
 from tfunlearn.datasets import load
-from tfunlearn.config.reading import read_config, run_config
-from tfunlearn.sweeps.grid_reading import read_grid
-from tfunlearn.runs.run_directory import new_run_directory, open_run_directory
 from tfunlearn.models import build_model
 from tfunlearn.models.saved import load_model
+from tfunlearn.runs.run_directory import new_run_directory, open_run_directory
+from tfunlearn.sweeps.grid_reading import read_grid
 
 DRAW = """
 import os, sys, warnings
@@ -30,23 +30,41 @@ print(os.environ.get("MPLBACKEND"))
 """
 
 
-@pytest.mark.parametrize("backend", [
-    "module://matplotlib_inline.backend_inline", "module://no.such.module", "nonsense", "tkagg",
-    "agg", ""])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "module://matplotlib_inline.backend_inline",
+        "module://no.such.module",
+        "nonsense",
+        "tkagg",
+        "agg",
+        "",
+    ],
+)
 def test_figures_are_drawn_whatever_the_backend(tmp_path, backend):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", DRAW, tmp_path / "x.png"], capture_output=True,
-        text=True, env={**os.environ, "MPLBACKEND": backend})
+        [sys.executable, "-W", "error", "-c", DRAW, tmp_path / "x.png"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MPLBACKEND": backend},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == backend  # it is left as it was
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_matplotlib_that_is_there_keeps_its_backend(tmp_path):
-    code = "import matplotlib\nbefore = matplotlib.get_backend()\n" + DRAW + (
-        "assert matplotlib.get_backend() == before and matplotlib is sys.modules['matplotlib']")
-    subprocess.run([sys.executable, "-c", code, tmp_path / "x.png"], check=True,
-                   env={**os.environ, "MPLBACKEND": "svg"}, stdout=subprocess.DEVNULL)
+    code = (
+        "import matplotlib\nbefore = matplotlib.get_backend()\n"
+        + DRAW
+        + ("assert matplotlib.get_backend() == before and matplotlib is sys.modules['matplotlib']")
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.png"],
+        check=True,
+        env={**os.environ, "MPLBACKEND": "svg"},
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @pytest.fixture

@@ -13,14 +13,13 @@ from unlearn_cases import SMALL, contents, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.evaluation import assign_groups, cross_entropies
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.evaluate import evaluate
-from tfunlearn.experiment.gme import (
-    GmeSettings, study_memorization, write_groups, write_scores)
-from tfunlearn.workflows.evaluate.retraining import omitted_clients
-from tfunlearn.workflows.evaluate.settings import SCORES
-from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.experiment.gme import GmeSettings, study_memorization, write_groups, write_scores
 from tfunlearn.experiment.unlearning import Watch, unlearn
 from tfunlearn.methods.source import open_source
+from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.workflows.evaluate.retraining import omitted_clients
+from tfunlearn.workflows.evaluate.settings import SCORES
 
 TWO = GmeSettings(retrains=2, control=False)
 
@@ -71,12 +70,18 @@ def test_a_random_reset_stands_beside_memorization_and_is_made_once(unlearned, t
     for _ in range(2):
         study = study_memorization(runs, GmeSettings(retrains=2), watch=watch)
         assert list(study.report.rows) == [
-            "original", "memorization", "memorization control: random reset", "retrained"]
+            "original",
+            "memorization",
+            "memorization control: random reset",
+            "retrained",
+        ]
     assert started.count("random") == 1
     (path,) = study.models["memorization control: random reset"].paths
     control = read_notes(RunDirectory(pathlib.Path(path)))
-    assert control["seed"] == notes["seed"] and control["report"]["count"] == (
-        notes["report"]["count"])
+    assert (
+        control["seed"] == notes["seed"]
+        and control["report"]["count"] == (notes["report"]["count"])
+    )
     assert control["settings"] == {**notes["settings"], "saliency": "random"}
 
 
@@ -92,22 +97,28 @@ def test_numbers_are_those_of_the_models(unlearned, kept_run):
         model.set_weights(weights)
         return model(images, training=False).numpy()
 
-    logits = {path: outputs(path) for path in (unlearned / "run", *runs_of(unlearned),
-                                               *study.models["retrained"].paths)}
-    p = {path: np.exp(-cross_entropies(out, labels, from_logits=True))
-         for path, out in logits.items()}
+    logits = {
+        path: outputs(path)
+        for path in (unlearned / "run", *runs_of(unlearned), *study.models["retrained"].paths)
+    }
+    p = {
+        path: np.exp(-cross_entropies(out, labels, from_logits=True))
+        for path, out in logits.items()
+    }
     original = p[unlearned / "run"]
     retrained = [p[path] for path in study.models["retrained"].paths]
-    np.testing.assert_allclose(study.report.scores, original - np.mean(retrained, axis=0),
-                               atol=1e-5)
+    np.testing.assert_allclose(
+        study.report.scores, original - np.mean(retrained, axis=0), atol=1e-5
+    )
     top = []
     for k in (0, 1):  # each grades the groups that the other has made
         groups = assign_groups(original - retrained[1 - k])
         hits = logits[study.models["retrained"].paths[k]].argmax(axis=1) == labels
         top.append(hits[groups == 4].mean())
     assert study.report.rows["retrained"].mean[4] == pytest.approx(np.mean(top))
-    everything = np.mean([(logits[path].argmax(axis=1) == labels).mean()
-                          for path in runs_of(unlearned)[:2]])
+    everything = np.mean(
+        [(logits[path].argmax(axis=1) == labels).mean() for path in runs_of(unlearned)[:2]]
+    )
     assert study.report.rows["memorization"].mean[5] == pytest.approx(everything)
     assert study.clients.tolist() == [0] * 40 and study.indices.tolist() == list(range(40))
     assert study.overlap == 0 and study.correlation is None
@@ -119,8 +130,11 @@ def test_fairness_and_peak_of_an_unlearned_run(unlearned, kept_run):
 
     def losses(path):
         model.set_weights(open_source(path).state.weights)
-        values = cross_entropies(model(held.images / np.float32(255), training=False).numpy(),
-                                 held.labels, from_logits=True)
+        values = cross_entropies(
+            model(held.images / np.float32(255), training=False).numpy(),
+            held.labels,
+            from_logits=True,
+        )
         return np.array([values[held.rows(client)].mean() for client in range(1, 6)])
 
     change = losses(unlearned / "run-not") - losses(unlearned / "run")
@@ -132,19 +146,28 @@ def test_fairness_and_peak_of_an_unlearned_run(unlearned, kept_run):
     # 2 epochs of 2 batches at 5 clients
     assert study.models["not"].peaks[0].costs["client_steps"] == 20
     assert evaluate(unlearned / "run").local == {}
-    spread = evaluate(unlearned / "run-not", settings=GmeSettings(
-        fairness="std", fairness_metric="accuracy")).local["not"].fairness
+    spread = (
+        evaluate(
+            unlearned / "run-not", settings=GmeSettings(fairness="std", fairness_metric="accuracy")
+        )
+        .local["not"]
+        .fairness
+    )
     assert spread.value == pytest.approx(spread.changes.std())
 
 
 def test_cheaper_scores(unlearned):
-    proxy = study_memorization([unlearned / "run"], GmeSettings(retrains=2, scores="checkpoints"),
-                               forget=["client:0"])
+    proxy = study_memorization(
+        [unlearned / "run"], GmeSettings(retrains=2, scores="checkpoints"), forget=["client:0"]
+    )
     assert -1 <= proxy.correlation <= 1 and proxy.report.scorers == 0
     source = open_source(unlearned / "run")
     assert (proxy.report.scores >= 0).all() and len(source.history.rounds) == 4
-    pool = study_memorization([unlearned / "run"], GmeSettings(
-        retrains=2, scores="subsets", pool=3, omitted=2), forget=["client:0"])
+    pool = study_memorization(
+        [unlearned / "run"],
+        GmeSettings(retrains=2, scores="subsets", pool=3, omitted=2),
+        forget=["client:0"],
+    )
     assert -1 <= pool.correlation <= 1 and pool.report.graders == 2
     assert set(SCORES) == {"retraining", "subsets", "checkpoints"}
     with pytest.raises(UserError, match="scores: 'subsets'.*whole clients"):
@@ -194,13 +217,18 @@ def test_what_cannot_be_compared_is_refused(unlearned, kept_run, tmp_path):
     with pytest.raises(UserError, match="pool: 5 is not allowed; allowed is nothing with scores"):
         GmeSettings(pool=5)
     with pytest.raises(UserError, match="pool: 2 is not allowed.*left out of some"):
-        study_memorization([unlearned / "run"], GmeSettings(
-            retrains=2, scores="subsets", pool=2, omitted=1), forget=["client:0", "client:1",
-                                                                      "client:2"])
-    for settings, message in ((dict(retrains=1), "retrains: 1"), (dict(grading="all"), "grading"),
-                              (dict(scores="guess"), "scores"),
-                              (dict(fairness="range"), "fairness"),
-                              (dict(scores="subsets", grading="disjoint"), "grading: 'disjoint'")):
+        study_memorization(
+            [unlearned / "run"],
+            GmeSettings(retrains=2, scores="subsets", pool=2, omitted=1),
+            forget=["client:0", "client:1", "client:2"],
+        )
+    for settings, message in (
+        (dict(retrains=1), "retrains: 1"),
+        (dict(grading="all"), "grading"),
+        (dict(scores="guess"), "scores"),
+        (dict(fairness="range"), "fairness"),
+        (dict(scores="subsets", grading="disjoint"), "grading: 'disjoint'"),
+    ):
         with pytest.raises(UserError, match=message):
             GmeSettings(**settings)
     with pytest.raises(UserError, match="a request, such as --client 0"):
@@ -228,8 +256,9 @@ def test_the_original_is_the_run_that_was_asked_for(unlearned, tmp_path):
     """Two runs that share their retrained models do not share their original."""
     shown = []
     for name in ("run-memorization", "run-not"):
-        second = unlearn(unlearned / name, quick("finetune", forget=["client:1"]),
-                         out=tmp_path / f"{name}-2")
+        second = unlearn(
+            unlearned / name, quick("finetune", forget=["client:1"]), out=tmp_path / f"{name}-2"
+        )
         study = study_memorization([second.directory.path], TWO)
         shown.append(study.models["original"].test_accuracy[0])
         assert shown[-1] == second.notes["measured"]["before"]["test_accuracy"]
@@ -245,8 +274,12 @@ def test_a_damaged_reference_hides_itself_alone(unlearned):
 
 
 def test_overlapping_clients_are_told(tmp_path):
-    run = train(run_config(**{**SMALL, "partition": "overlapping", "rounds": 1, "attack": (),
-                              "history": "none"}), out=tmp_path / "run")
+    run = train(
+        run_config(
+            **{**SMALL, "partition": "overlapping", "rounds": 1, "attack": (), "history": "none"}
+        ),
+        out=tmp_path / "run",
+    )
     got = study_memorization([run.directory.path], TWO, forget=["client:0"])
     rows = [set(part.tolist()) for part in run.federation.parts]
     shared = len(rows[0] & set.union(*rows[1:])) / len(rows[0])

@@ -47,11 +47,17 @@ def test_a_loss_that_falls_from_the_first_round_on_is_no_failure():
     assert guard(start=(0.95, 0.2)).failure(falling[::-1]) is not None
 
 
-@pytest.mark.parametrize("curve", [
-    [(0.3, 2.5 - n / 10) for n in range(9)],  # above the start, but it falls
-    [(0.38, 1.7 + n / 10) for n in range(9)],  # accuracy stays where it was: overconfident, no ruin
-    [(0.3, 1.5)] * 9,  # a lower loss than at the start
-    [(0.2, 3.0)] * 4])  # not long enough
+@pytest.mark.parametrize(
+    "curve",
+    [
+        [(0.3, 2.5 - n / 10) for n in range(9)],  # above the start, but it falls
+        [
+            (0.38, 1.7 + n / 10) for n in range(9)
+        ],  # accuracy stays where it was: overconfident, no ruin
+        [(0.3, 1.5)] * 9,  # a lower loss than at the start
+        [(0.2, 3.0)] * 4,
+    ],
+)  # not long enough
 def test_what_is_no_failure(curve):
     assert guard().failure(lines(*curve)) is None
 

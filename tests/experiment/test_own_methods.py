@@ -84,8 +84,22 @@ def site(tmp_path_factory):
     """The folder that the example package is installed into."""
     source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
     shutil.copytree(PLUGIN, source)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index",
-                    "--no-build-isolation", "--target", target, source], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--target",
+            target,
+            source,
+        ],
+        check=True,
+    )
     return target
 
 
@@ -100,19 +114,35 @@ def plugin(site, monkeypatch):
 
 
 def test_the_example_package_trains_and_unlearns(plugin, tmp_path, monkeypatch):
-    found = {one.name: one for family in ("rule", "attack", "unlearning")
-             for one in installed(family) if one.source.startswith("tfunlearn-example")}
+    found = {
+        one.name: one
+        for family in ("rule", "attack", "unlearning")
+        for one in installed(family)
+        if one.source.startswith("tfunlearn-example")
+    }
     assert set(found) == {"clipped-mean", "random-labels", "shrink"}
-    run = train(run_config(**SMALL, rule="clipped-mean", largest=0.5, attack="random-labels",
-                           share=0.9, history="all"), out=tmp_path / "run")
+    run = train(
+        run_config(
+            **SMALL,
+            rule="clipped-mean",
+            largest=0.5,
+            attack="random-labels",
+            share=0.9,
+            history="all",
+        ),
+        out=tmp_path / "run",
+    )
     stored = json.loads(run.directory.config.read_text())
     assert (stored["largest"], stored["share"], stored["rule"]) == (0.5, 0.9, "clipped-mean")
     assert {origin["package"] for origin in stored["origins"]} == {"tfunlearn-example 0.1.0"}
-    got = unlearn(run.directory.path, unlearn_settings(method="shrink", factor=0.2, stop="rounds",
-                                                       recovery_rounds=1))
+    got = unlearn(
+        run.directory.path,
+        unlearn_settings(method="shrink", factor=0.2, stop="rounds", recovery_rounds=1),
+    )
     assert got.notes["settings"]["factor"] == 0.2 and got.directory.path.name == "run-shrink"
     assert got.notes["method_origin"]["sha256"] == checksum(
-        plugin / "tfunlearn_example" / "shrink.py")
+        plugin / "tfunlearn_example" / "shrink.py"
+    )
     assert UNLEARNING.find("shrink").describe(got.notes["report"])[0].startswith("shrunk ")
     with pytest.raises(UserError, match="largest: -1.0 is not allowed; allowed is a number > 0"):
         run_config(rule="clipped-mean", largest=-1.0)
@@ -137,8 +167,16 @@ def test_functions_of_a_file_everywhere(file, tmp_path):
     """Rule, attacks, defense, model and data set of one file, with their settings; resumed."""
     config = run_config(
         **{**SMALL, "model": "mine.py:tiny", "dataset": "mine.py:few", "train_examples": None},
-        width=3, count=150, rule="mine.py:halves", factor=0.25, defense=["mine.py:calmed", "flap"],
-        decay=0.5, attack="mine.py:backwards", strength=2.0, history="last")
+        width=3,
+        count=150,
+        rule="mine.py:halves",
+        factor=0.25,
+        defense=["mine.py:calmed", "flap"],
+        decay=0.5,
+        attack="mine.py:backwards",
+        strength=2.0,
+        history="last",
+    )
     assert config.gathers and config.needs_gathering == "backwards"
 
     class Stop(Exception):
@@ -153,8 +191,7 @@ def test_functions_of_a_file_everywhere(file, tmp_path):
     again = resume_training("half")
     for a, b in zip(whole.directory.read_state().weights, again.directory.read_state().weights):
         np.testing.assert_array_equal(a, b)
-    assert [line["crafted"] for line in whole.metrics] == [
-        whole.federation.malicious.tolist()] * 2
+    assert [line["crafted"] for line in whole.metrics] == [whole.federation.malicious.tolist()] * 2
     assert whole.model.count_params() == 784 * 3 + 3 + 3 * 10 + 10
     got = unlearn("whole", unlearn_settings(method="mine.py:zeroed", share=1.0, recovery_rounds=0))
     assert got.directory.path.name == "whole-zeroed"
@@ -180,23 +217,42 @@ def test_an_attack_on_data_and_python_objects(file, tmp_path, monkeypatch):
 
 
 def test_a_sweep_takes_them_with_their_settings(file):
-    grid = grid_of({"fixed": {**SMALL, "factor": 0.5, "share": 0.2, "recovery_rounds": 1,
-                              "reference": False, "attack": "label-flip"},
-                    "rows": [{"label": "halves", "rule": "mine.py:halves"}],
-                    "columns": [{"label": "zeroed", "method": "mine.py:zeroed"}]}, "mine")
-    cell, = grid.cells()
+    grid = grid_of(
+        {
+            "fixed": {
+                **SMALL,
+                "factor": 0.5,
+                "share": 0.2,
+                "recovery_rounds": 1,
+                "reference": False,
+                "attack": "label-flip",
+            },
+            "rows": [{"label": "halves", "rule": "mine.py:halves"}],
+            "columns": [{"label": "zeroed", "method": "mine.py:zeroed"}],
+        },
+        "mine",
+    )
+    (cell,) = grid.cells()
     assert cell.config.aggregator.own.factor == 0.5 and cell.unlearning.own.share == 0.2
     with pytest.raises(UserError, match="unknown field 'factr'; did you mean 'factor'"):
-        grid_of({"fixed": {"rule": "mine.py:halves", "factr": 1}, "grid": {"attack": ["none"]}},
-                "mine")
+        grid_of(
+            {"fixed": {"rule": "mine.py:halves", "factr": 1}, "grid": {"attack": ["none"]}}, "mine"
+        )
     assert sweep(grid, "swept")[0].rows == ["halves"]
 
 
-@pytest.mark.parametrize("name, family, failing", [
-    ("mine.py:halves", "rule", {"finite under attack"}), ("mine.py:backwards", "attack", set()),
-    ("mine.py:dimmed", "attack", set()), ("mine.py:calmed", "defense", set()),
-    ("mine.py:tiny", "model", set()), ("mine.py:few", "dataset", set()),
-    ("mine.py:zeroed", "unlearning", set())])
+@pytest.mark.parametrize(
+    "name, family, failing",
+    [
+        ("mine.py:halves", "rule", {"finite under attack"}),
+        ("mine.py:backwards", "attack", set()),
+        ("mine.py:dimmed", "attack", set()),
+        ("mine.py:calmed", "defense", set()),
+        ("mine.py:tiny", "model", set()),
+        ("mine.py:few", "dataset", set()),
+        ("mine.py:zeroed", "unlearning", set()),
+    ],
+)
 def test_contracts_of_plain_functions(file, name, family, failing):
     found, findings = check_named(name, family=family)
     assert found == family
@@ -204,17 +260,19 @@ def test_contracts_of_plain_functions(file, name, family, failing):
 
 
 def test_what_a_contract_finds(file):
-    file.write_text('''
+    file.write_text("""
 import numpy as np
 def greedy(weights): weights[0][:] = np.nan; return weights
 def random(view): return np.random.normal(size=view.own.shape)
 def short(updates, *, f): return updates[0][:3]
 def none(task): return None
-''')
+""")
     for name, family, failing in (
-            ("greedy", "defense", {"finite"}),
-            ("random", "attack", {"shape and type", "deterministic"}),
-            ("short", "rule", {"shape and type"}), ("none", "unlearning", {"ends"})):
+        ("greedy", "defense", {"finite"}),
+        ("random", "attack", {"shape and type", "deterministic"}),
+        ("short", "rule", {"shape and type"}),
+        ("none", "unlearning", {"ends"}),
+    ):
         _, findings = check_named(f"mine.py:{name}", family=family)
         assert failing <= {one.name for one in findings if one.passed is False}, name
     with pytest.raises(UserError, match="family: mine.py:short is a plain function"):

@@ -15,14 +15,22 @@ import pytest
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, keep_as, locked
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.sweeps.sweep import read_sweep
 from tfunlearn.training.resume import resume_training
-from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 
-SMALL = dict(train_examples=150, clients=4, rounds=4, attack="label-flip", malicious=1,
-             history="last", rule="centered-clipping", clip=1.0)
+SMALL = dict(
+    train_examples=150,
+    clients=4,
+    rounds=4,
+    attack="label-flip",
+    malicious=1,
+    history="last",
+    rule="centered-clipping",
+    clip=1.0,
+)
 
 
 class Stop(Exception):
@@ -50,15 +58,18 @@ def copy(whole, tmp_path):
 
 
 def lines_of(directory):
-    return [{name: value for name, value in line.items() if "seconds" not in name}
-            for line in directory.read_metrics()]
+    return [
+        {name: value for name, value in line.items() if "seconds" not in name}
+        for line in directory.read_metrics()
+    ]
 
 
 def resumed(directory):
     """Resumes; returns the round it went on from and what was found damaged."""
     begun, damaged = [], []
-    resume_training(directory.path, on_damage=damaged.append,
-                    on_start=lambda *found: begun.append(found[-1]))
+    resume_training(
+        directory.path, on_damage=damaged.append, on_start=lambda *found: begun.append(found[-1])
+    )
     return begun[0], damaged
 
 
@@ -72,15 +83,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path):
     assert resumed(directory) == (4, [])  # nothing is left to do
 
 
-@pytest.mark.parametrize("damage, goes_on, words", [
-    (lambda d: os.truncate(d.checkpoint, 1000), 3, "checkpoint.npz cannot be read"),
-    (lambda d: d.checkpoint.write_bytes(b""), 3, "checkpoint.npz cannot be read"),
-    (lambda d: d.checkpoint.unlink(), 3, None),
-    (lambda d: d.checkpoint.write_bytes(d.previous.read_bytes()[::-1]), 3, "cannot be read"),
-    (lambda d: os.truncate(d.metrics, d.metrics.stat().st_size - 5), 3, "line 4 of .*is torn"),
-    (lambda d: os.truncate(d.model, 100), 4, None),
-    (lambda d: d.curves.unlink(), 4, None),
-    (lambda d: os.truncate(d.previous, 10), 4, None)])
+@pytest.mark.parametrize(
+    "damage, goes_on, words",
+    [
+        (lambda d: os.truncate(d.checkpoint, 1000), 3, "checkpoint.npz cannot be read"),
+        (lambda d: d.checkpoint.write_bytes(b""), 3, "checkpoint.npz cannot be read"),
+        (lambda d: d.checkpoint.unlink(), 3, None),
+        (lambda d: d.checkpoint.write_bytes(d.previous.read_bytes()[::-1]), 3, "cannot be read"),
+        (lambda d: os.truncate(d.metrics, d.metrics.stat().st_size - 5), 3, "line 4 of .*is torn"),
+        (lambda d: os.truncate(d.model, 100), 4, None),
+        (lambda d: d.curves.unlink(), 4, None),
+        (lambda d: os.truncate(d.previous, 10), 4, None),
+    ],
+)
 def test_what_is_torn_is_named_and_made_anew(whole, copy, damage, goes_on, words):
     damage(copy)
     begun, damaged = resumed(copy)
@@ -88,8 +103,9 @@ def test_what_is_torn_is_named_and_made_anew(whole, copy, damage, goes_on, words
     assert all(re.search(words, found) for found in damaged)
     assert checksum(copy.checkpoint) == checksum(whole.checkpoint)
     assert lines_of(copy) == lines_of(whole) and copy.curves.is_file()
-    assert evaluate(copy.path).measured["test_accuracy"] == whole.read_metrics()[-1][
-        "test_accuracy"]
+    assert (
+        evaluate(copy.path).measured["test_accuracy"] == whole.read_metrics()[-1]["test_accuracy"]
+    )
 
 
 def test_a_checkpoint_of_another_run_is_not_taken(copy, tmp_path):
@@ -103,8 +119,11 @@ def test_without_a_good_checkpoint_it_says_how_to_begin_anew(copy):
     for path in (copy.checkpoint, copy.previous):
         path.write_bytes(b"torn")
     before = copy.metrics.read_bytes()
-    with pytest.raises(UserError, match="4 whole lines of metrics but no good checkpoint of them "
-                       ".*checkpoint.npz cannot be read"):
+    with pytest.raises(
+        UserError,
+        match="4 whole lines of metrics but no good checkpoint of them "
+        ".*checkpoint.npz cannot be read",
+    ):
         resume_training(copy.path)
     assert copy.metrics.read_bytes() == before
 
@@ -153,8 +172,9 @@ def test_stops_between_checkpoint_and_line_one_after_another(whole, tmp_path, mo
 
 
 def test_an_unlearned_run_is_never_trained_on(whole, copy, tmp_path):
-    done = unlearn(copy.path, unlearn_settings(method="finetune", reference=False,
-                                               recovery_rounds=1)).directory
+    done = unlearn(
+        copy.path, unlearn_settings(method="finetune", reference=False, recovery_rounds=1)
+    ).directory
     before = checksum(done.checkpoint)
     for name in ("request.json", None):
         with pytest.raises(UserError, match="was unlearned; allowed is a run of train"):
@@ -164,10 +184,17 @@ def test_an_unlearned_run_is_never_trained_on(whole, copy, tmp_path):
     assert checksum(done.checkpoint) == before
 
 
-@pytest.mark.parametrize("damage, words", [
-    (lambda d, other: os.truncate(d.checkpoint, 500), "checkpoint.npz is torn"),
-    (lambda d, other: shutil.copy(other.model, d.model), "model.keras is torn or not the model"),
-    (lambda d, other: os.truncate(d.model, 500), "model.keras is torn or not the model")])
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda d, other: os.truncate(d.checkpoint, 500), "checkpoint.npz is torn"),
+        (
+            lambda d, other: shutil.copy(other.model, d.model),
+            "model.keras is torn or not the model",
+        ),
+        (lambda d, other: os.truncate(d.model, 500), "model.keras is torn or not the model"),
+    ],
+)
 def test_a_finished_unlearning_is_mended_where_it_lies(whole, copy, tmp_path, damage, words):
     unlearn(copy.path, unlearn_settings(method="finetune", reference=False, recovery_rounds=1))
     moved = RunDirectory(tmp_path / "moved")
@@ -222,12 +249,18 @@ def test_readers_name_the_torn_file_and_what_mends_it(copy):
         evaluate(copy.path)
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(lr=0.5), "config.json was changed"), (dict(rounds=9), "config.json was changed"),
-    (dict(seed=5), "config.json was changed"), (dict(model="mlp"), "config.json was changed"),
-    (dict(seed=5, content_sha256=None), "partition.npz is not how its config.json spreads"),
-    (dict(model="mlp", content_sha256=None), "does not fit the model"),
-    (dict(data_dir="/elsewhere"), None)])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(lr=0.5), "config.json was changed"),
+        (dict(rounds=9), "config.json was changed"),
+        (dict(seed=5), "config.json was changed"),
+        (dict(model="mlp"), "config.json was changed"),
+        (dict(seed=5, content_sha256=None), "partition.npz is not how its config.json spreads"),
+        (dict(model="mlp", content_sha256=None), "does not fit the model"),
+        (dict(data_dir="/elsewhere"), None),
+    ],
+)
 def test_a_changed_configuration_is_noticed(copy, change, message):
     config = json.loads(copy.config.read_text())
     copy.config.write_text(json.dumps({**config, **change}))
@@ -280,10 +313,19 @@ def test_a_second_name_replaces_the_first(tmp_path):
     assert (tmp_path / "b").read_text() == "new" and len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("method, knobs", [
-    ("memorization", dict(ratio=0.3)), ("fedosd", {}), ("ablation-channel", {}), ("cdp", dict(
-        forget=["class:2"])), ("not", {}), ("retrain", {}), ("rapid-retrain", {}),
-    ("federaser", {})])
+@pytest.mark.parametrize(
+    "method, knobs",
+    [
+        ("memorization", dict(ratio=0.3)),
+        ("fedosd", {}),
+        ("ablation-channel", {}),
+        ("cdp", dict(forget=["class:2"])),
+        ("not", {}),
+        ("retrain", {}),
+        ("rapid-retrain", {}),
+        ("federaser", {}),
+    ],
+)
 def test_every_kind_of_unlearning_goes_on_to_the_same_bits(whole, tmp_path, method, knobs):
     """Stopped after every round in turn; the report of the method is the same too."""
     if method == "federaser":
@@ -298,13 +340,17 @@ def test_every_kind_of_unlearning_goes_on_to_the_same_bits(whole, tmp_path, meth
         with pytest.raises(Stop):
             unlearn(tmp_path / "run", settings, watch=Watch(round=stop_after(number)))
     seen = []
-    found = resume_unlearning(tmp_path / f"run-{method}", watch=Watch(
-        resume=lambda left: seen.append(len(left.lines)), round=seen.append))
+    found = resume_unlearning(
+        tmp_path / f"run-{method}",
+        watch=Watch(resume=lambda left: seen.append(len(left.lines)), round=seen.append),
+    )
     assert seen == [len(expected.metrics)] and found.new
     for name in ("report", "measured", "recovered", "rounds", "checkpoint_sha256"):
         assert found.notes[name] == expected.notes[name], name
-    timeless = [{n: v for n, v in run.notes["cost"].items() if "seconds" not in n}
-                for run in (found, expected)]
+    timeless = [
+        {n: v for n, v in run.notes["cost"].items() if "seconds" not in n}
+        for run in (found, expected)
+    ]
     assert timeless[0] == timeless[1]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     shutil.rmtree(tmp_path.parent / f"{tmp_path.name}-aside")
@@ -316,8 +362,9 @@ def test_waiting_is_gone_on_with_and_what_came_after_it_begins_anew(whole, tmp_p
     unlearn(tmp_path / "run", unlearn_settings(**first))
     source = tmp_path / "run-fedup"
     (gone,) = json.loads((source / "unlearning.json").read_text())["forgotten"]["clients"]
-    again = unlearn_settings(**{**first, "recovery_rounds": 2}, forget=[f"client:{(gone + 1) % 6}"],
-                             rate_limit=3)
+    again = unlearn_settings(
+        **{**first, "recovery_rounds": 2}, forget=[f"client:{(gone + 1) % 6}"], rate_limit=3
+    )
     ends = []
     for name in ("a", "b"):
         stops = (1, 3) if name == "b" else ()
@@ -358,8 +405,9 @@ def full_disk(tmp_path):
     """`(megabytes) -> folder` on a file system of its own that is full after so many."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)],
-                          capture_output=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)], capture_output=True
+    )
     if made.returncode:
         pytest.skip("no file system can be mounted here")
     yield folder
@@ -376,6 +424,7 @@ def fill(folder, free):
 @pytest.mark.parametrize("free", [0, 400_000, 800_000, 1_000_000])
 def test_a_full_disk_loses_nothing(whole, full_disk, free):
     """Whichever of a round's files finds no room."""
+
     def fill_after(line):
         if line["round"] == 2:
             fill(full_disk, free)
@@ -385,8 +434,11 @@ def test_a_full_disk_loses_nothing(whole, full_disk, free):
     assert raised.value.errno == errno.ENOSPC and raised.value.filename
     directory = RunDirectory(full_disk / "run")
     assert evaluate(directory.path).rounds in (2, 3)  # a checkpoint may be there without its line
-    assert not [path for path in directory.path.iterdir()
-                if path.name.startswith(".") and path != directory.lock]
+    assert not [
+        path
+        for path in directory.path.iterdir()
+        if path.name.startswith(".") and path != directory.lock
+    ]
     (full_disk / "ballast").unlink()
     assert resumed(directory)[0] == 2
     assert checksum(directory.checkpoint) == checksum(whole.checkpoint)

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.sweeps import cells as sweep_cells, sweep as sweep_module
+from tfunlearn.sweeps import cells as sweep_cells
+from tfunlearn.sweeps import sweep as sweep_module
 from tfunlearn.sweeps.grid import Cell
 from tfunlearn.sweeps.grid_reading import read_grid, ready_grids
 from tfunlearn.sweeps.sweep import published_figures, sweep
@@ -71,8 +72,16 @@ def test_the_key_is_of_all_that_decides_the_run(grid):
     base = cells[1].config.flat()
     keys = {cells[1].key}
     from tfunlearn.experiment import run_config
-    for name, value in (("clip", None), ("lr", 0.5), ("attack_scale", None), ("strict", False),
-                        ("bucket_size", 3), ("trigger_size", 4), ("knowledge", "full")):
+
+    for name, value in (
+        ("clip", None),
+        ("lr", 0.5),
+        ("attack_scale", None),
+        ("strict", False),
+        ("bucket_size", 3),
+        ("trigger_size", 4),
+        ("knowledge", "full"),
+    ):
         changed = Cell("a", "b", 0, run_config(**{**base, name: value})).key
         assert (changed in keys) == (base[name] == value)
         keys.add(changed)
@@ -98,14 +107,19 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
     assert [result.values for result in again[:2]] == [result.values for result in seen]
     names = {path.name for path in out.iterdir()}
     assert names == {".lock", "sweep.json", "results", "runs", "cells.csv"} | {
-        f"{measure}.{kind}" for measure in ("test_accuracy", "attack_success", "source_error")
-        for kind in ("csv", "tex", "png")}
+        f"{measure}.{kind}"
+        for measure in ("test_accuracy", "attack_success", "source_error")
+        for kind in ("csv", "tex", "png")
+    }
     rows = list(csv.DictReader((out / "cells.csv").open()))
     assert len(rows) == 8 and rows[3]["row"] == "median" and rows[3]["seed"] == "0"
     accuracy, success, error = matrices  # the source class's error stands beside its success
     assert (success.measure, error.measure) == ("attack_success", "source_error")
-    values = [float(row["test_accuracy"]) for row in rows
-              if (row["row"], row["column"]) == ("median", "no attack")]
+    values = [
+        float(row["test_accuracy"])
+        for row in rows
+        if (row["row"], row["column"]) == ("median", "no attack")
+    ]
     assert accuracy.mean("median", "no attack") == pytest.approx(sum(values) / 2, abs=1e-6)
     # an attacked cell counts the mean over its attacked rounds, an honest one its last round
     stored = json.loads((out / "results" / f"{rows[1]['key']}.json").read_text())
@@ -113,7 +127,8 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
     assert float(rows[1]["attack_success"]) == pytest.approx(expected, abs=1e-6)
     stored = json.loads((out / "results" / f"{rows[0]['key']}.json").read_text())
     assert float(rows[0]["attack_success"]) == pytest.approx(
-        stored["metrics"][-1]["attack_success"], abs=1e-6)
+        stored["metrics"][-1]["attack_success"], abs=1e-6
+    )
 
     monkeypatch.setattr(sweep_cells, "train", None)  # nothing is left to train
     third = []
@@ -166,21 +181,32 @@ def test_a_stopped_sweep_loses_nothing_to_a_users_mistake(grid, tmp_path, monkey
 
 
 def test_what_only_the_data_show_names_the_cell_and_leaves_no_folder(grid, tmp_path):
-    made = grid(GRID.replace('"boost"', '"boost"').replace(
-        "[fixed]", "[fixed]\nvalidation_examples = 5000"))
+    made = grid(
+        GRID.replace('"boost"', '"boost"').replace("[fixed]", "[fixed]\nvalidation_examples = 5000")
+    )
     with pytest.raises(UserError, match="cell 'mean' / 'no attack': validation_examples: 5000"):
         sweep(made, tmp_path / "deep" / "out")
     assert not (tmp_path / "deep").exists()
 
 
 def test_published_figures_are_looked_up_before_any_cell_runs(grid, tmp_path):
-    text = "[[rows]]\nlabel = 'x'\npublished = {mode = 'perfect'}\n[[columns]]\nlabel = 'y'\n" \
+    text = (
+        "[[rows]]\nlabel = 'x'\npublished = {mode = 'perfect'}\n[[columns]]\nlabel = 'y'\n"
         "[published]\ntable = '%s'\nvalue = '%s'\nscale = 1\nmeasure = 'test_accuracy'\n"
-    for table, value, message in (("nope", "x", "a table of data/published"),
-                                  ("flap_table1", "nope", "no column"),
-                                  ("flap_table1", "attack", "no column of numbers")):
-        rows = text if value != "attack" else text.replace(
-            "mode = 'perfect'", "aggregation = 'fedavg', attack = 'label-flip', defense = 'none'")
+    )
+    for table, value, message in (
+        ("nope", "x", "a table of data/published"),
+        ("flap_table1", "nope", "no column"),
+        ("flap_table1", "attack", "no column of numbers"),
+    ):
+        rows = (
+            text
+            if value != "attack"
+            else text.replace(
+                "mode = 'perfect'",
+                "aggregation = 'fedavg', attack = 'label-flip', defense = 'none'",
+            )
+        )
         if value == "nope":
             rows = rows.replace("mode =", "mod =")
         with pytest.raises(UserError, match=message):
@@ -209,39 +235,51 @@ def test_another_model_file_is_another_cell(tmp_path):
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize("text, message", [
-    ("seedz = [1]\n" + GRID.replace("seeds", "#"), "unknown key 'seedz'; did you mean 'seeds'"),
-    (GRID.replace("[0, 1]", "[0, 0]"), "seeds: .* different whole numbers"),
-    (GRID.replace("[0, 1]", "[-1]"), "seeds"),
-    (GRID.replace("[0, 1]", "[]"), "seeds"),
-    (GRID.replace('over = "attacked"', 'over = "first"'), "over: unknown name 'first'"),
-    (GRID.replace('title', 'measures = ["acc"]\ntitle'), "measures: unknown name 'acc'"),
-    (GRID.replace("rounds", "roundz"), "fixed: unknown field 'roundz'; did you mean 'rounds'"),
-    (GRID.replace("rounds = 2", "seed = 2"), "seeds are a list at the top"),
-    (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .* lists of rule"),
-    (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense, attack and method"),
-    (GRID + "[[rows]]\nlabel = 'x'\n", "either a grid, or rows and columns"),
-    ("[[rows]]\nlabel = 'x'\n", "columns: None"),
-    ("[[rows]]\nrule = 'mean'\n[[columns]]\nlabel = 'x'\n", "rows: .* each with a label"),
-    ("[[rows]]\nlabel = 'x'\n[[rows]]\nlabel = 'x'\n[[columns]]\nlabel = 'y'\n",
-     "different labels"),
-    ("[[rows]]\nlabel = 'x'\nrule = 'krum'\n[[columns]]\nlabel = 'y'\nrule = 'mean'\n",
-     "rule is set by row 'x' and by column 'y'"),
-    ("[[rows]]\nlabel = 'x'\nrule = 'bulyan'\nbyzantine = 3\n[[columns]]\nlabel = 'y'\n",
-     "cell 'x' / 'y': rule: bulyan with n=10 updates and f=3"),
-    (GRID + "[published]\ntable = 'x'\n", "a table with table, value, scale and measure"),
-    (GRID.replace("[fixed]", "[fixed]\nrule = 'krum'"), "grid: 'rule' .* fixed does not have"),
-    (GRID.replace('["mean", "median"]', '["mean", 3]'), "grid: rule: 3 .* a name or a list"),
-    (GRID.replace('["mean", "median"]', '[["mean", "median"]]'), "rule: .* is not allowed"),
-    (GRID.replace('[grid]', 'before = 3\n[grid]'), "fixed: before: 3 .* a name or a list of names"),
-    (GRID.replace('title = "small"', 'title = nan'), "title: nan .* text"),
-    (GRID.replace('title', 'measures = 5\ntitle'), "measures: 5 .* a list of"),
-    (GRID.replace('title', 'measures = []\ntitle'), "measures: .* a list of"),
-    (GRID.split("[grid]")[0] + "[grid]\n", "grid: {} is not allowed"),
-    ("[[rows]]\nlabel = 'x'\nseed = 3\n[[columns]]\nlabel = 'y'\n", "x: 'seed' is not allowed"),
-    ("[[rows]]\nlabel = ' '\n[[columns]]\nlabel = 'y'\n", "each with a label"),
-    ("[[rows]]\nlabel = 'x'\npublished = 3\n[[columns]]\nlabel = 'y'\n", "x: published: 3"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("seedz = [1]\n" + GRID.replace("seeds", "#"), "unknown key 'seedz'; did you mean 'seeds'"),
+        (GRID.replace("[0, 1]", "[0, 0]"), "seeds: .* different whole numbers"),
+        (GRID.replace("[0, 1]", "[-1]"), "seeds"),
+        (GRID.replace("[0, 1]", "[]"), "seeds"),
+        (GRID.replace('over = "attacked"', 'over = "first"'), "over: unknown name 'first'"),
+        (GRID.replace("title", 'measures = ["acc"]\ntitle'), "measures: unknown name 'acc'"),
+        (GRID.replace("rounds", "roundz"), "fixed: unknown field 'roundz'; did you mean 'rounds'"),
+        (GRID.replace("rounds = 2", "seed = 2"), "seeds are a list at the top"),
+        (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .* lists of rule"),
+        (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense, attack and method"),
+        (GRID + "[[rows]]\nlabel = 'x'\n", "either a grid, or rows and columns"),
+        ("[[rows]]\nlabel = 'x'\n", "columns: None"),
+        ("[[rows]]\nrule = 'mean'\n[[columns]]\nlabel = 'x'\n", "rows: .* each with a label"),
+        (
+            "[[rows]]\nlabel = 'x'\n[[rows]]\nlabel = 'x'\n[[columns]]\nlabel = 'y'\n",
+            "different labels",
+        ),
+        (
+            "[[rows]]\nlabel = 'x'\nrule = 'krum'\n[[columns]]\nlabel = 'y'\nrule = 'mean'\n",
+            "rule is set by row 'x' and by column 'y'",
+        ),
+        (
+            "[[rows]]\nlabel = 'x'\nrule = 'bulyan'\nbyzantine = 3\n[[columns]]\nlabel = 'y'\n",
+            "cell 'x' / 'y': rule: bulyan with n=10 updates and f=3",
+        ),
+        (GRID + "[published]\ntable = 'x'\n", "a table with table, value, scale and measure"),
+        (GRID.replace("[fixed]", "[fixed]\nrule = 'krum'"), "grid: 'rule' .* fixed does not have"),
+        (GRID.replace('["mean", "median"]', '["mean", 3]'), "grid: rule: 3 .* a name or a list"),
+        (GRID.replace('["mean", "median"]', '[["mean", "median"]]'), "rule: .* is not allowed"),
+        (
+            GRID.replace("[grid]", "before = 3\n[grid]"),
+            "fixed: before: 3 .* a name or a list of names",
+        ),
+        (GRID.replace('title = "small"', "title = nan"), "title: nan .* text"),
+        (GRID.replace("title", "measures = 5\ntitle"), "measures: 5 .* a list of"),
+        (GRID.replace("title", "measures = []\ntitle"), "measures: .* a list of"),
+        (GRID.split("[grid]")[0] + "[grid]\n", "grid: {} is not allowed"),
+        ("[[rows]]\nlabel = 'x'\nseed = 3\n[[columns]]\nlabel = 'y'\n", "x: 'seed' is not allowed"),
+        ("[[rows]]\nlabel = ' '\n[[columns]]\nlabel = 'y'\n", "each with a label"),
+        ("[[rows]]\nlabel = 'x'\npublished = 3\n[[columns]]\nlabel = 'y'\n", "x: published: 3"),
+    ],
+)
 def test_mistakes_in_a_grid(grid, text, message):
     with pytest.raises(UserError, match=message):
         grid(text).cells()
@@ -249,9 +287,16 @@ def test_mistakes_in_a_grid(grid, text, message):
 
 def test_ready_grids_are_valid_and_know_their_published_figures():
     assert ready_grids() == [
-        "ablation-channel-cifar10", "ablation-channel-controls", "ablation-channel-mnist",
+        "ablation-channel-cifar10",
+        "ablation-channel-controls",
+        "ablation-channel-mnist",
         "ablation-channel-one-class",
-        "fedup-claims", "flap-digits", "flap-regime", "flap-table1", "robustness-digits"]
+        "fedup-claims",
+        "flap-digits",
+        "flap-regime",
+        "flap-table1",
+        "robustness-digits",
+    ]
     table = read_grid("flap-table1")
     assert len(table.cells()) == 13 * 6 * len(table.seeds)
     figures = published_figures(table)
@@ -303,7 +348,8 @@ stop = "bound"
     notes = json.loads((tmp_path / "out" / "runs" / runs[1] / "unlearning.json").read_text())
     after, retrained = notes["measured"]["after"], notes["measured"]["retrained"]
     assert values["fedup"]["forget_gap"] == pytest.approx(
-        after["forget_accuracy"] - retrained["forget_accuracy"])
+        after["forget_accuracy"] - retrained["forget_accuracy"]
+    )
     assert values["fedup"]["rounds"] == values["fedup"]["bound"] == 1
     assert values["before"]["forget_accuracy"] == notes["measured"]["before"]["forget_accuracy"]
     assert matrices[0].text("one", "before") == "-"
@@ -312,11 +358,15 @@ stop = "bound"
     assert not any(result.new for result in again)
 
 
-@pytest.mark.parametrize("values, message", [
-    ('forget = "malicious"', "method: None is not allowed"),
-    ('method = "fedupp"', "did you mean 'fedup'"),
-    ('method = "not"\nmask = "random"', "nothing with method not"),
-    ('method = "fedup"\nforget = "x"', "forget: 'x'")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ('forget = "malicious"', "method: None is not allowed"),
+        ('method = "fedupp"', "did you mean 'fedup'"),
+        ('method = "not"\nmask = "random"', "nothing with method not"),
+        ('method = "fedup"\nforget = "x"', "forget: 'x'"),
+    ],
+)
 def test_mistakes_in_what_a_cell_unlearns(grid, values, message):
     with pytest.raises(UserError, match=f"cell 'mean' / 'no attack': .*{message}"):
         grid(GRID.replace("[grid]", f"{values}\n[grid]")).cells()

@@ -12,9 +12,9 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.datasets import ImageData, load
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.evaluate import evaluate
-from tfunlearn.training.federation import Federation
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
+from tfunlearn.training.federation import Federation
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 
 SMALL = dict(train_examples=200, clients=4, rounds=3, lr=3e-3, prune_every=2)
 
@@ -23,17 +23,35 @@ SMALL = dict(train_examples=200, clients=4, rounds=3, lr=3e-3, prune_every=2)
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "one"
     seen = []
-    config = run_config(attack="label-flip", defense="flap", malicious=2, attack_start=2,
-                        attack_stop=2, participation=3, **SMALL)
+    config = run_config(
+        attack="label-flip",
+        defense="flap",
+        malicious=2,
+        attack_start=2,
+        attack_stop=2,
+        participation=3,
+        **SMALL,
+    )
     return train(config, out=folder, on_round=seen.append), seen
 
 
 def test_run_directory_holds_everything(run):
     result, seen = run
     names = {path.name for path in result.directory.path.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "partition.npz", "clients.csv",
-                     "checkpoint.npz", "model.keras", "curves.png", "tensorboard", "worker.log",
-                     "history", "previous.npz", ".lock"}
+    assert names == {
+        "config.json",
+        "metrics.jsonl",
+        "partition.npz",
+        "clients.csv",
+        "checkpoint.npz",
+        "model.keras",
+        "curves.png",
+        "tensorboard",
+        "worker.log",
+        "history",
+        "previous.npz",
+        ".lock",
+    }
     lines = [json.loads(line) for line in result.directory.metrics.read_text().splitlines()]
     assert lines == seen == result.metrics and [line["round"] for line in lines] == [1, 2, 3]
     for line in lines:
@@ -110,14 +128,16 @@ def test_the_same_seed_gives_the_same_run_and_faces_agree(run, tmp_path):
     config = run_config(**json.loads(json.dumps(result.federation.config.flat())))
     again = train(config, out=tmp_path / "again")
     assert [line["checkpoint_sha256"] for line in again.metrics] == [
-        line["checkpoint_sha256"] for line in result.metrics]
+        line["checkpoint_sha256"] for line in result.metrics
+    ]
     gathered = train(run_config(**{**config.flat(), "gather": True}), out=tmp_path / "gathered")
     for a, b in zip(gathered.model.get_weights(), result.model.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-4)
     for ours, theirs in zip(gathered.metrics, result.metrics):
         assert ours["attackers"] == theirs["attackers"]
         assert {name: record.get("pruned") for name, record in ours["pruned"].items()} == {
-            name: record.get("pruned") for name, record in theirs["pruned"].items()}
+            name: record.get("pruned") for name, record in theirs["pruned"].items()
+        }
 
 
 def test_an_exception_keeps_the_last_finished_round(tmp_path):
@@ -184,8 +204,15 @@ def test_every_writer_is_a_client_unless_a_number_is_asked_for(monkeypatch, rng)
 
     images = np.zeros((60, 28, 28, 1), np.uint8)
     labels = rng.integers(0, 10, 60).astype(np.int32)
-    data = ImageData("femnist-digits", images, labels, images, labels, 10,
-                     np.repeat(np.arange(12, dtype=np.int32), 5))
+    data = ImageData(
+        "femnist-digits",
+        images,
+        labels,
+        images,
+        labels,
+        10,
+        np.repeat(np.arange(12, dtype=np.int32), 5),
+    )
     monkeypatch.setattr(federation, "load", lambda name, folder: data)
     made = Federation.of(run_config(dataset="femnist-digits", partition="writers"))
     assert len(made.clients) == made.config.data.clients == 12
@@ -209,20 +236,25 @@ def test_two_runs_cannot_share_a_folder(tmp_path):
 def test_a_class_partition_can_leave_attackers_without_the_source_class():
     config = run_config(attack="label-flip", partition="classes", malicious=3, seed=1)
     federation = Federation.of(config)
-    held = {k: set(federation.clients.labels[federation.clients.rows(k)].tolist())
-            for k in range(10)}
-    expected = sum(np.sum(federation.clients.labels[federation.clients.rows(k)] == 1)
-                   for k in federation.malicious)
+    held = {
+        k: set(federation.clients.labels[federation.clients.rows(k)].tolist()) for k in range(10)
+    }
+    expected = sum(
+        np.sum(federation.clients.labels[federation.clients.rows(k)] == 1)
+        for k in federation.malicious
+    )
     assert all(len(labels) == 1 for labels in held.values())
     assert federation.poisoned_examples == expected
 
 
 def test_setups_that_do_not_fit_leave_no_folder(tmp_path):
-    for values, message in ((dict(source=10), "source: 10 is no class"),
-                            (dict(attack="label-flip", target=-1), "target: -1 is no class"),
-                            (dict(train_examples=5000), "has 1437 training examples"),
-                            (dict(clients=2000), "clients: 2000"),
-                            (dict(partition="writers"), "none")):
+    for values, message in (
+        (dict(source=10), "source: 10 is no class"),
+        (dict(attack="label-flip", target=-1), "target: -1 is no class"),
+        (dict(train_examples=5000), "has 1437 training examples"),
+        (dict(clients=2000), "clients: 2000"),
+        (dict(partition="writers"), "none"),
+    ):
         with pytest.raises(UserError, match=message):
             train(run_config(**values), out=tmp_path / "run")
         assert not (tmp_path / "run").exists()
@@ -249,8 +281,15 @@ def test_default_names_are_numbered(tmp_path, monkeypatch):
 
 def test_mnist_with_a_users_model_that_has_dropout(shared_data, shared_models, tmp_path):
     config = run_config(
-        dataset="mnist", data_dir=shared_data, train_examples=600, clients=3, rounds=2,
-        model=str(shared_models / "lenet5_emnist_098.h5"), defense="flap", attack="label-flip")
+        dataset="mnist",
+        data_dir=shared_data,
+        train_examples=600,
+        clients=3,
+        rounds=2,
+        model=str(shared_models / "lenet5_emnist_098.h5"),
+        defense="flap",
+        attack="label-flip",
+    )
     result = train(config, out=tmp_path / "run")
     assert result.metrics[-1]["test_accuracy"] > 0.6
     assert result.metrics[0]["pruned"]["dense"]["candidates"]

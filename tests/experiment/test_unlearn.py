@@ -11,17 +11,17 @@ import pytest
 import tensorflow as tf
 from unlearn_cases import OWN_FIELDS, SMALL, contents, quick
 
+from tfunlearn.config.legacy import UNLEARNING_FIELDS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import digest_of, read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.evaluate import evaluate
-from tfunlearn.training.federation import Federation
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import Watch, unlearn
-from tfunlearn.config.legacy import UNLEARNING_FIELDS
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.source import open_source
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.training.federation import Federation
 from tfunlearn.unlearning import fedup, kernels_of
+from tfunlearn.workflows.evaluate.evaluate import evaluate
 
 
 @pytest.mark.parametrize("method", [method for method in OWN_FIELDS if method != "cdp"])
@@ -31,12 +31,20 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
     assert contents(copied) == before
     assert got.directory.path == copied.with_name(f"run-{method}") and got.new
     names = {path.name for path in got.directory.path.iterdir()}
-    assert {"config.json", "metrics.jsonl", "partition.npz", "clients.csv", "checkpoint.npz",
-            "model.keras", "curves.png", "unlearning.json"} - names <= (
-                {"metrics.jsonl"} if method in ("fedrecovery", "fedau") else set())
+    assert {
+        "config.json",
+        "metrics.jsonl",
+        "partition.npz",
+        "clients.csv",
+        "checkpoint.npz",
+        "model.keras",
+        "curves.png",
+        "unlearning.json",
+    } - names <= ({"metrics.jsonl"} if method in ("fedrecovery", "fedau") else set())
     assert [p.name for p in copied.parent.iterdir() if p.name.startswith(".")] == []
     assert (got.directory.path / "config.json").read_bytes() == (
-        copied / "config.json").read_bytes()
+        copied / "config.json"
+    ).read_bytes()
     notes = json.loads(got.directory.unlearning.read_text())
     assert notes.pop("sha256") == digest_of(notes)
     malicious = kept_run.federation.malicious.tolist()
@@ -45,8 +53,11 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
     assert notes["rounds"] == len(got.metrics) and notes["source"] == str(copied)
     for line in got.metrics:
         at_work = set(line["participants"]) & set(malicious)  # on wrong labels or another loss
-        assert bool(at_work) == (method == "ablation-channel" or (
-            method == "fedosd" and line["round"] == 1)) and line["phase"] == "recover"
+        assert (
+            bool(at_work)
+            == (method == "ablation-channel" or (method == "fedosd" and line["round"] == 1))
+            and line["phase"] == "recover"
+        )
     for values in (notes["measured"][name] for name in ("before", "start", "after")):
         assert values.pop("forget_test_accuracy") is values.pop("remain_test_accuracy") is None
         assert all(math.isfinite(v) for v in values.values())
@@ -55,22 +66,26 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
         np.testing.assert_array_equal(a, b)
     again = evaluate(got.directory.path)
     assert again.measured["test_accuracy"] == pytest.approx(
-        notes["measured"]["after"]["test_accuracy"])
+        notes["measured"]["after"]["test_accuracy"]
+    )
     assert set(notes["settings"]) == {"method", *OWN_FIELDS[method]}
 
 
 def test_settings_of_every_method_are_those_of_earlier_builds():
     """Else their notes and fingerprints lose their meaning."""
     assert {name: set(UNLEARNING.fields(name)) for name in UNLEARNING} == {
-        name: set(fields) for name, fields in OWN_FIELDS.items()}
+        name: set(fields) for name, fields in OWN_FIELDS.items()
+    }
     assert {name: field.default for name, field in UNLEARNING.built_in_fields().items()} == (
-        UNLEARNING_FIELDS)
+        UNLEARNING_FIELDS
+    )
 
 
 def test_the_same_again_gives_the_same_bits(kept_run, copied, tmp_path):
     for method in ("fedup", "pga", "federaser", "rapid-retrain"):
-        weights = [unlearn(copied, quick(method), out=tmp_path / f"{method}-{n}").directory
-                   for n in (1, 2)]
+        weights = [
+            unlearn(copied, quick(method), out=tmp_path / f"{method}-{n}").directory for n in (1, 2)
+        ]
         for a, b in zip(*(directory.read_state().weights for directory in weights)):
             np.testing.assert_array_equal(a, b)
 
@@ -80,14 +95,24 @@ def test_fedup_starts_from_what_its_function_gives(kept_run, copied):
     got = unlearn(copied, quick(), watch=Watch(plan=starts.append))
     kept = open_source(copied).history.read(4)
     assert kept.ids.tolist() == list(range(6)) and got.notes["report"]["history_round"] == 4
-    expected = fedup(kept.weights, kept.local_models(), malicious=kept_run.federation.malicious,
-                     fraction=0.1, examples=kept.examples, kernels=kernels_of(kept_run.model))
+    expected = fedup(
+        kept.weights,
+        kept.local_models(),
+        malicious=kept_run.federation.malicious,
+        fraction=0.1,
+        examples=kept.examples,
+        kernels=kernels_of(kept_run.model),
+    )
     for a, b in zip(starts[0].start, expected.weights):
         np.testing.assert_array_equal(a, b)
     zeroed = got.notes["report"]["zeroed"]
     assert {name: z["entries"] for name, z in zeroed.items()} == {
-        "conv_1/kernel:0": 15, "conv_2/kernel:0": 240, "dense_1/kernel:0": 3072,
-        "dense_2/kernel:0": 1008, "logits/kernel:0": 84}
+        "conv_1/kernel:0": 15,
+        "conv_2/kernel:0": 240,
+        "dense_1/kernel:0": 3072,
+        "dense_2/kernel:0": 1008,
+        "logits/kernel:0": 84,
+    }
 
 
 def test_costs_are_counted(kept_run, copied):
@@ -127,8 +152,9 @@ def test_retraining_is_a_training_without_the_forgotten(kept_run, copied, tmp_pa
     np.testing.assert_array_equal(own["weights"], first)  # the same initial model
     # and the same shuffles: in round 1 the remaining clients do what they did
     theirs = read_arrays(kept_run.directory.history / "round_00001.npz")
-    np.testing.assert_array_equal(own["updates"],
-                                  theirs["updates"][np.isin(theirs["ids"], own["ids"])])
+    np.testing.assert_array_equal(
+        own["updates"], theirs["updates"][np.isin(theirs["ids"], own["ids"])]
+    )
 
 
 def test_the_reference_is_trained_once_and_shared(copied):
@@ -145,9 +171,14 @@ def test_the_reference_is_trained_once_and_shared(copied):
     assert rounds == [4, 4] and other.directory.path.name == "run-not-2"
 
 
-@pytest.mark.parametrize("words, examples, clients", [
-    (["class:3"], None, []), (["example:1:0", "example:1:5", "example:4:2"], 3, []),
-    (["client:0", "class:3"], None, [0])])
+@pytest.mark.parametrize(
+    "words, examples, clients",
+    [
+        (["class:3"], None, []),
+        (["example:1:0", "example:1:5", "example:4:2"], 3, []),
+        (["client:0", "class:3"], None, [0]),
+    ],
+)
 def test_classes_and_examples(kept_run, copied, words, examples, clients):
     for method in ("retrain", "finetune", "not", "rapid-retrain", "ablation-channel"):
         got = unlearn(copied, quick(method, forget=words))
@@ -193,8 +224,11 @@ def test_requests_follow_each_other(kept_run, copied):
 def test_the_rate_limiter_waits_without_aggregating_the_flagged(kept_run, copied):
     first = unlearn(copied, quick("fedup", forget=["client:1"]))
     said = []
-    second = unlearn(first.directory.path, quick("fedup", forget=["client:2"], rate_limit=3),
-                     watch=Watch(start=lambda case, wait, *_: said.append(wait)))
+    second = unlearn(
+        first.directory.path,
+        quick("fedup", forget=["client:2"], rate_limit=3),
+        watch=Watch(start=lambda case, wait, *_: said.append(wait)),
+    )
     phases = [line["phase"] for line in second.metrics]
     assert said == [2] and phases == ["wait", "wait", "recover"]
     for line in second.metrics[:2]:
@@ -211,8 +245,10 @@ def test_stop_rules_end_recovery(copied):
     aim = unlearn(copied, quick(stop="target", recovery_rounds=None, fraction=0.0))
     assert aim.notes["rounds"] == 1 and aim.notes["recovered"]["target"] == 0
     flat = unlearn(copied, quick("finetune", stop="plateau", recovery_rounds=9))
-    accuracies = [flat.notes["measured"]["start"]["remain_accuracy"],
-                  *(line["remain_accuracy"] for line in flat.metrics)]
+    accuracies = [
+        flat.notes["measured"]["start"]["remain_accuracy"],
+        *(line["remain_accuracy"] for line in flat.metrics),
+    ]
     assert flat.notes["recovered"]["plateau"] in (flat.notes["rounds"], None)
     assert len(accuracies) <= 10
     bound = unlearn(copied, quick(stop="bound", recovery_rounds=None, fraction=0.4))
@@ -249,5 +285,6 @@ def test_another_seed_draws_anew(copied, tmp_path):
     pairs = zip(first.directory.read_state().weights, second.directory.read_state().weights)
     assert any((a != b).any() for a, b in pairs)
     for name in ("rows", "malicious", "forgotten"):
-        np.testing.assert_array_equal(*(read_arrays(d.directory.partition)[name]
-                                        for d in (first, second)))
+        np.testing.assert_array_equal(
+            *(read_arrays(d.directory.partition)[name] for d in (first, second))
+        )

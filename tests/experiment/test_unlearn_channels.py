@@ -7,20 +7,20 @@ import math
 
 import numpy as np
 import pytest
-from unlearn_cases import plan_of, quick, SMALL
+from unlearn_cases import SMALL, plan_of, quick
 
+from tfunlearn.config.presets import preset, presets
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.channels import study_channels, write_effects
-from tfunlearn.config.presets import preset, presets
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.methods.ablation_channel import _perturbed, _wrong_labels
 from tfunlearn.methods.server_samples import server_samples, stratified
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.unlearning import channel_effects, select_channels
+from tfunlearn.workflows.channels import study_channels, write_effects
+from tfunlearn.workflows.unlearn.workflow import task_of
 
 
 def ablation(**more):
@@ -31,8 +31,11 @@ def moved(run, got):
     """Returns the weights' bits before and after, and the mask of the reported channels."""
     before, after = run.model, got.directory.read_state().weights
     weights = run.directory.read_state().weights
-    masks = masks_of(channel_layers(before, got.notes["report"]["channel"]),
-                     got.notes["report"]["selected"], [w.shape for w in weights])
+    masks = masks_of(
+        channel_layers(before, got.notes["report"]["channel"]),
+        got.notes["report"]["selected"],
+        [w.shape for w in weights],
+    )
     inside = np.concatenate([mask.reshape(-1) for mask in masks])
     return to_vector(weights).view(np.uint32), to_vector(after).view(np.uint32), inside
 
@@ -41,8 +44,10 @@ def moved(run, got):
 @pytest.mark.parametrize("optimizer", ["adam", "momentum", "adamw"])
 def test_only_the_selected_channels_move(kept_run, copied, mode, optimizer):
     lr = dict(recovery_lr=0.01) if optimizer != "adam" else {}
-    got = unlearn(copied, ablation(mode=mode, delta=0.1, recovery_rounds=2,
-                                   recovery_optimizer=optimizer, **lr))
+    got = unlearn(
+        copied,
+        ablation(mode=mode, delta=0.1, recovery_rounds=2, recovery_optimizer=optimizer, **lr),
+    )
     before, after, inside = moved(kept_run, got)
     assert (before[~inside] == after[~inside]).all()
     assert (before[inside] != after[inside]).mean() > 0.85  # some units are dead
@@ -69,14 +74,19 @@ def test_bytes_are_those_of_the_selection_and_the_index(copied):
     entries = (25 + 1) + (6 * 25 + 1) + 6 * (256 + 1) + 5 * (120 + 1) + (84 + 1)
     assert report["entries"] == entries
     assert cost["bytes_up"] == 3 * 6 * 4 * entries
-    assert cost["bytes_down"] == 3 * 6 * 4 * entries + 6 * 4 * 14 == (
-        cost["bytes_up"] + report["index_bytes"])
+    assert (
+        cost["bytes_down"]
+        == 3 * 6 * 4 * entries + 6 * 4 * 14
+        == (cost["bytes_up"] + report["index_bytes"])
+    )
     assert 0 < cost["work_seconds"] <= cost["seconds"]
 
 
 def test_forgetting_works(copied):
-    for mode, more in (("decentralized", dict(recovery_rounds=6)),
-                       ("centralized", dict(recovery_lr=0.1, recovery_rounds=6))):
+    for mode, more in (
+        ("decentralized", dict(recovery_rounds=6)),
+        ("centralized", dict(recovery_lr=0.1, recovery_rounds=6)),
+    ):
         measured = unlearn(copied, ablation(mode=mode, delta=0.3, **more)).notes["measured"]
         before, after = measured["before"], measured["after"]
         assert after["forget_test_accuracy"] < 0.3 * before["forget_test_accuracy"], mode
@@ -93,9 +103,10 @@ def test_the_server_works_alone(copied):
     assert got.notes["report"]["origin"] == "drawn from the clients' training data"
 
 
-@pytest.mark.parametrize("words, kinds", [
-    (["client:0"], ["client"]), (["example:1:0", "class:3"], ["example"]),
-    (["class:3"], None)])
+@pytest.mark.parametrize(
+    "words, kinds",
+    [(["client:0"], ["client"]), (["example:1:0", "class:3"], ["example"]), (["class:3"], None)],
+)
 def test_clients_and_examples_are_marked_as_an_extension(copied, words, kinds):
     for mode in ("decentralized", "centralized"):
         got = unlearn(copied, ablation(mode=mode, forget=words))
@@ -127,8 +138,18 @@ def test_no_wrong_label_is_a_class_forgotten_before(copied, tmp_path):
 
 
 def test_a_backdoor_is_forgotten_with_its_triggers(tmp_path):
-    run = train(run_config(**{**SMALL, "rounds": 2, "attack": ["backdoor"], "history": "none",
-                              "trigger_share": 0.5}), out=tmp_path / "run")
+    run = train(
+        run_config(
+            **{
+                **SMALL,
+                "rounds": 2,
+                "attack": ["backdoor"],
+                "history": "none",
+                "trigger_share": 0.5,
+            }
+        ),
+        out=tmp_path / "run",
+    )
     everybody = [f"client:{k}" for k in run.federation.malicious]
     for words in (everybody, everybody[:1]):
         task, [clients] = perturbed_rounds(tmp_path / "run", words, 1)
@@ -141,8 +162,10 @@ def test_a_backdoor_is_forgotten_with_its_triggers(tmp_path):
 
 
 def test_remaining_labels_follow_the_attacks_schedule(tmp_path):
-    train(run_config(**{**SMALL, "rounds": 2, "attack_stop": 3, "history": "none"}),
-          out=tmp_path / "run")
+    train(
+        run_config(**{**SMALL, "rounds": 2, "attack_stop": 3, "history": "none"}),
+        out=tmp_path / "run",
+    )
     task, [on, off] = perturbed_rounds(tmp_path / "run", ["class:3"], 1, 2)
     federation, kept = task.source.remaining, ~task.forgotten_here
     assert federation.attacked(3) != federation.attacked(4)
@@ -168,8 +191,10 @@ def test_server_samples_have_natural_shares(copied):
         share = np.mean(held.labels[~task.forgotten_here] == label)
         got = np.sum(samples.examples.labels[~samples.forgotten] == label)
         assert abs(got - 120 * share * np.mean(~task.forgotten_here)) < 1.01
-    assert len(samples.forgotten) == 120 and abs(
-        samples.forgotten.sum() - 120 * task.forgotten_here.mean()) < 1.01
+    assert (
+        len(samples.forgotten) == 120
+        and abs(samples.forgotten.sum() - 120 * task.forgotten_here.mean()) < 1.01
+    )
     everything = server_samples(task_of(open_source(copied), ablation(mode="centralized")))
     assert len(everything.forgotten) == 240
 
@@ -190,8 +215,9 @@ def test_stratified_by_hand():
 def held_back(tmp_path_factory):
     """A run whose server holds forty examples."""
     folder = tmp_path_factory.mktemp("held") / "run"
-    return train(run_config(**{**SMALL, "attack": [], "rounds": 1, "validation_examples": 40}),
-                 out=folder)
+    return train(
+        run_config(**{**SMALL, "attack": [], "rounds": 1, "validation_examples": 40}), out=folder
+    )
 
 
 def test_the_servers_own_examples_are_taken_if_it_has_some(held_back):
@@ -208,15 +234,18 @@ def test_a_class_that_the_server_does_not_have(held_back):
     task = task_of(open_source(held_back.directory.path), ablation(mode="centralized"))
     data = task.source.federation.held_back
     object.__setattr__(data, "labels", np.where(data.labels == 3, 4, data.labels))
-    with pytest.raises(UserError, match="class: 3 is not allowed; allowed is a class of which the "
-                       "server has samples"):
+    with pytest.raises(
+        UserError,
+        match="class: 3 is not allowed; allowed is a class of which the server has samples",
+    ):
         server_samples(task)
 
 
 def test_the_server_holds_nothing_of_classes_forgotten_before(held_back, tmp_path):
     unlearn(held_back.directory.path, quick("finetune", forget=["class:3"]), out=tmp_path / "gone")
-    samples = server_samples(task_of(open_source(tmp_path / "gone"), ablation(
-        mode="centralized", forget=["class:1"])))
+    samples = server_samples(
+        task_of(open_source(tmp_path / "gone"), ablation(mode="centralized", forget=["class:1"]))
+    )
     labels = held_back.federation.held_back.labels
     assert 3 not in samples.examples.labels and (labels == 3).any()
     assert len(samples.examples.labels) == (labels != 3).sum()
@@ -224,15 +253,30 @@ def test_the_server_holds_nothing_of_classes_forgotten_before(held_back, tmp_pat
 
 
 def test_one_class_per_client_and_flipped_labels(tmp_path):
-    run = train(run_config(**{**SMALL, "rounds": 1, "partition": "classes", "clients": 10,
-                              "history": "none", "train_examples": 200, "malicious": 10,
-                              "validation_examples": 40}), out=tmp_path / "run")
+    run = train(
+        run_config(
+            **{
+                **SMALL,
+                "rounds": 1,
+                "partition": "classes",
+                "clients": 10,
+                "history": "none",
+                "train_examples": 200,
+                "malicious": 10,
+                "validation_examples": 40,
+            }
+        ),
+        out=tmp_path / "run",
+    )
     source = run.federation.config.attack.source
-    task = task_of(open_source(tmp_path / "run"), ablation(
-        mode="centralized", forget=[f"class:{source}"]))
+    task = task_of(
+        open_source(tmp_path / "run"), ablation(mode="centralized", forget=[f"class:{source}"])
+    )
     assert len(task.flagged) and server_samples(task).origin == "held back by the server"
-    clients = task_of(open_source(tmp_path / "run"), ablation(
-        mode="centralized", forget=[f"class:{source}", "client:0"]))
+    clients = task_of(
+        open_source(tmp_path / "run"),
+        ablation(mode="centralized", forget=[f"class:{source}", "client:0"]),
+    )
     assert server_samples(clients).forgotten.any()  # though all labels of the class are flipped
 
 
@@ -252,19 +296,28 @@ def test_adaptive_optimizers_bring_their_learning_rate(copied):
 
 
 def test_crafted_updates_do_not_wake_pruned_channels(tmp_path):
-    train(run_config(**{**SMALL, "rounds": 1, "attack": ["gaussian"], "history": "none"}),
-          out=tmp_path / "run")
+    train(
+        run_config(**{**SMALL, "rounds": 1, "attack": ["gaussian"], "history": "none"}),
+        out=tmp_path / "run",
+    )
     got = unlearn(tmp_path / "run", quick("cdp", prune_share=0.3, recovery_rounds=2))
     weights = got.directory.read_state().weights
-    masks = masks_of(channel_layers(open_source(tmp_path / "run").model),
-                     got.notes["report"]["pruned"], [w.shape for w in weights])
+    masks = masks_of(
+        channel_layers(open_source(tmp_path / "run").model),
+        got.notes["report"]["pruned"],
+        [w.shape for w in weights],
+    )
     assert sum(mask.sum() for mask in masks) > 0 and got.metrics[-1]["crafted"]
     assert all((w[mask] == 0).all() for w, mask in zip(weights, masks))
 
 
 def test_a_class_that_no_client_has(copied, tmp_path):
-    run = train(run_config(**{**SMALL, "rounds": 1, "partition": "classes", "clients": 10,
-                              "train_examples": 60}), out=tmp_path / "classes")
+    run = train(
+        run_config(
+            **{**SMALL, "rounds": 1, "partition": "classes", "clients": 10, "train_examples": 60}
+        ),
+        out=tmp_path / "classes",
+    )
     unlearn(run.directory.path, quick("retrain", forget=["class:4"]), out=tmp_path / "gone")
     for mode in ("decentralized", "centralized"):
         with pytest.raises(UserError, match="forgotten before, or nobody ever held it"):
@@ -288,19 +341,27 @@ def test_cdp_prunes_and_keeps_pruned(kept_run, copied):
             unlearn(copied, quick("cdp", forget=words))
 
 
-@pytest.mark.parametrize("values, message", [
-    (dict(delta=0), "delta: 0.0 is not allowed"), (dict(delta=1.5), "delta: 1.5"),
-    (dict(delta=-1), "delta"), (dict(mode="server"), "mode: unknown name 'server'"),
-    (dict(channel="bn"), "channel: unknown name"), (dict(selection="best"), "selection"),
-    (dict(probe=0), "probe: 0"), (dict(server_samples=100), "nothing with mode decentralized"),
-    (dict(mode="centralized", server_samples=0), "server_samples: 0"),
-    (dict(mode="centralized", recovery_epochs=2), "nothing with mode centralized"),
-    (dict(stop="bound"), "stop: 'bound'"),
-    (dict(keep_defense=True), "nothing with method ablation-channel"),
-    (dict(method="fedup", delta=0.5), "nothing with method fedup; it is for ablation-channel"),
-    (dict(method="cdp", prune_share=1), "prune_share: 1"),
-    (dict(method="cdp", delta=0.1), "nothing with method cdp"),
-    (dict(method="cdp", channel="filter+bn"), "nothing with method cdp")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(delta=0), "delta: 0.0 is not allowed"),
+        (dict(delta=1.5), "delta: 1.5"),
+        (dict(delta=-1), "delta"),
+        (dict(mode="server"), "mode: unknown name 'server'"),
+        (dict(channel="bn"), "channel: unknown name"),
+        (dict(selection="best"), "selection"),
+        (dict(probe=0), "probe: 0"),
+        (dict(server_samples=100), "nothing with mode decentralized"),
+        (dict(mode="centralized", server_samples=0), "server_samples: 0"),
+        (dict(mode="centralized", recovery_epochs=2), "nothing with mode centralized"),
+        (dict(stop="bound"), "stop: 'bound'"),
+        (dict(keep_defense=True), "nothing with method ablation-channel"),
+        (dict(method="fedup", delta=0.5), "nothing with method fedup; it is for ablation-channel"),
+        (dict(method="cdp", prune_share=1), "prune_share: 1"),
+        (dict(method="cdp", delta=0.1), "nothing with method cdp"),
+        (dict(method="cdp", channel="filter+bn"), "nothing with method cdp"),
+    ],
+)
 def test_settings_that_are_refused(values, message):
     with pytest.raises(UserError, match=message):
         unlearn_settings(**{"method": "ablation-channel", **values})
@@ -314,10 +375,14 @@ def test_presets_hold_the_papers_settings():
         assert config.data.clients == 10 and settings.method == "ablation-channel"
         assert (config.training.lr, config.training.optimizer) == (0.1, "sgd")
         assert config.training.local_epochs == 5
-    rows = {name: (run_config(**preset(name, "train")), unlearn_settings(**preset(name, "unlearn")))
-            for name in names}
-    figures = {name: (c.training.rounds, c.training.batch_size, s.delta, s.forget)
-               for name, (c, s) in rows.items()}
+    rows = {
+        name: (run_config(**preset(name, "train")), unlearn_settings(**preset(name, "unlearn")))
+        for name in names
+    }
+    figures = {
+        name: (c.training.rounds, c.training.batch_size, s.delta, s.forget)
+        for name, (c, s) in rows.items()
+    }
     assert figures["ablation-channel-cifar10-resnet20"] == (50, 128, 0.05, ("class:1",))
     assert figures["ablation-channel-cifar100-vgg11"] == (50, 128, 0.01, ("class:1",))
     assert figures["ablation-channel-mnist-one-class"] == (20, 64, 0.2, ("class:1",))
@@ -345,7 +410,10 @@ def test_the_study_of_channels(kept_run, copied, tmp_path):
 def test_what_the_notes_say_can_be_read_back(copied):
     notes = json.loads(unlearn(copied, ablation()).directory.unlearning.read_text())
     report = notes["report"]
-    assert report["perturbation"] == {"examples": notes["forgotten"]["examples"], "seed": 0,
-                                      "redraw": False}
+    assert report["perturbation"] == {
+        "examples": notes["forgotten"]["examples"],
+        "seed": 0,
+        "redraw": False,
+    }
     assert report["probe"]["resolution"] == pytest.approx(1 / report["probe"]["examples"])
     assert math.isclose(report["delta"], 0.05) and report["samples"] == 240

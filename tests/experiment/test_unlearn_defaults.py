@@ -8,13 +8,13 @@ from unlearn_cases import SMALL, quick
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.experiment.gme import GmeSettings, study_memorization
-from tfunlearn.workflows.report import facts_of, report
 from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
-from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.experiment.verification import verify
+from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.workflows.report import facts_of, report
+from tfunlearn.workflows.unlearn.workflow import task_of
 
 RUIN = dict(ratio=1, reset_rule="zeros", recovery_rounds=6)
 
@@ -58,7 +58,9 @@ def test_a_named_method_is_obeyed_with_a_warning(source):
 
 
 def test_settings_of_a_method_that_was_not_chosen_are_refused(source):
-    with pytest.raises(UserError, match="ratio: 0.3 is not allowed; allowed is nothing with method"):
+    with pytest.raises(
+        UserError, match="ratio: 0.3 is not allowed; allowed is nothing with method"
+    ):
         chosen(source, "malicious", ratio=0.3)
 
 
@@ -68,8 +70,11 @@ def test_what_was_forgotten_before_is_dropped_and_said(copied):
     own = federation.clients.labels[federation.clients.rows(1)]
     gone = f"example:1:{int(np.flatnonzero(own == 3)[0])}"
     seen = []
-    second = unlearn(first.directory.path, quick("finetune", forget=["client:0", "client:2", gone]),
-                     watch=Watch(start=lambda task, *_: seen.append(task.dropped)))
+    second = unlearn(
+        first.directory.path,
+        quick("finetune", forget=["client:0", "client:2", gone]),
+        watch=Watch(start=lambda task, *_: seen.append(task.dropped)),
+    )
     assert seen == [("client:0", gone)] and second.notes["dropped"] == ["client:0", gone]
     assert second.notes["requests"] == [["client:0", "class:3"], ["client:2"]]
     before = first.notes["measured"]["after"]["forget_accuracy"]
@@ -102,7 +107,9 @@ def test_no_recovery_at_all(copied):
         knobs = {"stop": None} if method == "fedup" else {}
         got = unlearn(copied, quick(method, recovery_rounds=0, **knobs))
         assert got.notes["rounds"] == (1 if method == "memorization" else 0) and not got.failed
-    assert unlearn(copied, quick("fedosd", recovery_rounds=0, unlearn_rounds=2)).notes["rounds"] == 2
+    assert (
+        unlearn(copied, quick("fedosd", recovery_rounds=0, unlearn_rounds=2)).notes["rounds"] == 2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +130,16 @@ def test_a_ruin_is_kept_and_marked(ruined):
 
 def test_nothing_downstream_takes_a_ruin_for_an_unlearning(ruined, tmp_path):
     path = ruined.directory.path
-    for call in (lambda: verify(path), lambda: unlearn(path, quick("finetune", forget=["class:3"])),
-                 lambda: study_memorization([path], GmeSettings(retrains=2))):
+    for call in (
+        lambda: verify(path),
+        lambda: unlearn(path, quick("finetune", forget=["class:3"])),
+        lambda: study_memorization([path], GmeSettings(retrains=2)),
+    ):
         with pytest.raises(UserError, match="is no unlearned run: memorization has ruined"):
             call()
     assert evaluate(path).failed == ruined.failed and not evaluate(path).local
     facts = facts_of(path)
     assert facts.word == "failed" and facts.verdict.startswith("This unlearning failed")
     page = (report([path], out=tmp_path / "page") / "report.html").read_text()
-    opening = page[page.index('class="verdict failed"'):][:200]
+    opening = page[page.index('class="verdict failed"') :][:200]
     assert "This unlearning failed, its model is of no use: memorization has ruined" in opening

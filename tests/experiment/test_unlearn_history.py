@@ -45,8 +45,9 @@ def test_sampled_rounds_are_walked_back_to_both_groups(tmp_path):
     client = next(k for k in range(6) if k not in sets[-1] and any(k in s for s in sets))
     with pytest.raises(UserError, match="flagged clients and more benign ones.*--history"):
         unlearn(tmp_path / "run", quick(forget=[f"client:{client}"]))
-    config = dataclasses.replace(config, training=dataclasses.replace(
-        config.training, participation=3))
+    config = dataclasses.replace(
+        config, training=dataclasses.replace(config.training, participation=3)
+    )
     made = train(config, out=tmp_path / "three")
     sets = [line["participants"] for line in made.metrics]
     client = next(k for k in range(6) if k not in sets[-1] and any(k in s for s in sets))
@@ -55,19 +56,31 @@ def test_sampled_rounds_are_walked_back_to_both_groups(tmp_path):
     assert got.notes["report"]["history_round"] == newest
 
 
-@pytest.mark.parametrize("history, kept", [
-    ("last", [4]), ("all", [1, 2, 3, 4]), ("every=2", [1, 3, 4]), ("every=3", [1, 4]),
-    ("none", None)])
+@pytest.mark.parametrize(
+    "history, kept",
+    [
+        ("last", [4]),
+        ("all", [1, 2, 3, 4]),
+        ("every=2", [1, 3, 4]),
+        ("every=3", [1, 4]),
+        ("none", None),
+    ],
+)
 def test_what_a_run_keeps(tmp_path, history, kept):
     made = train(run_config(**{**SMALL, "history": history}), out=tmp_path / "run")
     folder = made.directory.history
     names = sorted(p.name for p in folder.iterdir()) if folder.exists() else None
     assert names == (None if kept is None else [f"round_{n:05d}.npz" for n in kept])
     if kept is None:
-        for method, flag in (("fedup", "last"), ("pga", "last"), ("federaser", "every=2"),
-                             ("fedrecovery", "all")):
-            with pytest.raises(UserError, match=f"{method} needs .*kept no round; train with "
-                                                f"--history {flag}"):
+        for method, flag in (
+            ("fedup", "last"),
+            ("pga", "last"),
+            ("federaser", "every=2"),
+            ("fedrecovery", "all"),
+        ):
+            with pytest.raises(
+                UserError, match=f"{method} needs .*kept no round; train with --history {flag}"
+            ):
                 unlearn(tmp_path / "run", quick(method))
         assert unlearn(tmp_path / "run", quick("finetune")).metrics[0]["round"] == 1
         return

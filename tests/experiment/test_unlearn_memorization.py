@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from unlearn_cases import plan_of, quick
 
+from tfunlearn.config.presets import preset, presets
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config
-from tfunlearn.training.federation import Federation
-from tfunlearn.config.presets import preset, presets
-from tfunlearn.training.rounds import rounds_of
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
-from tfunlearn.methods import fedau as fedau_plan
-from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
-from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import task_of
 from tfunlearn.federated.state import ServerState
+from tfunlearn.methods import fedau as fedau_plan
+from tfunlearn.methods.source import open_source
+from tfunlearn.training.federation import Federation
+from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import locate, orthogonal_step, reset, without_return
 from tfunlearn.unlearning.eligible import eligible_places, names_of
+from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
+from tfunlearn.workflows.unlearn.workflow import task_of
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,9 @@ def first_rounds(source, count=1, **settings):
     plan = plan_of(task)
     run_round, states = plan.rounds_by(None), [ServerState(plan.start)]
     for number in range(1, count + 1):
-        cohort = plan.cohort(number) if plan.cohort else (
-            task.recovering.cohort(source.rounds + number))
+        cohort = (
+            plan.cohort(number) if plan.cohort else (task.recovering.cohort(source.rounds + number))
+        )
         states.append(run_round(states[-1], cohort)[0])
     return task, plan, states
 
@@ -46,19 +47,27 @@ def first_rounds(source, count=1, **settings):
 @pytest.mark.parametrize("order", ["apply_then_reset", "reset_original"])
 def test_the_first_round_is_ordinary_and_then_reset(source, order):
     task, plan, (start, after) = first_rounds(
-        source, method="memorization", ratio=0.25, reset_order=order)
-    ordinary, _ = rounds_of(task.recovering, source.model, training=task.training, gather=True,
-                            seed=task.seed)(start, task.recovering.cohort(source.rounds + 1))
+        source, method="memorization", ratio=0.25, reset_order=order
+    )
+    ordinary, _ = rounds_of(
+        task.recovering, source.model, training=task.training, gather=True, seed=task.seed
+    )(start, task.recovering.cohort(source.rounds + 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        masks = locate(start.weights, [new - old for new, old in zip(
-            ordinary.weights, start.weights)], 0.25, model=source.model)
+        masks = locate(
+            start.weights,
+            [new - old for new, old in zip(ordinary.weights, start.weights)],
+            0.25,
+            model=source.model,
+        )
     base = ordinary if order == "apply_then_reset" else start
     expected = reset(base.weights, masks, seed=plan.report["reset_seed"], model=source.model)
     for a, b in zip(after.weights, expected):
         np.testing.assert_array_equal(a, b)
-    total = sum(source.model.weights[n].shape.num_elements() for n in eligible_places(
-        start.weights, model=source.model))
+    total = sum(
+        source.model.weights[n].shape.num_elements()
+        for n in eligible_places(start.weights, model=source.model)
+    )
     assert plan.report["count"] == total // 4 and plan.report["eligible"] == total
     assert list(plan.report["shares"]) == names_of(source.model)
     assert plan.report["shares"][names_of(source.model)[0]] == masks[0].mean()
@@ -75,18 +84,27 @@ def test_ratio_zero_is_finetuning_and_ratio_one_is_another_net(kept_run, copied)
     everything = unlearn(copied, quick("memorization", ratio=1))
     assert everything.notes["report"]["moved_share"] == 1
     assert everything.notes["report"]["count"] == everything.notes["report"]["eligible"]
-    assert everything.notes["measured"]["after"]["remain_accuracy"] < (
-        none.notes["measured"]["after"]["remain_accuracy"])
+    assert (
+        everything.notes["measured"]["after"]["remain_accuracy"]
+        < (none.notes["measured"]["after"]["remain_accuracy"])
+    )
     assert everything.notes["cost"]["rounds"] == 2  # the one that locates counts
 
 
 @pytest.mark.usefixtures("tff_worker")
-@pytest.mark.parametrize(("saliency", "look"), [
-    ("salun", "forgotten"), ("abs_mean_grad", "gradient"), ("localized", "forgotten"),
-    ("random", "round")])
+@pytest.mark.parametrize(
+    ("saliency", "look"),
+    [
+        ("salun", "forgotten"),
+        ("abs_mean_grad", "gradient"),
+        ("localized", "forgotten"),
+        ("random", "round"),
+    ],
+)
 def test_every_saliency_looks_where_it_should(source, saliency, look, recwarn):
-    task, plan, (start, after) = first_rounds(source, method="memorization", ratio=0.2,
-                                              saliency=saliency)
+    task, plan, (start, after) = first_rounds(
+        source, method="memorization", ratio=0.2, saliency=saliency
+    )
     assert plan.report["count"] > 0 and plan.report["saliency"] == saliency
     # 2 epochs of 2 steps at 2 clients, and 1 of 2 at 4
     steps = {"forgotten": 8, "gradient": 8, "round": 0}
@@ -108,8 +126,11 @@ def test_classes_and_examples_are_forgotten_too(kept_run, copied):
 
 def test_a_net_that_the_reset_has_killed_is_noticed(kept_run, copied):
     said = []
-    got = unlearn(copied, quick("memorization", ratio=1, reset_rule="zeros", recovery_rounds=9,
-                                reference=True), watch=Watch(warn=said.append))
+    got = unlearn(
+        copied,
+        quick("memorization", ratio=1, reset_rule="zeros", recovery_rounds=9, reference=True),
+        watch=Watch(warn=said.append),
+    )
     layers = got.notes["report"]["silent_layers"]
     assert layers == ["conv_1", "conv_2", "dense_1", "dense_2", "logits"]
     assert "no signal passes conv_1" in said[0] and got.notes["warnings"] == said
@@ -121,12 +142,14 @@ def test_a_net_that_the_reset_has_killed_is_noticed(kept_run, copied):
 
 
 def test_equal_weights_are_the_runs_own_choice(tmp_path):
-    federation = Federation.of(run_config(
-        train_examples=200, clients=4, partition="dirichlet", client_weights="uniform"))
+    federation = Federation.of(
+        run_config(train_examples=200, clients=4, partition="dirichlet", client_weights="uniform")
+    )
     assert federation.undefended().config.aggregation.client_weights == "uniform"
     sampled = Federation.of(run_config(train_examples=200, clients=10, participation=3))
-    draws = [[tuple(sampled.cohort(n, seed=seed).ids) for n in range(1, 9)]
-             for seed in (None, 0, 1)]  # a retraining draws its own clients, the run's by default
+    draws = [
+        [tuple(sampled.cohort(n, seed=seed).ids) for n in range(1, 9)] for seed in (None, 0, 1)
+    ]  # a retraining draws its own clients, the run's by default
     assert draws[0] == draws[1] != draws[2]
     with pytest.raises(UserError, match="client_weights: unknown name 'equal'"):
         run_config(client_weights="equal")
@@ -145,19 +168,27 @@ def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
     gentle = dataclasses.replace(task.training, optimizer="sgd", lr=0.05, local_epochs=1)
     engine = rounds_of(task.recovering, source.model, training=gentle, gather=True, seed=task.seed)
     remaining = engine.gather(states[0].weights, task.recovering.cohort(source.rounds + 1)).stack
-    unlearner = rounds_of(task.leaving, source.model, training=gentle, gather=True, seed=task.seed,
-                          loss="unlearning")
-    wrong = unlearner.gather(states[0].weights, task.leaving.cohort(
-        source.rounds + 1, task.flagged)).stack
+    unlearner = rounds_of(
+        task.leaving, source.model, training=gentle, gather=True, seed=task.seed, loss="unlearning"
+    )
+    wrong = unlearner.gather(
+        states[0].weights, task.leaving.cohort(source.rounds + 1, task.flagged)
+    ).stack
     step = orthogonal_step(wrong.mean(axis=0), remaining)
     np.testing.assert_allclose(forgot - start, step, atol=1e-6)
     assert np.abs(remaining @ (forgot - start)).max() < 1e-4 * np.linalg.norm(step) * (
-        np.linalg.norm(remaining, axis=1).max())
-    back = rounds_of(task.recovering, source.model, training=task.training, gather=True,
-                     seed=task.seed).gather(states[1].weights,
-                                            task.recovering.cohort(source.rounds + 2)).stack
+        np.linalg.norm(remaining, axis=1).max()
+    )
+    back = (
+        rounds_of(
+            task.recovering, source.model, training=task.training, gather=True, seed=task.seed
+        )
+        .gather(states[1].weights, task.recovering.cohort(source.rounds + 2))
+        .stack
+    )
     np.testing.assert_allclose(
-        recovered - forgot, without_return(back, forgot - start).mean(axis=0), atol=1e-6)
+        recovered - forgot, without_return(back, forgot - start).mean(axis=0), atol=1e-6
+    )
     assert unlearn_settings(method="fedosd").rule == "target"
 
 
@@ -175,11 +206,16 @@ def test_a_later_request_does_not_go_back_to_before_the_reset(copied):
     assert first.notes["settles_after"] == 1 and first.notes["unlearned_after_round"] == 5
     later = open_source(first.directory.path)
     assert 5 in later.history.rounds and later.last_unlearning == 5
-    np.testing.assert_array_equal(to_vector(later.history.read(5).weights),
-                                  to_vector(open_source(copied).state.weights))
+    np.testing.assert_array_equal(
+        to_vector(later.history.read(5).weights), to_vector(open_source(copied).state.weights)
+    )
     with pytest.raises(UserError, match=r"later than the last unlearning \(round 5\)"):
-        few = dataclasses.replace(later, history=dataclasses.replace(
-            later.history, kept={n: k for n, k in later.history.kept.items() if n <= 5}))
+        few = dataclasses.replace(
+            later,
+            history=dataclasses.replace(
+                later.history, kept={n: k for n, k in later.history.kept.items() if n <= 5}
+            ),
+        )
         plan_of(task_of(few, quick("pga", forget=["client:1"])))
     second = plan_of(task_of(later, quick("pga", forget=["client:1"])))
     assert second.report["history_round"] == 7
@@ -198,7 +234,8 @@ def test_stop_rules_look_at_what_comes_after_the_reset(copied):
     curve = [line["remain_accuracy"] for line in got.metrics]
     recovered = got.notes["recovered"]
     assert recovered["target"] is None or curve[recovered["target"] - 1] >= (
-        got.notes["measured"]["before"]["remain_accuracy"] - 0.011)
+        got.notes["measured"]["before"]["remain_accuracy"] - 0.011
+    )
     assert recovered["target"] != 0 and len(curve) >= 3  # the reset and two still rounds at least
     if recovered["plateau"] is not None:
         last = recovered["plateau"]
@@ -224,10 +261,16 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
 def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source, monkeypatch):
     """Client 1 forgets its first five examples: those have wrong labels, all others their own."""
     learned = []
-    monkeypatch.setattr(fedau_plan, "train_head", lambda features, labels, head, **_: (
-        learned.append((len(features), labels.copy())), head)[1])
-    task = task_of(source, quick("fedau", forget=[f"example:1:{n}" for n in range(5)],
-                                 head_rounds=1))
+    monkeypatch.setattr(
+        fedau_plan,
+        "train_head",
+        lambda features, labels, head, **_: (learned.append((len(features), labels.copy())), head)[
+            1
+        ],
+    )
+    task = task_of(
+        source, quick("fedau", forget=[f"example:1:{n}" for n in range(5)], head_rounds=1)
+    )
     plan_of(task)
     ((count, labels),) = learned
     held = source.remaining.poisoned
@@ -255,7 +298,10 @@ def test_fedau_moves_the_classes_that_stay_alike(kept_run, source):
 def test_the_published_settings_of_fedosd_are_a_preset():
     settings = unlearn_settings(**preset("fedosd-official", "unlearn"))
     assert (settings.unlearn_rounds, settings.unlearn_lr, settings.recovery_rounds) == (
-        100, 4e-4, 100)
+        100,
+        4e-4,
+        100,
+    )
     assert (settings.recovery_lr, settings.recovery_epochs, settings.rule) == (1e-6, 1, "rounds")
     assert settings.unlearn_batch >= 10**6  # one step over everything a client holds
 
@@ -272,32 +318,47 @@ def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path):
 
 def test_the_new_methods_give_the_same_bits_again(kept_run, copied, tmp_path):
     for method in ("memorization", "fedosd"):
-        weights = [unlearn(copied, quick(method), out=tmp_path / f"{method}-{n}").directory
-                   for n in (1, 2)]
+        weights = [
+            unlearn(copied, quick(method), out=tmp_path / f"{method}-{n}").directory for n in (1, 2)
+        ]
         for a, b in zip(*(directory.read_state().weights for directory in weights)):
             np.testing.assert_array_equal(a, b)
 
 
 def test_settings_of_other_methods_are_refused():
-    for options in (dict(method="not", ratio=0.2), dict(method="fedau", recovery_rounds=3),
-                    dict(method="memorization", unlearn_rounds=2),
-                    dict(method="fedosd", head_lr=1)):
+    for options in (
+        dict(method="not", ratio=0.2),
+        dict(method="fedau", recovery_rounds=3),
+        dict(method="memorization", unlearn_rounds=2),
+        dict(method="fedosd", head_lr=1),
+    ):
         with pytest.raises(UserError, match="is for"):
             unlearn_settings(forget=["client:0"], **options)
 
 
 def test_presets_hold_the_papers_settings():
     names = [name for name in presets() if name.startswith("memorization")]
-    rows = {name.removeprefix("memorization-"): (
-        run_config(**preset(name, "train")), unlearn_settings(**preset(name, "unlearn")))
-        for name in names}
+    rows = {
+        name.removeprefix("memorization-"): (
+            run_config(**preset(name, "train")),
+            unlearn_settings(**preset(name, "unlearn")),
+        )
+        for name in names
+    }
     assert {name: (s.ratio, s.recovery_rounds) for name, (_, s) in rows.items()} == {
-        "cifar10-iid": (0.3, 29), "cifar10-noniid": (0.4, 29), "cifar100-iid": (0.8, 39),
-        "cifar100-noniid": (0.85, 39), "emnist-iid": (0.3, 29), "emnist-noniid": (0.4, 29)}
+        "cifar10-iid": (0.3, 29),
+        "cifar10-noniid": (0.4, 29),
+        "cifar100-iid": (0.8, 39),
+        "cifar100-noniid": (0.85, 39),
+        "emnist-iid": (0.3, 29),
+        "emnist-noniid": (0.4, 29),
+    }
     for name, (config, settings) in rows.items():
         assert config.aggregation.client_weights == "uniform" and config.training.rounds == 100
         assert (config.data.partition, config.data.alpha) == (
-            "overlapping" if name.endswith("-iid") else "dirichlet", 0.5)
+            "overlapping" if name.endswith("-iid") else "dirichlet",
+            0.5,
+        )
         assert settings.reset_rule == "he_uniform_compat" and settings.zero_updates == "include"
         assert settings.forget == ("client:0",) and settings.method == "memorization"
         assert settings.rule == "rounds"

@@ -11,17 +11,20 @@ from unlearn_cases import SMALL, contents, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.unlearning import (
-    Watch, resume_unlearning, unlearn, unlearn_settings)
+from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
 
 
-@pytest.mark.parametrize("words, message", [
-    (["client:6"], "client: 6 is not allowed; allowed is 0 to 5"),
-    (["class:10"], "class: 10 is not allowed; allowed is 0 to 9"),
-    (["example:0:40"], "indices 0 to 39 for client 0"),
-    ([f"client:{k}" for k in range(6)], "anything but everything"),
-    ([f"class:{k}" for k in range(10)], "anything but everything"),
-    (["client:0", "client:1", "client:2"], "3 of 6 clients.*benign majority")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["client:6"], "client: 6 is not allowed; allowed is 0 to 5"),
+        (["class:10"], "class: 10 is not allowed; allowed is 0 to 9"),
+        (["example:0:40"], "indices 0 to 39 for client 0"),
+        ([f"client:{k}" for k in range(6)], "anything but everything"),
+        ([f"class:{k}" for k in range(10)], "anything but everything"),
+        (["client:0", "client:1", "client:2"], "3 of 6 clients.*benign majority"),
+    ],
+)
 def test_requests_that_cannot_be_met(copied, words, message):
     before = contents(copied)
     with pytest.raises(UserError, match=message):
@@ -32,36 +35,49 @@ def test_requests_that_cannot_be_met(copied, words, message):
 def test_where_the_new_run_goes(copied, tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine.txt").write_text("keep")
-    for out, message in ((tmp_path / "used", "a new or empty folder"), ("", "name of a folder"),
-                         (copied, "a new or empty folder"),
-                         (copied / "new", "apart from the run"),
-                         (copied / "history" / "x" / "y", "apart from the run"),
-                         (tmp_path / ("x" * 300), "File name too long"),
-                         (tmp_path / "used" / "mine.txt" / "x", "cannot be written")):
+    for out, message in (
+        (tmp_path / "used", "a new or empty folder"),
+        ("", "name of a folder"),
+        (copied, "a new or empty folder"),
+        (copied / "new", "apart from the run"),
+        (copied / "history" / "x" / "y", "apart from the run"),
+        (tmp_path / ("x" * 300), "File name too long"),
+        (tmp_path / "used" / "mine.txt" / "x", "cannot be written"),
+    ):
         with pytest.raises(UserError, match=message):
             unlearn(copied, quick("finetune"), out=out)
     (tmp_path / "empty").mkdir()
     for out in ("empty", "new/a/b"):
         assert unlearn(copied, quick("finetune"), out=tmp_path / out).directory.path == (
-            tmp_path / out)
+            tmp_path / out
+        )
     assert (tmp_path / "used" / "mine.txt").read_text() == "keep"
 
 
-@pytest.mark.parametrize("values, message", [
-    (dict(method="fedupp"), "did you mean 'fedup'"), (dict(mask="all"), "mask"),
-    (dict(method="not", mask="random"), "nothing with method not; it is for fedup"),
-    (dict(method="retrain", recovery_rounds=3), "nothing with method retrain"),
-    (dict(fraction=1.5), "fraction: 1.5"), (dict(fraction="most"), "fraction: 'most'"),
-    (dict(method="fedup", stop="bound", recovery_rounds=3), "nothing with stop bound"),
-    (dict(method="not", stop="bound"), "stop: 'bound'"),
-    (dict(recovery_rounds=-1), "recovery_rounds: -1"),
-    (dict(method="finetune", recovery_rounds=0), "recovery_rounds: 0.*at least 1"),
-    (dict(rate_limit=-1), "rate_limit: -1"),
-    (dict(recovery_optimizer="adm"), "did you mean 'adam'"), (dict(recovery_lr=0), "recovery_lr"),
-    (dict(forget=[]), "at least one"), (dict(forget=["client"]), "client:ID"),
-    (dict(unlearn_seed=-2), "unlearn_seed"), (dict(methd="x"), "did you mean 'method'"),
-    (dict(method="pga", ascent_stop=2), "ascent_stop"),
-    (dict(method="not", negate=0), "negate: 0")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(method="fedupp"), "did you mean 'fedup'"),
+        (dict(mask="all"), "mask"),
+        (dict(method="not", mask="random"), "nothing with method not; it is for fedup"),
+        (dict(method="retrain", recovery_rounds=3), "nothing with method retrain"),
+        (dict(fraction=1.5), "fraction: 1.5"),
+        (dict(fraction="most"), "fraction: 'most'"),
+        (dict(method="fedup", stop="bound", recovery_rounds=3), "nothing with stop bound"),
+        (dict(method="not", stop="bound"), "stop: 'bound'"),
+        (dict(recovery_rounds=-1), "recovery_rounds: -1"),
+        (dict(method="finetune", recovery_rounds=0), "recovery_rounds: 0.*at least 1"),
+        (dict(rate_limit=-1), "rate_limit: -1"),
+        (dict(recovery_optimizer="adm"), "did you mean 'adam'"),
+        (dict(recovery_lr=0), "recovery_lr"),
+        (dict(forget=[]), "at least one"),
+        (dict(forget=["client"]), "client:ID"),
+        (dict(unlearn_seed=-2), "unlearn_seed"),
+        (dict(methd="x"), "did you mean 'method'"),
+        (dict(method="pga", ascent_stop=2), "ascent_stop"),
+        (dict(method="not", negate=0), "negate: 0"),
+    ],
+)
 def test_settings_that_are_refused(values, message):
     with pytest.raises(UserError, match=message):
         unlearn_settings(**values)
@@ -83,8 +99,14 @@ def test_data_that_are_not_the_runs(copied):
 def test_damaged_notes(copied):
     got = unlearn(copied, quick("finetune"))
     whole = got.notes
-    for broken in ("{", "[]", "null", json.dumps({**whole, "requests": [["client:0"]]}),
-                   json.dumps({**whole, "rounds_before": 10**30}), "[" * 100_000):
+    for broken in (
+        "{",
+        "[]",
+        "null",
+        json.dumps({**whole, "requests": [["client:0"]]}),
+        json.dumps({**whole, "rounds_before": 10**30}),
+        "[" * 100_000,
+    ):
         got.directory.unlearning.write_text(broken)
         with pytest.raises(UserError, match="unlearning.json is damaged"):
             unlearn(got.directory.path, quick("finetune", forget=["class:1"]))
@@ -114,8 +136,10 @@ def test_an_interruption_can_be_gone_on_with(copied):
     others = copied.parent / ".run-fedup.999999998"  # somebody else's, whatever its name
     others.mkdir()
     (others / "mine.txt").write_text("keep")
-    got = resume_unlearning(copied.with_name("run-fedup"), watch=Watch(
-        resume=lambda left: seen.append(len(left.lines)), round=seen.append))
+    got = resume_unlearning(
+        copied.with_name("run-fedup"),
+        watch=Watch(resume=lambda left: seen.append(len(left.lines)), round=seen.append),
+    )
     assert got.directory.path.name == "run-fedup" and not begun.exists() and seen == [1]
     assert (others / "mine.txt").read_text() == "keep"
     with pytest.raises(KeyboardInterrupt):  # the method is done, the reference is not
@@ -162,8 +186,13 @@ def test_a_second_process_on_one_unlearning_is_refused(copied):
 
 
 def test_the_new_run_lies_beside_the_run_however_it_is_named(copied, monkeypatch):
-    for folder, name in ((copied / "history", ".."), (copied, "."), (copied.parent, "run/"),
-                         (copied.parent, "run/history/.."), (copied.parent, "link")):
+    for folder, name in (
+        (copied / "history", ".."),
+        (copied, "."),
+        (copied.parent, "run/"),
+        (copied.parent, "run/history/.."),
+        (copied.parent, "link"),
+    ):
         if name == "link":
             (copied.parent / "link").symlink_to("run")
         monkeypatch.chdir(folder)
@@ -171,7 +200,10 @@ def test_the_new_run_lies_beside_the_run_however_it_is_named(copied, monkeypatch
         got = unlearn(name, quick("finetune"))
         assert got.directory.path.resolve().parent == copied.parent and contents(copied) == before
     assert sorted(path.name for path in copied.parent.iterdir()) == [
-        "link", "run", "run-finetune"]  # the same each time, found again
+        "link",
+        "run",
+        "run-finetune",
+    ]  # the same each time, found again
     (copied.parent / "empty").mkdir()
     monkeypatch.chdir(copied.parent / "empty")
     with pytest.raises(UserError, match="apart from the run and from here"):
@@ -185,8 +217,9 @@ def test_numbers_follow_the_whole_name_of_a_folder(copied):
         assert got.directory.path.name == "lr0.001-finetune" + (f"-{number}" if number > 1 else "")
 
 
-@pytest.mark.parametrize("change", [
-    {"history_bytes": "big"}, {"history_sha256": 5}, {"round": 2.0}, {"round": True}])
+@pytest.mark.parametrize(
+    "change", [{"history_bytes": "big"}, {"history_sha256": 5}, {"round": 2.0}, {"round": True}]
+)
 def test_damaged_metrics_lines(copied, change):
     lines = (copied / "metrics.jsonl").read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), **change})

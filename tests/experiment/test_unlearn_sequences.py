@@ -13,30 +13,42 @@ from unlearn_cases import SMALL, quick
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.experiment.unlearning import Watch, unlearn
-from tfunlearn.workflows.unlearn.folders import keys_of
 from tfunlearn.methods.source import open_source
+from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.workflows.unlearn.folders import keys_of
 from tfunlearn.workflows.unlearn.workflow import task_of
 
 
 def test_rounds_from_before_the_last_unlearning_do_not_count(copied):
     first = unlearn(copied, quick("fedrecovery", forget=["client:1"]))
     for method in ("fedup", "pga"):
-        settings = quick(method, forget=["client:2"], **({"rate_limit": 0} if method == "fedup"
-                                                         else {}))
+        settings = quick(
+            method, forget=["client:2"], **({"rate_limit": 0} if method == "fedup" else {})
+        )
         with pytest.raises(UserError, match=r"later than the last unlearning \(round 4\)"):
             unlearn(first.directory.path, settings)
     plans = []
-    waited = unlearn(first.directory.path, quick(forget=["client:2"], rate_limit=2),
-                     watch=Watch(plan=plans.append))
+    waited = unlearn(
+        first.directory.path,
+        quick(forget=["client:2"], rate_limit=2),
+        watch=Watch(plan=plans.append),
+    )
     assert waited.notes["report"]["history_round"] == 6 and len(plans) == 1
     assert [line["phase"] for line in waited.metrics] == ["wait", "wait", "recover"]
 
 
 def test_every_flagged_client_is_heard_while_waiting(tmp_path):
-    config = run_config(**{**SMALL, "clients": 8, "participation": 3, "rule": "krum",
-                           "byzantine": 0, "malicious": 1})
+    config = run_config(
+        **{
+            **SMALL,
+            "clients": 8,
+            "participation": 3,
+            "rule": "krum",
+            "byzantine": 0,
+            "malicious": 1,
+        }
+    )
     train(config, out=tmp_path / "run")
     sizes = [set(line["participants"]) for line in train(config, out=tmp_path / "b").metrics]
     first = unlearn(tmp_path / "run", quick("finetune", forget=["class:3"]))
@@ -62,9 +74,12 @@ def test_a_retraining_is_shared_but_a_request_is_answered_for_itself(copied):
 
 def test_keys_tell_apart_what_is_different(copied, monkeypatch):
     source = open_source(copied)
-    asked = [keys_of(task_of(source, quick(method, forget=words, **more)))
-             for method in ("fedup", "retrain") for words in (["client:0"], ["client:1"])
-             for more in ({}, {"unlearn_seed": 7})]
+    asked = [
+        keys_of(task_of(source, quick(method, forget=words, **more)))
+        for method in ("fedup", "retrain")
+        for words in (["client:0"], ["client:1"])
+        for more in ({}, {"unlearn_seed": 7})
+    ]
     assert len({keys["key"] for keys in asked}) == len({k["weights_key"] for k in asked}) == 8
     task = task_of(source, quick("retrain", forget=["client:0"]))
     before = keys_of(task)
@@ -102,8 +117,9 @@ def test_a_training_killed_between_checkpoint_and_metrics_line(copied):
 def test_only_what_is_still_there_is_ascended_on(copied):
     words = [f"example:1:{n}" for n in range(39)]
     first = unlearn(copied, quick("finetune", forget=words))
-    got = unlearn(first.directory.path, quick("pga", forget=["client:1"], ascent_epochs=3,
-                                              ascent_stop=0.0))
+    got = unlearn(
+        first.directory.path, quick("pga", forget=["client:1"], ascent_epochs=3, ascent_stop=0.0)
+    )
     assert got.notes["forgotten"]["examples"] == 1
     assert got.notes["report"]["ascents"][0]["steps"] == 3  # a batch of one, three epochs
 
@@ -115,8 +131,9 @@ def test_federaser_refuses_updates_that_hold_what_was_forgotten(copied):
 
 
 def test_attackers_that_stay_are_named_in_a_rebuilding(tmp_path):
-    config = run_config(**{**SMALL, "attack": "sign-flip", "malicious": 3, "clients": 7,
-                           "train_examples": 280})
+    config = run_config(
+        **{**SMALL, "attack": "sign-flip", "malicious": 3, "clients": 7, "train_examples": 280}
+    )
     made = train(config, out=tmp_path / "run")
     gone, *stay = made.federation.malicious.tolist()
     got = unlearn(tmp_path / "run", quick("federaser", forget=[f"client:{gone}"]))
@@ -139,12 +156,18 @@ def test_a_checkpoint_without_metrics_is_checked_too(copied):
 def test_a_model_of_ones_own_that_was_replaced(tmp_path):
     layers = tf.keras.layers
     for name in ("first", "second"):
-        tf.keras.Sequential([
-            layers.Input((28, 28, 1)), layers.Flatten(), layers.Dense(8, activation="relu"),
-            layers.Dense(10)]).save(tmp_path / f"{name}.keras")
+        tf.keras.Sequential(
+            [
+                layers.Input((28, 28, 1)),
+                layers.Flatten(),
+                layers.Dense(8, activation="relu"),
+                layers.Dense(10),
+            ]
+        ).save(tmp_path / f"{name}.keras")
     shutil.copy(tmp_path / "first.keras", tmp_path / "model.keras")
-    made = train(run_config(**{**SMALL, "model": str(tmp_path / "model.keras")}),
-                 out=tmp_path / "run")
+    made = train(
+        run_config(**{**SMALL, "model": str(tmp_path / "model.keras")}), out=tmp_path / "run"
+    )
     assert json.loads(made.directory.config.read_text())["model_sha256"]
     pga = unlearn(tmp_path / "run", quick("pga"))
     weights = [w for w in tf.keras.models.load_model(tmp_path / "first.keras").get_weights()]
@@ -160,16 +183,21 @@ def test_a_model_of_ones_own_that_was_replaced(tmp_path):
     assert unlearn(tmp_path / "run", quick("finetune")).notes["rounds"] == 1
 
 
-@pytest.mark.parametrize("trained, values, expected", [
-    (("adam", 3e-3), dict(), ("adam", 1e-3)), (("sgd", 0.3), dict(), ("adam", 1e-3)),
-    (("sgd", 0.3), dict(recovery_optimizer="adam"), ("adam", 1e-3)),
-    (("adam", 3e-3), dict(recovery_lr=0.01), ("adam", 0.01)),
-    (("sgd", 0.3), dict(recovery_optimizer="sgd"), ("sgd", 0.3)),
-    (("sgd", 0.3), dict(method="finetune"), ("sgd", 0.3)),
-    (("sgd", 0.3), dict(method="finetune", recovery_optimizer="fisher"), ("fisher", 1e-3)),
-    (("adam", 3e-3), dict(method="finetune", recovery_optimizer="adam"), ("adam", 3e-3)),
-    (("adam", 3e-3), dict(recovery_optimizer="sgd"), "recovery_lr: None is not allowed"),
-    (("adam", 3e-3), dict(recovery_optimizer="sgd", recovery_lr=0.1), ("sgd", 0.1))])
+@pytest.mark.parametrize(
+    "trained, values, expected",
+    [
+        (("adam", 3e-3), dict(), ("adam", 1e-3)),
+        (("sgd", 0.3), dict(), ("adam", 1e-3)),
+        (("sgd", 0.3), dict(recovery_optimizer="adam"), ("adam", 1e-3)),
+        (("adam", 3e-3), dict(recovery_lr=0.01), ("adam", 0.01)),
+        (("sgd", 0.3), dict(recovery_optimizer="sgd"), ("sgd", 0.3)),
+        (("sgd", 0.3), dict(method="finetune"), ("sgd", 0.3)),
+        (("sgd", 0.3), dict(method="finetune", recovery_optimizer="fisher"), ("fisher", 1e-3)),
+        (("adam", 3e-3), dict(method="finetune", recovery_optimizer="adam"), ("adam", 3e-3)),
+        (("adam", 3e-3), dict(recovery_optimizer="sgd"), "recovery_lr: None is not allowed"),
+        (("adam", 3e-3), dict(recovery_optimizer="sgd", recovery_lr=0.1), ("sgd", 0.1)),
+    ],
+)
 def test_the_optimizer_of_recovery(copied, trained, values, expected):
     config = json.loads((copied / "config.json").read_text())
     config |= {"optimizer": trained[0], "lr": trained[1]}

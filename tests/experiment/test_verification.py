@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 from unlearn_cases import contents, quick
 
+from tfunlearn.config.presets import preset
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
-from tfunlearn.config.presets import preset
-from tfunlearn.workflows.report import report
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.experiment.unlearning import unlearn
 from tfunlearn.experiment.verification import VerifySettings, verify
+from tfunlearn.models import build_model
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.verification import lira_scores, membership_roc
+from tfunlearn.workflows.report import report
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.membership import attack_by_likelihood
 from tfunlearn.workflows.verify.predictions import View
-from tfunlearn.models import build_model
-from tfunlearn.verification import lira_scores, membership_roc
 
-SMALL = dict(train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1, attack="backdoor",
-             history="last")
+SMALL = dict(
+    train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1, attack="backdoor", history="last"
+)
 FAST = dict(retrains=3, relearn_epochs=1, shadow_models=1, shadow_epochs=1)
 
 
@@ -45,10 +46,13 @@ def test_everything_is_beside_retraining(made):
     assert found.folder == folder / "run-not" / "verification"
     notes = json.loads((folder / "run-not" / "unlearning.json").read_text())
     for title in ("before", "after"):
-        for name, own in (("test_accuracy", "test accuracy"), ("test_loss", "test loss"),
-                          ("forget_accuracy", "forgotten accuracy"),
-                          ("remain_accuracy", "remaining accuracy"),
-                          ("attack_success", "attack success")):
+        for name, own in (
+            ("test_accuracy", "test accuracy"),
+            ("test_loss", "test loss"),
+            ("forget_accuracy", "forgotten accuracy"),
+            ("remain_accuracy", "remaining accuracy"),
+            ("attack_success", "attack success"),
+        ):
             assert record["measures"][own][title] == pytest.approx(notes["measured"][title][name])
     assert len(record["retrained"]) == 3 and record["poisoned"]
     assert all(len(value["retrained"]) == 3 for value in record["measures"].values())
@@ -56,22 +60,33 @@ def test_everything_is_beside_retraining(made):
     for title in ("before", "after"):
         matrix = np.array(record["confusion"][title])
         assert matrix.sum() == 360 and matrix.trace() / 360 == pytest.approx(
-            record["measures"]["test accuracy"][title])
+            record["measures"]["test accuracy"][title]
+        )
         assert by_class[4]["accuracy"][title] == pytest.approx(matrix[4, 4] / matrix[4].sum())
     sizes = {entry["client"]: entry["examples"] for entry in record["clients"]}
     assert sum(sizes.values()) == 240 and len(sizes) == 5
     assert [e["client"] for e in record["clients"] if e["data"] == "forgotten"] == (
-        notes["forgotten"]["clients"])
+        notes["forgotten"]["clients"]
+    )
     verdict = record["verdict"]
     assert record["groups"]["sizes"] and verdict["word"] in (
-        "forgotten", "still remembers", "over-forgotten", "damaged", "not shown")
+        "forgotten",
+        "still remembers",
+        "over-forgotten",
+        "damaged",
+        "not shown",
+    )
     assert verdict["plain"].count(".") <= 2 and verdict["sentence"]
 
 
 def test_attacks_and_their_resolution(made):
     record = made[1].record
-    assert set(record["membership"]) == {"threshold", "LiRA", "shadow models",
-                                         "threshold, those who stay"}
+    assert set(record["membership"]) == {
+        "threshold",
+        "LiRA",
+        "shadow models",
+        "threshold, those who stay",
+    }
     roc = record["membership"]["threshold"]["after"]
     assert roc["members"] == record["counts"]["forgotten"] == 48
     assert roc["others"] == record["counts"]["never"]
@@ -81,9 +96,16 @@ def test_attacks_and_their_resolution(made):
     score = record["shadows"]["challenge"]
     assert score["epsilon_limit"] == 1 and len(score["epsilons"]) == 48
     names = [e["name"] for e in record["evidence"]]
-    assert names == ["forgotten accuracy", "attack success", "LiRA attack, AUC",
-                     "remaining accuracy", "test accuracy", "forgotten confidence",
-                     "threshold attack, AUC", "shadow models attack, AUC"]
+    assert names == [
+        "forgotten accuracy",
+        "attack success",
+        "LiRA attack, AUC",
+        "remaining accuracy",
+        "test accuracy",
+        "forgotten confidence",
+        "threshold attack, AUC",
+        "shadow models attack, AUC",
+    ]
     assert [e["graded"] for e in record["evidence"]] == [True] * 5 + [False] * 3
     assert 0 < record["shadows"]["p_value"] <= 1  # of three shadows, too few to be graded by
     assert any(words.startswith("U-LiRA in the verdict: 3") for words in record["not_tested"])
@@ -105,8 +127,15 @@ def test_the_same_again_is_found_and_other_settings_are_not(made):
     assert other.new and other.folder.name == "verification-2"
     assert set(other.record["membership"]) == {"threshold", "threshold, those who stay"}
     told = "\n".join(other.record["not_tested"])
-    for words in ("beyond 1 seed, without which there is no verdict", "LiRA, which needs 3", "shadow federations", "shadow-model",
-                  "relearn time", "model inversion", "groups of memorisation"):
+    for words in (
+        "beyond 1 seed, without which there is no verdict",
+        "LiRA, which needs 3",
+        "shadow federations",
+        "shadow-model",
+        "relearn time",
+        "model inversion",
+        "groups of memorisation",
+    ):
         assert words in told
     shutil.rmtree(other.folder)
 
@@ -121,11 +150,12 @@ def test_against_a_retrained_run(made):
     assert "1 retrained model gives no usable noise" in found.record["verdict"]["sentence"]
     shutil.rmtree(found.folder)
     for run, against, message in (
-            (folder / "run", [], "an unlearned run; forget something first"),
-            (reference, [], "not a retrained one"),
-            (folder / "run-not", [folder / "run-not"], "each run once"),
-            (folder / "run-not", [folder / "run"], "is a trained run"),
-            (folder / "none", [], "no run directory")):
+        (folder / "run", [], "an unlearned run; forget something first"),
+        (reference, [], "not a retrained one"),
+        (folder / "run-not", [folder / "run-not"], "each run once"),
+        (folder / "run-not", [folder / "run"], "is a trained run"),
+        (folder / "none", [], "no run directory"),
+    ):
         with pytest.raises(UserError, match=message):
             verify(run, VerifySettings(**without), against=against)
 
@@ -150,8 +180,10 @@ def test_shadows_of_an_unlearned_run_are_refused_at_once(made):
 def test_an_attack_that_never_came_poisons_nothing(tmp_path):
     train(run_config(**{**SMALL, "attack_start": 50}), out=tmp_path / "run")
     unlearn(tmp_path / "run", quick("not", forget=["malicious"]))
-    record = verify(tmp_path / "run-not", VerifySettings(
-        retrains=1, relearn_epochs=0, shadow_models=0, inversion=False)).record
+    record = verify(
+        tmp_path / "run-not",
+        VerifySettings(retrains=1, relearn_epochs=0, shadow_models=0, inversion=False),
+    ).record
     assert not record["poisoned"] and not record["partly_poisoned"]
     assert "attack success" not in [e["name"] for e in record["evidence"]]
 
@@ -166,11 +198,18 @@ def test_a_damaged_verification_is_named(made, tmp_path):
     assert not list(tmp_path.glob("copy/*report*"))
 
 
-@pytest.mark.parametrize("values, message", [
-    (dict(shadows=2), "shadows: 2"), (dict(retrains=0), "retrains: 0"),
-    (dict(variance="all"), "variance"), (dict(relearn_alpha=1.0), "relearn_alpha: 1.0"),
-    (dict(tolerance=-0.1), "tolerance: -0.1"), (dict(tolerance=0.9), "tolerance: 0.9"),
-    (dict(shadow_batch=0), "shadow_batch: 0")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(shadows=2), "shadows: 2"),
+        (dict(retrains=0), "retrains: 0"),
+        (dict(variance="all"), "variance"),
+        (dict(relearn_alpha=1.0), "relearn_alpha: 1.0"),
+        (dict(tolerance=-0.1), "tolerance: -0.1"),
+        (dict(tolerance=0.9), "tolerance: 0.9"),
+        (dict(shadow_batch=0), "shadow_batch: 0"),
+    ],
+)
 def test_settings_out_of_range(values, message):
     with pytest.raises(UserError, match=message):
         VerifySettings(**values)
@@ -213,14 +252,14 @@ def test_central_training_learns_and_begins_anew_each_time(rng):
     assert same == [True, False] and not np.array_equal(ends[0][0], start[0])
 
 
-
-
 def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_path):
     """They see all classes: of the forgotten one alone they would learn a constant."""
     train(run_config(rounds=6, lr=3e-3, clients=5), out=tmp_path / "run")
     unlearn(tmp_path / "run", quick("ablation-channel", forget=["class:1"]))
-    record = verify(tmp_path / "run-ablation-channel", VerifySettings(
-        retrains=1, relearn_epochs=0, inversion=False)).record
+    record = verify(
+        tmp_path / "run-ablation-channel",
+        VerifySettings(retrains=1, relearn_epochs=0, inversion=False),
+    ).record
     before = record["membership"]["shadow models"]["more"]["before"]
     roc = record["membership"]["shadow models"]["before"]
     assert before["recall"] > 0 and len(roc["fpr"]) > 2 and 0 < roc["auc"] < 1
@@ -228,6 +267,7 @@ def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_pa
 
 def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
     """A model that is the last retrained one scores as that one does: both by the other three."""
+
     def view(shift=0.0):
         odds = {"forgotten": rng.normal(shift, 1, 40), "never": rng.normal(0, 1, 50)}
         return View({}, {}, odds, {}, np.zeros((2, 2)), {})
@@ -235,7 +275,9 @@ def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
     retrained = [view() for _ in range(4)]
     found = attack_by_likelihood(view(2.0), retrained[-1], retrained, "auto")
     assert found.after.auc == found.retrained[-1].auc and found.before.auc > 0.7
-    scores = [lira_scores(retrained[-1].odds[name], np.stack([v.odds[name] for v in retrained[:3]]))
-              for name in ("forgotten", "never")]
+    scores = [
+        lira_scores(retrained[-1].odds[name], np.stack([v.odds[name] for v in retrained[:3]]))
+        for name in ("forgotten", "never")
+    ]
     assert found.after.auc == membership_roc(*scores).auc
     assert attack_by_likelihood(view(), view(), retrained[:2], "auto") is None

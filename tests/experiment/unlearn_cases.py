@@ -7,15 +7,28 @@ import pathlib
 from tfunlearn.core.files import checksum
 from tfunlearn.experiment.unlearning import unlearn_settings
 
-SMALL = dict(train_examples=240, clients=6, rounds=4, lr=3e-3, malicious=2, attack="label-flip",
-             history="all")
-QUICK = {"fedup": dict(fraction=0.1, stop="rounds", recovery_rounds=1),
-         "finetune": dict(recovery_rounds=1), "not": dict(stop="rounds", recovery_rounds=1),
-         "pga": dict(recovery_rounds=1), "exclude": dict(fraction=0.1),
-         "rapid-retrain": dict(recovery_rounds=2), "ablation-channel": dict(recovery_rounds=1),
-         "cdp": dict(stop="rounds", recovery_rounds=1, forget=["class:3"]),
-         "memorization": dict(stop="rounds", recovery_rounds=1, ratio=0.2),
-         "fedosd": dict(stop="rounds", recovery_rounds=1), "fedau": dict(head_rounds=2)}
+SMALL = dict(
+    train_examples=240,
+    clients=6,
+    rounds=4,
+    lr=3e-3,
+    malicious=2,
+    attack="label-flip",
+    history="all",
+)
+QUICK = {
+    "fedup": dict(fraction=0.1, stop="rounds", recovery_rounds=1),
+    "finetune": dict(recovery_rounds=1),
+    "not": dict(stop="rounds", recovery_rounds=1),
+    "pga": dict(recovery_rounds=1),
+    "exclude": dict(fraction=0.1),
+    "rapid-retrain": dict(recovery_rounds=2),
+    "ablation-channel": dict(recovery_rounds=1),
+    "cdp": dict(stop="rounds", recovery_rounds=1, forget=["class:3"]),
+    "memorization": dict(stop="rounds", recovery_rounds=1, ratio=0.2),
+    "fedosd": dict(stop="rounds", recovery_rounds=1),
+    "fedau": dict(head_rounds=2),
+}
 
 
 _TRAINS = ("recovery_optimizer", "recovery_lr", "recovery_epochs", "recovery_rounds", "stop")
@@ -26,16 +39,40 @@ OWN_FIELDS = {  # what earlier builds wrote into notes and fingerprints; it neve
     "retrain": (),
     "finetune": _RECOVERS,
     "federaser": ("calibration",),
-    "pga": (*_RECOVERS, "average", "ascent_lr", "ascent_epochs", "ascent_batch", "ascent_clip",
-            "ascent_stop"),
+    "pga": (
+        *_RECOVERS,
+        "average",
+        "ascent_lr",
+        "ascent_epochs",
+        "ascent_batch",
+        "ascent_clip",
+        "ascent_stop",
+    ),
     "fedrecovery": ("average", "update_noise"),
     "not": (*_RECOVERS, "negate"),
     "rapid-retrain": ("recovery_lr", "recovery_rounds"),
-    "ablation-channel": (*_TRAINS, "mode", "delta", "channel", "selection", "probe", "redraw",
-                         "server_samples", "server_batch"),
+    "ablation-channel": (
+        *_TRAINS,
+        "mode",
+        "delta",
+        "channel",
+        "selection",
+        "probe",
+        "redraw",
+        "server_samples",
+        "server_batch",
+    ),
     "cdp": (*_RECOVERS, "prune_share", "prune_scope"),
-    "memorization": (*_RECOVERS, "ratio", "ratio_scope", "saliency", "include", "zero_updates",
-                     "reset_rule", "reset_order"),
+    "memorization": (
+        *_RECOVERS,
+        "ratio",
+        "ratio_scope",
+        "saliency",
+        "include",
+        "zero_updates",
+        "reset_rule",
+        "reset_order",
+    ),
     "fedosd": (*_TRAINS, "unlearn_rounds", "unlearn_lr", "unlearn_batch"),
     "fedau": ("head_rounds", "head_lr", "head_alpha", "head_gamma"),
 }
@@ -48,11 +85,15 @@ def plan_of(task):
 
 def quick(method="fedup", **more):
     """Returns settings with one round of recovery and without the reference."""
-    return unlearn_settings(**{"method": method, "reference": False, **QUICK.get(method, {}),
-                               **more})
+    return unlearn_settings(
+        **{"method": method, "reference": False, **QUICK.get(method, {}), **more}
+    )
 
 
 def contents(folder):
     """Returns the checksum of every file below a folder."""
-    return {str(path.relative_to(folder)): checksum(path)
-            for path in sorted(pathlib.Path(folder).rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): checksum(path)
+        for path in sorted(pathlib.Path(folder).rglob("*"))
+        if path.is_file()
+    }

@@ -13,13 +13,20 @@ layers = tf.keras.layers
 
 
 def linear_model(**options):
-    return tf.keras.Sequential([layers.Input((1, 1, 2)), layers.Flatten(),
-                                layers.Dense(2, **options)])
+    return tf.keras.Sequential(
+        [layers.Input((1, 1, 2)), layers.Flatten(), layers.Dense(2, **options)]
+    )
 
 
 def client(images, labels, order, boost=1.0):
-    return dict(boost=tf.constant(boost), id=tf.constant(0), images=tf.constant(images),
-                labels=tf.constant(labels), order=tf.constant(order), seed=tf.constant([0, 0]))
+    return dict(
+        boost=tf.constant(boost),
+        id=tf.constant(0),
+        images=tf.constant(images),
+        labels=tf.constant(labels),
+        order=tf.constant(order),
+        seed=tf.constant([0, 0]),
+    )
 
 
 def softmax_step(kernel, bias, x, y, lr):
@@ -43,10 +50,12 @@ def test_sgd_over_two_epochs_with_a_short_last_batch(softmax):
     losses = []
     for rows in ([2, 0], [1], [1, 2], [0]):
         kernel, bias, loss = softmax_step(
-            kernel, bias, IMAGES.reshape(3, 2)[rows].astype(np.float64), LABELS[rows], 0.5)
+            kernel, bias, IMAGES.reshape(3, 2)[rows].astype(np.float64), LABELS[rows], 0.5
+        )
         losses.append(loss)
     delta, state, finite, loss = work.update(
-        tf.constant(to_vector(model.get_weights())), tf.zeros([0]), client(IMAGES, LABELS, ORDER))
+        tf.constant(to_vector(model.get_weights())), tf.zeros([0]), client(IMAGES, LABELS, ORDER)
+    )
     expected = to_vector([kernel, bias]) - to_vector(model.get_weights())
     np.testing.assert_allclose(delta, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
@@ -64,12 +73,21 @@ def test_first_adam_step_moves_every_weight_by_the_learning_rate():
 
 
 def test_boost_scales_the_update_but_not_the_moving_statistics(rng):
-    model = tf.keras.Sequential([layers.Input((4, 4, 1)), layers.Conv2D(2, 3),
-                                 layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((4, 4, 1)),
+            layers.Conv2D(2, 3),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
     work = ClientWork(model, ClientTraining("sgd", lr=0.1, local_epochs=1, batch_size=2))
     images = rng.integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
-    start = [tf.constant(to_vector([w.numpy() for w in weights]))
-             for weights in (model.trainable_weights, model.non_trainable_weights)]
+    start = [
+        tf.constant(to_vector([w.numpy() for w in weights]))
+        for weights in (model.trainable_weights, model.non_trainable_weights)
+    ]
     once, state_once, *_ = work.update(*start, client(images, LABELS, ORDER[:3]))
     many, state_many, *_ = work.update(*start, client(images, LABELS, ORDER[:3], boost=-5.0))
     np.testing.assert_allclose(many, -5 * once, rtol=1e-6)

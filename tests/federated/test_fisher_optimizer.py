@@ -23,6 +23,7 @@ def test_three_steps_against_the_formula(rng):
     assert weights[3] == 1  # no gradient, no step
     # the first step is lr * g / (g^2 + damping): like 1 / |g|, unlike Adam's sign
     first = diagonal_fisher(0.1, damping=0.05)
-    _, moved = first.next(first.initialize(tf.TensorSpec([2], tf.float32)), tf.zeros(2),
-                          tf.constant([1.0, 4.0]))
+    _, moved = first.next(
+        first.initialize(tf.TensorSpec([2], tf.float32)), tf.zeros(2), tf.constant([1.0, 4.0])
+    )
     np.testing.assert_allclose(moved, [-0.1 / 1.05, -0.4 / 16.05], rtol=1e-4)

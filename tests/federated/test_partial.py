@@ -29,16 +29,19 @@ def small_model(decay=1e-2):
     outputs = layers.Dense(3, kernel_regularizer=regular)(x)
     model = tf.keras.Model(inputs, outputs)
     rng = np.random.default_rng(3)
-    model.set_weights([(w + rng.uniform(0.1, 0.3, w.shape)).astype("f")
-                       for w in model.get_weights()])
+    model.set_weights(
+        [(w + rng.uniform(0.1, 0.3, w.shape)).astype("f") for w in model.get_weights()]
+    )
     return model
 
 
 def cohort_of(ids=(0, 1, 2), seed=0):
     rng, total = np.random.default_rng(seed), sum(SIZES)
-    clients = ClientSet(rng.integers(0, 256, (total, 6, 6, 1), np.uint8),
-                        rng.integers(0, 3, total).astype(np.int32),
-                        np.concatenate([[0], np.cumsum(SIZES)]))
+    clients = ClientSet(
+        rng.integers(0, 256, (total, 6, 6, 1), np.uint8),
+        rng.integers(0, 3, total).astype(np.int32),
+        np.concatenate([[0], np.cumsum(SIZES)]),
+    )
     return Cohort(1, np.array(ids), clients, np.ones(len(ids)))
 
 
@@ -49,7 +52,8 @@ def selected(model, seed=0):
     weights = model.get_weights()
     for mask, weight in zip(masks, weights):
         weight.reshape(-1)[~mask.reshape(-1)] *= rng.choice(
-            np.array([1, -0.0, 0.0], np.float32), (~mask).sum())
+            np.array([1, -0.0, 0.0], np.float32), (~mask).sum()
+        )
     if not all((w >= 0).all() for w in weights[5:6]):  # a variance must not be negative
         weights[5] = np.abs(weights[5])
     return masks, weights
@@ -105,8 +109,12 @@ def test_server_and_client_train_alike():
     model = small_model()
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("sgd", 0.05, 2, 8), movable=masks, fixed_norms=True)
-    got = [PartialRounds(work, weights, seed=1, on_server=here)(
-        ServerState(weights), cohort_of((1,)))[0].weights for here in (False, True)]
+    got = [
+        PartialRounds(work, weights, seed=1, on_server=here)(ServerState(weights), cohort_of((1,)))[
+            0
+        ].weights
+        for here in (False, True)
+    ]
     np.testing.assert_allclose(to_vector(got[0]), to_vector(got[1]), atol=1e-6)
 
 
@@ -122,10 +130,14 @@ def test_one_step_is_a_masked_gradient_with_fixed_norms():
     model.set_weights(weights)
     with tf.GradientTape() as tape:
         outputs = model(cohort.clients.images[rows].astype(np.float32) / 255, training=False)
-        loss = tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
-            cohort.clients.labels[rows], outputs, from_logits=True)) + sum(model.losses)
-    slopes = dict(zip((id(w) for w in model.trainable_weights),
-                      tape.gradient(loss, model.trainable_weights)))
+        loss = tf.reduce_mean(
+            tf.keras.losses.sparse_categorical_crossentropy(
+                cohort.clients.labels[rows], outputs, from_logits=True
+            )
+        ) + sum(model.losses)
+    slopes = dict(
+        zip((id(w) for w in model.trainable_weights), tape.gradient(loss, model.trainable_weights))
+    )
     for variable, mask, before, after in zip(model.weights, masks, weights, got.weights):
         slope = slopes[id(variable)].numpy() if variable.trainable else 0
         np.testing.assert_allclose(after, before - 0.1 * mask * slope, atol=1e-6)
@@ -136,8 +148,7 @@ def test_clients_without_finite_updates_are_dropped():
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("sgd", 0.05, 1, 8), movable=masks, fixed_norms=True)
     cohort = cohort_of()
-    bad = dataclasses.replace(cohort.clients,
-                              images=cohort.clients.images.astype(np.float32) / 255)
+    bad = dataclasses.replace(cohort.clients, images=cohort.clients.images.astype(np.float32) / 255)
     bad.images[bad.rows(1)] = np.nan
     rounds = PartialRounds(work, weights, seed=1, image_dtype=np.float32)
     state, report = rounds(ServerState(weights), dataclasses.replace(cohort, clients=bad))

@@ -42,8 +42,9 @@ class Scripted(pool_module._Remote):
 def made(*pieces):
     pool = object.__new__(WorkerPool)
     pool.workers = []
-    pool.workers += [Scripted(f"host:{n + 1}", count, pool.workers)
-                     for n, count in enumerate(pieces)]
+    pool.workers += [
+        Scripted(f"host:{n + 1}", count, pool.workers) for n, count in enumerate(pieces)
+    ]
     return pool
 
 
@@ -87,13 +88,15 @@ def test_an_error_of_the_work_itself_comes_through():
 
     pool = made(99)
     pool.workers[0].work = lambda function, left, done: done.put(
-        (pool.workers[0], 0, ZeroDivisionError()))
+        (pool.workers[0], 0, ZeroDivisionError())
+    )
     with pytest.raises(ZeroDivisionError):
         list(pool.map(broken, [1]))
 
 
-@pytest.mark.parametrize("address", ["8000", "a:b", ":1", "a:0", "a:99999", "http://a:1", "::1:80",
-                                     "a b:1", "[::1:80"])
+@pytest.mark.parametrize(
+    "address", ["8000", "a:b", ":1", "a:0", "a:99999", "http://a:1", "::1:80", "a b:1", "[::1:80"]
+)
 def test_addresses_that_are_none(address):
     with pytest.raises(UserError, match="host:port"):
         pool_module._Remote(address)

@@ -14,8 +14,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.schedules import every
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.defenses import Flap
-from tfunlearn.federated import AveragingRounds, GatheringRounds, build_learning_process
-from tfunlearn.federated import gathering
+from tfunlearn.federated import AveragingRounds, GatheringRounds, build_learning_process, gathering
 from tfunlearn.federated.client_work import ClientTraining, ClientWork
 from tfunlearn.federated.cohort import Cohort, participants
 from tfunlearn.federated.state import ServerState
@@ -27,11 +26,18 @@ FACES = [AveragingRounds, GatheringRounds]
 
 
 def small_model():
-    return tf.keras.Sequential([
-        layers.Input((8, 8, 1)), layers.Conv2D(4, 3, name="conv"),
-        layers.BatchNormalization(name="norm"), layers.ReLU(), layers.Flatten(),
-        layers.Dense(6, activation="relu", name="dense"), layers.Dropout(0.2),
-        layers.Dense(3, name="logits")])
+    return tf.keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(6, activation="relu", name="dense"),
+            layers.Dropout(0.2),
+            layers.Dense(3, name="logits"),
+        ]
+    )
 
 
 def cohort_of(clients, number=1, ids=None, boosts=None):
@@ -58,7 +64,8 @@ def test_both_faces_give_the_same_model_and_report(small_clients, pruned):
     assert a.finished == b.finished == 3
     assert report_a.train_loss == pytest.approx(report_b.train_loss, rel=1e-4)
     assert {k: getattr(v, "pruned", None) for k, v in report_a.pruned.items()} == {
-        k: getattr(v, "pruned", None) for k, v in report_b.pruned.items()}
+        k: getattr(v, "pruned", None) for k, v in report_b.pruned.items()
+    }
 
 
 def test_the_model_moves_by_the_mean_weighted_by_examples(small_clients):
@@ -76,8 +83,9 @@ def test_the_model_moves_by_the_mean_weighted_by_examples(small_clients):
         # moving mean and variance are averaged like every other weight, and do move
         norm = from_vector(expected, [w.shape for w in model.get_weights()])[4:6]
         assert all(np.abs(part).max() > 1e-4 for part in norm)
-        np.testing.assert_allclose(to_vector(after.weights[4:6]), moving + to_vector(norm),
-                                   rtol=1e-4)
+        np.testing.assert_allclose(
+            to_vector(after.weights[4:6]), moving + to_vector(norm), rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -118,8 +126,11 @@ class Echo(ClientWork):
 @pytest.mark.parametrize("face", FACES)
 def test_clients_receive_the_pruned_model_in_the_next_round(small_clients, face):
     model = small_model()
-    run = face(Echo(model, TRAINING), seed=0, flap=Flap(
-        model, fraction=0.01, due=every(5), narrow=True, limit=0.25))
+    run = face(
+        Echo(model, TRAINING),
+        seed=0,
+        flap=Flap(model, fraction=0.01, due=every(5), narrow=True, limit=0.25),
+    )
     first, report = run(ServerState(model.get_weights()), cohort_of(small_clients))
     second, nothing = run(first, cohort_of(small_clients, 2))
     received = [new - old for new, old in zip(second.weights, first.weights)]
@@ -143,11 +154,21 @@ def test_gathering_in_chunks_changes_nothing(small_clients, monkeypatch):
     assert whole.stack.tobytes() == parts.stack.tobytes()
 
 
-@pytest.mark.parametrize("name, options", [
-    ("trimmed-mean", {}), ("krum", {}), ("bulyan", {}), ("geometric-median", {}), ("rfa", {}),
-    ("centered-clipping", {"clip": 0.1}), ("norm-bound", {}), ("median", {"compat": "flap"}),
-    ("multi-krum", {"before": ("nearest-neighbor-mixing",)}),
-    ("median", {"before": ("bucketing",)})])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("trimmed-mean", {}),
+        ("krum", {}),
+        ("bulyan", {}),
+        ("geometric-median", {}),
+        ("rfa", {}),
+        ("centered-clipping", {"clip": 0.1}),
+        ("norm-bound", {}),
+        ("median", {"compat": "flap"}),
+        ("multi-krum", {"before": ("nearest-neighbor-mixing",)}),
+        ("median", {"before": ("bucketing",)}),
+    ],
+)
 def test_every_rule_gives_the_same_model_on_both_faces(name, options):
     """Also where a client breaks, and with a rule that goes on from its last aggregate."""
     rng = np.random.default_rng(0)
@@ -159,8 +180,13 @@ def test_every_rule_gives_the_same_model_on_both_faces(name, options):
     model = small_model()
     work, results = ClientWork(model, TRAINING), []
     for face in FACES:
-        run = face(work, seed=0, image_dtype=np.float32, aggregator=Aggregator(
-            name, 1, seed=2, **options), **({"clients": 7} if face is AveragingRounds else {}))
+        run = face(
+            work,
+            seed=0,
+            image_dtype=np.float32,
+            aggregator=Aggregator(name, 1, seed=2, **options),
+            **({"clients": 7} if face is AveragingRounds else {}),
+        )
         state = ServerState(model.get_weights())
         for number, data in ((1, clients), (2, broken), (3, clients)):
             state, report = run(state, cohort_of(data, number, range(7)))
@@ -188,15 +214,23 @@ def test_adversary_rejection_and_rule_in_their_order(small_clients):
         return np.array([False] + [True] * (len(stack) - 1))
 
     adversary = Adversary(craft, np.array([1]), lambda number: True, 0)
-    run = GatheringRounds(ClientWork(model, TRAINING), seed=0, adversary=adversary,
-                          rejection=rejection, aggregator=Aggregator("median", 0))
+    run = GatheringRounds(
+        ClientWork(model, TRAINING),
+        seed=0,
+        adversary=adversary,
+        rejection=rejection,
+        aggregator=Aggregator("median", 0),
+    )
     trained = run.gather(state.weights, cohort_of(small_clients))
     after, report = run(state, cohort_of(small_clients))
     assert seen == [("adversary", True), ("rejection", True, 0)]
     assert report.crafted == (1,) and report.rejected == (0,) and report.dropped == ()
     np.testing.assert_allclose(  # the median of two: their mean
-        to_vector(after.weights) - to_vector(state.weights), (1 + trained.stack[2]) / 2, rtol=1e-4,
-        atol=1e-6)
+        to_vector(after.weights) - to_vector(state.weights),
+        (1 + trained.stack[2]) / 2,
+        rtol=1e-4,
+        atol=1e-6,
+    )
     seen.extend([None] * 3)
     after, report = run(state, cohort_of(small_clients))  # infinite updates are dropped, and named
     assert report.dropped == (1,) and report.crafted == (1,)
@@ -215,14 +249,23 @@ def test_fltrust_trains_on_the_servers_own_examples(small_clients):
     after, _ = run(state, cohort_of(small_clients))
     trusted = run.server_update(state.weights, 1)
     stack = run.gather(state.weights, cohort_of(small_clients)).stack
-    np.testing.assert_allclose(to_vector(after.weights) - to_vector(state.weights),
-                               fltrust(stack, trusted=trusted), atol=1e-6)
+    np.testing.assert_allclose(
+        to_vector(after.weights) - to_vector(state.weights),
+        fltrust(stack, trusted=trusted),
+        atol=1e-6,
+    )
     assert np.abs(trusted).max() > 1e-4
     nowhere = ClientSet(np.full((6, 8, 8, 1), np.nan, np.float32), server.labels, server.offsets)
-    floats = ClientSet(small_clients.images / np.float32(255), small_clients.labels,
-                       small_clients.offsets)
-    run = GatheringRounds(work, seed=0, image_dtype=np.float32, server_examples=nowhere,
-                          aggregator=Aggregator("fltrust", 1))
+    floats = ClientSet(
+        small_clients.images / np.float32(255), small_clients.labels, small_clients.offsets
+    )
+    run = GatheringRounds(
+        work,
+        seed=0,
+        image_dtype=np.float32,
+        server_examples=nowhere,
+        aggregator=Aggregator("fltrust", 1),
+    )
     after, _ = run(state, cohort_of(floats))  # an update that is not finite trusts nobody
     np.testing.assert_array_equal(to_vector(after.weights), to_vector(state.weights))
 
@@ -232,13 +275,16 @@ def test_the_learning_process_is_what_a_tff_user_expects(small_clients):
     work = ClientWork(model, TRAINING)
     process = build_learning_process(work)
     assert isinstance(process, tff.learning.templates.LearningProcess)
-    data_sets = [tf.data.Dataset.from_tensors(client)
-                 for client in cohort_of(small_clients).tensors(TRAINING, seed=0)]
+    data_sets = [
+        tf.data.Dataset.from_tensors(client)
+        for client in cohort_of(small_clients).tensors(TRAINING, seed=0)
+    ]
     output = process.next(process.initialize(), data_sets)
     weights = process.get_model_weights(output.state)
     assert output.metrics["client_work"]["weights"] == 16
     expected, _ = AveragingRounds(work, seed=0)(
-        ServerState(model.get_weights()), cohort_of(small_clients))
+        ServerState(model.get_weights()), cohort_of(small_clients)
+    )
     weights.assign_weights_to(model)
     for a, b in zip(model.get_weights(), expected.weights):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
@@ -246,7 +292,8 @@ def test_the_learning_process_is_what_a_tff_user_expects(small_clients):
 
 def test_participants_are_drawn_by_seed_and_round():
     draw = lambda seed, number: participants(
-        np.arange(20), 5, seed=seed, round_number=number).tolist()
+        np.arange(20), 5, seed=seed, round_number=number
+    ).tolist()
     assert draw(0, 1) == draw(0, 1) == sorted(set(draw(0, 1))) and len(draw(0, 1)) == 5
     assert draw(0, 1) != draw(0, 2) and draw(0, 1) != draw(1, 1)
     assert participants(np.arange(4), 4, seed=0, round_number=1).tolist() == [0, 1, 2, 3]

@@ -46,8 +46,9 @@ def test_given_weights_are_used(rng):
 
 
 def test_random_layers_follow_the_seed(rng):
-    model = tf.keras.Sequential([layers.Input((50,)), layers.Dropout(0.5), layers.Dropout(0.5),
-                                 layers.GaussianNoise(1.0)])
+    model = tf.keras.Sequential(
+        [layers.Input((50,)), layers.Dropout(0.5), layers.Dropout(0.5), layers.GaussianNoise(1.0)]
+    )
     stateless, x = StatelessModel(model), np.ones((4, 50), np.float32)
 
     def call(seed, training=True):
@@ -57,8 +58,11 @@ def test_random_layers_follow_the_seed(rng):
     assert not np.array_equal(call([1, 2]), call([2, 2]))
     np.testing.assert_array_equal(call([1, 2], training=False), x)
     single = tf.keras.Sequential([layers.Input((1000,)), layers.Dropout(0.25)])
-    dropped = StatelessModel(single).call([], [], np.ones((1, 1000), np.float32), training=True,
-                                          seed=SEED)[0].numpy()
+    dropped = (
+        StatelessModel(single)
+        .call([], [], np.ones((1, 1000), np.float32), training=True, seed=SEED)[0]
+        .numpy()
+    )
     assert 0.2 < (dropped == 0).mean() < 0.3 and np.allclose(dropped[dropped != 0], 1 / 0.75)
 
 
@@ -70,12 +74,15 @@ class _Hidden(layers.Layer):
         return x * self.held[0]
 
 
-@pytest.mark.parametrize("layer, message", [
-    (_Hidden(), "no attribute of its layer"),
-    (layers.Dense(2, dtype="float64"), "is float64"),
-    (layers.Dense(2, kernel_constraint="non_neg"), "kernel constraint"),
-    (layers.Dense(2, activity_regularizer="l2"), "adds a loss on activations"),
-])
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        (_Hidden(), "no attribute of its layer"),
+        (layers.Dense(2, dtype="float64"), "is float64"),
+        (layers.Dense(2, kernel_constraint="non_neg"), "kernel constraint"),
+        (layers.Dense(2, activity_regularizer="l2"), "adds a loss on activations"),
+    ],
+)
 def test_models_that_cannot_be_averaged_are_refused(layer, message):
     with pytest.raises(UserError, match=message):
         StatelessModel(tf.keras.Sequential([layers.Input((3,)), layer]))

@@ -28,8 +28,13 @@ def test_workers_one_after_another_are_forked_without_grpcs_handlers():
     """Its handlers, run in the child while other threads are inside gRPC, can abort the child."""
     environment = {**os.environ, "GRPC_VERBOSITY": "INFO"}
     environment.pop("GRPC_ENABLE_FORK_SUPPORT", None)
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True,
-                          timeout=120, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
     assert done.returncode == 0 and done.stdout == "done\n", done.stderr
     assert "fork" not in done.stderr
 
@@ -58,7 +63,8 @@ print(counts)
 
 
 def test_a_worker_gives_every_file_and_socket_back():
-    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True,
-                          timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT], capture_output=True, text=True, timeout=120
+    )
     counts = json.loads(done.stdout)
     assert done.returncode == 0 and counts[-1] <= counts[1] + 10, counts  # of 64 sockets each

@@ -7,23 +7,26 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.models.initial import redrawn
 from tfunlearn.models import MODELS, build_model
+from tfunlearn.models.initial import redrawn
 from tfunlearn.models.outputs import ends_in_softmax
 
 layers = tf.keras.layers
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
 
 
-@pytest.mark.parametrize("name, shape, parameters, trainable", [
-    ("mlp", GREY, 575_050, 575_050),
-    ("lenet5", GREY, 44_426, 44_426),
-    ("resnet18", COLOUR, 11_183_562, 11_173_962),
-    ("resnet18-flap", GREY, 324_330, 322_954),
-    ("resnet18-flap", COLOUR, 373_770, 372_394),
-    ("resnet20", COLOUR, 274_442, 273_066),
-    ("vgg11", COLOUR, 9_236_618, 9_231_114),
-])
+@pytest.mark.parametrize(
+    "name, shape, parameters, trainable",
+    [
+        ("mlp", GREY, 575_050, 575_050),
+        ("lenet5", GREY, 44_426, 44_426),
+        ("resnet18", COLOUR, 11_183_562, 11_173_962),
+        ("resnet18-flap", GREY, 324_330, 322_954),
+        ("resnet18-flap", COLOUR, 373_770, 372_394),
+        ("resnet20", COLOUR, 274_442, 273_066),
+        ("vgg11", COLOUR, 9_236_618, 9_231_114),
+    ],
+)
 def test_parameter_counts(name, shape, parameters, trainable):
     model = build_model(name, shape, 10)
     assert model.count_params() == parameters
@@ -52,8 +55,9 @@ def test_norm_is_selectable(name):
     kinds = {type(layer).__name__ for layer in model.layers}
     assert "GroupNormalization" in kinds and "BatchNormalization" not in kinds
     assert not model.non_trainable_weights
-    groups = {layer.groups for layer in model.layers if hasattr(layer, "groups")
-              and "norm" in layer.name}
+    groups = {
+        layer.groups for layer in model.layers if hasattr(layer, "groups") and "norm" in layer.name
+    }
     widest = max(layer.filters for layer in model.layers if hasattr(layer, "filters"))
     assert max(groups) == widest // 16 and min(groups) >= 1
 
@@ -73,8 +77,13 @@ def test_images_too_small_are_refused_in_one_line():
 
 @pytest.fixture
 def own_model(tmp_path):
-    model = tf.keras.Sequential([tf.keras.layers.Input(GREY), tf.keras.layers.Flatten(),
-                                 tf.keras.layers.Dense(10, activation="softmax")])
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input(GREY),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
     path = tmp_path / "own.keras"
     model.save(path)
     return str(path), model
@@ -88,11 +97,17 @@ def test_users_own_model_is_loaded_with_its_weights(own_model):
     assert ends_in_softmax(loaded)
 
 
-@pytest.mark.parametrize("end, softmax", [
-    ([layers.Dense(3)], False), ([layers.Dense(3, activation="linear")], False),
-    ([layers.Dense(3, activation="softmax")], True), ([layers.Dense(3), layers.Softmax()], True),
-    ([layers.Dense(3), layers.Activation("softmax")], True),
-    ([tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, activation="softmax")])], True)])
+@pytest.mark.parametrize(
+    "end, softmax",
+    [
+        ([layers.Dense(3)], False),
+        ([layers.Dense(3, activation="linear")], False),
+        ([layers.Dense(3, activation="softmax")], True),
+        ([layers.Dense(3), layers.Softmax()], True),
+        ([layers.Dense(3), layers.Activation("softmax")], True),
+        ([tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, activation="softmax")])], True),
+    ],
+)
 def test_logits_and_probabilities_are_told_apart(end, softmax):
     assert ends_in_softmax(tf.keras.Sequential([layers.Input((2,)), *end])) is softmax
 
@@ -103,8 +118,10 @@ def test_other_ends_are_refused():
         ends_in_softmax(model)
 
 
-@pytest.mark.parametrize("shape, classes, message", [
-    (COLOUR, 10, "takes images of"), (GREY, 26, "the data has 26 classes")])
+@pytest.mark.parametrize(
+    "shape, classes, message",
+    [(COLOUR, 10, "takes images of"), (GREY, 26, "the data has 26 classes")],
+)
 def test_users_model_must_fit_the_data(own_model, shape, classes, message):
     with pytest.raises(UserError, match=message):
         build_model(own_model[0], shape, classes)
@@ -161,7 +178,10 @@ def test_nets_are_the_same_whatever_keras_has_been_set_to(name):
         backend.set_image_data_format(kept[0])
         backend.set_floatx(kept[1])
         precision.set_global_policy(kept[2])
-    assert all(getattr(layer, "data_format", "channels_last") == "channels_last"
-               and layer.compute_dtype == "float32" for layer in model.layers)
+    assert all(
+        getattr(layer, "data_format", "channels_last") == "channels_last"
+        and layer.compute_dtype == "float32"
+        for layer in model.layers
+    )
     images = np.linspace(0, 1, 2 * 3072, dtype=np.float32).reshape(2, 32, 32, 3)
     np.testing.assert_array_equal(model(images), expected(images))

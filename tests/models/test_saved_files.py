@@ -27,13 +27,28 @@ IS_KERAS_3 = keras_numbers()[0] >= 3
 
 
 def test_there_are_files_of_every_writer():
-    nets = {"sequential", "functional", "batch_normalization", "group_normalization", "nested",
-            "shared", "dropout"}
+    nets = {
+        "sequential",
+        "functional",
+        "batch_normalization",
+        "group_normalization",
+        "nested",
+        "shared",
+        "dropout",
+    }
     writers = {path.parent.name for path in WRITTEN}
-    assert writers == {"keras-2.13.1", "keras-2.14.0", "keras-2.15.0", "tf_keras-2.16.0",
-                       "tf_keras-2.21.0", "keras-3.0.0", "keras-3.15.1"}
-    missing = {(writer, net + suffix) for writer in writers for net in nets
-               for suffix in (".keras", ".h5")} - {(p.parent.name, p.name) for p in WRITTEN}
+    assert writers == {
+        "keras-2.13.1",
+        "keras-2.14.0",
+        "keras-2.15.0",
+        "tf_keras-2.16.0",
+        "tf_keras-2.21.0",
+        "keras-3.0.0",
+        "keras-3.15.1",
+    }
+    missing = {
+        (writer, net + suffix) for writer in writers for net in nets for suffix in (".keras", ".h5")
+    } - {(p.parent.name, p.name) for p in WRITTEN}
     assert missing == {("keras-3.0.0", "nested.h5")}  # which that Keras cannot write
     assert all(path.stat().st_size < 100_000 for path in WRITTEN)
 
@@ -51,10 +66,15 @@ def test_files_of_every_keras_are_read(path, tmp_path):
 
 
 def recurrent():
-    return tf.keras.Sequential([
-        tf.keras.Input((5,)), layers.Embedding(10, 4, mask_zero=True),
-        layers.Bidirectional(layers.LSTM(3, return_sequences=True)), layers.GRU(3),
-        layers.Dense(2)])
+    return tf.keras.Sequential(
+        [
+            tf.keras.Input((5,)),
+            layers.Embedding(10, 4, mask_zero=True),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.GRU(3),
+            layers.Dense(2),
+        ]
+    )
 
 
 def attention():
@@ -64,17 +84,26 @@ def attention():
 
 
 def others():
-    return tf.keras.Sequential([
-        tf.keras.Input((3, 6, 6, 1)), layers.TimeDistributed(layers.Conv2D(2, 3)), layers.PReLU(),
-        layers.Reshape((12, 4, 2)), layers.Conv2DTranspose(2, 3, activation=layers.LeakyReLU()),
-        layers.UpSampling2D(), layers.Flatten(), layers.Dense(2, activation="gelu")])
+    return tf.keras.Sequential(
+        [
+            tf.keras.Input((3, 6, 6, 1)),
+            layers.TimeDistributed(layers.Conv2D(2, 3)),
+            layers.PReLU(),
+            layers.Reshape((12, 4, 2)),
+            layers.Conv2DTranspose(2, 3, activation=layers.LeakyReLU()),
+            layers.UpSampling2D(),
+            layers.Flatten(),
+            layers.Dense(2, activation="gelu"),
+        ]
+    )
 
 
 def two_ends():
     a, b = tf.keras.Input((3,), name="a"), tf.keras.Input((4,), name="b")
     x = layers.Concatenate()([layers.Dense(3)(a), layers.Dense(2)(b)])
-    return tf.keras.Model({"a": a, "b": b}, {"p": layers.Dense(1, name="p")(x),
-                                             "q": layers.Dense(2, name="q")(x)})
+    return tf.keras.Model(
+        {"a": a, "b": b}, {"p": layers.Dense(1, name="p")(x), "q": layers.Dense(2, name="q")(x)}
+    )
 
 
 def operators():
@@ -96,14 +125,22 @@ def adapted():
 
 def frozen():
     inputs = tf.keras.Input((6, 6, 1))
-    base = tf.keras.Sequential([tf.keras.Input((6, 6, 1)), layers.Conv2D(2, 3),
-                                layers.BatchNormalization(), layers.Conv2D(2, 3)], name="base")
+    base = tf.keras.Sequential(
+        [
+            tf.keras.Input((6, 6, 1)),
+            layers.Conv2D(2, 3),
+            layers.BatchNormalization(),
+            layers.Conv2D(2, 3),
+        ],
+        name="base",
+    )
     base.layers[0].trainable = False
     return tf.keras.Model(inputs, layers.Dense(2)(layers.Flatten()(base(inputs, training=False))))
 
 
-@pytest.mark.parametrize("make", [
-    recurrent, attention, others, two_ends, operators, twice, adapted, frozen])
+@pytest.mark.parametrize(
+    "make", [recurrent, attention, others, two_ends, operators, twice, adapted, frozen]
+)
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_translation_into_the_same_keras_changes_nothing(make, suffix, tmp_path):
     tf.keras.utils.set_random_seed(0)
@@ -112,8 +149,10 @@ def test_a_translation_into_the_same_keras_changes_nothing(make, suffix, tmp_pat
     stored = read_stored(path)
     again = translate.build(stored.config)
     weights.fill(again, stored)
-    inputs = [np.random.default_rng(0).integers(0, 9, (2, *tensor.shape[1:])).astype(np.float32)
-              for tensor in model.inputs]
+    inputs = [
+        np.random.default_rng(0).integers(0, 9, (2, *tensor.shape[1:])).astype(np.float32)
+        for tensor in model.inputs
+    ]
     named = dict(zip("ab", inputs)) if len(inputs) > 1 else inputs[0]
     ours, theirs = (tf.nest.flatten(net(named, training=False)) for net in (again, model))
     for own, right in zip(ours, theirs, strict=True):
@@ -149,7 +188,10 @@ def set_setting(config):
 
 def set_regularizer(config):
     config["config"]["layers"][1]["config"]["kernel_regularizer"] = {
-        "class_name": "Soft", "config": {}, "module": "keras.regularizers"}
+        "class_name": "Soft",
+        "config": {},
+        "module": "keras.regularizers",
+    }
 
 
 def drop_layer(config):
@@ -160,12 +202,16 @@ def set_function(config):
     config["config"]["layers"][1]["config"]["activation"] = "hard_sigmoid"
 
 
-@pytest.mark.parametrize("change, message", [
-    (set_function, "hard_sigmoid, which is another one under Keras 2 than under Keras 3"),
-    (set_class, "layer 'conv2d[_0-9]*' is a Conv7D, which it does not have"),
-    (set_setting, "has the setting twist=3, which it does not know"),
-    (set_regularizer, "has kernel_regularizer=Soft, which it does not have"),
-    (drop_layer, "layer 'dense[_0-9]*' has weights of shapes")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (set_function, "hard_sigmoid, which is another one under Keras 2 than under Keras 3"),
+        (set_class, "layer 'conv2d[_0-9]*' is a Conv7D, which it does not have"),
+        (set_setting, "has the setting twist=3, which it does not know"),
+        (set_regularizer, "has kernel_regularizer=Soft, which it does not have"),
+        (drop_layer, "layer 'dense[_0-9]*' has weights of shapes"),
+    ],
+)
 def test_what_cannot_be_translated_is_refused_with_both_keras_named(tmp_path, change, message):
     path = changed(other_writer() / "sequential.keras", tmp_path / "odd.keras", change)
     with pytest.raises(UserError, match=message) as error:
@@ -182,9 +228,13 @@ def test_torn_and_other_files_are_refused_in_one_line(tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file["kernel"] = np.zeros(3)
     (tmp_path / "empty").mkdir()
-    for name, message in (("cut.keras", "can be read"), ("text.h5", "can be read"),
-                          ("weights.h5", "weights without a model"), ("none.h5", "no file"),
-                          ("empty", "holds no SavedModel")):
+    for name, message in (
+        ("cut.keras", "can be read"),
+        ("text.h5", "can be read"),
+        ("weights.h5", "weights without a model"),
+        ("none.h5", "no file"),
+        ("empty", "holds no SavedModel"),
+    ):
         with pytest.raises(UserError, match=message) as error:
             load_model(tmp_path / name)
         assert "\n" not in str(error.value)
@@ -223,8 +273,9 @@ except (TypeError, ValueError):  # Keras 3 writes none
 def carriers(tmp_path_factory):
     """Files of a net with a Lambda that leaves a marker when it runs, and the marker."""
     folder = tmp_path_factory.mktemp("carriers")
-    subprocess.run([sys.executable, "-c", MARK, folder, folder / "marker"], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", MARK, folder, folder / "marker"], check=True, capture_output=True
+    )
     (folder / "marker").unlink()
     return folder
 
@@ -258,22 +309,45 @@ def test_folders_without_code_are_read_without_their_program(tmp_path):
         np.testing.assert_array_equal(own, theirs)
 
 
-@pytest.mark.parametrize("entry, kind", [
-    ({"class_name": "Lambda", "config": {"name": "a"}}, "Lambda"),
-    ({"class_name": "Own", "config": {}, "module": "somewhere.else", "registered_name": "p>Own"},
-     "the object Own of the Python module somewhere.else"),
-    ({"class_name": "Dense", "config": {"activation": {"class_name": "__lambda__", "config": {}}}},
-     "Python code"),
-    ({"class_name": "TFOpLambda", "config": {"function": "io.read_file"}}, "io.read_file"),
-    ({"class_name": "TFSMLayer", "config": {"filepath": "x"}, "module": "keras.layers"},
-     "TFSMLayer"),
-    ({"class_name": "Lambda", "config": {}, "registered_name": "Custom>Adam"}, "Lambda"),
-    ({"class_name": "function", "config": "print", "module": "builtins"}, "the function print"),
-    ({"class_name": "get_file", "config": {}, "module": "keras.utils"}, "the object get_file"),
-    ({"class_name": "deserialize", "config": {}, "module": "keras.layers"}, "deserialize")])
+@pytest.mark.parametrize(
+    "entry, kind",
+    [
+        ({"class_name": "Lambda", "config": {"name": "a"}}, "Lambda"),
+        (
+            {
+                "class_name": "Own",
+                "config": {},
+                "module": "somewhere.else",
+                "registered_name": "p>Own",
+            },
+            "the object Own of the Python module somewhere.else",
+        ),
+        (
+            {
+                "class_name": "Dense",
+                "config": {"activation": {"class_name": "__lambda__", "config": {}}},
+            },
+            "Python code",
+        ),
+        ({"class_name": "TFOpLambda", "config": {"function": "io.read_file"}}, "io.read_file"),
+        (
+            {"class_name": "TFSMLayer", "config": {"filepath": "x"}, "module": "keras.layers"},
+            "TFSMLayer",
+        ),
+        ({"class_name": "Lambda", "config": {}, "registered_name": "Custom>Adam"}, "Lambda"),
+        ({"class_name": "function", "config": "print", "module": "builtins"}, "the function print"),
+        ({"class_name": "get_file", "config": {}, "module": "keras.utils"}, "the object get_file"),
+        ({"class_name": "deserialize", "config": {}, "module": "keras.layers"}, "deserialize"),
+    ],
+)
 def test_all_kinds_of_code_are_found_at_any_depth(entry, kind):
-    for config in (entry, {"class_name": "Sequential", "config": {"layers": [
-            {"class_name": "Wrapper", "config": {"layer": entry}}]}}):
+    for config in (
+        entry,
+        {
+            "class_name": "Sequential",
+            "config": {"layers": [{"class_name": "Wrapper", "config": {"layer": entry}}]},
+        },
+    ):
         assert any(kind in found for _, found in code_in(config))
 
 

@@ -12,16 +12,19 @@ def brute_force_saliency(kernel, bias, outgoing, allow_dead=False):
     kernel, bias, outgoing = (a.astype(np.float64) for a in (kernel, bias, outgoing))
     n = kernel.shape[1]
     table = np.full((n, n), math.inf)
-    dead = [not allow_dead and not (outgoing[k].any() and (kernel[:, k].any() or bias[k]))
-            for k in range(n)]
+    dead = [
+        not allow_dead and not (outgoing[k].any() and (kernel[:, k].any() or bias[k]))
+        for k in range(n)
+    ]
     for i in range(n):
         for j in range(n):
             if i == j or dead[i] or dead[j]:
                 continue
             total = abs(bias[i] + bias[j])
             first = abs(bias[i] - bias[j]) / total if total else 0.0
-            gap = math.sqrt(sum((float(a) - float(b)) ** 2
-                                for a, b in zip(kernel[:, i], kernel[:, j])))
+            gap = math.sqrt(
+                sum((float(a) - float(b)) ** 2 for a, b in zip(kernel[:, i], kernel[:, j]))
+            )
             table[i, j] = (first + gap) * math.sqrt(sum(float(a) ** 2 for a in outgoing[j]))
     return table
 
@@ -29,8 +32,9 @@ def brute_force_saliency(kernel, bias, outgoing, allow_dead=False):
 def brute_force_pairs(table, count, skip=0):
     """Returns the cheapest disjoint pairs (kept, removed), found by sorting all."""
     n = len(table)
-    order = sorted((table[i, j], j, i) for j in range(n) for i in range(n)
-                   if math.isfinite(table[i, j]))
+    order = sorted(
+        (table[i, j], j, i) for j in range(n) for i in range(n) if math.isfinite(table[i, j])
+    )
     used, pairs = set(), []
     for _, j, i in order[skip:]:
         if len(pairs) < count and not {i, j} & used:
@@ -49,8 +53,9 @@ def brute_force_entropy(intervals):
     extent = extent or 0.001
     total = 0.0
     for lo, hi in intervals:
-        alike = sum(1 - 0.5 * (abs(lo - low) + abs(hi - high)) / extent >= 0.9
-                    for low, high in intervals)
+        alike = sum(
+            1 - 0.5 * (abs(lo - low) + abs(hi - high)) / extent >= 0.9 for low, high in intervals
+        )
         total -= alike / len(intervals) * math.log(alike / len(intervals))
     return total
 
@@ -61,10 +66,16 @@ def affine(intervals, kernel, bias):
     for k in range(kernel.shape[1]):
         low = high = float(bias[k])
         for (lo, hi), weight in zip(intervals, kernel[:, k].tolist()):
-            low += min(weight * lo, weight * hi) if lo <= hi else (
-                weight * lo if weight > 0 else weight * hi)
-            high += max(weight * lo, weight * hi) if lo <= hi else (
-                weight * hi if weight > 0 else weight * lo)
+            low += (
+                min(weight * lo, weight * hi)
+                if lo <= hi
+                else (weight * lo if weight > 0 else weight * hi)
+            )
+            high += (
+                max(weight * lo, weight * hi)
+                if lo <= hi
+                else (weight * hi if weight > 0 else weight * lo)
+            )
         result.append((low, high))
     return result
 
@@ -91,22 +102,38 @@ def published_steps(weights, relus, fraction, first=(0.0, 1.0), alpha=0.75, beta
         need = math.ceil(fraction * kernel.shape[1])
         units = [first if layer == 0 else (0.0, 1.0)] * weights[0].shape[1]
         for number in range(1, layer + 1):
-            units = [(0.0, hi) if relus[number] else (sigmoid(lo), sigmoid(hi)) for lo, hi in
-                     affine(units, weights[2 * number], weights[2 * number + 1])]
+            units = [
+                (0.0, hi) if relus[number] else (sigmoid(lo), sigmoid(hi))
+                for lo, hi in affine(units, weights[2 * number], weights[2 * number + 1])
+            ]
         rows = []
         for row, column in brute_force_pairs(table, 2 * need, skip=1):
             a, b = column, row
-            moves = [times((units[a][0] - units[b][1], units[a][1] - units[b][0]), weight)
-                     for weight in outgoing[a].tolist()]
+            moves = [
+                times((units[a][0] - units[b][1], units[a][1] - units[b][0]), weight)
+                for weight in outgoing[a].tolist()
+            ]
             for number in range(layer + 2, depth):
                 moves = affine(moves, weights[2 * number], weights[2 * number + 1])
                 if number < depth - 1:
-                    moves = [(max(lo, 0), max(hi, 0)) if relus[number - 1]
-                             else (sigmoid(lo), sigmoid(hi)) for lo, hi in moves]
+                    moves = [
+                        (max(lo, 0), max(hi, 0))
+                        if relus[number - 1]
+                        else (sigmoid(lo), sigmoid(hi))
+                        for lo, hi in moves
+                    ]
             l1 = sum(hi - lo for lo, hi in moves)
             entropy = brute_force_entropy(moves)
-            rows.append([a, b, table[row, column], l1, entropy,
-                         alpha * sigmoid(l1) + beta * sigmoid(entropy)])
+            rows.append(
+                [
+                    a,
+                    b,
+                    table[row, column],
+                    l1,
+                    entropy,
+                    alpha * sigmoid(l1) + beta * sigmoid(entropy),
+                ]
+            )
         order = sorted(range(len(rows)), key=lambda k: rows[k][5])[:need]
         found.append([(*row, k in order) for k, row in enumerate(rows)])
         for a, b, *_, chosen in found[-1]:

@@ -18,10 +18,14 @@ ROUNDING = 2e-5  # of the width of an interval, for float32
 def randomized(model, seed=0):
     """Gives every weight a random value; variances stay positive."""
     rng = np.random.default_rng(seed)
-    model.set_weights([
-        np.abs(rng.normal(1, 0.3, v.shape)) + 0.1 if "variance" in getattr(v, "path", v.name)
-        else rng.normal(0, 2 / max(1, np.prod(v.shape[:-1])) ** 0.5, v.shape)
-        for v in model.weights])
+    model.set_weights(
+        [
+            np.abs(rng.normal(1, 0.3, v.shape)) + 0.1
+            if "variance" in getattr(v, "path", v.name)
+            else rng.normal(0, 2 / max(1, np.prod(v.shape[:-1])) ** 0.5, v.shape)
+            for v in model.weights
+        ]
+    )
     return model
 
 
@@ -32,21 +36,38 @@ def inside(values, lo, hi):
 
 
 def dense_net():
-    return keras.Sequential([
-        layers.Input((5,)), layers.Dense(8, activation="tanh"), layers.BatchNormalization(),
-        layers.Dense(7), layers.LeakyReLU(), layers.Dropout(0.5),
-        layers.Dense(6, activation="sigmoid"), layers.Dense(4, activation="relu"),
-        layers.Dense(3, activation="softmax")])
+    return keras.Sequential(
+        [
+            layers.Input((5,)),
+            layers.Dense(8, activation="tanh"),
+            layers.BatchNormalization(),
+            layers.Dense(7),
+            layers.LeakyReLU(),
+            layers.Dropout(0.5),
+            layers.Dense(6, activation="sigmoid"),
+            layers.Dense(4, activation="relu"),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
 
 
 def conv_net():
-    return keras.Sequential([
-        layers.Input((9, 8, 2)), layers.ZeroPadding2D(1), layers.Conv2D(4, 3, strides=2),
-        layers.BatchNormalization(scale=False), layers.ReLU(), layers.MaxPooling2D(2, 1, "same"),
-        layers.Conv2D(6, (2, 3), padding="same", dilation_rate=2, activation="elu"),
-        layers.AveragePooling2D(2, 1, padding="same"), layers.Flatten(),
-        layers.Dense(8, activation="relu"), layers.Dense(7, activation="softplus"),
-        layers.Dense(3)])
+    return keras.Sequential(
+        [
+            layers.Input((9, 8, 2)),
+            layers.ZeroPadding2D(1),
+            layers.Conv2D(4, 3, strides=2),
+            layers.BatchNormalization(scale=False),
+            layers.ReLU(),
+            layers.MaxPooling2D(2, 1, "same"),
+            layers.Conv2D(6, (2, 3), padding="same", dilation_rate=2, activation="elu"),
+            layers.AveragePooling2D(2, 1, padding="same"),
+            layers.Flatten(),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(7, activation="softplus"),
+            layers.Dense(3),
+        ]
+    )
 
 
 def residual_net():
@@ -94,8 +115,10 @@ def shared_net():
     twice = layers.Dense(6, activation="relu")
     x = layers.Dense(7, activation="relu")(twice(twice(inputs)))
     first = layers.Dense(4)(x)
-    return keras.Model(inputs, [first, layers.Dense(3)(layers.Dense(5)(first)),
-                                layers.Dense(2)(layers.ELU(0.7)(x))])
+    return keras.Model(
+        inputs,
+        [first, layers.Dense(3)(layers.Dense(5)(first)), layers.Dense(2)(layers.ELU(0.7)(x))],
+    )
 
 
 NETS = [dense_net, conv_net, residual_net, thin_net, volume_net, shared_net]
@@ -107,8 +130,9 @@ def samples(model, low, high, seed):
     rng = np.random.default_rng(seed)
     shape = (2000, *model.inputs[0].shape[1:])
     x = rng.uniform(low, high, shape)
-    x[::2] = np.where(rng.random((1000, *shape[1:])) < rng.random((1000, *[1] * (len(shape) - 1))),
-                      low, high)
+    x[::2] = np.where(
+        rng.random((1000, *shape[1:])) < rng.random((1000, *[1] * (len(shape) - 1))), low, high
+    )
     return x.astype(np.float32)
 
 
@@ -126,8 +150,12 @@ def test_every_activation_lies_inside_its_bounds(net, bounds, seed):
     found = activation_bounds(model, input_range=bounds)
     names = [layer.name for layer in model.layers]
     assert set(names) <= set(found)
-    once = [layer for layer in model.layers if len(layer._inbound_nodes) == 1
-            and getattr(layer, "activation", None) is not keras.activations.softmax]
+    once = [
+        layer
+        for layer in model.layers
+        if len(layer._inbound_nodes) == 1
+        and getattr(layer, "activation", None) is not keras.activations.softmax
+    ]
     inner = keras.Model(model.inputs, [layer.output for layer in once])
     for layer, values in zip(once, inner(samples(model, *bounds, seed))):
         lo, hi = found[layer.name]
@@ -177,10 +205,16 @@ def test_any_change_of_weights_is_bounded():
 def test_bounds_by_hand():
     # z = (2 x1 - 3 x2 + 1, -x1 - x2) for x1 in [0, 1], x2 in [-1, 2]: [-5, 6], [-3, 1]
     # relu: [0, 6], [0, 1];  4 h1 - 5 h2 - 1: [0 - 5 - 1, 24 - 0 - 1]
-    model = keras.Sequential([layers.Input((2,)), layers.Dense(2, activation="relu", name="a"),
-                              layers.Dense(1, name="b")])
-    model.set_weights([np.array([[2, -1], [-3, -1]]), np.array([1, 0]), np.array([[4], [-5]]),
-                       np.array([-1])])
+    model = keras.Sequential(
+        [
+            layers.Input((2,)),
+            layers.Dense(2, activation="relu", name="a"),
+            layers.Dense(1, name="b"),
+        ]
+    )
+    model.set_weights(
+        [np.array([[2, -1], [-3, -1]]), np.array([1, 0]), np.array([[4], [-5]]), np.array([-1])]
+    )
     found = activation_bounds(model, input_range=([0, -1], [1, 2]))
     assert [end.tolist() for end in found["a"]] == [[0, 0], [6, 1]]
     assert [end.tolist() for end in found["b"]] == [[-6], [23]]
@@ -217,21 +251,29 @@ class SignedDense(layers.Dense):
         return -super().call(x)
 
 
-@pytest.mark.parametrize("layer, named", [
-    (Doubling(name="mine"), "'mine' \\(Doubling"), (SignedDense(3, name="mine"), "SignedDense"),
-    (layers.ReLU(threshold=0.5, name="cut"), "'cut'.*threshold"),
-    (layers.Dense(3, activation=lambda x: x * x, name="square"), "'square'.*with activation")])
+@pytest.mark.parametrize(
+    "layer, named",
+    [
+        (Doubling(name="mine"), "'mine' \\(Doubling"),
+        (SignedDense(3, name="mine"), "SignedDense"),
+        (layers.ReLU(threshold=0.5, name="cut"), "'cut'.*threshold"),
+        (layers.Dense(3, activation=lambda x: x * x, name="square"), "'square'.*with activation"),
+    ],
+)
 def test_layers_that_bounds_cannot_pass_are_named(layer, named):
-    model = keras.Sequential([layers.Input((4,)), layers.Dense(4, name="first"), layer,
-                              layers.Dense(4), layers.Dense(2)])
-    with pytest.raises(UserError, match=f"no bounds pass layer {named}" if named[0] == "'"
-                       else named) as error:
+    model = keras.Sequential(
+        [layers.Input((4,)), layers.Dense(4, name="first"), layer, layers.Dense(4), layers.Dense(2)]
+    )
+    with pytest.raises(
+        UserError, match=f"no bounds pass layer {named}" if named[0] == "'" else named
+    ) as error:
         activation_bounds(model)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("wrong", [
-    (1, 0), (0, float("nan")), 3, (0, 1, 2), ("a", "b"), (0, [1, 1])])
+@pytest.mark.parametrize(
+    "wrong", [(1, 0), (0, float("nan")), 3, (0, 1, 2), ("a", "b"), (0, [1, 1])]
+)
 def test_ranges_that_are_none_are_refused(wrong):
     model = keras.Sequential([layers.Input((3,)), layers.Dense(2), layers.Dense(2)])
     with pytest.raises(UserError, match="input_range"):
@@ -259,8 +301,13 @@ def test_strides_that_differ_by_axis():
     lo, hi = activation_bounds(model, input_range=(point, point))["mean"]
     # by hand: some builds of TensorFlow refuse to call such a layer
     kernel, bias = (w.astype(float) for w in model.get_weights())
-    outputs = [[(point[2 * y : 2 * y + 2, x : x + 2, :, None] * kernel).sum(axis=(0, 1))[:, 0] + bias
-                for x in range(6)] for y in range(3)]
+    outputs = [
+        [
+            (point[2 * y : 2 * y + 2, x : x + 2, :, None] * kernel).sum(axis=(0, 1))[:, 0] + bias
+            for x in range(6)
+        ]
+        for y in range(3)
+    ]
     np.testing.assert_allclose(lo, np.mean(outputs, axis=(0, 1)), rtol=1e-5)
     np.testing.assert_allclose(hi, lo)
 
@@ -290,17 +337,23 @@ class Tripled(layers.Conv2D):
         return super().convolution_op(inputs, 3 * kernel)
 
 
-@pytest.mark.parametrize("layer", [
-    lambda: Tripled(3, 2, name="odd"), lambda: layers.ELU(-1.0, name="odd"),
-    lambda: layers.BatchNormalization(axis=[1, 2], name="odd"),
-    lambda: layers.Activation(tf.nn.log_softmax, name="odd")])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: Tripled(3, 2, name="odd"),
+        lambda: layers.ELU(-1.0, name="odd"),
+        lambda: layers.BatchNormalization(axis=[1, 2], name="odd"),
+        lambda: layers.Activation(tf.nn.log_softmax, name="odd"),
+    ],
+)
 def test_what_could_break_the_bounds_is_refused(layer):
     try:
         odd = layer()
     except TypeError:
         pytest.skip("this Keras refuses the layer itself")
-    model = keras.Sequential([layers.Input((6, 5, 4)), odd, layers.Flatten(), layers.Dense(4),
-                              layers.Dense(2)])
+    model = keras.Sequential(
+        [layers.Input((6, 5, 4)), odd, layers.Flatten(), layers.Dense(4), layers.Dense(2)]
+    )
     with pytest.raises(UserError, match="no bounds pass layer 'odd'"):
         activation_bounds(model)
 

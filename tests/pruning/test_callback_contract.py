@@ -20,25 +20,43 @@ LABELS = np.arange(48) % 4
 
 def net(optimizer=None, **options):
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([
-        layers.Input((8, 8, 1)), layers.Conv2D(8, 3, activation="relu", name="conv"),
-        layers.Flatten(), layers.Dense(16, activation="relu", name="first"),
-        layers.Dense(4, name="logits")])
-    model.compile(optimizer or keras.optimizers.Adam(0.01),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True), **options)
+    model = keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(8, 3, activation="relu", name="conv"),
+            layers.Flatten(),
+            layers.Dense(16, activation="relu", name="first"),
+            layers.Dense(4, name="logits"),
+        ]
+    )
+    model.compile(
+        optimizer or keras.optimizers.Adam(0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        **options,
+    )
     return model
 
 
 def fit(model, ours, *others, first=True, epochs=4, **options):
     callbacks = [ours, *others] if first else [*others, ours]
-    return model.fit(IMAGES, LABELS, batch_size=16, epochs=epochs, shuffle=False, verbose=0,
-                     callbacks=callbacks, **options).history  # 3 steps an epoch
+    return model.fit(
+        IMAGES,
+        LABELS,
+        batch_size=16,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=callbacks,
+        **options,
+    ).history  # 3 steps an epoch
 
 
 def dead(model):
     """Numbers of filters and units without incoming weights."""
-    return [np.flatnonzero(~kernel.reshape(-1, kernel.shape[-1]).any(axis=0)).tolist()
-            for kernel in (model.get_layer(name).get_weights()[0] for name in ("conv", "first"))]
+    return [
+        np.flatnonzero(~kernel.reshape(-1, kernel.shape[-1]).any(axis=0)).tolist()
+        for kernel in (model.get_layer(name).get_weights()[0] for name in ("conv", "first"))
+    ]
 
 
 def pruned(ours):
@@ -46,8 +64,9 @@ def pruned(ours):
     found = {"conv": set(), "first": set()}
     for records in ours.records.values():
         for name in found.keys() & records.keys():
-            found[name] |= set(getattr(records[name], "pruned", ())
-                               or getattr(records[name], "removed", ()))
+            found[name] |= set(
+                getattr(records[name], "pruned", ()) or getattr(records[name], "removed", ())
+            )
     return [sorted(found["conv"]), sorted(found["first"])]
 
 
@@ -89,8 +108,9 @@ def test_early_stopping_gives_the_best_epoch_back_as_it_was(kind, first):
             logs["quality"] = [1.0, 2.0, 0.5, 0.5, 0.5][epoch]
 
     kept = []
-    stop = keras.callbacks.EarlyStopping("quality", mode="max", patience=2,
-                                         restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping(
+        "quality", mode="max", patience=2, restore_best_weights=True
+    )
     spy = At(epoch_end={1: lambda model: kept.append(model.get_weights())})
     model, ours = net(), kind(0.25, at(3), limit=0.5)
     fit(model, ours, Worse(), spy, stop, first=first, epochs=5)
@@ -111,26 +131,40 @@ def test_a_backup_goes_on_where_the_training_was_stopped(tmp_path, kind, first, 
     fit(whole, ours, first=first)
     backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
     with pytest.raises(KeyboardInterrupt):
-        fit(net(), kind(0.125, schedule, limit=0.6, **options), backup,
-            At(epoch_begin={2: stopped}), first=first)
+        fit(
+            net(),
+            kind(0.125, schedule, limit=0.6, **options),
+            backup,
+            At(epoch_begin={2: stopped}),
+            first=first,
+        )
     resumed, again = net(), kind(0.125, schedule, limit=0.6, **options)
     fit(resumed, again, keras.callbacks.BackupAndRestore(tmp_path / "backup"), first=first)
-    assert list(again.records) == [number for number in ours.records
-                                   if number > (6 if options else 2)]
+    assert list(again.records) == [
+        number for number in ours.records if number > (6 if options else 2)
+    ]
     assert [len(part) for part in dead(resumed)] == [len(part) for part in dead(whole)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first, moment", [
-    (True, {"epoch_end": 2}), (False, {"epoch_end": 2}), (True, {"epoch_begin": 3}),
-    (False, {"epoch_begin": 3}), (False, {"batch_begin": (3, 1)}), (True, {"batch_end": (3, 1)})])
+@pytest.mark.parametrize(
+    "first, moment",
+    [
+        (True, {"epoch_end": 2}),
+        (False, {"epoch_end": 2}),
+        (True, {"epoch_begin": 3}),
+        (False, {"epoch_begin": 3}),
+        (False, {"batch_begin": (3, 1)}),
+        (True, {"batch_end": (3, 1)}),
+    ],
+)
 def test_weights_that_are_loaded_in_between_are_left_as_they_are(tmp_path, kind, first, moment):
     """Weights from before the pruning come back; what was pruned is not taken out of them.
 
     In the middle of an epoch that holds on the side of the step on which no step lies between.
     """
     path, seen = str(tmp_path / "early.weights.h5"), []
-    (name, when), = moment.items()
+    ((name, when),) = moment.items()
     save = At(epoch_end={0: lambda model: model.save_weights(path)})
     load = At(**{name: {when: lambda model: model.load_weights(path)}})
     at_once = {"batch_begin": when, "batch_end": (3, 2)}.get(name, (3, 0))
@@ -138,8 +172,15 @@ def test_weights_that_are_loaded_in_between_are_left_as_they_are(tmp_path, kind,
     model, ours = net(), kind(0.25, at(2), limit=0.5)
     callbacks = [save, load]
     callbacks = [ours, *callbacks] if first else [*callbacks, ours]
-    history = model.fit(IMAGES, LABELS, batch_size=16, epochs=4, shuffle=False, verbose=0,
-                        callbacks=[*callbacks, look]).history
+    history = model.fit(
+        IMAGES,
+        LABELS,
+        batch_size=16,
+        epochs=4,
+        shuffle=False,
+        verbose=0,
+        callbacks=[*callbacks, look],
+    ).history
     early = net()
     early.load_weights(path)
     assert equal(seen[0], early.get_weights())
@@ -231,18 +272,30 @@ def test_a_loop_of_ones_own_does_what_fit_does(kind, by):
 @pytest.mark.parametrize("kind", KINDS)
 def test_validation_sees_the_epoch_pruned_whatever_says_so(kind):
     """Epochs of unknown length, with and without validation, and of known length."""
+
     def batches():
         for first in range(0, 48, 16):
             yield IMAGES[first : first + 16], LABELS[first : first + 16]
 
-    unknown = tf.data.Dataset.from_generator(batches, output_signature=(
-        tf.TensorSpec((16, 8, 8, 1)), tf.TensorSpec((16,), tf.int64)))
+    unknown = tf.data.Dataset.from_generator(
+        batches, output_signature=(tf.TensorSpec((16, 8, 8, 1)), tf.TensorSpec((16,), tf.int64))
+    )
     for data, options in (((IMAGES, LABELS), {"batch_size": 16}), ((unknown, None), {})):
         model, ours = net(), kind(0.5, at(2), limit=0.5)
         x, y = data
-        history = model.fit(x, y, epochs=2, shuffle=False, verbose=0, callbacks=[ours],
-                            validation_data=(IMAGES, LABELS), **options).history
-        assert history["val_loss"][-1] == pytest.approx(model.evaluate(IMAGES, LABELS, verbose=0), rel=1e-5)
+        history = model.fit(
+            x,
+            y,
+            epochs=2,
+            shuffle=False,
+            verbose=0,
+            callbacks=[ours],
+            validation_data=(IMAGES, LABELS),
+            **options,
+        ).history
+        assert history["val_loss"][-1] == pytest.approx(
+            model.evaluate(IMAGES, LABELS, verbose=0), rel=1e-5
+        )
     model, ours = net(), kind(0.5, at(2), limit=0.5)
     model.fit(unknown, epochs=2, verbose=0, callbacks=[ours])
     assert list(ours.records) == [2] and dead(model) == pruned(ours)
@@ -284,11 +337,20 @@ def averages(model):
 def test_averages_of_weights_are_pruned_by_the_same_decisions(kind, first):
     """Merged like the weights: what was removed is added to what was kept, then zero."""
     before, after = [], []
-    spies = [At(batch_end={(1, 2): lambda model: before.append(averages(model))}),
-             At(batch_end={(1, 2): lambda model: after.append(averages(model))})]
+    spies = [
+        At(batch_end={(1, 2): lambda model: before.append(averages(model))}),
+        At(batch_end={(1, 2): lambda model: after.append(averages(model))}),
+    ]
     model, ours = net(averaging()), kind(0.25, at(2), limit=0.5)
-    model.fit(IMAGES, LABELS, batch_size=16, epochs=4, shuffle=False, verbose=0,
-              callbacks=[spies[0], ours, spies[1]])
+    model.fit(
+        IMAGES,
+        LABELS,
+        batch_size=16,
+        epochs=4,
+        shuffle=False,
+        verbose=0,
+        callbacks=[spies[0], ours, spies[1]],
+    )
     expected = [array.copy() for array in before[0]]
     records = ours.records[2]
     if "conv" in records:
@@ -364,6 +426,9 @@ assert all(len(now) > len(old) > 0 for now, old in zip(contract.dead(model), bef
 
 
 def test_one_and_two_replicas_do_what_none_does():
-    done = subprocess.run([sys.executable, "-c", REPLICAS, __file__.rpartition("/")[0]],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS, __file__.rpartition("/")[0]],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]

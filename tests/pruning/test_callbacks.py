@@ -15,18 +15,27 @@ layers, keras = tf.keras.layers, tf.keras
 
 
 def small_net():
-    return keras.Sequential([
-        layers.Input((8, 8, 1)), layers.Conv2D(10, 3, name="conv"),
-        layers.BatchNormalization(name="norm"), layers.ReLU(), layers.Dropout(0.2, seed=1),
-        layers.Flatten(), layers.Dense(20, activation="relu", name="first"),
-        layers.Dense(12, activation="relu", name="second"), layers.Dense(3, name="logits")])
+    return keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(10, 3, name="conv"),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(),
+            layers.Dropout(0.2, seed=1),
+            layers.Flatten(),
+            layers.Dense(20, activation="relu", name="first"),
+            layers.Dense(12, activation="relu", name="second"),
+            layers.Dense(3, name="logits"),
+        ]
+    )
 
 
 def compiled(model=None):
     keras.utils.set_random_seed(0)
     model = model or small_net()
-    model.compile(keras.optimizers.Adam(0.01),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(
+        keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
     return model
 
 
@@ -36,8 +45,15 @@ def examples(rng):
 
 
 def fit(model, examples, callbacks, epochs=4, **options):
-    history = model.fit(*examples, batch_size=10, epochs=epochs, shuffle=False, verbose=0,
-                        callbacks=callbacks, **options)
+    history = model.fit(
+        *examples,
+        batch_size=10,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=callbacks,
+        **options,
+    )
     return history.history
 
 
@@ -71,8 +87,7 @@ def test_pairs_go_after_the_steps_due(examples):
     assert list(callback.records) == [3, 8]
     assert history["pruned_units"] == [2 + 2, 4 + 4]
     for name, following in (("first", "second"), ("second", "logits")):
-        removed = [unit for records in callback.records.values()
-                   for unit in records[name].removed]
+        removed = [unit for records in callback.records.values() for unit in records[name].removed]
         kernel, bias = model.get_layer(name).get_weights()
         assert not kernel[:, removed].any() and not bias[removed].any()
         assert not model.get_layer(following).get_weights()[0][removed].any()
@@ -80,8 +95,9 @@ def test_pairs_go_after_the_steps_due(examples):
 
 def test_steps_taken_several_at_a_time_are_not_missed(examples):
     model = small_net()
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                  steps_per_execution=4)
+    model.compile(
+        "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=4
+    )
     callback = PairPruning(0.1, at(2, 7), by="step")
     fit(model, examples, [callback], epochs=2)
     assert len(callback.records) == 2
@@ -95,10 +111,14 @@ def test_flap_prunes_both_and_tells_tensorboard(examples, tmp_path):
     assert b"pruned_filters" in written and b"pruned_units" in written
 
 
-@pytest.mark.parametrize("callback", [
-    FilterPruning(0.1, every(2, start=2), by="step", include_residual=False, layers=["conv"]),
-    PairPruning(0.2, at(3), hold=False, compat="flap", input_range=(-1.0, 1.0), alpha=1.0),
-    FLAP(0.05, every(3), zero_incoming=False, beta=0.0)])
+@pytest.mark.parametrize(
+    "callback",
+    [
+        FilterPruning(0.1, every(2, start=2), by="step", include_residual=False, layers=["conv"]),
+        PairPruning(0.2, at(3), hold=False, compat="flap", input_range=(-1.0, 1.0), alpha=1.0),
+        FLAP(0.05, every(3), zero_incoming=False, beta=0.0),
+    ],
+)
 def test_configuration_survives_json(callback):
     config = json.loads(json.dumps(callback.get_config()))
     assert type(callback).from_config(config).get_config() == callback.get_config()
@@ -109,8 +129,10 @@ def test_all_prunings_together_take_a_share_of_a_layer(examples):
     callback = FLAP(0.1, every(1))
     history = fit(compiled(), examples, [callback])
     assert history["pruned_filters"] == [1, 2, 2, 2] and history["pruned_units"] == [4, 6, 6, 6]
-    spared = [[records[name].spared for name in ("conv", "first", "second")]
-              for records in callback.records.values()]
+    spared = [
+        [records[name].spared for name in ("conv", "first", "second")]
+        for records in callback.records.values()
+    ]
     assert spared == [[0, 0, 0], [0, 0, 2], [1, 2, 2], [1, 2, 2]]
     assert FLAP(0.3).limit == 0.3 and FLAP(0.01).limit == 0.2
     with pytest.raises(UserError, match="limit: 0.1 is not allowed; allowed is at least"):
@@ -118,8 +140,10 @@ def test_all_prunings_together_take_a_share_of_a_layer(examples):
 
 
 def test_filters_and_pairs_are_switched_on_and_off_each(examples):
-    for options, kinds in (({"pairs": False}, {"pruned_filters"}),
-                           ({"filters": False}, {"pruned_units"})):
+    for options, kinds in (
+        ({"pairs": False}, {"pruned_filters"}),
+        ({"filters": False}, {"pruned_units"}),
+    ):
         history = fit(compiled(), examples, [FLAP(0.1, **options)], epochs=1)
         assert kinds == {name for name in history if name.startswith("pruned")}
     with pytest.raises(UserError, match="filters and pairs"):
@@ -160,15 +184,19 @@ def test_training_that_is_saved_loaded_and_resumed_ends_the_same(examples, tmp_p
 
 
 def test_a_model_built_by_its_first_batch(examples):
-    model = compiled(keras.Sequential([layers.Flatten(), layers.Dense(20, activation="relu"),
-                                       layers.Dense(3)]))
+    model = compiled(
+        keras.Sequential([layers.Flatten(), layers.Dense(20, activation="relu"), layers.Dense(3)])
+    )
     history = fit(model, examples, [PairPruning(0.1, every(1))], epochs=2)
     assert history["pruned_units"] == [2, 4]
 
 
 def test_a_model_without_a_prunable_layer_is_refused_before_training(examples):
-    model = compiled(keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(),
-                                       layers.Dense(3, name="logits")]))
+    model = compiled(
+        keras.Sequential(
+            [layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3, name="logits")]
+        )
+    )
     before = model.get_weights()
     with pytest.raises(UserError, match="no layer with filters or unit pairs"):
         fit(model, examples, [FLAP()])
@@ -188,9 +216,16 @@ def test_averages_of_weights_do_not_undo_the_pruning(examples):
 
 
 def test_what_starts_at_zero_is_free_to_learn(examples):
-    model = compiled(keras.Sequential([
-        layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(16, activation="relu"),
-        layers.Dense(3, kernel_initializer="zeros", name="head")]))
+    model = compiled(
+        keras.Sequential(
+            [
+                layers.Input((8, 8, 1)),
+                layers.Flatten(),
+                layers.Dense(16, activation="relu"),
+                layers.Dense(3, kernel_initializer="zeros", name="head"),
+            ]
+        )
+    )
     history = fit(model, examples, [PairPruning(0.1, at(99))])
     assert model.get_layer("head").get_weights()[0].any()
     assert history["pruned_units"] == [0] * 4
@@ -210,8 +245,14 @@ class OwnOptimizer(keras.Sequential):
 
 
 def test_batches_are_counted_where_the_optimizer_does_not_step(examples):
-    model = OwnOptimizer([layers.Input((8, 8, 1)), layers.Flatten(),
-                          layers.Dense(20, activation="relu"), layers.Dense(1)])
+    model = OwnOptimizer(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Flatten(),
+            layers.Dense(20, activation="relu"),
+            layers.Dense(1),
+        ]
+    )
     model.compile("sgd")
     callback = PairPruning(0.1, every(3), by="step")
     fit(model, examples, [callback], epochs=2)

@@ -23,8 +23,10 @@ def small_model():
 
 
 def names(model, entries):
-    return [(getattr(w, "path", None) or w.name).split("/")[-1].split(":")[0]
-            for w in (model.weights[entry] for entry in entries)]
+    return [
+        (getattr(w, "path", None) or w.name).split("/")[-1].split(":")[0]
+        for w in (model.weights[entry] for entry in entries)
+    ]
 
 
 def test_what_a_channel_consists_of():
@@ -33,7 +35,10 @@ def test_what_a_channel_consists_of():
     assert [layer.layer for layer in plain] == ["conv", "next", "scores"]
     assert [layer.channels for layer in plain] == [3, 2, 4]
     assert [names(model, layer.entries) for layer in plain] == [
-        ["kernel"], ["kernel", "bias"], ["kernel", "bias"]]
+        ["kernel"],
+        ["kernel", "bias"],
+        ["kernel", "bias"],
+    ]
     assert names(model, whole[0].entries) == ["kernel", "gamma", "beta"]
     assert whole[1:] == plain[1:]
 
@@ -53,9 +58,11 @@ def test_masks_and_zeroing_by_hand():
 
 
 def test_all_layers_of_the_nets():
-    for name, shape, count, channels in (("lenet5", (28, 28, 1), 5, 236),
-                                         ("resnet20", (32, 32, 3), 22, 794),
-                                         ("vgg11", (32, 32, 3), 9, 2762)):
+    for name, shape, count, channels in (
+        ("lenet5", (28, 28, 1), 5, 236),
+        ("resnet20", (32, 32, 3), 22, 794),
+        ("vgg11", (32, 32, 3), 9, 2762),
+    ):
         found = channel_layers(build_model(name, shape, 10, seed=0))
         assert (len(found), sum(layer.channels for layer in found)) == (count, channels)
 

@@ -19,16 +19,22 @@ layers = tf.keras.layers
 
 def randomized(model, seed=0):
     rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(size=w.shape).astype(np.float32) ** 2 + 0.1
-                       for w in model.get_weights()])
+    model.set_weights(
+        [rng.normal(size=w.shape).astype(np.float32) ** 2 + 0.1 for w in model.get_weights()]
+    )
     return model
 
 
 def four_filters(**options):
     """1x1 convolution with filters of l1 norm 3, 1, 4, 2, then a head."""
-    model = tf.keras.Sequential([
-        layers.Input((2, 2, 2)), layers.Conv2D(4, 1, name="conv", **options), layers.Flatten(),
-        layers.Dense(2)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((2, 2, 2)),
+            layers.Conv2D(4, 1, name="conv", **options),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
     weights = model.get_weights()
     weights[0] = np.array([[1, -1, 4, 1], [-2, 0, 0, 1]], np.float32).reshape(1, 1, 2, 4)
     if options.get("use_bias", True):
@@ -65,9 +71,19 @@ def test_a_layer_loses_no_more_than_the_limit_in_all():
         prune_filters(model, 0.25, limit=0.2)
 
 
-@pytest.mark.parametrize("units, limit, most", [
-    (6, 0.2, 1), (16, 0.2, 3), (4, 0.2, 0), (120, 0.2, 24), (6, None, 5), (6, 1.0, 5), (1, 1.0, 0),
-    (10, 0.3, 3)])
+@pytest.mark.parametrize(
+    "units, limit, most",
+    [
+        (6, 0.2, 1),
+        (16, 0.2, 3),
+        (4, 0.2, 0),
+        (120, 0.2, 24),
+        (6, None, 5),
+        (6, 1.0, 5),
+        (1, 1.0, 0),
+        (10, 0.3, 3),
+    ],
+)
 def test_what_a_layer_may_lose(units, limit, most):
     assert most_lost(units, limit) == most
 
@@ -79,17 +95,39 @@ def test_zeroed_filters_can_be_picked_again_on_request():
     assert prune_filters(model, 0.01)["conv"].pruned == (3,)
 
 
-@pytest.mark.parametrize("units, fraction, count", [
-    (99, 0.01, 1), (100, 0.01, 1), (101, 0.01, 2), (120, 0.01, 2), (84, 0.01, 1),
-    (100, 0.07, 7), (100, 0.29, 29), (6, 1e-6, 1), (10, 0.95, 10), (10, 0, 0)])
+@pytest.mark.parametrize(
+    "units, fraction, count",
+    [
+        (99, 0.01, 1),
+        (100, 0.01, 1),
+        (101, 0.01, 2),
+        (120, 0.01, 2),
+        (84, 0.01, 1),
+        (100, 0.07, 7),
+        (100, 0.29, 29),
+        (6, 1e-6, 1),
+        (10, 0.95, 10),
+        (10, 0, 0),
+    ],
+)
 def test_counts(units, fraction, count):
     assert count_of(units, fraction) == count
 
 
 def test_normalisation_behind_a_filter_goes_quiet():
-    model = randomized(tf.keras.Sequential([
-        layers.Input((6, 6, 2)), layers.Conv2D(5, 3, name="conv"), layers.Dropout(0.5),
-        layers.BatchNormalization(name="norm"), layers.ReLU(), layers.Flatten(), layers.Dense(3)]))
+    model = randomized(
+        tf.keras.Sequential(
+            [
+                layers.Input((6, 6, 2)),
+                layers.Conv2D(5, 3, name="conv"),
+                layers.Dropout(0.5),
+                layers.BatchNormalization(name="norm"),
+                layers.ReLU(),
+                layers.Flatten(),
+                layers.Dense(3),
+            ]
+        )
+    )
     before = model.get_weights()
     (pruned,) = prune_filters(model, 0.01)["conv"].pruned
     quiet = tf.keras.Model(model.inputs, model.get_layer("norm").output)
@@ -102,19 +140,36 @@ def test_normalisation_behind_a_filter_goes_quiet():
 
 
 def test_normalisation_without_gamma_goes_quiet_too():
-    model = randomized(tf.keras.Sequential([
-        layers.Input((6, 6, 2)), layers.Conv2D(5, 3, name="conv"),
-        layers.BatchNormalization(scale=False, name="norm"), layers.Flatten(), layers.Dense(3)]))
+    model = randomized(
+        tf.keras.Sequential(
+            [
+                layers.Input((6, 6, 2)),
+                layers.Conv2D(5, 3, name="conv"),
+                layers.BatchNormalization(scale=False, name="norm"),
+                layers.Flatten(),
+                layers.Dense(3),
+            ]
+        )
+    )
     (pruned,) = prune_filters(model, 0.01)["conv"].pruned
     quiet = tf.keras.Model(model.inputs, model.get_layer("norm").output)
     assert not quiet(np.ones((1, 6, 6, 2), np.float32)).numpy()[..., pruned].any()
 
 
 def test_normalisation_behind_a_pool_goes_quiet_too():
-    model = randomized(tf.keras.Sequential([
-        layers.Input((8, 8, 2)), layers.Conv2D(5, 3, name="conv"), layers.MaxPooling2D(2),
-        layers.ZeroPadding2D(1), layers.BatchNormalization(name="norm"), layers.Flatten(),
-        layers.Dense(3)]))
+    model = randomized(
+        tf.keras.Sequential(
+            [
+                layers.Input((8, 8, 2)),
+                layers.Conv2D(5, 3, name="conv"),
+                layers.MaxPooling2D(2),
+                layers.ZeroPadding2D(1),
+                layers.BatchNormalization(name="norm"),
+                layers.Flatten(),
+                layers.Dense(3),
+            ]
+        )
+    )
     (pruned,) = prune_filters(model, 0.01)["conv"].pruned
     quiet = tf.keras.Model(model.inputs, model.get_layer("norm").output)
     output = quiet(np.ones((1, 8, 8, 2), np.float32)).numpy()
@@ -122,9 +177,15 @@ def test_normalisation_behind_a_pool_goes_quiet_too():
 
 
 def test_normalisation_over_another_axis_is_reported():
-    model = tf.keras.Sequential([
-        layers.Input((8, 8, 2)), layers.Conv2D(5, 3, name="conv"),
-        layers.BatchNormalization(axis=1), layers.Flatten(), layers.Dense(3)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((8, 8, 2)),
+            layers.Conv2D(5, 3, name="conv"),
+            layers.BatchNormalization(axis=1),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
     with pytest.raises(UserError, match="conv: the normalisation behind it is not one channel"):
         prune_filters(model)
 
@@ -133,50 +194,86 @@ def test_subclasses_of_convolutions_are_found():
     class Weighted(layers.Conv2D):
         pass
 
-    model = randomized(tf.keras.Sequential([
-        layers.Input((8, 8, 2)), Weighted(5, 3, name="mine"), layers.Flatten(), layers.Dense(3)]))
+    model = randomized(
+        tf.keras.Sequential(
+            [
+                layers.Input((8, 8, 2)),
+                Weighted(5, 3, name="mine"),
+                layers.Flatten(),
+                layers.Dense(3),
+            ]
+        )
+    )
     assert len(prune_filters(model)["mine"].pruned) == 1
 
 
 def test_zeroing_computes_what_deleting_would():
-    model = randomized(tf.keras.Sequential([
-        layers.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu", name="conv"),
-        layers.Conv2D(3, 3, activation="relu", name="next"), layers.Flatten(), layers.Dense(2)]))
+    model = randomized(
+        tf.keras.Sequential(
+            [
+                layers.Input((8, 8, 1)),
+                layers.Conv2D(4, 3, activation="relu", name="conv"),
+                layers.Conv2D(3, 3, activation="relu", name="next"),
+                layers.Flatten(),
+                layers.Dense(2),
+            ]
+        )
+    )
     pruned = prune_filters(model, 0.01)["conv"].pruned[0]
     kept = [k for k in range(4) if k != pruned]
-    small = tf.keras.Sequential([
-        layers.Input((8, 8, 1)), layers.Conv2D(3, 3, activation="relu"),
-        layers.Conv2D(3, 3, activation="relu"), layers.Flatten(), layers.Dense(2)])
+    small = tf.keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
     w = model.get_weights()
     small.set_weights([w[0][..., kept], w[1][kept], w[2][:, :, kept], *w[3:]])
     x = np.random.default_rng(1).random((4, 8, 8, 1), np.float32)
     np.testing.assert_allclose(model(x), small(x), rtol=1e-5)
 
 
-@pytest.mark.parametrize("layer, shape", [
-    (layers.Conv1D(6, 3, name="conv"), (9, 2)), (layers.Conv3D(6, 2, name="conv"), (4, 4, 4, 2))])
+@pytest.mark.parametrize(
+    "layer, shape",
+    [(layers.Conv1D(6, 3, name="conv"), (9, 2)), (layers.Conv3D(6, 2, name="conv"), (4, 4, 4, 2))],
+)
 def test_other_dimensions(layer, shape):
-    model = randomized(tf.keras.Sequential([layers.Input(shape), layer, layers.Flatten(),
-                                            layers.Dense(2)]))
+    model = randomized(
+        tf.keras.Sequential([layers.Input(shape), layer, layers.Flatten(), layers.Dense(2)])
+    )
     kernel = model.get_weights()[0]
     norms = [sum(abs(v) for v in kernel[..., k].ravel().tolist()) for k in range(6)]
     assert prune_filters(model, 0.2)["conv"].pruned == tuple(np.argsort(norms)[:2])
 
 
 def test_kinds_left_alone_are_reported():
-    model = tf.keras.Sequential([
-        layers.Input((9, 9, 3)), layers.DepthwiseConv2D(3, name="depthwise"),
-        layers.SeparableConv2D(4, 3, name="separable"),
-        layers.Conv2DTranspose(4, 3, name="transposed"), layers.Conv2D(5, 3, name="plain"),
-        layers.Conv2D(2, 3, name="last")])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((9, 9, 3)),
+            layers.DepthwiseConv2D(3, name="depthwise"),
+            layers.SeparableConv2D(4, 3, name="separable"),
+            layers.Conv2DTranspose(4, 3, name="transposed"),
+            layers.Conv2D(5, 3, name="plain"),
+            layers.Conv2D(2, 3, name="last"),
+        ]
+    )
     before = model.get_weights()
     records = prune_filters(model)
     assert {name: record.skipped for name, record in records.items()} == {
         "depthwise": "depthwise convolution, left alone",
         "separable": "separable convolution, left alone",
-        "transposed": "transposed convolution, left alone", "plain": None, "last": "output layer"}
-    changed = {model.weights[n].name for n, (a, b) in enumerate(zip(before, model.get_weights()))
-               if not np.array_equal(a, b)}
+        "transposed": "transposed convolution, left alone",
+        "plain": None,
+        "last": "output layer",
+    }
+    changed = {
+        model.weights[n].name
+        for n, (a, b) in enumerate(zip(before, model.get_weights()))
+        if not np.array_equal(a, b)
+    }
     assert len(changed) == 1
 
 
@@ -201,8 +298,12 @@ def test_tensorflow_decides_as_numpy_does(exclude):
     weights[0][..., 3] = weights[1][3] = 0
     for site in filter_sites(Graph.of(model))[:4]:
         new, decision = prune_filter_site(weights, site, 0.2, exclude_zeroed=exclude)
-        traced = tf.function(lambda *w: prune_filter_site(
-            list(w), site, 0.2, exclude_zeroed=exclude, xp=tf.experimental.numpy), autograph=False)
+        traced = tf.function(
+            lambda *w: prune_filter_site(
+                list(w), site, 0.2, exclude_zeroed=exclude, xp=tf.experimental.numpy
+            ),
+            autograph=False,
+        )
         new_tf, decision_tf = traced(*weights)
         assert filter_record(site, decision) == filter_record(site, decision_tf)
         for a, b in zip(new, new_tf):

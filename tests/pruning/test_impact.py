@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from brute_force import (
-    affine, brute_force_entropy, brute_force_pairs, brute_force_saliency, published_steps, times)
+    affine,
+    brute_force_entropy,
+    brute_force_pairs,
+    brute_force_saliency,
+    published_steps,
+    times,
+)
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
@@ -28,14 +34,16 @@ def net(widths_, activations, *, inputs=4, between=(), seed=0, scale=1.0):
         for layer in between if number < len(widths_) - 1 else ():
             model.add(layer())
     rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(0, scale / w.shape[0] ** 0.5, w.shape)
-                       for w in model.get_weights()])
+    model.set_weights(
+        [rng.normal(0, scale / w.shape[0] ** 0.5, w.shape) for w in model.get_weights()]
+    )
     return model
 
 
 def by_hand():
-    model = tf.keras.Sequential([
-        layers.Input((2,)), layers.Dense(3, activation="relu", name="first"), layers.Dense(2)])
+    model = tf.keras.Sequential(
+        [layers.Input((2,)), layers.Dense(3, activation="relu", name="first"), layers.Dense(2)]
+    )
     model.set_weights([np.array(w, np.float32) for w in BY_HAND])
     return model
 
@@ -72,10 +80,15 @@ def test_the_range_of_the_inputs_matters():
     assert pair.l1 == 6.0  # [0 - 3, 3 - 0]
 
 
-@pytest.mark.parametrize("values, expected", [
-    ([(0, 1)] * 10, 0.0),  # all alike: each p is 1
-    ([(0, k) for k in range(1, 11)], None), ([(0, 0)] * 4, 0.0),
-    ([(k, k + 0.01) for k in range(10)], 10 * 0.1 * math.log(10))])  # all differ
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([(0, 1)] * 10, 0.0),  # all alike: each p is 1
+        ([(0, k) for k in range(1, 11)], None),
+        ([(0, 0)] * 4, 0.0),
+        ([(k, k + 0.01) for k in range(10)], 10 * 0.1 * math.log(10)),
+    ],
+)  # all differ
 def test_entropy(values, expected):
     lo, hi = np.array(values, float).T[:, None]
     assert entropies(lo, hi)[0] == pytest.approx(brute_force_entropy(values))
@@ -108,8 +121,10 @@ def sound_steps(model, fraction):
         need = max(1, math.ceil(fraction * weights[2 * layer].shape[1]))
         units = [(0.0, 1.0)] * weights[0].shape[0]
         for number in range(layer + 1):
-            units = [(max(lo, 0), max(hi, 0)) for lo, hi in
-                     affine(units, weights[2 * number], weights[2 * number + 1])]
+            units = [
+                (max(lo, 0), max(hi, 0))
+                for lo, hi in affine(units, weights[2 * number], weights[2 * number + 1])
+            ]
         table = brute_force_saliency(*weights[2 * layer : 2 * layer + 3])
         rows = []
         for i, j in brute_force_pairs(table, 2 * need):
@@ -120,15 +135,18 @@ def sound_steps(model, fraction):
                 moves = affine(moves, weights[2 * number], np.zeros(weights[2 * number].shape[1]))
             rows.append((i, j, sum(hi - lo for lo, hi in moves), brute_force_entropy(moves)))
         (low, high), (calm, wild) = ((min(v), max(v)) for v in list(zip(*rows))[2:])
-        scores = [0.75 * (l1 - low) / ((high - low) or 1) + 0.25 * (e - calm) / ((wild - calm) or 1)
-                  for *_, l1, e in rows]
+        scores = [
+            0.75 * (l1 - low) / ((high - low) or 1) + 0.25 * (e - calm) / ((wild - calm) or 1)
+            for *_, l1, e in rows
+        ]
         order = sorted(range(len(rows)), key=lambda k: scores[k])[:need]
         found.append([(*row, scores[k], k in order) for k, row in enumerate(rows)])
         for i, j, *_, chosen in found[-1]:
             if chosen:
                 weights[2 * layer + 2][i] += weights[2 * layer + 2][j]
-                for array, place in zip(weights[2 * layer : 2 * layer + 3],
-                                        [(..., j), (..., j), (j, ...)]):
+                for array, place in zip(
+                    weights[2 * layer : 2 * layer + 3], [(..., j), (..., j), (j, ...)]
+                ):
                     array[place] = 0
     return found
 
@@ -141,17 +159,26 @@ def test_choice_by_impact_agrees_with_loops(seed):
     for number, rows in enumerate(expected):
         pairs = records[f"dense_{number}"].candidates
         assert [(p.kept, p.removed, p.chosen) for p in pairs] == [
-            (i, j, chosen) for i, j, *_, chosen in rows]
-        np.testing.assert_allclose([(p.l1, p.entropy, p.score) for p in pairs],
-                                   [row[2:5] for row in rows], rtol=1e-5, atol=1e-6)
+            (i, j, chosen) for i, j, *_, chosen in rows
+        ]
+        np.testing.assert_allclose(
+            [(p.l1, p.entropy, p.score) for p in pairs],
+            [row[2:5] for row in rows],
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.07, 0.2])
 @pytest.mark.parametrize("between", [(), (lambda: layers.Dropout(0.5),)])
-@pytest.mark.parametrize("kinds, scale, first", [
-    (("relu", "relu", "relu", "softmax"), 0.1, (0.0, 1.0)),
-    (("relu", "tanh", "relu", None), 1.0, (0.0, 1.0)),
-    (("sigmoid", None, "sigmoid", None), 1.0, (-0.5, 2.0))])
+@pytest.mark.parametrize(
+    "kinds, scale, first",
+    [
+        (("relu", "relu", "relu", "softmax"), 0.1, (0.0, 1.0)),
+        (("relu", "tanh", "relu", None), 1.0, (0.0, 1.0)),
+        (("sigmoid", None, "sigmoid", None), 1.0, (-0.5, 2.0)),
+    ],
+)
 def test_published_steps_agree_with_loops(fraction, between, kinds, scale, first):
     """L stays small here, so that the published sigmoid tells candidates apart."""
     model = net((40, 30, 12, 5), kinds, between=between, scale=scale, seed=1)
@@ -161,10 +188,13 @@ def test_published_steps_agree_with_loops(fraction, between, kinds, scale, first
     for number, rows in enumerate(expected):
         pairs = records[f"dense_{number}"].candidates
         assert [(p.kept, p.removed, p.chosen) for p in pairs] == [
-            (a, b, chosen) for a, b, *_, chosen in rows]
+            (a, b, chosen) for a, b, *_, chosen in rows
+        ]
         np.testing.assert_allclose(
             [(p.saliency, p.l1, p.entropy, p.score) for p in pairs],
-            [row[2:6] for row in rows], rtol=1e-5)
+            [row[2:6] for row in rows],
+            rtol=1e-5,
+        )
     for ours, theirs in zip(model.get_weights(), weights):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -204,8 +234,11 @@ def test_units_that_two_heads_read_leave_both():
     records = prune_pairs(model, 0.2)
     assert len(records["trunk"].removed) == 2
     for removed in records["trunk"].removed:
-        heads = [layer.kernel.numpy()[removed] for layer in model.layers[-4:]
-                 if layer.name in ("left", "right")]
+        heads = [
+            layer.kernel.numpy()[removed]
+            for layer in model.layers[-4:]
+            if layer.name in ("left", "right")
+        ]
         assert len(heads) == 2 and not any(head.any() for head in heads)
 
 
@@ -217,18 +250,32 @@ def test_a_published_net_under_its_own_pruner(shared_models):
     for name, rows in zip(("dense", "dense_1"), expected):
         pairs = records[name].candidates
         assert [(p.kept, p.removed) for p in pairs] == [row[:2] for row in rows]
-        np.testing.assert_allclose([(p.saliency, p.l1, p.entropy) for p in pairs],
-                                   [row[2:5] for row in rows], rtol=1e-5)
+        np.testing.assert_allclose(
+            [(p.saliency, p.l1, p.entropy) for p in pairs], [row[2:5] for row in rows], rtol=1e-5
+        )
 
 
 def test_published_bounds_may_be_inverted_and_stay_so():
     # the second layer's units: [0, 1 - 2], [0, 1.1 - 3], [0, 1.3 - 4]; kept 1 for 0, say:
     # [0 - (-1), -1.9 - 0] times 1, so that L = -1.9 - 1
-    model = tf.keras.Sequential([
-        layers.Input((2,)), layers.Dense(2, activation="relu"),
-        layers.Dense(3, activation="relu", name="b"), layers.Dense(1)])
-    model.set_weights([np.eye(2), np.zeros(2), np.array([[1, 1, 1], [0, 0.1, 0.3]]),
-                       np.array([-2.0, -3, -4]), np.ones((3, 1)), np.zeros(1)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((2,)),
+            layers.Dense(2, activation="relu"),
+            layers.Dense(3, activation="relu", name="b"),
+            layers.Dense(1),
+        ]
+    )
+    model.set_weights(
+        [
+            np.eye(2),
+            np.zeros(2),
+            np.array([[1, 1, 1], [0, 0.1, 0.3]]),
+            np.array([-2.0, -3, -4]),
+            np.ones((3, 1)),
+            np.zeros(1),
+        ]
+    )
     (pair,) = prune_pairs(model, compat="flap", layers=["b"])["b"].candidates
     highs = [-1.0, -1.9, -2.7]
     assert pair.l1 == pytest.approx(highs[pair.kept] + highs[pair.removed], rel=1e-6)
@@ -248,6 +295,8 @@ def test_published_steps_with_units_that_are_never_on(shift):
     for number, rows in enumerate(expected):
         pairs = records[f"dense_{number}"].candidates
         assert [(p.kept, p.removed, p.chosen) for p in pairs] == [
-            (*row[:2], row[6]) for row in rows]
-        np.testing.assert_allclose([(p.l1, p.entropy, p.score) for p in pairs],
-                                   [row[3:6] for row in rows], rtol=1e-5)
+            (*row[:2], row[6]) for row in rows
+        ]
+        np.testing.assert_allclose(
+            [(p.l1, p.entropy, p.score) for p in pairs], [row[3:6] for row in rows], rtol=1e-5
+        )

@@ -22,9 +22,14 @@ layers = tf.keras.layers
 
 
 def chain(weights=None, between=(), units=3, **options):
-    model = tf.keras.Sequential([
-        layers.Input((2,)), layers.Dense(units, activation="relu", name="first", **options),
-        *between, layers.Dense(2, name="last")])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((2,)),
+            layers.Dense(units, activation="relu", name="first", **options),
+            *between,
+            layers.Dense(2, name="last"),
+        ]
+    )
     if weights is not None:
         model.set_weights([np.asarray(w, np.float32) for w in weights])
     return model
@@ -37,9 +42,11 @@ def test_saliency_by_hand():
     # w = (3,0), (3,4), (0,1); b = 1, 3, 1; |a| = 1, 2, 5
     # bias terms: |1-3|/4 = 0.5, |1-1|/2 = 0; gaps: 4, sqrt(10), sqrt(18)
     kernel, bias, outgoing, _ = (np.array(w, np.float32) for w in BY_HAND)
-    expected = [[np.inf, 4.5 * 2, math.sqrt(10) * 5],
-                [4.5 * 1, np.inf, (0.5 + math.sqrt(18)) * 5],
-                [math.sqrt(10) * 1, (0.5 + math.sqrt(18)) * 2, np.inf]]
+    expected = [
+        [np.inf, 4.5 * 2, math.sqrt(10) * 5],
+        [4.5 * 1, np.inf, (0.5 + math.sqrt(18)) * 5],
+        [math.sqrt(10) * 1, (0.5 + math.sqrt(18)) * 2, np.inf],
+    ]
     np.testing.assert_allclose(tensor_saliency(kernel, bias, outgoing), expected, rtol=1e-12)
     np.testing.assert_allclose(pair_costs(kernel, bias, outgoing).T, expected, rtol=1e-12)
 
@@ -99,8 +106,9 @@ def test_agrees_with_brute_force(seed):
         assert list(zip(kept[found], removed[found])) == expected
         kept, removed = cheapest_pairs(table.T.copy(), count)
         assert list(zip(kept, removed)) == expected
-        np.testing.assert_allclose(pair_saliency(kernel, bias, outgoing, kept, removed),
-                                   [table[pair] for pair in expected])
+        np.testing.assert_allclose(
+            pair_saliency(kernel, bias, outgoing, kept, removed), [table[pair] for pair in expected]
+        )
     assert found.sum() == 5  # 10 live units make 5 disjoint pairs
 
 
@@ -139,9 +147,15 @@ def test_a_wide_choice_agrees_with_sorting_all_pairs(rng):
 
 
 def test_later_layers_see_updated_kernels_and_repeated_calls_go_on():
-    model = tf.keras.Sequential([layers.Input((6,)), layers.Dense(30, name="first"),
-                                 layers.Dense(21, name="second"), layers.Dense(9, name="third"),
-                                 layers.Dense(2)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((6,)),
+            layers.Dense(30, name="first"),
+            layers.Dense(21, name="second"),
+            layers.Dense(9, name="third"),
+            layers.Dense(2),
+        ]
+    )
     gone = {name: set() for name in ("first", "second", "third")}
     for _ in range(3):
         weights = model.get_weights()
@@ -152,7 +166,8 @@ def test_later_layers_see_updated_kernels_and_repeated_calls_go_on():
             gone[name] |= removed
             table = brute_force_saliency(weights[2 * n], weights[2 * n + 1], weights[2 * n + 2])
             assert brute_force_pairs(table, count) == [
-                (pair.kept, pair.removed) for pair in records[name].candidates]
+                (pair.kept, pair.removed) for pair in records[name].candidates
+            ]
             weights = apply_by_hand(weights, n, records[name].candidates)
         for a, b in zip(weights, model.get_weights()):
             np.testing.assert_allclose(a, b, atol=1e-6)
@@ -170,8 +185,15 @@ def apply_by_hand(weights, n, pairs):
 
 def test_layers_between_two_dense_layers_are_passed(rng):
     plain = chain(units=8)
-    dressed = chain(units=8, between=[layers.Dropout(0.5), layers.Activation("relu"),
-                                      layers.Flatten(), layers.BatchNormalization(name="norm")])
+    dressed = chain(
+        units=8,
+        between=[
+            layers.Dropout(0.5),
+            layers.Activation("relu"),
+            layers.Flatten(),
+            layers.BatchNormalization(name="norm"),
+        ],
+    )
     weights = [rng.normal(size=w.shape).astype(np.float32) for w in plain.get_weights()]
     plain.set_weights(weights)
     dressed.set_weights([*weights[:2], *([np.ones(8, np.float32)] * 4), *weights[2:]])
@@ -187,8 +209,9 @@ def test_what_cannot_be_paired_is_reported():
     outputs = layers.Dense(2, name="head")(layers.Add(name="sum")([a, b]))
     with pytest.raises(UserError, match=r"a: read by 'sum' \(Add\), not by a Dense layer"):
         prune_pairs(tf.keras.Model(inputs, outputs))
-    sequence = tf.keras.Sequential([layers.Input((5, 2)), layers.Dense(3, name="steps"),
-                                    layers.Flatten(), layers.Dense(2)])
+    sequence = tf.keras.Sequential(
+        [layers.Input((5, 2)), layers.Dense(3, name="steps"), layers.Flatten(), layers.Dense(2)]
+    )
     with pytest.raises(UserError, match="steps: its units are not one input each"):
         prune_pairs(sequence)
 
@@ -199,8 +222,10 @@ def test_tensorflow_decides_as_numpy_does():
     weights[0][:, 5] = weights[1][5] = 0
     for site in pair_sites(Graph.of(model))[:-1]:
         new, decision = prune_pair_site(weights, site, 0.05)
-        traced = tf.function(lambda *w: prune_pair_site(
-            list(w), site, 0.05, xp=tf.experimental.numpy), autograph=False)
+        traced = tf.function(
+            lambda *w: prune_pair_site(list(w), site, 0.05, xp=tf.experimental.numpy),
+            autograph=False,
+        )
         new_tf, decision_tf = traced(*weights)
         for name in decision:
             np.testing.assert_allclose(decision[name], decision_tf[name], rtol=1e-9)
@@ -213,5 +238,8 @@ def test_a_published_net_with_dropout_between_dense_layers(shared_models):
     shapes = [w.shape for w in model.get_weights()]
     records = prune_pairs(model, 0.01)
     assert {name: len(record.removed) for name, record in records.items()} == {
-        "dense": 2, "dense_1": 1, "dense_2": 0}
+        "dense": 2,
+        "dense_1": 1,
+        "dense_2": 0,
+    }
     assert [w.shape for w in model.get_weights()] == shapes

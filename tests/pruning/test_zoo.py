@@ -27,8 +27,14 @@ def transfer():
     base_in = keras.Input((16, 16, 3))
     x = layers.MaxPooling2D()(conv_block(base_in, 4, "conv"))
     base = keras.Model(base_in, inner(x), name="base")
-    head = keras.Sequential([keras.Input((6,)), layers.Dense(16, activation="relu", name="hidden"),
-                             layers.Dense(3, name="logits")], name="head")
+    head = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(16, activation="relu", name="hidden"),
+            layers.Dense(3, name="logits"),
+        ],
+        name="head",
+    )
     inputs = keras.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D()(base(inputs, training=False))
     return keras.Model(inputs, head(layers.Dense(6, activation="relu", name="between")(x)))
@@ -50,9 +56,10 @@ def two_inputs():
     y = layers.Dense(7, activation="relu", name="numbers")(number)
     x = layers.Dense(9, activation="relu", name="images")(x)
     x = layers.Dense(10, activation="relu", name="wide")(layers.Concatenate()([x, y]))
-    return keras.Model({"image": image, "number": number},
-                       {"label": layers.Dense(3, name="label")(x),
-                        "size": layers.Dense(1, name="size")(x)})
+    return keras.Model(
+        {"image": image, "number": number},
+        {"label": layers.Dense(3, name="label")(x), "size": layers.Dense(1, name="size")(x)},
+    )
 
 
 def unet():
@@ -75,16 +82,23 @@ def transformer():
 
 
 def recurrent():
-    return keras.Sequential([
-        keras.Input((12, 5)), layers.Dense(7, name="before"), layers.Dense(6, name="given"),
-        layers.LSTM(6, name="lstm"), layers.Dense(9, activation="relu", name="hidden"),
-        layers.Dense(2, name="logits")])
+    return keras.Sequential(
+        [
+            keras.Input((12, 5)),
+            layers.Dense(7, name="before"),
+            layers.Dense(6, name="given"),
+            layers.LSTM(6, name="lstm"),
+            layers.Dense(9, activation="relu", name="hidden"),
+            layers.Dense(2, name="logits"),
+        ]
+    )
 
 
 def application(name):
     def make():
         return getattr(keras.applications, name)(
-            weights=None, input_shape=(32, 32, 3), classes=4, classifier_activation=None)
+            weights=None, input_shape=(32, 32, 3), classes=4, classifier_activation=None
+        )
 
     make.__name__ = name
     return make
@@ -96,27 +110,43 @@ READERS = {  # Dense layer -> those that read its units
     transfer: {"between": ["head/hidden"], "head/hidden": ["head/logits"]},
     siamese: {"encoder/first": ["encoder/second"]},
     two_inputs: {"wide": ["label", "size"]},
-    unet: {}, transformer: {"wide": ["narrow"], "pooled": ["logits"]},
-    recurrent: {"before": ["given"], "hidden": ["logits"]}}
+    unet: {},
+    transformer: {"wide": ["narrow"], "pooled": ["logits"]},
+    recurrent: {"before": ["given"], "hidden": ["logits"]},
+}
 
 
 def drawn(make, seed=0):
     """Returns a model with weights at random, none of them at its initial value."""
     keras.utils.set_random_seed(seed)
     model, rng = make(), np.random.default_rng(seed)
-    adapted = {id(weight) for layer in model.layers if isinstance(layer, layers.Normalization)
-               for weight in layer.weights}  # of which Keras keeps copies
-    model.set_weights([w if id(variable) in adapted else (
-        rng.uniform(0.2, 1, w.shape) if w.ndim == 1 else rng.normal(0, 0.2, w.shape)).astype(w.dtype)
-        for variable, w in zip(model.weights, model.get_weights())])
+    adapted = {
+        id(weight)
+        for layer in model.layers
+        if isinstance(layer, layers.Normalization)
+        for weight in layer.weights
+    }  # of which Keras keeps copies
+    model.set_weights(
+        [
+            w
+            if id(variable) in adapted
+            else (
+                rng.uniform(0.2, 1, w.shape) if w.ndim == 1 else rng.normal(0, 0.2, w.shape)
+            ).astype(w.dtype)
+            for variable, w in zip(model.weights, model.get_weights())
+        ]
+    )
     return model
 
 
 def inputs_of(model, seed=1):
     rng = np.random.default_rng(seed)
-    found = {tensor.name.partition(":")[0]: rng.integers(0, 20, (3, *tensor.shape[1:]))
-             if tf.as_dtype(tensor.dtype).is_integer
-             else rng.random((3, *tensor.shape[1:]), np.float32) for tensor in model.inputs}
+    found = {
+        tensor.name.partition(":")[0]: rng.integers(0, 20, (3, *tensor.shape[1:]))
+        if tf.as_dtype(tensor.dtype).is_integer
+        else rng.random((3, *tensor.shape[1:]), np.float32)
+        for tensor in model.inputs
+    }
     if not isinstance(model, keras.Sequential) and isinstance(model.input, dict):
         return {name: found[name] for name in model.input}
     return list(found.values()) if len(found) > 1 else next(iter(found.values()))
@@ -152,12 +182,17 @@ def operate(model, records, readers):
         if isinstance(record, FilterRecord):
             gone = list(record.pruned)
             layer = layer_at(model, path)
-            layer.set_weights([np.where(np.isin(np.arange(w.shape[-1]), gone), 0, w)
-                               for w in layer.get_weights()])
+            layer.set_weights(
+                [np.where(np.isin(np.arange(w.shape[-1]), gone), 0, w) for w in layer.get_weights()]
+            )
             norm = norm_behind(model, path)
             if gone and norm is not None:
-                parts = dict(zip((v.name.rpartition("/")[2].partition(":")[0]
-                                  for v in norm.weights), norm.get_weights()))
+                parts = dict(
+                    zip(
+                        (v.name.rpartition("/")[2].partition(":")[0] for v in norm.weights),
+                        norm.get_weights(),
+                    )
+                )
                 for name in ("gamma", "beta") if "gamma" in parts else ("beta", "moving_mean"):
                     parts[name][gone] = 0
                 norm.set_weights(list(parts.values()))
@@ -201,8 +236,10 @@ def test_outputs_and_zeros_are_those_of_an_independent_surgery(make, tmp_path):
     assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(after, before))
     for own, right in zip(after, outputs_of(other), strict=True):
         np.testing.assert_allclose(own, right, rtol=1e-5, atol=1e-6)
-    gone = {path: set(getattr(record, "pruned", None) or getattr(record, "removed", ()))
-            for path, record in records.items()}
+    gone = {
+        path: set(getattr(record, "pruned", None) or getattr(record, "removed", ()))
+        for path, record in records.items()
+    }
     assert sum(map(len, gone.values())) > 0
     for path, numbers in gone.items():
         assert zeros(model, path) == numbers
@@ -215,11 +252,23 @@ def test_outputs_and_zeros_are_those_of_an_independent_surgery(make, tmp_path):
         targets = tf.nest.map_structure(lambda y: np.ones_like(y), loaded(inputs_of(loaded)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded.fit(inputs_of(loaded), targets, epochs=1, verbose=0,
-                       callbacks=[FLAP(0.2, at(9), limit=0.9, pairs=any(
-                           path in READERS[make] for path in gone), filters=any(
-                           isinstance(r, FilterRecord) and not r.skipped
-                           for r in records.values()))])
+            loaded.fit(
+                inputs_of(loaded),
+                targets,
+                epochs=1,
+                verbose=0,
+                callbacks=[
+                    FLAP(
+                        0.2,
+                        at(9),
+                        limit=0.9,
+                        pairs=any(path in READERS[make] for path in gone),
+                        filters=any(
+                            isinstance(r, FilterRecord) and not r.skipped for r in records.values()
+                        ),
+                    )
+                ],
+            )
         for path, numbers in gone.items():
             assert zeros(loaded, path) >= numbers
 
@@ -232,17 +281,25 @@ def test_which_layers_are_found(make):
     pruned = {path for path, record in records.items() if not record.skipped}
     assert {path for path in pruned if path in READERS[make]} == set(READERS[make])
     assert pruned - set(READERS[make]) == {
-        transfer: {"base/conv", "base/block/conv"}, siamese: {"encoder/conv"},
-        two_inputs: {"conv"}, unet: {"down", "low", "up"}}.get(make, set())
+        transfer: {"base/conv", "base/block/conv"},
+        siamese: {"encoder/conv"},
+        two_inputs: {"conv"},
+        unet: {"down", "low", "up"},
+    }.get(make, set())
 
 
-@pytest.mark.parametrize("make, named, layer", [
-    (transformer, "'wide', 'pooled'", "embedding' \\(Embedding"),
-    (recurrent, "'before', 'hidden'", "lstm' \\(LSTM")])
+@pytest.mark.parametrize(
+    "make, named, layer",
+    [
+        (transformer, "'wide', 'pooled'", "embedding' \\(Embedding"),
+        (recurrent, "'before', 'hidden'", "lstm' \\(LSTM"),
+    ],
+)
 def test_layers_that_no_bounds_pass_are_named_and_saliency_chooses(make, named, layer):
     model = drawn(make)
-    with pytest.warns(UserWarning, match=f"pairs of {named} are chosen by saliency: no bounds pass "
-                                         f"layer '{layer}") as warned:
+    with pytest.warns(
+        UserWarning, match=f"pairs of {named} are chosen by saliency: no bounds pass layer '{layer}"
+    ) as warned:
         records = prune_pairs(model, 0.2)
     assert len(warned) == 1
     right = explain(drawn(make), 0.2, score="saliency", filters=False)
@@ -271,8 +328,11 @@ def test_what_is_within_a_model_that_cannot_be_taken_apart_is_left_alone_and_nam
 
 def test_models_called_in_training_mode_are_left_alone():
     inner_in = keras.Input((6,))
-    inner = keras.Model(inner_in, layers.Dense(4)(layers.Dropout(0.5)(layers.Dense(
-        8, name="within")(inner_in))), name="noisy")
+    inner = keras.Model(
+        inner_in,
+        layers.Dense(4)(layers.Dropout(0.5)(layers.Dense(8, name="within")(inner_in))),
+        name="noisy",
+    )
     inputs = keras.Input((6,))
     x = layers.Dense(8, name="first")(inputs)
     x = layers.Dense(6, name="second")(x)

@@ -14,13 +14,14 @@ from PIL import Image
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
-from tfunlearn.workflows.report import report
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.experiment.verification import VerifySettings, verify
 from tfunlearn.report.page import Page
+from tfunlearn.workflows.report import report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,31 @@ def made(tmp_path_factory):
     """A folder with a trained, an unlearned and verified, an unverified and a retrained run, and
     the reports `one` and `all`."""
     folder = tmp_path_factory.mktemp("reported")
-    train(run_config(train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1,
-                     attack="label-flip", defense="flap", prune_every=2, history="last"),
-          out=folder / "run")
+    train(
+        run_config(
+            train_examples=240,
+            clients=5,
+            rounds=3,
+            lr=3e-3,
+            malicious=1,
+            attack="label-flip",
+            defense="flap",
+            prune_every=2,
+            history="last",
+        ),
+        out=folder / "run",
+    )
     for method in ("not", "finetune"):
         unlearn(folder / "run", unlearn_settings(method=method, recovery_rounds=2))
-    verify(folder / "run-not", VerifySettings(retrains=3, relearn_epochs=1, shadow_models=1,
-                                              shadow_epochs=1))
+    verify(
+        folder / "run-not",
+        VerifySettings(retrains=3, relearn_epochs=1, shadow_models=1, shadow_epochs=1),
+    )
     report([folder / "run-not"], out=folder / "one")
-    report([folder / name for name in ("run", "run-not", "run-finetune", "run-retrain")],
-           out=folder / "all")
+    report(
+        [folder / name for name in ("run", "run-not", "run-finetune", "run-retrain")],
+        out=folder / "all",
+    )
     return folder
 
 
@@ -48,7 +64,8 @@ def browser():
         pytest.skip("no chromium on this machine")
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield opened
         opened.close()
 
@@ -60,8 +77,12 @@ def opened(request, browser, made):
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(
-        ("file:", "data:")) else None)
+    page.on(
+        "request",
+        lambda asked: (
+            said.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None
+        ),
+    )
     page.goto((made / request.param / "report.html").as_uri())
     yield page, said
     context.close()
@@ -112,8 +133,9 @@ def test_it_fits_a_phone(opened):
     page, _ = opened
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    widest = page.evaluate("Math.max(...[...document.images].map(i => i.getBoundingClientRect()"
-                           ".right))")
+    widest = page.evaluate(
+        "Math.max(...[...document.images].map(i => i.getBoundingClientRect().right))"
+    )
     assert widest <= 360
 
 
@@ -127,24 +149,30 @@ def test_it_prints_with_everything_unfolded(opened, tmp_path):
 
 def shown_table(page, caption: str) -> list[list[float | None]]:
     """Returns the numbers of the first table of that caption."""
-    return page.evaluate("""caption => {
+    return page.evaluate(
+        """caption => {
         const table = [...document.querySelectorAll('table')].find(
             t => t.caption.textContent == caption);
         return [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => {
             const number = cell.querySelector('data');
             return number ? Number(number.value) : null; }));
-    }""", caption)
+    }""",
+        caption,
+    )
 
 
 def test_numbers_equal_the_metrics_file(opened, made):
     page, _ = opened
-    for run, caption in (("run", "Training, round by round"),
-                         ("run-not", "Unlearning, round by round")):
+    for run, caption in (
+        ("run", "Training, round by round"),
+        ("run-not", "Unlearning, round by round"),
+    ):
         lines = [json.loads(line) for line in (made / run / "metrics.jsonl").open()]
         rows = shown_table(page, caption)
         assert len(rows) == len(lines)
-        with open(made / "one" / ("run1_training.csv" if run == "run"
-                                  else "run1_unlearning.csv")) as file:
+        with open(
+            made / "one" / ("run1_training.csv" if run == "run" else "run1_unlearning.csv")
+        ) as file:
             written = list(csv.DictReader(file))
         head = [name.replace(" ", "_") for name in written[0]]
         for row, line, cells in zip(rows, lines, written):
@@ -157,7 +185,8 @@ def test_numbers_equal_the_metrics_file(opened, made):
     record = json.loads((made / "run-not" / "verification" / "verification.json").read_text())
     rows = shown_table(page, "Evidence")
     assert [row[1:5] for row in rows] == [
-        [e["before"], e["after"], e["mean"], e["noise"]] for e in record["evidence"]]
+        [e["before"], e["after"], e["mean"], e["noise"]] for e in record["evidence"]
+    ]
 
 
 def test_what_it_says(made):
@@ -165,14 +194,26 @@ def test_what_it_says(made):
     notes = json.loads((made / "run-not" / "unlearning.json").read_text())
     record = json.loads((made / "run-not" / "verification" / "verification.json").read_text())
     plain = re.sub(r"<[^>]+>", "", text)
-    for words in ("What was asked", "Forget client:", "What was not tested", "Method not",
-                  "optimizer", notes["checkpoint_sha256"], "tolerance of 0.01",
-                  "All 1 verification of this model", f"(seeds {record['retrained'][0]['seed']}"):
+    for words in (
+        "What was asked",
+        "Forget client:",
+        "What was not tested",
+        "Method not",
+        "optimizer",
+        notes["checkpoint_sha256"],
+        "tolerance of 0.01",
+        "All 1 verification of this model",
+        f"(seeds {record['retrained'][0]['seed']}",
+    ):
         assert words in plain, words
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
     together = re.sub(r"<[^>]+>", "", (made / "all" / "report.html").read_text())
-    for words in ("Side by side", "Not verified yet", "This run has forgotten nothing",
-                  "retrained without the forgotten data"):
+    for words in (
+        "Side by side",
+        "Not verified yet",
+        "This run has forgotten nothing",
+        "retrained without the forgotten data",
+    ):
         assert words in together, words
 
 
@@ -210,7 +251,9 @@ def test_a_report_is_never_written_over(made, monkeypatch):
         report([])
     monkeypatch.chdir(made)
     assert [report(["run-finetune"]).name for _ in range(2)] == [
-        "run-finetune-report", "run-finetune-report-2"]
+        "run-finetune-report",
+        "run-finetune-report-2",
+    ]
     assert not [path for path in made.iterdir() if path.name.startswith(".")]
 
 
@@ -220,8 +263,9 @@ def test_without_the_run_before(made, tmp_path):
     from tfunlearn.core.files import digest_of
 
     notes["source"] = str(tmp_path / "gone")
-    (tmp_path / "alone" / "unlearning.json").write_text(json.dumps(
-        {**notes, "sha256": digest_of(notes)}))
+    (tmp_path / "alone" / "unlearning.json").write_text(
+        json.dumps({**notes, "sha256": digest_of(notes)})
+    )
     text = pathlib.Path(report([tmp_path / "alone"]), "report.html").read_text()
     assert "is gone or was changed: its training is not shown" in text
     assert "Figures by client and class are not known" in text

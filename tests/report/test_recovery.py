@@ -17,12 +17,15 @@ def measures(value):
 def test_recovery_begins_at_zero(tmp_path, monkeypatch, waited):
     drawn = []
     kept = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (drawn.append(figure),
-                                                                    kept(figure, *a, **k)))
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *a, **k: (drawn.append(figure), kept(figure, *a, **k))
+    )
     lines = [dict(measures(0.5), phase="wait")] * waited + [
-        dict(measures(0.6 + n / 10), phase="recover") for n in range(3)]
-    measured = dict(before=measures(0.9), start=measures(0.2), after=measures(0.8),
-                    retrained=measures(0.7))
+        dict(measures(0.6 + n / 10), phase="recover") for n in range(3)
+    ]
+    measured = dict(
+        before=measures(0.9), start=measures(0.2), after=measures(0.8), retrained=measures(0.7)
+    )
     save_recovery(tmp_path / "curves.png", lines, measured)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     curve = drawn[0].axes[0].get_lines()[0]

@@ -1,5 +1,4 @@
-"""Effects of channels: equal to zeroing one channel after the other, by hand, and what is refused.
-"""
+"""Effects of channels: equal to zeroing one channel after the other, by hand, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ KERNELS = (layers.Conv1D, layers.Conv2D, layers.Dense)
 def hesitant_probe(model, count, seed=0):
     """Returns the images whose two best classes lie closest, out of many, and the best classes."""
     images = np.random.default_rng(seed).random((300, *model.input_shape[1:])).astype(np.float32)
-    outputs = np.concatenate([model(images[n:n + 100], training=False) for n in (0, 100, 200)])
+    outputs = np.concatenate([model(images[n : n + 100], training=False) for n in (0, 100, 200)])
     best = np.sort(outputs, axis=1)
     rows = np.argsort(best[:, -1] - best[:, -2])[:count]
     return images[rows], outputs[rows].argmax(axis=1)
@@ -52,15 +51,23 @@ def compare(model, images, labels, *, every=1, parts="filter", **options):
     checked, number = 0, 0
     for name in names:
         layer = model.get_layer(name)
-        norm = next((model.get_layer(n) for n in (f"{name[:-5]}_norm", f"{name}_norm")
-                     if any(n == other.name for other in model.layers)), None)
+        norm = next(
+            (
+                model.get_layer(n)
+                for n in (f"{name[:-5]}_norm", f"{name}_norm")
+                if any(n == other.name for other in model.layers)
+            ),
+            None,
+        )
         more = [norm.gamma, norm.beta] if parts == "filter+bn" and norm is not None else []
         for channel in range(len(found[name])):
             number += 1
             if number % every == 0:
                 without = accuracy_without(model, layer, channel, images, labels, more)
                 assert found[name][channel] == pytest.approx(base - without, abs=1e-12), (
-                    name, channel)
+                    name,
+                    channel,
+                )
                 checked += 1
     assert any((effect > 0).any() for effect in found.values())
     return found, checked
@@ -69,8 +76,12 @@ def compare(model, images, labels, *, every=1, parts="filter", **options):
 def perturbed(model, seed=0):
     """Moves normalisation statistics and biases away from their starting values."""
     rng = np.random.default_rng(seed)
-    model.set_weights([w if w.ndim > 1 else (w + rng.uniform(0.05, 0.4, w.shape)).astype("f")
-                       for w in model.get_weights()])
+    model.set_weights(
+        [
+            w if w.ndim > 1 else (w + rng.uniform(0.05, 0.4, w.shape)).astype("f")
+            for w in model.get_weights()
+        ]
+    )
     return model
 
 
@@ -85,8 +96,13 @@ def test_lenet5_every_channel():
 @pytest.mark.parametrize("parts", ["filter", "filter+bn"])
 def test_resnet20(parts):
     model = perturbed(build_model("resnet20", (32, 32, 3), 10, seed=1))
-    _, checked = compare(model, *hesitant_probe(model, 8), parts=parts,
-                         every=1 if parts == "filter" else 12, memory=2**26)
+    _, checked = compare(
+        model,
+        *hesitant_probe(model, 8),
+        parts=parts,
+        every=1 if parts == "filter" else 12,
+        memory=2**26,
+    )
     assert checked == (794 if parts == "filter" else 66)
 
 
@@ -97,8 +113,7 @@ def test_vgg11_every_fifteenth_channel():
 
 
 def odd_model():
-    """A net with a layer called twice, activations of all kinds, skips, and a softmax at its end.
-    """
+    """A net with a layer called twice, activations of all kinds, skips, and a softmax at its end."""
     inputs = layers.Input((8, 8, 2))
     x = layers.Conv2D(4, 3, padding="same", activation="sigmoid", name="first")(inputs)
     skip = x
@@ -153,8 +168,7 @@ class BatchMean(layers.Layer):
 
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("norm", ["BatchNormalization", "GroupNormalization",
-                                  "LayerNormalization"])
+@pytest.mark.parametrize("norm", ["BatchNormalization", "GroupNormalization", "LayerNormalization"])
 def test_channels_with_their_norm(norm, scale, center):
     options = dict(groups=2) if norm == "GroupNormalization" else {}
     inputs = layers.Input((6, 6, 2))
@@ -238,13 +252,16 @@ def test_some_layers_and_progress():
 
 
 def test_ranking_breaks_ties_by_loss_then_index():
-    effects = ChannelEffects({"a": np.array([0, .5, 0, 0, .5])},
-                             {"a": np.array([.1, .2, .3, .1, .2])}, 1.0, 2)
+    effects = ChannelEffects(
+        {"a": np.array([0, 0.5, 0, 0, 0.5])}, {"a": np.array([0.1, 0.2, 0.3, 0.1, 0.2])}, 1.0, 2
+    )
     assert effects.ranked("a").tolist() == [1, 4, 2, 0, 3]
 
 
-@pytest.mark.parametrize("channels, delta, count", [
-    (16, 0.05, 1), (16, 0.3, 5), (100, 0.07, 7), (3, 1.0, 3), (64, 0.2, 13), (10, 1e-9, 1)])
+@pytest.mark.parametrize(
+    "channels, delta, count",
+    [(16, 0.05, 1), (16, 0.3, 5), (100, 0.07, 7), (3, 1.0, 3), (64, 0.2, 13), (10, 1e-9, 1)],
+)
 def test_how_many_channels(channels, delta, count):
     effects = ChannelEffects({"a": np.arange(channels) / channels}, {"a": np.zeros(channels)}, 1, 9)
     chosen = select_channels(effects, delta)
@@ -252,18 +269,25 @@ def test_how_many_channels(channels, delta, count):
 
 
 def test_controls():
-    effects = ChannelEffects({"a": np.array([.3, .1, .2, 0])}, {"a": np.zeros(4)}, 1, 9)
+    effects = ChannelEffects({"a": np.array([0.3, 0.1, 0.2, 0])}, {"a": np.zeros(4)}, 1, 9)
     assert select_channels(effects, 0.5, selection="unimportant")["a"].tolist() == [3, 1]
-    drawn = [tuple(select_channels(effects, 0.5, selection="random",
-                                   rng=np.random.default_rng(n))["a"]) for n in range(40)]
+    drawn = [
+        tuple(select_channels(effects, 0.5, selection="random", rng=np.random.default_rng(n))["a"])
+        for n in range(40)
+    ]
     assert len(set(drawn)) > 6 and all(len(set(pair)) == 2 for pair in drawn)
-    assert drawn[0] == tuple(select_channels(effects, 0.5, selection="random",
-                                             rng=np.random.default_rng(0))["a"])
+    assert drawn[0] == tuple(
+        select_channels(effects, 0.5, selection="random", rng=np.random.default_rng(0))["a"]
+    )
 
 
 def test_where_the_loss_decided():
-    effects = ChannelEffects({"a": np.array([.5, .5, 0]), "b": np.array([.5, .2, 0])},
-                             {"a": np.zeros(3), "b": np.zeros(3)}, 1, 2)
+    effects = ChannelEffects(
+        {"a": np.array([0.5, 0.5, 0]), "b": np.array([0.5, 0.2, 0])},
+        {"a": np.zeros(3), "b": np.zeros(3)},
+        1,
+        2,
+    )
     assert undecided_layers(effects, 0.3) == ["a"]
     assert undecided_layers(effects, 0.6) == []
     assert undecided_layers(effects, 1.0) == []
@@ -276,15 +300,19 @@ def without_kernels():
     return tf.keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs))
 
 
-@pytest.mark.parametrize("make, arguments, message", [
-    (without_kernels, {}, "a model with a Conv or Dense layer"),
-    (by_hand, dict(labels=[0, 2]), "labels: .* 0 to 1"),
-    (by_hand, dict(labels=[0]), "1 for 2 examples"),
-    (by_hand, dict(labels=[0.0, 0.5]), "whole numbers"),
-    (by_hand, dict(empty=True), "at least one"),
-    (by_hand, dict(layers=["hiden"]), "did you mean 'hidden'"),
-    (by_hand, dict(parts="bn"), "channel: unknown name 'bn'"),
-    (by_hand, dict(memory=0), "memory: 0")])
+@pytest.mark.parametrize(
+    "make, arguments, message",
+    [
+        (without_kernels, {}, "a model with a Conv or Dense layer"),
+        (by_hand, dict(labels=[0, 2]), "labels: .* 0 to 1"),
+        (by_hand, dict(labels=[0]), "1 for 2 examples"),
+        (by_hand, dict(labels=[0.0, 0.5]), "whole numbers"),
+        (by_hand, dict(empty=True), "at least one"),
+        (by_hand, dict(layers=["hiden"]), "did you mean 'hidden'"),
+        (by_hand, dict(parts="bn"), "channel: unknown name 'bn'"),
+        (by_hand, dict(memory=0), "memory: 0"),
+    ],
+)
 def test_what_is_refused(make, arguments, message):
     arguments, model = dict(arguments), make()
     probe = np.zeros((2, *model.input_shape[1:]), np.float32)
@@ -296,10 +324,16 @@ def test_what_is_refused(make, arguments, message):
 
 
 def test_a_probe_too_small_is_named_with_its_resolution():
-    effects = ChannelEffects({"a": np.array([.5, .5, 0]), "b": np.array([.5, .2, 0])},
-                             {"a": np.array([0, .1, 0]), "b": np.zeros(3)}, 1, 8)
-    with pytest.warns(UserWarning, match="8 examples tell effects apart in steps of 0.125; in 1 of "
-                                         "2 layers the loss decided"):
+    effects = ChannelEffects(
+        {"a": np.array([0.5, 0.5, 0]), "b": np.array([0.5, 0.2, 0])},
+        {"a": np.array([0, 0.1, 0]), "b": np.zeros(3)},
+        1,
+        8,
+    )
+    with pytest.warns(
+        UserWarning,
+        match="8 examples tell effects apart in steps of 0.125; in 1 of 2 layers the loss decided",
+    ):
         assert select_channels(effects, 0.3)["a"].tolist() == [1]
     effects.examples = 200
     with warnings.catch_warnings():
@@ -319,9 +353,12 @@ def test_delta_that_is_refused(delta):
 
 def test_a_nested_model_has_the_effects_of_the_same_model_in_one_piece(rng):
     flat = build_model("lenet5", (16, 16, 1), 3, seed=0)
-    inputs, inner = layers.Input((16, 16, 1)), layers.Input(flat.get_layer("pool_2").output.shape[1:])
+    inputs, inner = (
+        layers.Input((16, 16, 1)),
+        layers.Input(flat.get_layer("pool_2").output.shape[1:]),
+    )
     x = inner
-    for layer in flat.layers[4 if flat.layers[0].name == "conv_1" else 5:]:
+    for layer in flat.layers[4 if flat.layers[0].name == "conv_1" else 5 :]:
         x = layer(x)
     head = tf.keras.Model(inner, x, name="head")
     body = tf.keras.Model(flat.inputs, flat.get_layer("pool_2").output, name="body")
@@ -331,21 +368,33 @@ def test_a_nested_model_has_the_effects_of_the_same_model_in_one_piece(rng):
     assert list(found) == [f"{'body' if 'conv' in name else 'head'}/{name}" for name in expected]
     for (name, effect), own in zip(expected.items(), found.values()):
         np.testing.assert_array_equal(own, effect)
-        np.testing.assert_allclose(found.losses[f"{'body' if 'conv' in name else 'head'}/{name}"],
-                                   expected.losses[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            found.losses[f"{'body' if 'conv' in name else 'head'}/{name}"],
+            expected.losses[name],
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 def test_the_forgotten_classes_own_output_units():
     """Two layers, the last of which has a unit for each of four classes; class 2 is forgotten."""
     effects = ChannelEffects(
-        {"a": np.array([.5, .2, 0, .1]), "last": np.array([0, .1, .9, 0])},
-        {"a": np.zeros(4), "last": np.zeros(4)}, 1, 100)
+        {"a": np.array([0.5, 0.2, 0, 0.1]), "last": np.array([0, 0.1, 0.9, 0])},
+        {"a": np.zeros(4), "last": np.zeros(4)},
+        1,
+        100,
+    )
     alone = select_channels(effects, 0.25, selection="output-unit", output_units=[2])
     assert alone["a"].tolist() == [] and alone["last"].tolist() == [2]
     for seed in range(8):
         plain = select_channels(effects, 0.25, selection="random", rng=np.random.default_rng(seed))
-        both = select_channels(effects, 0.25, selection="random+output-unit", output_units=[2],
-                               rng=np.random.default_rng(seed))
+        both = select_channels(
+            effects,
+            0.25,
+            selection="random+output-unit",
+            output_units=[2],
+            rng=np.random.default_rng(seed),
+        )
         assert both["a"].tolist() == plain["a"].tolist()
         assert set(both["last"]) == {2, *plain["last"]} and both["last"][0] == 2
     assert undecided_layers(effects, 0.25, selection="output-unit") == []

@@ -11,7 +11,12 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
 from tfunlearn.unlearning import (
-    ClassActivations, discriminative_channels, mean_over_clients, tf_idf, wrong_labels)
+    ClassActivations,
+    discriminative_channels,
+    mean_over_clients,
+    tf_idf,
+    wrong_labels,
+)
 
 layers = tf.keras.layers
 
@@ -21,17 +26,25 @@ def test_tf_idf_by_hand():
     activations = np.array([[4.0, 1, 1], [1, 4, 1], [1, 2, 3]])
     # at least the row's mean: channel 0 for class 0; channel 1 for 1 and 2; channel 2 for class 2
     once, twice = math.log(4 / 2), math.log(4 / 3)
-    np.testing.assert_allclose(tf_idf(activations), np.array([
-        [4 * once, 1 * twice, 1 * once], [1 * once, 4 * twice, 1 * once],
-        [1 * once, 2 * twice, 3 * once]]) / 6, rtol=1e-12)
+    np.testing.assert_allclose(
+        tf_idf(activations),
+        np.array(
+            [
+                [4 * once, 1 * twice, 1 * once],
+                [1 * once, 4 * twice, 1 * once],
+                [1 * once, 2 * twice, 3 * once],
+            ]
+        )
+        / 6,
+        rtol=1e-12,
+    )
 
 
 def test_the_threshold_is_the_class_mean_over_channels():
     # by the channel's mean over classes (public forks) class 1 would count for channel 0, too
     activations = np.array([[5.0, 9.0], [4.0, 1.0], [0.0, 1.0]])
     idf = np.log(4 / (1 + np.array([1, 2])))  # channel 0: class 1; channel 1: classes 0 and 2
-    np.testing.assert_allclose(
-        tf_idf(activations)[0], np.array([5 / 14, 9 / 14]) * idf, rtol=1e-12)
+    np.testing.assert_allclose(tf_idf(activations)[0], np.array([5 / 14, 9 / 14]) * idf, rtol=1e-12)
 
 
 def test_a_class_that_nobody_holds_is_no_class():
@@ -45,8 +58,12 @@ def test_a_class_that_nobody_holds_is_no_class():
 
 def test_a_means_over_clients_that_hold_the_class():
     nan = np.nan
-    got = mean_over_clients([{"a": np.array([[1.0, 2], [nan, nan], [nan, nan]])},
-                             {"a": np.array([[3.0, 6], [5, 7], [nan, nan]])}])
+    got = mean_over_clients(
+        [
+            {"a": np.array([[1.0, 2], [nan, nan], [nan, nan]])},
+            {"a": np.array([[3.0, 6], [5, 7], [nan, nan]])},
+        ]
+    )
     np.testing.assert_array_equal(got["a"], [[2, 4], [5, 7], [nan, nan]])
 
 
@@ -67,18 +84,25 @@ def test_activations_equal_a_plain_computation():
         assert np.isnan(got[name][2]).all()
 
 
-ACTIVATIONS = {"a": np.array([[4.0, 1, 1, 1], [1, 4, 1, 1], [1, 1, 4, 3]]),
-               "b": np.array([[1.0, 1], [1, 2], [1, 3]])}
+ACTIVATIONS = {
+    "a": np.array([[4.0, 1, 1, 1], [1, 4, 1, 1], [1, 1, 4, 3]]),
+    "b": np.array([[1.0, 1], [1, 2], [1, 3]]),
+}
 
 
 def test_which_channels_go():
     # class 0, layer a: (4, 1, 1, 1) / 7 * log 2; layer b: (1, 1) / 2 * (log 2, 0)
-    assert {k: list(v) for k, v in discriminative_channels(
-        ACTIVATIONS, [0], share=0.2).items()} == {"a": [0], "b": [0]}
-    assert {k: list(v) for k, v in discriminative_channels(
-        ACTIVATIONS, [0], share=0.2, scope="model").items()} == {"a": [0], "b": [0]}
-    assert {k: list(v) for k, v in discriminative_channels(
-        ACTIVATIONS, [0], share=0.1, scope="model").items()} == {"a": [0], "b": []}
+    assert {
+        k: list(v) for k, v in discriminative_channels(ACTIVATIONS, [0], share=0.2).items()
+    } == {"a": [0], "b": [0]}
+    assert {
+        k: list(v)
+        for k, v in discriminative_channels(ACTIVATIONS, [0], share=0.2, scope="model").items()
+    } == {"a": [0], "b": [0]}
+    assert {
+        k: list(v)
+        for k, v in discriminative_channels(ACTIVATIONS, [0], share=0.1, scope="model").items()
+    } == {"a": [0], "b": []}
     several = discriminative_channels(ACTIVATIONS, [0, 1], share=0.2)
     assert sorted(several["a"]) == [0, 1]
 
@@ -88,9 +112,14 @@ def test_at_least_one_channel_stays():
     assert len(kept["a"]) == 3 and len(kept["b"]) == 1
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(share=0), "prune_share: 0"), (dict(share=1), "prune_share: 1"),
-    (dict(scope="net"), "prune_scope: unknown name 'net'")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(share=0), "prune_share: 0"),
+        (dict(share=1), "prune_share: 1"),
+        (dict(scope="net"), "prune_scope: unknown name 'net'"),
+    ],
+)
 def test_what_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         discriminative_channels(ACTIVATIONS, [0], **arguments)
@@ -121,8 +150,9 @@ def test_no_example_gets_a_forgotten_class():
     labels = np.repeat([0, 1, 3], 500)  # 1 and 3 are forgotten, 0 is held by a client that leaves
     got = wrong_labels(labels, classes=5, forgotten=[1, 3], rng=np.random.default_rng(1))
     assert set(got[labels != 0]) == {0, 2, 4} and set(got[labels == 0]) == {2, 4}
-    assert (got == wrong_labels(labels, classes=5, forgotten=[1, 3],
-                                rng=np.random.default_rng(1))).all()
+    assert (
+        got == wrong_labels(labels, classes=5, forgotten=[1, 3], rng=np.random.default_rng(1))
+    ).all()
 
 
 def test_where_no_wrong_label_is_left():

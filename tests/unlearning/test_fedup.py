@@ -51,8 +51,19 @@ def test_a_share_is_of_what_is_alive():
     assert found.counts == {0: 2}
     assert found.weights[0][..., 1].ravel().tolist() == [1, 2, 3, 4, 5, 6, 0, 0]
     for mask in ("magnitude", "random"):
-        assert fedup([G], [[attacker], [G], [G]], malicious=[0], fraction=0.25, mask=mask,
-                     rng=np.random.default_rng(0)).masks[0][..., 1].sum() == 2
+        assert (
+            fedup(
+                [G],
+                [[attacker], [G], [G]],
+                malicious=[0],
+                fraction=0.25,
+                mask=mask,
+                rng=np.random.default_rng(0),
+            )
+            .masks[0][..., 1]
+            .sum()
+            == 2
+        )
 
 
 def test_sample_weights_change_both_means():
@@ -67,11 +78,19 @@ def test_controls_by_hand():
     G, clients = by_hand()
     large = fedup(G, clients, malicious=[0], fraction=0.5, mask="magnitude")
     np.testing.assert_array_equal(large.masks[0], [[False, True], [True, False]])  # |G| 3 and 2
-    draws = {fedup(G, clients, malicious=[0], fraction=0.5, mask="random",
-                   rng=np.random.default_rng(n)).masks[0].tobytes() for n in range(30)}
+    draws = {
+        fedup(G, clients, malicious=[0], fraction=0.5, mask="random", rng=np.random.default_rng(n))
+        .masks[0]
+        .tobytes()
+        for n in range(30)
+    }
     assert len(draws) == 3  # every choice of 2 among the 3 that are not zero
-    again = [fedup(G, clients, malicious=[0], fraction=0.5, mask="random",
-                   rng=np.random.default_rng(3)).masks[0] for _ in range(2)]
+    again = [
+        fedup(
+            G, clients, malicious=[0], fraction=0.5, mask="random", rng=np.random.default_rng(3)
+        ).masks[0]
+        for _ in range(2)
+    ]
     np.testing.assert_array_equal(*again)
 
 
@@ -81,8 +100,9 @@ def test_random_models_against_brute_force(rng):
         G = [rng.normal(size=s).astype(np.float32) for s in shapes]
         n, m = int(rng.integers(3, 9)), 1
         m = int(rng.integers(1, (n + 1) // 2))
-        clients = [[g + 0.1 * rng.normal(size=g.shape).astype(np.float32) for g in G]
-                   for _ in range(n)]
+        clients = [
+            [g + 0.1 * rng.normal(size=g.shape).astype(np.float32) for g in G] for _ in range(n)
+        ]
         bad = sorted(rng.choice(n, m, replace=False).tolist())
         sizes, fraction = rng.integers(1, 50, n), float(rng.uniform(0, 1))
         got = fedup(G, clients, malicious=bad, fraction=fraction, examples=sizes, kernels=[0, 2, 4])
@@ -91,8 +111,10 @@ def test_random_models_against_brute_force(rng):
             for index in np.ndindex(g.shape):
                 sides = []
                 for group in (bad, [k for k in range(n) if k not in bad]):
-                    sides.append(sum(float(sizes[k]) * float(clients[k][place][index])
-                                     for k in group) / sum(float(sizes[k]) for k in group))
+                    sides.append(
+                        sum(float(sizes[k]) * float(clients[k][place][index]) for k in group)
+                        / sum(float(sizes[k]) for k in group)
+                    )
                 average[index] = sides[1]
                 ranks[index] = (sides[0] - sides[1]) ** 2 * abs(float(g[index]))
             if place in (0, 2, 4):
@@ -109,8 +131,10 @@ def test_models_and_updates_give_the_same(rng):
     G = [rng.normal(size=s).astype(np.float32) for s in shapes]
     updates = (0.1 * rng.normal(size=(5, 55))).astype(np.float32)
     kept = HistoryRound(3, G, np.arange(5), updates, np.full(5, 7))
-    models = [[g + u.reshape(g.shape) for g, u in zip(G, np.split(update, [30, 35]))]
-              for update in updates]
+    models = [
+        [g + u.reshape(g.shape) for g, u in zip(G, np.split(update, [30, 35]))]
+        for update in updates
+    ]
     a = fedup(G, kept.local_models(), malicious=[1, 3], fraction=0.3)
     b = fedup(G, models, malicious=[1, 3], fraction=0.3)
     for left, right in zip(a.weights, b.weights):
@@ -141,14 +165,28 @@ def test_nothing_pruned_is_the_benign_average_and_inputs_stay(rng):
 def test_ties_go_to_the_first_in_c_order():
     scores = np.array([[1.0, 2.0, 2.0], [2.0, 0.0, 2.0]])
     ones = np.ones((2, 3))
-    np.testing.assert_array_equal(largest(scores, 0.5, ones), [[False, True, True], [True, False, False]])
-    np.testing.assert_array_equal(largest(np.zeros((2, 2)), 0.75, np.ones((2, 2))), [[True, True], [True, False]])
+    np.testing.assert_array_equal(
+        largest(scores, 0.5, ones), [[False, True, True], [True, False, False]]
+    )
+    np.testing.assert_array_equal(
+        largest(np.zeros((2, 2)), 0.75, np.ones((2, 2))), [[True, True], [True, False]]
+    )
     assert largest(scores, 0, ones).sum() == 0 and largest(scores, 1, ones).all()
 
 
-@pytest.mark.parametrize("size, fraction, count", [
-    (150, 0.1, 15), (30, 0.1, 3), (10, 0.01, 1), (840, 0.15, 126), (7, 1.0, 7), (7, 0.0, 0),
-    (62006, 1e-7, 1), (3, 0.34, 2)])
+@pytest.mark.parametrize(
+    "size, fraction, count",
+    [
+        (150, 0.1, 15),
+        (30, 0.1, 3),
+        (10, 0.01, 1),
+        (840, 0.15, 126),
+        (7, 1.0, 7),
+        (7, 0.0, 0),
+        (62006, 1e-7, 1),
+        (3, 0.34, 2),
+    ],
+)
 def test_ceil_without_float_noise(size, fraction, count):
     assert entries_of(size, fraction) == (count if fraction * size > 1e-6 else 0) or count == 1
 
@@ -188,15 +226,23 @@ def test_one_benign_client_gets_the_least_fraction_and_a_warning():
     assert estimate.fraction == 0.01 and estimate.z is None
 
 
-@pytest.mark.parametrize("values, message", [
-    (dict(malicious=[]), "at least one client"),
-    (dict(malicious=[0, 1]), "2 of 3 clients.*benign majority"),
-    (dict(malicious=[3]), "positions 0 to 2"),
-    (dict(fraction=1.2), "fraction: 1.2"), (dict(fraction=-0.1), "fraction: -0.1"),
-    (dict(fraction=math.nan), "fraction"), (dict(fraction="all"), "fraction"),
-    (dict(mask="rand"), "did you mean 'random'"), (dict(mask="random"), "a generator"),
-    (dict(similarity="x"), "similarity"), (dict(examples=[1, 2]), "3 numbers > 0"),
-    (dict(examples=[1, 0, 2]), "3 numbers > 0")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(malicious=[]), "at least one client"),
+        (dict(malicious=[0, 1]), "2 of 3 clients.*benign majority"),
+        (dict(malicious=[3]), "positions 0 to 2"),
+        (dict(fraction=1.2), "fraction: 1.2"),
+        (dict(fraction=-0.1), "fraction: -0.1"),
+        (dict(fraction=math.nan), "fraction"),
+        (dict(fraction="all"), "fraction"),
+        (dict(mask="rand"), "did you mean 'random'"),
+        (dict(mask="random"), "a generator"),
+        (dict(similarity="x"), "similarity"),
+        (dict(examples=[1, 2]), "3 numbers > 0"),
+        (dict(examples=[1, 0, 2]), "3 numbers > 0"),
+    ],
+)
 def test_refusals(values, message):
     G, clients = by_hand()
     with pytest.raises(UserError, match=message):

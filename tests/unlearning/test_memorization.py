@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import build_model
-from tfunlearn.unlearning import (
-    locate, mean_delta_of, mean_gradient_of, reset, suggest_ratio)
+from tfunlearn.unlearning import locate, mean_delta_of, mean_gradient_of, reset, suggest_ratio
 from tfunlearn.unlearning.eligible import eligible_places, initial_bounds
 
 layers = tf.keras.layers
@@ -21,10 +20,17 @@ ANY = dict(include=lambda name, array: True)
 
 def net(norm=True):
     """A convolution with a scale, a depthwise one, and a Dense layer."""
-    return tf.keras.Sequential([
-        layers.Input((6, 6, 2)), layers.Conv2D(4, 3, name="conv"),
-        *([layers.BatchNormalization(name="norm")] if norm else []), layers.ReLU(),
-        layers.DepthwiseConv2D(3, name="depth"), layers.Flatten(), layers.Dense(3, name="logits")])
+    return tf.keras.Sequential(
+        [
+            layers.Input((6, 6, 2)),
+            layers.Conv2D(4, 3, name="conv"),
+            *([layers.BatchNormalization(name="norm")] if norm else []),
+            layers.ReLU(),
+            layers.DepthwiseConv2D(3, name="depth"),
+            layers.Flatten(),
+            layers.Dense(3, name="logits"),
+        ]
+    )
 
 
 def drawn(model, rng, scale=1.0):
@@ -32,8 +38,10 @@ def drawn(model, rng, scale=1.0):
 
 
 def test_the_mean_comes_before_the_absolute_value():
-    clients = [[np.array([1.0, 0.5, -2.0, 3.0, 0.6, -4.0])],
-               [np.array([-1.0, 0.5, -2.0, 3.0, 0.2, -4.0])]]
+    clients = [
+        [np.array([1.0, 0.5, -2.0, 3.0, 0.6, -4.0])],
+        [np.array([-1.0, 0.5, -2.0, 3.0, 0.2, -4.0])],
+    ]
     mean = mean_delta_of(clients)
     np.testing.assert_allclose(mean[0], [0, 0.5, -2, 3, 0.4, -4])
     masks = locate([np.zeros(6)], mean, 0.2, zero_updates="include", **ANY)
@@ -105,8 +113,13 @@ def test_scalars_and_arrays_in_other_orders_are_arrays_too(rng):
     np.testing.assert_array_equal(plain[0], turned[0])
     assert plain[0].sum() == 15 == turned.location.count
     for policy in ("include", "exclude"):
-        scalar = locate([np.float32(1), delta], [np.zeros((), np.float32), delta + 9], 1 / 31,
-                        zero_updates=policy, **ANY)
+        scalar = locate(
+            [np.float32(1), delta],
+            [np.zeros((), np.float32), delta + 9],
+            1 / 31,
+            zero_updates=policy,
+            **ANY,
+        )
         assert scalar[0].shape == () and bool(scalar[0]) == (policy == "include")
         new = reset([np.float32(1), delta], scalar, rule="zeros", seed=0)
         assert new[0] == (policy == "exclude")
@@ -127,21 +140,28 @@ def test_what_is_eligible():
     group = build_model("resnet20", (16, 16, 3), 10, norm="group")
     sizes = [group.get_weights()[n].size for n in eligible_places(group.get_weights(), model=group)]
     assert sum(sizes) == group.count_params() - 2 * sum(
-        w.shape[0] for w in group.weights if "gamma" in w.name)
+        w.shape[0] for w in group.weights if "gamma" in w.name
+    )
 
 
 def test_clients_in_any_order_give_the_same_mask(rng):
     model = net()
     clients = [drawn(model, rng, 1e-3) for _ in range(7)]
-    masks = [locate(model.get_weights(), mean_delta_of([clients[n] for n in order]), 0.3,
-                    model=model) for order in (range(7), rng.permutation(7))]
+    masks = [
+        locate(model.get_weights(), mean_delta_of([clients[n] for n in order]), 0.3, model=model)
+        for order in (range(7), rng.permutation(7))
+    ]
     for one, other in zip(*masks):
         np.testing.assert_array_equal(one, other)
 
 
 def test_other_saliencies_choose_what_they_say(rng):
-    weights = [rng.normal(size=(5, 4)), rng.normal(size=4), rng.normal(size=(4, 3)),
-               rng.normal(size=3)]
+    weights = [
+        rng.normal(size=(5, 4)),
+        rng.normal(size=4),
+        rng.normal(size=(4, 3)),
+        rng.normal(size=3),
+    ]
     deltas = [rng.normal(size=w.shape) for w in weights]
     salun = locate(weights, deltas, 0.25, saliency="salun", **ANY)
     flat = np.abs(np.concatenate([d.ravel() for d in deltas]))
@@ -167,8 +187,14 @@ def test_other_saliencies_choose_what_they_say(rng):
 
 
 def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
-    model = tf.keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten(),
-                                 layers.Dense(8, activation="relu"), layers.Dense(3)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((4, 4, 1)),
+            layers.Flatten(),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(3),
+        ]
+    )
     dead = [np.abs(w) + 0.1 for w in drawn(model, rng)]  # so that every other unit answers
     dead[1][:5] = -100  # five of eight units never answer
     model.set_weights(dead)
@@ -196,15 +222,21 @@ def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
     assert all(mask.all() for mask in everything)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (dict(ratio=1.5), "ratio: 1.5 is not allowed; allowed is 0 to 1"),
-    (dict(ratio=-0.1), "ratio: -0.1"), (dict(ratio=float("nan")), "ratio: nan"),
-    (dict(ratio=True), "ratio: True"), (dict(scope="all"), "scope: 'all'"),
-    (dict(saliency="salin"), "saliency: unknown name 'salin'; did you mean 'salun'"),
-    (dict(zero_updates="drop"), "zero_updates: 'drop'"), (dict(include="kernels"), "include"),
-    (dict(model=None), "model: None is not allowed; allowed is the Keras model"),
-    (dict(include=lambda name, array: False), "include.*leaves at least one"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(ratio=1.5), "ratio: 1.5 is not allowed; allowed is 0 to 1"),
+        (dict(ratio=-0.1), "ratio: -0.1"),
+        (dict(ratio=float("nan")), "ratio: nan"),
+        (dict(ratio=True), "ratio: True"),
+        (dict(scope="all"), "scope: 'all'"),
+        (dict(saliency="salin"), "saliency: unknown name 'salin'; did you mean 'salun'"),
+        (dict(zero_updates="drop"), "zero_updates: 'drop'"),
+        (dict(include="kernels"), "include"),
+        (dict(model=None), "model: None is not allowed; allowed is the Keras model"),
+        (dict(include=lambda name, array: False), "include.*leaves at least one"),
+    ],
+)
 def test_bad_settings_are_named(change, message, rng):
     model = net()
     options = {"ratio": 0.3, "model": model, **change}
@@ -262,13 +294,24 @@ def test_everything_and_nothing():
 
 
 def test_fresh_draws_are_uniform_within_their_bounds():
-    model = tf.keras.Sequential([
-        layers.Input((12, 12, 8)), layers.Conv2D(24, 3, groups=2, name="grouped"),
-        layers.DepthwiseConv2D(5, depth_multiplier=10, name="depth"),
-        layers.SeparableConv2D(6, 3, name="separable"), layers.Flatten(), layers.Dense(40)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((12, 12, 8)),
+            layers.Conv2D(24, 3, groups=2, name="grouped"),
+            layers.DepthwiseConv2D(5, depth_multiplier=10, name="depth"),
+            layers.SeparableConv2D(6, 3, name="separable"),
+            layers.Flatten(),
+            layers.Dense(40),
+        ]
+    )
     weights = model.get_weights()
-    new = reset(weights, [np.ones(w.shape, bool) for w in weights], rule="he_uniform_compat",
-                seed=1, model=model)
+    new = reset(
+        weights,
+        [np.ones(w.shape, bool) for w in weights],
+        rule="he_uniform_compat",
+        seed=1,
+        model=model,
+    )
     fans = {0: 3 * 3 * 4, 2: 5 * 5, 4: 3 * 3, 5: 240, 7: weights[7].shape[0]}
     assert [weights[n].ndim for n in fans] == [4, 4, 4, 4, 2]
     for place, fan in fans.items():
@@ -278,8 +321,9 @@ def test_fresh_draws_are_uniform_within_their_bounds():
         assert _kolmogorov_smirnov(new[place], -bound, bound) < 1.95 / math.sqrt(new[place].size)
     for place in (1, 3, 6, 8):
         assert np.abs(new[place]).max() <= 0.1 and new[place].std() > 0.03
-    words = tf.keras.Sequential([layers.Input((5,)), layers.Embedding(50, 8), layers.Flatten(),
-                                 layers.Dense(2)])
+    words = tf.keras.Sequential(
+        [layers.Input((5,)), layers.Embedding(50, 8), layers.Flatten(), layers.Dense(2)]
+    )
     assert initial_bounds(words, words.get_weights())[0] == pytest.approx(math.sqrt(6 / 8))
 
 
@@ -291,9 +335,15 @@ def _kolmogorov_smirnov(sample, low, high):
 
 
 def test_the_mean_gradient_is_that_of_finite_differences(rng):
-    model = tf.keras.Sequential([  # smooth
-        layers.Input((6, 6, 2)), layers.Conv2D(4, 3, activation="tanh"),
-        layers.DepthwiseConv2D(3, activation="tanh"), layers.Flatten(), layers.Dense(3)])
+    model = tf.keras.Sequential(
+        [  # smooth
+            layers.Input((6, 6, 2)),
+            layers.Conv2D(4, 3, activation="tanh"),
+            layers.DepthwiseConv2D(3, activation="tanh"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
     images = rng.integers(0, 256, (11, 6, 6, 2), dtype=np.uint8)
     labels = rng.integers(0, 3, 11)
     gradient = mean_gradient_of(model, batch_size=4)(images, labels)
@@ -313,12 +363,11 @@ def test_the_mean_gradient_is_that_of_finite_differences(rng):
 
 
 def test_a_ratio_is_suggested_from_the_knee():
-    slow = 10.0 ** np.linspace(-6, -3, 9000)       # climbs slowly ...
-    fast = 10.0 ** np.linspace(-3, 1, 1000)        # ... and shoots up in the last tenth
+    slow = 10.0 ** np.linspace(-6, -3, 9000)  # climbs slowly ...
+    fast = 10.0 ** np.linspace(-3, 1, 1000)  # ... and shoots up in the last tenth
     found = suggest_ratio(np.concatenate([slow, -fast, np.zeros(2500)]))
     assert found.knee == pytest.approx(1e-3, rel=0.05) and found.knee_percentile == 90.0
-    assert found.cut == pytest.approx(found.knee / 10) and (
-        found.zero_share == pytest.approx(0.2))
+    assert found.cut == pytest.approx(found.knee / 10) and (found.zero_share == pytest.approx(0.2))
     assert found.ratio == pytest.approx(0.48, abs=0.01)  # 6000 of 12,500 lie below 1e-4
     deltas = [np.concatenate([slow, -fast, np.zeros(2500)])]
     masks = locate(deltas, deltas, found.ratio, **ANY)  # and these are what is reset
@@ -334,11 +383,16 @@ def test_a_ratio_is_suggested_from_the_knee():
     assert scaled.ratio == pytest.approx(suggest_ratio([slow, fast]).ratio)
 
 
-@pytest.mark.parametrize(("values", "options", "message"), [
-    (np.zeros(500), {}, "saliency: '0 changes that are not zero'.*at least 100"),
-    (np.full(500, np.nan), {}, "not finite"), (np.ones(500), dict(method="knee"), "method"),
-    (np.ones(500), dict(knee=-1), "knee: -1"), (np.ones(500), dict(knee="none"), "knee: 'none'"),
-])
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (np.zeros(500), {}, "saliency: '0 changes that are not zero'.*at least 100"),
+        (np.full(500, np.nan), {}, "not finite"),
+        (np.ones(500), dict(method="knee"), "method"),
+        (np.ones(500), dict(knee=-1), "knee: -1"),
+        (np.ones(500), dict(knee="none"), "knee: 'none'"),
+    ],
+)
 def test_no_ratio_without_changes(values, options, message):
     with pytest.raises(UserError, match=message):
         suggest_ratio(values, **options)

@@ -62,15 +62,27 @@ def test_a_head_takes_the_steps_of_keras(rng):
     features, labels = rng.random((10, 4)).astype(np.float32), rng.integers(0, 3, 10)
     model = tf.keras.Sequential([layers.Input((4,)), layers.Dense(3)])
     start = [w.copy() for w in model.get_weights()]
-    kernel, bias = train_head(features, labels, tuple(start), lr=0.5, momentum=0.9, epochs=7,
-                              batch_size=10, rng=np.random.default_rng(0))
+    kernel, bias = train_head(
+        features,
+        labels,
+        tuple(start),
+        lr=0.5,
+        momentum=0.9,
+        epochs=7,
+        batch_size=10,
+        rng=np.random.default_rng(0),
+    )
     speeds = [np.zeros_like(w) for w in start]
     for _ in range(7):  # one whole batch an epoch, so that the order does not matter
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
-                labels, model(features), from_logits=True))
-        for n, (speed, gradient) in enumerate(zip(speeds, tape.gradient(
-                loss, model.trainable_weights))):
+            loss = tf.reduce_mean(
+                tf.keras.losses.sparse_categorical_crossentropy(
+                    labels, model(features), from_logits=True
+                )
+            )
+        for n, (speed, gradient) in enumerate(
+            zip(speeds, tape.gradient(loss, model.trainable_weights))
+        ):
             speeds[n] = 0.9 * speed + gradient.numpy()
             start[n] = start[n] - 0.5 * speeds[n]
         model.set_weights(start)
@@ -82,8 +94,10 @@ def test_a_head_takes_the_steps_of_keras(rng):
 
 def test_heads_are_combined_as_the_papers_formula_says():
     head = (np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
-    others = [(np.array([[0.0, 10.0]]), np.array([1.0, 1.0])),
-              (np.array([[2.0, 20.0]]), np.array([3.0, 5.0]))]
+    others = [
+        (np.array([[0.0, 10.0]]), np.array([1.0, 1.0])),
+        (np.array([[2.0, 20.0]]), np.array([3.0, 5.0])),
+    ]
     kernel, bias = combined(head, others, alpha=0.9)  # 0.1 W1 + 0.9 mean(W2)
     np.testing.assert_allclose(kernel, [[1.0, 13.7]], rtol=1e-6)
     np.testing.assert_allclose(bias, [2.1, 3.1], rtol=1e-6)

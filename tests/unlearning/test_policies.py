@@ -9,8 +9,10 @@ from tfunlearn.unlearning import RateLimiter
 from tfunlearn.unlearning.stopping import bound_rounds, is_over, plateau_round, target_round
 
 
-@pytest.mark.parametrize("rounds, fraction, expected", [
-    (50, 0.10, 5), (50, 0.15, 8), (50, 0.03, 2), (50, 0.06, 3), (30, 0.0, 1), (30, 0.1, 3)])
+@pytest.mark.parametrize(
+    "rounds, fraction, expected",
+    [(50, 0.10, 5), (50, 0.15, 8), (50, 0.03, 2), (50, 0.06, 3), (30, 0.0, 1), (30, 0.1, 3)],
+)
 def test_the_bound(rounds, fraction, expected):
     assert bound_rounds(rounds, fraction) == expected
 

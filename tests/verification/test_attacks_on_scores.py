@@ -11,9 +11,20 @@ from scipy.stats import norm
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.verification import (
-    Gaussians, ShadowAttack, anamnesis_index, challenge_score, confidences,
-    forgetting_epsilons, forgetting_quality, lira_scores, membership_roc, permutation_p_value,
-    relearn_time, threshold_attack, u_lira_scores)
+    Gaussians,
+    ShadowAttack,
+    anamnesis_index,
+    challenge_score,
+    confidences,
+    forgetting_epsilons,
+    forgetting_quality,
+    lira_scores,
+    membership_roc,
+    permutation_p_value,
+    relearn_time,
+    threshold_attack,
+    u_lira_scores,
+)
 
 
 def test_a_roc_by_hand():
@@ -70,8 +81,9 @@ def test_confidences_are_log_odds(rng, from_logits):
 
 
 def test_confidences_of_a_certain_model_are_finite():
-    found = confidences(np.array([[800.0, 0.0, 0.0], [0.0, 800.0, 1.0]]), np.array([0, 0]),
-                        from_logits=True)
+    found = confidences(
+        np.array([[800.0, 0.0, 0.0], [0.0, 800.0, 1.0]]), np.array([0, 0]), from_logits=True
+    )
     np.testing.assert_allclose(found, [800 - math.log(2), -800])
     assert np.isfinite(confidences(np.array([[1.0, 0.0]]), np.array([1]), from_logits=False)).all()
 
@@ -93,8 +105,10 @@ def test_gaussians_by_hand():
 def shadow_confidences(rng, models, examples, shift):
     """Returns phi under models that saw each example and under models that did not."""
     hardness = rng.normal(0, 3, examples)
-    return (hardness + shift + rng.normal(0, 1, (models, examples)),
-            hardness + rng.normal(0, 1, (models, examples)))
+    return (
+        hardness + shift + rng.normal(0, 1, (models, examples)),
+        hardness + rng.normal(0, 1, (models, examples)),
+    )
 
 
 def test_lira_finds_what_a_global_threshold_cannot(rng):
@@ -187,8 +201,11 @@ def epsilon_by_brute_force(a, b, delta=1e-5):
 def test_epsilons_against_brute_force(rng):
     for shift in (0.0, 0.5, 2.0):
         a, b = rng.normal(shift, 1, (9, 6)), rng.normal(0, 1, (8, 6))
-        np.testing.assert_allclose(forgetting_epsilons(a, b), [
-            epsilon_by_brute_force(a[:, s], b[:, s]) for s in range(6)], rtol=1e-12)
+        np.testing.assert_allclose(
+            forgetting_epsilons(a, b),
+            [epsilon_by_brute_force(a[:, s], b[:, s]) for s in range(6)],
+            rtol=1e-12,
+        )
     apart = forgetting_epsilons(np.arange(4.0)[:, None] + 9, np.arange(4.0)[:, None])
     narrow = forgetting_epsilons(np.array([[0.0], [0.001]]), np.array([[0.0], [1.0]]))
     same = forgetting_epsilons(np.zeros((4, 1)), np.zeros((4, 1)))
@@ -198,7 +215,8 @@ def test_epsilons_against_brute_force(rng):
 def test_points_by_hand():
     # N = 9: ceil(ln 8) = 3, so 6 bins; 0.4 has 1 point, 0.5 a half, 2.9 one of 32, 3.0 none
     assert forgetting_quality(np.array([0.4, 0.5, 2.9, 3.0, 50.0]), 9) == pytest.approx(
-        (1 + 0.5 + 1 / 32) / 5)
+        (1 + 0.5 + 1 / 32) / 5
+    )
     assert challenge_score(0.5, remaining=(0.9, 0.6), test=(0.8, 1.0)) == pytest.approx(0.6)
 
 

@@ -7,15 +7,15 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.verification import (
-    gradient_of, invert_class, invert_gradient, peak_signal_to_noise)
+from tfunlearn.verification import gradient_of, invert_class, invert_gradient, peak_signal_to_noise
 
 
 @pytest.fixture
 def linear():
     """A linear model of 3 classes, each with a pixel pattern of its own."""
-    model = tf.keras.Sequential([tf.keras.layers.Input((4, 4, 1)), tf.keras.layers.Flatten(),
-                                 tf.keras.layers.Dense(3)])
+    model = tf.keras.Sequential(
+        [tf.keras.layers.Input((4, 4, 1)), tf.keras.layers.Flatten(), tf.keras.layers.Dense(3)]
+    )
     kernel = -np.ones((16, 3), np.float32)
     for label in range(3):
         kernel[4 * label : 4 * label + 4, label] = 5
@@ -39,21 +39,39 @@ def test_a_class_that_a_model_does_not_know_is_not_found(linear):
 
 def test_units_that_are_dead_on_black_are_woken():
     layers = tf.keras.layers
-    model = tf.keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten(),
-                                 layers.Dense(4, activation="relu"), layers.Dense(3)])
-    model.set_weights([np.ones((16, 4), np.float32), np.full(4, -2, np.float32),
-                       np.tile([[0, 5, 0]], (4, 1)).astype(np.float32), np.zeros(3, np.float32)])
+    model = tf.keras.Sequential(
+        [
+            layers.Input((4, 4, 1)),
+            layers.Flatten(),
+            layers.Dense(4, activation="relu"),
+            layers.Dense(3),
+        ]
+    )
+    model.set_weights(
+        [
+            np.ones((16, 4), np.float32),
+            np.full(4, -2, np.float32),
+            np.tile([[0, 5, 0]], (4, 1)).astype(np.float32),
+            np.zeros(3, np.float32),
+        ]
+    )
     found = invert_class(model, 1, from_logits=True)
     assert found.cost <= 0.01 and found.image.min() >= 0.5
-    assert invert_class(model, 1, from_logits=True, patience=3,
-                        start=np.zeros((4, 4, 1))).cost == pytest.approx(2 / 3)
+    assert invert_class(
+        model, 1, from_logits=True, patience=3, start=np.zeros((4, 4, 1))
+    ).cost == pytest.approx(2 / 3)
 
 
 def test_a_gradient_gives_its_image_back_and_a_part_of_it_less(rng):
     tf.keras.utils.set_random_seed(0)
-    model = tf.keras.Sequential([
-        tf.keras.layers.Input((6, 6, 1)), tf.keras.layers.Conv2D(4, 3, activation="sigmoid"),
-        tf.keras.layers.Flatten(), tf.keras.layers.Dense(5)])
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input((6, 6, 1)),
+            tf.keras.layers.Conv2D(4, 3, activation="sigmoid"),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(5),
+        ]
+    )
     image = np.zeros((1, 6, 6, 1), np.float32)
     image[0, 1:4, 2:5] = 0.9
     labels = np.array([3])
@@ -65,8 +83,14 @@ def test_a_gradient_gives_its_image_back_and_a_part_of_it_less(rng):
     quality = [peak_signal_to_noise(image, found.images)[0] for found in (whole, part)]
     assert whole.distance < 0.01 and quality[0] > 20 > quality[1] + 5
     with pytest.raises(UserError, match="at least one entry"):
-        invert_gradient(model, sent, labels, rng=rng, from_logits=True,
-                        masks=[np.zeros(g.shape, bool) for g in sent])
+        invert_gradient(
+            model,
+            sent,
+            labels,
+            rng=rng,
+            from_logits=True,
+            masks=[np.zeros(g.shape, bool) for g in sent],
+        )
 
 
 def test_peak_signal_to_noise_by_hand():

@@ -11,16 +11,42 @@ from scipy.stats import t
 from tfunlearn.core.errors import UserError
 from tfunlearn.verification import Evidence, detectable_gap, grade, judge
 from tfunlearn.verification.verdict import (
-    DAMAGED, FORGOTTEN, LEVEL, NOT_SHOWN, OVER, REMEMBERS, words_of)
+    DAMAGED,
+    FORGOTTEN,
+    LEVEL,
+    NOT_SHOWN,
+    OVER,
+    REMEMBERS,
+    words_of,
+)
 
 DRAWS = 1000
 STATED = {  # K -> failed, forgotten, not shown in percent; the rule's own table, m = 5
-    3: {("perfect", 8): (4, 27, 69), ("perfect", 16): (4, 70, 26), ("untouched", 4): (32, 0, 68),
-        ("untouched", 8): (73, 0, 27), ("half way", 8): (31, 3, 66), ("half way", 16): (73, 0, 27)},
-    5: {("perfect", 8): (4, 63, 34), ("perfect", 16): (4, 96, 0), ("untouched", 4): (69, 0, 31),
-        ("untouched", 8): (100, 0, 0), ("half way", 8): (70, 2, 28), ("half way", 16): (100, 0, 0)},
-    10: {("perfect", 8): (4, 79, 17), ("perfect", 16): (4, 96, 0), ("untouched", 4): (93, 0, 7),
-         ("untouched", 8): (100, 0, 0), ("half way", 8): (93, 0, 7), ("half way", 16): (100, 0, 0)}}
+    3: {
+        ("perfect", 8): (4, 27, 69),
+        ("perfect", 16): (4, 70, 26),
+        ("untouched", 4): (32, 0, 68),
+        ("untouched", 8): (73, 0, 27),
+        ("half way", 8): (31, 3, 66),
+        ("half way", 16): (73, 0, 27),
+    },
+    5: {
+        ("perfect", 8): (4, 63, 34),
+        ("perfect", 16): (4, 96, 0),
+        ("untouched", 4): (69, 0, 31),
+        ("untouched", 8): (100, 0, 0),
+        ("half way", 8): (70, 2, 28),
+        ("half way", 16): (100, 0, 0),
+    },
+    10: {
+        ("perfect", 8): (4, 79, 17),
+        ("perfect", 16): (4, 96, 0),
+        ("untouched", 4): (93, 0, 7),
+        ("untouched", 8): (100, 0, 0),
+        ("half way", 8): (93, 0, 7),
+        ("half way", 16): (100, 0, 0),
+    },
+}
 STATED_DAMAGE = {3: {4: 18, 8: 52}, 5: {4: 47, 8: 95}, 10: {4: 76, 8: 97}}
 
 
@@ -32,21 +58,34 @@ def draws(models, kind, gap, measures=5, correlation=0.5, count=DRAWS, seed=0):
     values = shared + math.sqrt(1 - correlation) * rng.normal(size=(count, models + 2, measures))
     utility = np.arange(measures) == measures - 1 if measures > 1 else np.zeros(1, bool)
     before = values[:, models] + np.where(utility, 0, 8 if kind == "less useful" else gap)
-    after = {"perfect": values[:, -1], "untouched": before,
-             "half way": values[:, -1] + np.where(utility, 0, gap / 2),
-             "less useful": values[:, -1] - np.where(utility, gap, 0)}[kind]
+    after = {
+        "perfect": values[:, -1],
+        "untouched": before,
+        "half way": values[:, -1] + np.where(utility, 0, gap / 2),
+        "less useful": values[:, -1] - np.where(utility, gap, 0),
+    }[kind]
     for b, u, retrained in zip(before, after, values[:, :models]):
-        yield words_of(grade([
-            Evidence(f"measure {j}", b[j], u[j], tuple(retrained[:, j]), 0.0, bool(utility[j]))
-            for j in range(measures)]))
+        yield words_of(
+            grade(
+                [
+                    Evidence(
+                        f"measure {j}", b[j], u[j], tuple(retrained[:, j]), 0.0, bool(utility[j])
+                    )
+                    for j in range(measures)
+                ]
+            )
+        )
 
 
 def rates(words):
     """Shares of failed, forgotten and not shown."""
     words = list(words)
     failed = np.mean([bool({REMEMBERS, OVER, DAMAGED} & set(w)) for w in words])
-    return failed, np.mean([w == [FORGOTTEN] for w in words]), np.mean(
-        [w == [NOT_SHOWN] for w in words])
+    return (
+        failed,
+        np.mean([w == [FORGOTTEN] for w in words]),
+        np.mean([w == [NOT_SHOWN] for w in words]),
+    )
 
 
 def error_of(share, count=DRAWS):
@@ -54,8 +93,9 @@ def error_of(share, count=DRAWS):
     return 4 * math.sqrt(max(share * (1 - share), 0.01) / count) + 0.005
 
 
-@pytest.mark.parametrize("models, kind, gap", [
-    (models, *cell) for models, cells in STATED.items() for cell in cells])
+@pytest.mark.parametrize(
+    "models, kind, gap", [(models, *cell) for models, cells in STATED.items() for cell in cells]
+)
 def test_the_stated_rates(models, kind, gap):
     for found, stated in zip(rates(draws(models, kind, gap)), STATED[models][kind, gap]):
         assert abs(found - stated / 100) <= error_of(stated / 100)
@@ -71,7 +111,8 @@ def test_the_stated_rates_of_damage(models, gap):
 @pytest.mark.parametrize("measures", [1, 5, 10])
 @pytest.mark.parametrize("models", [3, 5, 10])
 def test_perfect_unlearnings_fail_no_oftener_than_the_level_and_untouched_ones_never_pass(
-        models, measures):
+    models, measures
+):
     failed, *_ = rates(draws(models, "perfect", 16, measures, correlation=0.0, count=500, seed=1))
     assert failed <= LEVEL + error_of(LEVEL, 500)
     for gap in (0, 4, 16):
@@ -85,10 +126,14 @@ def test_more_retrained_models_see_more():
     assert gaps == sorted(gaps, reverse=True)
 
 
-@pytest.mark.parametrize("models, stated", [
-    (3, [(5.6, 7.3), (9.9, 12.7), (12.8, 16.4), (18.2, 23.2)]),
-    (5, [(3.3, 4.4), (4.6, 6.0), (5.4, 6.8), (6.5, 8.2)]),
-    (10, [(2.5, 3.5), (3.2, 4.2), (3.6, 4.6), (4.0, 5.1)])])
+@pytest.mark.parametrize(
+    "models, stated",
+    [
+        (3, [(5.6, 7.3), (9.9, 12.7), (12.8, 16.4), (18.2, 23.2)]),
+        (5, [(3.3, 4.4), (4.6, 6.0), (5.4, 6.8), (6.5, 8.2)]),
+        (10, [(2.5, 3.5), (3.2, 4.2), (3.6, 4.6), (4.0, 5.1)]),
+    ],
+)
 def test_noise_and_detectable_gap_in_deviations(models, stated):
     spread = (-1.0, 1.0, *[0.0] * (models - 2))
     values = tuple(np.array(spread) / np.std(spread, ddof=1))
@@ -126,7 +171,8 @@ def test_noise_by_hand():
     assert e.mean == 0.5 and e.spread == pytest.approx(0.1)
     assert e.noise() == pytest.approx(t.isf(0.02, 2) * 0.1 * math.sqrt(4 / 3))
     assert Evidence("m", 1, 1, (0.4, 0.5, 0.6), 0.01, examples=10).spread == pytest.approx(
-        math.sqrt(0.01 + 1 / 1200))
+        math.sqrt(0.01 + 1 / 1200)
+    )
     assert Evidence("m", 1, 1, (0.5, 0.5, 0.5), 0.02).noise(5) == 0.02  # the tolerance
     assert Evidence("m", 1, 1, (0.5,), 0.02).spread is None
 
@@ -138,8 +184,10 @@ def test_sides():
     assert one(0.9, 0.5, tight).word == FORGOTTEN
     assert one(0.51, 0.5, tight).word == NOT_SHOWN
     assert one(0.51, 0.9, tight).word == REMEMBERS  # it cannot tell, but this is far from both
-    utility = [Evidence("test accuracy", 0.9, after, (0.90, 0.91, 0.89, 0.90, 0.905), utility=True)
-               for after in (0.1, 0.99)]
+    utility = [
+        Evidence("test accuracy", 0.9, after, (0.90, 0.91, 0.89, 0.90, 0.905), utility=True)
+        for after in (0.1, 0.99)
+    ]
     damaged, better = (judge([Evidence("m", 0.9, 0.5, tight), u]) for u in utility)
     assert damaged.words == (DAMAGED,) and better.word == FORGOTTEN
     both = judge([Evidence("forgotten accuracy", 0.9, 0.8, tight), utility[0]])
@@ -149,8 +197,12 @@ def test_sides():
 def test_utility_alone_is_no_proof_of_forgetting():
     """Test accuracy was low before and is back: that says nothing of what was to be forgotten."""
     spread = (0.945, 0.95, 0.955, 0.95, 0.95)
-    found = judge([Evidence("forgotten accuracy", 0.90, 0.90, (0.90, 0.91, 0.89, 0.90, 0.90)),
-                   Evidence("test accuracy", 0.80, 0.95, spread, utility=True)])
+    found = judge(
+        [
+            Evidence("forgotten accuracy", 0.90, 0.90, (0.90, 0.91, 0.89, 0.90, 0.90)),
+            Evidence("test accuracy", 0.80, 0.95, spread, utility=True),
+        ]
+    )
     assert found.word == NOT_SHOWN
 
 
@@ -164,9 +216,15 @@ def test_no_difference_found_is_not_forgotten():
 
 def test_a_measure_with_its_own_null_distribution():
     tight, others = (0.5, 0.51, 0.49, 0.5, 0.5), [("m", 0.9, 0.5)]
+
     def with_p(p):
-        return judge([*(Evidence(n, b, a, tight) for n, b, a in others),
-                      Evidence("U-LiRA, AUC", 0.8, 0.7, (0.5,), p_value=p)])
+        return judge(
+            [
+                *(Evidence(n, b, a, tight) for n, b, a in others),
+                Evidence("U-LiRA, AUC", 0.8, 0.7, (0.5,), p_value=p),
+            ]
+        )
+
     assert with_p(0.02).word == REMEMBERS and with_p(0.021).word == FORGOTTEN  # 0.04 / 2
     with pytest.raises(UserError, match="p_value: 1.5"):
         Evidence("U", 0.8, 0.7, (0.5,), p_value=1.5)
@@ -179,9 +237,16 @@ def test_fewer_than_three_models_give_no_verdict():
     assert "too few retrained models" in found.plain
 
 
-@pytest.mark.parametrize("values", [
-    (math.nan, 0.5, (0.5,)), (0.9, math.inf, (0.5,)), (0.9, 0.5, (0.5, math.nan)), (0.9, 0.5, ()),
-    (None, 0.5, (0.5,))])
+@pytest.mark.parametrize(
+    "values",
+    [
+        (math.nan, 0.5, (0.5,)),
+        (0.9, math.inf, (0.5,)),
+        (0.9, 0.5, (0.5, math.nan)),
+        (0.9, 0.5, ()),
+        (None, 0.5, (0.5,)),
+    ],
+)
 def test_values_that_are_no_numbers_are_refused(values):
     with pytest.raises(UserError, match="m: "):
         Evidence("m", *values)
@@ -195,25 +260,42 @@ def test_no_measure_is_refused():
 def test_a_class_that_is_gone_is_forgotten_although_losses_have_no_bound():
     """Accuracy and probability 0 after and retrained; as losses, 9.2 beside 19.8 ± 7.7."""
     gone = (0.0,) * 5
-    found = judge([
-        Evidence("forgotten accuracy", 1.0, 0.0, gone, examples=144),
-        Evidence("forgotten confidence", 0.99, math.exp(-9.2), tuple(np.exp([
-            -12.0, -19.0, -25.0, -20.0, -23.0]))),
-        Evidence("test accuracy", 0.96, 0.965, (0.96, 0.97, 0.965, 0.96, 0.97), utility=True)])
+    found = judge(
+        [
+            Evidence("forgotten accuracy", 1.0, 0.0, gone, examples=144),
+            Evidence(
+                "forgotten confidence",
+                0.99,
+                math.exp(-9.2),
+                tuple(np.exp([-12.0, -19.0, -25.0, -20.0, -23.0])),
+            ),
+            Evidence("test accuracy", 0.96, 0.965, (0.96, 0.97, 0.965, 0.96, 0.97), utility=True),
+        ]
+    )
     assert found.word == FORGOTTEN
 
 
 def test_plain_sentences_have_one_figure_and_no_jargon():
     tight = (0.93, 0.935, 0.925, 0.93, 0.93)
-    broken = judge([Evidence("forgotten accuracy", 0.97, 0.10, (0.92, 0.93, 0.91, 0.92, 0.92)),
-                    Evidence("test accuracy", 0.95, 0.10, tight, utility=True)])
-    assert broken.plain == "The model no longer works: 10 % of test images right, 93 % after " \
+    broken = judge(
+        [
+            Evidence("forgotten accuracy", 0.97, 0.10, (0.92, 0.93, 0.91, 0.92, 0.92)),
+            Evidence("test accuracy", 0.95, 0.10, tight, utility=True),
+        ]
+    )
+    assert (
+        broken.plain == "The model no longer works: 10 % of test images right, 93 % after "
         "retraining."
+    )
     lower = judge([Evidence("test accuracy", 0.95, 0.80, tight, utility=True)])
-    assert lower.plain.startswith("The model has lost accuracy on what it was to keep: 80 % of test")
+    assert lower.plain.startswith(
+        "The model has lost accuracy on what it was to keep: 80 % of test"
+    )
     knows = one(1.0, 0.96, (0.89, 0.88, 0.90, 0.88, 0.88))
-    assert knows.plain == ("The model still knows what it was to forget: 96 % of the examples to be "
-                           "forgotten recognised, 89 % after retraining.")
+    assert knows.plain == (
+        "The model still knows what it was to forget: 96 % of the examples to be "
+        "forgotten recognised, 89 % after retraining."
+    )
     assert knows.sentence.startswith("Still remembers: forgotten accuracy 0.96, retrained 0.886 ± ")
     assert "before 1 (35 % of the way)" in knows.sentence
     avoids = one(1.0, 0.02, (0.89, 0.88, 0.90, 0.88, 0.88))
@@ -229,6 +311,7 @@ def test_the_number_of_models_that_would_do():
     """Before lies 5 s off; twice the noise of one measure falls below that at 10 models."""
     values = tuple(np.array([-1, 0, 0, 0, 1]) / math.sqrt(0.5))
     found = judge([Evidence("m", 5.0, 0.0, values, 0.0)])
-    needed = next(k for k in range(3, 99)
-                  if 2 * t.isf(LEVEL / 2, k - 1) * math.sqrt(1 + 1 / k) < 5.0)
+    needed = next(
+        k for k in range(3, 99) if 2 * t.isf(LEVEL / 2, k - 1) * math.sqrt(1 + 1 / k) < 5.0
+    )
     assert found.word == NOT_SHOWN and f" {needed} would do." in found.sentence

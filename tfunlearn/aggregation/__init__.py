@@ -15,11 +15,35 @@ from tfunlearn.aggregation.nearest_neighbor_mixing import nearest_neighbor_mixin
 from tfunlearn.aggregation.norm_bound import norm_bound
 from tfunlearn.aggregation.rfa import rfa
 from tfunlearn.aggregation.rule import (
-    EXPECTED_SHARES, PRE_AGGREGATORS, RULES, PreAggregator, Round, Rule)
+    EXPECTED_SHARES,
+    PRE_AGGREGATORS,
+    RULES,
+    PreAggregator,
+    Round,
+    Rule,
+)
 from tfunlearn.aggregation.trimmed_mean import trimmed_mean
 
-__all__ = ["EXPECTED_SHARES", "PRE_AGGREGATORS", "RULES", "Aggregator", "PreAggregator", "Round",
-           "Rule", "bucketing", "bulyan",
-           "centered_clipping", "fltrust", "geometric_median", "krum", "mean", "median",
-           "multi_krum", "nearest_neighbor_mixing", "norm_bound", "rfa", "rule_factory",
-           "trimmed_mean"]
+__all__ = [
+    "EXPECTED_SHARES",
+    "PRE_AGGREGATORS",
+    "RULES",
+    "Aggregator",
+    "PreAggregator",
+    "Round",
+    "Rule",
+    "bucketing",
+    "bulyan",
+    "centered_clipping",
+    "fltrust",
+    "geometric_median",
+    "krum",
+    "mean",
+    "median",
+    "multi_krum",
+    "nearest_neighbor_mixing",
+    "norm_bound",
+    "rfa",
+    "rule_factory",
+    "trimmed_mean",
+]

@@ -40,8 +40,15 @@ class Aggregator:
     """
 
     def __init__(
-        self, rule: Any = "mean", byzantine: int | float | str = 0.2, before: tuple = (), *,
-        seed: int = 0, strict: bool = True, sizes: tuple[int, ...] | None = None, **settings: Any,
+        self,
+        rule: Any = "mean",
+        byzantine: int | float | str = 0.2,
+        before: tuple = (),
+        *,
+        seed: int = 0,
+        strict: bool = True,
+        sizes: tuple[int, ...] | None = None,
+        **settings: Any,
     ):
         require("before", before, isinstance(before, (tuple, list)), "a tuple of names")
         self.rule, self.byzantine = RULES.name_of(rule), byzantine
@@ -49,24 +56,40 @@ class Aggregator:
         self.seed, self.strict, self.sizes, self.settings = seed, strict, sizes, dict(settings)
         self._check_byzantine()
         chosen = [(RULES, self.rule), *((PRE_AGGREGATORS, name) for name in self.before)]
-        unused = {**{name: value for name, value in settings.items()
-                     if not self.before and name in PRE_AGGREGATORS.built_in_fields()}}
+        unused = {
+            **{
+                name: value
+                for name, value in settings.items()
+                if not self.before and name in PRE_AGGREGATORS.built_in_fields()
+            }
+        }
         for name, value in unused.items():
-            require(name, value, value == PRE_AGGREGATORS.built_in_fields()[name].default,
-                    f"nothing without {', '.join(PRE_AGGREGATORS.users(name))}")
+            require(
+                name,
+                value,
+                value == PRE_AGGREGATORS.built_in_fields()[name].default,
+                f"nothing without {', '.join(PRE_AGGREGATORS.users(name))}",
+            )
         self.own, *steps = settings_for(
-            chosen, {name: value for name, value in settings.items() if name not in unused},
-            as_typed=False)
+            chosen,
+            {name: value for name, value in settings.items() if name not in unused},
+            as_typed=False,
+        )
         self.method: Rule = RULES.find(self.rule)
-        self.steps = tuple((PRE_AGGREGATORS.find(name), own)
-                           for name, own in zip(self.before, steps))
+        self.steps = tuple(
+            (PRE_AGGREGATORS.find(name), own) for name, own in zip(self.before, steps)
+        )
 
     def _check_byzantine(self) -> None:
         if isinstance(self.byzantine, str):
             choose("byzantine", self.byzantine, EXPECTED_SHARES)
         else:
-            require_real("byzantine", self.byzantine, lambda value: value >= 0,
-                         "a count, a fraction, or one of " + ", ".join(EXPECTED_SHARES))
+            require_real(
+                "byzantine",
+                self.byzantine,
+                lambda value: value >= 0,
+                "a count, a fraction, or one of " + ", ".join(EXPECTED_SHARES),
+            )
             require_count_or_fraction("byzantine", self.byzantine)
 
     def __eq__(self, other: object) -> bool:
@@ -74,20 +97,30 @@ class Aggregator:
 
     def __repr__(self) -> str:
         given = {"before": self.before, "seed": self.seed, "strict": self.strict, **self.settings}
-        return (f"Aggregator({self.rule!r}, {self.byzantine!r}, "
-                + ", ".join(f"{name}={value!r}" for name, value in given.items()) + ")")
+        return (
+            f"Aggregator({self.rule!r}, {self.byzantine!r}, "
+            + ", ".join(f"{name}={value!r}" for name, value in given.items())
+            + ")"
+        )
 
     def replace(self, **changes: Any) -> Aggregator:
         """Return the aggregator with other arguments."""
         now: Mapping[str, Any] = dict(
-            rule=self.rule, byzantine=self.byzantine, before=self.before, seed=self.seed,
-            strict=self.strict, sizes=self.sizes, **self.settings)
+            rule=self.rule,
+            byzantine=self.byzantine,
+            before=self.before,
+            seed=self.seed,
+            strict=self.strict,
+            sizes=self.sizes,
+            **self.settings,
+        )
         return Aggregator(**{**now, **changes})
 
     def without_noise(self) -> Aggregator:
         """Return the aggregator as it is without random noise."""
-        quiet = {name: value for name, value in self.method.noiseless.items()
-                 if name in self.settings}
+        quiet = {
+            name: value for name, value in self.method.noiseless.items() if name in self.settings
+        }
         return self.replace(**quiet) if quiet else self
 
     @property
@@ -124,17 +157,32 @@ class Aggregator:
         """
         f, n = self.f(clients) if f is None else f, clients
         for method, own in (*self.steps, (self.method, None)):
-            demand(n >= method.least(f), f"{field}: {method.name} with n={n} updates and f={f} "
-                   f"malicious ones (byzantine {self.byzantine}) is not allowed; allowed is "
-                   f"{method.condition}, here n >= {method.least(f)}", strict=self.strict)
+            demand(
+                n >= method.least(f),
+                f"{field}: {method.name} with n={n} updates and f={f} "
+                f"malicious ones (byzantine {self.byzantine}) is not allowed; allowed is "
+                f"{method.condition}, here n >= {method.least(f)}",
+                strict=self.strict,
+            )
             n = method.rows_left(n, own) if method is not self.method else n
         selected = getattr(self.own, "selected", None)
-        require("selected", selected, selected is None or selected <= n,
-                f"at most the number of updates ({n})")
+        require(
+            "selected",
+            selected,
+            selected is None or selected <= n,
+            f"at most the number of updates ({n})",
+        )
 
     def __call__(
-        self, updates, *, weights=None, dropped: int = 0, reference=None, round_number=1,
-        f: int | None = None, rng: np.random.Generator | None = None,
+        self,
+        updates,
+        *,
+        weights=None,
+        dropped: int = 0,
+        reference=None,
+        round_number=1,
+        f: int | None = None,
+        rng: np.random.Generator | None = None,
     ):
         """Return the aggregate of a round.
 
@@ -153,8 +201,12 @@ class Aggregator:
         """
         if isinstance(updates, (list, tuple)):
             updates = as_stack(updates)
-        require("reference", reference, reference is not None or self.reference != "trusted",
-                f"the server's own update, with rule {self.rule}")
+        require(
+            "reference",
+            reference,
+            reference is not None or self.reference != "trusted",
+            f"the server's own update, with rule {self.rule}",
+        )
         if f is None:
             f = self.f(int(updates.shape[0]) + dropped)
         stack = finite_stack(updates, weights=weights)

@@ -57,8 +57,13 @@ class BucketingSettings:
 
 
 BUCKETING = PreAggregator(
-    name="bucketing", summary="updates are averaged in random groups",
-    paper="Karimireddy et al., ICLR 2022, arXiv 2006.09365", settings=BucketingSettings,
+    name="bucketing",
+    summary="updates are averaged in random groups",
+    paper="Karimireddy et al., ICLR 2022, arXiv 2006.09365",
+    settings=BucketingSettings,
     apply=lambda updates, given, own, seed, number: bucketing(
-        updates, size=own.bucket_size, seed=seed, round_number=number),
-    condition="n >= 2f + 1", rows_left=lambda n, own: -(-n // own.bucket_size))
+        updates, size=own.bucket_size, seed=seed, round_number=number
+    ),
+    condition="n >= 2f + 1",
+    rows_left=lambda n, own: -(-n // own.bucket_size),
+)

@@ -7,7 +7,12 @@ from tfunlearn.aggregation.krum import krum_scores
 from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import (
-    Stack, finite_stack, require_rows, squared_distances_of, tolerated)
+    Stack,
+    finite_stack,
+    require_rows,
+    squared_distances_of,
+    tolerated,
+)
 
 CONDITION = "n >= 4f + 3"
 
@@ -70,7 +75,8 @@ def around_the_median(stack: Stack, chosen, f):
     theta = xp.maximum(stack.n - 2 * f, 1)
     size, position = xp.maximum(theta - 2 * f, 1), ops.positions(theta)
     return ops.by_coordinate(
-        stack.rows, lambda values: window_mean(xp, values, position, theta, size), chosen)
+        stack.rows, lambda values: window_mean(xp, values, position, theta, size), chosen
+    )
 
 
 def window_mean(xp, values, position, theta, size):
@@ -95,8 +101,16 @@ def _without_each(stack, f, own):
 
 
 BULYAN = Rule(
-    name="bulyan", summary="Krum's selection, then the values around the median",
+    name="bulyan",
+    summary="Krum's selection, then the values around the median",
     paper="El Mhamdi et al., ICML 2018, arXiv 1802.07927",
     apply=lambda updates, given, own: bulyan(updates, f=given.f, strict=given.strict),
-    least=lambda f: 4 * f + 3, condition=CONDITION, ignores_huge=True, validates_f=True,
-    averages={}, selects_neighbors=True, without_each=_without_each, oracle=oracles.bulyan)
+    least=lambda f: 4 * f + 3,
+    condition=CONDITION,
+    ignores_huge=True,
+    validates_f=True,
+    averages={},
+    selects_neighbors=True,
+    without_each=_without_each,
+    oracle=oracles.bulyan,
+)

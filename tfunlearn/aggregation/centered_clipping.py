@@ -72,11 +72,22 @@ class CenteredClippingSettings:
 
 
 CENTERED_CLIPPING = Rule(
-    name="centered-clipping", summary="mean of updates clipped around the previous aggregate",
-    paper="Karimireddy et al., ICML 2021, arXiv 2012.10333", settings=CenteredClippingSettings,
+    name="centered-clipping",
+    summary="mean of updates clipped around the previous aggregate",
+    paper="Karimireddy et al., ICML 2021, arXiv 2012.10333",
+    settings=CenteredClippingSettings,
     apply=lambda updates, given, own: centered_clipping(
-        updates, center=given.reference, clip=RADIUS if own.clip is None else own.clip,
-        passes=own.passes or 1),
-    least=lambda f: 2 * f + 1, condition="f < n / 2", reference="previous", translates=False,
-    scales=False, averages={"clip": 1e6}, tried_with={"clip": 3.0},
-    oracle=oracles.centered_clipping)
+        updates,
+        center=given.reference,
+        clip=RADIUS if own.clip is None else own.clip,
+        passes=own.passes or 1,
+    ),
+    least=lambda f: 2 * f + 1,
+    condition="f < n / 2",
+    reference="previous",
+    translates=False,
+    scales=False,
+    averages={"clip": 1e6},
+    tried_with={"clip": 3.0},
+    oracle=oracles.centered_clipping,
+)

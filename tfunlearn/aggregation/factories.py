@@ -43,17 +43,24 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
     obstacle = aggregator.needs_arrays
     if obstacle is not None:
         value = getattr(aggregator.own, obstacle, aggregator.rule)
-        raise UserError(f"{obstacle}: {value!r} is not allowed inside TFF, with rule "
-                        f"{aggregator.rule}; gather the updates")
+        raise UserError(
+            f"{obstacle}: {value!r} is not allowed inside TFF, with rule "
+            f"{aggregator.rule}; gather the updates"
+        )
     aggregator.check(clients)
-    base = (tff.aggregators.WeightedAggregationFactory if weighted
-            else tff.aggregators.UnweightedAggregationFactory)
+    base = (
+        tff.aggregators.WeightedAggregationFactory
+        if weighted
+        else tff.aggregators.UnweightedAggregationFactory
+    )
 
     class RuleFactory(base):
         if weighted:
+
             def create(self, value_type, weight_type):
                 return _process(aggregator, clients, value_type, weight_type)
         else:
+
             def create(self, value_type):
                 return _process(aggregator, clients, value_type, None)
 
@@ -63,16 +70,16 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
 def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     """Return the `tff.templates.AggregationProcess` for float32 vectors."""
     if value_type.dtype != np.float32:
-        raise UserError(f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is "
-                        "float32")
+        raise UserError(
+            f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is float32"
+        )
     size = int(value_type.shape[0])
     collect = _collection(clients, size)
     kept = size if aggregator.reference else 0
 
     @tff.tensorflow.computation
     def initial():
-        return collections.OrderedDict(
-            round=tf.constant(0), reference=tf.zeros([kept], tf.float32))
+        return collections.OrderedDict(round=tf.constant(0), reference=tf.zeros([kept], tf.float32))
 
     @tff.federated_computation
     def initialize():
@@ -81,16 +88,25 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     state_type = initialize.type_signature.result.member
 
     aggregate = tf.function(  # a plain graph would skip its assertions
-        lambda *values: _aggregate(aggregator, clients, *values), autograph=False,
+        lambda *values: _aggregate(aggregator, clients, *values),
+        autograph=False,
     ).get_concrete_function(
-        tf.TensorSpec([], tf.int32), tf.TensorSpec([kept]), tf.TensorSpec([], tf.int32),
-        tf.TensorSpec([None]), tf.TensorSpec([None, size]))
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([kept]),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([None]),
+        tf.TensorSpec([None, size]),
+    )
 
     @tff.tensorflow.computation(state_type, collect.type_signature.result.member)
     def apply(state, gathered):
         result, reference = aggregate(
-            state["round"], state["reference"], gathered["count"], gathered["weights"],
-            gathered["rows"])
+            state["round"],
+            state["reference"],
+            gathered["count"],
+            gathered["weights"],
+            gathered["rows"],
+        )
         return collections.OrderedDict(round=state["round"] + 1, reference=reference), result
 
     @tff.tensorflow.computation(weight_type or np.float32)
@@ -100,17 +116,21 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     def run(state, value, weight):
         state, result = tff.federated_map(apply, (state, collect(value, weight)))
         return tff.templates.MeasuredProcessOutput(
-            state, result, tff.federated_value((), tff.SERVER))
+            state, result, tff.federated_value((), tff.SERVER)
+        )
 
     placed_state = tff.FederatedType(state_type, tff.SERVER)
     placed_value = tff.FederatedType(value_type, tff.CLIENTS)
     if weight_type is None:
+
         @tff.federated_computation(placed_state, placed_value)
         def advance(state, value):
             return run(state, value, tff.federated_value(np.float32(1), tff.CLIENTS))
     else:
+
         @tff.federated_computation(
-            placed_state, placed_value, tff.FederatedType(weight_type, tff.CLIENTS))
+            placed_state, placed_value, tff.FederatedType(weight_type, tff.CLIENTS)
+        )
         def advance(state, value, weight):
             return run(state, value, tff.federated_map(as_float, weight))
 
@@ -123,10 +143,12 @@ def _collection(clients: int, size: int):
     empty, add, merge, joined = _register(clients, size)
 
     @tff.federated_computation(
-        tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(weight, tff.CLIENTS))
+        tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(weight, tff.CLIENTS)
+    )
     def collect(value, weight):
         return tff.federated_aggregate(
-            tff.federated_zip((value, weight)), empty(), add, merge, joined)
+            tff.federated_zip((value, weight)), empty(), add, merge, joined
+        )
 
     return collect
 
@@ -138,9 +160,13 @@ def _register(clients: int, size: int):
     and the others move up. This passes references, whereas concatenation would copy all vectors
     each time.
     """
-    register_type = tff.to_type(collections.OrderedDict(
-        count=np.int32, weights=[tff.TensorType(np.float32, [None])] * clients,
-        rows=[tff.TensorType(np.float32, [None, size])] * clients))
+    register_type = tff.to_type(
+        collections.OrderedDict(
+            count=np.int32,
+            weights=[tff.TensorType(np.float32, [None])] * clients,
+            rows=[tff.TensorType(np.float32, [None, size])] * clients,
+        )
+    )
     vector, weight = tff.TensorType(np.float32, [size]), tff.TensorType(np.float32)
 
     def register(count, weights, rows):
@@ -148,16 +174,17 @@ def _register(clients: int, size: int):
 
     @tff.tensorflow.computation
     def empty():
-        return register(tf.constant(0), [tf.zeros([0])] * clients,
-                        [tf.zeros([0, size])] * clients)
+        return register(tf.constant(0), [tf.zeros([0])] * clients, [tf.zeros([0, size])] * clients)
 
     @tff.tensorflow.computation(register_type, (vector, weight))
     def add(held, item):
         row, weight = item
         any_rows = tf.compat.v1.placeholder_with_default  # hides that it is one row
-        return register(held["count"] + 1,
-                        [*held["weights"][1:], any_rows(weight[None], [None])],
-                        [*held["rows"][1:], any_rows(row[None], [None, size])])
+        return register(
+            held["count"] + 1,
+            [*held["weights"][1:], any_rows(weight[None], [None])],
+            [*held["rows"][1:], any_rows(row[None], [None, size])],
+        )
 
     @tff.tensorflow.computation(register_type, register_type)
     def merge(left, right):
@@ -165,15 +192,19 @@ def _register(clients: int, size: int):
         weights = tf.concat([*left["weights"], *right["weights"]], axis=0)
         ends = tf.shape(rows)[0] - tf.range(clients - 1, -1, -1)
         starts, ends = tf.maximum(ends - 1, 0), tf.maximum(ends, 0)
-        return register(left["count"] + right["count"],
-                        [weights[starts[k] : ends[k]] for k in range(clients)],
-                        [rows[starts[k] : ends[k]] for k in range(clients)])
+        return register(
+            left["count"] + right["count"],
+            [weights[starts[k] : ends[k]] for k in range(clients)],
+            [rows[starts[k] : ends[k]] for k in range(clients)],
+        )
 
     @tff.tensorflow.computation(register_type)
     def joined(held):
         return collections.OrderedDict(
-            count=held["count"], weights=tf.concat(held["weights"], axis=0),
-            rows=tf.concat(held["rows"], axis=0))
+            count=held["count"],
+            weights=tf.concat(held["weights"], axis=0),
+            rows=tf.concat(held["rows"], axis=0),
+        )
 
     return empty, add, merge, joined
 
@@ -183,17 +214,24 @@ def _aggregate(aggregator: Aggregator, clients: int, finished, reference, count,
 
     The aggregate is zero if no client has a positive weight and a finite update.
     """
-    tf.debugging.Assert(count <= clients, [
-        "clients: a round with", count, "is not allowed; allowed is at most", clients])
+    tf.debugging.Assert(
+        count <= clients,
+        ["clients: a round with", count, "is not allowed; allowed is at most", clients],
+    )
     counted = weights > 0
     rows = tf.where(counted[:, None], rows, np.float32(np.nan))  # dropped, uses up one of the f
     anybody = tf.reduce_any(counted & tf.reduce_all(tf.math.is_finite(rows), axis=1))
 
     def rule():
         result = aggregator(
-            rows, weights=weights, reference=reference if aggregator.reference else None,
-            f=aggregator.f(clients), round_number=finished + 1)
+            rows,
+            weights=weights,
+            reference=reference if aggregator.reference else None,
+            f=aggregator.f(clients),
+            round_number=finished + 1,
+        )
         return result, result if aggregator.reference == "previous" else tf.identity(reference)
 
-    return tf.cond(anybody, rule, lambda: (
-        tf.zeros([rows.shape[1]], tf.float32), tf.identity(reference)))
+    return tf.cond(
+        anybody, rule, lambda: (tf.zeros([rows.shape[1]], tf.float32), tf.identity(reference))
+    )

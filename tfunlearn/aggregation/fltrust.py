@@ -6,7 +6,6 @@ from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, vector_like
 
-
 SHORTEST = 1e-30  # a shorter row cannot be scaled to the server's norm in float32
 
 
@@ -44,8 +43,14 @@ def fltrust(updates, *, trusted):
 
 
 FLTRUST = Rule(
-    name="fltrust", summary="mean weighted by similarity to the server's own update",
+    name="fltrust",
+    summary="mean weighted by similarity to the server's own update",
     paper="Cao et al., NDSS 2021, arXiv 2012.13995",
     apply=lambda updates, given, own: fltrust(updates, trusted=given.reference),
-    least=lambda f: f + 1, condition="f < n", reference="trusted", translates=False, scales=False,
-    oracle=oracles.fltrust)
+    least=lambda f: f + 1,
+    condition="f < n",
+    reference="trusted",
+    translates=False,
+    scales=False,
+    oracle=oracles.fltrust,
+)

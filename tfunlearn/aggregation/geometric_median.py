@@ -16,7 +16,11 @@ MOST_PASSES = 1000
 
 
 def geometric_median(
-    updates, *, weights=None, nu: float = 1e-6, tolerance: float = 1e-6,
+    updates,
+    *,
+    weights=None,
+    nu: float = 1e-6,
+    tolerance: float = 1e-6,
     passes: int | None = None,
 ):
     """Return the point with the smallest weighted sum of distances to the rows.
@@ -51,8 +55,17 @@ def geometric_median(
     if passes is not None:
         require_whole("passes", passes, 1)
     stack = finite_stack(updates, weights=weights)
-    return weighted_mean(stack, weiszfeld(stack, stack.ops.centered_gram(stack.rows), stack.weights,
-                                          nu=nu, tolerance=tolerance, passes=passes))
+    return weighted_mean(
+        stack,
+        weiszfeld(
+            stack,
+            stack.ops.centered_gram(stack.rows),
+            stack.weights,
+            nu=nu,
+            tolerance=tolerance,
+            passes=passes,
+        ),
+    )
 
 
 def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: int | None):
@@ -77,8 +90,7 @@ def weiszfeld(stack, products, weights, *, nu: float, tolerance: float, passes: 
         new = shares / distances
         new = new / xp.sum(new)
         moved = new - coefficients
-        length = xp.sqrt(xp.maximum(xp.sum(
-            moved * xp.sum(products * moved[None, :], axis=1)), 0.0))
+        length = xp.sqrt(xp.maximum(xp.sum(moved * xp.sum(products * moved[None, :], axis=1)), 0.0))
         done = length <= tolerance * xp.sort(distances)[middle]
         return (done if passes is None else xp.equal(length, -1.0)), new
 
@@ -107,15 +119,23 @@ def weiszfeld_without_each(stack, passes):
     products, few = stack.ops.centered_gram(stack.rows), stack._replace(n=stack.n - 1)
     for kept, sub in without(stack.n, products):
         weights = None if stack.weights is None else stack.weights[kept]
-        yield weighted_mean(stack, spread(kept, weiszfeld(
-            few, sub, weights, nu=1e-6, tolerance=1e-6, passes=passes)))
+        yield weighted_mean(
+            stack,
+            spread(kept, weiszfeld(few, sub, weights, nu=1e-6, tolerance=1e-6, passes=passes)),
+        )
 
 
 GEOMETRIC_MEDIAN = Rule(
-    name="geometric-median", summary="least sum of distances, by Weiszfeld's algorithm",
-    paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445", settings=GeometricMedianSettings,
+    name="geometric-median",
+    summary="least sum of distances, by Weiszfeld's algorithm",
+    paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445",
+    settings=GeometricMedianSettings,
     apply=lambda updates, given, own: geometric_median(
-        updates, weights=given.weights, passes=own.passes),
-    least=lambda f: 2 * f + 1, condition="f < n / 2", weighted=True,
+        updates, weights=given.weights, passes=own.passes
+    ),
+    least=lambda f: 2 * f + 1,
+    condition="f < n / 2",
+    weighted=True,
     without_each=lambda stack, f, own: weiszfeld_without_each(stack, own.passes),
-    oracle=oracles.geometric_median)
+    oracle=oracles.geometric_median,
+)

@@ -10,8 +10,7 @@ from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.rule import Rule
-from tfunlearn.aggregation.stacks import (
-    finite_stack, require_rows, squared_distances_of, tolerated)
+from tfunlearn.aggregation.stacks import finite_stack, require_rows, squared_distances_of, tolerated
 from tfunlearn.core.errors import require, require_whole
 
 CONDITION = "n >= 2f + 3"
@@ -82,8 +81,11 @@ def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
         if isinstance(stack.n, int):
             require("m", m, m <= stack.n + stack.dropped, f"1 to n ({stack.n + stack.dropped})")
             if m > max(stack.n - f - 2, 1):
-                warnings.warn(f"{rule}: m={m} is more than n - f - 2 = {stack.n - f - 2}, the "
-                              "range that the proof covers", stacklevel=3)
+                warnings.warn(
+                    f"{rule}: m={m} is more than n - f - 2 = {stack.n - f - 2}, the "
+                    "range that the proof covers",
+                    stacklevel=3,
+                )
         chosen = xp.minimum(m, stack.n)
     best = best_rows(xp, squared_distances_of(stack), stack.n, f, chosen)
     return weighted_mean(stack, best)
@@ -97,9 +99,15 @@ def krum_without_each(stack, f, selected):
 
 
 KRUM = Rule(
-    name="krum", summary="the update closest to its nearest others",
+    name="krum",
+    summary="the update closest to its nearest others",
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
     apply=lambda updates, given, own: krum(updates, f=given.f, strict=given.strict),
-    least=lambda f: 2 * f + 3, condition=CONDITION, ignores_huge=True, validates_f=True,
-    selects_neighbors=True, without_each=lambda stack, f, own: krum_without_each(stack, f, 1),
-    oracle=oracles.krum)
+    least=lambda f: 2 * f + 3,
+    condition=CONDITION,
+    ignores_huge=True,
+    validates_f=True,
+    selects_neighbors=True,
+    without_each=lambda stack, f, own: krum_without_each(stack, f, 1),
+    oracle=oracles.krum,
+)

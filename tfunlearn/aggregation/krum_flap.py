@@ -13,7 +13,11 @@ from tfunlearn.core.errors import require
 
 
 def krum_flap(
-    updates: np.ndarray, *, f: int, sizes: Sequence[int] | None = None, strict: bool = True,
+    updates: np.ndarray,
+    *,
+    f: int,
+    sizes: Sequence[int] | None = None,
+    strict: bool = True,
 ) -> np.ndarray:
     """Return the sum of the `m = n - f - 2` best rows divided by n instead of m.
 
@@ -40,8 +44,12 @@ def krum_flap(
     f = tolerated(f, stack)
     require_rows("krum_flap", stack, f, 2 * f + 3, CONDITION, strict=strict)
     sizes = [stack.rows.shape[1]] if sizes is None else list(sizes)
-    require("sizes", sum(sizes), sum(sizes) == stack.rows.shape[1],
-            f"sizes that add up to {stack.rows.shape[1]}")
+    require(
+        "sizes",
+        sum(sizes),
+        sum(sizes) == stack.rows.shape[1],
+        f"sizes that add up to {stack.rows.shape[1]}",
+    )
     several = max(stack.n - f - 2, 1)
     distances = _distances(stack, sizes)
     best = best_rows(np, distances, stack.n, f, several)

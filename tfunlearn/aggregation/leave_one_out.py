@@ -12,8 +12,13 @@ from tfunlearn.core.errors import require
 
 
 def without_each(
-    aggregator: Aggregator, updates: np.ndarray, *, weights: np.ndarray | None = None, f: int,
-    reference: np.ndarray | None = None, round_number: int = 1,
+    aggregator: Aggregator,
+    updates: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    f: int,
+    reference: np.ndarray | None = None,
+    round_number: int = 1,
 ) -> Iterator[np.ndarray]:
     """Yield the aggregate of all rows except the first, then all except the second, and so on.
 
@@ -48,5 +53,9 @@ def without_each(
     for left_out in range(stack.n):
         kept = np.arange(stack.n) != left_out
         yield aggregator(
-            stack.rows[kept], weights=None if weights is None else stack.weights[kept],
-            reference=reference, round_number=round_number, f=f)
+            stack.rows[kept],
+            weights=None if weights is None else stack.weights[kept],
+            reference=reference,
+            round_number=round_number,
+            f=f,
+        )

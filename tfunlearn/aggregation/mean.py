@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.left_out import left_out_weights
 from tfunlearn.aggregation.rule import Rule
-
-import numpy as np
-
 from tfunlearn.aggregation.stacks import finite_stack
 
 
@@ -41,8 +40,11 @@ def weighted_mean(stack, weights):
         weights = xp.ones([stack.n], xp.float64)
     weights = ops.rounded(xp.asarray(weights, xp.float64))  # as in `combine`
     total = xp.sum(weights)
-    ops.demand(total > 0, f"weights: sum {total} of {stack.n} updates is not allowed; allowed is "
-               "a sum > 0", strict=True)
+    ops.demand(
+        total > 0,
+        f"weights: sum {total} of {stack.n} updates is not allowed; allowed is a sum > 0",
+        strict=True,
+    )
     return ops.to_float32(ops.combine(weights, stack.rows) / total)
 
 
@@ -53,7 +55,13 @@ def _without_each(stack, f, own):
 
 
 MEAN = Rule(
-    name="mean", summary="mean of the updates weighted by examples",
+    name="mean",
+    summary="mean of the updates weighted by examples",
     paper="McMahan et al., AISTATS 2017, arXiv 1602.05629",
-    apply=lambda updates, given, own: mean(updates, weights=given.weights), weighted=True,
-    takes_f=False, averages={}, without_each=_without_each, oracle=oracles.mean)
+    apply=lambda updates, given, own: mean(updates, weights=given.weights),
+    weighted=True,
+    takes_f=False,
+    averages={},
+    without_each=_without_each,
+    oracle=oracles.mean,
+)

@@ -38,7 +38,8 @@ def median(updates, *, compat: str | None = None):
     low = (stack.n - 1) // 2
     high = low if compat else stack.n // 2
     return stack.ops.by_coordinate(
-        stack.rows, lambda values: middle(stack.ops.xp, values, low, high))
+        stack.rows, lambda values: middle(stack.ops.xp, values, low, high)
+    )
 
 
 def middle(xp, values, low, high):
@@ -72,8 +73,14 @@ def _without_each(stack, f, own):
 
 
 MEDIAN = Rule(
-    name="median", summary="median per coordinate",
-    paper="Yin et al., ICML 2018, arXiv 1803.01498", settings=MedianSettings,
+    name="median",
+    summary="median per coordinate",
+    paper="Yin et al., ICML 2018, arXiv 1803.01498",
+    settings=MedianSettings,
     apply=lambda updates, given, own: median(updates, compat=own.compat),
-    least=lambda f: 2 * f + 1, condition="f < n / 2", in_box=True,
-    without_each=_without_each, oracle=oracles.median)
+    least=lambda f: 2 * f + 1,
+    condition="f < n / 2",
+    in_box=True,
+    without_each=_without_each,
+    oracle=oracles.median,
+)

@@ -39,15 +39,20 @@ class MultiKrumSettings:
     """Settings of multi-Krum."""
 
     selected: int | None = option(None, "Number of updates that are averaged; none: n - f - 2.")
-    compat: str | None = option(None, "flap: unsquared distances and a shorter step, as in FLAP's "
-                                "published code.")
+    compat: str | None = option(
+        None, "flap: unsquared distances and a shorter step, as in FLAP's published code."
+    )
 
     def __post_init__(self):
         if self.selected is not None:
             require_whole("selected", self.selected, 1)
         require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
-        require("selected", self.selected, self.selected is None or not self.compat,
-                "nothing with compat flap")
+        require(
+            "selected",
+            self.selected,
+            self.selected is None or not self.compat,
+            "nothing with compat flap",
+        )
 
 
 def _apply(updates, given, own):
@@ -66,9 +71,18 @@ def _without_each(stack, f, own):
 
 
 MULTI_KRUM = Rule(
-    name="multi-krum", summary="mean of the updates closest to their nearest others",
-    paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757", settings=MultiKrumSettings,
-    apply=_apply, least=lambda f: 2 * f + 3, condition="n >= 2f + 3", ignores_huge=True,
-    validates_f=True, needs_arrays=lambda own: "compat" if own.compat else None, selects_neighbors=True,
+    name="multi-krum",
+    summary="mean of the updates closest to their nearest others",
+    paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
+    settings=MultiKrumSettings,
+    apply=_apply,
+    least=lambda f: 2 * f + 3,
+    condition="n >= 2f + 3",
+    ignores_huge=True,
+    validates_f=True,
+    needs_arrays=lambda own: "compat" if own.compat else None,
+    selects_neighbors=True,
     simulated=lambda own, rows, f: rows - f - 2 if own.selected is None else own.selected,
-    without_each=_without_each, oracle=oracles.multi_krum)
+    without_each=_without_each,
+    oracle=oracles.multi_krum,
+)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tfunlearn.aggregation.rule import PreAggregator
-from tfunlearn.aggregation.stacks import (
-    finite_stack, require_rows, squared_distances_of, tolerated)
+from tfunlearn.aggregation.stacks import finite_stack, require_rows, squared_distances_of, tolerated
 
 CONDITION = "n >= 2f + 1"
 
@@ -39,8 +38,12 @@ def nearest_neighbor_mixing(updates, *, f: int, strict: bool = True):
 
 
 NEAREST_NEIGHBOR_MIXING = PreAggregator(
-    name="nearest-neighbor-mixing", summary="each update is averaged with its nearest others",
+    name="nearest-neighbor-mixing",
+    summary="each update is averaged with its nearest others",
     paper="Allouah et al., AISTATS 2023, arXiv 2302.01772",
     apply=lambda updates, given, own, seed, number: nearest_neighbor_mixing(
-        updates, f=given.f, strict=given.strict),
-    least=lambda f: 2 * f + 1, condition=CONDITION)
+        updates, f=given.f, strict=given.strict
+    ),
+    least=lambda f: 2 * f + 1,
+    condition=CONDITION,
+)

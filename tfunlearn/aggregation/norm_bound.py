@@ -39,8 +39,12 @@ def norm_bound(updates, *, bound: float | None = None, weights=None, noise: floa
     if bound is not None:
         require_real("bound", bound, lambda value: value > 0, "a number > 0")
     require_real("noise", noise, lambda value: 0 <= value <= 1e30, "0 to 1e30")
-    require("rng", rng, noise == 0 or isinstance(rng, np.random.Generator),
-            "a numpy.random.Generator, since there is noise")
+    require(
+        "rng",
+        rng,
+        noise == 0 or isinstance(rng, np.random.Generator),
+        "a numpy.random.Generator, since there is noise",
+    )
     stack = finite_stack(updates, weights=weights)
     ops, xp, n = stack.ops, stack.ops.xp, stack.n
     require("noise", noise, noise == 0 or ops is on_arrays, "0 on tensors")
@@ -69,9 +73,17 @@ class NormBoundSettings:
 
 
 NORM_BOUND = Rule(
-    name="norm-bound", summary="mean of updates shortened to a norm",
-    paper="Sun et al., 2019, arXiv 1911.07963", settings=NormBoundSettings,
+    name="norm-bound",
+    summary="mean of updates shortened to a norm",
+    paper="Sun et al., 2019, arXiv 1911.07963",
+    settings=NormBoundSettings,
     apply=lambda updates, given, own: norm_bound(
-        updates, bound=own.clip, weights=given.weights, noise=own.noise, rng=given.rng),
-    weighted=True, needs_arrays=lambda own: "noise" if own.noise else None, translates=False,
-    averages={"clip": 1e6}, noiseless={"noise": 0.0}, oracle=oracles.norm_bound)
+        updates, bound=own.clip, weights=given.weights, noise=own.noise, rng=given.rng
+    ),
+    weighted=True,
+    needs_arrays=lambda own: "noise" if own.noise else None,
+    translates=False,
+    averages={"clip": 1e6},
+    noiseless={"noise": 0.0},
+    oracle=oracles.norm_bound,
+)

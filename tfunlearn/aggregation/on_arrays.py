@@ -14,9 +14,27 @@ import numpy as np
 from tfunlearn.core.blocks import centered_gram, for_blocks, pieces_of, sum_of_stripes
 from tfunlearn.core.errors import UserError
 
-__all__ = ["as_stack", "by_coordinate", "centered_gram", "combine", "count_of", "demand",
-           "demand_some", "diagonal", "finite_rows", "mix", "positions", "products", "repeat",
-           "repeat_until", "rounded", "rows_where", "squared_distances", "to_float32", "xp"]
+__all__ = [
+    "as_stack",
+    "by_coordinate",
+    "centered_gram",
+    "combine",
+    "count_of",
+    "demand",
+    "demand_some",
+    "diagonal",
+    "finite_rows",
+    "mix",
+    "positions",
+    "products",
+    "repeat",
+    "repeat_until",
+    "rounded",
+    "rows_where",
+    "squared_distances",
+    "to_float32",
+    "xp",
+]
 
 xp = np
 
@@ -32,8 +50,10 @@ def as_stack(updates) -> np.ndarray:
     except ValueError:
         raise UserError("updates: rows of different lengths are not allowed; allowed is (n, d)")
     if stack.dtype.kind not in "fiu" or stack.ndim != 2 or 0 in stack.shape:
-        raise UserError(f"updates: {stack.dtype} of shape {stack.shape} is not allowed; allowed "
-                        "is a float32 stack (n, d), n and d at least 1")
+        raise UserError(
+            f"updates: {stack.dtype} of shape {stack.shape} is not allowed; allowed "
+            "is a float32 stack (n, d), n and d at least 1"
+        )
     with np.errstate(over="ignore"):  # float64 beyond float32's range becomes inf
         return np.ascontiguousarray(stack, np.float32)
 
@@ -84,6 +104,7 @@ def squared_distances(stack: np.ndarray, point: np.ndarray | None = None) -> np.
         stack: float32 `(n, d)`.
         point: float32 `(d,)`; default the origin.
     """
+
     def stripe(*parts: np.ndarray) -> np.ndarray:
         total = np.zeros(len(stack))
         for pieces in pieces_of(*parts):
@@ -104,9 +125,12 @@ def diagonal(matrix: np.ndarray) -> np.ndarray:
 
 def products(stack: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Return the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
+
     def stripe(part: np.ndarray, direction: np.ndarray) -> np.ndarray:
-        return sum(piece.astype(np.float64) @ along.astype(np.float64)
-                   for piece, along in pieces_of(part, direction))
+        return sum(
+            piece.astype(np.float64) @ along.astype(np.float64)
+            for piece, along in pieces_of(part, direction)
+        )
 
     return sum_of_stripes(stripe, stack, vector)
 

@@ -25,8 +25,10 @@ xp = _TensorNumpy()
 def as_stack(updates):
     """Return `updates` if it is a float32 tensor `(n, d)`; raise a `UserError` otherwise."""
     if updates.dtype != tf.float32 or updates.shape.rank != 2 or 0 in updates.shape.as_list():
-        raise UserError(f"updates: {updates.dtype.name} of shape {updates.shape} is not allowed; "
-                        "allowed is a float32 stack (n, d), n and d at least 1")
+        raise UserError(
+            f"updates: {updates.dtype.name} of shape {updates.shape} is not allowed; "
+            "allowed is a float32 stack (n, d), n and d at least 1"
+        )
     return updates
 
 
@@ -65,8 +67,9 @@ def demand(holds, message: str, *, strict: bool) -> None:
 
 def demand_some(stack) -> None:
     """Assert in the graph that a row is left."""
-    tf.debugging.Assert(tf.shape(stack)[0] > 0,
-                        ["updates: no row is finite; allowed is at least one"])
+    tf.debugging.Assert(
+        tf.shape(stack)[0] > 0, ["updates: no row is finite; allowed is at least one"]
+    )
 
 
 def centered_gram(stack):
@@ -110,8 +113,12 @@ def combine(coefficients, stack):
 
     zero = tf.zeros([tf.shape(stack)[1]], tf.float64)
     zero = tf.ensure_shape(zero, [stack.shape[1]])
-    _, total = tf.while_loop(lambda index, _: index < tf.shape(chosen)[0], add,
-                             (tf.constant(0), zero), parallel_iterations=1)
+    _, total = tf.while_loop(
+        lambda index, _: index < tf.shape(chosen)[0],
+        add,
+        (tf.constant(0), zero),
+        parallel_iterations=1,
+    )
     return total
 
 
@@ -137,21 +144,28 @@ def by_coordinate(stack, reduce: Callable, chosen=None):
 
 def repeat(times, step: Callable, *state):
     """Return the state after `times` steps `(*state) -> state`."""
-    _, *state = tf.while_loop(lambda done, *_: done < tf.cast(times, tf.int64),
-                              lambda done, *state: (done + 1, *step(*state)),
-                              (tf.constant(0, tf.int64), *state), parallel_iterations=1)
+    _, *state = tf.while_loop(
+        lambda done, *_: done < tf.cast(times, tf.int64),
+        lambda done, *state: (done + 1, *step(*state)),
+        (tf.constant(0, tf.int64), *state),
+        parallel_iterations=1,
+    )
     return state
 
 
 def repeat_until(limit: int, step: Callable, *state):
     """Return the state after steps `(*state) -> (done, *state)` until done, at most `limit`."""
+
     def once(index, _, *state):
         done, *state = step(*state)
         return (index + 1, done, *state)
 
     _, _, *state = tf.while_loop(
-        lambda index, done, *_: tf.logical_and(index < limit, tf.logical_not(done)), once,
-        (tf.constant(0), tf.constant(False), *state), parallel_iterations=1)
+        lambda index, done, *_: tf.logical_and(index < limit, tf.logical_not(done)),
+        once,
+        (tf.constant(0), tf.constant(False), *state),
+        parallel_iterations=1,
+    )
     return state
 
 

@@ -14,13 +14,16 @@ Rows = Sequence[Sequence[float]]
 
 def mean(rows: Rows, given: Round, own: Any) -> list[float]:
     weights = [1.0] * len(rows) if given.weights is None else [float(w) for w in given.weights]
-    return [math.fsum(w * x for w, x in zip(weights, column)) / math.fsum(weights)
-            for column in zip(*rows)]
+    return [
+        math.fsum(w * x for w, x in zip(weights, column)) / math.fsum(weights)
+        for column in zip(*rows)
+    ]
 
 
 def trimmed_mean(rows: Rows, given: Round, own: Any) -> list[float]:
-    return [statistics.fmean(sorted(column)[given.f : len(rows) - given.f])
-            for column in zip(*rows)]
+    return [
+        statistics.fmean(sorted(column)[given.f : len(rows) - given.f]) for column in zip(*rows)
+    ]
 
 
 def median(rows: Rows, given: Round, own: Any) -> list[float]:
@@ -74,8 +77,9 @@ def centered_clipping(rows: Rows, given: Round, own: Any) -> list[float]:
 def norm_bound(rows: Rows, given: Round, own: Any) -> list[float]:
     norms = [math.hypot(*row) for row in rows]
     bound = own.clip or statistics.median(norms)
-    shortened = [[x * min(1.0, bound / norm) if norm else x for x in row]
-                 for row, norm in zip(rows, norms)]
+    shortened = [
+        [x * min(1.0, bound / norm) if norm else x for x in row] for row, norm in zip(rows, norms)
+    ]
     return mean(shortened, given, None)
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.geometric_median import (
-    check_passes, geometric_median, weiszfeld_without_each)
+    check_passes,
+    geometric_median,
+    weiszfeld_without_each,
+)
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.core.fields import option
 
@@ -40,10 +43,16 @@ class RFASettings:
 
 
 RFA = Rule(
-    name="rfa", summary="least sum of distances, by three passes of Weiszfeld's algorithm",
-    paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445", settings=RFASettings,
+    name="rfa",
+    summary="least sum of distances, by three passes of Weiszfeld's algorithm",
+    paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445",
+    settings=RFASettings,
     apply=lambda updates, given, own: rfa(
-        updates, weights=given.weights, passes=own.passes or PASSES),
-    least=lambda f: 2 * f + 1, condition="f < n / 2", weighted=True,
+        updates, weights=given.weights, passes=own.passes or PASSES
+    ),
+    least=lambda f: 2 * f + 1,
+    condition="f < n / 2",
+    weighted=True,
     without_each=lambda stack, f, own: weiszfeld_without_each(stack, own.passes or PASSES),
-    oracle=oracles.rfa)
+    oracle=oracles.rfa,
+)

@@ -15,8 +15,16 @@ from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import settings_of
 
 EXPECTED_SHARES = {"conservative": 0.1, "perfect": 0.2, "radical": 0.3}  # FLAP's words for f / n
-F_NAMES = ("f", "trim", "n_byzantine", "num_byzantine", "nb_byzantine", "num_malicious",
-           "num_malicious_nodes", "byzantine")
+F_NAMES = (
+    "f",
+    "trim",
+    "n_byzantine",
+    "num_byzantine",
+    "nb_byzantine",
+    "num_malicious",
+    "num_malicious_nodes",
+    "byzantine",
+)
 
 
 class Round(NamedTuple):
@@ -55,14 +63,14 @@ class Rule(Method):
         weighted: whether it weights clients by their examples.
         takes_f: whether it takes a number of malicious rows at all.
         validates_f: whether the function itself takes f and refuses too few updates.
-        needs_arrays: `own settings -> setting or None`, which of them keeps the rule from running on
-            tensors, inside TFF; default none.
+        needs_arrays: `own settings -> setting or None`, the one that keeps the rule from running
+            on tensors, inside TFF; default none.
         selects_neighbors: whether rows are selected by distances to their neighbors (Krum family),
             which attack fang looks at.
         simulated: `(own settings, rows, f) -> rows` that an adversary expects the rule to select,
             where it is of the Krum family and selects more than one.
-        without_each: `(stack, f, own settings) -> iterator` of the n leave-one-out aggregates, where
-            they share work; may return None for settings for which they do not.
+        without_each: `(stack, f, own settings) -> iterator` of the n leave-one-out aggregates,
+            where they share work; may return None for settings for which they do not.
         oracle: the definition in plain Python, `(rows, Round, own settings) -> list`.
         translates: whether a shift of all rows shifts the result; otherwise it is zero-centered.
         scales: whether a factor on all rows scales the result.
@@ -137,9 +145,17 @@ def _rule_of(name: str, function: Callable) -> Rule:
         return function(updates, **words)
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
-    return Rule(name=name, summary=summary, settings=settings_of(function, given=given),
-                apply=apply, weighted="weights" in known, takes_f=place is not None,
-                needs_arrays=lambda own: "rule", translates=False, scales=False)
+    return Rule(
+        name=name,
+        summary=summary,
+        settings=settings_of(function, given=given),
+        apply=apply,
+        weighted="weights" in known,
+        takes_f=place is not None,
+        needs_arrays=lambda own: "rule",
+        translates=False,
+        scales=False,
+    )
 
 
 def _step_of(name: str, function: Callable) -> PreAggregator:
@@ -152,13 +168,26 @@ def _step_of(name: str, function: Callable) -> PreAggregator:
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return PreAggregator(
-        name=name, summary=summary, apply=apply,
-        settings=settings_of(function, given=(place,) if place else ()))
+        name=name,
+        summary=summary,
+        apply=apply,
+        settings=settings_of(function, given=(place,) if place else ()),
+    )
 
 
 RULES: Family[Rule] = Family(
-    "rule", field="rule", kind=Rule, package="tfunlearn.aggregation", adapt=_rule_of,
-    takes="a function `(updates, *, f) -> vector`")
+    "rule",
+    field="rule",
+    kind=Rule,
+    package="tfunlearn.aggregation",
+    adapt=_rule_of,
+    takes="a function `(updates, *, f) -> vector`",
+)
 PRE_AGGREGATORS: Family[PreAggregator] = Family(
-    "pre-aggregator", field="before", kind=PreAggregator, package="tfunlearn.aggregation",
-    adapt=_step_of, takes="a function `(updates, *, f) -> stack`")
+    "pre-aggregator",
+    field="before",
+    kind=PreAggregator,
+    package="tfunlearn.aggregation",
+    adapt=_step_of,
+    takes="a function `(updates, *, f) -> stack`",
+)

@@ -82,8 +82,12 @@ def squared_distances_of(stack: Stack):
 
 def require_rows(rule: str, stack: Stack, f, least, text: str, *, strict: bool) -> None:
     """Check that n is at least `least`, an int or a tensor; raise or warn as `strict` says."""
-    stack.ops.demand(stack.n >= least, f"{rule}: n={stack.n} updates with f={f} are not allowed; "
-                     f"allowed is {text}, here n >= {least}", strict=strict)
+    stack.ops.demand(
+        stack.n >= least,
+        f"{rule}: n={stack.n} updates with f={f} are not allowed; "
+        f"allowed is {text}, here n >= {least}",
+        strict=strict,
+    )
 
 
 def share_of(value: int | float, n, field: str):
@@ -99,8 +103,12 @@ def share_of(value: int | float, n, field: str):
         tf = on_tensors.tf
         return tf.cast(tf.floor(value * tf.cast(n, tf.float64) + 1e-9), tf.int64)
     if kernels_of(value) is on_arrays:
-        require(field, value, isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-                and value >= 0, "a whole number >= 0, or a fraction such as 0.1")
+        require(
+            field,
+            value,
+            isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0,
+            "a whole number >= 0, or a fraction such as 0.1",
+        )
     return value
 
 
@@ -108,8 +116,10 @@ def _checked_weights(weights, stack, ops):
     if ops is on_tensors:
         weights = on_tensors.tf.cast(weights, "float64")
         if not weights.shape.is_compatible_with(stack.shape[:1]):
-            raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
-                            f"per update, {stack.shape[:1]}")
+            raise UserError(
+                f"weights: shape {weights.shape} is not allowed; allowed is one weight "
+                f"per update, {stack.shape[:1]}"
+            )
         fine = on_tensors.tf.reduce_all((weights >= 0) & (weights <= MOST_WEIGHT))
         ops.demand(fine, f"weights: allowed are numbers from 0 to {MOST_WEIGHT:g}", strict=True)
         return weights
@@ -118,12 +128,16 @@ def _checked_weights(weights, stack, ops):
     except (TypeError, ValueError):
         raise UserError("weights: not numbers; allowed is one weight per update")
     if weights.shape != stack.shape[:1]:
-        raise UserError(f"weights: shape {weights.shape} is not allowed; allowed is one weight "
-                        f"per update, ({len(stack)},)")
+        raise UserError(
+            f"weights: shape {weights.shape} is not allowed; allowed is one weight "
+            f"per update, ({len(stack)},)"
+        )
     bad = ~((weights >= 0) & (weights <= MOST_WEIGHT))
     if bad.any():
-        raise UserError(f"weights: {weights[bad][0]} is not allowed; allowed are numbers from 0 to "
-                        f"{MOST_WEIGHT:g}")
+        raise UserError(
+            f"weights: {weights[bad][0]} is not allowed; allowed are numbers from 0 to "
+            f"{MOST_WEIGHT:g}"
+        )
     return weights
 
 
@@ -151,9 +165,11 @@ def vector_like(stack: Stack, vector, field: str):
         try:
             vector = np.asarray(vector, np.float32)
         except (TypeError, ValueError):
-            raise UserError(f"{field}: {vector!r} is not allowed; allowed is a vector of {size} "
-                            "values")
+            raise UserError(
+                f"{field}: {vector!r} is not allowed; allowed is a vector of {size} values"
+            )
         require(field, "not finite", np.isfinite(vector).all(), "a finite vector")
-    require(field, tuple(vector.shape), tuple(vector.shape) == (size,),
-            f"a vector of {size} values")
+    require(
+        field, tuple(vector.shape), tuple(vector.shape) == (size,), f"a vector of {size} values"
+    )
     return vector

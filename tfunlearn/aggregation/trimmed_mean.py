@@ -35,8 +35,14 @@ def trimmed_mean(updates, *, trim, strict: bool = True):
     stack = finite_stack(updates)
     ops, xp, n = stack.ops, stack.ops.xp, stack.n
     trim = share_of(trim, n + stack.dropped, "trim")
-    require_rows("trimmed_mean", stack._replace(n=n + stack.dropped), trim, 2 * trim + 1,
-                 "trim < n / 2 (f is trim)", strict=strict)
+    require_rows(
+        "trimmed_mean",
+        stack._replace(n=n + stack.dropped),
+        trim,
+        2 * trim + 1,
+        "trim < n / 2 (f is trim)",
+        strict=strict,
+    )
     cut = xp.minimum(xp.maximum(trim - stack.dropped, 0), (n - 1) // 2)
     return ops.by_coordinate(stack.rows, lambda values: middle_mean(xp, values, cut, n))
 
@@ -63,8 +69,15 @@ def _without_each(stack, f, own):
 
 
 TRIMMED_MEAN = Rule(
-    name="trimmed-mean", summary="mean per coordinate without the f largest and smallest values",
+    name="trimmed-mean",
+    summary="mean per coordinate without the f largest and smallest values",
     paper="Yin et al., ICML 2018, arXiv 1803.01498",
     apply=lambda updates, given, own: trimmed_mean(updates, trim=given.f, strict=given.strict),
-    least=lambda f: 2 * f + 1, condition="f < n / 2", in_box=True, validates_f=True, averages={},
-    without_each=_without_each, oracle=oracles.trimmed_mean)
+    least=lambda f: 2 * f + 1,
+    condition="f < n / 2",
+    in_box=True,
+    validates_f=True,
+    averages={},
+    without_each=_without_each,
+    oracle=oracles.trimmed_mean,
+)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from tfunlearn.attacks.adversary import Adversary
 from tfunlearn.attacks.alie import alie, little_enough
 from tfunlearn.attacks.attack import (
-    ATTACKS, KNOWLEDGE, Attack, BoostAttack, Classes, DataAttack, UpdateAttack)
+    ATTACKS,
+    KNOWLEDGE,
+    Attack,
+    BoostAttack,
+    Classes,
+    DataAttack,
+    UpdateAttack,
+)
 from tfunlearn.attacks.backdoor import POSITIONS, Trigger, backdoor
 from tfunlearn.attacks.boost import replacement_factor
 from tfunlearn.attacks.fang_krum import fang_krum
@@ -19,7 +26,31 @@ from tfunlearn.attacks.poisoning import choose_malicious, poison
 from tfunlearn.attacks.sign_flip import sign_flip
 from tfunlearn.attacks.view import View
 
-__all__ = ["ATTACKS", "KNOWLEDGE", "POSITIONS", "SPACES", "Adversary", "Attack", "BoostAttack",
-           "Classes", "DataAttack", "Trigger", "UpdateAttack", "View", "alie", "backdoor",
-           "choose_malicious", "fang_krum", "fang_trim", "gaussian", "ipm", "label_flip",
-           "little_enough", "min_max", "min_sum", "poison", "replacement_factor", "sign_flip"]
+__all__ = [
+    "ATTACKS",
+    "KNOWLEDGE",
+    "POSITIONS",
+    "SPACES",
+    "Adversary",
+    "Attack",
+    "BoostAttack",
+    "Classes",
+    "DataAttack",
+    "Trigger",
+    "UpdateAttack",
+    "View",
+    "alie",
+    "backdoor",
+    "choose_malicious",
+    "fang_krum",
+    "fang_trim",
+    "gaussian",
+    "ipm",
+    "label_flip",
+    "little_enough",
+    "min_max",
+    "min_sum",
+    "poison",
+    "replacement_factor",
+    "sign_flip",
+]

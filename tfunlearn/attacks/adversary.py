@@ -49,8 +49,14 @@ class Adversary:
         choose("knowledge", self.knowledge, KNOWLEDGE)
 
     def __call__(
-        self, stack: np.ndarray, ids: np.ndarray, model: np.ndarray, round_number: int, *,
-        dropped: int = 0, reference: np.ndarray | None = None,
+        self,
+        stack: np.ndarray,
+        ids: np.ndarray,
+        model: np.ndarray,
+        round_number: int,
+        *,
+        dropped: int = 0,
+        reference: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the stack that the server receives, and the ids of the changed rows.
 
@@ -67,15 +73,21 @@ class Adversary:
             `(c,)`.
         """
         attacking = np.isin(ids, self.malicious)
-        if not self.due(round_number) or not attacking.any() or (
-                self.obstacle(len(ids) + dropped, int(attacking.sum()))):
+        if (
+            not self.due(round_number)
+            or not attacking.any()
+            or (self.obstacle(len(ids) + dropped, int(attacking.sum())))
+        ):
             return stack, ids[:0]
         columns = slice(None) if self.columns is None or self.columns.all() else self.columns
         own = stack[attacking]
         view = View(
-            own[:, columns], model[columns], len(ids) + dropped,
+            own[:, columns],
+            model[columns],
+            len(ids) + dropped,
             generator(self.seed, "attack", round_number),
-            **self._knowledge(stack, ids, attacking, columns, round_number, dropped, reference))
+            **self._knowledge(stack, ids, attacking, columns, round_number, dropped, reference),
+        )
         received, crafted = stack.copy(), own.copy()
         crafted[:, columns] = self.craft(view)
         changed = (crafted != own).any(axis=1)
@@ -90,6 +102,7 @@ class Adversary:
             order = np.concatenate([np.flatnonzero(~attacking), order])
             known["benign"] = stack[~attacking][:, columns]
         if self.aggregate is not None:
+
             def aggregate(rows: np.ndarray) -> np.ndarray:
                 whole = stack[order]
                 whole[:, columns] = rows

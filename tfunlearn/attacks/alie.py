@@ -30,8 +30,9 @@ def alie(view: View, *, scale: float | None = None) -> np.ndarray:
     view.need_spread("alie")
     z = little_enough(view.clients, len(view.own)) if scale is None else scale
     known = view.known
-    return view.everywhere(known.mean(axis=0, dtype=np.float64)
-                           - z * known.std(axis=0, dtype=np.float64))
+    return view.everywhere(
+        known.mean(axis=0, dtype=np.float64) - z * known.std(axis=0, dtype=np.float64)
+    )
 
 
 def little_enough(clients: int, malicious: int) -> float:
@@ -46,8 +47,10 @@ def little_enough(clients: int, malicious: int) -> float:
     if 0 < supporters < honest:
         z = statistics.NormalDist().inv_cdf((honest - supporters) / honest)
     if z <= 0:
-        raise UserError(f"malicious: {malicious} of {clients} clients leave alie no shift, z="
-                        f"{z:.2f}; allowed are numbers with z > 0, or an attack_scale")
+        raise UserError(
+            f"malicious: {malicious} of {clients} clients leave alie no shift, z="
+            f"{z:.2f}; allowed are numbers with z > 0, or an attack_scale"
+        )
     return z
 
 
@@ -58,7 +61,11 @@ def _obstacle(clients: int, malicious: int, own: ScaledSettings) -> str | None:
 
 
 ALIE = UpdateAttack(
-    name="alie", summary="a shift within the spread of honest updates (attack_scale: z, from n)",
-    paper="Baruch et al., NeurIPS 2019, arXiv 1902.06156", settings=ScaledSettings,
-    craft=lambda view, own: alie(view, **own.scaled()), needs_spread=("partial", "full"),
-    obstacle=_obstacle)
+    name="alie",
+    summary="a shift within the spread of honest updates (attack_scale: z, from n)",
+    paper="Baruch et al., NeurIPS 2019, arXiv 1902.06156",
+    settings=ScaledSettings,
+    craft=lambda view, own: alie(view, **own.scaled()),
+    needs_spread=("partial", "full"),
+    obstacle=_obstacle,
+)

@@ -18,8 +18,10 @@ from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, Method, NoSettings
 from tfunlearn.core.fields import option, settings_of
 
-KNOWLEDGE = {"partial": "their own updates and the global model",
-             "full": "every client's update as well"}
+KNOWLEDGE = {
+    "partial": "their own updates and the global model",
+    "full": "every client's update as well",
+}
 
 
 class Classes(NamedTuple):
@@ -38,8 +40,11 @@ class Classes(NamedTuple):
 class KnowledgeSettings:
     """Settings of every attack on updates."""
 
-    knowledge: str = option("partial", "What the adversary sees: partial (its own updates and the "
-                            "global model) or full (every client's update as well).")
+    knowledge: str = option(
+        "partial",
+        "What the adversary sees: partial (its own updates and the "
+        "global model) or full (every client's update as well).",
+    )
 
     def __post_init__(self):
         choose("knowledge", self.knowledge, KNOWLEDGE)
@@ -53,9 +58,12 @@ class ScaledSettings(KnowledgeSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        require("attack_scale", self.attack_scale,
-                self.attack_scale is None or 0 < self.attack_scale <= 1e6,
-                "0 < attack_scale <= 1e6")
+        require(
+            "attack_scale",
+            self.attack_scale,
+            self.attack_scale is None or 0 < self.attack_scale <= 1e6,
+            "0 < attack_scale <= 1e6",
+        )
 
     def scaled(self) -> dict[str, float]:
         """Return the strength as keyword argument, nothing if there is none."""
@@ -79,8 +87,9 @@ class DataAttack(Attack):
         describe: `(own settings, Classes) -> words` behind its name.
     """
 
-    poison: Callable[[np.ndarray, np.ndarray, Any, Classes, np.random.Generator],
-                     tuple[np.ndarray, np.ndarray]]
+    poison: Callable[
+        [np.ndarray, np.ndarray, Any, Classes, np.random.Generator], tuple[np.ndarray, np.ndarray]
+    ]
     triggered: Callable[[np.ndarray, Any], np.ndarray] | None = None
     check: Callable[[np.ndarray, Any], None] = lambda images, own: None
     describe: Callable[[Any, Classes], str] = lambda own, classes: ""
@@ -117,9 +126,15 @@ class UpdateAttack(Attack):
         knowledge = own.knowledge
         seen = malicious if knowledge == "partial" else clients - malicious
         if knowledge in self.needs_spread and seen < 2:
-            return (f"knowledge: {self.name} with knowledge {knowledge} sees {seen} honest updates; "
-                    "allowed are at least 2" + (" malicious clients in a round, or knowledge full"
-                                                if knowledge == "partial" else ""))
+            return (
+                f"knowledge: {self.name} with knowledge {knowledge} sees {seen} honest updates; "
+                "allowed are at least 2"
+                + (
+                    " malicious clients in a round, or knowledge full"
+                    if knowledge == "partial"
+                    else ""
+                )
+            )
         if knowledge == "full" and not seen:
             return f"malicious: {malicious} of {clients} clients leave {self.name} no honest update"
         try:
@@ -152,16 +167,25 @@ def _attack_of(name: str, function: Callable) -> Attack:
 
         def poison(images, labels, own, classes, rng):
             given = {"source": classes.source, "target": classes.target, "rng": rng}
-            return function(images, labels, **vars(own), **{
-                word: value for word, value in given.items() if word in words})
+            return function(
+                images,
+                labels,
+                **vars(own),
+                **{word: value for word, value in given.items() if word in words},
+            )
 
         return DataAttack(name=name, summary=summary, settings=knobs, poison=poison)
-    require("attack", name, len(words) >= 1, "a function (view, *, ...) or (images, labels, *, ...)")
+    require(
+        "attack", name, len(words) >= 1, "a function (view, *, ...) or (images, labels, *, ...)"
+    )
     knobs = settings_of(function)
-    own_words = list(getattr(knobs, "__dataclass_fields__"))
+    own_words = list(knobs.__dataclass_fields__)
     return UpdateAttack(
-        name=name, summary=summary, settings=_with_knowledge(knobs),
-        craft=lambda view, own: function(view, **{word: getattr(own, word) for word in own_words}))
+        name=name,
+        summary=summary,
+        settings=_with_knowledge(knobs),
+        craft=lambda view, own: function(view, **{word: getattr(own, word) for word in own_words}),
+    )
 
 
 def _with_knowledge(knobs: type) -> type:
@@ -170,8 +194,23 @@ def _with_knowledge(knobs: type) -> type:
 
 
 ATTACKS: Family[Attack] = Family(
-    "attack", field="attack", kind=Attack, package="tfunlearn.attacks", adapt=_attack_of,
-    takes="a function `(view)` or `(images, labels)`")
+    "attack",
+    field="attack",
+    kind=Attack,
+    package="tfunlearn.attacks",
+    adapt=_attack_of,
+    takes="a function `(view)` or `(images, labels)`",
+)
 
-__all__ = ["ATTACKS", "KNOWLEDGE", "Attack", "BoostAttack", "Classes", "DataAttack",
-           "KnowledgeSettings", "NoSettings", "ScaledSettings", "UpdateAttack"]
+__all__ = [
+    "ATTACKS",
+    "KNOWLEDGE",
+    "Attack",
+    "BoostAttack",
+    "Classes",
+    "DataAttack",
+    "KnowledgeSettings",
+    "NoSettings",
+    "ScaledSettings",
+    "UpdateAttack",
+]

@@ -11,8 +11,13 @@ from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.fields import option
 from tfunlearn.core.labels import require_labels
 
-POSITIONS = {"top-left": (0, 0), "top-right": (0, 1), "bottom-left": (1, 0),
-             "bottom-right": (1, 1), "center": (0.5, 0.5)}
+POSITIONS = {
+    "top-left": (0, 0),
+    "top-right": (0, 1),
+    "bottom-left": (1, 0),
+    "bottom-right": (1, 1),
+    "center": (0.5, 0.5),
+}
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,28 @@ class Trigger:
         """
         height, width = images.shape[1:3]
         if self.size > min(height, width):
-            raise UserError(f"trigger_size: {self.size} is not allowed; the images are {height}x"
-                            f"{width}, allowed is 1 to {min(height, width)}")
+            raise UserError(
+                f"trigger_size: {self.size} is not allowed; the images are {height}x"
+                f"{width}, allowed is 1 to {min(height, width)}"
+            )
         down, right = POSITIONS[self.position]
         top, left = int((height - self.size) * down), int((width - self.size) * right)
         whole = images.dtype.kind == "u"
         result = images.copy()
         result[:, top : top + self.size, left : left + self.size] = (
-            round(self.value * 255) if whole else self.value)
+            round(self.value * 255) if whole else self.value
+        )
         return result
 
 
 def backdoor(
-    images: np.ndarray, labels: np.ndarray, *, target: int, trigger: Trigger = Trigger(),
-    share: float = 0.1, rng: np.random.Generator,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    target: int,
+    trigger: Trigger = Trigger(),
+    share: float = 0.1,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a malicious client's examples with a random share triggered and relabeled.
 
@@ -92,15 +105,20 @@ class BackdoorSettings:
     """Settings of the backdoor."""
 
     trigger_size: int = option(3, "Height and width of the patch in pixels.")
-    trigger_position: str = option("bottom-right",
-                                   f"Position of the patch: {', '.join(POSITIONS)}.")
+    trigger_position: str = option(
+        "bottom-right", f"Position of the patch: {', '.join(POSITIONS)}."
+    )
     trigger_value: float = option(1.0, "Brightness of the patch, 0 (black) to 1 (white).")
     trigger_share: float = option(0.1, "Share of a malicious client's images with the patch.")
 
     def __post_init__(self):
-        require("trigger_share", self.trigger_share, 0 < self.trigger_share <= 1,
-                "0 < trigger_share <= 1")
-        self.trigger  # checks its fields
+        require(
+            "trigger_share",
+            self.trigger_share,
+            0 < self.trigger_share <= 1,
+            "0 < trigger_share <= 1",
+        )
+        Trigger(self.trigger_size, self.trigger_position, self.trigger_value)  # checks them
 
     @property
     def trigger(self) -> Trigger:
@@ -113,10 +131,14 @@ def _check(images: np.ndarray, own: BackdoorSettings) -> None:
 
 
 BACKDOOR = DataAttack(
-    name="backdoor", summary="images with a patch are labeled as the target class",
-    paper="Gu et al., 2017, arXiv 1708.06733", settings=BackdoorSettings,
+    name="backdoor",
+    summary="images with a patch are labeled as the target class",
+    paper="Gu et al., 2017, arXiv 1708.06733",
+    settings=BackdoorSettings,
     poison=lambda images, labels, own, classes, rng: backdoor(
-        images, labels, target=classes.target, trigger=own.trigger, share=own.trigger_share,
-        rng=rng),
-    triggered=lambda images, own: own.trigger.stamped(images), check=_check,
-    describe=lambda own, classes: f" -> {classes.target}")
+        images, labels, target=classes.target, trigger=own.trigger, share=own.trigger_share, rng=rng
+    ),
+    triggered=lambda images, own: own.trigger.stamped(images),
+    check=_check,
+    describe=lambda own, classes: f" -> {classes.target}",
+)

@@ -30,5 +30,8 @@ def replacement_factor(clients: int, malicious: int) -> float:
 
 
 BOOST = BoostAttack(
-    name="boost", summary="malicious updates are scaled by n / c, with an attack on data",
-    paper="Bagdasaryan et al., AISTATS 2020, arXiv 1807.00459", factor=replacement_factor)
+    name="boost",
+    summary="malicious updates are scaled by n / c, with an attack on data",
+    paper="Bagdasaryan et al., AISTATS 2020, arXiv 1807.00459",
+    factor=replacement_factor,
+)

@@ -21,16 +21,24 @@ class FangSettings(ScaledSettings):
     def __post_init__(self):
         super().__post_init__()
         choose("attack_space", self.attack_space, SPACES)
-        require("attack_scale", self.attack_scale,
-                self.attack_scale is None or self.attack_scale > 1, "more than 1 with fang-trim")
+        require(
+            "attack_scale",
+            self.attack_scale,
+            self.attack_scale is None or self.attack_scale > 1,
+            "more than 1 with fang-trim",
+        )
 
 
 def _against(own: FangSettings, rule: Any) -> tuple[UpdateAttack, KnowledgeSettings]:
     """Return fang-krum against the Krum family, fang-trim against any other rule."""
     if not rule.selects_neighbors:
         return FANG_TRIM, FangTrimSettings(own.knowledge, own.attack_scale, own.attack_space)
-    require("attack_scale", own.attack_scale, own.attack_scale is None,
-            f"nothing with fang-krum and knowledge {own.knowledge}")
+    require(
+        "attack_scale",
+        own.attack_scale,
+        own.attack_scale is None,
+        f"nothing with fang-krum and knowledge {own.knowledge}",
+    )
     return FANG_KRUM, KnowledgeSettings(own.knowledge)
 
 
@@ -39,6 +47,10 @@ def _craft(view: Any, own: Any) -> Any:
 
 
 FANG = UpdateAttack(
-    name="fang", summary="fang-krum against the Krum family, fang-trim against any other rule",
-    paper="Fang et al., USENIX Security 2020, arXiv 1911.11815", settings=FangSettings,
-    craft=_craft, against=_against)
+    name="fang",
+    summary="fang-krum against the Krum family, fang-trim against any other rule",
+    paper="Fang et al., USENIX Security 2020, arXiv 1911.11815",
+    settings=FangSettings,
+    craft=_craft,
+    against=_against,
+)

@@ -65,9 +65,11 @@ def _full(view: View, direction: np.ndarray) -> float | None:
 def require_minority(clients: int, malicious: int) -> None:
     """Raise a `UserError` unless `n > 2c + 1`."""
     if clients <= 2 * malicious + 1:
-        raise UserError(f"malicious: fang-krum with {malicious} attackers among n={clients} "
-                        "clients is not allowed with knowledge full; allowed is n > 2c + 1, here "
-                        f"n > {2 * malicious + 1}")
+        raise UserError(
+            f"malicious: fang-krum with {malicious} attackers among n={clients} "
+            "clients is not allowed with knowledge full; allowed is n > 2c + 1, here "
+            f"n > {2 * malicious + 1}"
+        )
 
 
 def _partial(view: View, direction: np.ndarray) -> float | None:
@@ -75,8 +77,10 @@ def _partial(view: View, direction: np.ndarray) -> float | None:
     doubled = None if apart is None else np.concatenate([apart, apart])  # benign, then crafted
     geometry, step = _Crafted(view.own, direction, doubled), None
     for copies in range(1, len(view.own) + 1):
-        step = _halved(1.0, lambda step: _picked(
-            view, geometry.distances(step, copies), copies, copies))
+        step = _halved(
+            1.0,
+            lambda step, n=copies: _picked(view, geometry.distances(step, n), n, n),
+        )
         if step is not None:
             break
     return step
@@ -140,12 +144,17 @@ def _obstacle(clients: int, malicious: int, own: KnowledgeSettings) -> str | Non
     if own.knowledge == "full":
         require_minority(clients, malicious)
     elif malicious < 2:
-        return ("malicious: fang-krum with knowledge partial needs 2 malicious clients in a round, "
-                f"which support each other; here it is {malicious}")
+        return (
+            "malicious: fang-krum with knowledge partial needs 2 malicious clients in a round, "
+            f"which support each other; here it is {malicious}"
+        )
     return None
 
 
 FANG_KRUM = UpdateAttack(
-    name="fang-krum", summary="local model poisoning against Krum",
+    name="fang-krum",
+    summary="local model poisoning against Krum",
     paper="Fang et al., USENIX Security 2020, arXiv 1911.11815",
-    craft=lambda view, own: fang_krum(view), obstacle=_obstacle)
+    craft=lambda view, own: fang_krum(view),
+    obstacle=_obstacle,
+)

@@ -69,17 +69,26 @@ class FangTrimSettings(ScaledSettings):
     def __post_init__(self):
         super().__post_init__()
         choose("attack_space", self.attack_space, SPACES)
-        require("attack_scale", self.attack_scale,
-                self.attack_scale is None or self.knowledge == "full",
-                "nothing with fang-trim and knowledge partial")
-        require("attack_scale", self.attack_scale,
-                self.attack_scale is None or self.attack_scale > 1, "more than 1 with fang-trim")
+        require(
+            "attack_scale",
+            self.attack_scale,
+            self.attack_scale is None or self.knowledge == "full",
+            "nothing with fang-trim and knowledge partial",
+        )
+        require(
+            "attack_scale",
+            self.attack_scale,
+            self.attack_scale is None or self.attack_scale > 1,
+            "more than 1 with fang-trim",
+        )
 
 
 FANG_TRIM = UpdateAttack(
     name="fang-trim",
     summary="values just outside the range of honest ones, against trimmed mean and median "
-            "(attack_scale: b, 2)",
-    paper="Fang et al., USENIX Security 2020, arXiv 1911.11815", settings=FangTrimSettings,
+    "(attack_scale: b, 2)",
+    paper="Fang et al., USENIX Security 2020, arXiv 1911.11815",
+    settings=FangTrimSettings,
     craft=lambda view, own: fang_trim(view, space=own.attack_space, **own.scaled()),
-    needs_spread=("partial",))
+    needs_spread=("partial",),
+)

@@ -25,9 +25,13 @@ def label_flip(labels: np.ndarray, *, source: int = 1, target: int = 7) -> np.nd
 
 
 LABEL_FLIP = DataAttack(
-    name="label-flip", summary="malicious clients relabel a source class as a target class",
+    name="label-flip",
+    summary="malicious clients relabel a source class as a target class",
     paper="Tolpegin et al., ESORICS 2020, arXiv 2007.08432",
     poison=lambda images, labels, own, classes, rng: (
-        images, label_flip(labels, source=classes.source, target=classes.target)),
+        images,
+        label_flip(labels, source=classes.source, target=classes.target),
+    ),
     describe=lambda own, classes: f" {classes.source} -> {classes.target}",
-    needs_other_class=True)
+    needs_other_class=True,
+)

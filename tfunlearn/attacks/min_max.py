@@ -29,12 +29,17 @@ def min_max(view: View) -> np.ndarray:
     view.need_spread("min-max")
     geometry = Geometry(view.known)
     radius = geometry.squared_distances().max()
-    gamma = min(geometry.largest(distance, along, radius)
-                for distance, along in zip(geometry.from_mean, geometry.along))
+    gamma = min(
+        geometry.largest(distance, along, radius)
+        for distance, along in zip(geometry.from_mean, geometry.along)
+    )
     return view.everywhere(geometry.mean - gamma * geometry.deviation)
 
 
 MIN_MAX = UpdateAttack(
-    name="min-max", summary="as far off as the largest honest distance allows",
-    paper="Shejwalkar & Houmansadr, NDSS 2021", craft=lambda view, own: min_max(view),
-    needs_spread=("partial", "full"))
+    name="min-max",
+    summary="as far off as the largest honest distance allows",
+    paper="Shejwalkar & Houmansadr, NDSS 2021",
+    craft=lambda view, own: min_max(view),
+    needs_spread=("partial", "full"),
+)

@@ -33,6 +33,9 @@ def min_sum(view: View) -> np.ndarray:
 
 
 MIN_SUM = UpdateAttack(
-    name="min-sum", summary="as far off as the largest sum of squared honest distances allows",
-    paper="Shejwalkar & Houmansadr, NDSS 2021", craft=lambda view, own: min_sum(view),
-    needs_spread=("partial", "full"))
+    name="min-sum",
+    summary="as far off as the largest sum of squared honest distances allows",
+    paper="Shejwalkar & Houmansadr, NDSS 2021",
+    craft=lambda view, own: min_sum(view),
+    needs_spread=("partial", "full"),
+)

@@ -10,7 +10,8 @@ from tfunlearn.core.clients import ClientSet
 
 
 def poison(
-    clients: ClientSet, malicious: np.ndarray,
+    clients: ClientSet,
+    malicious: np.ndarray,
     change: Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> ClientSet:
     """Return the client set with the examples of malicious clients poisoned.

@@ -23,6 +23,9 @@ def sign_flip(view: View, *, scale: float = 1.0) -> np.ndarray:
 
 
 SIGN_FLIP = UpdateAttack(
-    name="sign-flip", summary="sends the negated update (attack_scale: factor, 1)",
-    paper="Li et al., AAAI 2019, arXiv 1811.03761", settings=ScaledSettings,
-    craft=lambda view, own: sign_flip(view, **own.scaled()))
+    name="sign-flip",
+    summary="sends the negated update (attack_scale: factor, 1)",
+    paper="Li et al., AAAI 2019, arXiv 1811.03761",
+    settings=ScaledSettings,
+    craft=lambda view, own: sign_flip(view, **own.scaled()),
+)

@@ -56,9 +56,11 @@ class View:
     def need_spread(self, attack: str) -> None:
         """Raise a `UserError` unless at least two updates are in `known`."""
         if len(self.known) < 2:
-            raise UserError(f"knowledge: {attack} estimates a spread and sees {len(self.known)} "
-                            "update; allowed are at least 2 malicious clients in a round, or "
-                            "knowledge full")
+            raise UserError(
+                f"knowledge: {attack} estimates a spread and sees {len(self.known)} "
+                "update; allowed are at least 2 malicious clients in a round, or "
+                "knowledge full"
+            )
 
     def everywhere(self, vector: np.ndarray) -> np.ndarray:
         """Return `vector` `(d,)` as the update of every malicious client, `(c, d)` float32."""

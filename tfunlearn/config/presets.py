@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.resources
 import pathlib
 
-from tfunlearn.core.errors import choose, require
 from tfunlearn.config.reading import read_table
+from tfunlearn.core.errors import choose, require
 
 
 def presets() -> list[str]:
     """Returns the names of the presets that come with the package."""
     folder = importlib.resources.files("tfunlearn_presets")
-    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir()
-                  if path.name.endswith(".toml"))
+    return sorted(
+        path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")
+    )
 
 
 def preset(name: str, command: str) -> dict:
@@ -32,6 +33,10 @@ def preset(name: str, command: str) -> dict:
     choose("preset", name, dict.fromkeys(presets()))
     path = importlib.resources.files("tfunlearn_presets") / f"{name}.toml"
     table = read_table(str(pathlib.Path(str(path))))
-    require("preset", name, command in table, f"one that sets something for {command}; this one is "
-            f"for {' and '.join(table)}")
+    require(
+        "preset",
+        name,
+        command in table,
+        f"one that sets something for {command}; this one is for {' and '.join(table)}",
+    )
     return table[command]

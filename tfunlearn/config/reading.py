@@ -31,36 +31,57 @@ def run_config(**values: Any) -> RunConfig:
         run_config(attack="label-flip", defense="flap", rounds=20)
 
     Args:
-        **values: fields of the configuration and of the chosen methods. Where a name is taken (rule,
-            before, attack, defense, model, dataset), a specification or an object is too.
+        **values: fields of the configuration and of the chosen methods. Where a name is taken
+            (rule, before, attack, defense, model, dataset), a specification or object is too.
 
     Raises:
         UserError: unknown field (the nearest one is named), wrong type, or value out of range.
     """
     values = _with_names(values)
     known = fields_by_name()
-    common = with_whole_paths(typed(
-        {name: value for name, value in values.items() if name in known}, known))
+    common = with_whole_paths(
+        typed({name: value for name, value in values.items() if name in known}, known)
+    )
     chosen = []
     for section in _sections().values():
         chosen.append(_chosen_by(section, common))
     rest = {name: value for name, value in values.items() if name not in known}
     flat = [pair for pairs in chosen for pair in pairs]
     used = {name for family, method in flat for name in family.fields(method)}
-    kept = tuple(typed({name: value for name, value in rest.items()
-                        if name in KEPT_FIELDS and name not in used}, _built_in()).items())
+    kept = tuple(
+        typed(
+            {
+                name: value
+                for name, value in rest.items()
+                if name in KEPT_FIELDS and name not in used
+            },
+            _built_in(),
+        ).items()
+    )
     _check_kept(dict(kept))
-    own = iter(settings_for(flat, {name: value for name, value in rest.items()
-                                   if name in used or name not in KEPT_FIELDS},
-                            common=known, others=FAMILIES))
+    own = iter(
+        settings_for(
+            flat,
+            {
+                name: value
+                for name, value in rest.items()
+                if name in used or name not in KEPT_FIELDS
+            },
+            common=known,
+            others=FAMILIES,
+        )
+    )
     sections = {}
     for (name, section), pairs in zip(_sections().items(), chosen):
         leaves = {leaf: common.pop(leaf) for leaf in fields_of(section) if leaf in common}
         if issubclass(section, Section):
             leaves["own"] = tuple(next(own) for _ in pairs)
         sections[name] = section(**leaves)
-    return RunConfig(**sections, **common, kept=tuple(
-        (name, value) for name, value in kept if value != RUN_FIELDS[name]))
+    return RunConfig(
+        **sections,
+        **common,
+        kept=tuple((name, value) for name, value in kept if value != RUN_FIELDS[name]),
+    )
 
 
 def _check_kept(kept: Mapping[str, Any]) -> None:
@@ -79,8 +100,9 @@ def _with_names(values: Mapping[str, Any]) -> dict[str, Any]:
     for field, family in METHOD_FIELDS.items():
         value = found.get(field)
         if isinstance(value, (list, tuple)):
-            found[field] = [name if isinstance(name, str) else family.name_of(name)
-                            for name in value]
+            found[field] = [
+                name if isinstance(name, str) else family.name_of(name) for name in value
+            ]
         elif value is not None and not isinstance(value, (str, int, float, dict)):
             found[field] = family.name_of(value)
     return found
@@ -95,15 +117,19 @@ def _chosen_by(section: type, common: Mapping[str, Any]) -> list[tuple[Family, s
         value = common.get(field, fields_of(section)[field].default)
         if field == "model" and is_model_file(value):
             continue
-        found += [(family, family.name_of(name))
-                  for name in (value if isinstance(value, tuple) else (value,))]
+        found += [
+            (family, family.name_of(name))
+            for name in (value if isinstance(value, tuple) else (value,))
+        ]
     return found
 
 
 def with_whole_paths(values: Mapping) -> dict:
     """Return flat fields with `~` replaced in those that name files or folders."""
-    return {name: str(user_path(value)) if name in PATHS and value.startswith("~") else value
-            for name, value in values.items()}
+    return {
+        name: str(user_path(value)) if name in PATHS and value.startswith("~") else value
+        for name, value in values.items()
+    }
 
 
 def read_config(path: str) -> dict:
@@ -162,6 +188,9 @@ def _sections() -> dict[str, type]:
 
 
 METHOD_FIELDS: dict[str, Family] = {
-    field: family for section in _sections().values() if issubclass(section, Section)
-    for field, family in section.families.items()}
+    field: family
+    for section in _sections().values()
+    if issubclass(section, Section)
+    for field, family in section.families.items()
+}
 FAMILIES = tuple(METHOD_FIELDS.values())

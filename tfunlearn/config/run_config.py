@@ -159,20 +159,29 @@ class RunConfig:
 
     def flat(self) -> dict:
         """Return all fields under their flat names, as they go into a file."""
-        return {name: list(value) if isinstance(value, tuple) else value
-                for name, value in (*leaves(self), *self.kept)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in (*leaves(self), *self.kept)
+        }
 
     def _check_server_examples(self) -> None:
         need = self.needs_server_examples
-        require("validation_examples", self.server_examples, not need or self.server_examples > 0,
-                f"at least 1, since {need} needs examples that the server holds")
+        require(
+            "validation_examples",
+            self.server_examples,
+            not need or self.server_examples > 0,
+            f"at least 1, since {need} needs examples that the server holds",
+        )
 
     def _check_gather(self) -> None:
         for one, own in self.defense.methods():
             one.check(own, self.gathers)
-        require("gather", self.training.gather,
-                self.training.gather is not False or not self.needs_gathering,
-                f"True, since {self.needs_gathering} needs every update")
+        require(
+            "gather",
+            self.training.gather,
+            self.training.gather is not False or not self.needs_gathering,
+            f"True, since {self.needs_gathering} needs every update",
+        )
 
     def _check_attack(self) -> None:
         """Checks that the attack can be crafted, at least in some rounds if clients are sampled."""
@@ -182,16 +191,22 @@ class RunConfig:
         attack, own = found
         most = min(self.malicious_count, self.participants)
         least = max(1, most - (self.data.clients - self.participants))
-        reasons = [attack.infeasible_reason(self.participants, count, own)
-                   for count in range(least, most + 1)]
+        reasons = [
+            attack.infeasible_reason(self.participants, count, own)
+            for count in range(least, most + 1)
+        ]
         if all(reasons):
             raise UserError(reasons[-1])
 
     def _check_count(self, field: str) -> None:
         value = dict(leaves(self))[field]
         clients = self.data.clients
-        require(field, value, isinstance(value, float) or clients is None or value <= clients,
-                f"at most the number of clients ({clients})")
+        require(
+            field,
+            value,
+            isinstance(value, float) or clients is None or value <= clients,
+            f"at most the number of clients ({clients})",
+        )
 
 
 def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:
@@ -201,8 +216,9 @@ def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:
         if isinstance(value, Section):
             yield from value.leaves()
         elif dataclasses.is_dataclass(value):
-            yield from ((leaf.name, getattr(value, leaf.name))
-                        for leaf in dataclasses.fields(value))
+            yield from (
+                (leaf.name, getattr(value, leaf.name)) for leaf in dataclasses.fields(value)
+            )
         elif field.name != "kept":
             yield field.name, value
 

@@ -30,8 +30,9 @@ class Section:
             found = tuple(family.name_of(name) for name in names)
             object.__setattr__(self, field, found if isinstance(value, tuple) else found[0])
         if not self.own:
-            object.__setattr__(self, "own", tuple(
-                family.find(name).settings() for family, name in self.chosen()))
+            object.__setattr__(
+                self, "own", tuple(family.find(name).settings() for family, name in self.chosen())
+            )
 
     def chosen(self) -> list[tuple[Family, str]]:
         """Return family and name of every method that the section names."""

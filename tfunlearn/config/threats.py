@@ -21,16 +21,20 @@ class AttackConfig(Section):
     families: ClassVar[dict[str, Family]] = {"attack": ATTACKS}
 
     attack: tuple[str, ...] = option(
-        (), "Attack of the malicious clients, may be repeated: at most one on data and one on "
-        "updates; boost goes with one on data.")
+        (),
+        "Attack of the malicious clients, may be repeated: at most one on data and one on "
+        "updates; boost goes with one on data.",
+    )
     malicious: int | float = option(0.4, "Malicious clients: a count, or a fraction.")
-    source: int = option(1, "Source class: label-flip relabels it, attack success is measured on "
-                         "it.")
+    source: int = option(
+        1, "Source class: label-flip relabels it, attack success is measured on it."
+    )
     target: int = option(7, "Target class of label-flip and backdoor.")
     attack_start: int = option(1, "First round of the attack.")
     attack_stop: int | None = option(None, "Last round of the attack; none: the last round.")
     boost: float | None = option(
-        None, "Factor of a malicious update; none: 1, with attack boost n / attackers.")
+        None, "Factor of a malicious update; none: 1, with attack boost n / attackers."
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -39,18 +43,32 @@ class AttackConfig(Section):
         for kind, what in ((DataAttack, "data"), (UpdateAttack, "updates")):
             require("attack", named, len(self._of(kind)) <= 1, f"at most one attack on {what}")
         require_count_or_fraction("malicious", self.malicious)
-        require("boost", self.boost, self.boost is None or abs(self.boost) <= 1e6,
-                "a number from -1e6 to 1e6")
-        require("boost", "with an attack on updates", not self._of(UpdateAttack) or (
-            self.boost is None and not self._of(BoostAttack)), "boost with an attack on data")
+        require(
+            "boost",
+            self.boost,
+            self.boost is None or abs(self.boost) <= 1e6,
+            "a number from -1e6 to 1e6",
+        )
+        require(
+            "boost",
+            "with an attack on updates",
+            not self._of(UpdateAttack) or (self.boost is None and not self._of(BoostAttack)),
+            "boost with an attack on data",
+        )
         require("attack_start", self.attack_start, self.attack_start >= 1, "at least 1")
-        require("attack_stop", self.attack_stop,
-                self.attack_stop is None or self.attack_stop >= self.attack_start,
-                f"at least attack_start ({self.attack_start})")
-        require("target", self.target,
-                self.source != self.target
-                or not any(attack.needs_other_class for attack, _ in self._of(DataAttack)),
-                f"a class other than source ({self.source})")
+        require(
+            "attack_stop",
+            self.attack_stop,
+            self.attack_stop is None or self.attack_stop >= self.attack_start,
+            f"at least attack_start ({self.attack_start})",
+        )
+        require(
+            "target",
+            self.target,
+            self.source != self.target
+            or not any(attack.needs_other_class for attack, _ in self._of(DataAttack)),
+            f"a class other than source ({self.source})",
+        )
 
     def _of(self, kind: type) -> list[tuple[Any, Any]]:
         return [(attack, own) for attack, own in self.methods() if isinstance(attack, kind)]
@@ -84,9 +102,11 @@ class AggregationConfig(Section):
 
     rule: str = option("mean", "Aggregation rule.")
     byzantine: int | float | str = option(
-        0.2, "Malicious clients that the server expects in a round, the rules' f: a count, a "
+        0.2,
+        "Malicious clients that the server expects in a round, the rules' f: a count, a "
         f"fraction, or {', '.join(EXPECTED_SHARES)} "
-        f"({', '.join(map(str, EXPECTED_SHARES.values()))}).")
+        f"({', '.join(map(str, EXPECTED_SHARES.values()))}).",
+    )
     before: tuple[str, ...] = option((), "Pre-aggregation step, may be repeated.")
     client_weights: str = option("samples", "Weights of clients in a mean: samples or uniform.")
     strict: bool = option(True, "Refuse rounds with too few clients for the rule, else warn.")
@@ -99,8 +119,9 @@ class AggregationConfig(Section):
     def aggregator(self, seed: int = 0) -> Aggregator:
         """Return the rule with its settings; `seed` decides the order in bucketing."""
         settings = {name: value for own in self.own for name, value in vars(own).items()}
-        return Aggregator(self.rule, self.byzantine, self.before, seed=seed, strict=self.strict,
-                          **settings)
+        return Aggregator(
+            self.rule, self.byzantine, self.before, seed=seed, strict=self.strict, **settings
+        )
 
 
 @dataclass(frozen=True)
@@ -111,18 +132,28 @@ class DefenseConfig(Section):
 
     defense: tuple[str, ...] = option((), "Defense, may be repeated.")
     validation_examples: int | None = option(
-        None, "Training examples that the server holds back for defenses and rules that need them; "
-        "none: 100 where one is on.")
+        None,
+        "Training examples that the server holds back for defenses and rules that need them; "
+        "none: 100 where one is on.",
+    )
 
     def __post_init__(self):
         super().__post_init__()
         named = " + ".join(self.defense)
         require("defense", named, len(set(self.defense)) == len(self.defense), "each once")
         criteria = [name for one, _ in self._of(UpdateDefense) for name in one.criteria]
-        require("defense", named, len(criteria) == len(set(criteria)),
-                "err, lfr or union once; err with lfr is the union")
-        require("validation_examples", self.validation_examples,
-                self.validation_examples is None or self.validation_examples >= 0, "at least 0")
+        require(
+            "defense",
+            named,
+            len(criteria) == len(set(criteria)),
+            "err, lfr or union once; err with lfr is the union",
+        )
+        require(
+            "validation_examples",
+            self.validation_examples,
+            self.validation_examples is None or self.validation_examples >= 0,
+            "at least 0",
+        )
 
     def _of(self, kind: type) -> list[tuple[Any, Any]]:
         return [(one, own) for one, own in self.methods() if isinstance(one, kind)]
@@ -135,8 +166,11 @@ class DefenseConfig(Section):
         if not found:
             return None
         criteria = {name for one, _ in found for name in one.criteria}
-        whole = next(one for one in (*(one for one, _ in found), *DEFENSES.values())
-                     if isinstance(one, UpdateDefense) and set(one.criteria) == criteria)
+        whole = next(
+            one
+            for one in (*(one for one, _ in found), *DEFENSES.values())
+            if isinstance(one, UpdateDefense) and set(one.criteria) == criteria
+        )
         return whole, found[0][1]
 
     @property

@@ -26,8 +26,11 @@ class DataConfig(Section):
     dataset: str = option("digits", "Data set.")
     data_dir: str = option("data", "Folder of data sets on disk; new ones are downloaded to it.")
     train_examples: int | None = option(None, "Use only so many training examples, at random.")
-    clients: int | None = option(None, f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
-                                 "one per writer in the writers partition.")
+    clients: int | None = option(
+        None,
+        f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
+        "one per writer in the writers partition.",
+    )
     partition: str = option("iid", f"How examples are spread: {', '.join(PARTITIONS)}.")
     alpha: float = option(0.5, "Concentration of the dirichlet partition.")
     classes_per_client: int = option(1, "Classes each client holds in the classes partition.")
@@ -39,11 +42,18 @@ class DataConfig(Section):
             object.__setattr__(self, "clients", DEFAULT_CLIENTS)
         require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")
         require("alpha", self.alpha, 1e-3 <= self.alpha <= 1e6, "a number from 0.001 to 1e6")
-        require("classes_per_client", self.classes_per_client, self.classes_per_client >= 1,
-                "at least 1")
-        require("train_examples", self.train_examples,
-                self.train_examples is None or self.train_examples >= (self.clients or 1),
-                f"at least one per client ({self.clients})")
+        require(
+            "classes_per_client",
+            self.classes_per_client,
+            self.classes_per_client >= 1,
+            "at least 1",
+        )
+        require(
+            "train_examples",
+            self.train_examples,
+            self.train_examples is None or self.train_examples >= (self.clients or 1),
+            f"at least one per client ({self.clients})",
+        )
 
 
 @dataclass(frozen=True)
@@ -83,13 +93,22 @@ class TrainingConfig:
     lr: float = option(1e-3, "Client learning rate.")
     local_epochs: int = option(2, "Passes of a client over its examples in a round.")
     batch_size: int = option(32, "Examples in a local step.")
-    gather: bool | None = option(None, "Gather every update on the server, or aggregate "
-                                 "inside TFF; none: gather for any rule but the mean, and "
-                                 "where history is kept.")
-    history: str | None = option(None, "Rounds whose model and updates are kept for unlearning: "
-                                 "last, all, every=K or none; if not given, last under attack.")
-    training_seed: int | None = option(None, "Seed of initial weights, shuffles and drawn clients, "
-                                       "if another than that of the data's split and the attack.")
+    gather: bool | None = option(
+        None,
+        "Gather every update on the server, or aggregate "
+        "inside TFF; none: gather for any rule but the mean, and "
+        "where history is kept.",
+    )
+    history: str | None = option(
+        None,
+        "Rounds whose model and updates are kept for unlearning: "
+        "last, all, every=K or none; if not given, last under attack.",
+    )
+    training_seed: int | None = option(
+        None,
+        "Seed of initial weights, shuffles and drawn clients, "
+        "if another than that of the data's split and the attack.",
+    )
 
     def __post_init__(self):
         choose("optimizer", self.optimizer, OPTIMIZERS)
@@ -97,8 +116,12 @@ class TrainingConfig:
             require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         require("lr", self.lr, 0 < self.lr <= 1000, "a number > 0, at most 1000")
         require("local_epochs", self.local_epochs, self.local_epochs <= 1000, "at most 1000")
-        require("training_seed", self.training_seed,
-                self.training_seed is None or self.training_seed >= 0, "at least 0")
+        require(
+            "training_seed",
+            self.training_seed,
+            self.training_seed is None or self.training_seed >= 0,
+            "at least 0",
+        )
         if self.history is not None:
             HistoryPolicy.parse(self.history)
         require_count_or_fraction("participation", self.participation)

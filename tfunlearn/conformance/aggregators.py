@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfunlearn.aggregation.rule import RULES, Round
 from tfunlearn.conformance.finding import Finding, findings_of
 from tfunlearn.conformance.properties import PROPERTIES, RuleUnderTest, gaussian_updates
-from tfunlearn.aggregation.rule import RULES, Round
 
 
 def our_subject(name: str) -> RuleUnderTest:
@@ -22,14 +22,21 @@ def our_subject(name: str) -> RuleUnderTest:
         return rule(updates, given._replace(f=f), **settings)
 
     def oracle(updates, f):
-        return np.array(rule.oracle(updates.astype(float).tolist(), given._replace(f=f),
-                                    rule.settings(**settings)))
+        return np.array(
+            rule.oracle(
+                updates.astype(float).tolist(), given._replace(f=f), rule.settings(**settings)
+            )
+        )
 
     def averages(updates):
         return rule(updates, given, **{**settings, **rule.averages})
 
-    return RuleUnderTest(call, rule, oracle if rule.oracle is not None else None,
-                   averages if rule.averages is not None else None)
+    return RuleUnderTest(
+        call,
+        rule,
+        oracle if rule.oracle is not None else None,
+        averages if rule.averages is not None else None,
+    )
 
 
 def check_aggregator(subject: RuleUnderTest) -> list[Finding]:

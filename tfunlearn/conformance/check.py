@@ -12,7 +12,12 @@ from tfunlearn.attacks import Attack
 from tfunlearn.conformance.aggregators import check_aggregator
 from tfunlearn.conformance.check_aggregator import same_bits_in_tff
 from tfunlearn.conformance.contracts import (
-    check_attack, check_data_set, check_defense, check_model, check_step)
+    check_attack,
+    check_data_set,
+    check_defense,
+    check_model,
+    check_step,
+)
 from tfunlearn.conformance.families import FAMILIES, family_of
 from tfunlearn.conformance.finding import Finding
 from tfunlearn.conformance.properties import RuleUnderTest, gaussian_updates
@@ -23,7 +28,10 @@ from tfunlearn.defenses import Defense
 
 
 def check_named(
-    name: str, *, family: str | None = None, settings: Mapping[str, Any] | None = None,
+    name: str,
+    *,
+    family: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     data_dir: str = "data",
 ) -> tuple[str, list[Finding]]:
     """Return the family of a method, and the findings of its contract.
@@ -41,7 +49,7 @@ def check_named(
     members = choose("family", family, FAMILIES) if family else _family(name)
     word = members.name_of(name)
     method = members.find(word)
-    own, = settings_for([(members, word)], dict(settings or {}))
+    (own,) = settings_for([(members, word)], dict(settings or {}))
     if isinstance(method, Rule):
         return members.name, _check_rule(method, own, word, members)
     if isinstance(method, PreAggregator):
@@ -50,9 +58,11 @@ def check_named(
         return members.name, check_attack(method, own)
     if isinstance(method, Defense):
         return members.name, check_defense(method, own)
-    checks = {"unlearning": lambda: check_method(method, own, word),
-              "model": lambda: check_model(method, own),
-              "dataset": lambda: check_data_set(method, own, data_dir)}
+    checks = {
+        "unlearning": lambda: check_method(method, own, word),
+        "model": lambda: check_model(method, own),
+        "dataset": lambda: check_data_set(method, own, data_dir),
+    }
     return members.name, checks[members.name]()
 
 
@@ -61,13 +71,18 @@ def _family(name: str) -> Family:
     found = family_of(name)
     if not found and ":" in name:
         thing = load_object("method", name)
-        found = [family for family, members in FAMILIES.items()
-                 if isinstance(thing, members.kind)]
+        found = [family for family, members in FAMILIES.items() if isinstance(thing, members.kind)]
         if not found:
-            raise UserError(f"family: {name} is a plain {type(thing).__name__}, which several "
-                            f"families take; name one (--family {', '.join(FAMILIES)})")
-    require("name", name, bool(found), "a built-in method (see tfunlearn methods), "
-            "package.module:name or file.py:name")
+            raise UserError(
+                f"family: {name} is a plain {type(thing).__name__}, which several "
+                f"families take; name one (--family {', '.join(FAMILIES)})"
+            )
+    require(
+        "name",
+        name,
+        bool(found),
+        "a built-in method (see tfunlearn methods), package.module:name or file.py:name",
+    )
     require("family", name, len(found) == 1, f"named with --family: {' or '.join(found)} has it")
     return FAMILIES[found[0]]
 
@@ -83,14 +98,20 @@ def _check_rule(rule: Rule, own: Any, name: str, members: Family) -> list[Findin
         return rule(updates, Round(f=f, reference=reference), **settings)
 
     def oracle(updates, f):
-        return np.array(rule.oracle(updates.astype(float).tolist(),
-                                    Round(f=f, reference=reference), rule.settings(**settings)))
+        return np.array(
+            rule.oracle(
+                updates.astype(float).tolist(),
+                Round(f=f, reference=reference),
+                rule.settings(**settings),
+            )
+        )
 
     def averages(updates):
         return rule(updates, Round(reference=reference), **{**settings, **(rule.averages or {})})
 
-    subject = RuleUnderTest(call, rule, oracle if rule.oracle else None,
-                            averages if rule.averages is not None else None)
+    subject = RuleUnderTest(
+        call, rule, oracle if rule.oracle else None, averages if rule.averages is not None else None
+    )
     findings = check_aggregator(subject)
     if name in members and own == rule.settings():
         findings.append(same_bits_in_tff(name))

@@ -8,16 +8,22 @@ from collections.abc import Callable
 import numpy as np
 
 from tfunlearn.aggregation import RULES, Aggregator, rule_factory
+from tfunlearn.aggregation.rule import F_NAMES, Round, Rule
 from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_subject
 from tfunlearn.conformance.properties import RuleUnderTest
-from tfunlearn.aggregation.rule import F_NAMES, Round, Rule
 from tfunlearn.core.errors import UserError, choose, first_line
 from tfunlearn.core.families import load_object
 from tfunlearn.core.lazy import tff
 from tfunlearn.workers import local_worker
 
-UNKNOWN = Rule(name="unknown", summary="", apply=lambda updates, given, own: None,
-               least=lambda f: 2 * f + 1, condition="n > 2f", ignores_huge=True)
+UNKNOWN = Rule(
+    name="unknown",
+    summary="",
+    apply=lambda updates, given, own: None,
+    least=lambda f: 2 * f + 1,
+    condition="n > 2f",
+    ignores_huge=True,
+)
 
 
 def check(name: str, *, like: str | None = None, settings: dict | None = None) -> list[Finding]:
@@ -37,16 +43,19 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
     if ":" not in name:
         choose("aggregator", name, RULES)
         if like or settings:
-            raise UserError(f"like, set: not allowed with our own rule {name}; allowed with "
-                        "module:function")
+            raise UserError(
+                f"like, set: not allowed with our own rule {name}; allowed with module:function"
+            )
         return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
     call = _called(_callable(name), settings or {})
     if like is None:
         return check_aggregator(RuleUnderTest(call, UNKNOWN))
     rule = choose("like", like, RULES)
     if rule.reference == "trusted":
-        raise UserError(f"like: {like} is not allowed, since it needs the server's own update; "
-                        "write a function that brings one along and leave out --like")
+        raise UserError(
+            f"like: {like} is not allowed, since it needs the server's own update; "
+            "write a function that brings one along and leave out --like"
+        )
 
     def oracle(updates: np.ndarray, f: int) -> np.ndarray:
         return np.array(rule.oracle(updates.astype(float).tolist(), Round(f=f), rule.settings()))
@@ -65,7 +74,8 @@ def same_bits_in_tff(name: str) -> Finding:
     reference = rng.standard_normal(17).astype(np.float32) if rule.reference else None
     with local_worker():
         process = rule_factory(aggregator, clients=clients).create(
-            tff.TensorType(np.float32, [17]), tff.TensorType(np.float32))
+            tff.TensorType(np.float32, [17]), tff.TensorType(np.float32)
+        )
         state = process.initialize()
         if rule.reference:
             state["reference"] = reference
@@ -74,21 +84,26 @@ def same_bits_in_tff(name: str) -> Finding:
             if number == rounds:
                 updates[4, 3] = np.nan
             output = process.next(state, list(updates), list(weights))
-            expected = aggregator(updates, weights=weights, reference=reference,
-                                  round_number=number)
+            expected = aggregator(
+                updates, weights=weights, reference=reference, round_number=number
+            )
             different += output.result.tobytes() != expected.tobytes()
             state = output.state
             if rule.reference == "previous":
                 reference = expected
-    return Finding("same bits in TFF", different == 0,
-                   f"{rounds - different} of {rounds} rounds, one with a NaN")
+    return Finding(
+        "same bits in TFF",
+        different == 0,
+        f"{rounds - different} of {rounds} rounds, one with a NaN",
+    )
 
 
 def _callable(name: str) -> Callable:
     found = load_object("aggregator", name)
     if not callable(found):
-        raise UserError(f"aggregator: {name} is a {type(found).__name__}; allowed is a function "
-                        "or a class")
+        raise UserError(
+            f"aggregator: {name} is a {type(found).__name__}; allowed is a function or a class"
+        )
     return found
 
 
@@ -100,8 +115,10 @@ def _require_fit(target: Callable, known, settings: dict, place: str | None) -> 
     try:
         inspect.signature(target).bind(*values, **settings, **({place: 0} if place else {}))
     except TypeError as error:
-        raise UserError(f"set: {first_line(error)}; allowed are the arguments of the aggregator, "
-                        f"{inspect.signature(target)}")
+        raise UserError(
+            f"set: {first_line(error)}; allowed are the arguments of the aggregator, "
+            f"{inspect.signature(target)}"
+        )
 
 
 def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.ndarray]:
@@ -117,8 +134,9 @@ def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.
 
     def call(updates: np.ndarray, f: int) -> np.ndarray:
         options = {**settings, **({} if place is None else {place: f})}
-        result = target(**options)(updates) if inspect.isclass(target) else target(
-            updates, **options)
+        result = (
+            target(**options)(updates) if inspect.isclass(target) else target(updates, **options)
+        )
         return result if result is None else np.asarray(result)
 
     return call

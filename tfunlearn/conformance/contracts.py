@@ -21,21 +21,28 @@ CLASSES, SHAPE, CLIENTS = 10, (28, 28, 1), 9
 
 def check_step(step: PreAggregator, own: Any) -> list[Finding]:
     """Check a pre-aggregation step."""
+
     def apply(updates: np.ndarray) -> np.ndarray:
         return np.asarray(step.apply(updates, Round(f=F), own, 3, 4))
 
     def shape(_: Any) -> tuple:
         updates = gaussian_updates(0)
         found, rows = apply(updates.copy()), step.rows_left(len(updates), own)
-        return (found.shape == (rows, updates.shape[1]) and found.dtype == np.float32,
-                f"{found.dtype} of shape {found.shape}; float32 ({rows}, {updates.shape[1]}) is "
-                "expected")
+        return (
+            found.shape == (rows, updates.shape[1]) and found.dtype == np.float32,
+            f"{found.dtype} of shape {found.shape}; float32 ({rows}, {updates.shape[1]}) is "
+            "expected",
+        )
 
-    return findings_of({
-        "shape and type": shape,
-        "finite": lambda _: _is_finite(apply(gaussian_updates(1))),
-        "input unchanged": lambda _: _is_unchanged(apply, gaussian_updates(2)),
-        "deterministic": lambda _: _is_deterministic(lambda: apply(gaussian_updates(3)))}, step)
+    return findings_of(
+        {
+            "shape and type": shape,
+            "finite": lambda _: _is_finite(apply(gaussian_updates(1))),
+            "input unchanged": lambda _: _is_unchanged(apply, gaussian_updates(2)),
+            "deterministic": lambda _: _is_deterministic(lambda: apply(gaussian_updates(3))),
+        },
+        step,
+    )
 
 
 def check_attack(attack: Attack, own: Any) -> list[Finding]:
@@ -58,19 +65,25 @@ def _check_data_attack(attack: DataAttack, own: Any) -> list[Finding]:
     labels = rng.integers(0, CLASSES, 40).astype(np.int32)
 
     def poisoned() -> tuple[np.ndarray, np.ndarray]:
-        return attack.poison(images.copy(), labels.copy(), own, Classes(1, 7),
-                             np.random.default_rng(5))
+        return attack.poison(
+            images.copy(), labels.copy(), own, Classes(1, 7), np.random.default_rng(5)
+        )
 
     def shape(_: Any) -> tuple:
         found, relabeled = poisoned()
-        return (found.shape == images.shape and found.dtype == images.dtype
-                and np.shape(relabeled) == labels.shape,
-                f"images {found.dtype} {found.shape}, labels {np.shape(relabeled)}")
+        return (
+            found.shape == images.shape
+            and found.dtype == images.dtype
+            and np.shape(relabeled) == labels.shape,
+            f"images {found.dtype} {found.shape}, labels {np.shape(relabeled)}",
+        )
 
     def classes(_: Any) -> tuple:
         relabeled = np.asarray(poisoned()[1])
-        return (bool(((relabeled >= 0) & (relabeled < CLASSES)).all()),
-                f"labels from {relabeled.min()} to {relabeled.max()}")
+        return (
+            bool(((relabeled >= 0) & (relabeled < CLASSES)).all()),
+            f"labels from {relabeled.min()} to {relabeled.max()}",
+        )
 
     def changes(_: Any) -> tuple:
         found, relabeled = poisoned()
@@ -80,14 +93,21 @@ def _check_data_attack(attack: DataAttack, own: Any) -> list[Finding]:
     def unchanged(_: Any) -> tuple:
         given, told = images.copy(), labels.copy()
         attack.poison(given, told, own, Classes(1, 7), np.random.default_rng(5))
-        return (bool((given == images).all() and (told == labels).all()),
-                "the caller's arrays are compared before and after")
+        return (
+            bool((given == images).all() and (told == labels).all()),
+            "the caller's arrays are compared before and after",
+        )
 
-    return findings_of({
-        "shape and type": shape, "classes": classes, "changes something": changes,
-        "input unchanged": unchanged,
-        "deterministic": lambda _: _is_deterministic(lambda: poisoned()[0]),
-    }, attack)
+    return findings_of(
+        {
+            "shape and type": shape,
+            "classes": classes,
+            "changes something": changes,
+            "input unchanged": unchanged,
+            "deterministic": lambda _: _is_deterministic(lambda: poisoned()[0]),
+        },
+        attack,
+    )
 
 
 def _check_update_attack(attack: UpdateAttack, own: Any) -> list[Finding]:
@@ -98,36 +118,54 @@ def _check_update_attack(attack: UpdateAttack, own: Any) -> list[Finding]:
     benign = stack[3:] if own.knowledge == "full" else None
 
     def view(own_rows: np.ndarray) -> View:
-        return View(own_rows, model, CLIENTS, np.random.default_rng(3), benign=benign,
-                    select=lambda distances, f: np.arange(len(distances)) == len(distances) - 1)
+        return View(
+            own_rows,
+            model,
+            CLIENTS,
+            np.random.default_rng(3),
+            benign=benign,
+            select=lambda distances, f: np.arange(len(distances)) == len(distances) - 1,
+        )
 
     def crafted(rows: np.ndarray) -> np.ndarray:
         return np.asarray(attack.craft(view(rows), own))
 
     def shape(_: Any) -> tuple:
         found = crafted(stack[:3].copy())
-        return (found.shape == (3, 12) and found.dtype == np.float32,
-                f"{found.dtype} of shape {found.shape}; float32 (3, 12) is expected")
+        return (
+            found.shape == (3, 12) and found.dtype == np.float32,
+            f"{found.dtype} of shape {found.shape}; float32 (3, 12) is expected",
+        )
 
     def says_when_not(_: Any) -> tuple:
         reasons = [attack.infeasible_reason(CLIENTS, count, own) for count in (1, 3)]
         return reasons[1] is None, f"with 3 of {CLIENTS} clients: {reasons[1] or 'feasible'}"
 
-    return findings_of({
-        "shape and type": shape,
-        "finite": lambda _: _is_finite(crafted(stack[:3].copy())),
-        "input unchanged": lambda _: _is_unchanged(crafted, stack[:3].copy()),
-        "deterministic": lambda _: _is_deterministic(lambda: crafted(stack[:3].copy())),
-        "feasible": says_when_not}, attack)
+    return findings_of(
+        {
+            "shape and type": shape,
+            "finite": lambda _: _is_finite(crafted(stack[:3].copy())),
+            "input unchanged": lambda _: _is_unchanged(crafted, stack[:3].copy()),
+            "deterministic": lambda _: _is_deterministic(lambda: crafted(stack[:3].copy())),
+            "feasible": says_when_not,
+        },
+        attack,
+    )
 
 
 def check_defense(defense: Defense, own: Any) -> list[Finding]:
     """Check a defense of the model, or the criteria of one that rejects updates."""
     if isinstance(defense, UpdateDefense):
         known = {"error", "loss"}
-        return findings_of({"criteria": lambda _: (
-            set(defense.criteria) <= known, f"{', '.join(defense.criteria)}; known are "
-            f"{', '.join(sorted(known))}")}, defense)
+        return findings_of(
+            {
+                "criteria": lambda _: (
+                    set(defense.criteria) <= known,
+                    f"{', '.join(defense.criteria)}; known are {', '.join(sorted(known))}",
+                )
+            },
+            defense,
+        )
     assert isinstance(defense, ModelDefense)
     model = lenet5(SHAPE, CLASSES)
     stage = defense.build(model, own, True)
@@ -144,16 +182,22 @@ def check_defense(defense: Defense, own: Any) -> list[Finding]:
     def unchanged(_: Any) -> tuple:
         given = [w.copy() for w in weights]
         after(given)
-        return (all(np.array_equal(a, b) for a, b in zip(given, weights)),
-                "the caller's arrays are compared before and after")
+        return (
+            all(np.array_equal(a, b) for a, b in zip(given, weights)),
+            "the caller's arrays are compared before and after",
+        )
 
-    return findings_of({
-        "shape and type": shape,
-        "finite": lambda _: _is_finite(*after([w.copy() for w in weights])),
-        "input unchanged": unchanged,
-        "deterministic": lambda _: _is_deterministic(
-            lambda: np.concatenate([w.ravel() for w in after([w.copy() for w in weights])])),
-    }, defense)
+    return findings_of(
+        {
+            "shape and type": shape,
+            "finite": lambda _: _is_finite(*after([w.copy() for w in weights])),
+            "input unchanged": unchanged,
+            "deterministic": lambda _: _is_deterministic(
+                lambda: np.concatenate([w.ravel() for w in after([w.copy() for w in weights])])
+            ),
+        },
+        defense,
+    )
 
 
 def check_model(model: Model, own: Any) -> list[Finding]:
@@ -166,14 +210,16 @@ def check_model(model: Model, own: Any) -> list[Finding]:
     def outputs(_: Any) -> tuple:
         found = built(0)
         given = tuple(found.output_shape)
-        return (given == (None, CLASSES),
-                f"outputs {given}; (None, {CLASSES}) is expected")
+        return (given == (None, CLASSES), f"outputs {given}; (None, {CLASSES}) is expected")
 
     def seeds(_: Any) -> tuple:
-        first, again, other = (np.concatenate([w.ravel() for w in built(seed).get_weights()])
-                               for seed in (0, 0, 1))
-        return (first.tobytes() == again.tobytes() and first.tobytes() != other.tobytes(),
-                "the same seed gives the same weights, another seed others")
+        first, again, other = (
+            np.concatenate([w.ravel() for w in built(seed).get_weights()]) for seed in (0, 0, 1)
+        )
+        return (
+            first.tobytes() == again.tobytes() and first.tobytes() != other.tobytes(),
+            "the same seed gives the same weights, another seed others",
+        )
 
     def float32(_: Any) -> tuple:
         kinds = {str(w.dtype) for w in built(0).get_weights()}
@@ -189,26 +235,40 @@ def check_model(model: Model, own: Any) -> list[Finding]:
         with tempfile.TemporaryDirectory() as folder:
             found.save(f"{folder}/model.keras")
             back = load_model(f"{folder}/model.keras")
-        same = np.array_equal(tf.convert_to_tensor(found(images)), tf.convert_to_tensor(back(images)))
+        same = np.array_equal(
+            tf.convert_to_tensor(found(images)), tf.convert_to_tensor(back(images))
+        )
         return bool(same), "a .keras file gives the same outputs"
 
-    return findings_of({"outputs": outputs, "seeds": seeds, "float32": float32,
-                        "stored and loaded": stored}, model)
+    return findings_of(
+        {"outputs": outputs, "seeds": seeds, "float32": float32, "stored and loaded": stored}, model
+    )
 
 
 def check_data_set(data_set: DataSet, own: Any, data_dir: str = "data") -> list[Finding]:
     """Check a data set: types, and that it is the same when loaded again."""
+
     def types(_: Any) -> tuple:
         data = data_set.load(data_dir, own)
-        good = isinstance(data, ImageData) and data.images.ndim == 4 and (
-            data.images.dtype == data.test_images.dtype == np.uint8)
-        return good, (f"{len(data.labels)} + {len(data.test_labels)} images {data.images.shape[1:]} "
-                      f"{data.images.dtype}, {data.classes} classes")
+        good = (
+            isinstance(data, ImageData)
+            and data.images.ndim == 4
+            and (data.images.dtype == data.test_images.dtype == np.uint8)
+        )
+        return good, (
+            f"{len(data.labels)} + {len(data.test_labels)} images {data.images.shape[1:]} "
+            f"{data.images.dtype}, {data.classes} classes"
+        )
 
-    return findings_of({
-        "types": types,
-        "deterministic": lambda _: _is_deterministic(
-            lambda: data_set.load(data_dir, own).images)}, data_set)
+    return findings_of(
+        {
+            "types": types,
+            "deterministic": lambda _: _is_deterministic(
+                lambda: data_set.load(data_dir, own).images
+            ),
+        },
+        data_set,
+    )
 
 
 def _is_finite(*arrays: np.ndarray) -> tuple[bool, str]:

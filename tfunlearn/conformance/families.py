@@ -15,7 +15,8 @@ from tfunlearn.models import MODELS
 
 FAMILIES: dict[str, Family[Any]] = {
     family.name: family
-    for family in (RULES, PRE_AGGREGATORS, ATTACKS, DEFENSES, UNLEARNING, MODELS, DATASETS)}
+    for family in (RULES, PRE_AGGREGATORS, ATTACKS, DEFENSES, UNLEARNING, MODELS, DATASETS)
+}
 
 
 class Installed(NamedTuple):
@@ -45,8 +46,10 @@ def installed(family: str | None = None) -> list[Installed]:
     chosen = FAMILIES if family is None else {family: choose("family", family, FAMILIES)}
     found = []
     for name, members in chosen.items():
-        found += [Installed(name, one, "built in", method.summary, method.paper)
-                  for one, method in members.items()]
+        found += [
+            Installed(name, one, "built in", method.summary, method.paper)
+            for one, method in members.items()
+        ]
         for one in members.entry_points():
             if one in members:
                 continue
@@ -61,5 +64,8 @@ def installed(family: str | None = None) -> list[Installed]:
 
 def family_of(name: str) -> list[str]:
     """Return the families that have a method of that name, built in or as an entry point."""
-    return [family for family, members in FAMILIES.items()
-            if name in members or name in members.entry_points()]
+    return [
+        family
+        for family, members in FAMILIES.items()
+        if name in members or name in members.entry_points()
+    ]

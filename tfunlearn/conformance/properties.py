@@ -17,8 +17,15 @@ from tfunlearn.aggregation.rule import Rule
 from tfunlearn.conformance.finding import text_of
 
 F, SIZE = 2, 17
-HOSTILE = {"NaN": np.nan, "Inf": np.inf, "-Inf": -np.inf, "1e30": 1e30, "-1e30": -1e30,
-           "3e38": 3e38, "1e-42": 1e-42}
+HOSTILE = {
+    "NaN": np.nan,
+    "Inf": np.inf,
+    "-Inf": -np.inf,
+    "1e30": 1e30,
+    "-1e30": -1e30,
+    "3e38": 3e38,
+    "1e-42": 1e-42,
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,10 @@ def gaussian_updates(seed: int, rule: Rule | None = None, f: int = F) -> np.ndar
 def _result(subject: RuleUnderTest, updates: np.ndarray, f: int = F) -> np.ndarray:
     result = subject.call(updates.copy(), f)
     if result is None or np.shape(result) != updates.shape[1:]:
-        raise TypeError(f"returns {'None' if result is None else np.shape(result)}, not a vector "
-                        f"of {updates.shape[1]}")
+        raise TypeError(
+            f"returns {'None' if result is None else np.shape(result)}, not a vector "
+            f"of {updates.shape[1]}"
+        )
     return np.asarray(result, np.float64)
 
 
@@ -61,8 +70,10 @@ def _same(left: np.ndarray, right: np.ndarray, size: float = 1.0) -> tuple[bool,
 def _shape(subject: RuleUnderTest) -> tuple[bool, str]:
     result = subject.call(gaussian_updates(0, subject.rule), F)
     kind = getattr(result, "dtype", None)
-    return (np.shape(result) == (SIZE,) and kind == np.float32,
-            f"{kind} of shape {np.shape(result)}; float32 ({SIZE},) is expected")
+    return (
+        np.shape(result) == (SIZE,) and kind == np.float32,
+        f"{kind} of shape {np.shape(result)}; float32 ({SIZE},) is expected",
+    )
 
 
 def _permutation(subject: RuleUnderTest) -> tuple[bool, str]:
@@ -70,8 +81,9 @@ def _permutation(subject: RuleUnderTest) -> tuple[bool, str]:
     for seed in range(20):  # f = 3, since with f < 3 the last pick of Bulyan is always a tie
         updates = gaussian_updates(seed, subject.rule, 3)
         order = np.random.default_rng(seed).permutation(len(updates))
-        worst = np.maximum(worst, np.abs(_result(subject, updates, 3)
-                                         - _result(subject, updates[order], 3)).max())
+        worst = np.maximum(
+            worst, np.abs(_result(subject, updates, 3) - _result(subject, updates[order], 3)).max()
+        )
     return worst <= 1e-4, f"largest difference {worst:.2g} over 20 shuffles"
 
 
@@ -115,8 +127,11 @@ def _hostile(subject: RuleUnderTest, check: Callable) -> tuple[bool, str]:
         for place in (slice(0, F), slice(-F, None)):
             updates = gaussian_updates(6, subject.rule)
             updates[place] = value
-            benign = np.delete(updates, np.r_[place] if place.start >= 0 else np.arange(
-                len(updates) - F, len(updates)), axis=0)
+            benign = np.delete(
+                updates,
+                np.r_[place] if place.start >= 0 else np.arange(len(updates) - F, len(updates)),
+                axis=0,
+            )
             try:
                 if not check(_result(subject, updates), benign):
                     bad.append(name)
@@ -175,8 +190,9 @@ def _unchanged(subject: RuleUnderTest) -> tuple[bool, str]:
 
 
 def _deterministic(subject: RuleUnderTest) -> tuple[bool, str]:
-    results = {np.asarray(subject.call(gaussian_updates(9, subject.rule), F)).tobytes()
-               for _ in range(5)}
+    results = {
+        np.asarray(subject.call(gaussian_updates(9, subject.rule), F)).tobytes() for _ in range(5)
+    }
     return len(results) == 1, f"{len(results)} result{'s' * (len(results) > 1)} of 5 equal calls"
 
 
@@ -210,8 +226,17 @@ def _oracle(subject: RuleUnderTest) -> tuple[bool | None, str]:
 
 
 PROPERTIES = {
-    "shape and type": _shape, "permutation": _permutation, "translation": _translation,
-    "scale": _scale, "no attackers": _without_attackers, "finite under attack": _finite,
-    "ignores huge rows": _huge, "within the benign box": _subtle, "one NaN": _one_nan,
+    "shape and type": _shape,
+    "permutation": _permutation,
+    "translation": _translation,
+    "scale": _scale,
+    "no attackers": _without_attackers,
+    "finite under attack": _finite,
+    "ignores huge rows": _huge,
+    "within the benign box": _subtle,
+    "one NaN": _one_nan,
     "input unchanged": _unchanged,
-    "deterministic": _deterministic, "condition enforced": _condition, "definition": _oracle}
+    "deterministic": _deterministic,
+    "condition enforced": _condition,
+    "definition": _oracle,
+}

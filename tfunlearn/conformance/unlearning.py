@@ -17,8 +17,15 @@ from tfunlearn.methods.settings import UnlearnSettings
 from tfunlearn.training.train import train
 from tfunlearn.workflows.unlearn.workflow import UnlearningRun, unlearn
 
-SMALL = dict(train_examples=240, clients=6, rounds=4, lr=3e-3, malicious=2, attack="label-flip",
-             history="all")
+SMALL = dict(
+    train_examples=240,
+    clients=6,
+    rounds=4,
+    lr=3e-3,
+    malicious=2,
+    attack="label-flip",
+    history="all",
+)
 
 
 def check_method(method: UnlearningMethod, own: Any, name: str) -> list[Finding]:
@@ -37,8 +44,9 @@ def check_method(method: UnlearningMethod, own: Any, name: str) -> list[Finding]
         made: list[UnlearningRun] = []
 
         def ends(_: Any) -> tuple:
-            made.extend(unlearn(run.path, settings, out=pathlib.Path(folder) / f"out-{n}")
-                        for n in (1, 2))
+            made.extend(
+                unlearn(run.path, settings, out=pathlib.Path(folder) / f"out-{n}") for n in (1, 2)
+            )
             return True, f"{len(made[0].metrics)} rounds"
 
         def finite(_: Any) -> tuple:
@@ -48,8 +56,10 @@ def check_method(method: UnlearningMethod, own: Any, name: str) -> list[Finding]
 
         def same(_: Any) -> tuple:
             first, again = (one.directory.read_state().weights for one in made)
-            return (all(np.array_equal(a, b) for a, b in zip(first, again)),
-                    "two runs of the same seed are compared bit by bit")
+            return (
+                all(np.array_equal(a, b) for a, b in zip(first, again)),
+                "two runs of the same seed are compared bit by bit",
+            )
 
         def leaves(_: Any) -> tuple:
             after = {path.name: checksum(path) for path in run.path.iterdir() if path.is_file()}
@@ -67,7 +77,14 @@ def check_method(method: UnlearningMethod, own: Any, name: str) -> list[Finding]
             moved = any(not np.array_equal(a, b) for a, b in zip(old, new))
             return moved, "the model is another one" if moved else "the model is unchanged"
 
-        return findings_of({
-            "ends": ends, "finite": finite, "same seed, same bits": same,
-            "run unchanged": leaves, "changes the model": differs, "report in words": describes,
-        }, method)
+        return findings_of(
+            {
+                "ends": ends,
+                "finite": finite,
+                "same seed, same bits": same,
+                "run unchanged": leaves,
+                "changes the model": differs,
+                "report in words": describes,
+            },
+            method,
+        )

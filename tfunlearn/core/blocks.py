@@ -80,8 +80,9 @@ def pieces_of(*arrays: np.ndarray) -> Iterable:
 def for_blocks(work: Callable[[int, int], None], stack: np.ndarray) -> None:
     """Call `work(first, last)` for the column range of every block."""
     columns = stack.shape[1]
-    _for_all(lambda first: work(first, min(first + BLOCK, columns)),
-             range(0, columns, BLOCK), stack)
+    _for_all(
+        lambda first: work(first, min(first + BLOCK, columns)), range(0, columns, BLOCK), stack
+    )
 
 
 def sum_of_stripes(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
@@ -89,8 +90,9 @@ def sum_of_stripes(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.n
     columns = arrays[0].shape[-1]
     count = STRIPES if arrays[0].size > FEW else 1
     ends = [columns * part // count for part in range(count + 1)]
-    stripes = [[array[..., first:last] for array in arrays]
-               for first, last in zip(ends[:-1], ends[1:])]
+    stripes = [
+        [array[..., first:last] for array in arrays] for first, last in zip(ends[:-1], ends[1:])
+    ]
     return sum(_for_all(lambda stripe: work(*stripe), stripes, arrays[0]))
 
 

@@ -68,9 +68,7 @@ class ClientSet:
         """Return the same images with other labels `(N,)`."""
         return ClientSet(self.images, labels, self.offsets)
 
-    def with_examples(
-        self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray
-    ) -> ClientSet:
+    def with_examples(self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray) -> ClientSet:
         """Return the client set with the examples selected by a mask `(N,)` replaced."""
         new = self.images
         if not np.array_equal(new[mask], images):

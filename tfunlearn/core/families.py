@@ -86,8 +86,14 @@ class Family(Mapping[str, M], Generic[M]):
     """
 
     def __init__(
-        self, name: str, *, field: str, kind: type[M], package: str,
-        adapt: Callable[[str, Callable], M] | None = None, takes: str = "",
+        self,
+        name: str,
+        *,
+        field: str,
+        kind: type[M],
+        package: str,
+        adapt: Callable[[str, Callable], M] | None = None,
+        takes: str = "",
     ):
         self.name, self.field, self.kind, self._package = name, field, kind, package
         self._adapt, self._takes = adapt, takes
@@ -133,8 +139,9 @@ class Family(Mapping[str, M], Generic[M]):
             if target.endswith(".py"):
                 return f"{os.path.abspath(user_path(target))}:{attribute}"
             return method
-        member = self._adapted(getattr(method, "__name__", None) or getattr(method, "name", "it"),
-                               method)
+        member = self._adapted(
+            getattr(method, "__name__", None) or getattr(method, "name", "it"), method
+        )
         if isinstance(method, self.kind) and self.get(member.name) is method:
             return member.name
         module, attribute = _place_of(method)
@@ -146,8 +153,12 @@ class Family(Mapping[str, M], Generic[M]):
         """Return the own settings of a method by field name, inherited ones last."""
         settings = self.find(name).settings
         found = fields_of(settings)
-        return dict(sorted(found.items(), key=lambda item: item[0] not in vars(settings).get(
-            "__annotations__", {})))
+        return dict(
+            sorted(
+                found.items(),
+                key=lambda item: item[0] not in vars(settings).get("__annotations__", {}),
+            )
+        )
 
     def users(self, field: str) -> list[str]:
         """Return the names of the built-in methods that have a setting of that name."""
@@ -163,8 +174,12 @@ class Family(Mapping[str, M], Generic[M]):
 
     def entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         """Return the entry points that installed packages declare for this family, by name."""
-        return {point.name: point for point in importlib.metadata.entry_points(
-            group=f"{GROUP}.{self.name.replace('-', '_')}")}
+        return {
+            point.name: point
+            for point in importlib.metadata.entry_points(
+                group=f"{GROUP}.{self.name.replace('-', '_')}"
+            )
+        }
 
     def _members(self) -> dict[str, M]:
         if self._built_in is None:
@@ -175,8 +190,10 @@ class Family(Mapping[str, M], Generic[M]):
                     continue
                 module = importlib.import_module(f"{self._package}.{info.name}")
                 for value in list(vars(module).values()):
-                    if isinstance(value, self.kind) and found.setdefault(
-                            value.name, value) is not value:
+                    if (
+                        isinstance(value, self.kind)
+                        and found.setdefault(value.name, value) is not value
+                    ):
                         raise RuntimeError(f"two methods named {value.name} in {self._package}")
             self._built_in = dict(sorted(found.items()))
         return self._built_in
@@ -192,15 +209,18 @@ class Family(Mapping[str, M], Generic[M]):
             package = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
             member, origin = self._load(name, point.value, package)
         elif name.startswith("object:"):
-            raise UserError(f"{self.field}: {name} was given as a Python object that no module "
-                            "holds; it is known only in the process that made it")
+            raise UserError(
+                f"{self.field}: {name} was given as a Python object that no module "
+                "holds; it is known only in the process that made it"
+            )
         elif ":" in name:
             member, origin = self._load(name, name, None)
         else:
             known = [*self, *points]
             raise UserError(
                 f"{self.field}: unknown name '{name}'{nearest(name, known)} (known: "
-                f"{', '.join(sorted(known))}; yours: package.module:name or file.py:name)")
+                f"{', '.join(sorted(known))}; yours: package.module:name or file.py:name)"
+            )
         self._loaded[name] = member, origin
         return member, origin
 
@@ -218,13 +238,19 @@ class Family(Mapping[str, M], Generic[M]):
         if self._adapt is not None and callable(found) and not isinstance(found, Method):
             return self._adapt(name, found)
         takes = f", or {self._takes}" if self._takes else ""
-        raise UserError(f"{self.field}: {name} is a {type(found).__name__}; allowed is a "
-                        f"{self.kind.__name__}{takes}")
+        raise UserError(
+            f"{self.field}: {name} is a {type(found).__name__}; allowed is a "
+            f"{self.kind.__name__}{takes}"
+        )
 
 
 def settings_for(
-    chosen: Sequence[tuple[Family, str]], values: Mapping[str, Any], *,
-    common: Iterable[str] = (), as_typed: bool = True, others: Sequence[Family] = (),
+    chosen: Sequence[tuple[Family, str]],
+    values: Mapping[str, Any],
+    *,
+    common: Iterable[str] = (),
+    as_typed: bool = True,
+    others: Sequence[Family] = (),
 ) -> list[Any]:
     """Return the own settings of each chosen method.
 
@@ -252,8 +278,11 @@ def settings_for(
 
 
 def require_known(
-    chosen: Sequence[tuple[Family, str]], values: Mapping[str, Any], *,
-    common: Iterable[str] = (), others: Sequence[Family] = (),
+    chosen: Sequence[tuple[Family, str]],
+    values: Mapping[str, Any],
+    *,
+    common: Iterable[str] = (),
+    others: Sequence[Family] = (),
 ) -> None:
     """Check that every field belongs to a chosen method, or is at its default; see `settings_for`.
 
@@ -267,7 +296,10 @@ def require_known(
 
 
 def _require_unused(
-    name: str, value: Any, chosen: Sequence[tuple[Family, str]], others: Sequence[Family],
+    name: str,
+    value: Any,
+    chosen: Sequence[tuple[Family, str]],
+    others: Sequence[Family],
     known: Sequence[str],
 ) -> None:
     """Check that a field of a method that is not chosen has its default value."""
@@ -281,11 +313,16 @@ def _require_unused(
             users[family.field] = family.users(name)
     if not users:
         raise UserError(f"config: unknown field '{name}'{nearest(name, every)}")
-    named = ", ".join(dict.fromkeys(
-        f"{family.field} {method}" for family, method in chosen if family.field in users))
-    raise UserError(f"{name}: {value!r} is not allowed; allowed is nothing with "
-                    f"{named or 'the chosen methods'}; it is for "
-                    + ", ".join(method for methods in users.values() for method in methods))
+    named = ", ".join(
+        dict.fromkeys(
+            f"{family.field} {method}" for family, method in chosen if family.field in users
+        )
+    )
+    raise UserError(
+        f"{name}: {value!r} is not allowed; allowed is nothing with "
+        f"{named or 'the chosen methods'}; it is for "
+        + ", ".join(method for methods in users.values() for method in methods)
+    )
 
 
 def short_name(name: str) -> str:
@@ -308,8 +345,10 @@ def load_object(field: str, spec: str) -> Any:
             found = getattr(found, part)
         return found
     except (Exception, SystemExit) as error:  # importing runs other people's code
-        raise UserError(f"{field}: {spec} cannot be loaded ({first_line(error)}); allowed is a "
-                        "built-in name, package.module:name or file.py:name") from error
+        raise UserError(
+            f"{field}: {spec} cannot be loaded ({first_line(error)}); allowed is a "
+            "built-in name, package.module:name or file.py:name"
+        ) from error
 
 
 def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> None:
@@ -325,15 +364,19 @@ def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> Non
     """
     name, file = origin["name"], origin.get("file")
     if origin.get("package") and name not in family.entry_points():
-        raise UserError(f"{field}: {name} came from the package {origin['package']}, which is not "
-                        "installed here; install it")
+        raise UserError(
+            f"{field}: {name} came from the package {origin['package']}, which is not "
+            "installed here; install it"
+        )
     if file is None:
         return
     if not os.path.isfile(file):
         raise UserError(f"{field}: {name} came from {file}, which is missing; put the file back")
     if checksum(file) != origin["sha256"]:
-        raise UserError(f"{field}: {file}, where {name} came from, has changed since the run began "
-                        f"(SHA-256 then {origin['sha256'][:16]}...); put that file back")
+        raise UserError(
+            f"{field}: {file}, where {name} came from, has changed since the run began "
+            f"(SHA-256 then {origin['sha256'][:16]}...); put that file back"
+        )
 
 
 def _module(name: str) -> Any:
@@ -361,7 +404,7 @@ def _file_module(path: pathlib.Path) -> Any:
 
 
 def _place_of(method: Any) -> tuple[str | None, str]:
-    """Return module and name by which another process can import an object, else None and a name."""
+    """Return module and name by which other processes can import an object, else None, a name."""
     module = getattr(method, "__module__", None)
     attribute = getattr(method, "__qualname__", None)
     if isinstance(method, Method):
@@ -388,9 +431,22 @@ def _file_of(found: Any) -> str | None:
 
 def _origin(name: str, file: str | None, package: str | None = None) -> Origin:
     known = file is not None and os.path.isfile(file)
-    return Origin(name, os.path.abspath(file) if known and file else None,
-                  checksum(file) if known and file else None, package)
+    return Origin(
+        name,
+        os.path.abspath(file) if known and file else None,
+        checksum(file) if known and file else None,
+        package,
+    )
 
 
-__all__ = ["Family", "Method", "NoSettings", "Origin", "load_object", "require_origin",
-           "require_known", "settings_for", "short_name"]
+__all__ = [
+    "Family",
+    "Method",
+    "NoSettings",
+    "Origin",
+    "load_object",
+    "require_origin",
+    "require_known",
+    "settings_for",
+    "short_name",
+]

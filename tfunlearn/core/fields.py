@@ -12,8 +12,13 @@ from typing import Any, NamedTuple
 from tfunlearn.core.errors import UserError, nearest
 
 SIMPLE = (bool, int, float, str)
-_WORDS = {type(None): "null", str: "text", bool: "true or false", int: "a whole number",
-          float: "a number"}
+_WORDS = {
+    type(None): "null",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 
 
 def option(default: Any, help: str) -> Any:
@@ -72,8 +77,7 @@ def typed_value(name: str, value: Any, field: ConfigField) -> Any:
             return value
     elif float in field.kinds and isinstance(value, int) and abs(value) < 2**53:
         return float(value)
-    allowed = "a list of names" if field.many else " or ".join(
-        _WORDS[kind] for kind in field.kinds)
+    allowed = "a list of names" if field.many else " or ".join(_WORDS[kind] for kind in field.kinds)
     raise UserError(f"{name}: {value!r} is not allowed; allowed is {allowed}")
 
 
@@ -113,17 +117,25 @@ def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in given:
             continue
         default, hint = parameter.default, hints.get(parameter.name, type(parameter.default))
-        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) or (
-            typing.get_origin(hint) is typing.Union) else (hint,)
+        kinds = (
+            typing.get_args(hint)
+            if isinstance(hint, types.UnionType) or (typing.get_origin(hint) is typing.Union)
+            else (hint,)
+        )
         if default is parameter.empty:
-            raise UserError(f"{name}: the parameter {parameter.name!r} has no default; every "
-                            "keyword-only parameter needs one")
+            raise UserError(
+                f"{name}: the parameter {parameter.name!r} has no default; every "
+                "keyword-only parameter needs one"
+            )
         if not set(kinds) <= {*SIMPLE, type(None)} or set(kinds) == {type(None)}:
-            raise UserError(f"{name}: the parameter {parameter.name!r} is of type {hint}; allowed "
-                            "are bool, int, float, str, and None beside one of them")
+            raise UserError(
+                f"{name}: the parameter {parameter.name!r} is of type {hint}; allowed "
+                "are bool, int, float, str, and None beside one of them"
+            )
         found.append((parameter.name, hint, option(default, f"{parameter.name} of {name}.")))
-    return dataclasses.make_dataclass(f"{name.title().replace('_', '')}Settings", found,
-                                      frozen=True)
+    return dataclasses.make_dataclass(
+        f"{name.title().replace('_', '')}Settings", found, frozen=True
+    )
 
 
 def _is_plain(text: str) -> bool:

@@ -31,8 +31,10 @@ def user_path(path: str | os.PathLike) -> pathlib.Path:
     try:
         return pathlib.Path(path).expanduser()
     except RuntimeError:
-        raise UserError(f"path: {str(path)!r} is not allowed; no home folder is known for it, "
-                        "write the whole path")
+        raise UserError(
+            f"path: {str(path)!r} is not allowed; no home folder is known for it, "
+            "write the whole path"
+        )
 
 
 @contextlib.contextmanager
@@ -130,7 +132,7 @@ def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
         UserError: the lock is held elsewhere, or the file's folder was renamed or removed.
     """
     try:
-        lock = open(path, "ab")
+        lock = open(path, "ab")  # noqa: SIM115
     except FileNotFoundError:  # its folder was renamed in the meantime
         raise UserError(busy)
     with lock:
@@ -171,8 +173,12 @@ def new_file(field: str, name: str | os.PathLike, suffixes: Sequence[str]) -> pa
         UserError: the suffix is not in `suffixes`, the folder does not exist, or the file exists.
     """
     path = user_path(name)
-    require(field, str(name), path.suffix in suffixes,
-            f"a file name that ends in {' or '.join(suffixes)}")
+    require(
+        field,
+        str(name),
+        path.suffix in suffixes,
+        f"a file name that ends in {' or '.join(suffixes)}",
+    )
     require(field, str(name), path.parent.is_dir(), "a file in a folder that exists")
     require(field, str(name), not os.path.lexists(path), "a new file; this one exists")
     return path
@@ -199,9 +205,7 @@ def create_json(path: str | os.PathLike, content) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(
-    path: str | os.PathLike, head: Iterable[str], lines: Iterable[Iterable]
-) -> None:
+def write_csv(path: str | os.PathLike, head: Iterable[str], lines: Iterable[Iterable]) -> None:
     """Write a new CSV file atomically.
 
     Raises:

@@ -8,7 +8,11 @@ from tfunlearn.core.errors import require
 
 
 def require_labels(
-    labels, *, classes: int | None = None, count: int | None = None, field: str = "labels",
+    labels,
+    *,
+    classes: int | None = None,
+    count: int | None = None,
+    field: str = "labels",
 ) -> np.ndarray:
     """Return class labels as integers `(n,)`.
 
@@ -31,21 +35,29 @@ def require_labels(
     span = "whole numbers from 0" if classes is None else f"whole numbers 0 to {classes - 1}"
     allowed = f"(n,) or (n, 1), {span}"
     one_hot = found.ndim == 2 and found.shape[1] > 1
-    require(field, f"shape {found.shape}",
-            found.ndim == 1 or (found.ndim == 2 and found.shape[1] == 1),
-            allowed + ("; of one-hot rows take argmax(axis=1)" if one_hot else ""))
+    require(
+        field,
+        f"shape {found.shape}",
+        found.ndim == 1 or (found.ndim == 2 and found.shape[1] == 1),
+        allowed + ("; of one-hot rows take argmax(axis=1)" if one_hot else ""),
+    )
     found = found.reshape(-1)
     shape = np.shape(labels)
-    require(field, f"{len(found)} for {count} examples", count is None or len(found) == count,
-            f"{allowed}, one for each example")
+    require(
+        field,
+        f"{len(found)} for {count} examples",
+        count is None or len(found) == count,
+        f"{allowed}, one for each example",
+    )
     kind = found.dtype.kind
     require(field, f"shape {shape} of {found.dtype.name}", kind in "iuf" or not found.size, allowed)
     if not found.size:
         return found.astype(np.int64) if kind not in "iu" else found
     if kind == "f":
         odd = ~(np.isfinite(found) & (found == np.floor(found)))
-        require(field, f"shape {shape} with {found[odd][0] if odd.any() else 0}", not odd.any(),
-                allowed)
+        require(
+            field, f"shape {shape} with {found[odd][0] if odd.any() else 0}", not odd.any(), allowed
+        )
         found = found.astype(np.int64)
     low, high = int(found.min()), int(found.max())
     fits = low >= 0 and (classes is None or high < classes)

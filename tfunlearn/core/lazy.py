@@ -16,7 +16,7 @@ from tfunlearn.core.errors import UserError
 _INSTALL = {
     "tensorflow": "pip install tensorflow",
     "tensorflow_federated": "pip install 'tfunlearn[federated]' (Python 3.11), then pip install "
-                            "--no-deps tensorflow-federated==0.87.0",
+    "--no-deps tensorflow-federated==0.87.0",
 }
 
 

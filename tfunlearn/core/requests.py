@@ -55,9 +55,13 @@ class ForgetRequest:
         found = {"clients": [], "classes": [], "examples": []}
         for word in words:
             if word == "malicious":
-                require("forget", word, len(malicious) > 0,
-                        "a request by name (--client 3, --class 1, --examples 3:17): nobody "
-                        "attacked here")
+                require(
+                    "forget",
+                    word,
+                    len(malicious) > 0,
+                    "a request by name (--client 3, --class 1, --examples 3:17): nobody "
+                    "attacked here",
+                )
                 found["clients"] += [int(k) for k in malicious]
                 continue
             for field, pattern in _PATTERNS.items():
@@ -74,8 +78,11 @@ class ForgetRequest:
 
     def words(self) -> list[str]:
         """Return the request as words that `parse` accepts."""
-        return [*(f"client:{k}" for k in self.clients), *(f"class:{c}" for c in self.classes),
-                *(f"example:{k}:{n}" for k, n in self.examples)]
+        return [
+            *(f"client:{k}" for k in self.clients),
+            *(f"class:{c}" for c in self.classes),
+            *(f"example:{k}:{n}" for k, n in self.examples),
+        ]
 
     @property
     def whole_clients(self) -> bool:
@@ -100,8 +107,12 @@ class ForgetRequest:
         gone = np.isin(owners, self.clients) | np.isin(clients.labels, self.classes)
         for client, index in self.examples:
             size = int(clients.sizes[client])
-            require("examples", f"{client}:{index}", index < size,
-                    f"indices 0 to {size - 1} for client {client}, who holds {size} examples")
+            require(
+                "examples",
+                f"{client}:{index}",
+                index < size,
+                f"indices 0 to {size - 1} for client {client}, who holds {size} examples",
+            )
             gone[clients.offsets[client] + index] = True
         return gone
 
@@ -118,8 +129,9 @@ def read_examples(text: str) -> list[str]:
         lines = user_path(text).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
-        raise UserError(f"examples: {text!r} is neither client:index,... nor a file that can be "
-                        f"read ({reason})")
+        raise UserError(
+            f"examples: {text!r} is neither client:index,... nor a file that can be read ({reason})"
+        )
     return _pairs([line.partition("#")[0] for line in lines], text)
 
 
@@ -130,8 +142,10 @@ def _pairs(texts: Iterable[str], where: str) -> list[str]:
             continue
         match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text)
         if match is None:
-            raise UserError(f"examples: {text.strip()[:40]!r} (entry {number} of {where}) is not "
-                            "allowed; allowed is client:index")
+            raise UserError(
+                f"examples: {text.strip()[:40]!r} (entry {number} of {where}) is not "
+                "allowed; allowed is client:index"
+            )
         words.append(f"example:{match[1]}:{match[2]}")
     require("examples", where, bool(words), "at least one client:index")
     return words

@@ -90,13 +90,22 @@ def schedule_of(config: dict | Callable) -> Callable:
     """
     if callable(config):
         return config
-    require("schedule", config, isinstance(config, dict) and "name" in config,
-            "a callable, or the configuration of a schedule")
-    values = {name: tuple(value) if isinstance(value, list) else value
-              for name, value in config.items() if name != "name"}
+    require(
+        "schedule",
+        config,
+        isinstance(config, dict) and "name" in config,
+        "a callable, or the configuration of a schedule",
+    )
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config.items()
+        if name != "name"
+    }
     kind = choose("schedule", config["name"], SCHEDULES)
     try:
         return kind(**values)
     except TypeError:
-        raise UserError(f"schedule: {config!r} is not allowed; allowed are the fields of "
-                        f"{kind.__name__}: {', '.join(kind.__dataclass_fields__)}")
+        raise UserError(
+            f"schedule: {config!r} is not allowed; allowed are the fields of "
+            f"{kind.__name__}: {', '.join(kind.__dataclass_fields__)}"
+        )

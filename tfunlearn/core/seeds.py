@@ -44,6 +44,7 @@ def shuffled(xp, positions, seed, number):
         seed: integer, 0 to 2**31.
         number: index of the draw, such as the round; 0 to 2**31.
     """
+
     def mixed(words):
         for _ in range(2):
             words = ((words // 65536) ^ words) * 0x45D9F3B % 2**32

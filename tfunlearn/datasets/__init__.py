@@ -9,7 +9,15 @@ from tfunlearn.datasets.femnist import femnist, femnist_digits
 from tfunlearn.datasets.images import ImageData
 from tfunlearn.datasets.partitions import PARTITIONS, check_partition
 from tfunlearn.datasets.tfds_images import (
-    cifar10, cifar100, emnist_balanced, emnist_digits, emnist_letters, fashion_mnist, mnist)
+    cifar10,
+    cifar100,
+    emnist_balanced,
+    emnist_digits,
+    emnist_letters,
+    fashion_mnist,
+    mnist,
+)
+
 
 def load(name: str, data_dir: str = "data", own: Any = None) -> ImageData:
     """Return the named data set.
@@ -26,6 +34,21 @@ def load(name: str, data_dir: str = "data", own: Any = None) -> ImageData:
     return found.load(str(user_path(data_dir)), found.settings() if own is None else own)
 
 
-__all__ = ["DATASETS", "PARTITIONS", "DataSet", "ImageData", "check_partition", "cifar10", "cifar100",
-           "digits", "emnist_balanced", "emnist_digits", "emnist_letters", "fashion_mnist", "femnist",
-           "femnist_digits", "load", "mnist"]
+__all__ = [
+    "DATASETS",
+    "PARTITIONS",
+    "DataSet",
+    "ImageData",
+    "check_partition",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "emnist_balanced",
+    "emnist_digits",
+    "emnist_letters",
+    "fashion_mnist",
+    "femnist",
+    "femnist_digits",
+    "load",
+    "mnist",
+]

@@ -18,8 +18,10 @@ def damaged(
 
     `remove` is the file or folder to delete before the data set is downloaded again.
     """
-    return UserError(f"dataset: {name} is damaged: {path} ({reason}); remove {remove} and fetch "
-                     "the data set again")
+    return UserError(
+        f"dataset: {name} is damaged: {path} ({reason}); remove {remove} and fetch "
+        "the data set again"
+    )
 
 
 def broken_json(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
@@ -52,6 +54,9 @@ def broken_shard(files: Mapping[str, int]) -> tuple[str, str] | None:
 
 def _first(error: Exception) -> str:
     """Return the first line of an error message without the name of the TensorFlow function."""
-    text = first_line(error) if not isinstance(error, tf.errors.OpError) else (
-        str(error.message).partition("}} ")[2] or str(error.message))
+    text = (
+        first_line(error)
+        if not isinstance(error, tf.errors.OpError)
+        else (str(error.message).partition("}} ")[2] or str(error.message))
+    )
     return text.partition("\n")[0].partition(" [Op:")[0]

@@ -26,6 +26,7 @@ class DataSet(Method):
 
 def loaded_by(function: Callable) -> Callable[[str, Any], ImageData]:
     """Return `load` of a function `(data_dir, *, settings ...)`."""
+
     def load(data_dir: str, own: Any) -> ImageData:
         return function(data_dir, **vars(own))
 
@@ -36,8 +37,9 @@ def _data_set_of(name: str, function: Callable) -> DataSet:
     def load(data_dir: str, own: Any) -> ImageData:
         found = function(data_dir, **vars(own))
         if not isinstance(found, ImageData):
-            raise UserError(f"dataset: {name} must return an ImageData, not a "
-                            f"{type(found).__name__}")
+            raise UserError(
+                f"dataset: {name} must return an ImageData, not a {type(found).__name__}"
+            )
         return found
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
@@ -45,5 +47,10 @@ def _data_set_of(name: str, function: Callable) -> DataSet:
 
 
 DATASETS: Family[DataSet] = Family(
-    "dataset", field="dataset", kind=DataSet, package="tfunlearn.datasets", adapt=_data_set_of,
-    takes="a function `(data_dir) -> ImageData`")
+    "dataset",
+    field="dataset",
+    kind=DataSet,
+    package="tfunlearn.datasets",
+    adapt=_data_set_of,
+    takes="a function `(data_dir) -> ImageData`",
+)

@@ -31,11 +31,14 @@ def digits(data_dir: str | None = None) -> ImageData:
     large = zoom(small, (1, SIDE / 8, SIDE / 8), order=1, grid_mode=False)
     images = np.rint(large * (255 / 16)).astype(np.uint8)[..., None]
     train, test = train_test_split(
-        np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=0)
+        np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=0
+    )
     labels = labels.astype(np.int32)
     return ImageData("digits", images[train], labels[train], images[test], labels[test], 10)
 
 
 DIGITS = DataSet(
-    name="digits", load=loaded_by(digits),
-    summary="1,797 real handwritten digits, scaled from 8x8 to 28x28 (embedded)")
+    name="digits",
+    load=loaded_by(digits),
+    summary="1,797 real handwritten digits, scaled from 8x8 to 28x28 (embedded)",
+)

@@ -10,8 +10,8 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tff
-from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.damage import damaged
+from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.images import ImageData
 
 FILE = "emnist_all.sqlite"
@@ -39,11 +39,13 @@ def _load(name: str, data_dir: str, *, only_digits: bool, classes: int) -> Image
         if not isinstance(error, Exception):
             raise
         if was_there:
-            raise damaged(name, target, f"no data base of FEMNIST: {first_line(error)}",
-                          remove=target)
+            raise damaged(
+                name, target, f"no data base of FEMNIST: {first_line(error)}", remove=target
+            )
         raise UserError(
             f"dataset: {name} is not under {data_dir} and could not be downloaded "
-            f"({first_line(error)}); fetch {URL}, unpack it, and put it at {target}")
+            f"({first_line(error)}); fetch {URL}, unpack it, and put it at {target}"
+        )
     return from_client_data(name, train, test, classes)
 
 
@@ -83,13 +85,23 @@ def progress(writers: list) -> Iterable:
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(writers, "reading writers", console=console,
-                 disable=not console.is_terminal or len(writers) < 100)
+    return track(
+        writers,
+        "reading writers",
+        console=console,
+        disable=not console.is_terminal or len(writers) < 100,
+    )
 
 
 FEMNIST = DataSet(
-    name="femnist", load=loaded_by(femnist), paper="arXiv 1812.01097",
-    summary="62 classes of 3,400 writers, 28x28x1, one client per writer")
+    name="femnist",
+    load=loaded_by(femnist),
+    paper="arXiv 1812.01097",
+    summary="62 classes of 3,400 writers, 28x28x1, one client per writer",
+)
 FEMNIST_DIGITS = DataSet(
-    name="femnist-digits", load=loaded_by(femnist_digits), paper="arXiv 1812.01097",
-    summary="10 classes of 3,383 writers, 28x28x1, one client per writer")
+    name="femnist-digits",
+    load=loaded_by(femnist_digits),
+    paper="arXiv 1812.01097",
+    summary="10 classes of 3,383 writers, 28x28x1, one client per writer",
+)

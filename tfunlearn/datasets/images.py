@@ -36,7 +36,8 @@ class ImageData:
     def __post_init__(self):
         for name, images in (("labels", self.images), ("test_labels", self.test_images)):
             found = require_labels(
-                getattr(self, name), classes=self.classes, count=len(images), field=name)
+                getattr(self, name), classes=self.classes, count=len(images), field=name
+            )
             object.__setattr__(self, name, found.astype(np.int32, copy=False))
         if self.rows is None:
             object.__setattr__(self, "rows", np.arange(len(self.labels)))
@@ -57,5 +58,13 @@ class ImageData:
 
     def _at(self, rows: np.ndarray) -> ImageData:
         writers = None if self.writers is None else self.writers[rows]
-        return ImageData(self.name, self.images[rows], self.labels[rows], self.test_images,
-                         self.test_labels, self.classes, writers, self.rows[rows])
+        return ImageData(
+            self.name,
+            self.images[rows],
+            self.labels[rows],
+            self.test_images,
+            self.test_labels,
+            self.classes,
+            writers,
+            self.rows[rows],
+        )

@@ -50,12 +50,15 @@ def classes(
         UserError: `per_client` is out of range, or so low that a class would have no client.
     """
     if not 1 <= per_client <= data.classes:
-        raise UserError(f"classes_per_client: {per_client} is out of range; {data.name} has "
-                        f"{data.classes} classes")
+        raise UserError(
+            f"classes_per_client: {per_client} is out of range; {data.name} has "
+            f"{data.classes} classes"
+        )
     if clients * per_client < data.classes:
         raise UserError(
             f"classes_per_client: {clients} clients with {per_client} classes each cannot hold "
-            f"the {data.classes} classes of {data.name}; raise clients or classes_per_client")
+            f"the {data.classes} classes of {data.name}; raise clients or classes_per_client"
+        )
     order = rng.permutation(data.classes)
     holders = {label: [] for label in range(data.classes)}
     for slot in range(clients * per_client):
@@ -75,20 +78,21 @@ def writers(data: ImageData, *, clients: int, rng: np.random.Generator) -> list[
         UserError: the data set has no writers, or fewer writers than clients.
     """
     if data.writers is None:
-        raise UserError(f"partition: 'writers' needs a data set with writers; {data.name} has none "
-                        "(femnist, femnist-digits have)")
+        raise UserError(
+            f"partition: 'writers' needs a data set with writers; {data.name} has none "
+            "(femnist, femnist-digits have)"
+        )
     names = np.unique(data.writers)
     if clients > len(names):
         raise UserError(f"clients: {clients} clients but {data.name} has {len(names)} writers")
-    by_writer = np.split(np.argsort(data.writers, kind="stable"),
-                         np.flatnonzero(np.diff(np.sort(data.writers))) + 1)
+    by_writer = np.split(
+        np.argsort(data.writers, kind="stable"), np.flatnonzero(np.diff(np.sort(data.writers))) + 1
+    )
     groups = np.array_split(rng.permutation(len(names)), clients)
     return [np.concatenate([by_writer[k] for k in group]) for group in groups]
 
 
-def overlapping(
-    data: ImageData, *, clients: int, rng: np.random.Generator
-) -> list[np.ndarray]:
+def overlapping(data: ImageData, *, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return an equal share for each client, each drawn from all examples: shares overlap.
 
     With n clients, an expected fraction 1 - (1 - 1/n)^(n - 1) of a client's examples is also held
@@ -102,13 +106,16 @@ def overlapping(
     return [rng.choice(len(data.labels), size, replace=False) for _ in range(clients)]
 
 
-PARTITIONS = {"iid": iid, "dirichlet": dirichlet, "classes": classes, "writers": writers,
-              "overlapping": overlapping}
+PARTITIONS = {
+    "iid": iid,
+    "dirichlet": dirichlet,
+    "classes": classes,
+    "writers": writers,
+    "overlapping": overlapping,
+}
 
 
-def check_partition(
-    parts: list[np.ndarray], examples: int, *, disjoint: bool = True
-) -> None:
+def check_partition(parts: list[np.ndarray], examples: int, *, disjoint: bool = True) -> None:
     """Check that no client is empty and, if `disjoint`, that every example is used exactly once.
 
     Raises:
@@ -118,5 +125,6 @@ def check_partition(
     if empty:
         raise UserError(
             f"partition: {len(empty)} of {len(parts)} clients got no example (client {empty[0]} "
-            f"first) from {examples} examples; take fewer clients or another partition")
+            f"first) from {examples} examples; take fewer clients or another partition"
+        )
     assert not disjoint or np.array_equal(np.sort(np.concatenate(parts)), np.arange(examples))

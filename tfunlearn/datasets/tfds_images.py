@@ -14,8 +14,8 @@ import urllib.request
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
-from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.damage import broken_json, broken_shard, damaged
+from tfunlearn.datasets.dataset import DataSet, loaded_by
 from tfunlearn.datasets.images import ImageData
 
 URLS = {
@@ -50,8 +50,9 @@ def cifar100(data_dir: str) -> ImageData:
 
 def emnist_letters(data_dir: str) -> ImageData:
     """Return EMNIST letters: 26 classes, 28x28x1 (arXiv 1702.05373)."""
-    return _load("emnist-letters", "emnist/letters", data_dir, classes=26, first_label=1,
-                 transposed=True)
+    return _load(
+        "emnist-letters", "emnist/letters", data_dir, classes=26, first_label=1, transposed=True
+    )
 
 
 def emnist_digits(data_dir: str) -> ImageData:
@@ -65,7 +66,12 @@ def emnist_balanced(data_dir: str) -> ImageData:
 
 
 def _load(
-    name: str, tfds_name: str, data_dir: str, *, classes: int, first_label: int = 0,
+    name: str,
+    tfds_name: str,
+    data_dir: str,
+    *,
+    classes: int,
+    first_label: int = 0,
     transposed: bool = False,
 ) -> ImageData:
     """Read both splits.
@@ -80,8 +86,7 @@ def _load(
         prepared = builder.is_prepared()
     except Exception as error:  # the constructor already reads the files on disk
         folder = pathlib.Path(data_dir) / tfds_name
-        raise damaged(
-            name, *(broken_json(folder) or (folder, first_line(error))), remove=folder)
+        raise damaged(name, *(broken_json(folder) or (folder, first_line(error))), remove=folder)
     if not prepared:
         _download(builder, name, data_dir)
     try:
@@ -109,8 +114,11 @@ def _arrays(builder, first_label: int, transposed: bool) -> list[np.ndarray]:
 def _broken_file(builder, error: Exception) -> tuple[str | pathlib.Path, str]:
     """Return the unreadable file of a data set, or its folder if none is found, and the reason."""
     folder = pathlib.Path(builder.data_dir)
-    files = {str(path): count for split in builder.info.splits.values()
-             for path, count in zip(split.filepaths, split.shard_lengths)}
+    files = {
+        str(path): count
+        for split in builder.info.splits.values()
+        for path, count in zip(split.filepaths, split.shard_lengths)
+    }
     return broken_json(folder) or broken_shard(files) or (folder, first_line(error))
 
 
@@ -131,7 +139,8 @@ def _download(builder, name: str, data_dir: str) -> None:
             f"dataset: {name} is not under {data_dir} and could not be downloaded "
             f"({first_line(error)}); fetch {url} through TensorFlow Datasets on a machine with "
             f"network and put the folder at {builder.data_dir}, or name the folder that holds it "
-            "with --data-dir")
+            "with --data-dir"
+        )
 
 
 def _require_host(url: str) -> None:
@@ -144,23 +153,44 @@ def _require_host(url: str) -> None:
 
 
 MNIST = DataSet(
-    name="mnist", load=loaded_by(mnist), paper="LeCun et al. 1998",
-    summary="60,000 + 10,000 digits, 28x28x1")
+    name="mnist",
+    load=loaded_by(mnist),
+    paper="LeCun et al. 1998",
+    summary="60,000 + 10,000 digits, 28x28x1",
+)
 FASHION_MNIST = DataSet(
-    name="fashion-mnist", load=loaded_by(fashion_mnist), paper="arXiv 1708.07747",
-    summary="60,000 + 10,000 images of clothing, 28x28x1")
+    name="fashion-mnist",
+    load=loaded_by(fashion_mnist),
+    paper="arXiv 1708.07747",
+    summary="60,000 + 10,000 images of clothing, 28x28x1",
+)
 CIFAR10 = DataSet(
-    name="cifar10", load=loaded_by(cifar10), paper="Krizhevsky 2009",
-    summary="50,000 + 10,000 photographs, 10 classes, 32x32x3")
+    name="cifar10",
+    load=loaded_by(cifar10),
+    paper="Krizhevsky 2009",
+    summary="50,000 + 10,000 photographs, 10 classes, 32x32x3",
+)
 CIFAR100 = DataSet(
-    name="cifar100", load=loaded_by(cifar100), paper="Krizhevsky 2009",
-    summary="50,000 + 10,000 photographs, 100 classes, 32x32x3")
+    name="cifar100",
+    load=loaded_by(cifar100),
+    paper="Krizhevsky 2009",
+    summary="50,000 + 10,000 photographs, 100 classes, 32x32x3",
+)
 EMNIST_LETTERS = DataSet(
-    name="emnist-letters", load=loaded_by(emnist_letters), paper="arXiv 1702.05373",
-    summary="letters, 26 classes, 28x28x1")
+    name="emnist-letters",
+    load=loaded_by(emnist_letters),
+    paper="arXiv 1702.05373",
+    summary="letters, 26 classes, 28x28x1",
+)
 EMNIST_DIGITS = DataSet(
-    name="emnist-digits", load=loaded_by(emnist_digits), paper="arXiv 1702.05373",
-    summary="digits, 10 classes, 28x28x1")
+    name="emnist-digits",
+    load=loaded_by(emnist_digits),
+    paper="arXiv 1702.05373",
+    summary="digits, 10 classes, 28x28x1",
+)
 EMNIST_BALANCED = DataSet(
-    name="emnist-balanced", load=loaded_by(emnist_balanced), paper="arXiv 1702.05373",
-    summary="balanced digits and letters, 47 classes, 28x28x1")
+    name="emnist-balanced",
+    load=loaded_by(emnist_balanced),
+    paper="arXiv 1702.05373",
+    summary="balanced digits and letters, 47 classes, 28x28x1",
+)

@@ -4,5 +4,13 @@ from tfunlearn.defenses.defense import DEFENSES, Defense, ModelDefense, Stages, 
 from tfunlearn.defenses.flap import Flap
 from tfunlearn.defenses.rejection import CRITERIA, Rejection
 
-__all__ = ["CRITERIA", "DEFENSES", "Defense", "Flap", "ModelDefense", "Rejection", "Stages",
-           "UpdateDefense"]
+__all__ = [
+    "CRITERIA",
+    "DEFENSES",
+    "Defense",
+    "Flap",
+    "ModelDefense",
+    "Rejection",
+    "Stages",
+    "UpdateDefense",
+]

@@ -91,19 +91,32 @@ def _defense_of(name: str, function: Callable) -> ModelDefense:
             given = {"round_number": round_number} if takes_round else {}
             found = function([weight.copy() for weight in weights], **vars(own), **given)
             shapes = [weight.shape for weight in weights]
-            if not isinstance(found, (list, tuple)) or [
-                    getattr(weight, "shape", None) for weight in found] != shapes:
-                raise UserError(f"defense: {name} must return {len(shapes)} arrays of the shapes of "
-                                "the model's weights")
+            if (
+                not isinstance(found, (list, tuple))
+                or [getattr(weight, "shape", None) for weight in found] != shapes
+            ):
+                raise UserError(
+                    f"defense: {name} must return {len(shapes)} arrays of the shapes of "
+                    "the model's weights"
+                )
             return [np.asarray(weight, old.dtype) for weight, old in zip(found, weights)], {}
 
         return stage
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
-    return ModelDefense(name=name, summary=summary, build=build,
-                        settings=settings_of(function, given=("round_number",)))
+    return ModelDefense(
+        name=name,
+        summary=summary,
+        build=build,
+        settings=settings_of(function, given=("round_number",)),
+    )
 
 
 DEFENSES: Family[Defense] = Family(
-    "defense", field="defense", kind=Defense, package="tfunlearn.defenses", adapt=_defense_of,
-    takes="a function `weights -> weights`")
+    "defense",
+    field="defense",
+    kind=Defense,
+    package="tfunlearn.defenses",
+    adapt=_defense_of,
+    takes="a function `weights -> weights`",
+)

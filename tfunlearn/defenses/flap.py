@@ -70,9 +70,17 @@ class Flap:
     """
 
     def __init__(
-        self, model: tf.keras.Model, *, fraction: float = 0.01, due: Callable = every(5),
-        filters: bool = True, pairs: bool = True, progressive: bool = False,
-        limit: float | None = None, narrow: bool = False, include_residual: bool = True,
+        self,
+        model: tf.keras.Model,
+        *,
+        fraction: float = 0.01,
+        due: Callable = every(5),
+        filters: bool = True,
+        pairs: bool = True,
+        progressive: bool = False,
+        limit: float | None = None,
+        narrow: bool = False,
+        include_residual: bool = True,
         score: str = "impact",
     ):
         require("filters and pairs", False, filters or pairs, "True for at least one of them")
@@ -83,13 +91,21 @@ class Flap:
         if not narrow:
             convolutions, dense = map(_wide_enough, (convolutions, dense))
         self._graph, self._dense = graph, dense
-        prune_filter = functools.partial(
-            prune_filter_site, exclude_zeroed=progressive, limit=limit)
-        self._filters = [_Step(site, prune_filter, filter_record, FILTER_DECISION, site.units)
-                         for site in convolutions]
-        self._pairs = [_Step(site, functools.partial(prune_pair_site, limit=limit), pair_record,
-                             PAIR_DECISION, pair_count_of(site.units, fraction))
-                       for site in self._dense]
+        prune_filter = functools.partial(prune_filter_site, exclude_zeroed=progressive, limit=limit)
+        self._filters = [
+            _Step(site, prune_filter, filter_record, FILTER_DECISION, site.units)
+            for site in convolutions
+        ]
+        self._pairs = [
+            _Step(
+                site,
+                functools.partial(prune_pair_site, limit=limit),
+                pair_record,
+                PAIR_DECISION,
+                pair_count_of(site.units, fraction),
+            )
+            for site in self._dense
+        ]
         self._steps = self._filters + self._pairs
         self._choice = PairChoice(fraction, score, limit=limit)
         self.unbounded = None
@@ -114,29 +130,37 @@ class Flap:
 
         `records_of` converts the report to records.
         """
+
         def prune():
             pruned, decisions = self._prune(self._steps, weights, tf.experimental.numpy)
-            values = [decision[name] for step, decision in zip(self._steps, decisions)
-                      for name in step.fields]
+            values = [
+                decision[name]
+                for step, decision in zip(self._steps, decisions)
+                for name in step.fields
+            ]
             return [tf.convert_to_tensor(w) for w in pruned], values
 
         def leave():
-            return ([tf.identity(w) for w in weights],
-                    [tf.zeros([step.length], dtype) for step in self._steps
-                     for dtype in step.fields.values()])
+            return (
+                [tf.identity(w) for w in weights],
+                [
+                    tf.zeros([step.length], dtype)
+                    for step in self._steps
+                    for dtype in step.fields.values()
+                ],
+            )
 
         pruned, report = tf.cond(self.due(round_number), prune, leave)
         return pruned, {f"value_{n:05d}": value for n, value in enumerate(report)}
 
-    def records_of(
-        self, round_number: int, report: dict
-    ) -> dict[str, FilterRecord | PairRecord]:
+    def records_of(self, round_number: int, report: dict) -> dict[str, FilterRecord | PairRecord]:
         """Return the pruning records, by layer, from the report of `on_tensors`."""
         if not self.due(round_number):
             return {}
         values = iter(report[name] for name in sorted(report))
-        return self._records(self._steps, [{name: next(values) for name in step.fields}
-                                           for step in self._steps])
+        return self._records(
+            self._steps, [{name: next(values) for name in step.fields} for step in self._steps]
+        )
 
     def _prune(self, steps: list[_Step], weights: list, xp) -> tuple[list, list[dict]]:
         decisions = []
@@ -146,17 +170,21 @@ class Flap:
         return weights, decisions
 
     @staticmethod
-    def _records(
-        steps: list[_Step], decisions: list[dict]
-    ) -> dict[str, FilterRecord | PairRecord]:
-        return {step.site.layer: step.record(step.site, decision)
-                for step, decision in zip(steps, decisions)}
+    def _records(steps: list[_Step], decisions: list[dict]) -> dict[str, FilterRecord | PairRecord]:
+        return {
+            step.site.layer: step.record(step.site, decision)
+            for step, decision in zip(steps, decisions)
+        }
 
 
 def _wide_enough(sites: list[Site]) -> list[Site]:
     """Return the sites, with those of narrow layers marked as skipped."""
-    return [site if site.skipped or site.units >= NARROW else dataclasses.replace(
-        site, skipped=f"narrow: one of {site.units} is more than a tenth") for site in sites]
+    return [
+        site
+        if site.skipped or site.units >= NARROW
+        else dataclasses.replace(site, skipped=f"narrow: one of {site.units} is more than a tenth")
+        for site in sites
+    ]
 
 
 class _Step:
@@ -185,27 +213,46 @@ class FlapSettings:
     prune_filters: bool = option(True, "Prune filters of convolutions.")
     prune_pairs: bool = option(True, "Prune pairs of units of Dense layers.")
     prune_progressive: bool = option(
-        False, "Skip filters that are zero already, so that every pruning takes others; off, they "
-        "stay in the ranking, as in the paper's text.")
+        False,
+        "Skip filters that are zero already, so that every pruning takes others; off, they "
+        "stay in the ranking, as in the paper's text.",
+    )
     prune_limit: float | None = option(
-        None, "Largest share of a layer's filters or units that all prunings together may take, at "
-        "least one always stays; none: 0.2, or prune_fraction if that is larger.")
+        None,
+        "Largest share of a layer's filters or units that all prunings together may take, at "
+        "least one always stays; none: 0.2, or prune_fraction if that is larger.",
+    )
     prune_narrow: bool = option(
-        False, "Also prune layers of fewer than 10 filters or units, where one is more than a "
-        "tenth; prune_limit still holds.")
+        False,
+        "Also prune layers of fewer than 10 filters or units, where one is more than a "
+        "tenth; prune_limit still holds.",
+    )
     prune_score: str | None = option(
-        None, f"Score that pairs are chosen by: {', '.join(SCORES)}; none: impact where updates are "
-        "gathered, saliency inside TFF.")
+        None,
+        f"Score that pairs are chosen by: {', '.join(SCORES)}; none: impact where updates are "
+        "gathered, saliency inside TFF.",
+    )
     include_residual: bool = option(True, "Also prune inside residual blocks.")
 
     def __post_init__(self):
-        require("prune_fraction", self.prune_fraction, 0 < self.prune_fraction < 1,
-                "0 < prune_fraction < 1")
-        require("prune_limit", self.prune_limit,
-                self.prune_limit is None or self.prune_fraction <= self.prune_limit <= 1,
-                f"prune_fraction ({self.prune_fraction:g}) to 1")
-        require("prune_filters and prune_pairs", False, self.prune_filters or self.prune_pairs,
-                "True for at least one of them")
+        require(
+            "prune_fraction",
+            self.prune_fraction,
+            0 < self.prune_fraction < 1,
+            "0 < prune_fraction < 1",
+        )
+        require(
+            "prune_limit",
+            self.prune_limit,
+            self.prune_limit is None or self.prune_fraction <= self.prune_limit <= 1,
+            f"prune_fraction ({self.prune_fraction:g}) to 1",
+        )
+        require(
+            "prune_filters and prune_pairs",
+            False,
+            self.prune_filters or self.prune_pairs,
+            "True for at least one of them",
+        )
         if self.prune_score is not None:
             choose("prune_score", self.prune_score, SCORES)
         require("prune_start", self.prune_start, self.prune_start >= 1, "at least 1")
@@ -213,39 +260,65 @@ class FlapSettings:
 
 
 def _build(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> Flap:
-    return Flap(model, fraction=own.prune_fraction,
-                due=every(own.prune_every, start=own.prune_start), filters=own.prune_filters,
-                pairs=own.prune_pairs, progressive=own.prune_progressive, limit=own.prune_limit,
-                narrow=own.prune_narrow, score=own.prune_score or "impact",
-                include_residual=own.include_residual)
+    return Flap(
+        model,
+        fraction=own.prune_fraction,
+        due=every(own.prune_every, start=own.prune_start),
+        filters=own.prune_filters,
+        pairs=own.prune_pairs,
+        progressive=own.prune_progressive,
+        limit=own.prune_limit,
+        narrow=own.prune_narrow,
+        score=own.prune_score or "impact",
+        include_residual=own.include_residual,
+    )
 
 
 def _check(own: FlapSettings, gathers: bool) -> None:
-    require("prune_score", own.prune_score,
-            own.prune_score != "impact" or gathers or not own.prune_pairs,
-            "saliency where updates are aggregated inside TFF; gather them for impact (--gather)")
+    require(
+        "prune_score",
+        own.prune_score,
+        own.prune_score != "impact" or gathers or not own.prune_pairs,
+        "saliency where updates are aggregated inside TFF; gather them for impact (--gather)",
+    )
 
 
 def _describe(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> str:
     obstacle = _build(model, own, gathers).unbounded
     score = "saliency" if not gathers or obstacle else own.prune_score or "impact"
     score += f", since {obstacle}" if obstacle and gathers else ""
-    kinds = [name for name, on in (("filters", own.prune_filters),
-                                   (f"pairs by {score}", own.prune_pairs)) if on]
+    kinds = [
+        name
+        for name, on in (("filters", own.prune_filters), (f"pairs by {score}", own.prune_pairs))
+        if on
+    ]
     return " and ".join(kinds) + (", progressive" if own.prune_progressive else "")
 
 
 def _idle(own: FlapSettings) -> dict[str, str]:
-    return {**({} if own.prune_filters else {"prune_progressive": "--prune-filters"}),
-            **({} if own.prune_pairs else {"prune_score": "--prune-pairs"})}
+    return {
+        **({} if own.prune_filters else {"prune_progressive": "--prune-filters"}),
+        **({} if own.prune_pairs else {"prune_score": "--prune-pairs"}),
+    }
 
 
 FLAP = ModelDefense(
     name="flap",
     summary="prunes the aggregated model: filters of smallest l1 norm, most similar pairs of units",
-    paper="Meng et al., \"Enhancing Federated Learning Robustness using Data-Agnostic Model "
-          "Pruning\"",
-    settings=FlapSettings, build=_build, check=_check, idle=_idle, inside_tff=True,
+    paper='Meng et al., "Enhancing Federated Learning Robustness using Data-Agnostic Model '
+    'Pruning"',
+    settings=FlapSettings,
+    build=_build,
+    check=_check,
+    idle=_idle,
+    inside_tff=True,
     describe=_describe,
-    earlier={"prune_filters": True, "prune_pairs": True, "prune_progressive": True,
-             "prune_limit": 1.0, "prune_narrow": True, "prune_score": "saliency"})
+    earlier={
+        "prune_filters": True,
+        "prune_pairs": True,
+        "prune_progressive": True,
+        "prune_limit": 1.0,
+        "prune_narrow": True,
+        "prune_score": "saliency",
+    },
+)

@@ -51,8 +51,12 @@ class Rejection:
     def __post_init__(self):
         choose("defense", self.by, CRITERIA)
         require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
-        require("reject", self.count, self.count is None or not self.compat,
-                "nothing with compat flap, which rejects one client by each criterion")
+        require(
+            "reject",
+            self.count,
+            self.count is None or not self.compat,
+            "nothing with compat flap, which rejects one client by each criterion",
+        )
 
     def rejected_of(self, clients: int) -> int:
         """Return c for a round with `clients` clients."""
@@ -72,16 +76,27 @@ class Rejection:
         require("reject", count, count >= 1, f"at least 1 of {clients} clients with {self.by}")
         most = len(CRITERIA[self.by]) * count
         if most >= clients:
-            raise UserError(f"reject: {self.by} may reject {most} of {clients} clients; allowed "
-                            f"is less than {clients}")
+            raise UserError(
+                f"reject: {self.by} may reject {most} of {clients} clients; allowed "
+                f"is less than {clients}"
+            )
         if not self.compat:
-            self.aggregator.check(clients - 1, f=self.aggregator.f(clients),
-                                  field=f"{self.by}, with one client left out")
+            self.aggregator.check(
+                clients - 1,
+                f=self.aggregator.f(clients),
+                field=f"{self.by}, with one client left out",
+            )
         self.aggregator.check(clients - most, field=f"{self.by}, with up to {most} rejected")
 
     def __call__(
-        self, model: list[np.ndarray], updates: np.ndarray, *, weights: np.ndarray,
-        dropped: int = 0, reference: np.ndarray | None = None, round_number: int = 1,
+        self,
+        model: list[np.ndarray],
+        updates: np.ndarray,
+        *,
+        weights: np.ndarray,
+        dropped: int = 0,
+        reference: np.ndarray | None = None,
+        round_number: int = 1,
     ) -> np.ndarray:
         """Return the mask of the kept rows, bool `(n,)`.
 
@@ -98,14 +113,25 @@ class Rejection:
             return np.ones(n, bool)
         rule = Aggregator() if self.compat else self.aggregator
         weights = None if self.compat else weights
-        steps = without_each(rule, updates, weights=weights, reference=reference,
-                             round_number=round_number, f=max(rule.f(n + dropped) - dropped, 0))
+        steps = without_each(
+            rule,
+            updates,
+            weights=weights,
+            reference=reference,
+            round_number=round_number,
+            f=max(rule.f(n + dropped) - dropped, 0),
+        )
         errors, losses = np.array([self.judge(model, step) for step in steps]).T
         return keep(errors, losses, by=self.by, count=count, compat=self.compat)
 
 
 def keep(
-    errors: np.ndarray, losses: np.ndarray, *, by: str, count: int, compat: str | None = None,
+    errors: np.ndarray,
+    losses: np.ndarray,
+    *,
+    by: str,
+    count: int,
+    compat: str | None = None,
 ) -> np.ndarray:
     """Return the mask of the kept clients, bool `(n,)`; at least one is kept.
 
@@ -119,8 +145,10 @@ def keep(
     """
     sign = -1 if compat else 1
     losses = np.where(np.isfinite(losses), losses, np.inf)
-    orders = {"error": np.lexsort((sign * losses, sign * errors)),
-              "loss": np.argsort(sign * losses, kind="stable")}
+    orders = {
+        "error": np.lexsort((sign * losses, sign * errors)),
+        "loss": np.argsort(sign * losses, kind="stable"),
+    }
     kept = np.ones(len(errors), bool)
     for criterion in CRITERIA[by]:
         kept[orders[criterion][:count]] = False
@@ -133,10 +161,14 @@ def keep(
 class RejectionSettings:
     """Settings of the rejection defenses."""
 
-    reject: int | float | None = option(None, "Clients rejected per round and criterion: a count, "
-                                        "or a fraction; none: as byzantine.")
-    compat: str | None = option(None, "flap: ERR and LFR with the sign inverted, one client each, "
-                                "as in FLAP's published code.")
+    reject: int | float | None = option(
+        None,
+        "Clients rejected per round and criterion: a count, or a fraction; none: as byzantine.",
+    )
+    compat: str | None = option(
+        None,
+        "flap: ERR and LFR with the sign inverted, one client each, as in FLAP's published code.",
+    )
 
     def __post_init__(self):
         if self.reject is not None:
@@ -146,11 +178,23 @@ class RejectionSettings:
 
 _PAPER = "Fang et al., USENIX Security 2020, arXiv 1911.11815"
 ERR = UpdateDefense(
-    name="err", summary="rejects updates that increase error on a server-held validation set",
-    paper=_PAPER, settings=RejectionSettings, criteria=CRITERIA["err"])
+    name="err",
+    summary="rejects updates that increase error on a server-held validation set",
+    paper=_PAPER,
+    settings=RejectionSettings,
+    criteria=CRITERIA["err"],
+)
 LFR = UpdateDefense(
-    name="lfr", summary="rejects updates that increase loss on a server-held validation set",
-    paper=_PAPER, settings=RejectionSettings, criteria=CRITERIA["lfr"])
+    name="lfr",
+    summary="rejects updates that increase loss on a server-held validation set",
+    paper=_PAPER,
+    settings=RejectionSettings,
+    criteria=CRITERIA["lfr"],
+)
 UNION = UpdateDefense(
-    name="union", summary="rejects updates that ERR or LFR rejects",
-    paper=_PAPER, settings=RejectionSettings, criteria=CRITERIA["union"])
+    name="union",
+    summary="rejects updates that ERR or LFR rejects",
+    paper=_PAPER,
+    settings=RejectionSettings,
+    criteria=CRITERIA["union"],
+)

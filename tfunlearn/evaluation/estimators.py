@@ -32,8 +32,12 @@ def subset_scores(values: np.ndarray, held: np.ndarray) -> np.ndarray:
     require("held", held.shape, held.ndim == 2 and held.shape == values.shape, values.shape)
     inside, outside = held.sum(axis=0), (~held).sum(axis=0)
     both = (inside > 0) & (outside > 0)
-    require("held", f"{int((~both).sum())} examples that all or none of the models held",
-            bool(both.all()), "models with and without each example")
+    require(
+        "held",
+        f"{int((~both).sum())} examples that all or none of the models held",
+        bool(both.all()),
+        "models with and without each example",
+    )
     return (values * held).sum(axis=0) / inside - (values * ~held).sum(axis=0) / outside
 
 
@@ -67,8 +71,12 @@ def checkpoint_scores(probabilities: np.ndarray) -> np.ndarray:
         Models" (ICML 2021, arXiv 2002.03206), cumulative probability of the label.
     """
     probabilities = np.asarray(probabilities, np.float64)
-    require("probabilities", probabilities.shape,
-            probabilities.ndim == 2 and len(probabilities) >= 2, "(R, n) with R >= 2 rounds")
+    require(
+        "probabilities",
+        probabilities.shape,
+        probabilities.ndim == 2 and len(probabilities) >= 2,
+        "(R, n) with R >= 2 rounds",
+    )
     return 1 - probabilities.mean(axis=0)
 
 

@@ -26,7 +26,10 @@ class Fairness:
 
 
 def local_fairness(
-    before: Sequence[float], after: Sequence[float], *, kind: str = "mad",
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    kind: str = "mad",
     weights: Sequence[float] | None = None,
 ) -> Fairness:
     """Return the deviation of the remaining clients' changes from their mean.
@@ -49,15 +52,27 @@ def local_fairness(
     """
     require("kind", kind, kind in KINDS, ", ".join(KINDS))
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
-    require("after", after.shape, before.ndim == 1 and len(before) > 0
-            and after.shape == before.shape, f"a number for each of {len(before)} clients, >= 1")
-    require("after", "numbers that are not finite",
-            bool(np.isfinite(before).all() and np.isfinite(after).all()), "finite numbers")
+    require(
+        "after",
+        after.shape,
+        before.ndim == 1 and len(before) > 0 and after.shape == before.shape,
+        f"a number for each of {len(before)} clients, >= 1",
+    )
+    require(
+        "after",
+        "numbers that are not finite",
+        bool(np.isfinite(before).all() and np.isfinite(after).all()),
+        "finite numbers",
+    )
     if weights is not None:
         weights = np.asarray(weights, np.float64)
-        require("weights", weights.tolist(), weights.shape == before.shape and bool(
-            np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0),
-            f"a finite number >= 0 for each of {len(before)} clients, of sum > 0")
+        require(
+            "weights",
+            weights.tolist(),
+            weights.shape == before.shape
+            and bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0),
+            f"a finite number >= 0 for each of {len(before)} clients, of sum > 0",
+        )
     changes = after - before
     away = changes - np.average(changes, weights=weights)
     value = np.average(np.abs(away) if kind == "mad" else away**2, weights=weights)

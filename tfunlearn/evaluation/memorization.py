@@ -38,8 +38,12 @@ def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarr
         published code clips at 0 and, by mistake, uses the last retrained model alone.
     """
     original, retrained = np.asarray(original, np.float64), np.asarray(retrained, np.float64)
-    require("retrained", retrained.shape, retrained.ndim == 2 and len(retrained) > 0
-            and retrained.shape[1:] == original.shape, f"(K, {original.size}), K >= 1")
+    require(
+        "retrained",
+        retrained.shape,
+        retrained.ndim == 2 and len(retrained) > 0 and retrained.shape[1:] == original.shape,
+        f"(K, {original.size}), K >= 1",
+    )
     for name, values in (("original", original), ("retrained", retrained)):
         inside = (values >= -1e-6) & (values <= 1 + 1e-6)
         require(name, "values beyond 0 to 1", bool(inside.all()), "probabilities")
@@ -64,10 +68,15 @@ def assign_groups(
             unknown value of `ties`.
     """
     scores = np.asarray(scores, np.float64)
-    require("scores", "entries that are not finite", bool(np.isfinite(scores).all()),
-            "finite numbers")
-    require("edges", tuple(edges), bool(len(edges)) and all(
-        low < high for low, high in zip((0, *edges), (*edges, 1))), "rising shares between 0 and 1")
+    require(
+        "scores", "entries that are not finite", bool(np.isfinite(scores).all()), "finite numbers"
+    )
+    require(
+        "edges",
+        tuple(edges),
+        bool(len(edges)) and all(low < high for low, high in zip((0, *edges), (*edges, 1))),
+        "rising shares between 0 and 1",
+    )
     require("ties", ties, ties in TIES, " or ".join(TIES))
     if ties == "reference":
         return _between_percentiles(np.clip(scores, 0, None), edges)
@@ -85,9 +94,7 @@ def _between_percentiles(scores: np.ndarray, edges: Sequence[float]) -> np.ndarr
     return groups
 
 
-def grouped_metric(
-    values: np.ndarray, groups: np.ndarray, count: int = len(GROUPS)
-) -> np.ndarray:
+def grouped_metric(values: np.ndarray, groups: np.ndarray, count: int = len(GROUPS)) -> np.ndarray:
     """Return the mean of a metric in each group, `(..., count)`; NaN for an empty group.
 
     Args:
@@ -96,8 +103,15 @@ def grouped_metric(
         count: number of groups; default 5.
     """
     values = np.asarray(values, np.float64)
-    return np.stack([values[..., groups == number].mean(axis=-1) if (groups == number).any()
-                     else np.full(values.shape[:-1], np.nan) for number in range(count)], axis=-1)
+    return np.stack(
+        [
+            values[..., groups == number].mean(axis=-1)
+            if (groups == number).any()
+            else np.full(values.shape[:-1], np.nan)
+            for number in range(count)
+        ],
+        axis=-1,
+    )
 
 
 @dataclass(frozen=True)
@@ -141,9 +155,15 @@ class GmeReport:
 
 
 def gme_report(
-    original: np.ndarray, retrained: np.ndarray, hits: Mapping[str, np.ndarray],
-    hits_original: np.ndarray, hits_retrained: np.ndarray, *, grading: str = "leave-one-out",
-    scores: np.ndarray | None = None, ties: str = "rank",
+    original: np.ndarray,
+    retrained: np.ndarray,
+    hits: Mapping[str, np.ndarray],
+    hits_original: np.ndarray,
+    hits_retrained: np.ndarray,
+    *,
+    grading: str = "leave-one-out",
+    scores: np.ndarray | None = None,
+    ties: str = "rank",
 ) -> GmeReport:
     """Compare methods with retraining, group by group.
 
@@ -172,16 +192,25 @@ def gme_report(
         scores and grade, which makes retraining look worse in the top groups than it is.
     """
     require("grading", grading, grading in GRADINGS, " or ".join(GRADINGS))
-    require("retrained", f"{len(retrained)} models", len(retrained) >= LEAST_RETRAINED,
-            f"at least {LEAST_RETRAINED}, since no model may grade the groups it has made")
+    require(
+        "retrained",
+        f"{len(retrained)} models",
+        len(retrained) >= LEAST_RETRAINED,
+        f"at least {LEAST_RETRAINED}, since no model may grade the groups it has made",
+    )
     require_groups(len(original))
-    known = {"original": np.atleast_2d(hits_original),
-             **{name: np.atleast_2d(values) for name, values in hits.items()}}
+    known = {
+        "original": np.atleast_2d(hits_original),
+        **{name: np.atleast_2d(values) for name, values in hits.items()},
+    }
     groupings = _groupings(original, retrained, grading, scores, ties)
-    graded = np.concatenate([_with_all(hits_retrained[graders], groups)
-                             for groups, graders in groupings])
-    rows = {name: _row(np.mean([_with_all(values, groups) for groups, _ in groupings], axis=0),
-                       graded) for name, values in known.items()}
+    graded = np.concatenate(
+        [_with_all(hits_retrained[graders], groups) for groups, graders in groupings]
+    )
+    rows = {
+        name: _row(np.mean([_with_all(values, groups) for groups, _ in groupings], axis=0), graded)
+        for name, values in known.items()
+    }
     rows["retrained"] = _row(graded, graded)
     if scores is None:
         graders = [n for _, chosen in groupings for n in chosen]
@@ -191,17 +220,29 @@ def gme_report(
     else:
         scorers, shown, grading = 0, np.asarray(scores, np.float64), "scores given"
     groups = assign_groups(shown, ties=ties)
-    return GmeReport(rows, [int((groups == n).sum()) for n in range(len(GROUPS))], shown, groups,
-                     grading, len(graded), scorers)
+    return GmeReport(
+        rows,
+        [int((groups == n).sum()) for n in range(len(GROUPS))],
+        shown,
+        groups,
+        grading,
+        len(graded),
+        scorers,
+    )
 
 
 def require_groups(examples: int) -> None:
     """Raise a `UserError` for fewer than 20 examples, naming the groups that are too small."""
     sizes = np.bincount(assign_groups(np.zeros(examples)), minlength=len(GROUPS))
     small = ", ".join(f"{name} ({size})" for name, size in zip(GROUPS, sizes) if size < 1) or (
-        f"{GROUPS[0]} ({sizes[0]})")
-    require("forget", f"a request of {examples} examples, whose groups are too small: {small}",
-            examples >= FEWEST, f"at least {FEWEST} examples")
+        f"{GROUPS[0]} ({sizes[0]})"
+    )
+    require(
+        "forget",
+        f"a request of {examples} examples, whose groups are too small: {small}",
+        examples >= FEWEST,
+        f"at least {FEWEST} examples",
+    )
 
 
 def _groupings(original, retrained, grading: str, scores, ties: str) -> list:
@@ -211,10 +252,21 @@ def _groupings(original, retrained, grading: str, scores, ties: str) -> list:
         return [(assign_groups(scores, ties=ties), every)]
     if grading == "disjoint":
         judges = (len(every) + 1) // 2
-        return [(assign_groups(memorization_scores(original, retrained[:judges]), ties=ties),
-                 every[judges:])]
-    return [(assign_groups(memorization_scores(original, np.delete(retrained, k, axis=0)),
-                           ties=ties), [k]) for k in every]
+        return [
+            (
+                assign_groups(memorization_scores(original, retrained[:judges]), ties=ties),
+                every[judges:],
+            )
+        ]
+    return [
+        (
+            assign_groups(
+                memorization_scores(original, np.delete(retrained, k, axis=0)), ties=ties
+            ),
+            [k],
+        )
+        for k in every
+    ]
 
 
 def _with_all(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

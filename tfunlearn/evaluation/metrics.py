@@ -43,9 +43,7 @@ def cross_entropy(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool)
     return float(cross_entropies(outputs, labels, from_logits=from_logits).mean())
 
 
-def cross_entropies(
-    outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool
-) -> np.ndarray:
+def cross_entropies(outputs: np.ndarray, labels: np.ndarray, *, from_logits: bool) -> np.ndarray:
     """Return the cross-entropy of each example, -log p(label), float64 `(m,)`.
 
     Args:
@@ -91,8 +89,12 @@ def _both(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return validated predicted classes and labels, both `(m,)`."""
     predictions = np.asarray(predictions)
-    require("predictions", f"shape {predictions.shape}", predictions.ndim == 1,
-            "predicted classes (m,); of class scores take argmax(axis=1)")
+    require(
+        "predictions",
+        f"shape {predictions.shape}",
+        predictions.ndim == 1,
+        "predicted classes (m,); of class scores take argmax(axis=1)",
+    )
     return predictions, require_labels(labels, classes=classes, count=len(predictions))
 
 

@@ -21,11 +21,16 @@ class OutputsOf:
     def __init__(self, model: tf.keras.Model, *, batch_size: int = 500):
         self.model, self.batch_size = model, batch_size
         self._forward = tf.function(
-            lambda images: model(to_unit_range(images), training=False), autograph=False,
-            reduce_retracing=True)
+            lambda images: model(to_unit_range(images), training=False),
+            autograph=False,
+            reduce_retracing=True,
+        )
 
     def __call__(
-        self, images: np.ndarray, weights: list[np.ndarray] | None = None, *,
+        self,
+        images: np.ndarray,
+        weights: list[np.ndarray] | None = None,
+        *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:
         """Return the outputs, `(m, classes)` float32.
@@ -38,5 +43,9 @@ class OutputsOf:
         if weights is not None:
             self.model.set_weights(weights)
         batches = range(0, len(images), self.batch_size)
-        return np.concatenate([self._forward(images[first : first + self.batch_size]).numpy()
-                               for first in track(batches)])
+        return np.concatenate(
+            [
+                self._forward(images[first : first + self.batch_size]).numpy()
+                for first in track(batches)
+            ]
+        )

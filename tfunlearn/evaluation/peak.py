@@ -29,8 +29,12 @@ class TimeToPeak:
 
 
 def time_to_peak(
-    accuracies: Sequence[float], costs: Mapping[str, Sequence[float]] = {}, *,
-    start: float | None = None, before: Mapping[str, float] = {}, tolerance: float = TOLERANCE,
+    accuracies: Sequence[float],
+    costs: Mapping[str, Sequence[float]] = {},
+    *,
+    start: float | None = None,
+    before: Mapping[str, float] = {},
+    tolerance: float = TOLERANCE,
 ) -> TimeToPeak:
     """Return the time until a method is within `tolerance` of its own highest accuracy.
 
@@ -56,6 +60,11 @@ def time_to_peak(
         require(name, len(spent), len(spent) == len(accuracies), f"{len(accuracies)} values")
     first = int(np.argmax(values >= values.max() - tolerance - 1e-12))
     rounds = first + (start is None)
-    return TimeToPeak(float(values.max()), rounds, {
-        name: float(np.sum(spent[:rounds])) + before.get(name, 0.0)
-        for name, spent in costs.items()})
+    return TimeToPeak(
+        float(values.max()),
+        rounds,
+        {
+            name: float(np.sum(spent[:rounds])) + before.get(name, 0.0)
+            for name, spent in costs.items()
+        },
+    )

@@ -33,15 +33,17 @@ class SignalProbe:
                     continue
                 self._names.append(layer.name)
         inner = tf.keras.Model(model.inputs, outputs)
-        self._forward = tf.function(lambda x: inner(to_unit_range(x), training=False),
-                                    autograph=False)
+        self._forward = tf.function(
+            lambda x: inner(to_unit_range(x), training=False), autograph=False
+        )
 
     def __call__(self) -> list[str]:
         """Return the names of the layers without signal, in the order of the model."""
         outputs = self._forward(self._images)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return [name for name, values in zip(self._names, outputs)
-                if is_constant_output(values.numpy())]
+        return [
+            name for name, values in zip(self._names, outputs) if is_constant_output(values.numpy())
+        ]
 
 
 def is_constant_output(values: np.ndarray) -> bool:

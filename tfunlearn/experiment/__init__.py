@@ -1,7 +1,7 @@
 """Runs: configuration, training, evaluation, and the directory they live in."""
 
-from tfunlearn.config.run_config import RunConfig
 from tfunlearn.config.reading import read_config, run_config
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.training.train import TrainingRun, train
 
 __all__ = ["RunConfig", "TrainingRun", "read_config", "run_config", "train"]

@@ -2,7 +2,19 @@
 
 from tfunlearn.methods.settings import UnlearnSettings, unlearn_settings
 from tfunlearn.workflows.unlearn.workflow import (
-    UnlearningRun, Watch, measure_run, resume_unlearning, unlearn)
+    UnlearningRun,
+    Watch,
+    measure_run,
+    resume_unlearning,
+    unlearn,
+)
 
-__all__ = ["UnlearnSettings", "UnlearningRun", "Watch", "measure_run", "resume_unlearning",
-           "unlearn", "unlearn_settings"]
+__all__ = [
+    "UnlearnSettings",
+    "UnlearningRun",
+    "Watch",
+    "measure_run",
+    "resume_unlearning",
+    "unlearn",
+    "unlearn_settings",
+]

@@ -7,5 +7,13 @@ from tfunlearn.federated.partial import PartialRounds
 from tfunlearn.workers.pool import remote_workers
 from tfunlearn.workers.worker import local_worker, serving_worker
 
-__all__ = ["AveragingRounds", "GatheringRounds", "PartialRounds", "Updates",
-           "build_learning_process", "local_worker", "remote_workers", "serving_worker"]
+__all__ = [
+    "AveragingRounds",
+    "GatheringRounds",
+    "PartialRounds",
+    "Updates",
+    "build_learning_process",
+    "local_worker",
+    "remote_workers",
+    "serving_worker",
+]

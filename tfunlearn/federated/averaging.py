@@ -10,8 +10,7 @@ from tfunlearn.aggregation import Aggregator, rule_factory
 from tfunlearn.core.errors import require
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.learning_process import (
-    WeightOrder, build_learning_process, fed_by_tensors)
+from tfunlearn.federated.learning_process import WeightOrder, build_learning_process, fed_by_tensors
 from tfunlearn.federated.state import RoundReport, ServerState
 
 
@@ -30,20 +29,32 @@ class AveragingRounds:
     """
 
     def __init__(
-        self, work: ClientWork, *, seed: int, image_dtype=np.uint8,
-        aggregator: Aggregator = Aggregator(), clients: int | None = None, flap=None,
+        self,
+        work: ClientWork,
+        *,
+        seed: int,
+        image_dtype=np.uint8,
+        aggregator: Aggregator = Aggregator(),
+        clients: int | None = None,
+        flap=None,
         equal_weights: bool = False,
     ):
-        require("rule", aggregator.rule, aggregator.reference != "trusted",
-                "any rule but fltrust, whose trusted update needs a gathering round")
+        require(
+            "rule",
+            aggregator.rule,
+            aggregator.reference != "trusted",
+            "any rule but fltrust, whose trusted update needs a gathering round",
+        )
         self._work, self._seed, self._flap = work, seed, flap
         self._order, self._aggregator = WeightOrder(work.stateless.model), aggregator
         self._ruled = not aggregator.is_plain_mean
         self.process = build_learning_process(
-            work, image_dtype=image_dtype,
+            work,
+            image_dtype=image_dtype,
             aggregator=rule_factory(aggregator, clients=clients) if self._ruled else None,
             after_aggregation=None if flap is None else flap.on_tensors,
-            equal_weights=equal_weights)
+            equal_weights=equal_weights,
+        )
         self._next = fed_by_tensors(self.process, work, image_dtype).next
         self._template = None
 
@@ -53,17 +64,25 @@ class AveragingRounds:
             self._template = self.process.initialize()
         before = self._template._replace(
             global_model_weights=self._order.to_model_weights(state.weights),
-            finalizer=np.int32(cohort.round_number - 1))
+            finalizer=np.int32(cohort.round_number - 1),
+        )
         if self._ruled:
             reference = state.reference
-            before = before._replace(aggregator=collections.OrderedDict(
-                round=np.int32(cohort.round_number - 1),
-                reference=before.aggregator["reference"] if reference is None
-                else self._order.flattened(reference)))
+            before = before._replace(
+                aggregator=collections.OrderedDict(
+                    round=np.int32(cohort.round_number - 1),
+                    reference=before.aggregator["reference"]
+                    if reference is None
+                    else self._order.flattened(reference),
+                )
+            )
         after, metrics = self._next(before, cohort.tensors(self._work.training, self._seed))
         work = metrics["client_work"]
-        pruned = {} if self._flap is None else self._flap.records_of(
-            cohort.round_number, metrics["finalizer"])
+        pruned = (
+            {}
+            if self._flap is None
+            else self._flap.records_of(cohort.round_number, metrics["finalizer"])
+        )
         loss = float(work["loss_sum"] / work["weights"]) if work["weights"] else None
         report = RoundReport(loss, tuple(int(k) for k in work["dropped"]), pruned)
         weights = [np.asarray(w) for w in self._order.to_list(after.global_model_weights)]

@@ -62,12 +62,17 @@ class ClientWork:
     """
 
     def __init__(
-        self, model: tf.keras.Model, training: ClientTraining, *,
-        movable: Sequence[np.ndarray] | None = None, fixed_norms: bool = False,
+        self,
+        model: tf.keras.Model,
+        training: ClientTraining,
+        *,
+        movable: Sequence[np.ndarray] | None = None,
+        fixed_norms: bool = False,
         loss: str = "cross-entropy",
     ):
-        require("model", model.name, bool(model.trainable_weights),
-                "a model with trainable weights")
+        require(
+            "model", model.name, bool(model.trainable_weights), "a model with trainable weights"
+        )
         self.movable = None if movable is None else _trainable_entries(model, movable)
         self.fixed_norms, self._loss = fixed_norms, choose("loss", loss, LOSSES)
         self.stateless = StatelessModel(model)
@@ -93,13 +98,15 @@ class ClientWork:
         spec = self.client_spec(image_dtype)
         traced = tf.function(
             lambda trainable, state, *values: self.update(
-                trainable, state, dict(zip(spec, values))),
+                trainable, state, dict(zip(spec, values))
+            ),
             autograph=False,
         ).get_concrete_function(
-            tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size]),
-            *spec.values())
+            tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size]), *spec.values()
+        )
         return lambda trainable, state, client: traced(
-            trainable, state, *(client[name] for name in spec))
+            trainable, state, *(client[name] for name in spec)
+        )
 
     def update(self, trainable, state, client: dict):
         """Train one client and return its update.
@@ -115,13 +122,17 @@ class ClientWork:
             the mean loss over all steps (zero if the updates are not finite).
         """
         new_trainable, new_state, loss = self.train(
-            trainable, state, client["images"], client["labels"], client["order"], client["seed"])
+            trainable, state, client["images"], client["labels"], client["order"], client["seed"]
+        )
         delta = (new_trainable - trainable) * client["boost"]
         state_delta = new_state - state
         finite = tf.reduce_all(tf.math.is_finite(delta)) & tf.reduce_all(
-            tf.math.is_finite(state_delta))
+            tf.math.is_finite(state_delta)
+        )
         return tuple(tf.where(finite, value, 0.0) for value in (delta, state_delta)) + (
-            finite, tf.where(finite, loss, 0.0))
+            finite,
+            tf.where(finite, loss, 0.0),
+        )
 
     def train(self, trainable, state, images, labels, order, seed):
         """Train one client from the global weights.
@@ -152,8 +163,11 @@ class ClientWork:
                 outputs, new_state, penalty = self.stateless.call(
                     tensors_from_vector(trainable, self.stateless.trainable_shapes),
                     tensors_from_vector(state, self.stateless.state_shapes),
-                    inputs, training=True, seed=seed + tf.stack([index, 0]),
-                    fixed_norms=self.fixed_norms)
+                    inputs,
+                    training=True,
+                    seed=seed + tf.stack([index, 0]),
+                    fixed_norms=self.fixed_norms,
+                )
                 loss = tf.reduce_mean(self.losses(tf.gather(labels, rows), outputs))
                 objective = loss + penalty
             gradient = tape.gradient(objective, trainable)
@@ -166,10 +180,14 @@ class ClientWork:
             return index + 1, moved, new_state, optimizer_state, total_loss + loss
 
         start = tf.nest.map_structure(
-            tf.convert_to_tensor, optimizer.initialize(tf.TensorSpec(trainable.shape)))
+            tf.convert_to_tensor, optimizer.initialize(tf.TensorSpec(trainable.shape))
+        )
         _, trainable, state, _, total_loss = tf.while_loop(
-            lambda index, *_: index < steps, step,
-            (tf.constant(0), trainable, state, start, tf.constant(0.0)), parallel_iterations=1)
+            lambda index, *_: index < steps,
+            step,
+            (tf.constant(0), trainable, state, start, tf.constant(0.0)),
+            parallel_iterations=1,
+        )
         return trainable, state, total_loss / tf.cast(steps, tf.float32)
 
     def losses(self, labels, outputs):
@@ -194,5 +212,4 @@ LOSSES = {"cross-entropy": cross_entropy, "unlearning": unlearning_cross_entropy
 def _trainable_entries(model: tf.keras.Model, masks: Sequence[np.ndarray]) -> np.ndarray:
     """Return the masks of the trainable weights as one vector, bool `(trainable_size,)`."""
     by_weight = {id(weight): mask for weight, mask in zip(model.weights, masks)}
-    return np.concatenate([by_weight[id(weight)].reshape(-1)
-                           for weight in model.trainable_weights])
+    return np.concatenate([by_weight[id(weight)].reshape(-1) for weight in model.trainable_weights])

@@ -12,9 +12,7 @@ from tfunlearn.core.seeds import generator, integers
 from tfunlearn.federated.client_work import ClientTraining
 
 
-def participants(
-    present: np.ndarray, count: int, *, seed: int, round_number: int
-) -> np.ndarray:
+def participants(present: np.ndarray, count: int, *, seed: int, round_number: int) -> np.ndarray:
     """Return the sorted ids `(count,)` of a round, sampled from `present` without replacement."""
     if count == len(present):
         return present
@@ -54,13 +52,17 @@ class Cohort:
             rows = self.clients.rows(client)
             key = (self.round_number, int(client))
             shuffle = generator(seed, "shuffle", *key)
-            order = [shuffle.permutation(rows.stop - rows.start)
-                     for _ in range(training.local_epochs)]
-            handed.append(collections.OrderedDict(
-                boost=np.float32(boost),
-                id=np.int32(client),
-                images=self.clients.images[rows],
-                labels=self.clients.labels[rows],
-                order=np.concatenate(order).astype(np.int32),
-                seed=integers(seed, "random layers", *key, count=2)))
+            order = [
+                shuffle.permutation(rows.stop - rows.start) for _ in range(training.local_epochs)
+            ]
+            handed.append(
+                collections.OrderedDict(
+                    boost=np.float32(boost),
+                    id=np.int32(client),
+                    images=self.clients.images[rows],
+                    labels=self.clients.labels[rows],
+                    order=np.concatenate(order).astype(np.int32),
+                    seed=integers(seed, "random layers", *key, count=2),
+                )
+            )
         return handed

@@ -10,7 +10,11 @@ DAMPING = 1e-2
 
 
 def diagonal_fisher(
-    lr: float, *, first: float = 0.9, second: float = 0.999, damping: float = DAMPING,
+    lr: float,
+    *,
+    first: float = 0.9,
+    second: float = 0.999,
+    damping: float = DAMPING,
 ) -> tff.learning.optimizers.Optimizer:
     """Return a TFF optimizer that divides momentum by the running RMS of the squared gradient.
 
@@ -34,6 +38,7 @@ def diagonal_fisher(
         Deviation: the paper's exact momentum was not available; the Fisher information is computed
         from the mean gradient of the batch, not as the mean over its examples.
     """
+
     class DiagonalFisher(tff.learning.optimizers.Optimizer):
         def initialize(self, specs):
             zeros = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
@@ -42,14 +47,23 @@ def diagonal_fisher(
         def next(self, state, weights, gradients):
             steps = state["steps"] + 1.0
             momentum = tf.nest.map_structure(
-                lambda m, g: first * m + (1 - first) * g, state["momentum"], gradients)
+                lambda m, g: first * m + (1 - first) * g, state["momentum"], gradients
+            )
             curvature = tf.nest.map_structure(
                 lambda v, g: second * v + (1 - second) * tf.square(tf.square(g)),
-                state["curvature"], gradients)
+                state["curvature"],
+                gradients,
+            )
             moved = tf.nest.map_structure(
-                lambda w, m, v: w - lr * (m / (1 - first**steps)) / (
-                    tf.sqrt(v / (1 - second**steps)) + damping), weights, momentum, curvature)
+                lambda w, m, v: (
+                    w - lr * (m / (1 - first**steps)) / (tf.sqrt(v / (1 - second**steps)) + damping)
+                ),
+                weights,
+                momentum,
+                curvature,
+            )
             return collections.OrderedDict(
-                steps=steps, momentum=momentum, curvature=curvature), moved
+                steps=steps, momentum=momentum, curvature=curvature
+            ), moved
 
     return DiagonalFisher()

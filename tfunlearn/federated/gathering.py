@@ -19,8 +19,8 @@ from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.learning_process import WeightOrder, client_type
-from tfunlearn.workers.pool import spread, worker_count
 from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.workers.pool import spread, worker_count
 
 CHUNK_BYTES = 2**28
 PIECES_EACH = 3  # pieces of a round's clients per worker, if there are several workers
@@ -53,12 +53,17 @@ class Updates:
         """Return the updates selected by a mask `(n,)`."""
         if kept.all():
             return self
-        return Updates(self.ids[kept], self.stack[kept], self.examples[kept], self.losses[kept],
-                       self.dropped)
+        return Updates(
+            self.ids[kept], self.stack[kept], self.examples[kept], self.losses[kept], self.dropped
+        )
 
 
 def as_received(
-    updates: Updates, adversary: Adversary | None, model: np.ndarray, round_number: int, *,
+    updates: Updates,
+    adversary: Adversary | None,
+    model: np.ndarray,
+    round_number: int,
+    *,
     reference: np.ndarray | None = None,
 ) -> tuple[Updates, tuple[int, ...]]:
     """Return the updates as received by the server, and the ids of clients with crafted updates.
@@ -72,8 +77,14 @@ def as_received(
     """
     if adversary is None or not len(updates.ids):
         return updates, ()
-    stack, crafted = adversary(updates.stack, updates.ids, model, round_number,
-                               dropped=len(updates.dropped), reference=reference)
+    stack, crafted = adversary(
+        updates.stack,
+        updates.ids,
+        model,
+        round_number,
+        dropped=len(updates.dropped),
+        reference=reference,
+    )
     received = replace(updates, stack=stack).only(finite_rows(stack))
     return received, tuple(int(k) for k in crafted)
 
@@ -100,15 +111,26 @@ class GatheringRounds:
     """
 
     def __init__(
-        self, work: ClientWork, *, seed: int, image_dtype=np.uint8,
-        aggregator: Aggregator = Aggregator(), adversary: Adversary | None = None,
-        rejection: Callable | None = None, server_examples: ClientSet | None = None, flap=None,
-        keep: Callable[[HistoryRound], None] | None = None, excluded: np.ndarray = (),
+        self,
+        work: ClientWork,
+        *,
+        seed: int,
+        image_dtype=np.uint8,
+        aggregator: Aggregator = Aggregator(),
+        adversary: Adversary | None = None,
+        rejection: Callable | None = None,
+        server_examples: ClientSet | None = None,
+        flap=None,
+        keep: Callable[[HistoryRound], None] | None = None,
+        excluded: np.ndarray = (),
         equal_weights: bool = False,
     ):
-        require("server_examples", server_examples,
-                aggregator.reference != "trusted" or server_examples is not None,
-                f"a client set, since {aggregator.rule} needs the server's own update")
+        require(
+            "server_examples",
+            server_examples,
+            aggregator.reference != "trusted" or server_examples is not None,
+            f"a client set, since {aggregator.rule} needs the server's own update",
+        )
         self._work, self._seed, self._flap = work, seed, flap
         self._aggregator, self._adversary, self._rejection = aggregator, adversary, rejection
         self._server, self._keep, self._excluded = server_examples, keep, np.asarray(excluded, int)
@@ -142,15 +164,22 @@ class GatheringRounds:
         reference = self._reference(state, cohort)
         updates, crafted = self._received(state, cohort, reference)
         if self._keep is not None:
-            self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids, updates.stack,
-                                    updates.examples))
+            self._keep(
+                HistoryRound(
+                    cohort.round_number, state.weights, updates.ids, updates.stack, updates.examples
+                )
+            )
         kept, rejected = self._judged(updates, state.weights, reference, cohort.round_number)
         weights, loss = state.weights, None
         if len(kept.ids):
             step = self._aggregator(
-                kept.stack, weights=self.shares(kept), dropped=len(kept.dropped),
-                reference=reference, round_number=cohort.round_number,
-                rng=generator(self._seed, "noise", cohort.round_number))
+                kept.stack,
+                weights=self.shares(kept),
+                dropped=len(kept.dropped),
+                reference=reference,
+                round_number=cohort.round_number,
+                rng=generator(self._seed, "noise", cohort.round_number),
+            )
             weights = [old + new for old, new in zip(weights, from_vector(step, self._shapes))]
             loss = float(np.average(updates.losses, weights=self.shares(updates)))
             reference = step
@@ -159,8 +188,10 @@ class GatheringRounds:
             weights, pruned = self._flap(cohort.round_number, weights)
         if self._aggregator.reference != "previous":
             reference = None
-        return (ServerState(weights, state.finished + 1, reference),
-                RoundReport(loss, updates.dropped, pruned, crafted, rejected))
+        return (
+            ServerState(weights, state.finished + 1, reference),
+            RoundReport(loss, updates.dropped, pruned, crafted, rejected),
+        )
 
     def shares(self, updates: Updates) -> np.ndarray:
         """Return the aggregation weight of each client, `(n,)`."""
@@ -175,9 +206,12 @@ class GatheringRounds:
     ) -> tuple[Updates, tuple[int, ...]]:
         """Train a cohort; return the received updates and the ids of clients with crafted ones."""
         return as_received(
-            self.gather(state.weights, cohort), self._adversary, to_vector(state.weights),
+            self.gather(state.weights, cohort),
+            self._adversary,
+            to_vector(state.weights),
             cohort.round_number,
-            reference=reference if self._aggregator.reference == "previous" else None)
+            reference=reference if self._aggregator.reference == "previous" else None,
+        )
 
     def _reference(self, state: ServerState, cohort: Cohort) -> np.ndarray | None:
         """Return the reference vector `(d,)` that the rule requires, or None."""
@@ -195,15 +229,25 @@ class GatheringRounds:
         return stack[0] if len(stack) else np.zeros(stack.shape[1], np.float32)
 
     def _judged(
-        self, updates: Updates, weights: list[np.ndarray], reference: np.ndarray | None,
+        self,
+        updates: Updates,
+        weights: list[np.ndarray],
+        reference: np.ndarray | None,
         round_number: int,
     ) -> tuple[Updates, tuple[int, ...]]:
         """Return the updates that the server accepts, and the ids of the rejected clients."""
         accepted = updates.at(~np.isin(updates.ids, self._excluded))
         if self._rejection is not None and len(accepted.ids) >= 2:
-            accepted = accepted.at(self._rejection(
-                weights, accepted.stack, weights=self.shares(accepted),
-                dropped=len(accepted.dropped), reference=reference, round_number=round_number))
+            accepted = accepted.at(
+                self._rejection(
+                    weights,
+                    accepted.stack,
+                    weights=self.shares(accepted),
+                    dropped=len(accepted.dropped),
+                    reference=reference,
+                    round_number=round_number,
+                )
+            )
         return accepted, tuple(int(k) for k in np.setdiff1d(updates.ids, accepted.ids))
 
 
@@ -227,10 +271,13 @@ def _client_updates(work: ClientWork, image_dtype):
         return traced(trainable, state, client)
 
     @tff.federated_computation(
-        tff.FederatedType(trainable_type, tff.SERVER), tff.FederatedType(state_type, tff.SERVER),
-        tff.FederatedType(one_client, tff.CLIENTS))
+        tff.FederatedType(trainable_type, tff.SERVER),
+        tff.FederatedType(state_type, tff.SERVER),
+        tff.FederatedType(one_client, tff.CLIENTS),
+    )
     def update_all(trainable, state, clients):
-        return tff.federated_map(update, (
-            tff.federated_broadcast(trainable), tff.federated_broadcast(state), clients))
+        return tff.federated_map(
+            update, (tff.federated_broadcast(trainable), tff.federated_broadcast(state), clients)
+        )
 
     return update_all

@@ -12,7 +12,11 @@ from tfunlearn.federated.client_work import ClientWork
 
 
 def build_learning_process(
-    work: ClientWork, *, image_dtype=np.uint8, aggregator=None, after_aggregation=None,
+    work: ClientWork,
+    *,
+    image_dtype=np.uint8,
+    aggregator=None,
+    after_aggregation=None,
     equal_weights: bool = False,
 ) -> tff.learning.templates.LearningProcess:
     """Build a `tff.learning.templates.LearningProcess` that runs `ClientWork` on the clients.
@@ -55,6 +59,7 @@ def build_learning_process(
 
 def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
     """Return `process`, changed to take clients as tensors instead of data sets (faster)."""
+
     @tff.tensorflow.computation(client_type(work, image_dtype))
     def data_set(client):
         return tf.data.Dataset.from_tensors(client)
@@ -68,9 +73,12 @@ def client_type(work: ClientWork, image_dtype) -> tff.Type:
 
 
 def _weights_type(work: ClientWork):
-    return tff.types.tensorflow_to_type(tff.learning.models.ModelWeights(
-        trainable=[tf.TensorSpec(s, tf.float32) for s in work.stateless.trainable_shapes],
-        non_trainable=[tf.TensorSpec(s, tf.float32) for s in work.stateless.state_shapes]))
+    return tff.types.tensorflow_to_type(
+        tff.learning.models.ModelWeights(
+            trainable=[tf.TensorSpec(s, tf.float32) for s in work.stateless.trainable_shapes],
+            non_trainable=[tf.TensorSpec(s, tf.float32) for s in work.stateless.state_shapes],
+        )
+    )
 
 
 class WeightOrder:
@@ -92,8 +100,9 @@ class WeightOrder:
 
     def flattened(self, vector: np.ndarray) -> np.ndarray:
         """Return a vector `(d,)` reordered from model order to TFF order (trainable first)."""
-        return np.concatenate([vector[self._slices[place]]
-                               for place in [*self._trainable, *self._non_trainable]])
+        return np.concatenate(
+            [vector[self._slices[place]] for place in [*self._trainable, *self._non_trainable]]
+        )
 
     def unflattened(self, vector: np.ndarray) -> np.ndarray:
         """Return a vector `(d,)` reordered from TFF order to model order; undoes `flattened`."""
@@ -105,12 +114,15 @@ class WeightOrder:
     def to_model_weights(self, weights: list):
         """Return `tff.learning.models.ModelWeights` from a list in model order."""
         return tff.learning.models.ModelWeights(
-            [weights[n] for n in self._trainable], [weights[n] for n in self._non_trainable])
+            [weights[n] for n in self._trainable], [weights[n] for n in self._non_trainable]
+        )
 
     def to_list(self, model_weights) -> list:
         """Return the weights as a list in model order."""
-        pairs = [*zip(self._trainable, model_weights.trainable),
-                 *zip(self._non_trainable, model_weights.non_trainable)]
+        pairs = [
+            *zip(self._trainable, model_weights.trainable),
+            *zip(self._non_trainable, model_weights.non_trainable),
+        ]
         return [weight for _, weight in sorted(pairs, key=lambda pair: pair[0])]
 
     def write(self, row: np.ndarray, trainable: np.ndarray, non_trainable: np.ndarray) -> None:
@@ -134,12 +146,14 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weig
         delta, state_delta, finite, loss = traced(
             vector_from_tensors(list(weights.trainable)),
             vector_from_tensors(list(weights.non_trainable)),
-            client)
+            client,
+        )
         share = 1.0 if equal_weights else tf.cast(tf.shape(client["labels"])[0], tf.float32)
         weight = tf.where(finite, share, 0.0)
         update = tff.learning.models.ModelWeights(
             tensors_from_vector(delta, shapes.trainable_shapes),
-            tensors_from_vector(state_delta, shapes.state_shapes))
+            tensors_from_vector(state_delta, shapes.state_shapes),
+        )
         dropped = tf.boolean_mask(client["id"][None], tf.logical_not(finite)[None])
         return tff.learning.templates.ClientResult(update, weight), loss * weight, dropped
 
@@ -162,14 +176,19 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weig
         return tff.federated_value((), tff.SERVER)
 
     @tff.federated_computation(
-        initialize.type_signature.result, tff.FederatedType(weights_type, tff.CLIENTS),
-        tff.FederatedType(data_type, tff.CLIENTS))
+        initialize.type_signature.result,
+        tff.FederatedType(weights_type, tff.CLIENTS),
+        tff.FederatedType(data_type, tff.CLIENTS),
+    )
     def advance(state, weights, data):
         result, loss, dropped = tff.federated_map(train, (weights, data))
-        metrics = tff.federated_zip(collections.OrderedDict(
-            dropped=tff.federated_aggregate(dropped, nobody(), join, join, same),
-            loss_sum=tff.federated_sum(loss),
-            weights=tff.federated_sum(result.update_weight)))
+        metrics = tff.federated_zip(
+            collections.OrderedDict(
+                dropped=tff.federated_aggregate(dropped, nobody(), join, join, same),
+                loss_sum=tff.federated_sum(loss),
+                weights=tff.federated_sum(result.update_weight),
+            )
+        )
         return tff.templates.MeasuredProcessOutput(state, result, metrics)
 
     return tff.learning.templates.ClientWorkProcess(initialize, advance)
@@ -179,7 +198,8 @@ def _finalizer(weights_type, model, split: WeightOrder, after_aggregation):
     if after_aggregation is not None:  # traced here, where == between tensors is elementwise
         specs = [tf.TensorSpec(w.shape, w.dtype) for w in model.weights]
         traced = tf.function(after_aggregation, autograph=False).get_concrete_function(
-            tf.TensorSpec([], tf.int32), specs)
+            tf.TensorSpec([], tf.int32), specs
+        )
 
     @tff.tensorflow.computation(np.int32, weights_type, weights_type)
     def apply(finished, weights, update):

@@ -40,8 +40,14 @@ class PartialRounds:
     """
 
     def __init__(
-        self, work: ClientWork, weights: Sequence[np.ndarray], *, seed: int,
-        image_dtype=np.uint8, on_server: bool = False, adversary: Adversary | None = None,
+        self,
+        work: ClientWork,
+        weights: Sequence[np.ndarray],
+        *,
+        seed: int,
+        image_dtype=np.uint8,
+        on_server: bool = False,
+        adversary: Adversary | None = None,
     ):
         self._work, self._seed, self._adversary = work, seed, adversary
         model = work.stateless.model
@@ -49,8 +55,11 @@ class PartialRounds:
         start, size = order.flattened(to_vector(weights)), work.trainable_size
         self._entries = order.flattened(np.arange(len(start)))[:size][work.movable]
         update = _partial_update(work, start[:size], start[size:], image_dtype)
-        self._train = _here(update) if on_server else _at_clients(
-            update, len(self._entries), client_type(work, image_dtype))
+        self._train = (
+            _here(update)
+            if on_server
+            else _at_clients(update, len(self._entries), client_type(work, image_dtype))
+        )
 
     @property
     def entries(self) -> int:
@@ -63,17 +72,24 @@ class PartialRounds:
         handed = cohort.tensors(self._work.training, self._seed)
         results = self._train(vector[self._entries], handed)
         updates = Updates(
-            cohort.ids, np.stack([np.asarray(delta) for delta, *_ in results]), cohort.examples,
-            np.array([float(loss) for *_, loss in results]), ())
+            cohort.ids,
+            np.stack([np.asarray(delta) for delta, *_ in results]),
+            cohort.examples,
+            np.array([float(loss) for *_, loss in results]),
+            (),
+        )
         updates = updates.only(np.array([bool(finite) for _, finite, _ in results]))
-        updates, crafted = as_received(updates, self._adversary, vector[self._entries],
-                                       cohort.round_number)
+        updates, crafted = as_received(
+            updates, self._adversary, vector[self._entries], cohort.round_number
+        )
         loss = None
         if len(updates.ids):
             vector[self._entries] += mean(updates.stack)
             loss = float(np.average(updates.losses, weights=updates.examples))
-        return (ServerState(from_vector(vector, self._shapes), state.finished + 1),
-                RoundReport(loss, updates.dropped, crafted=crafted))
+        return (
+            ServerState(from_vector(vector, self._shapes), state.finished + 1),
+            RoundReport(loss, updates.dropped, crafted=crafted),
+        )
 
 
 def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype):
@@ -88,7 +104,8 @@ def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, 
         return tf.gather_nd(delta, places), finite, loss
 
     traced = tf.function(update, autograph=False).get_concrete_function(
-        tf.TensorSpec([len(places)]), *spec.values())
+        tf.TensorSpec([len(places)]), *spec.values()
+    )
     return lambda partial, client: traced(partial, *(client[name] for name in spec))
 
 
@@ -96,7 +113,8 @@ def _here(update: Callable) -> Callable:
     """Return `(partial, clients) -> results`, computed in this process."""
     return lambda partial, clients: [
         update(tf.constant(partial), {name: tf.constant(value) for name, value in client.items()})
-        for client in clients]
+        for client in clients
+    ]
 
 
 def _at_clients(update: Callable, entries: int, one_client) -> Callable:
@@ -108,7 +126,8 @@ def _at_clients(update: Callable, entries: int, one_client) -> Callable:
         return update(partial, client)
 
     @tff.federated_computation(
-        tff.FederatedType(partial_type, tff.SERVER), tff.FederatedType(one_client, tff.CLIENTS))
+        tff.FederatedType(partial_type, tff.SERVER), tff.FederatedType(one_client, tff.CLIENTS)
+    )
     def work_of_all(partial, clients):
         return tff.federated_map(work_of_one, (tff.federated_broadcast(partial), clients))
 

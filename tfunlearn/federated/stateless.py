@@ -31,12 +31,22 @@ class StatelessModel:
         self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
         self._places = _find_places(model)
         self._random_layers = [m for m in model.submodules if "_random_generator" in vars(m)]
-        norms = (tf.keras.layers.BatchNormalization,
-                 tf.keras.layers.experimental.SyncBatchNormalization)
+        norms = (
+            tf.keras.layers.BatchNormalization,
+            tf.keras.layers.experimental.SyncBatchNormalization,
+        )
         self._batch_norms = [layer for layer in model.submodules if isinstance(layer, norms)]
 
-    def call(self, trainable: Sequence, state: Sequence, images, *, training: bool, seed,
-             fixed_norms: bool = False):
+    def call(
+        self,
+        trainable: Sequence,
+        state: Sequence,
+        images,
+        *,
+        training: bool,
+        seed,
+        fixed_norms: bool = False,
+    ):
         """Run the model.
 
         Args:
@@ -60,8 +70,9 @@ class StatelessModel:
 
     @contextlib.contextmanager
     def _exchanged(self, values: dict, random, fixed_norms: bool) -> Iterator[None]:
-        kept = [(layer, "_random_generator", layer._random_generator)
-                for layer in self._random_layers]
+        kept = [
+            (layer, "_random_generator", layer._random_generator) for layer in self._random_layers
+        ]
         for layer in self._random_layers:
             vars(layer)["_random_generator"] = random
         for layer in self._batch_norms if fixed_norms else ():
@@ -121,10 +132,12 @@ def _find_places(model) -> list[tuple]:
         if dtype != "float32":
             raise UserError(f"model: layer {layer.name} computes in {dtype}; allowed is float32")
         if getattr(layer, "activity_regularizer", None) is not None or (
-                type(layer).__name__ == "AddLoss"):
+            type(layer).__name__ == "AddLoss"
+        ):
             raise UserError(
                 f"model: layer {layer.name} adds a loss on activations, which federated training "
-                "does not apply; remove it")
+                "does not apply; remove it"
+            )
     return places
 
 
@@ -191,13 +204,19 @@ class _SeededRandom:
 
     def random_uniform(self, shape, minval=0.0, maxval=None, dtype=None, nonce=None):
         return tf.random.stateless_uniform(
-            shape, self.make_seed_for_stateless_op(), minval, 1.0 if maxval is None else maxval,
-            dtype or tf.float32)
+            shape,
+            self.make_seed_for_stateless_op(),
+            minval,
+            1.0 if maxval is None else maxval,
+            dtype or tf.float32,
+        )
 
     def random_normal(self, shape, mean=0.0, stddev=1.0, dtype=None, nonce=None):
         return tf.random.stateless_normal(
-            shape, self.make_seed_for_stateless_op(), mean, stddev, dtype or tf.float32)
+            shape, self.make_seed_for_stateless_op(), mean, stddev, dtype or tf.float32
+        )
 
     def dropout(self, inputs, rate, noise_shape=None):
         return tf.nn.experimental.stateless_dropout(
-            inputs, rate, self.make_seed_for_stateless_op(), noise_shape=noise_shape)
+            inputs, rate, self.make_seed_for_stateless_op(), noise_shape=noise_shape
+        )

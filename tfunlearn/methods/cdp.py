@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.core.fields import option
-from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, milder_setting
 from tfunlearn.methods.requirements import methods_for
+from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.pruning.channels import channel_layers, masks_of, without_channels
+from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import ClassActivations, discriminative_channels, mean_over_clients
 from tfunlearn.unlearning.class_discriminative import SCOPES
 
@@ -45,50 +45,79 @@ def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
         arXiv 2110.11794).
     """
     classes, federation = task.forgotten_classes, task.source.remaining
-    require("forget", task.request, task.classes_only,
-            f"classes alone, with cdp; this request is taken by {methods_for(task)}")
+    require(
+        "forget",
+        task.request,
+        task.classes_only,
+        f"classes alone, with cdp; this request is taken by {methods_for(task)}",
+    )
     source = task.source
     model, held = source.model, federation.held(source.rounds)
     model.set_weights(source.state.weights)
     activations = ClassActivations(model)
-    uploads = [activations(held.images[held.rows(k)], held.labels[held.rows(k)],
-                           federation.data.classes) for k in task.track(list(held.present))]
-    chosen = discriminative_channels(mean_over_clients(uploads), classes,
-                                     share=own.prune_share, scope=own.prune_scope)
+    uploads = [
+        activations(held.images[held.rows(k)], held.labels[held.rows(k)], federation.data.classes)
+        for k in task.track(list(held.present))
+    ]
+    chosen = discriminative_channels(
+        mean_over_clients(uploads), classes, share=own.prune_share, scope=own.prune_scope
+    )
     layers = channel_layers(model, "filter+bn")
     fixed = masks_of(layers, chosen, [weight.shape for weight in source.state.weights])
     start = without_channels(source.state.weights, layers, chosen)
     keeps = source.federation.config.history.keeps
 
     def rounds_by(keep: Callable | None) -> Callable:
-        engine = rounds_of(task.recovering, model, training=task.training, keep=keep,
-                           gather=keeps, seed=task.seed, movable=[~mask for mask in fixed])
+        engine = rounds_of(
+            task.recovering,
+            model,
+            training=task.training,
+            keep=keep,
+            gather=keeps,
+            seed=task.seed,
+            movable=[~mask for mask in fixed],
+        )
 
         def run_round(state, cohort):
             state, report = engine(state, cohort)  # in which attackers send what they like
             return dataclasses.replace(
-                state, weights=without_channels(state.weights, layers, chosen)), report
+                state, weights=without_channels(state.weights, layers, chosen)
+            ), report
 
         return run_round
 
-    report = dict(pruned={name: [int(j) for j in channels] for name, channels in chosen.items()},
-                  channels={name: means.shape[1] for name, means in uploads[0].items()},
-                  scope=own.prune_scope)
+    report = dict(
+        pruned={name: [int(j) for j in channels] for name, channels in chosen.items()},
+        channels={name: means.shape[1] for name, means in uploads[0].items()},
+        scope=own.prune_scope,
+    )
     sent = 4 * len(uploads) * sum(means.size for means in uploads[0].values())
-    return Plan(start, task.recovery_rounds, own.stop_rule, task.training,
-                report=report, rounds_by=rounds_by,
-                cost=Cost(rounds=1, bytes_down=4 * task.parameters * len(uploads), bytes_up=sent))
+    return Plan(
+        start,
+        task.recovery_rounds,
+        own.stop_rule,
+        task.training,
+        report=report,
+        rounds_by=rounds_by,
+        cost=Cost(rounds=1, bytes_down=4 * task.parameters * len(uploads), bytes_up=sent),
+    )
 
 
 def describe(report: dict) -> list[str]:
     layers = len(report["channels"])
-    return [f"{sum(map(len, report['pruned'].values()))} of {sum(report['channels'].values())} "
-            f"channels of {layers} convolution{'s' * (layers != 1)} pruned"]
+    return [
+        f"{sum(map(len, report['pruned'].values()))} of {sum(report['channels'].values())} "
+        f"channels of {layers} convolution{'s' * (layers != 1)} pruned"
+    ]
 
 
 CDP = UnlearningMethod(
     name="cdp",
-    summary="prunes the channels that tell the forgotten classes from the others (TF-IDF); recovery",
+    summary="prunes the channels that tell the forgotten classes from others (TF-IDF); recovery",
     paper="Wang et al., WWW 2022, arXiv 2110.11794",
-    settings=CDPSettings, plan=plan, requests={"classes": ""}, describe=describe,
-    milder=milder_setting("prune_share", 0.5))
+    settings=CDPSettings,
+    plan=plan,
+    requests={"classes": ""},
+    describe=describe,
+    milder=milder_setting("prune_share", 0.5),
+)

@@ -39,5 +39,6 @@ def round_cost(examples: np.ndarray, training: ClientTraining, parameters: int) 
     """Returns the cost of a round of clients with so many `examples` `(n,)` each."""
     steps = -(-examples // training.batch_size) * training.local_epochs
     sent = 4 * parameters * len(examples)
-    return Cost(rounds=int(len(examples) > 0), client_steps=int(steps.sum()), bytes_down=sent,
-                bytes_up=sent)
+    return Cost(
+        rounds=int(len(examples) > 0), client_steps=int(steps.sum()), bytes_down=sent, bytes_up=sent
+    )

@@ -23,8 +23,10 @@ class ExcludeSettings(RecoverySettings):
     """Settings of the control."""
 
     fraction: int | float | str = option(
-        "auto", "The share that fedup would zero, which sets the number of rounds, or auto: from "
-        "the similarity of the benign clients.")
+        "auto",
+        "The share that fedup would zero, which sets the number of rounds, or auto: from "
+        "the similarity of the benign clients.",
+    )
     similarity: str = option("model", "What auto compares: model or update.")
 
     stops: ClassVar[tuple[str, ...]] = ("rounds", "plateau", "target", "bound")
@@ -47,14 +49,23 @@ def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
         require_whole_clients(task)
         kept = round_of_both_groups(task)
         estimate = estimate_of(
-            kept.weights, kept.local_models(), np.flatnonzero(~np.isin(kept.ids, task.flagged)),
-            kernels_of(task.source.model)[-1], own.similarity)
+            kept.weights,
+            kept.local_models(),
+            np.flatnonzero(~np.isin(kept.ids, task.flagged)),
+            kernels_of(task.source.model)[-1],
+            own.similarity,
+        )
         fraction, report = estimate.fraction, {"estimate": dataclasses.asdict(estimate)}
         storage = task.source.history.bytes([kept.round_number])
     else:
         fraction = own.fraction
-    return recovery_plan(task, task.source.state.weights, fraction=fraction,
-                         report={"fraction": fraction, **report}, storage=storage)
+    return recovery_plan(
+        task,
+        task.source.state.weights,
+        fraction=fraction,
+        report={"fraction": fraction, **report},
+        storage=storage,
+    )
 
 
 def describe(report: dict) -> list[str]:
@@ -67,8 +78,15 @@ EXCLUDE = UnlearningMethod(
     name="exclude",
     summary="FedUP's control: trains without the forget set, for the bound's number of rounds",
     paper="Romandini et al., 2025, arXiv 2508.13853",
-    settings=ExcludeSettings, plan=plan,
-    requests={"clients": "with --fraction", "classes": "with --fraction",
-              "examples": "with --fraction"},
-    needs_history=False, describe=describe, remarks=remarks,
-    milder=milder_setting("recovery_lr", 0.1))
+    settings=ExcludeSettings,
+    plan=plan,
+    requests={
+        "clients": "with --fraction",
+        "classes": "with --fraction",
+        "examples": "with --fraction",
+    },
+    needs_history=False,
+    describe=describe,
+    remarks=remarks,
+    milder=milder_setting("recovery_lr", 0.1),
+)

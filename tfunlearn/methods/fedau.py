@@ -11,10 +11,10 @@ from tfunlearn.core.fields import option
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator
 from tfunlearn.evaluation import OutputsOf
-from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import MethodSettings, UnlearningMethod
 from tfunlearn.methods.recovery import NUMBER, milder_setting, positive, share
+from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.unlearning import combined, train_head, wrong_labels
 from tfunlearn.unlearning.fedau import Head, head_layer, head_places
 
@@ -26,8 +26,9 @@ class FedAUSettings(MethodSettings):
     head_rounds: int = option(10, "Rounds of the auxiliary head, local epochs as in training.")
     head_lr: float = option(0.01, "Learning rate of the auxiliary head.")
     head_alpha: float = option(0.5, "Weight of the auxiliary head in the sum; not for classes.")
-    head_gamma: float = option(0.5, "What the auxiliary head keeps of itself from round to round; "
-                               "not for classes.")
+    head_gamma: float = option(
+        0.5, "What the auxiliary head keeps of itself from round to round; not for classes."
+    )
 
     def __post_init__(self):
         require_whole("head_rounds", self.head_rounds, 1, NUMBER)
@@ -63,8 +64,12 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
     if task.classes_only:
         for name in ("head_alpha", "head_gamma"):
             value = getattr(own, name)
-            require(name, value, value == getattr(FedAUSettings, name),
-                    "nothing where classes alone are forgotten")
+            require(
+                name,
+                value,
+                value == getattr(FedAUSettings, name),
+                "nothing where classes alone are forgotten",
+            )
         second, cost = _for_classes(task, features_of, head)
         new = head
         for heads in second:
@@ -74,12 +79,23 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
         new = combined(head, heads, alpha=task.own.head_alpha)
     for place, part in zip(places, new):
         weights[place] = part
-    return Plan(weights, 0, "rounds", task.training, cost=cost, report=dict(
-        head=[model.weights[place].name for place in places], head_rounds=task.own.head_rounds,
-        classes=task.forgotten_classes if task.classes_only else None))
+    return Plan(
+        weights,
+        0,
+        "rounds",
+        task.training,
+        cost=cost,
+        report=dict(
+            head=[model.weights[place].name for place in places],
+            head_rounds=task.own.head_rounds,
+            classes=task.forgotten_classes if task.classes_only else None,
+        ),
+    )
 
 
-def _for_examples(task: UnlearningTask, features_of: OutputsOf, head: Head) -> tuple[list[Head], Cost]:
+def _for_examples(
+    task: UnlearningTask, features_of: OutputsOf, head: Head
+) -> tuple[list[Head], Cost]:
     """Returns the second head of each client that holds forgotten examples."""
     held, forgotten = task.source.remaining.poisoned, task.forgotten_here
     leaving = np.unique(held.owners[forgotten])
@@ -89,9 +105,11 @@ def _for_examples(task: UnlearningTask, features_of: OutputsOf, head: Head) -> t
         features, labels = features_of(held.images[rows]), held.labels[rows].copy()
         gone = forgotten[rows]
         labels[gone] = wrong_labels(
-            labels[gone], classes=task.source.federation.data.classes,
+            labels[gone],
+            classes=task.source.federation.data.classes,
             forgotten=[*task.forgotten_classes, *task.earlier_classes],
-            rng=generator(task.seed, "wrong labels", int(client)))
+            rng=generator(task.seed, "wrong labels", int(client)),
+        )
         second = head
         for number in range(1, task.own.head_rounds + 1):
             start = tuple(((1 - gamma) * own + gamma * other) for own, other in zip(head, second))
@@ -105,8 +123,9 @@ def _for_classes(
 ) -> tuple[list[list[Head]], Cost]:
     """Returns, for each class, the second head of each client that holds it."""
     held, leaving, found, sizes = task.source.remaining.poisoned, task.leaving.clients, [], []
-    features = {int(k): features_of(held.images[held.rows(k)])
-                for k in task.track(list(leaving.present))}
+    features = {
+        int(k): features_of(held.images[held.rows(k)]) for k in task.track(list(leaving.present))
+    }
     for label in task.forgotten_classes:
         heads, start = [], tuple(np.zeros_like(part) for part in head)
         for client, inputs in features.items():
@@ -119,18 +138,33 @@ def _for_classes(
             sizes.append(len(inputs))
         if heads:  # else nobody holds it, or under that label no more
             found.append(heads)
-    require("forget", task.request, bool(found),
-            "a class that somebody holds under its own label, with fedau")
+    require(
+        "forget",
+        task.request,
+        bool(found),
+        "a class that somebody holds under its own label, with fedau",
+    )
     return found, _cost(task, np.array(sizes), found[0][0])
 
 
 def _trained(
-    task: UnlearningTask, features: np.ndarray, labels: np.ndarray, start: Head, client: int, number: int
+    task: UnlearningTask,
+    features: np.ndarray,
+    labels: np.ndarray,
+    start: Head,
+    client: int,
+    number: int,
 ) -> Head:
     training = task.training
-    return train_head(features, labels, start, lr=task.own.head_lr,
-                      epochs=training.local_epochs, batch_size=training.batch_size,
-                      rng=generator(task.seed, "second head", client, number))
+    return train_head(
+        features,
+        labels,
+        start,
+        lr=task.own.head_lr,
+        epochs=training.local_epochs,
+        batch_size=training.batch_size,
+        rng=generator(task.seed, "second head", client, number),
+    )
 
 
 def _cost(task: UnlearningTask, examples: np.ndarray, head: Head) -> Cost:
@@ -151,6 +185,10 @@ def milder(task: UnlearningTask, plan: Plan) -> str | None:
 FEDAU = UnlearningMethod(
     name="fedau",
     summary="interpolates the last layer with an auxiliary head trained on wrong labels for the "
-            "forget set; no recovery",
+    "forget set; no recovery",
     paper="Gu et al., IJCAI 2024, arXiv 2405.15474",
-    settings=FedAUSettings, plan=plan, describe=describe, milder=milder)
+    settings=FedAUSettings,
+    plan=plan,
+    describe=describe,
+    milder=milder,
+)

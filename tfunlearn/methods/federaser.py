@@ -11,16 +11,16 @@ import numpy as np
 from tfunlearn.core.errors import require
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryRound
-from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import MethodSettings, UnlearningMethod
 from tfunlearn.methods.pga import mean_step
 from tfunlearn.methods.recovery import positive
 from tfunlearn.methods.requirements import missing_history, require_whole_clients
-from tfunlearn.federated.client_work import ClientTraining
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import calibrated, calibration_epochs
 
 
@@ -45,23 +45,32 @@ def plan(task: UnlearningTask, own: FedEraserSettings) -> Plan:
     if len(history.rounds) < 2 or history.rounds[0] != 1:
         raise missing_history(task, "the first round and later ones", "every=2 (or all)")
     history.verify()
-    ids = {number: np.intersect1d(history.ids(number), task.remaining.clients.present)
-           for number in history.rounds}
+    ids = {
+        number: np.intersect1d(history.ids(number), task.remaining.clients.present)
+        for number in history.rounds
+    }
     numbers = [number for number in history.rounds if len(ids[number])]
     if not numbers:
         raise missing_history(task, "a round with remaining clients", "all")
     training = dataclasses.replace(
-        training, local_epochs=calibration_epochs(training.local_epochs, own.calibration))
+        training, local_epochs=calibration_epochs(training.local_epochs, own.calibration)
+    )
 
     def cohort(number: int) -> Cohort:
         stored = numbers[number - 1]
         return task.recovering.cohort(stored, ids[stored][: 0 if stored == 1 else None])
 
     return Plan(
-        task.read(1).weights, len(numbers), "rounds", training, restarts=True,
+        task.read(1).weights,
+        len(numbers),
+        "rounds",
+        training,
+        restarts=True,
         report=dict(history_rounds=numbers, local_epochs=training.local_epochs),
         cost=Cost(server_storage_bytes=history.bytes()),
-        rounds_by=_rebuild(task, numbers, training), cohort=cohort)
+        rounds_by=_rebuild(task, numbers, training),
+        cohort=cohort,
+    )
 
 
 def _require_nothing_partly_gone(task: UnlearningTask) -> None:
@@ -69,28 +78,38 @@ def _require_nothing_partly_gone(task: UnlearningTask) -> None:
     source = task.source
     before, now = source.federation.clients.sizes, source.remaining.clients.sizes
     partly = [int(k) for k in task.remaining.clients.present if now[k] < before[k]]
-    require("forget", f"examples of clients {partly[:5]} were forgotten before, which", not partly,
-            "nothing with federaser, whose stored updates hold them; take retrain")
+    require(
+        "forget",
+        f"examples of clients {partly[:5]} were forgotten before, which",
+        not partly,
+        "nothing with federaser, whose stored updates hold them; take retrain",
+    )
 
 
 def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining) -> Callable:
     """Returns what makes the rounds; the training's first one is taken as it was."""
+
     def made(keep: Callable | None) -> Callable:
-        engine = rounds_of(task.recovering, task.source.model, training=training, gather=True,
-                           seed=task.seed)
+        engine = rounds_of(
+            task.recovering, task.source.model, training=training, gather=True, seed=task.seed
+        )
 
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
             number = state.finished + 1
             stored = task.read(numbers[number - 1])
             here = np.isin(stored.ids, task.remaining.clients.present)
-            received = HistoryRound(number, state.weights, stored.ids[here],
-                                    stored.updates[here], stored.examples[here])
+            received = HistoryRound(
+                number, state.weights, stored.ids[here], stored.updates[here], stored.examples[here]
+            )
             report = RoundReport(None)
             if len(cohort.ids):
                 fresh, crafted = engine.receive(state, cohort)
                 received = _calibrated(received, fresh, task.source.history.shapes)
-                loss = float(np.average(fresh.losses, weights=engine.shares(fresh))) if len(
-                    fresh.ids) else None
+                loss = (
+                    float(np.average(fresh.losses, weights=engine.shares(fresh)))
+                    if len(fresh.ids)
+                    else None
+                )
                 report = RoundReport(loss, fresh.dropped, crafted=crafted)
             if keep is not None:
                 keep(received)
@@ -106,22 +125,32 @@ def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining)
 
 def _calibrated(stored: HistoryRound, fresh, shapes) -> HistoryRound:
     """Returns the calibrated updates of the clients that answered."""
-    old, new = (np.isin(one, other) for one, other in
-                ((stored.ids, fresh.ids), (fresh.ids, stored.ids)))
+    old, new = (
+        np.isin(one, other) for one, other in ((stored.ids, fresh.ids), (fresh.ids, stored.ids))
+    )
     return HistoryRound(
-        stored.round_number, stored.weights, stored.ids[old],
-        calibrated(stored.updates[old], fresh.stack[new], shapes), stored.examples[old])
+        stored.round_number,
+        stored.weights,
+        stored.ids[old],
+        calibrated(stored.updates[old], fresh.stack[new], shapes),
+        stored.examples[old],
+    )
 
 
 def describe(report: dict) -> list[str]:
     rounds, epochs = len(report["history_rounds"]), report["local_epochs"]
-    return [f"from {rounds} kept round{'s' * (rounds != 1)}, {epochs} local "
-            f"epoch{'s' * (epochs != 1)}"]
+    return [
+        f"from {rounds} kept round{'s' * (rounds != 1)}, {epochs} local epoch{'s' * (epochs != 1)}"
+    ]
 
 
 FEDERASER = UnlearningMethod(
     name="federaser",
     summary="re-scales the stored updates along calibrated directions of the remaining clients",
     paper="Liu et al., IWQoS 2021",
-    settings=FedEraserSettings, plan=plan, requests={"clients": ""}, needs_history=True,
-    describe=describe)
+    settings=FedEraserSettings,
+    plan=plan,
+    requests={"clients": ""},
+    needs_history=True,
+    describe=describe,
+)

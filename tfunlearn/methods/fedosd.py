@@ -12,15 +12,15 @@ import numpy as np
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.vectors import from_vector, to_vector
-from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import UnlearningTask, Plan
-from tfunlearn.methods.cost import Cost, round_cost
-from tfunlearn.methods.method import DEFAULT_ROUNDS, UnlearningMethod
-from tfunlearn.methods.recovery import TrainingSettings, milder_setting, positive, whole
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.gathering import Updates
 from tfunlearn.federated.learning_process import WeightOrder
 from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.methods.cost import Cost, round_cost
+from tfunlearn.methods.method import DEFAULT_ROUNDS, UnlearningMethod
+from tfunlearn.methods.recovery import TrainingSettings, milder_setting, positive, whole
+from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import orthogonal_step, without_return
 
 
@@ -29,10 +29,12 @@ class FedOSDSettings(TrainingSettings):
     """Settings of FedOSD."""
 
     unlearn_rounds: int | None = option(
-        None, f"Rounds that forget; none: recovery_rounds, or {DEFAULT_ROUNDS}.")
+        None, f"Rounds that forget; none: recovery_rounds, or {DEFAULT_ROUNDS}."
+    )
     unlearn_lr: float = option(0.01, "Learning rate in these rounds, one epoch of plain SGD each.")
     unlearn_batch: int | None = option(
-        None, "Examples per step of these rounds; none: as in training.")
+        None, "Examples per step of these rounds; none: as in training."
+    )
 
     default_stop: ClassVar[str] = "target"
 
@@ -69,8 +71,12 @@ def plan(task: UnlearningTask, own: FedOSDSettings) -> Plan:
     forgets = own.unlearn_rounds or own.recovery_rounds or DEFAULT_ROUNDS
     training = task.training
     gentle = dataclasses.replace(
-        training, optimizer="sgd", lr=own.unlearn_lr, local_epochs=1,
-        batch_size=own.unlearn_batch or training.batch_size)
+        training,
+        optimizer="sgd",
+        lr=own.unlearn_lr,
+        local_epochs=1,
+        batch_size=own.unlearn_batch or training.batch_size,
+    )
     leaving = task.leaving
 
     def rounds_by(keep: Callable | None) -> Callable:
@@ -91,12 +97,26 @@ def plan(task: UnlearningTask, own: FedOSDSettings) -> Plan:
         wrong = leaving.clients.sizes[leaving.clients.present]  # who holds both trains twice
         return dataclasses.replace(
             round_cost(drawn(number).examples, gentle, task.parameters)
-            + round_cost(wrong, gentle, task.parameters), rounds=1)
+            + round_cost(wrong, gentle, task.parameters),
+            rounds=1,
+        )
 
-    return Plan(source.state.weights, forgets + task.recovery_rounds, own.stop_rule, training,
-                report=dict(unlearn_rounds=forgets, unlearn_lr=gentle.lr,
-                            recovery_rounds=task.recovery_rounds, lr=training.lr),
-                rounds_by=rounds_by, cohort=cohort, cost_of=cost_of, settles_after=forgets)
+    return Plan(
+        source.state.weights,
+        forgets + task.recovery_rounds,
+        own.stop_rule,
+        training,
+        report=dict(
+            unlearn_rounds=forgets,
+            unlearn_lr=gentle.lr,
+            recovery_rounds=task.recovery_rounds,
+            lr=training.lr,
+        ),
+        rounds_by=rounds_by,
+        cohort=cohort,
+        cost_of=cost_of,
+        settles_after=forgets,
+    )
 
 
 class _Rounds:
@@ -128,8 +148,11 @@ class _Rounds:
         remaining = self._task.recovering.cohort(cohort.round_number, seed=self._task.seed)
         updates, crafted = engine.receive(state, remaining)
         if self._keep is not None:
-            self._keep(HistoryRound(cohort.round_number, state.weights, updates.ids,
-                                    updates.stack, updates.examples))
+            self._keep(
+                HistoryRound(
+                    cohort.round_number, state.weights, updates.ids, updates.stack, updates.examples
+                )
+            )
         weights, dropped, loss = state.weights, updates.dropped, None
         if len(updates.ids):
             loss = float(updates.losses.mean())
@@ -138,12 +161,16 @@ class _Rounds:
             if forgets:
                 wrong = self._forgotten(state, cohort)
                 dropped = tuple(sorted({*dropped, *wrong.dropped}))
-                step[part] = 0 if not len(wrong.ids) else orthogonal_step(
-                    wrong.stack[:, part].mean(axis=0), updates.stack[:, part])
+                step[part] = (
+                    0
+                    if not len(wrong.ids)
+                    else orthogonal_step(wrong.stack[:, part].mean(axis=0), updates.stack[:, part])
+                )
             else:
                 moved = (to_vector(state.weights) - self._start)[part]
                 step[part] = without_return(updates.stack[:, part], moved).mean(
-                    axis=0, dtype=np.float64)
+                    axis=0, dtype=np.float64
+                )
             weights = from_vector((to_vector(weights) + step).astype(np.float32), self._shapes)
         return ServerState(weights, number), RoundReport(loss, dropped, crafted=crafted)
 
@@ -155,12 +182,18 @@ class _Rounds:
 
 def describe(report: dict) -> list[str]:
     rounds = report["unlearn_rounds"]
-    return [f"{rounds} round{'s' * (rounds != 1)} of forgetting (SGD {report['unlearn_lr']:g}), "
-            f"{report['recovery_rounds']} of recovery"]
+    return [
+        f"{rounds} round{'s' * (rounds != 1)} of forgetting (SGD {report['unlearn_lr']:g}), "
+        f"{report['recovery_rounds']} of recovery"
+    ]
 
 
 FEDOSD = UnlearningMethod(
     name="fedosd",
     summary="steps that forget, orthogonal to what the others learn; recovery without return",
     paper="Pan et al., AAAI 2025, arXiv 2412.20200",
-    settings=FedOSDSettings, plan=plan, describe=describe, milder=milder_setting("unlearn_lr", 0.1))
+    settings=FedOSDSettings,
+    plan=plan,
+    describe=describe,
+    milder=milder_setting("unlearn_lr", 0.1),
+)

@@ -25,8 +25,12 @@ class FedRecoverySettings(MethodSettings):
 
     def __post_init__(self):
         choose("average", self.average, dict.fromkeys(AVERAGES))
-        require_real("update_noise", self.update_noise, lambda v: 0 <= v <= AT_MOST,
-                     "a number >= 0, at most 1000")
+        require_real(
+            "update_noise",
+            self.update_noise,
+            lambda v: 0 <= v <= AT_MOST,
+            "a number >= 0, at most 1000",
+        )
 
 
 def plan(task: UnlearningTask, own: FedRecoverySettings) -> Plan:
@@ -40,16 +44,25 @@ def plan(task: UnlearningTask, own: FedRecoverySettings) -> Plan:
     if set(range(1, source.rounds + 1)) - set(source.history.rounds):
         raise missing_history(task, f"every round, 1 to {source.rounds}", "all")
     weights = fedrecovery(
-        source.state.weights, (task.read(number) for number in source.history.rounds),
-        forgotten=task.flagged, average=own.average, noise=own.update_noise,
+        source.state.weights,
+        (task.read(number) for number in source.history.rounds),
+        forgotten=task.flagged,
+        average=own.average,
+        noise=own.update_noise,
         noisy=[n for n, weight in enumerate(source.model.weights) if weight.trainable],
-        rng=generator(task.seed, "recovery noise"))
-    return Plan(weights, 0, "rounds", task.training,
-                cost=Cost(server_storage_bytes=source.history.bytes()))
+        rng=generator(task.seed, "recovery noise"),
+    )
+    return Plan(
+        weights, 0, "rounds", task.training, cost=Cost(server_storage_bytes=source.history.bytes())
+    )
 
 
 FEDRECOVERY = UnlearningMethod(
     name="fedrecovery",
     summary="subtracts the forgotten clients' weighted residuals from the final model",
     paper="Zhang et al., IEEE TIFS 2023",
-    settings=FedRecoverySettings, plan=plan, requests={"clients": ""}, needs_history=True)
+    settings=FedRecoverySettings,
+    plan=plan,
+    requests={"clients": ""},
+    needs_history=True,
+)

@@ -14,7 +14,11 @@ from tfunlearn.core.seeds import generator
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import NUMBER, RecoverySettings, milder_setting, recovery_plan
 from tfunlearn.methods.requirements import (
-    in_words, require_majority, require_whole_clients, round_of_both_groups)
+    in_words,
+    require_majority,
+    require_whole_clients,
+    round_of_both_groups,
+)
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.unlearning import MASKS, RateLimiter, fedup, kernels_of
 
@@ -34,10 +38,13 @@ class FedUPSettings(RecoverySettings):
     """Settings of FedUP."""
 
     fraction: int | float | str = option(
-        "auto", "Share of each kernel's live weights that is zeroed, or auto: from the similarity "
-        "of the benign clients.")
-    mask: str = option("divergence", f"Which weights are zeroed: {', '.join(MASKS)}; the last two "
-                       "are controls.")
+        "auto",
+        "Share of each kernel's live weights that is zeroed, or auto: from the similarity "
+        "of the benign clients.",
+    )
+    mask: str = option(
+        "divergence", f"Which weights are zeroed: {', '.join(MASKS)}; the last two are controls."
+    )
     similarity: str = option("model", "What auto compares: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     rate_limit: int = option(10, "Minimum number of rounds between two unlearnings.")
@@ -59,25 +66,42 @@ def plan(task: UnlearningTask, own: FedUPSettings) -> Plan:
     require_whole_clients(task)
     kept = round_of_both_groups(task)
     pruned = fedup(
-        kept.weights, kept.local_models(),
-        malicious=np.flatnonzero(np.isin(kept.ids, task.flagged)), fraction=own.fraction,
+        kept.weights,
+        kept.local_models(),
+        malicious=np.flatnonzero(np.isin(kept.ids, task.flagged)),
+        fraction=own.fraction,
         examples=kept.examples if own.average == "samples" else None,
-        kernels=kernels_of(task.source.model), mask=own.mask, similarity=own.similarity,
-        rng=generator(task.seed, "random mask"))
+        kernels=kernels_of(task.source.model),
+        mask=own.mask,
+        similarity=own.similarity,
+        rng=generator(task.seed, "random mask"),
+    )
     names = [weight.name for weight in task.source.model.weights]
     report = dict(
-        history_round=kept.round_number, fraction=pruned.fraction,
+        history_round=kept.round_number,
+        fraction=pruned.fraction,
         estimate=None if pruned.estimate is None else dataclasses.asdict(pruned.estimate),
-        zeroed={names[place]: {"entries": count, "of": int(pruned.masks[place].size)}
-                for place, count in pruned.counts.items()})
-    return recovery_plan(task, pruned.weights, fraction=pruned.fraction, report=report,
-                         storage=task.source.history.bytes([kept.round_number]))
+        zeroed={
+            names[place]: {"entries": count, "of": int(pruned.masks[place].size)}
+            for place, count in pruned.counts.items()
+        },
+    )
+    return recovery_plan(
+        task,
+        pruned.weights,
+        fraction=pruned.fraction,
+        report=report,
+        storage=task.source.history.bytes([kept.round_number]),
+    )
 
 
 def rounds_to_wait(task: UnlearningTask) -> int:
     """Return the number of rounds until the rate limiter lets the request through."""
-    return RateLimiter(task.own.rate_limit).decide(
-        task.source.rounds, task.source.last_unlearning, map(int, task.flagged)).wait
+    return (
+        RateLimiter(task.own.rate_limit)
+        .decide(task.source.rounds, task.source.last_unlearning, map(int, task.flagged))
+        .wait
+    )
 
 
 def check_before_waiting(task: UnlearningTask) -> None:
@@ -96,45 +120,63 @@ def infeasible_reason(task: UnlearningTask, waits: bool) -> str | None:
 def caution(task: UnlearningTask) -> str | None:
     if not len(task.honest):
         return None
-    return (f"fedup was made for attackers, and {in_words(task.honest, 'client')} did not attack: "
-            "its mask then takes what tells an honest client from the others; --method "
-            "memorization is for honest clients")
+    return (
+        f"fedup was made for attackers, and {in_words(task.honest, 'client')} did not attack: "
+        "its mask then takes what tells an honest client from the others; --method "
+        "memorization is for honest clients"
+    )
 
 
 def fraction_in_words(report: dict) -> str:
     """Return the fraction and the estimate behind it."""
     estimate, words = report.get("estimate"), f"fraction {report['fraction']:.4f}"
     if estimate and estimate["z"] is not None:
-        words += (f" (auto: P = {estimate['p_max'] - estimate['p_min']:.2f} z^"
-                  f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
-                  f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} "
-                  "benign clients)")
+        words += (
+            f" (auto: P = {estimate['p_max'] - estimate['p_min']:.2f} z^"
+            f"{estimate['gamma']:g} + {estimate['p_min']:g}, z {estimate['z']:.4f}, "
+            f"mean cosine {estimate['similarity']:.4f} of {estimate['clients']} "
+            "benign clients)"
+        )
     return words
 
 
 def describe(report: dict) -> list[str]:
     zeroed = report["zeroed"].values()
-    return [f"from kept round {report['history_round']}", fraction_in_words(report),
-            f"{sum(z['entries'] for z in zeroed):,} of {sum(z['of'] for z in zeroed):,} kernel "
-            "entries zeroed"]
+    return [
+        f"from kept round {report['history_round']}",
+        fraction_in_words(report),
+        f"{sum(z['entries'] for z in zeroed):,} of {sum(z['of'] for z in zeroed):,} kernel "
+        "entries zeroed",
+    ]
 
 
 def remarks(report: dict) -> list[str]:
     estimate = report.get("estimate")
     if not estimate or estimate["similarity"] is None or estimate["similarity"] <= ALIKE:
         return []
-    return [f"auto      does not tell IID from other clients here: their last layers are alike (mean "
-            f"cosine {estimate['similarity']:.4f}), so that P is near its largest, "
-            f"{estimate['p_max']:.2f}; the paper has 10 to 15 % for IID clients, 3 to 6 % for "
-            "others: --fraction 0.10 or 0.05"]
+    return [
+        f"auto      does not tell IID from other clients here: their last layers are alike (mean "
+        f"cosine {estimate['similarity']:.4f}), so that P is near its largest, "
+        f"{estimate['p_max']:.2f}; the paper has 10 to 15 % for IID clients, 3 to 6 % for "
+        "others: --fraction 0.10 or 0.05"
+    ]
 
 
 FEDUP = UnlearningMethod(
     name="fedup",
     summary="zeroes the weights in which malicious clients diverge most from the benign average; "
-            "recovery",
+    "recovery",
     paper="Romandini et al., 2025, arXiv 2508.13853",
-    settings=FedUPSettings, plan=plan, requests={"clients": ""}, default_for="attackers",
-    infeasible_reason=infeasible_reason, needs_history=True, rounds_to_wait=rounds_to_wait,
-    check_before_waiting=check_before_waiting, caution=caution, describe=describe, remarks=remarks,
-    milder=milder_setting("fraction", 0.5))
+    settings=FedUPSettings,
+    plan=plan,
+    requests={"clients": ""},
+    default_for="attackers",
+    infeasible_reason=infeasible_reason,
+    needs_history=True,
+    rounds_to_wait=rounds_to_wait,
+    check_before_waiting=check_before_waiting,
+    caution=caution,
+    describe=describe,
+    remarks=remarks,
+    milder=milder_setting("fraction", 0.5),
+)

@@ -23,5 +23,9 @@ def plan(task: UnlearningTask, own: FinetuneSettings) -> Plan:
 
 
 FINETUNE = UnlearningMethod(
-    name="finetune", summary="continues training without the forget set",
-    settings=FinetuneSettings, plan=plan, milder=milder_setting("recovery_lr", 0.1))
+    name="finetune",
+    summary="continues training without the forget set",
+    settings=FinetuneSettings,
+    plan=plan,
+    milder=milder_setting("recovery_lr", 0.1),
+)

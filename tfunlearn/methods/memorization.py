@@ -13,15 +13,14 @@ from tfunlearn.core.errors import choose
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector
-from tfunlearn.training.rounds import rounds_of
-from tfunlearn.methods.task import UnlearningTask, Plan
+from tfunlearn.federated.cohort import Cohort
+from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import Control, UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, share
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import RoundReport, ServerState
-from tfunlearn.unlearning import (
-    SALIENCIES, Located, locate, mean_delta_of, mean_gradient_of, reset)
+from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.training.rounds import rounds_of
+from tfunlearn.unlearning import SALIENCIES, Located, locate, mean_delta_of, mean_gradient_of, reset
 from tfunlearn.unlearning.eligible import INCLUDES, names_of
 from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
 from tfunlearn.unlearning.resetting import RESETS
@@ -35,30 +34,44 @@ class MemorizationSettings(RecoverySettings):
     """Settings of FedMemPrune."""
 
     ratio: float | None = option(
-        None, f"Share of the weights that is reset; none: {CLASS_RATIO} for requests of classes "
-        f"alone, else {OTHER_RATIO}.")
+        None,
+        f"Share of the weights that is reset; none: {CLASS_RATIO} for requests of classes "
+        f"alone, else {OTHER_RATIO}.",
+    )
     ratio_scope: str = option("global", f"What the ratio is of: {', '.join(RANGES)}.")
     saliency: str = option(
-        "abs_mean_delta", f"Saliency whose smallest weights are reset: {', '.join(SALIENCIES)}; "
-        "from random on they are controls.")
-    include: str = option("kernels+bias", f"Weights that may be reset: {', '.join(INCLUDES)} "
-                          "(normalization too).")
+        "abs_mean_delta",
+        f"Saliency whose smallest weights are reset: {', '.join(SALIENCIES)}; "
+        "from random on they are controls.",
+    )
+    include: str = option(
+        "kernels+bias", f"Weights that may be reset: {', '.join(INCLUDES)} (normalization too)."
+    )
     zero_updates: str = option(
-        "exclude", "Weights that do not move at all: last in the ranking (exclude), first "
-        "(include), or an error if they fill the ratio (error).")
+        "exclude",
+        "Weights that do not move at all: last in the ranking (exclude), first "
+        "(include), or an error if they fill the ratio (error).",
+    )
     reset_rule: str = option("he_uniform_compat", f"Re-initialization: {', '.join(RESETS)}.")
     reset_order: str = option(
-        "apply_then_reset", f"What is reset: {', '.join(ORDERS)}: the model after the round that "
-        "locates, or before it.")
+        "apply_then_reset",
+        f"What is reset: {', '.join(ORDERS)}: the model after the round that "
+        "locates, or before it.",
+    )
 
     default_stop: ClassVar[str] = "target"
 
     def __post_init__(self):
         super().__post_init__()
         share("ratio", self.ratio)
-        for name, known in (("ratio_scope", RANGES), ("saliency", SALIENCIES),
-                            ("include", INCLUDES), ("zero_updates", ZERO_UPDATES),
-                            ("reset_rule", RESETS), ("reset_order", ORDERS)):
+        for name, known in (
+            ("ratio_scope", RANGES),
+            ("saliency", SALIENCIES),
+            ("include", INCLUDES),
+            ("zero_updates", ZERO_UPDATES),
+            ("reset_rule", RESETS),
+            ("reset_order", ORDERS),
+        ):
             choose(name, getattr(self, name), dict.fromkeys(known))
 
 
@@ -82,14 +95,26 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
         Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
         arXiv 2605.24545).
     """
-    report = dict(ratio=ratio_of(task), saliency=own.saliency, scope=own.ratio_scope,
-                  include=own.include, zero_updates=own.zero_updates,
-                  rule=own.reset_rule, order=own.reset_order,
-                  client_weights=task.recovering.config.aggregation.client_weights)
+    report = dict(
+        ratio=ratio_of(task),
+        saliency=own.saliency,
+        scope=own.ratio_scope,
+        include=own.include,
+        zero_updates=own.zero_updates,
+        rule=own.reset_rule,
+        order=own.reset_order,
+        client_weights=task.recovering.config.aggregation.client_weights,
+    )
 
     def rounds_by(keep: Callable | None) -> Callable:
-        engine = rounds_of(task.recovering, task.source.model, training=task.training, keep=keep,
-                           gather=task.source.federation.config.history.keeps, seed=task.seed)
+        engine = rounds_of(
+            task.recovering,
+            task.source.model,
+            training=task.training,
+            keep=keep,
+            gather=task.source.federation.config.history.keeps,
+            seed=task.seed,
+        )
 
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
             after, happened = engine(state, cohort)
@@ -100,8 +125,16 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
 
         return run_round
 
-    return Plan(task.source.state.weights, 1 + task.recovery_rounds, own.stop_rule, task.training,
-                report=report, rounds_by=rounds_by, cost=_extra_cost(task), settles_after=1)
+    return Plan(
+        task.source.state.weights,
+        1 + task.recovery_rounds,
+        own.stop_rule,
+        task.training,
+        report=report,
+        rounds_by=rounds_by,
+        cost=_extra_cost(task),
+        settles_after=1,
+    )
 
 
 def _reset(
@@ -115,8 +148,10 @@ def _reset(
     start = after if own.reset_order == "apply_then_reset" else before
     report.update(dataclasses.asdict(masks.location), reset_seed=seed)
     names = names_of(model)  # those of nested models may be the same
-    report["shares"] = {name if names.count(name) == 1 else f"{name} ({place})": share
-                        for place, (name, share) in enumerate(zip(names, masks.location.shares))}
+    report["shares"] = {
+        name if names.count(name) == 1 else f"{name} ({place})": share
+        for place, (name, share) in enumerate(zip(names, masks.location.shares))
+    }
     return reset(start.weights, masks, rule=own.reset_rule, seed=seed, model=model)
 
 
@@ -124,9 +159,16 @@ def located(task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarr
     """Returns what is to be reset, given the weights before and after an ordinary round."""
     own = task.own
     return locate(
-        before, changes_of(task, before, after), ratio_of(task), scope=own.ratio_scope,
-        include=own.include, saliency=own.saliency, zero_updates=own.zero_updates,
-        model=task.source.model, rng=generator(task.seed, "random saliency"))
+        before,
+        changes_of(task, before, after),
+        ratio_of(task),
+        scope=own.ratio_scope,
+        include=own.include,
+        saliency=own.saliency,
+        zero_updates=own.zero_updates,
+        model=task.source.model,
+        rng=generator(task.seed, "random saliency"),
+    )
 
 
 def changes_of(
@@ -146,13 +188,15 @@ def _of_forgotten(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.nd
     """Returns the mean change of the clients that train on what is to be forgotten, from which
     nothing else is made."""
     leaving = task.leaving
-    engine = rounds_of(leaving, task.source.model, training=task.training, gather=True,
-                       seed=task.seed)
+    engine = rounds_of(
+        leaving, task.source.model, training=task.training, gather=True, seed=task.seed
+    )
     number = task.source.rounds + 1
     updates = engine.gather(weights, leaving.cohort(number, leaving.clients.present))
     stack, counts = updates.stack.astype(np.float64), engine.shares(updates)
-    mean = np.average(stack, axis=0, weights=counts) if len(stack) else np.full(
-        stack.shape[1], np.nan)
+    mean = (
+        np.average(stack, axis=0, weights=counts) if len(stack) else np.full(stack.shape[1], np.nan)
+    )
     return from_vector(mean.astype(np.float32), [weight.shape for weight in weights])
 
 
@@ -165,15 +209,17 @@ def _gradient(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarra
     gradient_of = mean_gradient_of(model)
     return mean_delta_of(
         [gradient_of(held.images[held.rows(k)], held.labels[held.rows(k)]) for k in held.present],
-        None if equal else held.sizes[held.present])
+        None if equal else held.sizes[held.present],
+    )
 
 
 def _extra_cost(task: UnlearningTask) -> Cost:
     """Returns the cost of what the saliency needs beside the round."""
     look = SALIENCIES[task.own.saliency].of
     if look == "forgotten":
-        cost = round_cost(task.leaving.clients.sizes[task.leaving.clients.present], task.training,
-                          task.parameters)
+        cost = round_cost(
+            task.leaving.clients.sizes[task.leaving.clients.present], task.training, task.parameters
+        )
         return dataclasses.replace(cost, rounds=0)  # they work in the round that locates
     if look == "gradient":
         sizes = task.recovering.clients.sizes[task.recovering.clients.present]
@@ -183,15 +229,20 @@ def _extra_cost(task: UnlearningTask) -> Cost:
 
 
 def describe(report: dict) -> list[str]:
-    text = (f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
-            f"weighted by {report['client_weights']}")
+    text = (
+        f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
+        f"weighted by {report['client_weights']}"
+    )
     if "count" not in report:  # the round that locates is still to come
         return [text + "; one round locates"]
     threshold = report["threshold"]
-    return [text, f"{report['count']:,} of {report['eligible']:,} weights reset ("
-            + (f"threshold {threshold:.3g}, " if threshold is not None else "")
-            + f"{report['zeros']:,} did not move at all); by layer "
-            + ", ".join(f"{name} {part:.0%}" for name, part in _extremes(report["shares"]))]
+    return [
+        text,
+        f"{report['count']:,} of {report['eligible']:,} weights reset ("
+        + (f"threshold {threshold:.3g}, " if threshold is not None else "")
+        + f"{report['zeros']:,} did not move at all); by layer "
+        + ", ".join(f"{name} {part:.0%}" for name, part in _extremes(report["shares"])),
+    ]
 
 
 def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
@@ -203,9 +254,14 @@ def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
 MEMORIZATION = UnlearningMethod(
     name="memorization",
     summary="FedMemPrune: re-initializes the weights that a round on the retain set moves least; "
-            "recovery",
+    "recovery",
     paper="Wei et al., KDD 2026, arXiv 2605.24545",
-    settings=MemorizationSettings, plan=plan, default_for="anything", describe=describe,
+    settings=MemorizationSettings,
+    plan=plan,
+    default_for="anything",
+    describe=describe,
     milder=lambda task, plan: f"--ratio {0.5 * ratio_of(task):.2g}",
-    control=Control("random reset", {"saliency": "random", "zero_updates": "exclude"},
-                    marked_by="saliency"))
+    control=Control(
+        "random reset", {"saliency": "random", "zero_updates": "exclude"}, marked_by="saliency"
+    ),
+)

@@ -109,7 +109,8 @@ class UnlearningMethod(Method):
     plan: Callable[[UnlearningTask, Any], Plan]
     settings: type[MethodSettings] = MethodSettings
     requests: Mapping[str, str] = dataclasses.field(
-        default_factory=lambda: dict.fromkeys(KINDS, ""))
+        default_factory=lambda: dict.fromkeys(KINDS, "")
+    )
     default_for: str | None = None
     infeasible_reason: Callable[[UnlearningTask, bool], str | None] = _nothing
     needs_history: bool = False
@@ -142,5 +143,10 @@ def _of_function(name: str, function: Callable) -> UnlearningMethod:
 
 
 UNLEARNING: Family[UnlearningMethod] = Family(
-    "unlearning", field="method", kind=UnlearningMethod, package="tfunlearn.methods",
-    adapt=_of_function, takes="a function `task -> weights or Plan`")
+    "unlearning",
+    field="method",
+    kind=UnlearningMethod,
+    package="tfunlearn.methods",
+    adapt=_of_function,
+    takes="a function `task -> weights or Plan`",
+)

@@ -31,12 +31,19 @@ def plan(task: UnlearningTask, own: NoTSettings) -> Plan:
     model, count = task.source.model, own.negate
     places = kernels_of(model, convolutions_only=True) or kernels_of(model)
     require("negate", count, count <= len(places), f"at most {len(places)}, the model's kernels")
-    return recovery_plan(task, negate(task.source.state.weights, places=places[:count]),
-                         report={"negated": [model.weights[place].name for place in places[:count]]})
+    return recovery_plan(
+        task,
+        negate(task.source.state.weights, places=places[:count]),
+        report={"negated": [model.weights[place].name for place in places[:count]]},
+    )
 
 
 NOT = UnlearningMethod(
-    name="not", summary="negates the first kernel; recovery",
+    name="not",
+    summary="negates the first kernel; recovery",
     paper="Khalil et al., CVPR 2025, arXiv 2503.05657",
-    settings=NoTSettings, plan=plan, milder=milder_setting("recovery_lr", 0.1),
-    describe=lambda report: [f"negated {', '.join(report['negated'])}"])
+    settings=NoTSettings,
+    plan=plan,
+    milder=milder_setting("recovery_lr", 0.1),
+    describe=lambda report: [f"negated {', '.join(report['negated'])}"],
+)

@@ -15,7 +15,13 @@ from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.fedup import AVERAGES
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import (
-    NUMBER, RecoverySettings, milder_setting, positive, recovery_plan, share)
+    NUMBER,
+    RecoverySettings,
+    milder_setting,
+    positive,
+    recovery_plan,
+    share,
+)
 from tfunlearn.methods.requirements import require_whole_clients, round_of_both_groups
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.models.initial import redrawn
@@ -55,32 +61,68 @@ def plan(task: UnlearningTask, own: PGASettings) -> Plan:
     source = task.source
     kept = round_of_both_groups(task, majority=False)
     remaining = ~np.isin(kept.ids, task.flagged)
-    center = mean_step(kept.weights, kept.updates[remaining],
-                       kept.examples[remaining] if own.average == "samples" else None)
+    center = mean_step(
+        kept.weights,
+        kept.updates[remaining],
+        kept.examples[remaining] if own.average == "samples" else None,
+    )
     trainable = [n for n, weight in enumerate(source.model.weights) if weight.trainable]
-    radius = trust_radius([center[n] for n in trainable], [
-        [drawn[n] for n in trainable]
-        for drawn in (redrawn(source.model, seed) for seed in
-                      integers(task.seed, "random models", count=RANDOM_MODELS))])
+    radius = trust_radius(
+        [center[n] for n in trainable],
+        [
+            [drawn[n] for n in trainable]
+            for drawn in (
+                redrawn(source.model, seed)
+                for seed in integers(task.seed, "random models", count=RANDOM_MODELS)
+            )
+        ],
+    )
     here, ascents = source.remaining, []
     held = here.poisoned if here.attacked(source.rounds) else here.clients
     for client in task.flagged:
         rows = held.rows(client)
-        ascents.append(ascend(
-            source.model, center, held.images[rows], held.labels[rows], radius=radius,
-            lr=own.ascent_lr, clip=own.ascent_clip, epochs=own.ascent_epochs,
-            batch_size=own.ascent_batch, forget_accuracy=own.ascent_stop,
-            rng=generator(task.seed, "ascent", int(client))))
-    start = [np.mean(arrays, axis=0, dtype=np.float64).astype(np.float32)
-             for arrays in zip(*(ascent.weights for ascent in ascents))]
-    report = dict(history_round=kept.round_number, radius=radius, ascents=[
-        dict(client=int(client), steps=ascent.steps, accuracy=ascent.accuracy,
-             distance=ascent.distance) for client, ascent in zip(task.flagged, ascents)])
+        ascents.append(
+            ascend(
+                source.model,
+                center,
+                held.images[rows],
+                held.labels[rows],
+                radius=radius,
+                lr=own.ascent_lr,
+                clip=own.ascent_clip,
+                epochs=own.ascent_epochs,
+                batch_size=own.ascent_batch,
+                forget_accuracy=own.ascent_stop,
+                rng=generator(task.seed, "ascent", int(client)),
+            )
+        )
+    start = [
+        np.mean(arrays, axis=0, dtype=np.float64).astype(np.float32)
+        for arrays in zip(*(ascent.weights for ascent in ascents))
+    ]
+    report = dict(
+        history_round=kept.round_number,
+        radius=radius,
+        ascents=[
+            dict(
+                client=int(client),
+                steps=ascent.steps,
+                accuracy=ascent.accuracy,
+                distance=ascent.distance,
+            )
+            for client, ascent in zip(task.flagged, ascents)
+        ],
+    )
     sent = 4 * task.parameters * len(ascents)
-    cost = Cost(rounds=1, client_steps=sum(ascent.steps for ascent in ascents), bytes_down=sent,
-                bytes_up=sent)
-    return recovery_plan(task, start, report=report, cost=cost,
-                         storage=source.history.bytes([kept.round_number]))
+    cost = Cost(
+        rounds=1,
+        client_steps=sum(ascent.steps for ascent in ascents),
+        bytes_down=sent,
+        bytes_up=sent,
+    )
+    return recovery_plan(
+        task, start, report=report, cost=cost, storage=source.history.bytes([kept.round_number])
+    )
 
 
 def mean_step(
@@ -88,19 +130,28 @@ def mean_step(
 ) -> list[np.ndarray]:
     """Return the weights plus the mean of updates `(n, d)`, weighted by examples if given."""
     step = mean(updates, weights=examples)
-    return [weight + move for weight, move in
-            zip(weights, from_vector(step, [weight.shape for weight in weights]))]
+    return [
+        weight + move
+        for weight, move in zip(weights, from_vector(step, [weight.shape for weight in weights]))
+    ]
 
 
 def describe(report: dict) -> list[str]:
     steps = sum(ascent["steps"] for ascent in report["ascents"])
-    return [f"from kept round {report['history_round']}",
-            f"{steps:,} step{'s' * (steps != 1)} of ascent within {report['radius']:.3g}"]
+    return [
+        f"from kept round {report['history_round']}",
+        f"{steps:,} step{'s' * (steps != 1)} of ascent within {report['radius']:.3g}",
+    ]
 
 
 PGA = UnlearningMethod(
     name="pga",
     summary="projected gradient ascent at the forgotten clients, within a ball; recovery",
     paper="Halimi et al., 2022, arXiv 2207.05521",
-    settings=PGASettings, plan=plan, requests={"clients": ""}, needs_history=True,
-    describe=describe, milder=milder_setting("ascent_lr", 0.1))
+    settings=PGASettings,
+    plan=plan,
+    requests={"clients": ""},
+    needs_history=True,
+    describe=describe,
+    milder=milder_setting("ascent_lr", 0.1),
+)

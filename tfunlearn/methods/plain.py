@@ -26,18 +26,31 @@ def plain_method(name: str, function: Callable, knobs: type) -> UnlearningMethod
     own = [field.name for field in dataclasses.fields(knobs)]
     settings = dataclasses.make_dataclass(
         f"{knobs.__name__}WithRecovery",
-        [(field.name, field.type, dataclasses.field(default=field.default, metadata=field.metadata))
-         for field in dataclasses.fields(knobs)], bases=(RecoverySettings,), frozen=True)
+        [
+            (
+                field.name,
+                field.type,
+                dataclasses.field(default=field.default, metadata=field.metadata),
+            )
+            for field in dataclasses.fields(knobs)
+        ],
+        bases=(RecoverySettings,),
+        frozen=True,
+    )
 
     def plan(task: UnlearningTask, values) -> Plan:
         found = function(task, **{field: getattr(values, field) for field in own})
         if isinstance(found, Plan):
             return found
         shapes = [weight.shape for weight in task.source.state.weights]
-        if not isinstance(found, (list, tuple)) or [
-                getattr(weight, "shape", None) for weight in found] != shapes:
-            raise UserError(f"method: {name} must return a Plan, or {len(shapes)} arrays of the "
-                            "shapes of the model's weights")
+        if (
+            not isinstance(found, (list, tuple))
+            or [getattr(weight, "shape", None) for weight in found] != shapes
+        ):
+            raise UserError(
+                f"method: {name} must return a Plan, or {len(shapes)} arrays of the "
+                "shapes of the model's weights"
+            )
         return recovery_plan(task, [weight.astype("float32") for weight in found])
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]

@@ -25,8 +25,12 @@ class RapidRetrainSettings(MethodSettings):
     def __post_init__(self):
         positive("recovery_lr", self.recovery_lr)
         whole("recovery_rounds", self.recovery_rounds, least=0)
-        require("recovery_rounds", self.recovery_rounds, self.recovery_rounds != 0,
-                "at least 1 with this method, which works by its rounds")
+        require(
+            "recovery_rounds",
+            self.recovery_rounds,
+            self.recovery_rounds != 0,
+            "at least 1 with this method, which works by its rounds",
+        )
 
     def rounds(self, training_rounds: int) -> int:
         return self.recovery_rounds or training_rounds
@@ -45,7 +49,11 @@ def plan(task: UnlearningTask, own: RapidRetrainSettings) -> Plan:
 
 
 RAPID_RETRAIN = UnlearningMethod(
-    name="rapid-retrain", summary="trains from scratch with a diagonal Fisher optimizer",
+    name="rapid-retrain",
+    summary="trains from scratch with a diagonal Fisher optimizer",
     paper="Liu et al., INFOCOM 2022, arXiv 2203.07320",
-    settings=RapidRetrainSettings, plan=plan, from_scratch=True,
-    milder=milder_setting("recovery_lr", 0.1))
+    settings=RapidRetrainSettings,
+    plan=plan,
+    from_scratch=True,
+    milder=milder_setting("recovery_lr", 0.1),
+)

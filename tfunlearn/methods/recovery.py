@@ -32,19 +32,27 @@ class TrainingSettings(MethodSettings):
         works_by_rounds: whether the rounds are all it does, so that none are no unlearning.
     """
 
-    stop: str | None = option(None, f"Stop rule of recovery: {', '.join(STOPS)}; none: the "
-                              "method's own.")
+    stop: str | None = option(
+        None, f"Stop rule of recovery: {', '.join(STOPS)}; none: the method's own."
+    )
     recovery_rounds: int | None = option(
-        None, f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
-        "plateau and target (none: the rounds of the training); 0 for no recovery.")
+        None,
+        f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
+        "plateau and target (none: the rounds of the training); 0 for no recovery.",
+    )
     recovery_optimizer: str | None = option(
-        None, f"Client optimizer of recovery: {', '.join(OPTIMIZERS)}; none: the method's own, else "
-        "as in training.")
+        None,
+        f"Client optimizer of recovery: {', '.join(OPTIMIZERS)}; none: the method's own, else "
+        "as in training.",
+    )
     recovery_lr: float | None = option(
-        None, "Client learning rate of recovery; none: 0.001 where another adaptive optimizer than "
-        "in training is taken, else as in training.")
+        None,
+        "Client learning rate of recovery; none: 0.001 where another adaptive optimizer than "
+        "in training is taken, else as in training.",
+    )
     recovery_epochs: int | None = option(
-        None, "Local epochs per round of recovery; none: as in training.")
+        None, "Local epochs per round of recovery; none: as in training."
+    )
 
     default_stop: ClassVar[str] = "rounds"
     stops: ClassVar[tuple[str, ...]] = ("rounds", "plateau", "target")
@@ -54,19 +62,29 @@ class TrainingSettings(MethodSettings):
     def __post_init__(self):
         if self.stop is not None:
             choose("stop", self.stop, dict.fromkeys(STOPS))
-            require("stop", self.stop, self.stop in self.stops,
-                    f"{', '.join(self.stops)} with this method")
+            require(
+                "stop",
+                self.stop,
+                self.stop in self.stops,
+                f"{', '.join(self.stops)} with this method",
+            )
         if self.recovery_optimizer is not None:
             choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
         whole("recovery_rounds", self.recovery_rounds, least=0)
         whole("recovery_epochs", self.recovery_epochs)
         positive("recovery_lr", self.recovery_lr)
-        require("recovery_rounds", self.recovery_rounds,
-                self.recovery_rounds is None or self.stop_rule != "bound",
-                "nothing with stop bound; take stop rounds, plateau or target")
-        require("recovery_rounds", self.recovery_rounds,
-                self.recovery_rounds != 0 or not self.works_by_rounds,
-                "at least 1 with this method, which works by its rounds")
+        require(
+            "recovery_rounds",
+            self.recovery_rounds,
+            self.recovery_rounds is None or self.stop_rule != "bound",
+            "nothing with stop bound; take stop rounds, plateau or target",
+        )
+        require(
+            "recovery_rounds",
+            self.recovery_rounds,
+            self.recovery_rounds != 0 or not self.works_by_rounds,
+            "at least 1 with this method, which works by its rounds",
+        )
 
     @property
     def stop_rule(self) -> str:
@@ -91,24 +109,37 @@ class TrainingSettings(MethodSettings):
         lr, fresh = self.recovery_lr, bool(self.default_optimizer) or optimizer != own.optimizer
         if lr is None and fresh:
             lr = ADAPTIVE.get(optimizer)
-        require("recovery_lr", lr, lr is not None or optimizer == own.optimizer,
-                f"a number, since the run was trained with {own.optimizer}, not {optimizer}")
+        require(
+            "recovery_lr",
+            lr,
+            lr is not None or optimizer == own.optimizer,
+            f"a number, since the run was trained with {own.optimizer}, not {optimizer}",
+        )
         return dataclasses.replace(
-            own, optimizer=optimizer, lr=own.lr if lr is None else lr,
-            local_epochs=self.recovery_epochs or own.local_epochs)
+            own,
+            optimizer=optimizer,
+            lr=own.lr if lr is None else lr,
+            local_epochs=self.recovery_epochs or own.local_epochs,
+        )
 
 
 @dataclass(frozen=True)
 class RecoverySettings(TrainingSettings):
     """Settings of methods whose recovery can keep the run's rule and defenses."""
 
-    keep_defense: bool = option(False, "Recover under the run's rule and defenses, not by plain "
-                                "federated averaging.")
+    keep_defense: bool = option(
+        False, "Recover under the run's rule and defenses, not by plain federated averaging."
+    )
 
 
 def recovery_plan(
-    task: UnlearningTask, start: list[np.ndarray], *, fraction: float | None = None,
-    report: dict | None = None, cost: Cost = Cost(), storage: int = 0,
+    task: UnlearningTask,
+    start: list[np.ndarray],
+    *,
+    fraction: float | None = None,
+    report: dict | None = None,
+    cost: Cost = Cost(),
+    storage: int = 0,
 ) -> Plan:
     """Return a plan of ordinary rounds from `start`.
 
@@ -123,8 +154,14 @@ def recovery_plan(
     rounds = task.recovery_rounds
     if task.own.stop_rule == "bound" and fraction is not None:
         rounds = bound_rounds(task.source.training_rounds, fraction)
-    return Plan(start, rounds, task.own.stop_rule, task.training, report=report or {},
-                cost=cost + Cost(server_storage_bytes=storage))
+    return Plan(
+        start,
+        rounds,
+        task.own.stop_rule,
+        task.training,
+        report=report or {},
+        cost=cost + Cost(server_storage_bytes=storage),
+    )
 
 
 def plan_from_scratch(task: UnlearningTask, training: ClientTraining, rounds: int) -> Plan:
@@ -140,6 +177,7 @@ def milder_setting(name: str, factor: float):
     Where the setting is at its default, the value that was used comes from the plan: the learning
     rate of its rounds, or what its report says.
     """
+
     def milder(task: UnlearningTask, plan: Plan) -> str:
         used = getattr(task.own, name)
         if used in (None, "auto"):
@@ -167,5 +205,14 @@ def share(name: str, value: float | None) -> None:
         require_real(name, value, lambda v: 0 <= v <= 1, "0 to 1")
 
 
-__all__ = ["ADAPTIVE", "RecoverySettings", "TrainingSettings", "milder_setting",
-           "plan_from_scratch", "positive", "recovery_plan", "share", "whole"]
+__all__ = [
+    "ADAPTIVE",
+    "RecoverySettings",
+    "TrainingSettings",
+    "milder_setting",
+    "plan_from_scratch",
+    "positive",
+    "recovery_plan",
+    "share",
+    "whole",
+]

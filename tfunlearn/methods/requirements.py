@@ -15,8 +15,9 @@ from tfunlearn.methods.task import UnlearningTask
 def in_words(numbers: Iterable[int], what: str) -> str:
     """Returns `client 3`, `clients 3, 4`; of many the first ten."""
     numbers = [int(number) for number in numbers]
-    return (f"{what}{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers[:10]))}"
-            + (", ..." if len(numbers) > 10 else ""))
+    return f"{what}{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers[:10]))}" + (
+        ", ..." if len(numbers) > 10 else ""
+    )
 
 
 def methods_for(task: UnlearningTask, *, without_history: bool = False) -> str:
@@ -44,27 +45,43 @@ def covers_clients(task: UnlearningTask) -> bool:
 def require_majority(task: UnlearningTask) -> None:
     """Raises a `UserError` unless fewer clients are to be forgotten than remain."""
     flagged, benign = len(task.flagged), len(task.remaining.clients.present)
-    require("forget", f"{flagged} of {flagged + benign} clients", flagged < benign,
-            "fewer than half, since fedup needs a benign majority")
+    require(
+        "forget",
+        f"{flagged} of {flagged + benign} clients",
+        flagged < benign,
+        "fewer than half, since fedup needs a benign majority",
+    )
 
 
 def missing_history(task: UnlearningTask, need: str, flag: str) -> UserError:
     """Returns the error for a history that does not hold what a method needs."""
     rounds = task.source.history.rounds
-    kept = "no round" if not rounds else f"round {rounds[0]}" if len(rounds) == 1 else (
-        f"{len(rounds)} rounds, {rounds[0]} to {rounds[-1]}")
-    lost = f" (the run before it, {task.source.lost}, is gone or was changed)" if (
-        task.source.lost) else ""
-    return UserError(f"history: {task.settings.method} needs {need}; this run has kept {kept}"
-                     f"{lost}; train with --history {flag}, or take a method that needs none: "
-                     f"{methods_for(task, without_history=True)}")
+    kept = (
+        "no round"
+        if not rounds
+        else f"round {rounds[0]}"
+        if len(rounds) == 1
+        else (f"{len(rounds)} rounds, {rounds[0]} to {rounds[-1]}")
+    )
+    lost = (
+        f" (the run before it, {task.source.lost}, is gone or was changed)"
+        if (task.source.lost)
+        else ""
+    )
+    return UserError(
+        f"history: {task.settings.method} needs {need}; this run has kept {kept}"
+        f"{lost}; train with --history {flag}, or take a method that needs none: "
+        f"{methods_for(task, without_history=True)}"
+    )
 
 
 def require_whole_clients(task: UnlearningTask, method: str | None = None) -> None:
     """Raises a `UserError` unless the request takes whole clients and nothing else."""
     if not covers_clients(task):
-        raise UserError(f"forget: {task.request!r} is not allowed with {method or task.settings.method}; "
-                        f"allowed are whole clients. This request is taken by {methods_for(task)}")
+        raise UserError(
+            f"forget: {task.request!r} is not allowed with {method or task.settings.method}; "
+            f"allowed are whole clients. This request is taken by {methods_for(task)}"
+        )
 
 
 def round_of_both_groups(task: UnlearningTask, majority: bool = True) -> HistoryRound:

@@ -9,11 +9,15 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 
 def plan(task: UnlearningTask, own: MethodSettings) -> Plan:
     """Train from scratch on the retain set, seeded as the run was."""
-    return plan_from_scratch(task, task.source.federation.config.training.client,
-                             task.source.training_rounds)
+    return plan_from_scratch(
+        task, task.source.federation.config.training.client, task.source.training_rounds
+    )
 
 
 RETRAIN = UnlearningMethod(
     name="retrain",
     summary="trains from scratch without the forget set, seeded as the run was: the reference",
-    plan=plan, from_scratch=True, is_reference=True)
+    plan=plan,
+    from_scratch=True,
+    is_reference=True,
+)

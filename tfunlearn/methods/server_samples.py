@@ -47,14 +47,23 @@ def server_samples(task: UnlearningTask) -> ServerSamples:
         pool, forgotten = federation.held(task.source.rounds), task.forgotten_here
         true, origin = federation.clients.labels, "drawn from the clients' training data"
     for label in classes:
-        require("class", label, bool((forgotten & (true == label)).any()),
-                "a class of which the server has samples, for mode centralized; take "
-                "decentralized")
-    require("forget", " ".join(task.settings.forget)[:80],
-            bool(forgotten.any()) and not forgotten.all(),
-            "a part of what the server has samples of, for mode centralized")
-    rows = stratified(pool.labels + (pool.labels.max() + 1) * forgotten,
-                      task.own.server_samples, generator(task.seed, "server samples"))
+        require(
+            "class",
+            label,
+            bool((forgotten & (true == label)).any()),
+            "a class of which the server has samples, for mode centralized; take decentralized",
+        )
+    require(
+        "forget",
+        " ".join(task.settings.forget)[:80],
+        bool(forgotten.any()) and not forgotten.all(),
+        "a part of what the server has samples of, for mode centralized",
+    )
+    rows = stratified(
+        pool.labels + (pool.labels.max() + 1) * forgotten,
+        task.own.server_samples,
+        generator(task.seed, "server samples"),
+    )
     examples = ClientSet.from_partition(pool.images, pool.labels, [rows])
     return ServerSamples(examples, forgotten[rows], origin)
 
@@ -75,14 +84,20 @@ def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     if count >= len(strata):
         return np.arange(len(strata))
     names, sizes = np.unique(strata, return_counts=True)
-    require("server_samples", count, count >= len(names),
-            f"at least {len(names)}: one of each class, and of each to be forgotten")
+    require(
+        "server_samples",
+        count,
+        count >= len(names),
+        f"at least {len(names)}: one of each class, and of each to be forgotten",
+    )
     exact = sizes * count / len(strata)
     quota = np.maximum(1, np.floor(exact).astype(int))
     while quota.sum() != count:  # a stratum below one has taken from the others
         step = 1 if quota.sum() < count else -1
         room = quota < sizes if step > 0 else quota > 1
         quota[np.argmax(np.where(room, step * (exact - quota), -np.inf))] += step
-    rows = [rng.choice(np.flatnonzero(strata == name), number, replace=False)
-            for name, number in zip(names, quota)]
+    rows = [
+        rng.choice(np.flatnonzero(strata == name), number, replace=False)
+        for name, number in zip(names, quota)
+    ]
     return np.sort(np.concatenate(rows))

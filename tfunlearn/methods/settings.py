@@ -26,12 +26,16 @@ class UnlearnSettings:
         given: with method auto the settings that were given for whichever method is chosen.
     """
 
-    method: str = option(AUTO, "Unlearning method: auto (the one that was made for the request), a "
-                         "name, package.module:name or file.py:name; tfunlearn methods --family "
-                         "unlearning lists them.")
+    method: str = option(
+        AUTO,
+        "Unlearning method: auto (the one that was made for the request), a "
+        "name, package.module:name or file.py:name; tfunlearn methods --family "
+        "unlearning lists them.",
+    )
     forget: tuple[str, ...] = option(("malicious",), f"Forget set: {FORMS}.")
-    unlearn_seed: int | None = option(None, "Seed of the unlearning's random draws; none: the "
-                                      "run's.")
+    unlearn_seed: int | None = option(
+        None, "Seed of the unlearning's random draws; none: the run's."
+    )
     reference: bool = option(True, "Retrain for comparison, once for equal requests.")
     own: MethodSettings | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +80,8 @@ class UnlearnSettings:
         """Return the settings of one method, with those of the given ones that it has."""
         known = UNLEARNING.fields(method)
         own = UNLEARNING.find(method).settings(
-            **{name: value for name, value in self.given.items() if name in known})
+            **{name: value for name, value in self.given.items() if name in known}
+        )
         return dataclasses.replace(self, method=method, own=own, given={})
 
     def resolved(self, method: str) -> UnlearnSettings:
@@ -85,7 +90,7 @@ class UnlearnSettings:
         Raises:
             UserError: a setting was given that the method does not have.
         """
-        own, = settings_for([(UNLEARNING, method)], self.given, common=COMMON)
+        (own,) = settings_for([(UNLEARNING, method)], self.given, common=COMMON)
         return dataclasses.replace(self, method=method, own=own, given={})
 
     def recorded(self) -> dict[str, Any]:
@@ -138,8 +143,9 @@ def own_fields(method: str) -> dict[str, ConfigField]:
         return UNLEARNING.fields(method)
     found: dict[str, ConfigField] = {}
     for one in candidates():
-        found |= {name: field for name, field in fields_of(one.settings).items()
-                  if name not in found}
+        found |= {
+            name: field for name, field in fields_of(one.settings).items() if name not in found
+        }
     return found
 
 
@@ -162,10 +168,12 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
     common = typed({name: values.pop(name) for name in COMMON if name in values}, common_fields())
     method = common.get("method", AUTO)
     if method != AUTO:
-        own, = settings_for([(UNLEARNING, method)], values, common=COMMON)
+        (own,) = settings_for([(UNLEARNING, method)], values, common=COMMON)
         return UnlearnSettings(**common, own=own)
     one_of = [(UNLEARNING, candidate.name) for candidate in candidates()]
     require_known(one_of, values, common=COMMON)
     known = own_fields(AUTO)
-    return UnlearnSettings(**common, given=typed(
-        {name: value for name, value in values.items() if name in known}, known))
+    return UnlearnSettings(
+        **common,
+        given=typed({name: value for name, value in values.items() if name in known}, known),
+    )

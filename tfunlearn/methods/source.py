@@ -14,13 +14,13 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.requests import ForgetRequest
-from tfunlearn.training.consistency import check_partition
-from tfunlearn.training.federation import Federation
+from tfunlearn.federated.state import ServerState
+from tfunlearn.models.saved import is_model_file
 from tfunlearn.runs.history_store import History
 from tfunlearn.runs.loading import open_run
 from tfunlearn.runs.run_directory import RunDirectory, read_notes
-from tfunlearn.federated.state import ServerState
-from tfunlearn.models.saved import is_model_file
+from tfunlearn.training.consistency import check_partition
+from tfunlearn.training.federation import Federation
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ class Source:
         if self.model_sha256 is None or not is_model_file(path):
             return
         if not os.path.isfile(path) or checksum(path) != self.model_sha256:
-            raise UserError(f"model: {path} is gone or is no longer the file that the run began "
-                            f"with (SHA-256 {self.model_sha256[:16]}...); put that back to retrain")
+            raise UserError(
+                f"model: {path} is gone or is no longer the file that the run began "
+                f"with (SHA-256 {self.model_sha256[:16]}...); put that back to retrain"
+            )
 
     @functools.cached_property
     def remaining(self) -> Federation:
@@ -88,8 +90,11 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
         with directory.locked():  # nobody is writing there
             pass
     if notes is None and state.finished < config.training.rounds:
-        warnings.warn(f"{directory.path} has {state.finished} of {config.training.rounds} rounds; "
-                      f"tfunlearn resume {directory.path} goes on with it", stacklevel=2)
+        warnings.warn(
+            f"{directory.path} has {state.finished} of {config.training.rounds} rounds; "
+            f"tfunlearn resume {directory.path} goes on with it",
+            stacklevel=2,
+        )
     shapes = [w.shape for w in state.weights]
     federation = Federation.of(config)
     check_partition(directory, federation)
@@ -102,8 +107,20 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
             gone |= ForgetRequest.parse(words).rows(federation.clients, federation.data.classes)
     require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
     history, lost = _history(directory, config, lines, notes, shapes)
-    return Source(directory, federation, gone, requests, state, model, history,
-                  before + state.finished, trained, last, lost, directory.model_sha256())
+    return Source(
+        directory,
+        federation,
+        gone,
+        requests,
+        state,
+        model,
+        history,
+        before + state.finished,
+        trained,
+        last,
+        lost,
+        directory.model_sha256(),
+    )
 
 
 def require_unlearned(directory: RunDirectory, notes: dict | None) -> None:
@@ -112,16 +129,19 @@ def require_unlearned(directory: RunDirectory, notes: dict | None) -> None:
         raise UserError(f"run: {directory.path} is no unlearned run: {notes['failed']}")
 
 
-def _history(
-    directory: RunDirectory, config, lines, notes, shapes
-) -> tuple[History, str | None]:
+def _history(directory: RunDirectory, config, lines, notes, shapes) -> tuple[History, str | None]:
     """Returns the rounds of a run and, where it went on from another one, of that too.
 
     The other one is followed as long as it holds the very weights that were gone on from; else its
     path is given back too.
     """
-    own = History.of(directory.history, lines, config.history, shapes,
-                     0 if notes is None else notes["rounds_before"])
+    own = History.of(
+        directory.history,
+        lines,
+        config.history,
+        shapes,
+        0 if notes is None else notes["rounds_before"],
+    )
     if notes is None or notes["restarts"]:
         return own, None
     earlier = RunDirectory(pathlib.Path(notes["source"]))

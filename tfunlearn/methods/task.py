@@ -109,8 +109,9 @@ class UnlearningTask:
         was on, also where it has ended since; nobody attacks in it, and it is averaged plainly."""
         federation = self.source.federation
         held = federation.poisoned.where(self.forgotten)
-        return dataclasses.replace(federation, clients=held, poisoned=held,
-                                   malicious=federation.malicious[:0]).undefended()
+        return dataclasses.replace(
+            federation, clients=held, poisoned=held, malicious=federation.malicious[:0]
+        ).undefended()
 
     @property
     def overlap(self) -> float:
@@ -133,8 +134,13 @@ class UnlearningTask:
     @property
     def earlier_classes(self) -> list[int]:
         """The classes that earlier requests named."""
-        return sorted({label for words in self.source.requests
-                       for label in ForgetRequest.parse(words).classes})
+        return sorted(
+            {
+                label
+                for words in self.source.requests
+                for label in ForgetRequest.parse(words).classes
+            }
+        )
 
     @property
     def forgotten_here(self) -> np.ndarray:
@@ -147,8 +153,9 @@ class UnlearningTask:
         here = np.isin(kept.ids, np.union1d(self.remaining.clients.present, self.flagged))
         if here.all():
             return kept
-        return HistoryRound(kept.round_number, kept.weights, kept.ids[here], kept.updates[here],
-                            kept.examples[here])
+        return HistoryRound(
+            kept.round_number, kept.weights, kept.ids[here], kept.updates[here], kept.examples[here]
+        )
 
 
 @dataclass(frozen=True)

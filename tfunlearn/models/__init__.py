@@ -14,6 +14,7 @@ from tfunlearn.models.resnet import resnet18, resnet18_flap, resnet20
 from tfunlearn.models.saved import is_model_file, load_model
 from tfunlearn.models.vgg11 import vgg11
 
+
 def takes_norm(name: str) -> bool:
     """Return whether a named net has normalization layers to choose; a file's is what it is."""
     return not is_model_file(name) and "norm" in MODELS.fields(name)
@@ -33,8 +34,13 @@ def check_model(name: str, norm: str | None) -> None:
 
 
 def build_model(
-    name: str, input_shape: tuple[int, ...], classes: int, *, seed: int = 0,
-    norm: str | None = None, own: Any = None,
+    name: str,
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    seed: int = 0,
+    norm: str | None = None,
+    own: Any = None,
 ) -> tf.keras.Model:
     """Return the named model, or the model of a `.keras` or `.h5` file.
 
@@ -66,5 +72,18 @@ def build_model(
         raise UserError(f"model: {name} cannot take images of {shape} ({first_line(error)})")
 
 
-__all__ = ["MODELS", "Model", "build_model", "check_model", "is_model_file", "lenet5", "load_model",
-           "mlp", "resnet18", "resnet18_flap", "resnet20", "takes_norm", "vgg11"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "build_model",
+    "check_model",
+    "is_model_file",
+    "lenet5",
+    "load_model",
+    "mlp",
+    "resnet18",
+    "resnet18_flap",
+    "resnet20",
+    "takes_norm",
+    "vgg11",
+]

@@ -38,10 +38,15 @@ def redrawn(
             drawn.append(None)
             continue
         if id(weight) not in found:
-            raise UserError(f"model: weight {weight.name} has no initializer; allowed are layers "
-                            "that carry one for every weight")
-        drawn.append(np.asarray(_seeded(found[id(weight)], seed, place)(
-            tuple(weight.shape), dtype="float32")))
+            raise UserError(
+                f"model: weight {weight.name} has no initializer; allowed are layers "
+                "that carry one for every weight"
+            )
+        drawn.append(
+            np.asarray(
+                _seeded(found[id(weight)], seed, place)(tuple(weight.shape), dtype="float32")
+            )
+        )
     return drawn
 
 
@@ -52,8 +57,14 @@ def _initializer_of(layer, attribute: str):
     """
     name = attribute.lstrip("_")
     found = (name, name.removesuffix("_kernel"), *(["depthwise"] if name == "kernel" else []))
-    return next((own for own in (getattr(layer, f"{stem}_initializer", None) for stem in found)
-                 if own is not None), None)
+    return next(
+        (
+            own
+            for own in (getattr(layer, f"{stem}_initializer", None) for stem in found)
+            if own is not None
+        ),
+        None,
+    )
 
 
 def _seeded(initializer, seed: int, place: int):

@@ -23,19 +23,25 @@ def lenet5(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.k
     """
     layers, initial = tf.keras.layers, Initializers(seed)
     he_normal = initial.he_normal
-    return tf.keras.Sequential([
-        layers.Input(input_shape, name="images"),
-        layers.Conv2D(6, 5, activation="relu", kernel_initializer=he_normal(), name="conv_1"),
-        layers.MaxPooling2D(2, name="pool_1"),
-        layers.Conv2D(16, 5, activation="relu", kernel_initializer=he_normal(), name="conv_2"),
-        layers.MaxPooling2D(2, name="pool_2"),
-        layers.Flatten(name="flatten"),
-        layers.Dense(120, activation="relu", kernel_initializer=he_normal(), name="dense_1"),
-        layers.Dense(84, activation="relu", kernel_initializer=he_normal(), name="dense_2"),
-        layers.Dense(classes, kernel_initializer=initial.glorot_uniform(), name="logits"),
-    ], name="lenet5")
+    return tf.keras.Sequential(
+        [
+            layers.Input(input_shape, name="images"),
+            layers.Conv2D(6, 5, activation="relu", kernel_initializer=he_normal(), name="conv_1"),
+            layers.MaxPooling2D(2, name="pool_1"),
+            layers.Conv2D(16, 5, activation="relu", kernel_initializer=he_normal(), name="conv_2"),
+            layers.MaxPooling2D(2, name="pool_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(120, activation="relu", kernel_initializer=he_normal(), name="dense_1"),
+            layers.Dense(84, activation="relu", kernel_initializer=he_normal(), name="dense_2"),
+            layers.Dense(classes, kernel_initializer=initial.glorot_uniform(), name="logits"),
+        ],
+        name="lenet5",
+    )
 
 
 LENET5 = Model(
-    name="lenet5", summary="LeNet-5 with ReLU and max pooling",
-    paper="LeCun et al., Proc. IEEE 1998", build=built_by(lenet5))
+    name="lenet5",
+    summary="LeNet-5 with ReLU and max pooling",
+    paper="LeCun et al., Proc. IEEE 1998",
+    build=built_by(lenet5),
+)

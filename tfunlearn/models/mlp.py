@@ -22,12 +22,18 @@ def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.kera
         seed: seed of the initial weights; default 0.
     """
     layers, initial = tf.keras.layers, Initializers(seed)
-    model = tf.keras.Sequential([layers.Input(input_shape, name="images"),
-                                 layers.Flatten(name="flatten")],
-                                name="mlp")
+    model = tf.keras.Sequential(
+        [layers.Input(input_shape, name="images"), layers.Flatten(name="flatten")], name="mlp"
+    )
     for number, units in enumerate(HIDDEN, start=1):
-        model.add(layers.Dense(units, activation="relu", name=f"dense_{number}",
-                               kernel_initializer=initial.he_normal()))
+        model.add(
+            layers.Dense(
+                units,
+                activation="relu",
+                name=f"dense_{number}",
+                kernel_initializer=initial.he_normal(),
+            )
+        )
     model.add(layers.Dense(classes, name="logits", kernel_initializer=initial.glorot_uniform()))
     return model
 

@@ -40,6 +40,7 @@ def built_by(function: Callable) -> Callable:
 
     Settings that are None are left to the function's own defaults.
     """
+
     def build(input_shape: tuple[int, ...], classes: int, seed: int, own: Any) -> Any:
         given = {name: value for name, value in vars(own).items() if value is not None}
         return function(input_shape, classes, seed=seed, **given)
@@ -49,10 +50,19 @@ def built_by(function: Callable) -> Callable:
 
 def _model_of(name: str, function: Callable) -> Model:
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
-    return Model(name=name, summary=summary, build=built_by(function),
-                 settings=settings_of(function, given=("seed",)))
+    return Model(
+        name=name,
+        summary=summary,
+        build=built_by(function),
+        settings=settings_of(function, given=("seed",)),
+    )
 
 
 MODELS: Family[Model] = Family(
-    "model", field="model", kind=Model, package="tfunlearn.models", adapt=_model_of,
-    takes="a function `(input_shape, classes, *, seed) -> keras.Model`")
+    "model",
+    field="model",
+    kind=Model,
+    package="tfunlearn.models",
+    adapt=_model_of,
+    takes="a function `(input_shape, classes, *, seed) -> keras.Model`",
+)

@@ -33,8 +33,9 @@ def resnet18(
         for block in (1, 2):
             stride = 2 if stage > 1 and block == 1 else 1
             x = net.block(x, filters, stride, f"stage{stage}_block{block}", shortcut_norm=True)
-    return net.finish(inputs, tf.keras.layers.GlobalAveragePooling2D(name="pool")(x), classes,
-                      "resnet18")
+    return net.finish(
+        inputs, tf.keras.layers.GlobalAveragePooling2D(name="pool")(x), classes, "resnet18"
+    )
 
 
 @plain_keras()
@@ -87,8 +88,9 @@ def resnet18_flap(
     x = layers.AveragePooling2D(4, name="pool")(net.trunk20(inputs))
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate((256, 128), start=1):
-        x = layers.Dense(units, activation="relu", name=f"dense_{number}",
-                         kernel_initializer=initial.he_normal())(x)
+        x = layers.Dense(
+            units, activation="relu", name=f"dense_{number}", kernel_initializer=initial.he_normal()
+        )(x)
     return net.finish(inputs, x, classes, "resnet18_flap")
 
 
@@ -100,8 +102,15 @@ class _Net:
 
     def plain_conv(self, x, filters: int, size: int, stride: int, name: str):
         return tf.keras.layers.Conv2D(
-            filters, size, stride, padding="same", use_bias=self.use_bias, name=f"{name}_conv",
-            kernel_initializer=self.initial.he_normal(), kernel_regularizer=self.decay)(x)
+            filters,
+            size,
+            stride,
+            padding="same",
+            use_bias=self.use_bias,
+            name=f"{name}_conv",
+            kernel_initializer=self.initial.he_normal(),
+            kernel_regularizer=self.decay,
+        )(x)
 
     def conv(self, x, filters: int, size: int, stride: int, name: str, *, relu: bool = True):
         x = self.plain_conv(x, filters, size, stride, name)
@@ -124,23 +133,36 @@ class _Net:
         for stage, filters in enumerate((16, 32, 64), start=1):
             for block in (1, 2, 3):
                 stride = 2 if stage > 1 and block == 1 else 1
-                x = self.block(x, filters, stride, f"stage{stage}_block{block}",
-                               shortcut_norm=False)
+                x = self.block(
+                    x, filters, stride, f"stage{stage}_block{block}", shortcut_norm=False
+                )
         return x
 
     def finish(self, inputs, x, classes: int, name: str) -> tf.keras.Model:
         outputs = tf.keras.layers.Dense(
-            classes, name="logits", kernel_initializer=self.initial.glorot_uniform())(x)
+            classes, name="logits", kernel_initializer=self.initial.glorot_uniform()
+        )(x)
         return tf.keras.Model(inputs, outputs, name=name)
 
 
 RESNET18 = Model(
-    name="resnet18", summary="ResNet-18 with the CIFAR stem", paper="He et al., CVPR 2016",
-    settings=NormSettings, build=built_by(resnet18))
+    name="resnet18",
+    summary="ResNet-18 with the CIFAR stem",
+    paper="He et al., CVPR 2016",
+    settings=NormSettings,
+    build=built_by(resnet18),
+)
 RESNET20 = Model(
-    name="resnet20", summary="ResNet-20 for 32x32 images", paper="He et al., CVPR 2016",
-    settings=NormSettings, build=built_by(resnet20))
+    name="resnet20",
+    summary="ResNet-20 for 32x32 images",
+    paper="He et al., CVPR 2016",
+    settings=NormSettings,
+    build=built_by(resnet20),
+)
 RESNET18_FLAP = Model(
-    name="resnet18-flap", summary="the model named ResNet-18 in FLAP's published code",
-    paper="the published code of Meng et al.", settings=NormSettings,
-    build=built_by(resnet18_flap))
+    name="resnet18-flap",
+    summary="the model named ResNet-18 in FLAP's published code",
+    paper="the published code of Meng et al.",
+    settings=NormSettings,
+    build=built_by(resnet18_flap),
+)

@@ -15,8 +15,7 @@ from tfunlearn.core.files import user_path
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.files import translate, weights
 from tfunlearn.models.files.code import code_in
-from tfunlearn.models.files.stored import (
-    StoredModel, keras_name, keras_numbers, read_stored)
+from tfunlearn.models.files.stored import StoredModel, keras_name, keras_numbers, read_stored
 
 SUFFIXES = (".keras", ".h5")
 _allowed = contextvars.ContextVar("code of model files may run", default=False)
@@ -42,8 +41,12 @@ def is_model_file(name: str) -> bool:
 
 
 def load_model(
-    path: str | os.PathLike, input_shape: tuple[int, ...] | None = None,
-    classes: int | None = None, *, allow_code: bool | None = None, plain: bool = True,
+    path: str | os.PathLike,
+    input_shape: tuple[int, ...] | None = None,
+    classes: int | None = None,
+    *,
+    allow_code: bool | None = None,
+    plain: bool = True,
 ) -> tf.keras.Model:
     """Load a Keras model and check that it fits the data.
 
@@ -64,46 +67,62 @@ def load_model(
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # long warnings about policies
     stored = read_stored(user_path(path))
-    carried = next(itertools.chain(code_in(stored.config, strict=_reads_itself(stored)),
-                                   code_in(list(stored.metadata), strict=False)), None)
+    carried = next(
+        itertools.chain(
+            code_in(stored.config, strict=_reads_itself(stored)),
+            code_in(list(stored.metadata), strict=False),
+        ),
+        None,
+    )
     allowed = _allowed.get() if allow_code is None else allow_code
     if carried is not None and not allowed:
         name, kind = carried
-        raise UserError(f"model: {path} carries code: '{name}' is {kind}, and loading would run it; "
-                        "allowed are files without, or --allow-code (allow_code=True) if you trust "
-                        "who made this one")
+        raise UserError(
+            f"model: {path} carries code: '{name}' is {kind}, and loading would run it; "
+            "allowed are files without, or --allow-code (allow_code=True) if you trust "
+            "who made this one"
+        )
     model = _loaded(stored, has_code=carried is not None)
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
-        raise UserError(f"model: {path} has no layer graph (not built, or a class of its own); "
-                        "allowed are built Sequential and functional models")
+        raise UserError(
+            f"model: {path} has no layer graph (not built, or a class of its own); "
+            "allowed are built Sequential and functional models"
+        )
     if plain and not _is_plain(model):
-        raise UserError(f"model: {path} has named or several inputs or outputs; allowed is one "
-                        "plain tensor of each")
+        raise UserError(
+            f"model: {path} has named or several inputs or outputs; allowed is one "
+            "plain tensor of each"
+        )
     if input_shape is not None or classes is not None:
         require_fit(model, path, input_shape, classes)
     return model
 
 
 def require_fit(
-    model: tf.keras.Model, path: str | os.PathLike, input_shape: tuple[int, ...] | None,
+    model: tf.keras.Model,
+    path: str | os.PathLike,
+    input_shape: tuple[int, ...] | None,
     classes: int | None,
 ) -> None:
     """Raise a `UserError` unless a model fits the images and classes; None skips a check."""
     if not _is_plain(model):
-        raise UserError(f"model: {path} has named or several inputs or outputs; allowed with data "
-                        "is one plain tensor of each")
+        raise UserError(
+            f"model: {path} has named or several inputs or outputs; allowed with data "
+            "is one plain tensor of each"
+        )
     takes, gives = (tuple(ends[0].shape[1:]) for ends in (model.inputs, model.outputs))
     if input_shape is not None and not _fits(takes, tuple(input_shape)):
-        raise UserError(f"model: {path} takes images of {takes}, the data has "
-                        f"{tuple(input_shape)}")
+        raise UserError(f"model: {path} takes images of {takes}, the data has {tuple(input_shape)}")
     if classes is not None and gives != (classes,):
         raise UserError(f"model: {path} gives outputs of {gives}, the data has {classes} classes")
 
 
 def _loaded(stored: StoredModel, has_code: bool) -> tf.keras.Model:
     if stored.path.is_dir() and keras_numbers()[0] != 2:
-        raise UserError(f"model: {stored.path} is a SavedModel folder, which Keras 3 does not read; "
-                        "load it under TensorFlow 2.15 or older and save it as .keras")
+        raise UserError(
+            f"model: {stored.path} is a SavedModel folder, which Keras 3 does not read; "
+            "load it under TensorFlow 2.15 or older and save it as .keras"
+        )
     native = _reads_itself(stored)
     if has_code and not native:
         raise _unread(stored, "code cannot be carried from one Keras to another")
@@ -153,22 +172,28 @@ def _without_program(stored: StoredModel) -> tf.keras.Model:
 def _unread(stored: StoredModel, cause: str) -> UserError:
     """Return the error for a file that the Keras in use cannot load."""
     if stored.numbers == keras_numbers() or not stored.version:
-        return UserError(f"model: {stored.path} is not a Keras model that can be read: "
-                         f"{keras_name()} fails on it ({cause})")
+        return UserError(
+            f"model: {stored.path} is not a Keras model that can be read: "
+            f"{keras_name()} fails on it ({cause})"
+        )
     return UserError(
         f"model: {stored.path} cannot be read: it was written by {stored.writer}, this is "
         f"{keras_name()} ({cause}); run this command where {stored.writer} is installed, or save "
-        "the model anew with it, of layers that both have")
+        "the model anew with it, of layers that both have"
+    )
 
 
 def _is_plain(model) -> bool:
     """Return whether a model has one input tensor and one output tensor, both unnamed."""
     if isinstance(model, tf.keras.Sequential):
         return len(model.inputs) == len(model.outputs) == 1
-    return not any(isinstance(ends, dict) or (isinstance(ends, (list, tuple)) and len(ends) > 1)
-                   for ends in (model.input, model.output))
+    return not any(
+        isinstance(ends, dict) or (isinstance(ends, (list, tuple)) and len(ends) > 1)
+        for ends in (model.input, model.output)
+    )
 
 
 def _fits(takes: tuple, shape: tuple) -> bool:
     return len(takes) == len(shape) and all(
-        own in (None, other) for own, other in zip(takes, shape))
+        own in (None, other) for own, other in zip(takes, shape)
+    )

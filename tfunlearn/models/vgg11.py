@@ -33,8 +33,15 @@ def vgg11(
     for stage, widths in enumerate(STAGES, start=1):
         for number, filters in enumerate(widths, start=1):
             name = f"stage{stage}_{number}"
-            model.add(layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv",
-                                    kernel_initializer=initial.he_normal()))
+            model.add(
+                layers.Conv2D(
+                    filters,
+                    3,
+                    padding="same",
+                    name=f"{name}_conv",
+                    kernel_initializer=initial.he_normal(),
+                )
+            )
             model.add(norm_layer(norm, f"{name}_norm", filters))
             model.add(layers.ReLU(name=f"{name}_relu"))
         model.add(layers.MaxPooling2D(2, padding="same", name=f"stage{stage}_pool"))
@@ -44,5 +51,9 @@ def vgg11(
 
 
 VGG11 = Model(
-    name="vgg11", summary="VGG11", paper="Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556",
-    settings=NormSettings, build=built_by(vgg11))
+    name="vgg11",
+    summary="VGG11",
+    paper="Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556",
+    settings=NormSettings,
+    build=built_by(vgg11),
+)

@@ -4,16 +4,29 @@ Independent of federated learning; runs under Keras 2 and Keras 3.
 """
 
 from tfunlearn.core.schedules import at, between, every
-from tfunlearn.pruning.preview import apply, explain
 from tfunlearn.pruning.filters import prune_filters
 from tfunlearn.pruning.intervals.propagation import activation_bounds, predicted_impact
 from tfunlearn.pruning.pairs import prune_pairs
+from tfunlearn.pruning.preview import apply, explain
 from tfunlearn.pruning.records import FilterRecord, Pair, PairRecord
 
 _CALLBACKS = ("FLAP", "FilterPruning", "PairPruning")
 
-__all__ = [*_CALLBACKS, "FilterRecord", "Pair", "PairRecord", "activation_bounds", "apply", "at",
-           "between", "every", "explain", "predicted_impact", "prune_filters", "prune_pairs"]
+__all__ = [
+    *_CALLBACKS,
+    "FilterRecord",
+    "Pair",
+    "PairRecord",
+    "activation_bounds",
+    "apply",
+    "at",
+    "between",
+    "every",
+    "explain",
+    "predicted_impact",
+    "prune_filters",
+    "prune_pairs",
+]
 
 
 def __getattr__(name: str):

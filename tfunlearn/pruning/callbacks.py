@@ -10,15 +10,14 @@ from tfunlearn.core.errors import choose, require, require_flags, require_fracti
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import every, schedule_config, schedule_of
 from tfunlearn.pruning.counting import limit_of
-from tfunlearn.pruning.preview import as_recorded
 from tfunlearn.pruning.filters import prune_filter_sites
 from tfunlearn.pruning.graph import Graph
-from tfunlearn.pruning.pruning_mask import Holding
 from tfunlearn.pruning.intervals.propagation import InputRange
 from tfunlearn.pruning.pairs import PairChoice
+from tfunlearn.pruning.preview import as_recorded
+from tfunlearn.pruning.pruning_mask import Holding
 from tfunlearn.pruning.records import Record
-from tfunlearn.pruning.sites import (
-    Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, pair_sites, require_prunable
 from tfunlearn.pruning.variables import averages_of, set_value, value_of
 
 UNITS = {"epoch": "at the end of epochs", "step": "after optimizer steps"}
@@ -104,9 +103,14 @@ class _Pruning(tf.keras.callbacks.Callback):
 
     def get_config(self) -> dict:
         """Return the arguments as JSON values; a custom schedule is returned unchanged."""
-        return {"fraction": self.fraction, "schedule": schedule_config(self.schedule),
-                "by": self.by, "hold": self.hold, "limit": self.limit,
-                "layers": None if self.layers is None else list(self.layers)}
+        return {
+            "fraction": self.fraction,
+            "schedule": schedule_config(self.schedule),
+            "by": self.by,
+            "hold": self.hold,
+            "limit": self.limit,
+            "layers": None if self.layers is None else list(self.layers),
+        }
 
     @classmethod
     def from_config(cls, config: dict):
@@ -179,10 +183,13 @@ class _Pruning(tf.keras.callbacks.Callback):
         self._graph.write(before, after)
         sites = [site for site in [*self._filters, *self._pairs] if not site.skipped]
         for averages in averages_of(self.model):
-            values = [value_of(averages[id(variable)]) if id(variable) in averages else old
-                      for variable, old in zip(self._graph.variables, before)]
+            values = [
+                value_of(averages[id(variable)]) if id(variable) in averages else old
+                for variable, old in zip(self._graph.variables, before)
+            ]
             for variable, old, new in zip(
-                    self._graph.variables, values, as_recorded(values, sites, records)):
+                self._graph.variables, values, as_recorded(values, sites, records)
+            ):
                 if new is not old and id(variable) in averages:
                     set_value(averages[id(variable)], new)
         self._holding.add(records)
@@ -215,9 +222,15 @@ class FilterPruning(_Pruning):
     """
 
     def __init__(
-        self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
-        by: str = "epoch", hold: bool = True, include_residual: bool = True,
-        exclude_zeroed: bool = True, limit: float | None = None,
+        self,
+        fraction: float = 0.01,
+        schedule: Callable[[int], bool] = every(5),
+        *,
+        by: str = "epoch",
+        hold: bool = True,
+        include_residual: bool = True,
+        exclude_zeroed: bool = True,
+        limit: float | None = None,
         layers: Sequence[str] | None = None,
     ):
         super().__init__(fraction, schedule, by, hold, limit, layers)
@@ -225,15 +238,19 @@ class FilterPruning(_Pruning):
         self.include_residual, self.exclude_zeroed = include_residual, exclude_zeroed
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "include_residual": self.include_residual,
-                "exclude_zeroed": self.exclude_zeroed}
+        return {
+            **super().get_config(),
+            "include_residual": self.include_residual,
+            "exclude_zeroed": self.exclude_zeroed,
+        }
 
     def _sites(self, graph):
         return filter_sites(graph, include_residual=self.include_residual), []
 
     def _pruned(self, weights, filters, pairs):
         return prune_filter_sites(
-            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit)
+            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit
+        )
 
 
 class PairPruning(_Pruning):
@@ -250,15 +267,25 @@ class PairPruning(_Pruning):
     """
 
     def __init__(
-        self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
-        by: str = "epoch", hold: bool = True, score: str = "impact", compat: str | None = None,
-        input_range: InputRange = (0.0, 1.0), alpha: float = 0.75, beta: float = 0.25,
-        zero_incoming: bool | None = None, limit: float | None = None,
+        self,
+        fraction: float = 0.01,
+        schedule: Callable[[int], bool] = every(5),
+        *,
+        by: str = "epoch",
+        hold: bool = True,
+        score: str = "impact",
+        compat: str | None = None,
+        input_range: InputRange = (0.0, 1.0),
+        alpha: float = 0.75,
+        beta: float = 0.25,
+        zero_incoming: bool | None = None,
+        limit: float | None = None,
         layers: Sequence[str] | None = None,
     ):
         super().__init__(fraction, schedule, by, hold, limit, layers)
         self.choice = PairChoice(
-            self.fraction, score, compat, input_range, alpha, beta, zero_incoming, self.limit)
+            self.fraction, score, compat, input_range, alpha, beta, zero_incoming, self.limit
+        )
 
     def get_config(self) -> dict:
         return {**super().get_config(), **_config_of(self.choice)}
@@ -294,42 +321,72 @@ class FLAP(_Pruning):
     """
 
     def __init__(
-        self, fraction: float = 0.01, schedule: Callable[[int], bool] = every(5), *,
-        by: str = "epoch", hold: bool = True, filters: bool = True, pairs: bool = True,
-        include_residual: bool = True, exclude_zeroed: bool = True, score: str = "impact",
-        compat: str | None = None, input_range: InputRange = (0.0, 1.0), alpha: float = 0.75,
-        beta: float = 0.25, zero_incoming: bool | None = None, limit: float | None = None,
+        self,
+        fraction: float = 0.01,
+        schedule: Callable[[int], bool] = every(5),
+        *,
+        by: str = "epoch",
+        hold: bool = True,
+        filters: bool = True,
+        pairs: bool = True,
+        include_residual: bool = True,
+        exclude_zeroed: bool = True,
+        score: str = "impact",
+        compat: str | None = None,
+        input_range: InputRange = (0.0, 1.0),
+        alpha: float = 0.75,
+        beta: float = 0.25,
+        zero_incoming: bool | None = None,
+        limit: float | None = None,
         layers: Sequence[str] | None = None,
     ):
         super().__init__(fraction, schedule, by, hold, limit, layers)
-        require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed,
-                      filters=filters, pairs=pairs)
+        require_flags(
+            include_residual=include_residual,
+            exclude_zeroed=exclude_zeroed,
+            filters=filters,
+            pairs=pairs,
+        )
         require("filters and pairs", False, filters or pairs, "True for at least one of them")
         self.filters, self.pairs = filters, pairs
         self.include_residual, self.exclude_zeroed = include_residual, exclude_zeroed
         self.choice = PairChoice(
-            self.fraction, score, compat, input_range, alpha, beta, zero_incoming, self.limit)
+            self.fraction, score, compat, input_range, alpha, beta, zero_incoming, self.limit
+        )
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "include_residual": self.include_residual,
-                "exclude_zeroed": self.exclude_zeroed, "filters": self.filters,
-                "pairs": self.pairs, **_config_of(self.choice)}
+        return {
+            **super().get_config(),
+            "include_residual": self.include_residual,
+            "exclude_zeroed": self.exclude_zeroed,
+            "filters": self.filters,
+            "pairs": self.pairs,
+            **_config_of(self.choice),
+        }
 
     def _sites(self, graph):
-        return (filter_sites(graph, include_residual=self.include_residual) if self.filters else [],
-                pair_sites(graph) if self.pairs else [])
+        return (
+            filter_sites(graph, include_residual=self.include_residual) if self.filters else [],
+            pair_sites(graph) if self.pairs else [],
+        )
 
     def _check(self, graph):
         self.choice.check(graph, graph.read(), self._pairs)
 
     def _pruned(self, weights, filters, pairs):
         weights, records = prune_filter_sites(
-            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit)
+            weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit
+        )
         weights, merged = self.choice.prune(self._graph, weights, pairs)
         return weights, records | merged
 
 
 def _config_of(choice: PairChoice) -> dict:
-    return {"score": choice.score, "compat": choice.compat,
-            "input_range": [np.asarray(end).tolist() for end in choice.input_range],
-            "alpha": choice.alpha, "beta": choice.beta, "zero_incoming": choice.zero_incoming}
+    return {
+        "score": choice.score,
+        "compat": choice.compat,
+        "input_range": [np.asarray(end).tolist() for end in choice.input_range],
+        "alpha": choice.alpha,
+        "beta": choice.beta,
+        "zero_incoming": choice.zero_incoming,
+    }

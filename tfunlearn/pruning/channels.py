@@ -56,15 +56,16 @@ def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list
         if not (is_conv(layer) or is_dense(layer)) or not graph.calls(layer):
             continue
         if has_other_kernel(layer):
-            raise UserError(f"model: the kernel of layer '{name}' is quantised or adapted "
-                            "(LoRA); allowed are plain kernels")
+            raise UserError(
+                f"model: the kernel of layer '{name}' is quantised or adapted "
+                "(LoRA); allowed are plain kernels"
+            )
         norms = norms_of(graph, layer) if parts == "filter+bn" else []
         weights = [layer.kernel, *([] if layer.bias is None else [layer.bias])]
         entries = [graph.position(weight) for weight in weights]
         for node in norms:
             entries += norm_entries(graph, node.layer)
-        found.append(ChannelLayer(name, int(layer.kernel.shape[-1]),
-                                  tuple(dict.fromkeys(entries))))
+        found.append(ChannelLayer(name, int(layer.kernel.shape[-1]), tuple(dict.fromkeys(entries))))
     require("model", graph.model.name, bool(found), "a model with a Conv or Dense layer")
     return found
 
@@ -76,14 +77,15 @@ def norms_of(graph: Graph, layer) -> list[Node]:
     silenced, by its mean; the other types compute their own mean.
     """
     calls = graph.calls(layer)
-    return [node for node in norms_behind(graph, calls)
-            if norm_axis(node) == channel_axis(layer, calls[0])
-            and (node.layer.scale or node.kind == "BatchNormalization")]
+    return [
+        node
+        for node in norms_behind(graph, calls)
+        if norm_axis(node) == channel_axis(layer, calls[0])
+        and (node.layer.scale or node.kind == "BatchNormalization")
+    ]
 
 
-def named_layers(
-    layers: Sequence[ChannelLayer], names: Sequence[str] | None
-) -> list[ChannelLayer]:
+def named_layers(layers: Sequence[ChannelLayer], names: Sequence[str] | None) -> list[ChannelLayer]:
     """Return the layers with the given names, default all.
 
     Raises:
@@ -92,13 +94,16 @@ def named_layers(
     known = {layer.layer: layer for layer in layers}
     for name in names or ():
         if name not in known:
-            raise UserError(f"layer: no Conv or Dense layer '{name}'{nearest(name, known)} "
-                            f"(known: {', '.join(known)})")
+            raise UserError(
+                f"layer: no Conv or Dense layer '{name}'{nearest(name, known)} "
+                f"(known: {', '.join(known)})"
+            )
     return [layer for layer in layers if names is None or layer.layer in names]
 
 
 def masks_of(
-    layers: Sequence[ChannelLayer], chosen: Mapping[str, Sequence[int]],
+    layers: Sequence[ChannelLayer],
+    chosen: Mapping[str, Sequence[int]],
     shapes: Sequence[Sequence[int]],
 ) -> list[np.ndarray]:
     """Return masks of the entries of the chosen channels, one bool array per weight.
@@ -116,7 +121,8 @@ def masks_of(
 
 
 def without_channels(
-    weights: Sequence[np.ndarray], layers: Sequence[ChannelLayer],
+    weights: Sequence[np.ndarray],
+    layers: Sequence[ChannelLayer],
     chosen: Mapping[str, Sequence[int]],
 ) -> list[np.ndarray]:
     """Return the weights with the chosen channels zeroed; unchanged weights are the same arrays."""

@@ -50,8 +50,12 @@ def limit_of(limit: float | None, *fractions: float) -> float:
     if limit is None:
         return max(DEFAULT_LIMIT, largest)
     require_real("limit", limit, lambda value: 0 < value <= 1, "a share > 0, at most 1")
-    require("limit", limit, limit >= largest,
-            f"at least what one pruning takes, {largest:g}; raise limit or lower the fraction")
+    require(
+        "limit",
+        limit,
+        limit >= largest,
+        f"at least what one pruning takes, {largest:g}; raise limit or lower the fraction",
+    )
     return float(limit)
 
 

@@ -36,9 +36,12 @@ def call(node: Node, values: dict[int, object]):
     """Return the output of one layer call, in inference mode unless the model sets `training`."""
     positional, named = tf.nest.map_structure(
         lambda value: values[node.number_of(value)] if hasattr(value, "_keras_history") else value,
-        arguments_of(node))
-    if named.get("training") is None and "training" in inspect.signature(
-            node.layer.call).parameters:
+        arguments_of(node),
+    )
+    if (
+        named.get("training") is None
+        and "training" in inspect.signature(node.layer.call).parameters
+    ):
         named["training"] = False
     return node.layer(*positional, **named)
 
@@ -107,8 +110,9 @@ class Tail:
 
 def traced(function, examples: Iterable):
     """Return `function`, traced for tensors like `examples` with any length of the first axis."""
-    return tf.function(function, autograph=False).get_concrete_function(*(
-        tf.TensorSpec([None, *example.shape[1:]], example.dtype) for example in examples))
+    return tf.function(function, autograph=False).get_concrete_function(
+        *(tf.TensorSpec([None, *example.shape[1:]], example.dtype) for example in examples)
+    )
 
 
 @contextlib.contextmanager

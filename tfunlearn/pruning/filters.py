@@ -8,14 +8,12 @@ import numpy as np
 
 from tfunlearn.core.errors import require_flags, require_fraction
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.counting import (
-    cast, count_of, limit_of, most_lost, rank_of, zeroed)
+from tfunlearn.pruning.counting import cast, count_of, limit_of, most_lost, rank_of, zeroed
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.records import FilterRecord
 from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, require_prunable
 
-FILTER_DECISION = {
-    "norms": np.float64, "removed": np.bool_, "zero": np.bool_, "spared": np.bool_}
+FILTER_DECISION = {"norms": np.float64, "removed": np.bool_, "zero": np.bool_, "spared": np.bool_}
 
 
 def prune_filters(
@@ -65,27 +63,38 @@ def prune_filters(
     require_prunable(graph, sites, "filters")
     before = graph.read()
     after, records = prune_filter_sites(
-        before, sites, fraction, exclude_zeroed=exclude_zeroed, limit=limit)
+        before, sites, fraction, exclude_zeroed=exclude_zeroed, limit=limit
+    )
     graph.write(before, after)
     return records
 
 
 def prune_filter_sites(
-    weights: list[np.ndarray], sites: Sequence[Site], fraction: float, *,
-    exclude_zeroed: bool = True, limit: float | None = None,
+    weights: list[np.ndarray],
+    sites: Sequence[Site],
+    fraction: float,
+    *,
+    exclude_zeroed: bool = True,
+    limit: float | None = None,
 ) -> tuple[list[np.ndarray], dict[str, FilterRecord]]:
     """Return the weights with the filters of all sites pruned, and the records by layer."""
     records = {}
     for site in sites:
         weights, decision = prune_filter_site(
-            weights, site, fraction, exclude_zeroed=exclude_zeroed, limit=limit)
+            weights, site, fraction, exclude_zeroed=exclude_zeroed, limit=limit
+        )
         records[site.layer] = filter_record(site, decision)
     return weights, records
 
 
 def prune_filter_site(
-    weights: list, site: Site, fraction: float, *, exclude_zeroed: bool = True,
-    limit: float | None = None, xp=np,
+    weights: list,
+    site: Site,
+    fraction: float,
+    *,
+    exclude_zeroed: bool = True,
+    limit: float | None = None,
+    xp=np,
 ) -> tuple[list, dict]:
     """Prune one layer in a list of weights, in the array namespace `xp`.
 
@@ -109,14 +118,16 @@ def prune_filter_site(
     place = rank_of(xp.where(xp.logical_and(due, lives), norms, np.float64(np.inf)), xp)
     allowed = place < np.int64(most_lost(site.units, limit)) - lost
     removed = xp.logical_and(due, xp.logical_or(dead, allowed))
-    decision = dict(norms=norms, removed=removed, zero=xp.logical_or(dead, removed),
-                    spared=xp.logical_and(due, xp.logical_not(removed)))
+    decision = dict(
+        norms=norms,
+        removed=removed,
+        zero=xp.logical_or(dead, removed),
+        spared=xp.logical_and(due, xp.logical_not(removed)),
+    )
     return zeroed(weights, _entries(site), removed, xp), decision
 
 
-def zero_filters(
-    weights: list[np.ndarray], site: Site, pruned: Sequence[int]
-) -> list[np.ndarray]:
+def zero_filters(weights: list[np.ndarray], site: Site, pruned: Sequence[int]) -> list[np.ndarray]:
     """Return `weights` with the given filters of one layer zeroed; changed arrays are copies."""
     removed = np.isin(np.arange(site.units), pruned)
     return zeroed(weights, _entries(site), removed, np)
@@ -125,7 +136,8 @@ def zero_filters(
 def is_zero_filter(weights: list[np.ndarray], site: Site, number: int) -> bool:
     """Return whether a filter's kernel slice and bias are zero."""
     return not weights[site.kernel][..., number].any() and (
-        site.bias is None or weights[site.bias][number] == 0)
+        site.bias is None or weights[site.bias][number] == 0
+    )
 
 
 def _entries(site: Site) -> list[int]:
@@ -139,6 +151,11 @@ def filter_record(site: Site, decision: dict) -> FilterRecord:
         return FilterRecord(site.layer, site.units, skipped=site.skipped)
     norms, removed = np.asarray(decision["norms"]), np.asarray(decision["removed"])
     pruned = [int(k) for k in np.argsort(norms, kind="stable") if removed[k]]
-    return FilterRecord(site.layer, site.units, tuple(pruned),
-                        tuple(float(norms[k]) for k in pruned), int(np.sum(decision["zero"])),
-                        spared=int(np.sum(decision["spared"])))
+    return FilterRecord(
+        site.layer,
+        site.units,
+        tuple(pruned),
+        tuple(float(norms[k]) for k in pruned),
+        int(np.sum(decision["zero"])),
+        spared=int(np.sum(decision["spared"])),
+    )

@@ -47,11 +47,18 @@ def dense_chain(graph: Graph) -> list[Link]:
         if readers != [following] or len(graph.calls(node.layer)) > 1:
             names = ", ".join(f"'{graph.name_of(reader.layer)}'" for reader in readers) or "nothing"
             raise UserError(
-                f"compat: 'flap' with '{graph.name_of(node.layer)}' read by {names}; allowed are chains of "
-                "Dense layers with nothing but Dropout between them")
-    return [Link(graph.name_of(node.layer), graph.position(node.layer.kernel),
-                 graph.position(node.layer.bias),
-                 getattr(node.layer.activation, "__name__", "") == "relu") for node in nodes]
+                f"compat: 'flap' with '{graph.name_of(node.layer)}' read by {names}; allowed are "
+                "chains of Dense layers with nothing but Dropout between them"
+            )
+    return [
+        Link(
+            graph.name_of(node.layer),
+            graph.position(node.layer.kernel),
+            graph.position(node.layer.bias),
+            getattr(node.layer.activation, "__name__", "") == "relu",
+        )
+        for node in nodes
+    ]
 
 
 def published_count(units: int, fraction: float) -> int:
@@ -60,8 +67,12 @@ def published_count(units: int, fraction: float) -> int:
 
 
 def published_impacts(
-    chain: list[Link], weights: list[np.ndarray], number: int, kept: np.ndarray,
-    removed: np.ndarray, first: tuple[float, float],
+    chain: list[Link],
+    weights: list[np.ndarray],
+    number: int,
+    kept: np.ndarray,
+    removed: np.ndarray,
+    first: tuple[float, float],
 ) -> Interval:
     """Return the output intervals `(k, outputs)` of pairs of Dense layer `number`.
 
@@ -79,8 +90,10 @@ def published_impacts(
     for place in range(number + 2, len(chain)):
         interval = _affine(interval, chain[place], weights)
         if place < len(chain) - 1:
-            interval = tuple(np.maximum(end, 0) if chain[place - 1].is_relu else _sigmoid(end)
-                             for end in interval)
+            interval = tuple(
+                np.maximum(end, 0) if chain[place - 1].is_relu else _sigmoid(end)
+                for end in interval
+            )
     return interval
 
 
@@ -111,4 +124,3 @@ def _affine(interval: Interval, link: Link, weights) -> Interval:
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-x))
-

@@ -92,10 +92,19 @@ class Graph:
         for name, layer in layers.items():
             names.setdefault(id(layer), name)
         inputs = tuple(scope[_key(tensor)] for tensor in model.inputs if _key(tensor) in scope)
-        return cls(model, tuple(nodes), inputs, tuple(scope[_key(tensor)] for tensor in outputs),
-                   readers, variables, {id(w): n for n, w in enumerate(variables)},
-                   {name: layer for name, layer in layers.items() if names[id(layer)] == name},
-                   hidden, names, calls)
+        return cls(
+            model,
+            tuple(nodes),
+            inputs,
+            tuple(scope[_key(tensor)] for tensor in outputs),
+            readers,
+            variables,
+            {id(w): n for n, w in enumerate(variables)},
+            {name: layer for name, layer in layers.items() if names[id(layer)] == name},
+            hidden,
+            names,
+            calls,
+        )
 
     def name_of(self, layer) -> str:
         """Return the name of a layer, prefixed with the names of the models that contain it."""
@@ -107,8 +116,12 @@ class Graph:
 
     def readers_of(self, nodes: Sequence[Node]) -> list[Node]:
         """Return the nodes that read outputs of `nodes`."""
-        found = {id(reader): reader for node in nodes for tensor in node.outputs
-                 for reader in self.readers.get(tensor, ())}
+        found = {
+            id(reader): reader
+            for node in nodes
+            for tensor in node.outputs
+            for reader in self.readers.get(tensor, ())
+        }
         return list(found.values())
 
     def gives_output(self, nodes: Sequence[Node]) -> bool:
@@ -139,8 +152,9 @@ class Graph:
         for n in doubtful:
             if not np.isfinite(weights[n]).all():
                 name = getattr(self.variables[n], "path", self.variables[n].name)
-                raise UserError(f"model: weight '{name}' holds NaN or infinity; allowed are finite "
-                                "weights")
+                raise UserError(
+                    f"model: weight '{name}' holds NaN or infinity; allowed are finite weights"
+                )
         return weights
 
     def write(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None:
@@ -157,7 +171,8 @@ def _outputs_of(model) -> list:
     if not has_graph(model):
         raise UserError(
             f"model: '{model.name}' has no layer graph; allowed are built Sequential and "
-            "functional models")
+            "functional models"
+        )
     return list(model.outputs)
 
 
@@ -210,7 +225,8 @@ def _why_closed(layer, call) -> str | None:
     if _says_something([*positional[1:], *named.values()]):
         return f"inside '{layer.name}', which is called with more than its inputs"
     if len(_inputs_of(call)) != len(layer.inputs) or (
-            isinstance(given, dict) != isinstance(_structure_of(layer), dict)):
+        isinstance(given, dict) != isinstance(_structure_of(layer), dict)
+    ):
         return f"inside '{layer.name}', which is called with inputs of another structure"
     return None
 
@@ -272,10 +288,14 @@ def _node(call, scope: dict[tuple, int], fresh: Iterator[int]) -> Node:
     kind = "" if isinstance(layer, tf.keras.Model) else kind_of(layer)
     shape, read = tuple(given[0].shape[1:]), tuple(scope[_key(tensor)] for tensor in inputs)
     is_operator = type(layer).__name__ == "TFOpLambda" or not isinstance(
-        layer, tf.keras.layers.Layer)
+        layer, tf.keras.layers.Layer
+    )
     node = Node(layer, kind, read, outputs, shape, call, scope)
-    if len(given) > 1 or (not is_operator and _has_more_arguments(node)) or (
-            is_operator and kind == "Add" and not _are_alike(inputs)):
+    if (
+        len(given) > 1
+        or (not is_operator and _has_more_arguments(node))
+        or (is_operator and kind == "Add" and not _are_alike(inputs))
+    ):
         return replace(node, kind="")
     return node
 

@@ -38,8 +38,10 @@ def pair_impacts(
         if entry not in site.outgoing:
             continue
         lo, hi = (end[0] for end in propagation.bounds(node.inputs[0]))
-        low, high = (np.moveaxis(end, -1, 0)[..., None] for end in (
-            lo[..., kept] - hi[..., removed], hi[..., kept] - lo[..., removed]))
+        low, high = (
+            np.moveaxis(end, -1, 0)[..., None]
+            for end in (lo[..., kept] - hi[..., removed], hi[..., kept] - lo[..., removed])
+        )
         rows = propagation.weights[entry][removed].astype(np.float64)
         rows = rows.reshape(len(rows), *[1] * (low.ndim - 2), -1)
         starts[node] = np.minimum(low * rows, high * rows), np.maximum(low * rows, high * rows)
@@ -73,9 +75,7 @@ def entropies(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     return -(shares * np.log(shares)).sum(axis=1)
 
 
-def pool_scores(
-    l1: np.ndarray, entropy: np.ndarray, *, alpha: float, beta: float
-) -> np.ndarray:
+def pool_scores(l1: np.ndarray, entropy: np.ndarray, *, alpha: float, beta: float) -> np.ndarray:
     """Return `alpha * L + beta * E` `(k,)`, both scaled to [0, 1] over the pool of candidates.
 
     Deviation: the published code applies a sigmoid to both, which is 1.0 in float64 for every

@@ -6,20 +6,47 @@ import functools
 
 from tfunlearn.core.lazy import tf
 
-ELEMENTWISE = frozenset((
-    "Activation", "ActivityRegularization", "AlphaDropout", "Dropout", "ELU", "GaussianDropout",
-    "GaussianNoise", "LeakyReLU", "PReLU", "ReLU", "Relu", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "ThresholdedReLU"))
-INACTIVE = frozenset((  # layers that return their input unchanged in inference
-    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
-    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"))
+ELEMENTWISE = frozenset(
+    (
+        "Activation",
+        "ActivityRegularization",
+        "AlphaDropout",
+        "Dropout",
+        "ELU",
+        "GaussianDropout",
+        "GaussianNoise",
+        "LeakyReLU",
+        "PReLU",
+        "ReLU",
+        "Relu",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+        "ThresholdedReLU",
+    )
+)
+INACTIVE = frozenset(
+    (  # layers that return their input unchanged in inference
+        "ActivityRegularization",
+        "AlphaDropout",
+        "Dropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+    )
+)
 NORMS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
 SUMS = ("Add", "Average", "Subtract", "Maximum", "Minimum", "Multiply")
 _SPATIAL = ("AveragePooling", "Cropping", "MaxPooling", "UpSampling", "ZeroPadding")
 _LEFT_ALONE = {
-    "DepthwiseConv1D": "depthwise convolution", "DepthwiseConv2D": "depthwise convolution",
-    "SeparableConv1D": "separable convolution", "SeparableConv2D": "separable convolution",
-    "Conv1DTranspose": "transposed convolution", "Conv2DTranspose": "transposed convolution",
+    "DepthwiseConv1D": "depthwise convolution",
+    "DepthwiseConv2D": "depthwise convolution",
+    "SeparableConv1D": "separable convolution",
+    "SeparableConv2D": "separable convolution",
+    "Conv1DTranspose": "transposed convolution",
+    "Conv2DTranspose": "transposed convolution",
     "Conv3DTranspose": "transposed convolution",
 }
 _OPERATIONS = {"Add": "Add", "Relu": "Relu"}  # Keras 3 operations created by Python operators

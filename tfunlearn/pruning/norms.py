@@ -17,8 +17,11 @@ def norms_behind(graph: Graph, calls: Sequence[Node]) -> list[Node]:
             reached[id(node)] = node
             if keeps_channels(node.kind):
                 waiting += graph.readers_of([node])
-    return [node for node in reached.values() if node.kind in NORMS
-            and all(id(call) in reached for call in graph.calls(node.layer))]
+    return [
+        node
+        for node in reached.values()
+        if node.kind in NORMS and all(id(call) in reached for call in graph.calls(node.layer))
+    ]
 
 
 def norm_axis(node: Node) -> int | None:

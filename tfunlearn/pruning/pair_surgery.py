@@ -33,5 +33,7 @@ def bias_and_rows(
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """Return the bias and the concatenated outgoing rows of all layers that read the units."""
     rows = [weights[entry] for entry in site.outgoing]
-    return (None if site.bias is None else weights[site.bias],
-            rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1))
+    return (
+        None if site.bias is None else weights[site.bias],
+        rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1),
+    )

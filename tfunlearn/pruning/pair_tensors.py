@@ -12,13 +12,17 @@ from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.sites import Site
 
 _PAIRS = ("kept", "removed", "saliency")
-PAIR_DECISION = {
-    "kept": np.int64, "removed": np.int64, "saliency": np.float64, "allowed": np.bool_}
+PAIR_DECISION = {"kept": np.int64, "removed": np.int64, "saliency": np.float64, "allowed": np.bool_}
 
 
 def prune_pair_site(
-    weights: list, site: Site, fraction: float, *, zero_incoming: bool = True,
-    limit: float | None = None, xp=np,
+    weights: list,
+    site: Site,
+    fraction: float,
+    *,
+    zero_incoming: bool = True,
+    limit: float | None = None,
+    xp=np,
 ) -> tuple[list, dict]:
     """Prune one layer in a list of weights, in the array namespace `xp`.
 
@@ -33,7 +37,9 @@ def prune_pair_site(
     outgoing = xp.concatenate([weights[entry] for entry in site.outgoing], axis=1)
     kept, removed, saliency = choose_pairs(
         pair_saliency(weights[site.kernel], bias, outgoing, xp=xp),
-        pair_count_of(site.units, fraction), xp=xp)
+        pair_count_of(site.units, fraction),
+        xp=xp,
+    )
     lost = xp.sum(cast(dead_units(weights[site.kernel], bias, outgoing, xp=xp), np.int64, xp))
     allowed = np.arange(int(saliency.shape[0])) < np.int64(most_lost(site.units, limit)) - lost
     found = xp.logical_and(xp.isfinite(saliency), allowed)
@@ -68,9 +74,12 @@ def pair_saliency(kernel, bias, outgoing, *, xp=np):
     dead = dead_units(kernel, bias, outgoing, xp=xp)
     centred = columns - xp.mean(columns, axis=0)
     squares = xp.sum(centred**2, axis=1)
-    distance = xp.sqrt(xp.maximum(
-        squares[:, None] + squares[None, :] - 2 * xp.matmul(centred, xp.transpose(centred)),
-        np.float64(0)))
+    distance = xp.sqrt(
+        xp.maximum(
+            squares[:, None] + squares[None, :] - 2 * xp.matmul(centred, xp.transpose(centred)),
+            np.float64(0),
+        )
+    )
     if bias is not None:
         b = cast(bias, np.float64, xp)
         total = xp.abs(b[:, None] + b[None, :])
@@ -117,11 +126,18 @@ def pair_record(site: Site, decision: dict) -> PairRecord:
     if site.skipped:
         return PairRecord(site.layer, site.units, skipped=site.skipped)
     columns = (np.asarray(decision[name]) for name in (*_PAIRS, "allowed"))
-    pairs = [Pair(int(kept), int(removed), float(saliency), score=float(saliency),
-                  chosen=bool(allowed))
-             for kept, removed, saliency, allowed in zip(*columns) if np.isfinite(saliency)]
-    return PairRecord(site.layer, site.units, tuple(pairs), score="saliency",
-                      spared=sum(not pair.chosen for pair in pairs))
+    pairs = [
+        Pair(int(kept), int(removed), float(saliency), score=float(saliency), chosen=bool(allowed))
+        for kept, removed, saliency, allowed in zip(*columns)
+        if np.isfinite(saliency)
+    ]
+    return PairRecord(
+        site.layer,
+        site.units,
+        tuple(pairs),
+        score="saliency",
+        spared=sum(not pair.chosen for pair in pairs),
+    )
 
 
 def _one_hot(units_of_pairs, found, units: int, xp):

@@ -26,8 +26,10 @@ from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.saliency import cheapest_pairs, pair_costs, pair_saliency
 from tfunlearn.pruning.sites import Site, chosen_sites, pair_sites, require_prunable
 
-SCORES = {"impact": "least change of the outputs, of the most alike pairs",
-          "saliency": "most alike pairs"}
+SCORES = {
+    "impact": "least change of the outputs, of the most alike pairs",
+    "saliency": "most alike pairs",
+}
 COMPATS = {"flap": "the steps of the code published with FLAP"}
 POOL = 2  # candidates per merged pair when ranked by impact
 WIDE = 1024  # number of units from which a second BLAS thread pays off
@@ -101,8 +103,16 @@ def prune_pairs(
         Deviation: ceil, so that 1 % of 120 units are 2; the paper says "1 %, one where a layer has
         fewer than 100".
     """
-    choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming,
-                        limit if limit is None else limit_of(limit, fraction))
+    choice = PairChoice(
+        fraction,
+        score,
+        compat,
+        input_range,
+        alpha,
+        beta,
+        zero_incoming,
+        limit if limit is None else limit_of(limit, fraction),
+    )
     graph = Graph.of(model)
     sites = chosen_sites(pair_sites(graph), layers)
     require_prunable(graph, sites, "unit pairs")
@@ -140,16 +150,27 @@ class PairChoice:
         if self.compat is not None:
             choose("compat", self.compat, COMPATS)
         low, high = range_ends(self.input_range)
-        require("input_range", self.input_range, self.compat is None or low.ndim == high.ndim == 0,
-                "(low, high), two numbers, with compat")
+        require(
+            "input_range",
+            self.input_range,
+            self.compat is None or low.ndim == high.ndim == 0,
+            "(low, high), two numbers, with compat",
+        )
         for name in ("alpha", "beta"):
             value = getattr(self, name)
-            require(name, value, isinstance(value, numbers.Real) and 0 <= value < np.inf,
-                    "a number >= 0")
+            require(
+                name,
+                value,
+                isinstance(value, numbers.Real) and 0 <= value < np.inf,
+                "a number >= 0",
+            )
             object.__setattr__(self, name, float(value))
-        require("zero_incoming", self.zero_incoming,
-                self.zero_incoming is None or isinstance(self.zero_incoming, bool),
-                "True, False or None")
+        require(
+            "zero_incoming",
+            self.zero_incoming,
+            self.zero_incoming is None or isinstance(self.zero_incoming, bool),
+            "True, False or None",
+        )
 
     def check(self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]) -> None:
         """Raise the `UserError` that pruning would raise for the current model, if any."""
@@ -187,8 +208,9 @@ class PairChoice:
                 if site.skipped:
                     record = PairRecord(site.layer, site.units, skipped=site.skipped)
                 else:
-                    room = most_lost(site.units, self.limit) - int(dead_units(
-                        weights[site.kernel], *bias_and_rows(weights, site)).sum())
+                    room = most_lost(site.units, self.limit) - int(
+                        dead_units(weights[site.kernel], *bias_and_rows(weights, site)).sum()
+                    )
                     try:
                         score, ranked = self.score, rank(weights, site, max(room, 0))
                     except NoBounds as error:
@@ -197,13 +219,21 @@ class PairChoice:
                         ranked = rank_so._sound(graph)(weights, site, max(room, 0))
                     candidates, bound, spared = ranked
                     record = PairRecord(
-                        site.layer, site.units, candidates, self._zeroes_incoming, bound,
-                        spared=spared, score=score)
+                        site.layer,
+                        site.units,
+                        candidates,
+                        self._zeroes_incoming,
+                        bound,
+                        spared=spared,
+                        score=score,
+                    )
                     weights = merge_pairs(weights, site, record)
                 records[site.layer] = record
         for reason, layers in fallbacks.items():
-            warnings.warn(f"pairs of {', '.join(map(repr, layers))} are chosen by saliency: "
-                          f"{reason}", stacklevel=3)
+            warnings.warn(
+                f"pairs of {', '.join(map(repr, layers))} are chosen by saliency: {reason}",
+                stacklevel=3,
+            )
         return weights, records
 
     @property
@@ -251,30 +281,44 @@ class PairChoice:
 
         def rank(weights, site, room):
             count = flap_reference.published_count(site.units, self.fraction)
-            cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site),
-                              allow_dead=True)
+            cost = pair_costs(weights[site.kernel], *bias_and_rows(weights, site), allow_dead=True)
             pool = count if self.score == "saliency" else POOL * count
             removed, kept = cheapest_pairs(cost, pool, skip_best=True)
             due = min(count, len(kept))
             count = due if self.limit is None else min(due, room)
             if self.score == "saliency" or not len(kept):
-                return (_candidates(weights, site, kept, removed, count, scored_stays=True), None,
-                        due - count)
+                return (
+                    _candidates(weights, site, kept, removed, count, scored_stays=True),
+                    None,
+                    due - count,
+                )
             number = numbers[site.layer]
             first = self.input_range if number == 0 else (0.0, 1.0)
-            interval = flap_reference.published_impacts(chain, weights, number, kept, removed, first)
+            interval = flap_reference.published_impacts(
+                chain, weights, number, kept, removed, first
+            )
             l1, entropy, scores = flap_reference.published_scores(
-                interval, alpha=self.alpha, beta=self.beta)
+                interval, alpha=self.alpha, beta=self.beta
+            )
             ranking = Ranking(l1, entropy, scores, impact.lowest(scores, count))
-            return (_candidates(weights, site, kept, removed, count, ranking, scored_stays=True),
-                    None, due - count)
+            return (
+                _candidates(weights, site, kept, removed, count, ranking, scored_stays=True),
+                None,
+                due - count,
+            )
 
         return rank
 
 
 def _candidates(
-    weights, site: Site, kept: np.ndarray, removed: np.ndarray, count: int,
-    ranking: Ranking | None = None, *, scored_stays: bool = False,
+    weights,
+    site: Site,
+    kept: np.ndarray,
+    removed: np.ndarray,
+    count: int,
+    ranking: Ranking | None = None,
+    *,
+    scored_stays: bool = False,
 ) -> tuple[Pair, ...]:
     """Return pairs `(k,)` as values; without a ranking the first `count` of them are chosen.
 

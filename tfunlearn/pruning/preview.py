@@ -14,8 +14,7 @@ from tfunlearn.pruning.intervals.propagation import InputRange
 from tfunlearn.pruning.pair_surgery import merge_pairs
 from tfunlearn.pruning.pairs import PairChoice
 from tfunlearn.pruning.records import FilterRecord, PairRecord, Record
-from tfunlearn.pruning.sites import (
-    Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, pair_sites, require_prunable
 
 
 def explain(
@@ -55,8 +54,12 @@ def explain(
         UserError: as `prune_filters` and `prune_pairs`; nothing to prune of either kind.
     """
     fraction = require_fraction("fraction", fraction)
-    require_flags(filters=filters, pairs=pairs, include_residual=include_residual,
-                  exclude_zeroed=exclude_zeroed)
+    require_flags(
+        filters=filters,
+        pairs=pairs,
+        include_residual=include_residual,
+        exclude_zeroed=exclude_zeroed,
+    )
     choice = PairChoice(fraction, score, compat, input_range, alpha, beta, zero_incoming)
     graph = Graph.of(model)
     convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
@@ -65,7 +68,8 @@ def explain(
     require_prunable(graph, sites, "filters or unit pairs")
     weights = graph.read()
     _, records = prune_filter_sites(
-        weights, sites[: len(convolutions)], fraction, exclude_zeroed=exclude_zeroed)
+        weights, sites[: len(convolutions)], fraction, exclude_zeroed=exclude_zeroed
+    )
     _, merged = choice.prune(graph, weights, sites[len(convolutions) :])
     return records | merged
 
@@ -82,20 +86,32 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
     """
     if isinstance(records, FilterRecord | PairRecord):
         records = {records.layer: records}
-    require("records", type(records).__name__, isinstance(records, Mapping),
-            "a record, or a mapping from layer names to records")
+    require(
+        "records",
+        type(records).__name__,
+        isinstance(records, Mapping),
+        "a record, or a mapping from layer names to records",
+    )
     graph = Graph.of(model)
     filters = {site.layer: site for site in filter_sites(graph)}
     pairs = {site.layer: site for site in pair_sites(graph)}
     before = weights = graph.read()
     for name, record in records.items():
-        require("records", record, isinstance(record, FilterRecord | PairRecord),
-                "FilterRecord and PairRecord")
+        require(
+            "records",
+            record,
+            isinstance(record, FilterRecord | PairRecord),
+            "FilterRecord and PairRecord",
+        )
         require("records", name, name == record.layer, f"the record's own layer, {record.layer}")
         if isinstance(record, FilterRecord):
             if _checked(filters, record, record.filters, record.pruned):
-                require("records", f"all filters of '{name}'", len(record.pruned) < record.filters,
-                        "at most all but one")
+                require(
+                    "records",
+                    f"all filters of '{name}'",
+                    len(record.pruned) < record.filters,
+                    "at most all but one",
+                )
                 weights = zero_filters(weights, filters[name], record.pruned)
         elif _checked(pairs, record, record.units, record.kept + record.removed):
             weights = merge_pairs(weights, pairs[name], record)
@@ -115,22 +131,25 @@ def as_recorded(
     return weights
 
 
-def _checked(
-    known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]
-) -> bool:
+def _checked(known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]) -> bool:
     """Return whether a record prunes anything; raise a `UserError` if it does not fit."""
     site = known.get(record.layer)
     if site is None:
-        raise UserError(f"records: no prunable layer '{record.layer}' in the model"
-                        f"{nearest(record.layer, known)}")
+        raise UserError(
+            f"records: no prunable layer '{record.layer}' in the model"
+            f"{nearest(record.layer, known)}"
+        )
     if not numbers:
         return False
     if site.skipped:
         raise UserError(f"records: '{record.layer}' cannot be pruned ({site.skipped})")
     if site.units != units:
         raise UserError(f"records: '{record.layer}' has {site.units} units, its record {units}")
-    if not all(isinstance(number, int | np.integer) and 0 <= number < units
-               for number in numbers) or len(set(numbers)) < len(numbers):
-        raise UserError(f"records: '{record.layer}' names units {list(numbers)}; allowed are "
-                        f"0 to {units - 1}, each once")
+    if not all(
+        isinstance(number, int | np.integer) and 0 <= number < units for number in numbers
+    ) or len(set(numbers)) < len(numbers):
+        raise UserError(
+            f"records: '{record.layer}' names units {list(numbers)}; allowed are "
+            f"0 to {units - 1}, each once"
+        )
     return True

@@ -30,8 +30,9 @@ class Holding:
         self._filters = [site for site in filters if not site.skipped]
         self._pairs = [site for site in pairs if not site.skipped]
         sites = [*self._filters, *self._pairs]
-        self._entries = sorted({entry for site in sites for entry in (
-            *_incoming(site), *site.outgoing)})
+        self._entries = sorted(
+            {entry for site in sites for entry in (*_incoming(site), *site.outgoing)}
+        )
         self._zero, self._any = _zeroing([graph.variables[entry] for entry in self._entries])
         self._masks: list | None = None
         self._zero_averages: list = []
@@ -85,10 +86,13 @@ class Holding:
     def counts(self) -> dict[str, int]:
         """Return the number of pruned filters and units that are dead now, for each kind in use."""
         weights = self._graph.values()
-        return {name: sum(int((self._pruned[site.layer] & _dead(weights, site)).sum())
-                          for site in sites)
-                for name, sites in (("pruned_filters", self._filters),
-                                    ("pruned_units", self._pairs)) if sites}
+        return {
+            name: sum(
+                int((self._pruned[site.layer] & _dead(weights, site)).sum()) for site in sites
+            )
+            for name, sites in (("pruned_filters", self._filters), ("pruned_units", self._pairs))
+            if sites
+        }
 
     def _hold(self, weights: list[np.ndarray]) -> None:
         """Build the masks of those parameters of pruned filters and units that are zero."""
@@ -107,8 +111,10 @@ class Holding:
                 hold(entry, (pruned & ~weights[entry].any(axis=1))[:, None])
         self._masks = None
         if held:
-            self._masks = [tf.constant(held.get(entry, np.zeros(weights[entry].shape, bool)))
-                           for entry in self._entries]
+            self._masks = [
+                tf.constant(held.get(entry, np.zeros(weights[entry].shape, bool)))
+                for entry in self._entries
+            ]
 
 
 def _incoming(site: Site) -> list[int]:
@@ -131,8 +137,9 @@ def _dead(weights, site: Site) -> np.ndarray:
 
 def _mute(weights, site: Site) -> np.ndarray:
     """Return a mask of units without outgoing weights; all True for filters (unknown there)."""
-    return np.logical_and.reduce([
-        np.ones(site.units, bool), *(~weights[entry].any(axis=1) for entry in site.outgoing)])
+    return np.logical_and.reduce(
+        [np.ones(site.units, bool), *(~weights[entry].any(axis=1) for entry in site.outgoing)]
+    )
 
 
 def _zeroing(variables: Sequence):
@@ -149,7 +156,8 @@ def _zeroing(variables: Sequence):
                 part.assign(tf.where(mask, tf.zeros_like(part), part))
 
     def any_(masks):
-        return tf.reduce_any([tf.reduce_any(mask & (parts[0] != 0))
-                              for parts, mask in zip(own, masks)])
+        return tf.reduce_any(
+            [tf.reduce_any(mask & (parts[0] != 0)) for parts, mask in zip(own, masks)]
+        )
 
     return tf.function(zero, autograph=False), tf.function(any_, autograph=False)

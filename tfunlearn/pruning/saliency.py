@@ -123,4 +123,3 @@ def _ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return |x - y| / |x + y|, 0 where x + y = 0."""
     total = np.abs(one + other)
     return np.divide(np.abs(one - other), total, out=np.zeros_like(total), where=total != 0)
-

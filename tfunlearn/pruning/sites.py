@@ -9,9 +9,22 @@ from tfunlearn.core.errors import UserError, nearest, require
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.activations import mixes_units
 from tfunlearn.pruning.layer_types import (
-    ELEMENTWISE, NORMS, SUMS, has_other_kernel, is_conv, is_dense, kind_of, left_alone)
+    ELEMENTWISE,
+    NORMS,
+    SUMS,
+    has_other_kernel,
+    is_conv,
+    is_dense,
+    kind_of,
+    left_alone,
+)
 from tfunlearn.pruning.norms import (
-    channel_axis, is_channels_first, norm_axis, norm_entries, norms_behind)
+    channel_axis,
+    is_channels_first,
+    norm_axis,
+    norm_entries,
+    norms_behind,
+)
 
 
 @dataclass(frozen=True)
@@ -39,14 +52,16 @@ class Site:
 
 def filter_sites(graph: Graph, *, include_residual: bool = True) -> list[Site]:
     """Return a site for every convolution, in layer order."""
-    return [_filter_site(graph, layer, include_residual) for layer in graph.layers.values()
-            if is_conv(layer) or left_alone(layer)]
+    return [
+        _filter_site(graph, layer, include_residual)
+        for layer in graph.layers.values()
+        if is_conv(layer) or left_alone(layer)
+    ]
 
 
 def pair_sites(graph: Graph) -> list[Site]:
     """Return a site for every Dense layer, in layer order."""
-    return [_pair_site(graph, layer) for layer in graph.layers.values()
-            if is_dense(layer)]
+    return [_pair_site(graph, layer) for layer in graph.layers.values() if is_dense(layer)]
 
 
 def chosen_sites(sites: Sequence[Site], layers: Sequence[str] | None) -> list[Site]:
@@ -57,25 +72,35 @@ def chosen_sites(sites: Sequence[Site], layers: Sequence[str] | None) -> list[Si
     """
     if layers is None:
         return list(sites)
-    require("layers", layers, not isinstance(layers, str) and isinstance(layers, Iterable),
-            "a list of layer names")
+    require(
+        "layers",
+        layers,
+        not isinstance(layers, str) and isinstance(layers, Iterable),
+        "a list of layer names",
+    )
     layers, known = list(layers), {site.layer: site for site in sites}
     for name in layers:
         if name not in known:
-            raise UserError(f"layers: no prunable layer '{name}'{nearest(name, known)} "
-                            f"(known: {', '.join(known) or 'none'})")
+            raise UserError(
+                f"layers: no prunable layer '{name}'{nearest(name, known)} "
+                f"(known: {', '.join(known) or 'none'})"
+            )
         if known[name].skipped:
             raise UserError(f"layers: '{name}' cannot be pruned ({known[name].skipped})")
-    return [site if site.layer in layers or site.skipped else replace(site, skipped="not named")
-            for site in sites]
+    return [
+        site if site.layer in layers or site.skipped else replace(site, skipped="not named")
+        for site in sites
+    ]
 
 
 def require_prunable(graph: Graph, sites: Sequence[Site], what: str) -> None:
     """Raise a `UserError` with the reasons unless at least one site can be pruned."""
     if all(site.skipped for site in sites):
         reasons = "; ".join(f"{site.layer}: {site.skipped}" for site in sites[:4])
-        raise UserError(f"model: '{graph.model.name}' has no layer with {what} to prune"
-                        f" ({reasons or 'no layer of that kind'})")
+        raise UserError(
+            f"model: '{graph.model.name}' has no layer with {what} to prune"
+            f" ({reasons or 'no layer of that kind'})"
+        )
 
 
 def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
@@ -92,8 +117,13 @@ def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
     if reason:
         return Site(graph.name_of(layer), filters, skipped=reason)
     followers = [entry for node in norms for entry in norm_entries(graph, node.layer)]
-    return Site(graph.name_of(layer), filters, graph.position(layer.kernel),
-                graph.position(layer.bias), tuple(dict.fromkeys(followers)))
+    return Site(
+        graph.name_of(layer),
+        filters,
+        graph.position(layer.kernel),
+        graph.position(layer.bias),
+        tuple(dict.fromkeys(followers)),
+    )
 
 
 def _channels_of(layer, calls: Sequence[Node]) -> int:
@@ -135,11 +165,18 @@ def _pair_site(graph: Graph, layer) -> Site:
     reason = reason or _shared_or_folded(graph, layer, calls, path, readers)
     if reason:
         return Site(graph.name_of(layer), layer.units, skipped=reason)
-    norms = [entry for node in path if node.kind in NORMS
-             for entry in norm_entries(graph, node.layer)]
+    norms = [
+        entry for node in path if node.kind in NORMS for entry in norm_entries(graph, node.layer)
+    ]
     outgoing = tuple(dict.fromkeys(graph.position(node.layer.kernel) for node in readers))
-    return Site(graph.name_of(layer), layer.units, graph.position(layer.kernel),
-                graph.position(layer.bias), tuple(dict.fromkeys(norms)), outgoing)
+    return Site(
+        graph.name_of(layer),
+        layer.units,
+        graph.position(layer.kernel),
+        graph.position(layer.bias),
+        tuple(dict.fromkeys(norms)),
+        outgoing,
+    )
 
 
 def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | None]:
@@ -157,8 +194,11 @@ def _towards_dense(graph: Graph, calls) -> tuple[list[Node], list[Node], str | N
         elif node.kind in NORMS:
             return path, readers, f"the {node.kind} '{name}' mixes its units"
         else:
-            return path, readers, (f"read by '{name}' ({type(node.layer).__name__}), "
-                                   "not by a Dense layer")
+            return (
+                path,
+                readers,
+                (f"read by '{name}' ({type(node.layer).__name__}), not by a Dense layer"),
+            )
     return path, readers, None
 
 
@@ -193,8 +233,11 @@ def _is_bypassed(graph: Graph, calls: Sequence[Node]) -> bool:
             before.append(node)
             waiting += [givers[tensor] for tensor in node.inputs]
     past = _reachable(graph, before, calls)
-    return any(givers[tensor] in past and givers[tensor] not in behind
-               for node in sums for tensor in node.inputs)
+    return any(
+        givers[tensor] in past and givers[tensor] not in behind
+        for node in sums
+        for tensor in node.inputs
+    )
 
 
 def _reachable(graph: Graph, starts: Sequence[Node], closed: Sequence[Node]) -> list[Node]:

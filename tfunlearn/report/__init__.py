@@ -6,5 +6,11 @@ from tfunlearn.report.groups import save_groups
 from tfunlearn.report.ratio import save_ratio
 from tfunlearn.report.recovery import save_recovery
 
-__all__ = ["save_effects", "save_curves", "save_groups", "save_histogram", "save_ratio",
-           "save_recovery"]
+__all__ = [
+    "save_effects",
+    "save_curves",
+    "save_groups",
+    "save_histogram",
+    "save_ratio",
+    "save_recovery",
+]

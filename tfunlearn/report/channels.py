@@ -13,7 +13,9 @@ COLUMNS = 4  # panels side by side
 
 
 def save_effects(
-    path: str | os.PathLike, forget: Mapping[str, np.ndarray], remain: Mapping[str, np.ndarray],
+    path: str | os.PathLike,
+    forget: Mapping[str, np.ndarray],
+    remain: Mapping[str, np.ndarray],
     chosen: Mapping[str, Sequence[int]],
 ) -> None:
     """Draw the effect of every channel on the forget set and on the retain set.
@@ -41,11 +43,12 @@ def save_effects(
         axes.set_title(layer, fontsize="small")
         axes.axhline(0, color="0.8", lw=0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    for axes in panels[len(forget):]:
+    for axes in panels[len(forget) :]:
         axes.set_axis_off()
     figure.supxlabel("channel", fontsize="small")
     figure.supylabel("effect: loss of accuracy without it", fontsize="small")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False,
-                  fontsize="small")
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small"
+    )
     save_figure(figure, path)

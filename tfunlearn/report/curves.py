@@ -20,18 +20,30 @@ def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
     figure, axes = new_figure(8, 4.5)
     rounds = [line["round"] for line in lines]
     for name, label, style in (
-        ("test_accuracy", "test accuracy", "C0-"), ("attack_success", "attack success", "C3-"),
+        ("test_accuracy", "test accuracy", "C0-"),
+        ("attack_success", "attack success", "C3-"),
         ("source_error", "source-class error", "C1--"),
     ):
         values = [np.nan if line[name] is None else line[name] for line in lines]
         axes.plot(rounds, values, style, label=label, marker=".")
     for number, line in enumerate(lines):
         if line["attackers"]:
-            axes.axvspan(line["round"] - 0.5, line["round"] + 0.5, color="C3", alpha=0.08, lw=0,
-                         label=None if any(l["attackers"] for l in lines[:number]) else "attack")
+            axes.axvspan(
+                line["round"] - 0.5,
+                line["round"] + 0.5,
+                color="C3",
+                alpha=0.08,
+                lw=0,
+                label=None if any(one["attackers"] for one in lines[:number]) else "attack",
+            )
         if line["pruned"]:
-            axes.axvline(line["round"], color="0.6", lw=0.8, ls=":",
-                         label=None if any(l["pruned"] for l in lines[:number]) else "pruning")
+            axes.axvline(
+                line["round"],
+                color="0.6",
+                lw=0.8,
+                ls=":",
+                label=None if any(one["pruned"] for one in lines[:number]) else "pruning",
+            )
     axes.set(xlabel="round", ylabel="share of test examples", ylim=(-0.02, 1.02))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -51,13 +63,25 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
     colors = colormap("tab10" if classes <= 10 else "turbo", classes)
     bottom = np.zeros(clients)
     for label in range(classes):
-        axes.bar(np.arange(clients), histogram[:, label], bottom=bottom, color=colors(label),
-                 label=str(label), width=0.9)
+        axes.bar(
+            np.arange(clients),
+            histogram[:, label],
+            bottom=bottom,
+            color=colors(label),
+            label=str(label),
+            width=0.9,
+        )
         bottom += histogram[:, label]
     for client in malicious:
         axes.annotate("x", (client, bottom[client]), ha="center", va="bottom", color="C3")
     axes.set(xlabel="client", ylabel="training examples")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
-                ncols=1 + classes // 20, fontsize="small")
+    axes.legend(
+        title="class",
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        ncols=1 + classes // 20,
+        fontsize="small",
+    )
     save_figure(figure, path)

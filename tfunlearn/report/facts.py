@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-WORDS = {"forgotten": "forgotten", "still remembers": "still remembers",
-         "over-forgotten": "over-forgotten", "damaged": "damaged", "not shown": "not shown",
-         "no verdict": "no verdict",
-         "partly": "partly forgotten (older rule)", "not": "not forgotten (older rule)"}
+WORDS = {
+    "forgotten": "forgotten",
+    "still remembers": "still remembers",
+    "over-forgotten": "over-forgotten",
+    "damaged": "damaged",
+    "not shown": "not shown",
+    "no verdict": "no verdict",
+    "partly": "partly forgotten (older rule)",
+    "not": "not forgotten (older rule)",
+}
 
 
 @dataclass(frozen=True)
@@ -53,15 +59,20 @@ class RunFacts:
         if self.record is not None:
             return self.record["verdict"].get("plain") or self.record["verdict"]["sentence"]
         if self.notes is not None and self.notes.get("damaged"):
-            return (f"This unlearning has damaged the model: {self.notes['damaged']}. It is not "
-                    f"verified yet: tfunlearn verify {self.path} gives a verdict.")
+            return (
+                f"This unlearning has damaged the model: {self.notes['damaged']}. It is not "
+                f"verified yet: tfunlearn verify {self.path} gives a verdict."
+            )
         if self.notes is None:
             return "This run has forgotten nothing: it is a trained model."
         if self.is_reference:
-            return ("This model was retrained without the forgotten data; others are held "
-                    "against it.")
-        return ("Not verified yet: the figures below are what the unlearning measured itself. "
-                f"tfunlearn verify {self.path} gives a verdict.")
+            return (
+                "This model was retrained without the forgotten data; others are held against it."
+            )
+        return (
+            "Not verified yet: the figures below are what the unlearning measured itself. "
+            f"tfunlearn verify {self.path} gives a verdict."
+        )
 
     @property
     def failed(self) -> str | None:
@@ -80,4 +91,6 @@ class RunFacts:
         """CSS class that sets the color of the verdict."""
         if self.failed:
             return "failed"
-        return "unknown" if self.record is None else self.record["verdict"]["word"].replace(" ", "-")
+        return (
+            "unknown" if self.record is None else self.record["verdict"]["word"].replace(" ", "-")
+        )

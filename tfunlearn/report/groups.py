@@ -11,8 +11,12 @@ from tfunlearn.report.figures import empty_figure, save_figure
 
 
 def save_groups(
-    path: str | os.PathLike, means: Mapping[str, Sequence[float]],
-    spreads: Mapping[str, Sequence[float]], groups: Sequence[str], *, title: str = "",
+    path: str | os.PathLike,
+    means: Mapping[str, Sequence[float]],
+    spreads: Mapping[str, Sequence[float]],
+    groups: Sequence[str],
+    *,
+    title: str = "",
 ) -> None:
     """Draw accuracies as bars, one cluster per group; retraining, the reference, is black.
 
@@ -28,13 +32,26 @@ def save_groups(
     others = [name for name in means if name not in ("retrained", "original")]
     for number, (name, values) in enumerate(means.items()):
         color = {"retrained": "black", "original": "0.75"}.get(name) or (
-            f"C{others.index(name) % 10}")
-        axes.bar(places + (number - (len(means) - 1) / 2) * width, values, width, label=name,
-                 yerr=spreads[name], color=color, error_kw=dict(lw=0.8, ecolor="0.4"),
-                 hatch="//" if name not in ("retrained", "original")
-                 and others.index(name) >= 10 else None)
+            f"C{others.index(name) % 10}"
+        )
+        axes.bar(
+            places + (number - (len(means) - 1) / 2) * width,
+            values,
+            width,
+            label=name,
+            yerr=spreads[name],
+            color=color,
+            error_kw=dict(lw=0.8, ecolor="0.4"),
+            hatch="//"
+            if name not in ("retrained", "original") and others.index(name) >= 10
+            else None,
+        )
     axes.set_xticks(places, [f"{name} %" if name != "all" else "all" for name in groups])
-    axes.set(xlabel="percentiles of the memorisation score", ylabel="accuracy on forgotten data",
-             ylim=(0, 1.02), title=title)
+    axes.set(
+        xlabel="percentiles of the memorisation score",
+        ylabel="accuracy on forgotten data",
+        ylim=(0, 1.02),
+        title=title,
+    )
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save_figure(figure, path)

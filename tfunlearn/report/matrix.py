@@ -71,19 +71,28 @@ def _as_csv(matrix: Matrix) -> str:
     for row in matrix.rows:
         for column in matrix.columns:
             values = matrix.values.get((row, column), [])
-            numbers = [matrix.mean(row, column), matrix.spread(row, column),
-                       min(values, default=math.nan), max(values, default=math.nan),
-                       matrix.published.get((row, column), math.nan)]
-            writer.writerow([row, column, len(values),
-                             *("" if math.isnan(n) else f"{n:.6f}" for n in numbers)])
+            numbers = [
+                matrix.mean(row, column),
+                matrix.spread(row, column),
+                min(values, default=math.nan),
+                max(values, default=math.nan),
+                matrix.published.get((row, column), math.nan),
+            ]
+            writer.writerow(
+                [row, column, len(values), *("" if math.isnan(n) else f"{n:.6f}" for n in numbers)]
+            )
     return text.getvalue()
 
 
 def _as_latex(matrix: Matrix) -> str:
-    lines = [f"% {_escaped(matrix.title)}: {_escaped(matrix.measure)}, mean and standard deviation "
-             "over seeds" + (", published figure in brackets" if matrix.published else ""),
-             r"\begin{tabular}{l" + "r" * len(matrix.columns) + "}", r"\hline",
-             " & ".join(["", *map(_escaped, matrix.columns)]) + r" \\", r"\hline"]
+    lines = [
+        f"% {_escaped(matrix.title)}: {_escaped(matrix.measure)}, mean and standard deviation "
+        "over seeds" + (", published figure in brackets" if matrix.published else ""),
+        r"\begin{tabular}{l" + "r" * len(matrix.columns) + "}",
+        r"\hline",
+        " & ".join(["", *map(_escaped, matrix.columns)]) + r" \\",
+        r"\hline",
+    ]
     for row in matrix.rows:
         cells = []
         for column in matrix.columns:
@@ -98,22 +107,29 @@ def _as_latex(matrix: Matrix) -> str:
 
 
 def _escaped(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-               **{sign: "\\" + sign for sign in "&%$#_{}"}}
+    special = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{sign: "\\" + sign for sign in "&%$#_{}"},
+    }
     return "".join(special.get(sign, sign) for sign in text)
 
 
 def _draw(path: pathlib.Path, matrix: Matrix) -> None:
-    means = np.array([[matrix.mean(row, column) for column in matrix.columns]
-                      for row in matrix.rows])
+    means = np.array(
+        [[matrix.mean(row, column) for column in matrix.columns] for row in matrix.rows]
+    )
     figure = empty_figure(
-        min(3 + 1.6 * len(matrix.columns), 30), min(1.8 + 0.5 * len(matrix.rows), 30))
+        min(3 + 1.6 * len(matrix.columns), 30), min(1.8 + 0.5 * len(matrix.rows), 30)
+    )
     axes = figure.subplots()
     known = means[~np.isnan(means)]
     share = matrix.measure != "test_loss" and bool(((known >= 0) & (known <= 1)).all())
     picture = axes.imshow(means, cmap="viridis", aspect="auto", vmin=0, vmax=1 if share else None)
-    axes.set_xticks(range(len(matrix.columns)), map(_drawn, matrix.columns), rotation=30,
-                    ha="right")
+    axes.set_xticks(
+        range(len(matrix.columns)), map(_drawn, matrix.columns), rotation=30, ha="right"
+    )
     axes.set_yticks(range(len(matrix.rows)), map(_drawn, matrix.rows))
     low, high = picture.get_clim()
     for y, row in enumerate(matrix.rows):
@@ -122,10 +138,20 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
             if (row, column) in matrix.published:
                 text += f"\n({matrix.published[row, column]:.3f})"
             bright = not math.isnan(means[y, x]) and means[y, x] > (low + high) / 2
-            axes.text(x, y, text, ha="center", va="center", fontsize=7,
-                      color="black" if bright or math.isnan(means[y, x]) else "white")
-    axes.set_title(f"{_drawn(matrix.title)}\n{matrix.measure.replace('_', ' ')}"
-                   + (", published in brackets" if matrix.published else ""), fontsize=9)
+            axes.text(
+                x,
+                y,
+                text,
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="black" if bright or math.isnan(means[y, x]) else "white",
+            )
+    axes.set_title(
+        f"{_drawn(matrix.title)}\n{matrix.measure.replace('_', ' ')}"
+        + (", published in brackets" if matrix.published else ""),
+        fontsize=9,
+    )
     figure.colorbar(picture, ax=axes)
     save_figure(figure, path)
 

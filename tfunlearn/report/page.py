@@ -35,10 +35,11 @@ code { font-size: .9em; word-break: break-all; } details { margin: .5rem 0; }
   .scroll { overflow: visible; } figure, tr, .verdict { break-inside: avoid; }
   h2, h3 { break-after: avoid; } h2.run { break-before: page; } a { color: inherit; } }
 """
-SCRIPT = ("addEventListener('beforeprint', () => document.querySelectorAll('details')"
-          ".forEach(part => { part.open = true; }));")
-POLICY = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-          "script-src 'unsafe-inline'")
+SCRIPT = (
+    "addEventListener('beforeprint', () => document.querySelectorAll('details')"
+    ".forEach(part => { part.open = true; }));"
+)
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 class Page:
@@ -75,7 +76,12 @@ class Page:
         self._parts.append("<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>")
 
     def table(
-        self, caption: str, head: Sequence[str], rows: Sequence[Sequence], *, folded: bool = False,
+        self,
+        caption: str,
+        head: Sequence[str],
+        rows: Sequence[Sequence],
+        *,
+        folded: bool = False,
     ) -> None:
         """Add a table; the first cell of each row is the row header.
 
@@ -87,15 +93,25 @@ class Page:
             folded: whether the table is collapsed until the reader opens it; default False.
         """
         cells = "".join(
-            f'<tr><th scope="row">{_cell(row[0])}</th>' + "".join(
-                f'<td class="text">{_cell(cell)}</td>' if isinstance(cell, str) and len(cell) > 24
-                else f"<td>{_cell(cell)}</td>" for cell in row[1:]) + "</tr>" for row in rows)
+            f'<tr><th scope="row">{_cell(row[0])}</th>'
+            + "".join(
+                f'<td class="text">{_cell(cell)}</td>'
+                if isinstance(cell, str) and len(cell) > 24
+                else f"<td>{_cell(cell)}</td>"
+                for cell in row[1:]
+            )
+            + "</tr>"
+            for row in rows
+        )
         columns = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
-        table = (f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(caption)}">'
-                 f"<table><caption>{_text(caption)}</caption><thead><tr>{columns}</tr></thead>"
-                 f"<tbody>{cells}</tbody></table></div>")
-        self._parts.append(f"<details><summary>{_text(caption)}</summary>{table}</details>"
-                           if folded else table)
+        table = (
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(caption)}">'
+            f"<table><caption>{_text(caption)}</caption><thead><tr>{columns}</tr></thead>"
+            f"<tbody>{cells}</tbody></table></div>"
+        )
+        self._parts.append(
+            f"<details><summary>{_text(caption)}</summary>{table}</details>" if folded else table
+        )
 
     def figure(self, picture: str | os.PathLike, description: str, caption: str) -> None:
         """Add a PNG file with an alternative text (for screen readers) and a caption."""
@@ -104,21 +120,28 @@ class Page:
         self._parts.append(
             f'<figure><img src="data:image/png;base64,{base64.b64encode(content).decode()}" '
             f'alt="{_text(description)}" width="{width}" height="{height}">'
-            f"<figcaption>{_text(caption)}</figcaption></figure>")
+            f"<figcaption>{_text(caption)}</figcaption></figure>"
+        )
 
     def text(self) -> str:
         """Return the HTML of the page."""
-        contents = "".join(f'<li><a href="#{anchor}">{_text(text)}</a></li>'
-                           for level, text, anchor in self._contents if level == 2)
-        return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-                f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-                f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-                f'<link rel="icon" href="data:,"><title>{_text(self._title)}</title>'
-                f"<style>{STYLE}</style></head>\n<body>"
-                f'<a class="skip" href="#main">Skip to the report</a>'
-                f"<header><h1>{_text(self._title)}</h1><p>{_text(self._subtitle)}</p></header>\n"
-                f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main id="main">\n'
-                + "\n".join(self._parts) + f"\n</main><script>{SCRIPT}</script></body></html>\n")
+        contents = "".join(
+            f'<li><a href="#{anchor}">{_text(text)}</a></li>'
+            for level, text, anchor in self._contents
+            if level == 2
+        )
+        return (
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f'<link rel="icon" href="data:,"><title>{_text(self._title)}</title>'
+            f"<style>{STYLE}</style></head>\n<body>"
+            f'<a class="skip" href="#main">Skip to the report</a>'
+            f"<header><h1>{_text(self._title)}</h1><p>{_text(self._subtitle)}</p></header>\n"
+            f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main id="main">\n'
+            + "\n".join(self._parts)
+            + f"\n</main><script>{SCRIPT}</script></body></html>\n"
+        )
 
 
 def _text(text) -> str:

@@ -14,9 +14,14 @@ COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
 
 def curves_of(record: dict) -> dict[str, dict[str, dict]]:
     """Return the ROC curves of a verification record, attack to model to ROC."""
-    found = {name: {"before": part["before"], "after": part["after"], **{
-        f"retrained {n + 1}": roc for n, roc in enumerate(part["retrained"])}}
-        for name, part in record["membership"].items()}
+    found = {
+        name: {
+            "before": part["before"],
+            "after": part["after"],
+            **{f"retrained {n + 1}": roc for n, roc in enumerate(part["retrained"])},
+        }
+        for name, part in record["membership"].items()
+    }
     if record.get("shadows"):
         found["U-LiRA"] = {name: record["shadows"][name] for name in ("before", "after")}
     return found
@@ -34,19 +39,30 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) 
     rows = -(-len(curves) // columns)
     figure = empty_figure(3.8 * columns, 3.9 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels[len(curves):]:
+    for axes in panels[len(curves) :]:
         axes.remove()
     for axes, (attack, models) in zip(panels, curves.items()):
         lowest = min(roc["resolution"] for roc in models.values())
         for name, roc in models.items():
             color = COLORS.get(name.split()[0], "C0")
-            axes.plot(np.maximum(roc["fpr"], lowest / 2), np.maximum(roc["tpr"], lowest / 2),
-                      color=color, lw=0.8 if name.startswith("retrained") else 1.8,
-                      label=f"{name}: AUC {roc['auc']:.3f}")
+            axes.plot(
+                np.maximum(roc["fpr"], lowest / 2),
+                np.maximum(roc["tpr"], lowest / 2),
+                color=color,
+                lw=0.8 if name.startswith("retrained") else 1.8,
+                label=f"{name}: AUC {roc['auc']:.3f}",
+            )
         axes.plot([lowest / 2, 1], [lowest / 2, 1], color="0.7", ls=":", lw=1)
         axes.axvline(lowest, color="0.7", lw=0.8)
-        axes.set(xscale="log", yscale="log", xlim=(lowest / 2, 1), ylim=(lowest / 2, 1.05),
-                 xlabel="false-positive rate", ylabel="true-positive rate", title=attack)
+        axes.set(
+            xscale="log",
+            yscale="log",
+            xlim=(lowest / 2, 1),
+            ylim=(lowest / 2, 1.05),
+            xlabel="false-positive rate",
+            ylabel="true-positive rate",
+            title=attack,
+        )
         axes.legend(fontsize="x-small", frameon=False, loc="lower right")
     save_figure(figure, path)
 
@@ -64,10 +80,12 @@ def save_clients(path: str | os.PathLike, clients: Sequence[dict]) -> None:
         values = [_mean_of(client["accuracy"].get(name)) for client in clients]
         if not all(np.isnan(values)):
             axes.bar(places + offset, values, 0.26, color=color, label=name)
-    axes.set_xticks(places, [f"{c['client']}" + ("*" if c["data"] == "forgotten" else "")
-                             for c in clients], fontsize="small" if len(clients) < 40 else 4)
-    axes.set(xlabel="client (*: forgotten)", ylabel="accuracy on its training data",
-             ylim=(0, 1.02))
+    axes.set_xticks(
+        places,
+        [f"{c['client']}" + ("*" if c["data"] == "forgotten" else "") for c in clients],
+        fontsize="small" if len(clients) < 40 else 4,
+    )
+    axes.set(xlabel="client (*: forgotten)", ylabel="accuracy on its training data", ylim=(0, 1.02))
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save_figure(figure, path)
 
@@ -88,8 +106,15 @@ def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) ->
         if len(shares) <= 12:
             for (row, column), share in np.ndenumerate(shares):
                 if share >= 0.005:
-                    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center",
-                              fontsize=6, color="white" if share > 0.5 else "black")
+                    axes.text(
+                        column,
+                        row,
+                        f"{100 * share:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=6,
+                        color="white" if share > 0.5 else "black",
+                    )
             axes.set_xticks(range(len(shares)))
             axes.set_yticks(range(len(shares)))
         axes.set(title=f"{name} (%)", xlabel="predicted class", ylabel="true class")
@@ -101,11 +126,20 @@ def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
     figure, axes = new_figure(7.5, 4.0)
     for name, points in relearned["curves"].items():
         steps, values = zip(*points)
-        axes.plot(steps, values, color=COLORS[name.split()[0]], marker=".",
-                  lw=1.8 if name == "after" else 0.9, label=name)
+        axes.plot(
+            steps,
+            values,
+            color=COLORS[name.split()[0]],
+            marker=".",
+            lw=1.8 if name == "after" else 0.9,
+            label=name,
+        )
     axes.axhline(relearned["goal"], color="0.6", ls=":", label="relearned")
-    axes.set(xlabel="steps of training on the forgotten data", ylabel="accuracy on it",
-             ylim=(-0.02, 1.02))
+    axes.set(
+        xlabel="steps of training on the forgotten data",
+        ylabel="accuracy on it",
+        ylim=(-0.02, 1.02),
+    )
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save_figure(figure, path)
 
@@ -118,8 +152,9 @@ def save_inversions(path: str | os.PathLike, entries: Sequence[dict]) -> None:
     for row, entry in zip(panels, entries):
         for axes, name in zip(row, names):
             pixels = np.asarray(entry["mean"] if name == "mean" else entry["images"][name])
-            axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0,
-                        vmax=255)
+            axes.imshow(
+                pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255
+            )
             title = f"class {entry['label']}: mean" if name == "mean" else name
             axes.set_title(title, fontsize="small")
             axes.axis("off")

@@ -11,7 +11,9 @@ from tfunlearn.report.figures import empty_figure, save_figure
 
 
 def save_ratio(
-    path: str | os.PathLike, sizes: np.ndarray, suggestions: Sequence,
+    path: str | os.PathLike,
+    sizes: np.ndarray,
+    suggestions: Sequence,
 ) -> None:
     """Draw the magnitudes of weight changes (log scale) over their percentiles.
 
@@ -26,14 +28,25 @@ def save_ratio(
     axes, percentiles = figure.subplots(), np.linspace(0, 100, 1001)
     axes.plot(percentiles, np.percentile(sizes, percentiles), "k-", lw=1.2)
     for number, found in enumerate(suggestions):
-        axes.axhline(found.cut, color=f"C{number}", lw=1, ls="--",
-                     label=f"{found.rule}: cut {found.cut:.1e}, ratio {found.ratio:.2f}")
+        axes.axhline(
+            found.cut,
+            color=f"C{number}",
+            lw=1,
+            ls="--",
+            label=f"{found.rule}: cut {found.cut:.1e}, ratio {found.ratio:.2f}",
+        )
         axes.axvline(100 * found.ratio, color=f"C{number}", lw=0.6, ls=":")
     if suggestions and suggestions[0].knee_percentile is not None:
-        axes.plot(suggestions[0].knee_percentile, suggestions[0].knee, "ro", ms=5,
-                  label=f"knee {suggestions[0].knee:.1e}")
+        axes.plot(
+            suggestions[0].knee_percentile,
+            suggestions[0].knee,
+            "ro",
+            ms=5,
+            label=f"knee {suggestions[0].knee:.1e}",
+        )
     axes.set_yscale("log")
-    axes.set(xlabel="percentile of the changes that are not zero", ylabel="size of change",
-             xlim=(0, 100))
+    axes.set(
+        xlabel="percentile of the changes that are not zero", ylabel="size of change", xlim=(0, 100)
+    )
     axes.legend(frameon=False, fontsize="small")
     save_figure(figure, path)

@@ -16,17 +16,16 @@ from tfunlearn.report.facts import RunFacts
 from tfunlearn.report.groups import save_groups
 from tfunlearn.report.page import Page
 from tfunlearn.report.recovery import save_recovery
-from tfunlearn.report.tables import (
-    MEASURES, beside_retraining, gap_row, mean_matrix, round_table)
 from tfunlearn.report.summaries import cost_in_words, count, recovery, request_in_words
-
+from tfunlearn.report.tables import MEASURES, beside_retraining, gap_row, mean_matrix, round_table
 
 GLOSSARY = (
     "A membership attack guesses which examples a model was trained on. AUC: how well, 0.5 is "
     "guessing, 1 is certainty. Balanced accuracy: the same with the best threshold. TPR at 1 % "
     "FPR: share of the forgotten examples that are found when 1 % of the others are taken for "
     "them too. Threshold, shadow models, LiRA and U-LiRA are attacks, from weak to strong. Relearn "
-    "time: steps of training until what was forgotten is known again.")
+    "time: steps of training until what was forgotten is known again."
+)
 
 
 class Section:
@@ -48,8 +47,12 @@ class Section:
         page, facts = self._page, self._facts
         page.heading(2, facts.name, kind="run")
         page.paragraph(facts.verdict, f"verdict {facts.mark}")
-        page.paragraph(f"Folder {facts.path}" + ("" if facts.notes is None else
-                       f", unlearned from {facts.notes['source']}") + ".", "note")
+        page.paragraph(
+            f"Folder {facts.path}"
+            + ("" if facts.notes is None else f", unlearned from {facts.notes['source']}")
+            + ".",
+            "note",
+        )
         if facts.notes is not None:
             self._asked()
             self._done()
@@ -62,42 +65,64 @@ class Section:
         page, notes = self._page, self._facts.notes
         page.heading(3, "What was asked")
         forgotten = notes["forgotten"]
-        page.paragraph(f"Forget {request_in_words(notes['requests'][-1])}: "
-                       f"{count(forgotten['examples'], 'example')}"
-                       + (f", all that {count(len(forgotten['clients']), 'client')} held"
-                          if forgotten["clients"] else "") + ".")
+        page.paragraph(
+            f"Forget {request_in_words(notes['requests'][-1])}: "
+            f"{count(forgotten['examples'], 'example')}"
+            + (
+                f", all that {count(len(forgotten['clients']), 'client')} held"
+                if forgotten["clients"]
+                else ""
+            )
+            + "."
+        )
         if len(notes["requests"]) > 1:
-            page.paragraph(f"{count(len(notes['requests']) - 1, 'request')} came before: "
-                           + "; ".join(request_in_words(r) for r in notes["requests"][:-1]) + ".")
+            page.paragraph(
+                f"{count(len(notes['requests']) - 1, 'request')} came before: "
+                + "; ".join(request_in_words(r) for r in notes["requests"][:-1])
+                + "."
+            )
 
     def _done(self) -> None:
         page, notes = self._page, self._facts.notes
         page.heading(3, "What was done, and what it cost")
         page.paragraph(f"Method {notes['method']}, then recovery: {recovery(notes)}.")
-        page.paragraph(f"Cost: {cost_in_words(notes['cost'])}. Seconds are of the wall clock, "
-                       f"measuring included; {notes['cost']['work_seconds']:.1f} s of them were "
-                       "work.")
+        page.paragraph(
+            f"Cost: {cost_in_words(notes['cost'])}. Seconds are of the wall clock, "
+            f"measuring included; {notes['cost']['work_seconds']:.1f} s of them were "
+            "work."
+        )
         for words in (
-                f"The request decided the method: {notes['reason']}." if notes.get("reason") else "",
-                f"Forgotten before, and dropped from the request: "
-                f"{request_in_words(notes['dropped'])}." if notes.get("dropped") else "",
-                *(f"Warning: {words}." for words in notes.get("warnings", ())),
-                f"Damaged: {notes['damaged']}." if notes.get("damaged") else ""):
+            f"The request decided the method: {notes['reason']}." if notes.get("reason") else "",
+            f"Forgotten before, and dropped from the request: {request_in_words(notes['dropped'])}."
+            if notes.get("dropped")
+            else "",
+            *(f"Warning: {words}." for words in notes.get("warnings", ())),
+            f"Damaged: {notes['damaged']}." if notes.get("damaged") else "",
+        ):
             if words:
                 page.paragraph(words)
         told = self._facts.method_words
         if told:
             page.paragraph(f"In detail{told}.", "note")
-        self._table("settings", "Settings of the method", ["setting", "value"],
-                    [[name, _plain(value)] for name, value in notes["settings"].items()],
-                    folded=True)
+        self._table(
+            "settings",
+            "Settings of the method",
+            ["setting", "value"],
+            [[name, _plain(value)] for name, value in notes["settings"].items()],
+            folded=True,
+        )
         measured = notes["measured"]
         titles = [t for t in ("before", "start", "after", "retrained") if measured.get(t)]
-        self._table("measured", "Measured by the unlearning itself (retrained: one model, of its "
-                    "own seed)", ["", *titles], [
-            [label, *(measured[title].get(name) for title in titles)]
-            for name, label in MEASURES.items()
-            if any(measured[title].get(name) is not None for title in titles)])
+        self._table(
+            "measured",
+            "Measured by the unlearning itself (retrained: one model, of its own seed)",
+            ["", *titles],
+            [
+                [label, *(measured[title].get(name) for title in titles)]
+                for name, label in MEASURES.items()
+                if any(measured[title].get(name) is not None for title in titles)
+            ],
+        )
 
     def _proof(self) -> None:
         page, record = self._page, self._facts.record
@@ -110,35 +135,78 @@ class Section:
             f"Held against {count(models, 'model')} retrained from scratch without what was "
             f"forgotten (seed{'s' * (models > 1)} {seeds}): that is what perfect forgetting looks "
             "like. Noise is how far a perfectly unlearned model may lie from their mean by chance"
-            + (": all graded measures together call no more than 4 % of perfect unlearnings failed"
-               if "plain" in record["verdict"] else " (95 % for each measure)")
+            + (
+                ": all graded measures together call no more than 4 % of perfect unlearnings failed"
+                if "plain" in record["verdict"]
+                else " (95 % for each measure)"
+            )
             + ("" if models > 1 else "; of one model it is not known, only the tolerance is")
             + f". It is at least the tolerance of {record['settings']['tolerance']:g} that was set "
-            "before. A measure that cannot tell the model before from retraining says nothing.")
+            "before. A measure that cannot tell the model before from retraining says nothing."
+        )
         if "plain" in record["verdict"]:
             page.paragraph(record["verdict"]["sentence"])
-        self._table("evidence", "Evidence", ["measure", "before", "after", "retrained, mean",
-                                             "noise", "noticed from", "graded", "grade"], [
-            [e["name"], e["before"], e["after"], e["mean"], e["noise"], e.get("detectable"),
-             "yes" if e.get("graded", True) else "no", e.get("word", e.get("grade"))]
-            for e in record["evidence"]])
+        self._table(
+            "evidence",
+            "Evidence",
+            [
+                "measure",
+                "before",
+                "after",
+                "retrained, mean",
+                "noise",
+                "noticed from",
+                "graded",
+                "grade",
+            ],
+            [
+                [
+                    e["name"],
+                    e["before"],
+                    e["after"],
+                    e["mean"],
+                    e["noise"],
+                    e.get("detectable"),
+                    "yes" if e.get("graded", True) else "no",
+                    e.get("word", e.get("grade")),
+                ]
+                for e in record["evidence"]
+            ],
+        )
         self._verifications()
         page.paragraph(GLOSSARY, "note")
-        self._table("measures", "Accuracy and loss beside retraining", [
-            "", "before", "after", "retrained, mean", "retrained, deviation", "gap"],
-            [[name, *gap_row(values)] for name, values in record["measures"].items()])
+        self._table(
+            "measures",
+            "Accuracy and loss beside retraining",
+            ["", "before", "after", "retrained, mean", "retrained, deviation", "gap"],
+            [[name, *gap_row(values)] for name, values in record["measures"].items()],
+        )
         self._attacks(record)
         if record.get("relearning"):
             relearned = record["relearning"]
-            self._figure("relearning", proof.save_relearning, [relearned],
-                         "Accuracy on the forgotten data while each model learns it again. "
-                         + ", ".join(f"{name}: {'never' if n is None else f'{n} steps'}"
-                                     for name, n in relearned["steps"].items()),
-                         "Relearning what was forgotten. A model that needs far fewer steps than "
-                         "the retrained ones has kept something.")
-            self._table("relearning", "Relearning", ["model", "steps", "accuracy"], [
-                [name, step, value] for name, points in relearned["curves"].items()
-                for step, value in points], folded=True)
+            self._figure(
+                "relearning",
+                proof.save_relearning,
+                [relearned],
+                "Accuracy on the forgotten data while each model learns it again. "
+                + ", ".join(
+                    f"{name}: {'never' if n is None else f'{n} steps'}"
+                    for name, n in relearned["steps"].items()
+                ),
+                "Relearning what was forgotten. A model that needs far fewer steps than "
+                "the retrained ones has kept something.",
+            )
+            self._table(
+                "relearning",
+                "Relearning",
+                ["model", "steps", "accuracy"],
+                [
+                    [name, step, value]
+                    for name, points in relearned["curves"].items()
+                    for step, value in points
+                ],
+                folded=True,
+            )
         if record.get("inversion"):
             self._inversion(record["inversion"])
         page.heading(3, "What was not tested")
@@ -148,59 +216,124 @@ class Section:
         """Add a table of all verifications of this model, with their settings."""
         earlier = self._facts.earlier
         names = list(earlier[-1]["settings"])
-        self._table("verifications", f"All {count(len(earlier), 'verification')} of this model; "
-                    "the last is shown here", ["folder", "verdict", "retrained", *names], [
-            [one["folder"], one["verdict"], one["retrained"],
-             *(_plain(one["settings"].get(name)) for name in names)] for one in earlier],
-            folded=len(earlier) == 1)
+        self._table(
+            "verifications",
+            f"All {count(len(earlier), 'verification')} of this model; the last is shown here",
+            ["folder", "verdict", "retrained", *names],
+            [
+                [
+                    one["folder"],
+                    one["verdict"],
+                    one["retrained"],
+                    *(_plain(one["settings"].get(name)) for name in names),
+                ]
+                for one in earlier
+            ],
+            folded=len(earlier) == 1,
+        )
 
     def _attacks(self, record: dict) -> None:
         curves = proof.curves_of(record)
         levels = list(next(iter(curves.values()))["after"]["tpr_at"])
-        self._figure("roc", proof.save_roc, [curves], "Receiver operating characteristic of each "
-                     "membership attack on logarithmic axes. " + "; ".join(
-                         f"{attack}: AUC before {models['before']['auc']:.3f}, after "
-                         f"{models['after']['auc']:.3f}" for attack, models in curves.items()),
-                     "Membership attacks. The dotted line is guessing; left of the vertical line "
-                     "there are too few non-members to measure.")
-        self._table("attacks", "Membership attacks", [
-            "attack, model", "AUC", "balanced accuracy",
-            *(f"TPR at {float(level):.1%} FPR" for level in levels), "non-members"], [
-            [f"{attack}, {name}", roc["auc"], roc["balanced_accuracy"],
-             *(roc["tpr_at"][level] if roc["resolved"][level] else
-               f"{roc['tpr_at'][level]:.4g} (not resolved)" for level in levels), roc["others"]]
-            for attack, models in curves.items() for name, roc in models.items()])
-        self._csv("roc", ["attack", "model", "fpr", "tpr"], [
-            [attack, name, x, y] for attack, models in curves.items()
-            for name, roc in models.items() for x, y in zip(roc["fpr"], roc["tpr"])])
+        self._figure(
+            "roc",
+            proof.save_roc,
+            [curves],
+            "Receiver operating characteristic of each "
+            "membership attack on logarithmic axes. "
+            + "; ".join(
+                f"{attack}: AUC before {models['before']['auc']:.3f}, after "
+                f"{models['after']['auc']:.3f}"
+                for attack, models in curves.items()
+            ),
+            "Membership attacks. The dotted line is guessing; left of the vertical line "
+            "there are too few non-members to measure.",
+        )
+        self._table(
+            "attacks",
+            "Membership attacks",
+            [
+                "attack, model",
+                "AUC",
+                "balanced accuracy",
+                *(f"TPR at {float(level):.1%} FPR" for level in levels),
+                "non-members",
+            ],
+            [
+                [
+                    f"{attack}, {name}",
+                    roc["auc"],
+                    roc["balanced_accuracy"],
+                    *(
+                        roc["tpr_at"][level]
+                        if roc["resolved"][level]
+                        else f"{roc['tpr_at'][level]:.4g} (not resolved)"
+                        for level in levels
+                    ),
+                    roc["others"],
+                ]
+                for attack, models in curves.items()
+                for name, roc in models.items()
+            ],
+        )
+        self._csv(
+            "roc",
+            ["attack", "model", "fpr", "tpr"],
+            [
+                [attack, name, x, y]
+                for attack, models in curves.items()
+                for name, roc in models.items()
+                for x, y in zip(roc["fpr"], roc["tpr"])
+            ],
+        )
         shadow = record["membership"].get("shadow models", {}).get("more")
         if shadow:
-            self._table("shadow_models", "Shadow-model attack: recall on the forgotten examples, and "
-                        "beside it the share of examples like them that no model saw and that are "
-                        "classified as members all the same", [
-                "model", "recall", "false-positive rate"],
-                [[name, part["recall"], part["fpr"]] for name, part in shadow.items()])
+            self._table(
+                "shadow_models",
+                "Shadow-model attack: recall on the forgotten examples, and "
+                "beside it the share of examples like them that no model saw and that are "
+                "classified as members all the same",
+                ["model", "recall", "false-positive rate"],
+                [[name, part["recall"], part["fpr"]] for name, part in shadow.items()],
+            )
         if record.get("shadows"):
             score = record["shadows"]["challenge"]
             self._page.paragraph(
                 f"NeurIPS 2023 score {_number(score['score'])} (F {score['quality']:.4g}) over "
                 f"{count(record['shadows']['count'], 'model')} of each kind; as many models that "
-                f"nothing tells apart would have F {score['chance']:.4g}.")
+                f"nothing tells apart would have F {score['chance']:.4g}."
+            )
 
     def _inversion(self, entries: Sequence[dict]) -> None:
         likeness = "; ".join(
-            f"class {e['label']}: " + ", ".join(f"{name} {'-' if v is None else format(v, '.2f')}"
-                                                for name, v in e["likeness"].items())
-            for e in entries)
-        self._figure("inversion", proof.save_inversions, [entries],
-                     f"Images that each model takes for the forgotten classes. Likeness to the "
-                     f"mean forgotten image, as a correlation: {likeness}",
-                     "Model inversion: what each model shows of a class, beside the mean of the "
-                     "forgotten images. It counts only if one can see in it what the retrained "
-                     "model does not show; images like noise say nothing.")
-        self._table("inversion", "Model inversion", ["class, model", "cost", "likeness"], [
-            [f"{e['label']}, {name}", e["costs"][name], e["likeness"][name]]
-            for e in entries for name in e["costs"]], folded=True)
+            f"class {e['label']}: "
+            + ", ".join(
+                f"{name} {'-' if v is None else format(v, '.2f')}"
+                for name, v in e["likeness"].items()
+            )
+            for e in entries
+        )
+        self._figure(
+            "inversion",
+            proof.save_inversions,
+            [entries],
+            f"Images that each model takes for the forgotten classes. Likeness to the "
+            f"mean forgotten image, as a correlation: {likeness}",
+            "Model inversion: what each model shows of a class, beside the mean of the "
+            "forgotten images. It counts only if one can see in it what the retrained "
+            "model does not show; images like noise say nothing.",
+        )
+        self._table(
+            "inversion",
+            "Model inversion",
+            ["class, model", "cost", "likeness"],
+            [
+                [f"{e['label']}, {name}", e["costs"][name], e["likeness"][name]]
+                for e in entries
+                for name in e["costs"]
+            ],
+            folded=True,
+        )
 
     def _rounds(self) -> None:
         page, facts = self._page, self._facts
@@ -209,22 +342,31 @@ class Section:
         if training:
             attacked = [line["round"] for line in training if line["attackers"]]
             pruned = [line["round"] for line in training if line["pruned"]]
-            self._figure("training", save_curves, [training], "Test accuracy, attack success and "
-                         f"source-class error in each of {count(len(training), 'round')} of "
-                         f"training; test accuracy ends at {_number(training[-1]['test_accuracy'])}. "
-                         f"{count(len(attacked), 'round')} attacked, {len(pruned)} with pruning.",
-                         "Training: accuracy, attack success and source-class error, rounds "
-                         "under attack shaded, prunings dotted.")
-            self._table("training", "Training, round by round", *round_table(training),
-                        folded=True)
+            self._figure(
+                "training",
+                save_curves,
+                [training],
+                "Test accuracy, attack success and "
+                f"source-class error in each of {count(len(training), 'round')} of "
+                f"training; test accuracy ends at {_number(training[-1]['test_accuracy'])}. "
+                f"{count(len(attacked), 'round')} attacked, {len(pruned)} with pruning.",
+                "Training: accuracy, attack success and source-class error, rounds "
+                "under attack shaded, prunings dotted.",
+            )
+            self._table("training", "Training, round by round", *round_table(training), folded=True)
         if facts.notes is not None:
-            self._figure("unlearning", save_recovery, [facts.lines, facts.notes["measured"]],
-                         "Accuracy before unlearning, at the start of recovery and in each of its "
-                         f"{count(len(facts.lines), 'round')}; on forgotten data it ends at "
-                         f"{_number(facts.notes['measured']['after'].get('forget_accuracy'))}.",
-                         "Unlearning and recovery; dotted: retrained.")
-            self._table("unlearning", "Unlearning, round by round", *round_table(facts.lines),
-                        folded=True)
+            self._figure(
+                "unlearning",
+                save_recovery,
+                [facts.lines, facts.notes["measured"]],
+                "Accuracy before unlearning, at the start of recovery and in each of its "
+                f"{count(len(facts.lines), 'round')}; on forgotten data it ends at "
+                f"{_number(facts.notes['measured']['after'].get('forget_accuracy'))}.",
+                "Unlearning and recovery; dotted: retrained.",
+            )
+            self._table(
+                "unlearning", "Unlearning, round by round", *round_table(facts.lines), folded=True
+            )
 
     def _behaviour(self) -> None:
         page, profile = self._page, self._facts.profile
@@ -233,36 +375,70 @@ class Section:
             names = groups["groups"]
             rows = {name: groups[name] for name in ("before", "after", "retrained")}
             page.heading(3, "By groups of memorisation")
-            self._figure("groups", save_groups, [
-                {name: np.array(row["mean"]) for name, row in rows.items()},
-                {name: np.array(row["spread"]) for name, row in rows.items()}, names],
-                "Accuracy on forgotten data by how much it was memorised. " + "; ".join(
+            self._figure(
+                "groups",
+                save_groups,
+                [
+                    {name: np.array(row["mean"]) for name, row in rows.items()},
+                    {name: np.array(row["spread"]) for name, row in rows.items()},
+                    names,
+                ],
+                "Accuracy on forgotten data by how much it was memorised. "
+                + "; ".join(
                     f"{name}: {', '.join(f'{100 * v:.0f} %' for v in row['mean'])}"
-                    for name, row in rows.items()),
-                "What was memorized (right) is what forgetting must change.")
-            self._table("groups", "Groups of memorisation", ["model", *names], [
-                [name, *row["mean"]] for name, row in rows.items()])
+                    for name, row in rows.items()
+                ),
+                "What was memorized (right) is what forgetting must change.",
+            )
+            self._table(
+                "groups",
+                "Groups of memorisation",
+                ["model", *names],
+                [[name, *row["mean"]] for name, row in rows.items()],
+            )
         if profile.get("clients"):
             page.heading(3, "By client")
-            self._figure("clients", proof.save_clients, [profile["clients"]],
-                         f"Accuracy of {count(len(profile['clients']), 'client')} on their own "
-                         "training data; the table below has the numbers.",
-                         "Accuracy on each client's own training data.")
-            self._table("clients", "Clients", *beside_retraining(
-                "client", "data", profile["clients"]), folded=True)
+            self._figure(
+                "clients",
+                proof.save_clients,
+                [profile["clients"]],
+                f"Accuracy of {count(len(profile['clients']), 'client')} on their own "
+                "training data; the table below has the numbers.",
+                "Accuracy on each client's own training data.",
+            )
+            self._table(
+                "clients",
+                "Clients",
+                *beside_retraining("client", "data", profile["clients"]),
+                folded=True,
+            )
         if profile.get("confusion"):
             page.heading(3, "By class")
-            matrices = {name: mean_matrix(value) for name, value in profile["confusion"].items()
-                        if value not in (None, [])}
-            self._figure("confusion", proof.save_confusion, [matrices],
-                         f"Confusion matrices of the test images: {', '.join(matrices)}; the table "
-                         "below has the accuracy on each class.",
-                         "What test images of each class are taken for, in percent.")
-            self._table("classes", "Classes", *beside_retraining(
-                "label", "examples", profile["classes"]))
-            self._csv("confusion", ["model", "true class", "predicted class", "images"], [
-                [name, row, column, value] for name, matrix in matrices.items()
-                for (row, column), value in np.ndenumerate(np.asarray(matrix))])
+            matrices = {
+                name: mean_matrix(value)
+                for name, value in profile["confusion"].items()
+                if value not in (None, [])
+            }
+            self._figure(
+                "confusion",
+                proof.save_confusion,
+                [matrices],
+                f"Confusion matrices of the test images: {', '.join(matrices)}; the table "
+                "below has the accuracy on each class.",
+                "What test images of each class are taken for, in percent.",
+            )
+            self._table(
+                "classes", "Classes", *beside_retraining("label", "examples", profile["classes"])
+            )
+            self._csv(
+                "confusion",
+                ["model", "true class", "predicted class", "images"],
+                [
+                    [name, row, column, value]
+                    for name, matrix in matrices.items()
+                    for (row, column), value in np.ndenumerate(np.asarray(matrix))
+                ],
+            )
 
     def _origin(self) -> None:
         page, facts = self._page, self._facts
@@ -270,19 +446,36 @@ class Section:
         for words in facts.missing:
             page.paragraph(words, "note")
         page.paragraph(f"Folder {facts.path}; {facts.weights:,} weights.")
-        self._table("checksums", "SHA-256 of the files", ["file", "SHA-256"],
-                    list(map(list, facts.checksums.items())))
-        self._table("configuration", "Configuration", ["field", "value"],
-                    [[name, _plain(value)] for name, value in facts.config.items()], folded=True)
+        self._table(
+            "checksums",
+            "SHA-256 of the files",
+            ["file", "SHA-256"],
+            list(map(list, facts.checksums.items())),
+        )
+        self._table(
+            "configuration",
+            "Configuration",
+            ["field", "value"],
+            [[name, _plain(value)] for name, value in facts.config.items()],
+            folded=True,
+        )
 
-    def _figure(self, name: str, save: Callable, arguments: Sequence, description: str,
-                caption: str) -> None:
+    def _figure(
+        self, name: str, save: Callable, arguments: Sequence, description: str, caption: str
+    ) -> None:
         path = self._folder / f"{self._stem}_{name}.png"
         save(path, *arguments)
         self._page.figure(path, description, caption)
 
-    def _table(self, name: str, caption: str, head: Sequence[str], rows: Sequence[Sequence], *,
-               folded: bool = False) -> None:
+    def _table(
+        self,
+        name: str,
+        caption: str,
+        head: Sequence[str],
+        rows: Sequence[Sequence],
+        *,
+        folded: bool = False,
+    ) -> None:
         self._page.table(caption, head, rows, folded=folded)
         self._csv(name, head, rows)
 

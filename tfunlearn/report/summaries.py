@@ -33,8 +33,12 @@ def recovery(notes: dict) -> str:
 
 def cost_in_words(cost: dict) -> str:
     """Return the cost of an unlearning run as text."""
-    size = {name: f"{cost[name] / 1e6:,.1f} MB" for name in (
-        "bytes_down", "bytes_up", "server_storage_bytes")}
-    return (f"{count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
-            f"{count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, "
-            f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server")
+    size = {
+        name: f"{cost[name] / 1e6:,.1f} MB"
+        for name in ("bytes_down", "bytes_up", "server_storage_bytes")
+    }
+    return (
+        f"{count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
+        f"{count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, "
+        f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server"
+    )

@@ -8,39 +8,86 @@ import numpy as np
 
 from tfunlearn.report.facts import RunFacts
 
-ROUND_COLUMNS = ("round", "phase", "test_accuracy", "test_loss", "attack_success", "source_error",
-                 "forget_accuracy", "remain_accuracy", "train_loss", "clients", "seconds")
-MEASURES = {"test_accuracy": "test accuracy", "test_loss": "test loss",
-            "attack_success": "attack success", "source_error": "source error",
-            "forget_accuracy": "accuracy on forgotten data",
-            "remain_accuracy": "accuracy on remaining data"}
+ROUND_COLUMNS = (
+    "round",
+    "phase",
+    "test_accuracy",
+    "test_loss",
+    "attack_success",
+    "source_error",
+    "forget_accuracy",
+    "remain_accuracy",
+    "train_loss",
+    "clients",
+    "seconds",
+)
+MEASURES = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "attack_success": "attack success",
+    "source_error": "source error",
+    "forget_accuracy": "accuracy on forgotten data",
+    "remain_accuracy": "accuracy on remaining data",
+}
 
 
 def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
     """Return the column names and rows of a table of several runs, one column per run."""
-    rows = [["verdict", *(facts.word for facts in runs)],
-            ["method", *("trained" if f.notes is None else f.notes["method"] for f in runs)]]
+    rows = [
+        ["verdict", *(facts.word for facts in runs)],
+        ["method", *("trained" if f.notes is None else f.notes["method"] for f in runs)],
+    ]
     for name, label in MEASURES.items():
-        values = [(f.lines[-1] if f.notes is None and f.lines else
-                   {} if f.notes is None else f.notes["measured"]["after"]).get(name) for f in runs]
+        values = [
+            (
+                f.lines[-1]
+                if f.notes is None and f.lines
+                else {}
+                if f.notes is None
+                else f.notes["measured"]["after"]
+            ).get(name)
+            for f in runs
+        ]
         if any(value is not None for value in values):
             rows.append([label, *values])
-    for name, label in (("rounds", "rounds"), ("client_steps", "client steps"),
-                        ("work_seconds", "seconds of work"), ("bytes_up", "bytes sent by clients")):
-        rows.append([label, *(None if f.notes is None else f.notes["cost"].get(name)
-                              for f in runs)])
+    for name, label in (
+        ("rounds", "rounds"),
+        ("client_steps", "client steps"),
+        ("work_seconds", "seconds of work"),
+        ("bytes_up", "bytes sent by clients"),
+    ):
+        rows.append(
+            [label, *(None if f.notes is None else f.notes["cost"].get(name) for f in runs)]
+        )
     for name in dict.fromkeys(e["name"] for f in runs if f.record for e in f.record["evidence"]):
-        rows.append([f"{name}, distance to retraining", *(
-            next((e["gap"] for e in (f.record or {"evidence": []})["evidence"]
-                  if e["name"] == name), None) for f in runs)])
+        rows.append(
+            [
+                f"{name}, distance to retraining",
+                *(
+                    next(
+                        (
+                            e["gap"]
+                            for e in (f.record or {"evidence": []})["evidence"]
+                            if e["name"] == name
+                        ),
+                        None,
+                    )
+                    for f in runs
+                ),
+            ]
+        )
     return ["", *(facts.name for facts in runs)], rows
 
 
 def round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
     names = [name for name in ROUND_COLUMNS if any(line.get(name) is not None for line in lines)]
-    return ([name.replace("_", " ") for name in names] + ["attackers", "pruned"], [
-        [*(line.get(name) for name in names), len(line["attackers"]), len(line["pruned"])]
-        for line in lines])
+    return (
+        [name.replace("_", " ") for name in names] + ["attackers", "pruned"],
+        [
+            [*(line.get(name) for name in names), len(line["attackers"]), len(line["pruned"])]
+            for line in lines
+        ],
+    )
 
 
 def beside_retraining(
@@ -53,8 +100,11 @@ def beside_retraining(
         second: key of the second column.
         entries: see `behaviour.by_client` and `behaviour.by_class`.
     """
-    kinds = [kind for kind in ("before", "after", "retrained")
-             if entries[0]["accuracy"].get(kind) not in (None, [])]
+    kinds = [
+        kind
+        for kind in ("before", "after", "retrained")
+        if entries[0]["accuracy"].get(kind) not in (None, [])
+    ]
     head, told = [name, second], "retrained" in kinds
     for what in ("accuracy", "loss"):
         head += [f"{what}, {kind}" for kind in kinds] + ([f"{what}, gap"] if told else [])

@@ -41,10 +41,16 @@ class HistoryWriter:
         self._folder.mkdir(exist_ok=True)
         number = received.round_number - self._before
         path = _path(self._folder, number)
-        digest = write_arrays(path, dict(
-            round=np.int64(received.round_number), weights=to_vector(received.weights),
-            updates=received.updates, ids=received.ids.astype(np.int64),
-            examples=received.examples.astype(np.int64)))
+        digest = write_arrays(
+            path,
+            dict(
+                round=np.int64(received.round_number),
+                weights=to_vector(received.weights),
+                updates=received.updates,
+                ids=received.ids.astype(np.int64),
+                examples=received.examples.astype(np.int64),
+            ),
+        )
         self._note = {"history_sha256": digest, "history_bytes": os.path.getsize(path)}
 
     def note(self) -> dict:
@@ -82,16 +88,24 @@ class History:
 
     @classmethod
     def of(
-        cls, folder: pathlib.Path, lines: Sequence[dict], policy: HistoryPolicy,
-        shapes: Sequence[tuple[int, ...]], before: int = 0,
+        cls,
+        folder: pathlib.Path,
+        lines: Sequence[dict],
+        policy: HistoryPolicy,
+        shapes: Sequence[tuple[int, ...]],
+        before: int = 0,
     ) -> History:
         """Returns what the metrics `lines` of a run say that it has kept."""
         written = {line["round"]: line for line in lines if "history_sha256" in line}
         newest = max(written, default=0)
-        return cls({before + n: _Kept(_path(folder, n), line["history_sha256"],
-                                      line["history_bytes"])
-                    for n, line in sorted(written.items()) if n == newest or policy.stays(n)},
-                   [tuple(shape) for shape in shapes])
+        return cls(
+            {
+                before + n: _Kept(_path(folder, n), line["history_sha256"], line["history_bytes"])
+                for n, line in sorted(written.items())
+                if n == newest or policy.stays(n)
+            },
+            [tuple(shape) for shape in shapes],
+        )
 
     def then(self, later: History) -> History:
         """Returns both, one after the other."""
@@ -117,8 +131,12 @@ class History:
         with _readable(path, self.kept[number].digest):
             arrays = read_arrays(path)
             return HistoryRound(
-                int(arrays["round"]), from_vector(arrays["weights"], self.shapes), arrays["ids"],
-                self._updates(arrays["updates"]), arrays["examples"])
+                int(arrays["round"]),
+                from_vector(arrays["weights"], self.shapes),
+                arrays["ids"],
+                self._updates(arrays["updates"]),
+                arrays["examples"],
+            )
 
     def verify(self, rounds: Sequence[int] | None = None) -> None:
         """Raises a `UserError` unless the files of some rounds, default all, are whole."""
@@ -127,8 +145,10 @@ class History:
             with _readable(path, named):
                 found = checksum(path)
                 if found != named:
-                    raise UserError(f"history: {path} is damaged: its SHA-256 is {found[:16]}..., "
-                                    f"metrics.jsonl names {named[:16]}...")
+                    raise UserError(
+                        f"history: {path} is damaged: its SHA-256 is {found[:16]}..., "
+                        f"metrics.jsonl names {named[:16]}..."
+                    )
 
     def ids(self, number: int) -> np.ndarray:
         """Returns who took part in a kept round, without reading all of it."""
@@ -150,11 +170,13 @@ def _readable(path: pathlib.Path, named: str) -> Iterator[None]:
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"history: {path} is missing; metrics.jsonl names it with SHA-256 "
-                        f"{named[:16]}...")
+        raise UserError(
+            f"history: {path} is missing; metrics.jsonl names it with SHA-256 {named[:16]}..."
+        )
     except Exception as error:  # numpy and zipfile raise whatever they trip over
-        raise UserError(f"history: {path} (SHA-256 {named[:16]}...) cannot be read "
-                        f"({first_line(error)})")
+        raise UserError(
+            f"history: {path} (SHA-256 {named[:16]}...) cannot be read ({first_line(error)})"
+        )
 
 
 def _path(folder: pathlib.Path, number: int) -> pathlib.Path:

@@ -6,15 +6,15 @@ import os
 
 import numpy as np
 
+from tfunlearn.config.reading import METHOD_FIELDS, read_config, read_table, run_config
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import require_origin
 from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
-from tfunlearn.config.run_config import RunConfig
-from tfunlearn.config.reading import METHOD_FIELDS, read_config, read_table, run_config
-from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
+from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 
 
 def open_run(
@@ -36,8 +36,10 @@ def open_run(
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
     settled = len(directory.read_metrics()) == state.finished  # else a round is being written
     if settled and not is_model_of(directory, state, model):
-        raise UserError(f"run: {directory.model} is not the model of {directory.checkpoint}; "
-                        f"tfunlearn resume {directory.path} mends it")
+        raise UserError(
+            f"run: {directory.model} is not the model of {directory.checkpoint}; "
+            f"tfunlearn resume {directory.path} mends it"
+        )
     model.set_weights(state.weights)
     return directory, config, state, model
 
@@ -51,7 +53,8 @@ def is_model_of(
     except UserError:
         return False
     return len(weights) == len(state.weights) and all(
-        np.array_equal(a, b, equal_nan=True) for a, b in zip(weights, state.weights))
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(weights, state.weights)
+    )
 
 
 def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunConfig:

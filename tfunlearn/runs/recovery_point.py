@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, keep_as, write_bytes
+from tfunlearn.federated.state import ServerState
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.runs.run_files import metrics_line, read_checkpoint
-from tfunlearn.federated.state import ServerState
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,18 @@ def newest_good(directory: RunDirectory) -> Left:
             lost |= state.finished > len(lines) + 1
             continue
         if state.finished and lines[state.finished - 1]["checkpoint_sha256"] != checksum(path):
-            damaged.append(f"{path} is not the file that metrics.jsonl names for round "
-                           f"{state.finished}")
+            damaged.append(
+                f"{path} is not the file that metrics.jsonl names for round {state.finished}"
+            )
             continue
         return Left(state, lines[: state.finished], damaged, path)
     if lines or lost:
         found = "; ".join([*damaged, *early]) or "both are missing"
-        raise UserError(f"run: {directory.path} has {len(lines)} whole lines of metrics but no "
-                        f"good checkpoint of them ({found}); tfunlearn train --config "
-                        f"{directory.config} begins anew")
+        raise UserError(
+            f"run: {directory.path} has {len(lines)} whole lines of metrics but no "
+            f"good checkpoint of them ({found}); tfunlearn train --config "
+            f"{directory.config} begins anew"
+        )
     return Left(None, [], damaged)
 
 

@@ -17,12 +17,23 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import (
-    checksum, create_json, digest_of, first_free, keep_as, locked, naming, replacing, user_path,
-    write_arrays, write_bytes, write_json)
+    checksum,
+    create_json,
+    digest_of,
+    first_free,
+    keep_as,
+    locked,
+    naming,
+    replacing,
+    user_path,
+    write_arrays,
+    write_bytes,
+    write_json,
+)
 from tfunlearn.core.lazy import tf
-from tfunlearn.runs.run_files import metrics_line, read_checkpoint
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
+from tfunlearn.runs.run_files import metrics_line, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,11 @@ class RunDirectory:
         Raises:
             FileExistsError: there is one although it is to be `new`.
         """
-        paths = {name: os.path.abspath(flat[name]) for name in ("data_dir", "model")
-                 if name == "data_dir" or is_model_file(flat[name])}
+        paths = {
+            name: os.path.abspath(flat[name])
+            for name in ("data_dir", "model")
+            if name == "data_dir" or is_model_file(flat[name])
+        }
         if "model" in paths and os.path.isfile(paths["model"]):
             notes["model_sha256"] = checksum(paths["model"])
         (create_json if new else write_json)(self.config, {**flat, **paths, **notes})
@@ -82,8 +96,13 @@ class RunDirectory:
         return found if isinstance(found, str) else None
 
     def write_partition(
-        self, parts: Sequence[np.ndarray], clients: ClientSet, malicious: np.ndarray,
-        classes: int, server: np.ndarray | None = None, gone: np.ndarray | None = None,
+        self,
+        parts: Sequence[np.ndarray],
+        clients: ClientSet,
+        malicious: np.ndarray,
+        classes: int,
+        server: np.ndarray | None = None,
+        gone: np.ndarray | None = None,
     ) -> None:
         """Writes who holds which example of the training split, and each client's classes.
 
@@ -96,13 +115,21 @@ class RunDirectory:
             gone: which examples are forgotten, bool `(N,)`; default none.
         """
         gone = np.zeros(len(clients.labels), bool) if gone is None else gone
-        write_arrays(self.partition, dict(
-            rows=np.concatenate(parts), offsets=clients.offsets, malicious=malicious,
-            server=np.zeros(0, np.int64) if server is None else server, forgotten=gone))
+        write_arrays(
+            self.partition,
+            dict(
+                rows=np.concatenate(parts),
+                offsets=clients.offsets,
+                malicious=malicious,
+                server=np.zeros(0, np.int64) if server is None else server,
+                forgotten=gone,
+            ),
+        )
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(
-            ["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))])
+            ["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))]
+        )
         for client, counts in enumerate(clients.where(~gone).class_histogram(classes)):
             writer.writerow([client, int(client in malicious), counts.sum(), *counts])
         write_bytes(self.clients, table.getvalue().encode())
@@ -126,8 +153,10 @@ class RunDirectory:
         state, lines = read_checkpoint(self.checkpoint), self.read_metrics()
         finished = state.finished
         if finished - len(lines) not in (0, 1):  # it is written before its line
-            raise UserError(f"run: {self.metrics} has {len(lines)} whole lines, the checkpoint is "
-                            f"of round {finished}; one of them was changed")
+            raise UserError(
+                f"run: {self.metrics} has {len(lines)} whole lines, the checkpoint is "
+                f"of round {finished}; one of them was changed"
+            )
         named = lines[-1]["checkpoint_sha256"] if len(lines) == finished > 0 else None
         where = f"metrics.jsonl names for round {finished}"
         notes, digest = read_notes(self), checksum(self.checkpoint)
@@ -136,8 +165,10 @@ class RunDirectory:
         if named is not None and named != digest:
             raise UserError(f"run: {self.checkpoint} is not the file that {where}; it was changed")
         if notes is not None and notes["checkpoint_sha256"] != digest:
-            raise UserError(f"run: {self.checkpoint} is not the one that {self.unlearning} tells "
-                            "of; one of them belongs to another run")
+            raise UserError(
+                f"run: {self.checkpoint} is not the one that {self.unlearning} tells "
+                "of; one of them belongs to another run"
+            )
         return state
 
     def append_metrics(self, line: dict) -> None:
@@ -178,12 +209,13 @@ class RunDirectory:
         with replacing(self.model) as temporary:
             model.save(temporary)
 
-
     def restore(self, model: tf.keras.Model, state: ServerState) -> None:
         """Writes checkpoint and model of the last round again where they are not its."""
         lines = self.read_metrics()
-        if lines and (not self.checkpoint.exists()
-                      or checksum(self.checkpoint) != lines[-1]["checkpoint_sha256"]):
+        if lines and (
+            not self.checkpoint.exists()
+            or checksum(self.checkpoint) != lines[-1]["checkpoint_sha256"]
+        ):
             self.write_state(state)
         model.set_weights(state.weights)
         self.write_model(model, state.weights)

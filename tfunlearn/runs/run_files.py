@@ -21,11 +21,15 @@ def read_checkpoint(path: pathlib.Path) -> ServerState:
         finished, reference = int(arrays.pop("finished")), arrays.pop("reference", None)
         return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
     except FileNotFoundError:
-        raise UserError(f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
-                        "on from what there is")
+        raise UserError(
+            f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
+            "on from what there is"
+        )
     except Exception as error:  # numpy and zipfile raise whatever they trip over
-        raise UserError(f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
-                        f"{path.parent} goes on from the newest good one")
+        raise UserError(
+            f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
+            f"{path.parent} goes on from the newest good one"
+        )
 
 
 def metrics_line(text: bytes, number: int) -> dict | None:
@@ -34,9 +38,14 @@ def metrics_line(text: bytes, number: int) -> dict | None:
         values = json.loads(text)
     except ValueError:
         return None
-    whole = (isinstance(values, dict) and type(values.get("round")) is int
-             and values["round"] == number and "checkpoint_sha256" in values)
+    whole = (
+        isinstance(values, dict)
+        and type(values.get("round")) is int
+        and values["round"] == number
+        and "checkpoint_sha256" in values
+    )
     if whole and "history_sha256" in values:
-        whole = isinstance(values["history_sha256"], str) and type(
-            values.get("history_bytes")) is int
+        whole = (
+            isinstance(values["history_sha256"], str) and type(values.get("history_bytes")) is int
+        )
     return values if whole else None

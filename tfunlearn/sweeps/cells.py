@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Callable
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.sweeps.grid import MEASURES, TRAINED, Cell
 from tfunlearn.training.resume import resume_training
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.train import TrainingRun, train
-from tfunlearn.workflows.unlearn.workflow import Watch, measure_run, unlearn
 from tfunlearn.unlearning.stopping import bound_rounds, target_round
+from tfunlearn.workflows.unlearn.workflow import Watch, measure_run, unlearn
 
 
 def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
@@ -27,8 +27,11 @@ def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[li
     else:
         metrics = _trained(directory, cell, lambda line: on_round(cell, line)).metrics
     lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)} for line in metrics]
-    return (lines, metrics[-1]["checkpoint_sha256"],
-            round(sum(line["seconds"] for line in metrics), 3))
+    return (
+        lines,
+        metrics[-1]["checkpoint_sha256"],
+        round(sum(line["seconds"] for line in metrics), 3),
+    )
 
 
 def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
@@ -54,23 +57,35 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
     if cell.measures_only:
         values, digest = measure_run(directory, cell.unlearning)
         return [_forgetting_line(values, None)], digest, 0.0
-    run = unlearn(directory, cell.unlearning, watch=Watch(
-        round=lambda line: on_round(cell, line),
-        reference_round=lambda line: on_round(cell, line)))
+    run = unlearn(
+        directory,
+        cell.unlearning,
+        watch=Watch(
+            round=lambda line: on_round(cell, line),
+            reference_round=lambda line: on_round(cell, line),
+        ),
+    )
     measured, notes = run.notes["measured"], run.notes
     if run.failed:  # no unlearning, so that none of its figures is one of an unlearned model
         line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], "state": "failed"}
         return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
-    recovered = target_round([measured["start"]["test_accuracy"],
-                              *(line["test_accuracy"] for line in run.metrics
-                                if line["phase"] == "recover")],
-                             measured["before"]["test_accuracy"])
+    recovered = target_round(
+        [
+            measured["start"]["test_accuracy"],
+            *(line["test_accuracy"] for line in run.metrics if line["phase"] == "recover"),
+        ],
+        measured["before"]["test_accuracy"],
+    )
     fraction = notes["report"].get("fraction")
     line = _forgetting_line(
-        measured["after"], measured["retrained"], rounds=notes["rounds"],
+        measured["after"],
+        measured["retrained"],
+        rounds=notes["rounds"],
         work_seconds=notes["cost"].get("work_seconds"),
         bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
-        test_recovered=recovered, state="damaged" if notes.get("damaged") else "ok")
+        test_recovered=recovered,
+        state="damaged" if notes.get("damaged") else "ok",
+    )
     return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
 
 
@@ -84,9 +99,13 @@ def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
 
 
 def _forgetting_line(after: dict, retrained: dict | None, **more) -> dict:
-    gaps = {"test_gap": "test_accuracy", "forget_gap": "forget_accuracy",
-            "poisoned_gap": "poisoned_accuracy", "attack_gap": "attack_success",
-            "source_gap": "source_error"}
+    gaps = {
+        "test_gap": "test_accuracy",
+        "forget_gap": "forget_accuracy",
+        "poisoned_gap": "poisoned_accuracy",
+        "attack_gap": "attack_success",
+        "source_gap": "source_error",
+    }
     line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], **after, **more}
     for gap, name in gaps.items():
         if retrained is not None and None not in (after[name], retrained[name]):

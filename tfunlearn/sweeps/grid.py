@@ -8,19 +8,38 @@ import itertools
 import json
 from dataclasses import dataclass
 
-from tfunlearn.core.errors import UserError, require
-from tfunlearn.config.run_config import RunConfig
-from tfunlearn.config.reading import all_fields, run_config
-from tfunlearn.core.fields import ConfigField
 from tfunlearn.config.fingerprint import content_of
+from tfunlearn.config.reading import all_fields, run_config
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.fields import ConfigField
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.settings import (
-    AUTO, COMMON, UnlearnSettings, common_fields, reference_method, unlearn_settings)
+    AUTO,
+    COMMON,
+    UnlearnSettings,
+    common_fields,
+    reference_method,
+    unlearn_settings,
+)
 
 TRAINED = ("test_accuracy", "test_loss", "attack_success", "source_error")
-FORGOTTEN = ("forget_accuracy", "poisoned_accuracy", "remain_accuracy", "forget_test_accuracy",
-             "remain_test_accuracy", "work_seconds", "test_gap", "forget_gap", "poisoned_gap",
-             "attack_gap", "source_gap", "rounds", "bound", "test_recovered")
+FORGOTTEN = (
+    "forget_accuracy",
+    "poisoned_accuracy",
+    "remain_accuracy",
+    "forget_test_accuracy",
+    "remain_test_accuracy",
+    "work_seconds",
+    "test_gap",
+    "forget_gap",
+    "poisoned_gap",
+    "attack_gap",
+    "source_gap",
+    "rounds",
+    "bound",
+    "test_recovered",
+)
 MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
 UNLEARN_FIELDS = {**common_fields(), **UNLEARNING.built_in_fields()}
 
@@ -59,8 +78,9 @@ class Cell:
         if self.unlearning is None:
             return self.training_key
         asked = {name: getattr(self.unlearning, name) for name in COMMON}
-        return _hash([content_of(self.config), asked, self.unlearning.recorded(),
-                      self.measures_only])
+        return _hash(
+            [content_of(self.config), asked, self.unlearning.recorded(), self.measures_only]
+        )
 
     @property
     def training_key(self) -> str:
@@ -99,8 +119,11 @@ class Grid:
         Raises:
             UserError: a cell's settings are not valid; the message names the cell.
         """
-        return [self._cell(row, column, seed, overrides) for seed in self.seeds
-                for row, column in itertools.product(self.rows, self.columns)]
+        return [
+            self._cell(row, column, seed, overrides)
+            for seed in self.seeds
+            for row, column in itertools.product(self.rows, self.columns)
+        ]
 
     def _cell(self, row: Line, column: Line, seed: int, overrides: dict) -> Cell:
         values = {**self.fixed}
@@ -108,10 +131,15 @@ class Grid:
             for name, value in line.values.items():
                 both = row.values.keys() & column.values.keys()
                 if name in both and not _is_list(name):
-                    raise UserError(f"grid: {name} is set by row '{row.label}' and by column "
-                                    f"'{column.label}'; only lists of names add up")
-                values[name] = ([*listed(values.get(name, ())), *listed(value)]
-                                if name in both and line is column else value)
+                    raise UserError(
+                        f"grid: {name} is set by row '{row.label}' and by column "
+                        f"'{column.label}'; only lists of names add up"
+                    )
+                values[name] = (
+                    [*listed(values.get(name, ())), *listed(value)]
+                    if name in both and line is column
+                    else value
+                )
         own = UNLEARN_FIELDS | _own_fields(values.get("method"))
         asked = {name: values.pop(name) for name in list(values) if name in own}
         try:
@@ -142,8 +170,12 @@ def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
     """Returns what a cell unlearns, and whether it only measures that; method none does."""
     if not asked:
         return None, False
-    require("method", None, "method" in asked, f"none, {', '.join(UNLEARNING)}, where a cell has "
-            f"{next(iter(asked))}")
+    require(
+        "method",
+        None,
+        "method" in asked,
+        f"none, {', '.join(UNLEARNING)}, where a cell has {next(iter(asked))}",
+    )
     if asked["method"] != "none":
         return unlearn_settings(**asked), False
     return unlearn_settings(**{**asked, "method": reference_method()}), True

@@ -7,11 +7,11 @@ import itertools
 import pathlib
 from collections.abc import Mapping
 
+from tfunlearn.config.reading import METHOD_FIELDS, read_table
 from tfunlearn.core.errors import UserError, choose, nearest, require
 from tfunlearn.core.fields import ConfigField
 from tfunlearn.core.files import user_path
 from tfunlearn.methods.method import UNLEARNING
-from tfunlearn.config.reading import METHOD_FIELDS, read_table
 from tfunlearn.sweeps.grid import MEASURES, Grid, Line, known_fields, listed
 
 OVER = {"last": "the last round", "attacked": "the mean over attacked rounds"}
@@ -39,26 +39,45 @@ def grid_of(content: dict, name: str) -> Grid:
     """
     for key in content:
         if key not in KEYS:
-            raise UserError(f"grid: unknown key '{key}'{nearest(key, KEYS)} "
-                            f"(known: {', '.join(KEYS)})")
+            raise UserError(
+                f"grid: unknown key '{key}'{nearest(key, KEYS)} (known: {', '.join(KEYS)})"
+            )
     known = {**known_fields(), **_fields_of_others(content)}
     rows, columns = _lines(content, known)
     seeds = content.get("seeds", [0])
-    require("seeds", seeds, isinstance(seeds, list) and seeds and len(set(map(str, seeds)))
-            == len(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds),
-            "a list of different whole numbers >= 0")
+    require(
+        "seeds",
+        seeds,
+        isinstance(seeds, list)
+        and seeds
+        and len(set(map(str, seeds))) == len(seeds)
+        and all(type(seed) is int and seed >= 0 for seed in seeds),
+        "a list of different whole numbers >= 0",
+    )
     measures = content.get("measures", ["test_accuracy", "attack_success"])
-    require("measures", measures, isinstance(measures, list) and len(measures) > 0,
-            f"a list of {', '.join(MEASURES)}")
+    require(
+        "measures",
+        measures,
+        isinstance(measures, list) and len(measures) > 0,
+        f"a list of {', '.join(MEASURES)}",
+    )
     for measure in measures:
         choose("measures", measure, dict.fromkeys(MEASURES))
     over = content.get("over", "last")
     choose("over", over, OVER)
     title = content.get("title", name)
     require("title", title, isinstance(title, str), "text")
-    return Grid(title, rows, columns, seeds, _with_source_error(measures), over,
-                _settings("fixed", content.get("fixed", {}), known),
-                _published(content.get("published", {}), measures), {**content, "title": title})
+    return Grid(
+        title,
+        rows,
+        columns,
+        seeds,
+        _with_source_error(measures),
+        over,
+        _settings("fixed", content.get("fixed", {}), known),
+        _published(content.get("published", {}), measures),
+        {**content, "title": title},
+    )
 
 
 def _with_source_error(measures: list[str]) -> list[str]:
@@ -76,8 +95,9 @@ def _with_source_error(measures: list[str]) -> list[str]:
 def ready_grids() -> list[str]:
     """Returns the names of the grids that come with the package."""
     folder = importlib.resources.files("tfunlearn_sweeps")
-    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir()
-                  if path.name.endswith(".toml"))
+    return sorted(
+        path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")
+    )
 
 
 def _path_of(name: str) -> pathlib.Path:
@@ -90,13 +110,17 @@ def _path_of(name: str) -> pathlib.Path:
 def _fields_of_others(content: dict) -> dict[str, ConfigField]:
     """Return the own settings of every method in a grid that is not built in."""
     found: dict[str, ConfigField] = {}
-    tables = [content.get("fixed"), content.get("grid"),
-              *(content.get("rows") or ()), *(content.get("columns") or ())]
+    tables = [
+        content.get("fixed"),
+        content.get("grid"),
+        *(content.get("rows") or ()),
+        *(content.get("columns") or ()),
+    ]
     for table in tables:
         for field, family in {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}.items():
             values = table.get(field, ()) if isinstance(table, Mapping) else ()
             for name in _words(values):
-                if name not in family and ":" in name or name in family.entry_points():
+                if (name not in family and ":" in name) or name in family.entry_points():
                     found |= family.fields(family.name_of(name))
     return found
 
@@ -108,26 +132,34 @@ def _words(values) -> list[str]:
     return [word for value in values for word in _words(value)] if isinstance(values, list) else []
 
 
-def _lines(
-    content: dict, known: Mapping[str, ConfigField]
-) -> tuple[list[Line], list[Line]]:
+def _lines(content: dict, known: Mapping[str, ConfigField]) -> tuple[list[Line], list[Line]]:
     grid = content.get("grid")
     if grid is None:
-        return (_listed_lines("rows", content, known),
-                _listed_lines("columns", content, known))
-    require("grid", "with rows or columns", not {"rows", "columns"} & content.keys(),
-            "either a grid, or rows and columns")
-    require("grid", grid, isinstance(grid, Mapping) and grid
-            and set(grid) <= {"rule", "defense", "attack", "method"}
-            and all(isinstance(values, list) and values for values in grid.values()),
-            "lists of rule, defense, attack and method")
+        return (_listed_lines("rows", content, known), _listed_lines("columns", content, known))
+    require(
+        "grid",
+        "with rows or columns",
+        not {"rows", "columns"} & content.keys(),
+        "either a grid, or rows and columns",
+    )
+    require(
+        "grid",
+        grid,
+        isinstance(grid, Mapping)
+        and grid
+        and set(grid) <= {"rule", "defense", "attack", "method"}
+        and all(isinstance(values, list) and values for values in grid.values()),
+        "lists of rule, defense, attack and method",
+    )
     both = grid.keys() & content.get("fixed", {}).keys()
     require("grid", ", ".join(sorted(both)), not both, "fields that fixed does not have")
     for name, values in grid.items():
         for value in values:
             _names_in(f"grid: {name}", value)
-    return (_products({k: grid[k] for k in ("rule", "defense") if k in grid}, "no defense"),
-            _products({k: grid[k] for k in ("attack", "method") if k in grid}, "no attack"))
+    return (
+        _products({k: grid[k] for k in ("rule", "defense") if k in grid}, "no defense"),
+        _products({k: grid[k] for k in ("attack", "method") if k in grid}, "no attack"),
+    )
 
 
 def _products(axes: dict, nothing: str) -> list[Line]:
@@ -142,25 +174,47 @@ def _products(axes: dict, nothing: str) -> list[Line]:
     return _different("grid", lines)
 
 
-def _listed_lines(
-    field: str, content: dict, known: Mapping[str, ConfigField]
-) -> list[Line]:
+def _listed_lines(field: str, content: dict, known: Mapping[str, ConfigField]) -> list[Line]:
     lines = content.get(field)
-    require(field, lines, isinstance(lines, list) and lines
-            and all(isinstance(line, Mapping) and isinstance(line.get("label"), str)
-                    and line["label"].strip() for line in lines),
-            f"tables [[{field}]], each with a label, or a [grid]")
-    return _different(field, [
-        Line(line["label"], _settings(line["label"], {
-            k: v for k, v in line.items() if k not in ("label", "published")}, known),
-            _wanted(line)) for line in lines])
+    require(
+        field,
+        lines,
+        isinstance(lines, list)
+        and lines
+        and all(
+            isinstance(line, Mapping)
+            and isinstance(line.get("label"), str)
+            and line["label"].strip()
+            for line in lines
+        ),
+        f"tables [[{field}]], each with a label, or a [grid]",
+    )
+    return _different(
+        field,
+        [
+            Line(
+                line["label"],
+                _settings(
+                    line["label"],
+                    {k: v for k, v in line.items() if k not in ("label", "published")},
+                    known,
+                ),
+                _wanted(line),
+            )
+            for line in lines
+        ],
+    )
 
 
 def _wanted(line: Mapping) -> dict:
     """Returns where published figures have a row or column."""
     wanted = line.get("published", {})
-    require(f"{line['label']}: published", wanted, isinstance(wanted, Mapping),
-            "a table of columns and their words")
+    require(
+        f"{line['label']}: published",
+        wanted,
+        isinstance(wanted, Mapping),
+        "a table of columns and their words",
+    )
     return dict(wanted)
 
 
@@ -184,14 +238,21 @@ def _settings(where: str, values, known: Mapping[str, ConfigField]) -> dict:
 def _published(values, measures: list[str]) -> dict:
     if values == {}:
         return {}
-    require("published", values, isinstance(values, Mapping)
-            and set(values) == {"table", "value", "scale", "measure"},
-            "a table with table, value, scale and measure")
+    require(
+        "published",
+        values,
+        isinstance(values, Mapping) and set(values) == {"table", "value", "scale", "measure"},
+        "a table with table, value, scale and measure",
+    )
     for key in ("table", "value"):
         require(f"published: {key}", values[key], isinstance(values[key], str), "text")
     scale = values["scale"]
-    require("published: scale", scale, isinstance(scale, (int, float)) and not isinstance(
-        scale, bool) and 0 < scale < 1e9, "a number > 0")
+    require(
+        "published: scale",
+        scale,
+        isinstance(scale, (int, float)) and not isinstance(scale, bool) and 0 < scale < 1e9,
+        "a number > 0",
+    )
     choose("published: measure", values["measure"], dict.fromkeys(measures))
     return dict(values)
 

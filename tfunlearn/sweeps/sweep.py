@@ -19,10 +19,10 @@ import numpy as np
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import digest_of, locked, replacing, user_path, write_json
 from tfunlearn.core.lazy import tf
+from tfunlearn.report.matrix import Matrix, save_matrix
+from tfunlearn.sweeps.cells import train_cell, unlearn_cell
 from tfunlearn.sweeps.grid import MEASURES, Cell, Grid
 from tfunlearn.sweeps.grid_reading import grid_of
-from tfunlearn.sweeps.cells import train_cell, unlearn_cell
-from tfunlearn.report.matrix import Matrix, save_matrix
 
 MARK, MARK_VERSION, LOCK = "sweep.json", 1, ".lock"
 
@@ -47,7 +47,10 @@ class CellResult:
 
 
 def sweep(
-    grid: Grid, out: str | os.PathLike, *, overrides: dict | None = None,
+    grid: Grid,
+    out: str | os.PathLike,
+    *,
+    overrides: dict | None = None,
     on_cell: Callable[[CellResult], None] = lambda _: None,
     on_round: Callable[[Cell, dict], None] = lambda *_: None,
 ) -> list[Matrix]:
@@ -93,15 +96,15 @@ def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
         mark = json.loads((user_path(folder) / MARK).read_text())
         content, overrides = mark["content"], mark["overrides"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"sweep: {folder} does not say what was asked ({first_line(error)}); "
-                        "tfunlearn sweep CONFIG --out goes on with it")
+        raise UserError(
+            f"sweep: {folder} does not say what was asked ({first_line(error)}); "
+            "tfunlearn sweep CONFIG --out goes on with it"
+        )
     return grid_of(content, str(folder)), overrides
 
 
 @contextlib.contextmanager
-def _claimed(
-    folder: pathlib.Path, grid: Grid, overrides: dict
-) -> Iterator[pathlib.Path]:
+def _claimed(folder: pathlib.Path, grid: Grid, overrides: dict) -> Iterator[pathlib.Path]:
     """Makes or opens the folder of a sweep and keeps other processes out."""
     made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
@@ -111,9 +114,17 @@ def _claimed(
     except OSError as error:
         raise UserError(f"out: {folder} cannot be written ({error.strerror})")
     with locked(folder / LOCK, f"out: another sweep is running in {folder}"):
-        write_json(folder / MARK, {
-            "sweep": MARK_VERSION, "title": grid.title, "over": grid.over, "seeds": grid.seeds,
-            "content": grid.content, "overrides": overrides})
+        write_json(
+            folder / MARK,
+            {
+                "sweep": MARK_VERSION,
+                "title": grid.title,
+                "over": grid.over,
+                "seeds": grid.seeds,
+                "content": grid.content,
+                "overrides": overrides,
+            },
+        )
         for name in ("results", "runs"):
             (folder / name).mkdir(exist_ok=True)
         try:
@@ -148,13 +159,19 @@ def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
         stored = json.loads(path.read_text())
         if stored["sha256"] != digest_of(stored):
             raise ValueError("its checksum differs")
-        return CellResult(cell, _values(stored["metrics"], over), stored["seconds"], new=False,
-                          state=_state(stored["metrics"]))
+        return CellResult(
+            cell,
+            _values(stored["metrics"], over),
+            stored["seconds"],
+            new=False,
+            state=_state(stored["metrics"]),
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"sweep: {path} is damaged ({first_line(error)}); remove it to run the "
-                        "cell again")
+        raise UserError(
+            f"sweep: {path} is damaged ({first_line(error)}); remove it to run the cell again"
+        )
 
 
 def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> CellResult:
@@ -166,9 +183,15 @@ def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> Cel
     except UserError as error:
         raise UserError(f"cell '{cell.row}' / '{cell.column}': {error}")
     tf.keras.backend.clear_session()
-    stored = {"row": cell.row, "column": cell.column, "config": cell.config.flat(),
-              "unlearning": cell.unlearning and cell.unlearning.recorded(),
-              "checkpoint_sha256": digest, "seconds": seconds, "metrics": lines}
+    stored = {
+        "row": cell.row,
+        "column": cell.column,
+        "config": cell.config.flat(),
+        "unlearning": cell.unlearning and cell.unlearning.recorded(),
+        "checkpoint_sha256": digest,
+        "seconds": seconds,
+        "metrics": lines,
+    }
     write_json(folder / "results" / f"{cell.key}.json", {**stored, "sha256": digest_of(stored)})
     return CellResult(cell, _values(lines, over), seconds, new=True, state=_state(lines))
 
@@ -181,12 +204,19 @@ def _values(lines: list[dict], over: str) -> dict[str, float | None]:
     """Returns each measure of the last round, or its mean over attacked rounds if there are any."""
     attacked = [line for line in lines if line["attackers"]]
     counted = attacked if over == "attacked" and attacked else lines[-1:]
-    return {name: None if any(line.get(name) is None for line in counted)
-            else float(np.mean([line[name] for line in counted])) for name in MEASURES}
+    return {
+        name: None
+        if any(line.get(name) is None for line in counted)
+        else float(np.mean([line[name] for line in counted]))
+        for name in MEASURES
+    }
 
 
 def _write_tables(
-    folder: pathlib.Path, grid: Grid, results: list[CellResult], figures: dict,
+    folder: pathlib.Path,
+    grid: Grid,
+    results: list[CellResult],
+    figures: dict,
 ) -> list[Matrix]:
     _write_cells(folder / "cells.csv", results)
     matrices = []
@@ -196,11 +226,17 @@ def _write_tables(
             failed[result.cell.row, result.cell.column] += result.state == "failed"
             value = result.values[measure]
             values.setdefault((result.cell.row, result.cell.column), []).append(
-                math.nan if value is None else value)
-        matrix = Matrix(grid.title, measure, [row.label for row in grid.rows],
-                        [column.label for column in grid.columns], values,
-                        figures if measure == grid.published.get("measure") else {},
-                        {place: count for place, count in failed.items() if count})
+                math.nan if value is None else value
+            )
+        matrix = Matrix(
+            grid.title,
+            measure,
+            [row.label for row in grid.rows],
+            [column.label for column in grid.columns],
+            values,
+            figures if measure == grid.published.get("measure") else {},
+            {place: count for place, count in failed.items() if count},
+        )
         save_matrix(folder / measure, matrix)
         matrices.append(matrix)
     return matrices
@@ -212,10 +248,20 @@ def _write_cells(path: pathlib.Path, results: list[CellResult]) -> None:
         writer.writerow(["row", "column", "seed", *MEASURES, "seconds", "key", "state"])
         for result in results:
             cell = result.cell
-            writer.writerow([cell.row, cell.column, cell.seed,
-                             *("" if result.values[m] is None else f"{result.values[m]:.6f}"
-                               for m in MEASURES), result.seconds, cell.key,
-                             result.state])
+            writer.writerow(
+                [
+                    cell.row,
+                    cell.column,
+                    cell.seed,
+                    *(
+                        "" if result.values[m] is None else f"{result.values[m]:.6f}"
+                        for m in MEASURES
+                    ),
+                    result.seconds,
+                    cell.key,
+                    result.state,
+                ]
+            )
 
 
 def published_figures(grid: Grid) -> dict[tuple[str, str], float]:
@@ -234,14 +280,20 @@ def published_figures(grid: Grid) -> dict[tuple[str, str], float]:
         for column in grid.columns:
             wanted = {**row.published, **column.published}
             try:
-                found = [entry for entry in entries
-                         if wanted and all(entry[k] == str(v) for k, v in wanted.items())]
+                found = [
+                    entry
+                    for entry in entries
+                    if wanted and all(entry[k] == str(v) for k, v in wanted.items())
+                ]
                 if len(found) == 1:
                     figures[row.label, column.label] = (
-                        float(found[0][grid.published["value"]]) * grid.published["scale"])
+                        float(found[0][grid.published["value"]]) * grid.published["scale"]
+                    )
             except KeyError as error:
                 raise UserError(f"published: {grid.published['table']} has no column {error}")
             except ValueError:
-                raise UserError(f"published: value '{grid.published['value']}' is no column of "
-                                f"numbers in {grid.published['table']}")
+                raise UserError(
+                    f"published: value '{grid.published['value']}' is no column of "
+                    f"numbers in {grid.published['table']}"
+                )
     return figures

@@ -15,13 +15,17 @@ def check_partition(directory: RunDirectory, federation: Federation) -> None:
     try:
         stored = read_arrays(directory.partition)
         rows = np.concatenate([federation.data.rows[part] for part in federation.parts])
-        same = (np.array_equal(stored["rows"], rows)
-                and np.array_equal(stored["offsets"], federation.clients.offsets)
-                and np.array_equal(stored["malicious"], federation.malicious))
+        same = (
+            np.array_equal(stored["rows"], rows)
+            and np.array_equal(stored["offsets"], federation.clients.offsets)
+            and np.array_equal(stored["malicious"], federation.malicious)
+        )
     except FileNotFoundError:
         raise UserError(f"run: {directory.partition} is missing")
     except Exception as error:  # numpy and zipfile raise whatever they trip over
         raise UserError(f"run: {directory.partition} cannot be read ({first_line(error)})")
     if not same:
-        raise UserError(f"run: {directory.partition} is not how its config.json spreads the data "
-                        "now; the data set, the file or this program has changed")
+        raise UserError(
+            f"run: {directory.partition} is not how its config.json spreads the data "
+            "now; the data set, the file or this program has changed"
+        )

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.attacks import choose_malicious, poison
+from tfunlearn.config.run_config import DataConfig, RunConfig
+from tfunlearn.config.threats import AggregationConfig, DefenseConfig
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
-from tfunlearn.config.run_config import DataConfig, RunConfig
-from tfunlearn.config.threats import AggregationConfig, DefenseConfig
 from tfunlearn.federated.cohort import Cohort, participants
 
 
@@ -25,21 +25,31 @@ def load_data(config: DataConfig, seed: int) -> ImageData:
     if config.train_examples is None:
         return data
     if config.train_examples > len(data.labels):
-        raise UserError(f"train_examples: {config.train_examples} is not allowed; {data.name} has "
-                        f"{len(data.labels)} training examples")
+        raise UserError(
+            f"train_examples: {config.train_examples} is not allowed; {data.name} has "
+            f"{len(data.labels)} training examples"
+        )
     return data.subset(config.train_examples, generator(seed, "training subset"))
 
 
 def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
     """Returns the training examples of each client, as rows of `data`."""
-    require("clients", config.clients, config.clients is None
-            or config.clients <= len(data.labels),
-            f"at most one per training example ({len(data.labels)})")
-    options = {"dirichlet": {"alpha": config.alpha},
-               "classes": {"per_client": config.classes_per_client}}
+    require(
+        "clients",
+        config.clients,
+        config.clients is None or config.clients <= len(data.labels),
+        f"at most one per training example ({len(data.labels)})",
+    )
+    options = {
+        "dirichlet": {"alpha": config.alpha},
+        "classes": {"per_client": config.classes_per_client},
+    }
     parts = PARTITIONS[config.partition](
-        data, clients=config.clients, rng=generator(seed, "partition"),
-        **options.get(config.partition, {}))
+        data,
+        clients=config.clients,
+        rng=generator(seed, "partition"),
+        **options.get(config.partition, {}),
+    )
     check_partition(parts, len(data.labels), disjoint=config.partition != "overlapping")
     return parts
 
@@ -85,17 +95,23 @@ class Federation:
         config, attack = _with_client_count(config, data), config.attack
         for field in ("source", "target"):
             if not 0 <= getattr(attack, field) < data.classes:
-                raise UserError(f"{field}: {getattr(attack, field)} is no class of {data.name}; "
-                                f"allowed is 0 to {data.classes - 1}")
+                raise UserError(
+                    f"{field}: {getattr(attack, field)} is no class of {data.name}; "
+                    f"allowed is 0 to {data.classes - 1}"
+                )
         if attack.on_data is not None:
             on_data, own = attack.on_data
             on_data.check(data.images, own)
         parts = split(data, config.data, config.seed)
         clients = ClientSet.from_partition(data.images, data.labels, parts)
         malicious = choose_malicious(
-            len(clients), config.malicious_count, generator(config.seed, "malicious"))
-        poisoned = clients if not len(malicious) or not attack.on_data else poison(
-            clients, malicious, _data_attack(config))
+            len(clients), config.malicious_count, generator(config.seed, "malicious")
+        )
+        poisoned = (
+            clients
+            if not len(malicious) or not attack.on_data
+            else poison(clients, malicious, _data_attack(config))
+        )
         return cls(config, data, held_back, parts, clients, poisoned, malicious)
 
     @property
@@ -122,8 +138,11 @@ class Federation:
     def server_examples(self) -> ClientSet | None:
         """The examples that the server holds back, as a client set of one client."""
         held = self.held_back
-        return None if held is None else ClientSet.from_partition(
-            held.images, held.labels, [np.arange(len(held.labels))])
+        return (
+            None
+            if held is None
+            else ClientSet.from_partition(held.images, held.labels, [np.arange(len(held.labels))])
+        )
 
     @property
     def participants(self) -> int:
@@ -138,8 +157,11 @@ class Federation:
         clients = self.clients.where(~gone)
         poisoned = clients if self.poisoned is self.clients else self.poisoned.where(~gone)
         return dataclasses.replace(
-            self, clients=clients, poisoned=poisoned,
-            malicious=np.intersect1d(self.malicious, clients.present))
+            self,
+            clients=clients,
+            poisoned=poisoned,
+            malicious=np.intersect1d(self.malicious, clients.present),
+        )
 
     def held(self, round_number: int) -> ClientSet:
         """Returns the examples as the clients hold them in a round: poisoned under attack."""
@@ -151,8 +173,11 @@ class Federation:
         """Returns the federation with other examples in the places of a mask `(N,)`, under attack
         and without, in which only the clients `malicious` attack."""
         clients = self.clients.with_examples(mask, images, labels)
-        poisoned = clients if self.poisoned is self.clients else (
-            self.poisoned.with_examples(mask, images, labels))
+        poisoned = (
+            clients
+            if self.poisoned is self.clients
+            else (self.poisoned.with_examples(mask, images, labels))
+        )
         return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
 
     def undefended(self) -> Federation:
@@ -164,8 +189,9 @@ class Federation:
     def attacked(self, round_number: int) -> bool:
         """Tells whether the attack is on in a round."""
         attack = self.config.attack
-        return bool(len(self.malicious)) and between(
-            attack.attack_start, attack.attack_stop)(round_number)
+        return bool(len(self.malicious)) and between(attack.attack_start, attack.attack_stop)(
+            round_number
+        )
 
     def cohort(
         self, round_number: int, ids: np.ndarray | None = None, *, seed: int | None = None
@@ -173,9 +199,12 @@ class Federation:
         """Returns who takes part in a round, with which data; `ids` if they are not to be drawn,
         else `seed` decides, by default the run's."""
         if ids is None:
-            ids = participants(self.clients.present, self.participants,
-                               seed=self.config.draws if seed is None else seed,
-                               round_number=round_number)
+            ids = participants(
+                self.clients.present,
+                self.participants,
+                seed=self.config.draws if seed is None else seed,
+                round_number=round_number,
+            )
         if not self.attacked(round_number):
             return Cohort(round_number, ids, self.clients, np.ones(len(ids)))
         malicious = np.isin(ids, self.malicious)
@@ -195,8 +224,12 @@ def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData
     if not count:
         return data, None
     most = len(data.labels) - (config.data.clients or 1)
-    require("validation_examples", count, count <= most,
-            f"at most {most}, so that every client keeps one of {len(data.labels)} examples")
+    require(
+        "validation_examples",
+        count,
+        count <= most,
+        f"at most {most}, so that every client keeps one of {len(data.labels)} examples",
+    )
     return data.held_back(count, generator(config.seed, "validation"))
 
 
@@ -205,4 +238,5 @@ def _data_attack(config: RunConfig) -> Callable:
     assert config.attack.on_data is not None
     (attack, own), classes = config.attack.on_data, config.attack.classes
     return lambda client, images, labels: attack.poison(
-        images, labels, own, classes, generator(config.seed, attack.name, client))
+        images, labels, own, classes, generator(config.seed, attack.name, client)
+    )

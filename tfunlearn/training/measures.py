@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from tfunlearn.config.threats import AttackConfig
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.datasets import ImageData
 from tfunlearn.evaluation import OutputsOf, accuracy, attack_success, cross_entropy, source_error
-from tfunlearn.config.threats import AttackConfig
-from tfunlearn.training.federation import Federation
 from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.training.federation import Federation
 
 MOST_EXAMPLES = 5000  # of training data that are measured in a round
 
@@ -35,7 +35,9 @@ class TestMeasures:
         self._outputs_of, self._data, self._attack = outputs_of, data, attack
 
     def __call__(
-        self, weights: list[np.ndarray] | None = None, *,
+        self,
+        weights: list[np.ndarray] | None = None,
+        *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> dict[str, float | None]:
         """Returns the metrics, None where the test set has no example to measure one on.
@@ -47,7 +49,9 @@ class TestMeasures:
         return self.of(self.outputs(weights, track=track))
 
     def outputs(
-        self, weights: list[np.ndarray] | None = None, *,
+        self,
+        weights: list[np.ndarray] | None = None,
+        *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:
         """Returns the outputs on the test images `(m, classes)`; arguments as above."""
@@ -64,17 +68,21 @@ class TestMeasures:
         """Returns the metrics, given the outputs on the test images `(m, classes)`."""
         predictions, labels = outputs.argmax(axis=1), self._data.test_labels
         from_logits = not ends_in_softmax(self._outputs_of.model)
-        return _known(dict(
-            test_accuracy=accuracy(predictions, labels),
-            test_loss=cross_entropy(outputs, labels, from_logits=from_logits),
-            attack_success=self._success(predictions),
-            source_error=source_error(predictions, labels, source=self._attack.source)))
+        return _known(
+            dict(
+                test_accuracy=accuracy(predictions, labels),
+                test_loss=cross_entropy(outputs, labels, from_logits=from_logits),
+                attack_success=self._success(predictions),
+                source_error=source_error(predictions, labels, source=self._attack.source),
+            )
+        )
 
     def _success(self, predictions: np.ndarray) -> float:
         attack, data = self._attack, self._data
         if attack.on_data is None or attack.on_data[0].triggered is None:
             return attack_success(
-                predictions, data.test_labels, source=attack.source, target=attack.target)
+                predictions, data.test_labels, source=attack.source, target=attack.target
+            )
         others = data.test_labels != attack.target
         if not others.any():
             return math.nan
@@ -100,30 +108,45 @@ class ForgettingMeasures:
     """
 
     def __init__(
-        self, outputs_of: OutputsOf, federation: Federation, forgotten: np.ndarray,
-        remaining: np.ndarray, earlier: np.ndarray | None = None,
+        self,
+        outputs_of: OutputsOf,
+        federation: Federation,
+        forgotten: np.ndarray,
+        remaining: np.ndarray,
+        earlier: np.ndarray | None = None,
     ):
         self._outputs_of, held = outputs_of, federation.poisoned
         self._from_logits = not ends_in_softmax(outputs_of.model)
         self._test = TestMeasures(outputs_of, federation.data, federation.config.attack)
-        parts = {"forget_accuracy": forgotten,
-                 "poisoned_accuracy": forgotten & federation.changed,
-                 "remain_accuracy": remaining}
+        parts = {
+            "forget_accuracy": forgotten,
+            "poisoned_accuracy": forgotten & federation.changed,
+            "remain_accuracy": remaining,
+        }
         if earlier is not None and earlier.any():
             parts["earlier_forget_accuracy"] = earlier
-        chosen = {name: at_most(np.flatnonzero(rows), MOST_EXAMPLES,
-                                generator(federation.config.seed, "measured examples"))
-                  for name, rows in parts.items()}
+        chosen = {
+            name: at_most(
+                np.flatnonzero(rows),
+                MOST_EXAMPLES,
+                generator(federation.config.seed, "measured examples"),
+            )
+            for name, rows in parts.items()
+        }
         union = np.unique(np.concatenate(list(chosen.values())))
         # one pass over everything, each example once
         self._images = np.concatenate([federation.data.test_images, held.images[union]])
         self._tests = len(federation.data.test_labels)
-        self._parts = {name: (self._tests + np.searchsorted(union, rows), held.labels[rows])
-                       for name, rows in chosen.items()}
+        self._parts = {
+            name: (self._tests + np.searchsorted(union, rows), held.labels[rows])
+            for name, rows in chosen.items()
+        }
         stay = np.unique(federation.clients.labels[remaining])
         go = np.setdiff1d(federation.clients.labels[forgotten], stay)
-        self._classes = {"forget_test_accuracy": go,
-                         "remain_test_accuracy": stay if len(go) else go}
+        self._classes = {
+            "forget_test_accuracy": go,
+            "remain_test_accuracy": stay if len(go) else go,
+        }
 
     def __call__(self, weights: list[np.ndarray]) -> dict[str, float | None]:
         """Returns the metrics: those of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on
@@ -143,10 +166,13 @@ class ForgettingMeasures:
                 values[name] = accuracy(own.argmax(axis=1), labels)
                 if name == "remain_accuracy":
                     values["remain_loss"] = cross_entropy(
-                        own, labels, from_logits=self._from_logits)
+                        own, labels, from_logits=self._from_logits
+                    )
         return _known(values)
 
 
 def _known(values: dict) -> dict[str, float | None]:
-    return {name: value if value is not None and math.isfinite(value) else None
-            for name, value in values.items()}
+    return {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in values.items()
+    }

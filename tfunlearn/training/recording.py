@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.training.federation import Federation
-from tfunlearn.runs.history_store import HistoryWriter
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.state import RoundReport, ServerState
 from tfunlearn.pruning.records import as_json
+from tfunlearn.runs.history_store import HistoryWriter
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.training.federation import Federation
 
 EVENTS = ("test_accuracy", "test_loss", "attack_success", "source_error", "train_loss")
 
@@ -31,8 +31,12 @@ class Recorder:
     """
 
     def __init__(
-        self, directory: RunDirectory, model: tf.keras.Model, history: HistoryWriter,
-        measure: Callable[[list[np.ndarray]], dict], on_round: Callable[[dict], None],
+        self,
+        directory: RunDirectory,
+        model: tf.keras.Model,
+        history: HistoryWriter,
+        measure: Callable[[list[np.ndarray]], dict],
+        on_round: Callable[[dict], None],
     ):
         self._directory, self._model, self._history = directory, model, history
         self._measure, self._on_round = measure, on_round
@@ -46,7 +50,11 @@ class Recorder:
         writer.close()
 
     def run(
-        self, run_round: Callable, state: ServerState, cohort: Cohort, federation: Federation,
+        self,
+        run_round: Callable,
+        state: ServerState,
+        cohort: Cohort,
+        federation: Federation,
         **more,
     ) -> tuple[ServerState, dict]:
         """Runs one round and records it.
@@ -64,8 +72,13 @@ class Recorder:
         started, number = time.perf_counter(), state.finished + 1
         state, report = run_round(state, cohort)
         worked = time.perf_counter() - started
-        line = dict(round=number, **self._measure(state.weights),
-                    **_what_happened(report, cohort, federation), **more, **self._history.note())
+        line = dict(
+            round=number,
+            **self._measure(state.weights),
+            **_what_happened(report, cohort, federation),
+            **more,
+            **self._history.note(),
+        )
         line["checkpoint_sha256"] = self._directory.write_state(state)
         self._directory.write_model(self._model, state.weights)
         line["work_seconds"] = round(worked, 4)
@@ -87,7 +100,12 @@ def _what_happened(report: RoundReport, cohort: Cohort, federation: Federation) 
     if federation.config.update_attack and not federation.config.attack.on_data:
         attackers = report.crafted
     return dict(
-        train_loss=report.train_loss, clients=len(cohort.ids),
-        participants=[int(k) for k in cohort.ids], attackers=[int(k) for k in attackers],
-        crafted=list(report.crafted), dropped=list(report.dropped),
-        rejected=list(report.rejected), pruned=as_json(report.pruned))
+        train_loss=report.train_loss,
+        clients=len(cohort.ids),
+        participants=[int(k) for k in cohort.ids],
+        attackers=[int(k) for k in attackers],
+        crafted=list(report.crafted),
+        dropped=list(report.dropped),
+        rejected=list(report.rejected),
+        pruned=as_json(report.pruned),
+    )

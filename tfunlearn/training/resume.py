@@ -7,22 +7,26 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
+from tfunlearn.config.fingerprint import content_of
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, digest_of, user_path
 from tfunlearn.core.lazy import require_installed
-from tfunlearn.runs.recovery_point import Left, newest_good, rewind
-from tfunlearn.config.fingerprint import content_of
+from tfunlearn.federated.state import ServerState
 from tfunlearn.runs.loading import stored_config
+from tfunlearn.runs.recovery_point import Left, newest_good, rewind
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.consistency import check_partition
 from tfunlearn.training.train import Begun, TrainingRun, run_missing, versions, write_start
 from tfunlearn.workers import local_worker, remote_workers
-from tfunlearn.federated.state import ServerState
 
 
 def resume_training(
-    run: str | os.PathLike, *, data_dir: str | None = None, workers: Sequence[str] = (),
-    on_damage: Callable[[str], None] = lambda _: None, on_start: Callable = lambda *_: None,
+    run: str | os.PathLike,
+    *,
+    data_dir: str | None = None,
+    workers: Sequence[str] = (),
+    on_damage: Callable[[str], None] = lambda _: None,
+    on_start: Callable = lambda *_: None,
     on_round: Callable[[dict], None] = lambda _: None,
 ) -> TrainingRun:
     """Goes on with a training that was stopped, from its newest good checkpoint.
@@ -48,13 +52,17 @@ def resume_training(
     if not directory.config.is_file():
         raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
     if directory.unlearning.exists() or directory.request.exists():
-        raise UserError(f"run: {run} was unlearned; allowed is a run of train, whose rounds may "
-                        "see what was forgotten here")
+        raise UserError(
+            f"run: {run} was unlearned; allowed is a run of train, whose rounds may "
+            "see what was forgotten here"
+        )
     with directory.locked(), contextlib.ExitStack() as stack:
         config = stored_config(directory, data_dir)
         if workers and not config.gathers:
-            raise UserError("worker: this run does not gather updates; allowed are runs that were "
-                            "trained with --worker, --gather or anything that needs it")
+            raise UserError(
+                "worker: this run does not gather updates; allowed are runs that were "
+                "trained with --worker, --gather or anything that needs it"
+            )
         begun = Begun.of(directory, config)
         left = _checked(begun)
         for words in left.damaged:
@@ -65,8 +73,9 @@ def resume_training(
             write_start(begun)
         on_start(directory, begun.federation, begun.model, state.finished)
         if state.finished < config.training.rounds:
-            stack.enter_context(remote_workers(workers) if workers
-                                else local_worker(directory.worker_log))
+            stack.enter_context(
+                remote_workers(workers) if workers else local_worker(directory.worker_log)
+            )
         return run_missing(begun, begun.engine(state.finished), state, on_round)
 
 
@@ -79,23 +88,34 @@ def _checked(begun: Begun) -> Left:
     directory, left = begun.directory, newest_good(begun.directory)
     path, known = begun.federation.config.model.model, directory.model_sha256()
     if known is not None and checksum(path) != known:
-        raise UserError(f"model: {path} is no longer the file that the run began with (SHA-256 "
-                        f"{known[:16]}...); put that back to go on")
+        raise UserError(
+            f"model: {path} is no longer the file that the run began with (SHA-256 "
+            f"{known[:16]}...); put that back to go on"
+        )
     if left.state is None:
         return left
     stored = json.loads(directory.config.read_text())
     named = stored.get("content_sha256")
     if named is not None and named != digest_of(content_of(begun.federation.config)):
-        raise UserError(f"run: {directory.config} was changed since the run began; put it back, or "
-                        f"begin anew with tfunlearn train --config {directory.config}")
+        raise UserError(
+            f"run: {directory.config} was changed since the run began; put it back, or "
+            f"begin anew with tfunlearn train --config {directory.config}"
+        )
     check_partition(directory, begun.federation)
     shapes = [weight.shape for weight in begun.model.get_weights()]
     if [weight.shape for weight in left.state.weights] != shapes:
-        raise UserError(f"run: the checkpoint in {directory.path} does not fit the model of its "
-                        "config.json; one of them was changed")
+        raise UserError(
+            f"run: the checkpoint in {directory.path} does not fit the model of its "
+            "config.json; one of them was changed"
+        )
     then = stored.get("versions")
     if then is not None and then != versions():
-        left.damaged.append("other versions than when the run began, so that bits may differ: "
-                            + ", ".join(f"{name} {version}" for name, version in
-                                        versions().items() if then.get(name) != version))
+        left.damaged.append(
+            "other versions than when the run began, so that bits may differ: "
+            + ", ".join(
+                f"{name} {version}"
+                for name, version in versions().items()
+                if then.get(name) != version
+            )
+        )
     return left

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Stages
-from tfunlearn.config.run_config import RunConfig
-from tfunlearn.training.threat_model import adversary_of, rejection_of
-from tfunlearn.training.federation import Federation
 from tfunlearn.federated import AveragingRounds, GatheringRounds, PartialRounds
 from tfunlearn.federated.client_work import ClientTraining, ClientWork
 from tfunlearn.models import build_model
+from tfunlearn.training.federation import Federation
+from tfunlearn.training.threat_model import adversary_of, rejection_of
 
 
 def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.Model:
@@ -24,14 +24,24 @@ def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.M
     config = federation.config
     seed = config.draws if seed is None else seed
     return build_model(
-        config.model.model, federation.data.image_shape, federation.data.classes,
-        seed=int(integers(seed, "model")[0]), own=config.model.settings)
+        config.model.model,
+        federation.data.image_shape,
+        federation.data.classes,
+        seed=int(integers(seed, "model")[0]),
+        own=config.model.settings,
+    )
 
 
 def rounds_of(
-    federation: Federation, model: tf.keras.Model, *, training: ClientTraining | None = None,
-    keep: Callable[[HistoryRound], None] | None = None, excluded: np.ndarray = (),
-    gather: bool = False, seed: int | None = None, movable: Sequence[np.ndarray] | None = None,
+    federation: Federation,
+    model: tf.keras.Model,
+    *,
+    training: ClientTraining | None = None,
+    keep: Callable[[HistoryRound], None] | None = None,
+    excluded: np.ndarray = (),
+    gather: bool = False,
+    seed: int | None = None,
+    movable: Sequence[np.ndarray] | None = None,
     loss: str = "cross-entropy",
 ) -> AveragingRounds | GatheringRounds:
     """Returns the engine, `(state, cohort) -> (state, report)`.
@@ -48,23 +58,39 @@ def rounds_of(
         loss: what clients minimise, see `ClientWork`.
     """
     config = federation.config
-    work = ClientWork(model, config.training.client if training is None else training,
-                      movable=movable, loss=loss)
+    work = ClientWork(
+        model, config.training.client if training is None else training, movable=movable, loss=loss
+    )
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
-    common = dict(seed=config.draws if seed is None else seed, flap=model_stage(config, model),
-                  image_dtype=federation.data.images.dtype,
-                  equal_weights=config.aggregation.client_weights == "uniform",
-                  aggregator=config.aggregator.replace(sizes=sizes))
+    common = dict(
+        seed=config.draws if seed is None else seed,
+        flap=model_stage(config, model),
+        image_dtype=federation.data.images.dtype,
+        equal_weights=config.aggregation.client_weights == "uniform",
+        aggregator=config.aggregator.replace(sizes=sizes),
+    )
     if not (gather or config.gathers):
         return AveragingRounds(work, clients=federation.participants, **common)
     return GatheringRounds(
-        work, adversary=adversary_of(federation, model), rejection=rejection_of(federation, model),
-        server_examples=federation.server_examples, keep=keep, excluded=excluded, **common)
+        work,
+        adversary=adversary_of(federation, model),
+        rejection=rejection_of(federation, model),
+        server_examples=federation.server_examples,
+        keep=keep,
+        excluded=excluded,
+        **common,
+    )
 
 
 def partial_rounds_of(
-    federation: Federation, model: tf.keras.Model, weights: Sequence[np.ndarray], *,
-    movable: Sequence[np.ndarray], training: ClientTraining, seed: int, on_server: bool = False,
+    federation: Federation,
+    model: tf.keras.Model,
+    weights: Sequence[np.ndarray],
+    *,
+    movable: Sequence[np.ndarray],
+    training: ClientTraining,
+    seed: int,
+    on_server: bool = False,
 ) -> PartialRounds:
     """Returns the engine of rounds that move only some entries of the weights.
 
@@ -81,9 +107,13 @@ def partial_rounds_of(
     if adversary is not None:
         adversary = dataclasses.replace(adversary, columns=None, aggregate=None)
     return PartialRounds(
-        ClientWork(model, training, movable=movable, fixed_norms=True), weights,
-        seed=seed, image_dtype=federation.data.images.dtype, on_server=on_server,
-        adversary=adversary)
+        ClientWork(model, training, movable=movable, fixed_norms=True),
+        weights,
+        seed=seed,
+        image_dtype=federation.data.images.dtype,
+        on_server=on_server,
+        adversary=adversary,
+    )
 
 
 def model_stage(config: RunConfig, model: tf.keras.Model) -> Callable | None:

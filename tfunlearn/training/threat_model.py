@@ -7,15 +7,15 @@ import numpy as np
 from tfunlearn.aggregation import Aggregator
 from tfunlearn.aggregation.krum import krum_choice
 from tfunlearn.attacks import Adversary
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.schedules import between
 from tfunlearn.core.vectors import from_vector
 from tfunlearn.defenses import Rejection
 from tfunlearn.evaluation import OutputsOf, accuracy, cross_entropy
-from tfunlearn.config.run_config import RunConfig
-from tfunlearn.training.federation import Federation
 from tfunlearn.federated.learning_process import WeightOrder
 from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.training.federation import Federation
 
 
 def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | None:
@@ -26,11 +26,16 @@ def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | N
         return None
     attack, own = found
     return Adversary(
-        lambda view: attack.craft(view, own), federation.malicious,
-        between(config.attack.attack_start, config.attack.attack_stop), config.seed, own.knowledge,
-        aggregate=_aggregation(federation), select=_selection(config),
+        lambda view: attack.craft(view, own),
+        federation.malicious,
+        between(config.attack.attack_start, config.attack.attack_stop),
+        config.seed,
+        own.knowledge,
+        aggregate=_aggregation(federation),
+        select=_selection(config),
         columns=WeightOrder(model).trainable_columns(),
-        obstacle=lambda clients, malicious: attack.infeasible_reason(clients, malicious, own))
+        obstacle=lambda clients, malicious: attack.infeasible_reason(clients, malicious, own),
+    )
 
 
 def _aggregation(federation: Federation):
@@ -43,8 +48,13 @@ def _aggregation(federation: Federation):
         sizes = np.ones(len(sizes))
 
     def aggregate(stack, ids, dropped, reference, round_number) -> np.ndarray:
-        return rule(stack, weights=sizes[ids], dropped=dropped, reference=reference,
-                    round_number=round_number)
+        return rule(
+            stack,
+            weights=sizes[ids],
+            dropped=dropped,
+            reference=reference,
+            round_number=round_number,
+        )
 
     return aggregate
 
@@ -55,8 +65,7 @@ def _selection(config: RunConfig):
 
     def select(distances: np.ndarray, f: int | None, dropped: int) -> np.ndarray:
         f = max(rule.f(len(distances) + dropped) - dropped, 0) if f is None else f
-        return krum_choice(
-            distances, f=f, m=rule.method.simulated(rule.own, len(distances), f))
+        return krum_choice(distances, f=f, m=rule.method.simulated(rule.own, len(distances), f))
 
     return select
 
@@ -72,7 +81,9 @@ def rejection_of(federation: Federation, model: tf.keras.Model) -> Rejection | N
     def judge(weights: list[np.ndarray], step: np.ndarray) -> tuple[float, float]:
         moved = [old + new for old, new in zip(weights, from_vector(step, shapes))]
         outputs = outputs_of(held.images, moved)
-        return (1 - accuracy(outputs.argmax(axis=1), held.labels),
-                cross_entropy(outputs, held.labels, from_logits=logits))
+        return (
+            1 - accuracy(outputs.argmax(axis=1), held.labels),
+            cross_entropy(outputs, held.labels, from_logits=logits),
+        )
 
     return config.rejection_by(judge)

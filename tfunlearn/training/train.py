@@ -12,22 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.config.fingerprint import content_of
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import require
 from tfunlearn.core.families import short_name
 from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import require_installed, tf
 from tfunlearn.evaluation import OutputsOf
-from tfunlearn.config.run_config import RunConfig
-from tfunlearn.training.federation import Federation
+from tfunlearn.federated.state import ServerState
+from tfunlearn.report import save_curves
 from tfunlearn.runs.history_store import HistoryWriter
-from tfunlearn.config.fingerprint import content_of
+from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
+from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import TestMeasures
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import initial_model, rounds_of
-from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
 from tfunlearn.workers import local_worker, remote_workers
-from tfunlearn.federated.state import ServerState
-from tfunlearn.report import save_curves
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,15 @@ class Begun:
         history = HistoryWriter(self.directory.history, config.history, finished=finished)
         if finished == config.training.rounds:
             return history, None
-        return history, rounds_of(self.federation, self.model,
-                                  keep=history.keep if config.history.keeps else None)
+        return history, rounds_of(
+            self.federation, self.model, keep=history.keep if config.history.keeps else None
+        )
 
 
 def run_missing(
-    begun: Begun, engine: tuple[HistoryWriter, Callable | None], state: ServerState,
+    begun: Begun,
+    engine: tuple[HistoryWriter, Callable | None],
+    state: ServerState,
     on_round: Callable,
 ) -> TrainingRun:
     """Runs the rounds that are missing after `state`.
@@ -151,8 +154,12 @@ def run_missing(
 
 
 def _gathering(config: RunConfig) -> RunConfig:
-    require("gather", config.training.gather, config.training.gather is not False,
-            "True, since workers share clients whose updates are gathered")
+    require(
+        "gather",
+        config.training.gather,
+        config.training.gather is not False,
+        "True, since workers share clients whose updates are gathered",
+    )
     return dataclasses.replace(config, training=dataclasses.replace(config.training, gather=True))
 
 
@@ -165,19 +172,31 @@ def write_start(begun: Begun) -> None:
 
 
 def write_setup(
-    directory: RunDirectory, federation: Federation, model: tf.keras.Model,
+    directory: RunDirectory,
+    federation: Federation,
+    model: tf.keras.Model,
     gone: np.ndarray | None = None,
 ) -> None:
     """Writes the configuration and who holds what; `gone` examples are forgotten, bool `(N,)`."""
-    origins = [{"field": field, **dataclasses.asdict(origin)}
-               for field, origin in federation.config.origins()]
-    directory.write_config(federation.config.flat(), versions=versions(), weights=names_of(model),
-                           content_sha256=digest_of(content_of(federation.config)),
-                           **({"origins": origins} if origins else {}))
+    origins = [
+        {"field": field, **dataclasses.asdict(origin)}
+        for field, origin in federation.config.origins()
+    ]
+    directory.write_config(
+        federation.config.flat(),
+        versions=versions(),
+        weights=names_of(model),
+        content_sha256=digest_of(content_of(federation.config)),
+        **({"origins": origins} if origins else {}),
+    )
     directory.write_partition(
-        [federation.data.rows[part] for part in federation.parts], federation.clients,
-        federation.malicious, federation.data.classes, gone=gone,
-        server=None if federation.held_back is None else federation.held_back.rows)
+        [federation.data.rows[part] for part in federation.parts],
+        federation.clients,
+        federation.malicious,
+        federation.data.classes,
+        gone=gone,
+        server=None if federation.held_back is None else federation.held_back.rows,
+    )
 
 
 def _name(config: RunConfig) -> str:
@@ -185,19 +204,26 @@ def _name(config: RunConfig) -> str:
     attack = "+".join(map(short_name, config.attack.attack)) or "none"
     plain = RunConfig().aggregation.rule
     rule = () if config.aggregation.rule == plain else (config.aggregation.rule,)
-    defense = "+".join(map(short_name, [*config.aggregation.before, *rule, *config.defense.defense]))
-    return (f"{short_name(config.data.dataset)}-{short_name(model)}-{attack}-{defense or 'none'}"
-            f"-seed{config.seed}")
-
+    defense = "+".join(
+        map(short_name, [*config.aggregation.before, *rule, *config.defense.defense])
+    )
+    return (
+        f"{short_name(config.data.dataset)}-{short_name(model)}-{attack}-{defense or 'none'}"
+        f"-seed{config.seed}"
+    )
 
 
 def versions() -> dict[str, str]:
     packages = ("tfunlearn", "tensorflow", "tensorflow-federated", "numpy")
-    return {"python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in packages}}
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }
 
 
 def names_of(model) -> dict[str, list[str]]:
     """Returns what the clients' updates cover: trainable weights and moving statistics."""
-    return {"trainable": [w.name for w in model.trainable_weights],
-            "statistics": [w.name for w in model.non_trainable_weights]}
+    return {
+        "trainable": [w.name for w in model.trainable_weights],
+        "statistics": [w.name for w in model.non_trainable_weights],
+    }

@@ -3,7 +3,11 @@
 from tfunlearn.unlearning.channel_effects import ChannelEffects, channel_effects
 from tfunlearn.unlearning.channel_selection import SELECTIONS, select_channels, undecided_layers
 from tfunlearn.unlearning.class_discriminative import (
-    ClassActivations, discriminative_channels, mean_over_clients, tf_idf)
+    ClassActivations,
+    discriminative_channels,
+    mean_over_clients,
+    tf_idf,
+)
 from tfunlearn.unlearning.fedau import combined, train_head
 from tfunlearn.unlearning.federaser import calibrated, calibration_epochs
 from tfunlearn.unlearning.fedosd import orthogonal_step, without_return
@@ -22,11 +26,43 @@ from tfunlearn.unlearning.resetting import reset
 from tfunlearn.unlearning.saliencies import SALIENCIES
 from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
 
-__all__ = ["ChannelEffects", "ClassActivations", "FractionEstimate", "Located", "Location",
-           "MASKS", "PrunedModel", "RateLimiter", "RatioSuggestion", "SALIENCIES", "SELECTIONS",
-           "ascend", "calibrated", "calibration_epochs", "channel_effects", "combined",
-           "discriminative_channels", "estimate_fraction", "estimate_of", "fedrecovery", "fedup",
-           "kernels_of", "locate", "mean_delta_of", "mean_gradient_of",
-           "mean_over_clients", "negate", "noise_deviation", "orthogonal_step", "reset",
-           "select_channels", "suggest_ratio", "tf_idf", "train_head", "trust_radius",
-           "undecided_layers", "without_return", "wrong_labels"]
+__all__ = [
+    "ChannelEffects",
+    "ClassActivations",
+    "FractionEstimate",
+    "Located",
+    "Location",
+    "MASKS",
+    "PrunedModel",
+    "RateLimiter",
+    "RatioSuggestion",
+    "SALIENCIES",
+    "SELECTIONS",
+    "ascend",
+    "calibrated",
+    "calibration_epochs",
+    "channel_effects",
+    "combined",
+    "discriminative_channels",
+    "estimate_fraction",
+    "estimate_of",
+    "fedrecovery",
+    "fedup",
+    "kernels_of",
+    "locate",
+    "mean_delta_of",
+    "mean_gradient_of",
+    "mean_over_clients",
+    "negate",
+    "noise_deviation",
+    "orthogonal_step",
+    "reset",
+    "select_channels",
+    "suggest_ratio",
+    "tf_idf",
+    "train_head",
+    "trust_radius",
+    "undecided_layers",
+    "without_return",
+    "wrong_labels",
+]

@@ -11,7 +11,14 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.pruning.channels import ChannelLayer, norms_of, without_channels
 from tfunlearn.pruning.execution import (
-    Tail, behind, call, execute, execute_all, traced, without_activation)
+    Tail,
+    behind,
+    call,
+    execute,
+    execute_all,
+    traced,
+    without_activation,
+)
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 from tfunlearn.pruning.norms import channel_axis
 
@@ -51,8 +58,11 @@ class Ablation:
         keras_layer = graph.layers[layer.layer]
         calls = graph.calls(keras_layer)
         node, later = calls[0], behind(graph, calls[0])
-        if len(calls) > 1 or _has_masks(graph) or not all(
-                each.kind and _is_by_example(each) for each in (node, *later)):
+        if (
+            len(calls) > 1
+            or _has_masks(graph)
+            or not all(each.kind and _is_by_example(each) for each in (node, *later))
+        ):
             return cls(layer, None)
         norms = norms_of(graph, keras_layer) if parts == "filter+bn" else []
         places = {id(each): place for place, each in enumerate(graph.nodes)}
@@ -61,15 +71,25 @@ class Ablation:
         own = [each for each in later if places[id(each)] <= waists[waist][0]]
         given = {tensor for each in (node, *own) for tensor in each.outputs}
         read = [*node.inputs, *(tensor for each in own for tensor in each.inputs)]
-        return cls(layer, node, tuple(later), tuple(norms), waist, len(own),
-                   tuple(dict.fromkeys(tensor for tensor in read if tensor not in given)))
+        return cls(
+            layer,
+            node,
+            tuple(later),
+            tuple(norms),
+            waist,
+            len(own),
+            tuple(dict.fromkeys(tensor for tensor in read if tensor not in given)),
+        )
 
 
 def _is_by_example(node: Node) -> bool:
     """Return whether all inputs and outputs of a node have a batch axis."""
     tensors = tf.nest.flatten([arguments_of(node), node.call.outputs])
-    return all(len(tensor.shape) > 0 and tensor.shape[0] is None for tensor in tensors
-               if hasattr(tensor, "_keras_history"))
+    return all(
+        len(tensor.shape) > 0 and tensor.shape[0] is None
+        for tensor in tensors
+        if hasattr(tensor, "_keras_history")
+    )
 
 
 def _has_masks(graph: Graph) -> bool:
@@ -96,8 +116,13 @@ class Steps:
     """
 
     def __init__(
-        self, graph: Graph, layers: Sequence[ChannelLayer], parts: str, images: np.ndarray,
-        labels: np.ndarray, memory: int,
+        self,
+        graph: Graph,
+        layers: Sequence[ChannelLayer],
+        parts: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+        memory: int,
     ):
         self._graph, self._images, self._labels = graph, images, labels
         self._tail = Tail(graph)
@@ -112,8 +137,10 @@ class Steps:
         part = max(1, min(len(labels), memory // cached))
         self.plan = [
             (slice(first, min(first + part, len(labels))), ablation.layer.layer, channels)
-            for first in range(0, len(labels), part) for ablation in ablations
-            for channels in _blocks(ablation, min(part, len(labels)), sizes, memory)]
+            for first in range(0, len(labels), part)
+            for ablation in ablations
+            for channels in _blocks(ablation, min(part, len(labels)), sizes, memory)
+        ]
         self.correct, self.loss = 0, 0.0
 
     def run(self, rows: slice, layer: str, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +160,10 @@ class Steps:
         if layer not in self._beginnings:
             self._beginnings[layer] = traced(
                 lambda channels, *values: self._without(
-                    ablation, channels, dict(zip(ablation.reads, values))), tensors)
+                    ablation, channels, dict(zip(ablation.reads, values))
+                ),
+                tensors,
+            )
         outputs = self._tail(ablation.waist, self._beginnings[layer](*tensors))
         right, loss = self._score(outputs, labels, len(channels))
         return right.numpy(), loss.numpy()
@@ -152,8 +182,10 @@ class Steps:
         else:  # the Keras loss recovers the logits in some cases and clips in others
             own = tf.gather(outputs, labels, batch_dims=1)
             losses = -tf.math.log(tf.maximum(own, np.finfo(np.float32).tiny))
-        return (tf.reduce_sum(tf.reshape(tf.cast(right, tf.int64), [copies, -1]), axis=1),
-                tf.reduce_sum(tf.reshape(tf.cast(losses, tf.float64), [copies, -1]), axis=1))
+        return (
+            tf.reduce_sum(tf.reshape(tf.cast(right, tf.int64), [copies, -1]), axis=1),
+            tf.reduce_sum(tf.reshape(tf.cast(losses, tf.float64), [copies, -1]), axis=1),
+        )
 
     def _without(self, ablation: Ablation, channels, values: dict):
         """Run the model to the next waist, with one channel ablated in each copy of the
@@ -162,8 +194,12 @@ class Steps:
         with without_activation(node.layer):
             given = call(node, values)
         silent = _channels_of_copies(
-            channels, ablation.layer.channels, tf.shape(given)[0], given.shape.rank,
-            channel_axis(node.layer, node))
+            channels,
+            ablation.layer.channels,
+            tf.shape(given)[0],
+            given.shape.rank,
+            channel_axis(node.layer, node),
+        )
         values = {tensor: _tiled(value, copies) for tensor, value in values.items()}
         given = tf.where(silent, tf.zeros([], given.dtype), _tiled(given, copies))
         activation = node.layer.activation
@@ -186,8 +222,10 @@ class Steps:
                 scores.append(self._score(self._forward(images)[-1], labels, 1))
             finally:
                 self._graph.write(after, before)
-        return (np.array([int(right[0]) for right, _ in scores]),
-                np.array([float(loss[0]) for _, loss in scores]))
+        return (
+            np.array([int(right[0]) for right, _ in scores]),
+            np.array([float(loss[0]) for _, loss in scores]),
+        )
 
     def _sizes(self) -> dict[int, int]:
         """Return the size in bytes of every tensor of the graph for one example."""
@@ -201,11 +239,16 @@ def _blocks(
     """Return the channels of a layer in blocks that fit into memory."""
     if ablation.node is None:
         return [np.array([channel]) for channel in range(ablation.layer.channels)]
-    widest = max(sizes[tensor] for node in (ablation.node, *ablation.behind)
-                 for tensor in (*node.inputs, *node.outputs))
+    widest = max(
+        sizes[tensor]
+        for node in (ablation.node, *ablation.behind)
+        for tensor in (*node.inputs, *node.outputs)
+    )
     block = max(1, memory // (LIVE * examples * widest))
-    return [np.arange(first, min(first + block, ablation.layer.channels))
-            for first in range(0, ablation.layer.channels, block)]
+    return [
+        np.arange(first, min(first + block, ablation.layer.channels))
+        for first in range(0, ablation.layer.channels, block)
+    ]
 
 
 def _tiled(value, copies):

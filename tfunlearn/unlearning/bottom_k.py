@@ -36,8 +36,11 @@ def least(
         if not last_too:  # entries with an infinite score are never selected
             able = int(np.isfinite(flat).sum())
             if count > able:
-                warnings.warn(f"{able:,} weights can be chosen, fewer than the ratio asks for "
-                              f"({count:,}); all of these are", stacklevel=3)
+                warnings.warn(
+                    f"{able:,} weights can be chosen, fewer than the ratio asks for "
+                    f"({count:,}); all of these are",
+                    stacklevel=3,
+                )
             count = min(count, able)
         found, threshold = _smallest(part, flat, count)
         for n, mask in zip(group, found):
@@ -65,9 +68,7 @@ def _smallest(
     return masks, float(threshold)
 
 
-def least_channels(
-    scores: list[np.ndarray], ratio: float
-) -> tuple[list[np.ndarray], float | None]:
+def least_channels(scores: list[np.ndarray], ratio: float) -> tuple[list[np.ndarray], float | None]:
     """Return masks of the floor(ratio * channels) channels of smallest score of each kernel, and
     the largest selected score, None if nothing is selected."""
     masks, thresholds = [], []

@@ -44,8 +44,13 @@ class ChannelEffects(dict):
 
 
 def channel_effects(
-    model: tf.keras.Model, probe_x: np.ndarray, probe_y: np.ndarray, *, parts: str = "filter",
-    layers: Sequence[str] | None = None, memory: int = MEMORY,
+    model: tf.keras.Model,
+    probe_x: np.ndarray,
+    probe_y: np.ndarray,
+    *,
+    parts: str = "filter",
+    layers: Sequence[str] | None = None,
+    memory: int = MEMORY,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> ChannelEffects:
     """Return the effect of every output channel on the accuracy on a probe.
@@ -97,7 +102,9 @@ def channel_effects(
     return ChannelEffects(
         {name: (steps.correct - right) / count for name, right in correct.items()},
         {name: (loss - steps.loss) / count for name, loss in losses.items()},
-        steps.correct / count, count)
+        steps.correct / count,
+        count,
+    )
 
 
 def _require_inference(graph: Graph) -> None:
@@ -105,15 +112,22 @@ def _require_inference(graph: Graph) -> None:
     for node in graph.nodes:
         positional, named = arguments_of(node)
         if named.get("training") is True or (len(positional) > 1 and positional[1] is True):
-            raise UserError(f"model: layer '{node.layer.name}' is called with training=True; "
-                            "allowed are layers that can work in inference")
+            raise UserError(
+                f"model: layer '{node.layer.name}' is called with training=True; "
+                "allowed are layers that can work in inference"
+            )
 
 
 def _checked(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
     """Return the labels as int32; raise a `UserError` if the probe does not match the model."""
     shape = tuple(model.output_shape) if not isinstance(model.output_shape, list) else ()
-    require("model", model.name, len(shape) == 2 and len(model.inputs) == 1,
-            "a model of one input and one output (examples, classes)")
+    require(
+        "model",
+        model.name,
+        len(shape) == 2 and len(model.inputs) == 1,
+        "a model of one input and one output (examples, classes)",
+    )
     require("probe", len(probe_x), len(probe_x) > 0, "at least one example")
     return require_labels(
-        probe_y, classes=shape[1], count=len(probe_x), field="probe labels").astype(np.int32)
+        probe_y, classes=shape[1], count=len(probe_x), field="probe labels"
+    ).astype(np.int32)

@@ -35,8 +35,12 @@ ALL_SELECTIONS = (*SELECTIONS, OUTPUT_UNIT, RANDOM_AND_OUTPUT)
 
 
 def select_channels(
-    effects: ChannelEffects, delta: float = 0.05, *, selection: str = "important",
-    rng: np.random.Generator | None = None, output_units: Sequence[int] = (),
+    effects: ChannelEffects,
+    delta: float = 0.05,
+    *,
+    selection: str = "important",
+    rng: np.random.Generator | None = None,
+    output_units: Sequence[int] = (),
 ) -> dict[str, np.ndarray]:
     """Return the channels of each layer that unlearning updates.
 
@@ -75,8 +79,9 @@ def select_channels(
         raise ValueError("random channels need rng")
     own = _output_units(effects, selection, output_units)
     if selection == OUTPUT_UNIT:
-        return {name: own if name == list(effects)[-1] else np.zeros(0, np.int64)
-                for name in effects}
+        return {
+            name: own if name == list(effects)[-1] else np.zeros(0, np.int64) for name in effects
+        }
     if selection == RANDOM_AND_OUTPUT:
         chosen = select_channels(effects, delta, selection="random", rng=rng)
         last = list(effects)[-1]
@@ -88,21 +93,27 @@ def select_channels(
         warnings.warn(
             f"probe: {effects.examples} examples tell effects apart in steps of "
             f"{effects.resolution:.3g}; in {len(undecided)} of {len(effects)} layers the loss "
-            "decided between equal ones", stacklevel=2)
-    return {name: pick(effects.ranked(name), count_of(len(effects[name]), delta), rng)
-            for name in effects}
+            "decided between equal ones",
+            stacklevel=2,
+        )
+    return {
+        name: pick(effects.ranked(name), count_of(len(effects[name]), delta), rng)
+        for name in effects
+    }
 
 
-def _output_units(
-    effects: ChannelEffects, selection: str, classes: Sequence[int]
-) -> np.ndarray:
+def _output_units(effects: ChannelEffects, selection: str, classes: Sequence[int]) -> np.ndarray:
     """Return the output units that a selection includes, int64; empty for other selections."""
     if selection not in (OUTPUT_UNIT, RANDOM_AND_OUTPUT):
         return np.zeros(0, np.int64)
     units = len(effects[list(effects)[-1]])
-    require("selection", selection, len(classes) > 0 and max(classes) < units,
-            "important, random or unimportant where no class is forgotten, or the last layer has "
-            "no unit for it")
+    require(
+        "selection",
+        selection,
+        len(classes) > 0 and max(classes) < units,
+        "important, random or unimportant where no class is forgotten, or the last layer has "
+        "no unit for it",
+    )
     return np.unique(np.asarray(classes, np.int64))
 
 

@@ -16,8 +16,10 @@ from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.layer_types import is_conv
 from tfunlearn.pruning.norms import channel_axis
 
-SCOPES = {"layer": "the share is of each layer's channels",
-          "model": "the share is of all channels of all convolutions"}
+SCOPES = {
+    "layer": "the share is of each layer's channels",
+    "model": "the share is of all channels of all convolutions",
+}
 
 
 class ClassActivations:
@@ -35,8 +37,11 @@ class ClassActivations:
 
     def __init__(self, model: tf.keras.Model, *, batch_size: int = 200):
         self._graph, self._batch = Graph.of(model), batch_size
-        self._layers = [layer for layer in channel_layers(self._graph)
-                        if is_conv(self._graph.layers[layer.layer])]
+        self._layers = [
+            layer
+            for layer in channel_layers(self._graph)
+            if is_conv(self._graph.layers[layer.layer])
+        ]
         require("model", model.name, bool(self._layers), "a model with a convolution, for cdp")
         self._forward = tf.function(self._pooled, autograph=False, reduce_retracing=True)
 
@@ -53,20 +58,23 @@ class ClassActivations:
                 np.add.at(sums[name], labels[part], values.numpy().astype(np.float64))
         counts = np.bincount(labels, minlength=classes)[:, None]
         with np.errstate(invalid="ignore"):
-            return {name: np.where(counts > 0, total / counts, np.nan)
-                    for name, total in sums.items()}
+            return {
+                name: np.where(counts > 0, total / counts, np.nan) for name, total in sums.items()
+            }
 
     def _pooled(self, images) -> list:
         values = execute_all(self._graph, images)
-        return [self._pooled_layer(self._graph.layers[layer.layer], values)
-                for layer in self._layers]
+        return [
+            self._pooled_layer(self._graph.layers[layer.layer], values) for layer in self._layers
+        ]
 
     def _pooled_layer(self, layer, values: dict):
         """Return the mean of relu(output) of a layer over space and over the layer's calls."""
         means = []
         for node in self._graph.calls(layer):
-            axes = [axis for axis in range(1, len(node.shape) + 1)
-                    if axis != channel_axis(layer, node)]
+            axes = [
+                axis for axis in range(1, len(node.shape) + 1) if axis != channel_axis(layer, node)
+            ]
             means.append(tf.reduce_mean(tf.nn.relu(values[node.outputs[0]]), axis=axes))
         return tf.add_n(means) / len(means)
 
@@ -112,7 +120,10 @@ def tf_idf(activations: np.ndarray) -> np.ndarray:
 
 
 def discriminative_channels(
-    activations: Mapping[str, np.ndarray], forgotten: Sequence[int], *, share: float = 0.1,
+    activations: Mapping[str, np.ndarray],
+    forgotten: Sequence[int],
+    *,
+    share: float = 0.1,
     scope: str = "layer",
 ) -> dict[str, np.ndarray]:
     """Return the channels that CDP prunes: those of highest score for the forgotten classes.
@@ -156,7 +167,10 @@ def _by_layer(scores: Mapping[str, np.ndarray], share: float):
 
 
 def _over_all(scores: Mapping[str, np.ndarray], share: float):
-    pairs = [(-value, place, channel, name) for place, (name, score) in enumerate(scores.items())
-             for channel, value in enumerate(score)]
+    pairs = [
+        (-value, place, channel, name)
+        for place, (name, score) in enumerate(scores.items())
+        for channel, value in enumerate(score)
+    ]
     for *_, channel, name in sorted(pairs)[: count_of(len(pairs), share)]:
         yield name, {channel}

@@ -15,7 +15,9 @@ _NORMALISES = "Normalization"  # in the class name of every Keras normalization 
 
 
 def eligible_places(
-    weights: Sequence[np.ndarray], include: str | Callable = "kernels+bias", *,
+    weights: Sequence[np.ndarray],
+    include: str | Callable = "kernels+bias",
+    *,
     model: tf.keras.Model | None = None,
 ) -> list[int]:
     """Return the indices in `weights` of the arrays that may be reset.
@@ -32,23 +34,28 @@ def eligible_places(
         UserError: an unknown string, a string without a model, or no array left.
     """
     if callable(include):
-        names = names_of(model) if model is not None else [f"weight_{n}" for n in
-                                                           range(len(weights))]
+        names = (
+            names_of(model) if model is not None else [f"weight_{n}" for n in range(len(weights))]
+        )
         places = [n for n, array in enumerate(weights) if include(names[n], array)]
     else:
         require("include", include, include in INCLUDES, f"{', '.join(INCLUDES)}, or a function")
         require("model", None, model is not None, f"the Keras model, with include {include!r}")
         normal = set() if include == "trainable" else _normalising(model)
-        places = [n for n, weight in enumerate(model.weights)
-                  if weight.trainable and id(weight) not in normal]
+        places = [
+            n
+            for n, weight in enumerate(model.weights)
+            if weight.trainable and id(weight) not in normal
+        ]
     require("include", include, bool(places), "something that leaves at least one weight")
     return places
 
 
 def names_of(model: tf.keras.Model) -> list[str]:
     """Return the name of each weight, such as `layer/kernel`."""
-    return [getattr(weight, "path", None) or weight.name.partition(":")[0]
-            for weight in model.weights]
+    return [
+        getattr(weight, "path", None) or weight.name.partition(":")[0] for weight in model.weights
+    ]
 
 
 def initial_bounds(model: tf.keras.Model | None, weights: Sequence[np.ndarray]) -> list[float]:
@@ -80,8 +87,12 @@ def _layers(model: tf.keras.Model) -> list:
 
 
 def _normalising(model: tf.keras.Model) -> set[int]:
-    return {id(weight) for layer in _layers(model) if _NORMALISES in type(layer).__name__
-            for weight in layer.weights}
+    return {
+        id(weight)
+        for layer in _layers(model)
+        if _NORMALISES in type(layer).__name__
+        for weight in layer.weights
+    }
 
 
 def _special_fans(model: tf.keras.Model) -> dict[int, Callable]:

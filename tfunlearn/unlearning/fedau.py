@@ -27,16 +27,26 @@ def head_places(model: tf.keras.Model) -> tuple[int, int]:
 
 def head_layer(model: tf.keras.Model) -> tf.keras.layers.Layer:
     """Return the final Dense layer, the head of the model; raises as `head_places`."""
-    layers = [layer for layer in model.layers
-              if not isinstance(layer, (tf.keras.layers.Softmax, tf.keras.layers.Activation))]
+    layers = [
+        layer
+        for layer in model.layers
+        if not isinstance(layer, (tf.keras.layers.Softmax, tf.keras.layers.Activation))
+    ]
     fits = bool(layers) and isinstance(layers[-1], tf.keras.layers.Dense) and layers[-1].use_bias
     require("model", model.name, fits, "a model that ends in a Dense layer with a bias, for fedau")
     return layers[-1]
 
 
 def train_head(
-    features: np.ndarray, labels: np.ndarray, head: Head, *, lr: float = 0.01,
-    momentum: float = 0.9, epochs: int = 5, batch_size: int = 128, rng: np.random.Generator,
+    features: np.ndarray,
+    labels: np.ndarray,
+    head: Head,
+    *,
+    lr: float = 0.01,
+    momentum: float = 0.9,
+    epochs: int = 5,
+    batch_size: int = 128,
+    rng: np.random.Generator,
 ) -> Head:
     """Return a linear head trained on frozen features with softmax cross-entropy and SGD.
 
@@ -68,8 +78,9 @@ def train_head(
             errors = _softmax(inputs @ kernel + bias)
             errors[np.arange(len(rows)), labels[rows]] -= 1
             errors /= len(rows)
-            for speed, weight, gradient in zip(speeds, (kernel, bias),
-                                               (inputs.T @ errors, errors.sum(axis=0))):
+            for speed, weight, gradient in zip(
+                speeds, (kernel, bias), (inputs.T @ errors, errors.sum(axis=0))
+            ):
                 speed *= momentum
                 speed += gradient
                 weight -= lr * speed
@@ -99,10 +110,13 @@ def combined(head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5
     require("auxiliary", len(auxiliary), len(auxiliary) > 0, "at least one second head")
     if alpha is not None:
         require_real("alpha", alpha, lambda value: 0 <= value <= 1, "0 to 1")
-    second = [np.mean([np.asarray(one[part], np.float64) for one in auxiliary], axis=0)
-              for part in (0, 1)]
-    return tuple((own - other if alpha is None else (1 - alpha) * own + alpha * other).astype(
-        np.float32) for own, other in zip(head, second))
+    second = [
+        np.mean([np.asarray(one[part], np.float64) for one in auxiliary], axis=0) for part in (0, 1)
+    ]
+    return tuple(
+        (own - other if alpha is None else (1 - alpha) * own + alpha * other).astype(np.float32)
+        for own, other in zip(head, second)
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

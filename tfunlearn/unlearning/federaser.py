@@ -37,8 +37,9 @@ def calibrated(
     result, first = np.zeros_like(stored), 0
     for size in sizes_of(shapes):
         columns = slice(first, first + size)
-        old, new = (np.linalg.norm(part[:, columns].astype(np.float64), axis=1)
-                    for part in (stored, fresh))
+        old, new = (
+            np.linalg.norm(part[:, columns].astype(np.float64), axis=1) for part in (stored, fresh)
+        )
         factors = np.divide(old, new, out=np.zeros_like(old), where=new > 0)
         result[:, columns] = fresh[:, columns] * factors[:, None]
         first += size

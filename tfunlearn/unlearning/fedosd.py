@@ -61,15 +61,27 @@ def without_return(updates: np.ndarray, moved: np.ndarray) -> np.ndarray:
     length = float(np.dot(moved.astype(np.float64), moved))
     if length == 0:
         return updates.copy()
-    return np.stack([_stretched(row - (np.dot(row.astype(np.float64), moved) / length) * moved, row)
-                     for row in updates])
+    return np.stack(
+        [
+            _stretched(row - (np.dot(row.astype(np.float64), moved) / length) * moved, row)
+            for row in updates
+        ]
+    )
 
 
 def _check(vector: np.ndarray, stack: np.ndarray) -> None:
-    require("updates", np.shape(stack), np.ndim(stack) == 2 and len(stack) > 0
-            and np.shape(stack)[1:] == np.shape(vector), f"a stack (n, {np.size(vector)}), n >= 1")
-    require("updates", "entries that are not finite",
-            bool(np.isfinite(stack).all() and np.isfinite(vector).all()), "finite numbers")
+    require(
+        "updates",
+        np.shape(stack),
+        np.ndim(stack) == 2 and len(stack) > 0 and np.shape(stack)[1:] == np.shape(vector),
+        f"a stack (n, {np.size(vector)}), n >= 1",
+    )
+    require(
+        "updates",
+        "entries that are not finite",
+        bool(np.isfinite(stack).all() and np.isfinite(vector).all()),
+        "finite numbers",
+    )
 
 
 def _stretched(vector: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -13,8 +13,13 @@ from tfunlearn.core.vectors import from_vector, to_vector
 
 
 def fedrecovery(
-    weights: Sequence[np.ndarray], history: Iterable[HistoryRound], *, forgotten: Sequence[int],
-    average: str = "samples", noise: float = 0.0, noisy: Sequence[int] | None = None,
+    weights: Sequence[np.ndarray],
+    history: Iterable[HistoryRound],
+    *,
+    forgotten: Sequence[int],
+    average: str = "samples",
+    noise: float = 0.0,
+    noisy: Sequence[int] | None = None,
     rng: np.random.Generator | None = None,
 ) -> list[np.ndarray]:
     """Return the final model corrected by the forgotten clients' residuals.
@@ -55,8 +60,9 @@ def fedrecovery(
         rounds += 1
         if not len(kept.ids):
             continue
-        shares = np.asarray(kept.examples if average == "samples" else np.ones(len(kept.ids)),
-                            np.float64)
+        shares = np.asarray(
+            kept.examples if average == "samples" else np.ones(len(kept.ids)), np.float64
+        )
         remaining = ~np.isin(kept.ids, forgotten)
         whole = _mean(kept.updates, shares)
         squared = float(whole @ whole)
@@ -83,8 +89,11 @@ def noise_deviation(distance: float, epsilon: float, beta: float) -> float:
         epsilon: indistinguishability parameter, > 0.
         beta: indistinguishability parameter, 0 < beta < 1.
     """
-    for name, value, holds in (("distance", distance, distance > 0),
-                               ("epsilon", epsilon, epsilon > 0), ("beta", beta, 0 < beta < 1)):
+    for name, value, holds in (
+        ("distance", distance, distance > 0),
+        ("epsilon", epsilon, epsilon > 0),
+        ("beta", beta, 0 < beta < 1),
+    ):
         require(name, value, holds, "a number > 0" if name != "beta" else "0 < beta < 1")
     root = math.sqrt(math.log(1 / beta))
     return distance / math.sqrt(2) / (math.sqrt(math.log(1 / beta) + epsilon) - root)

@@ -36,10 +36,16 @@ class PrunedModel:
 
 
 def fedup(
-    global_weights: Sequence[np.ndarray], client_weights: Sequence[Sequence[np.ndarray]], *,
-    malicious: Sequence[int], fraction: float | str = "auto",
-    examples: Sequence[int] | None = None, kernels: Sequence[int] | None = None,
-    mask: str = "divergence", similarity: str = "model", rng: np.random.Generator | None = None,
+    global_weights: Sequence[np.ndarray],
+    client_weights: Sequence[Sequence[np.ndarray]],
+    *,
+    malicious: Sequence[int],
+    fraction: float | str = "auto",
+    examples: Sequence[int] | None = None,
+    kernels: Sequence[int] | None = None,
+    mask: str = "divergence",
+    similarity: str = "model",
+    rng: np.random.Generator | None = None,
 ) -> PrunedModel:
     """Return the benign average without the weights in which malicious clients diverge most.
 
@@ -112,14 +118,26 @@ def _groups(
 ) -> list[list[tuple[int, float]]]:
     """Return (position, weight) of the malicious and of the benign clients."""
     flagged = sorted({int(k) for k in malicious})
-    require("malicious", flagged, all(0 <= k < clients for k in flagged),
-            f"positions 0 to {clients - 1}")
+    require(
+        "malicious",
+        flagged,
+        all(0 <= k < clients for k in flagged),
+        f"positions 0 to {clients - 1}",
+    )
     require("malicious", flagged, len(flagged) > 0, "at least one client")
-    require("malicious", f"{len(flagged)} of {clients} clients", 2 * len(flagged) < clients,
-            "fewer than half, since FedUP needs a benign majority")
+    require(
+        "malicious",
+        f"{len(flagged)} of {clients} clients",
+        2 * len(flagged) < clients,
+        "fewer than half, since FedUP needs a benign majority",
+    )
     sizes = np.ones(clients) if examples is None else np.asarray(examples, np.float64)
-    require("examples", sizes.tolist(), sizes.shape == (clients,) and bool((sizes > 0).all()),
-            f"{clients} numbers > 0")
+    require(
+        "examples",
+        sizes.tolist(),
+        sizes.shape == (clients,) and bool((sizes > 0).all()),
+        f"{clients} numbers > 0",
+    )
     benign = [k for k in range(clients) if k not in flagged]
     return [[(k, sizes[k]) for k in group] for group in (flagged, benign)]
 
@@ -131,11 +149,19 @@ def _check(global_weights, client_weights, fraction, mask, similarity, rng) -> N
     choose("similarity", similarity, dict.fromkeys(("model", "update")))
     require("rng", rng, mask != "random" or rng is not None, "a generator, with a random mask")
     for place, weight in enumerate(global_weights):
-        require("global_weights", f"NaN or infinity in array {place}", np.isfinite(weight).all(),
-                "finite weights")
+        require(
+            "global_weights",
+            f"NaN or infinity in array {place}",
+            np.isfinite(weight).all(),
+            "finite weights",
+        )
     for position, client in enumerate(client_weights):
-        require("client_weights", f"{len(client)} arrays of client {position}",
-                len(client) == len(global_weights), f"{len(global_weights)} arrays")
+        require(
+            "client_weights",
+            f"{len(client)} arrays of client {position}",
+            len(client) == len(global_weights),
+            f"{len(global_weights)} arrays",
+        )
 
 
 def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndarray:
@@ -144,20 +170,26 @@ def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndar
     for position, weight in group:
         array = client_weights[position][place]
         if array.shape != total.shape:
-            raise UserError(f"client_weights: array {place} of client {position} has shape "
-                            f"{array.shape}; allowed is {total.shape}")
+            raise UserError(
+                f"client_weights: array {place} of client {position} has shape "
+                f"{array.shape}; allowed is {total.shape}"
+            )
         for sums, piece in pieces_of(total.reshape(-1), array.reshape(-1)):
             sums += np.multiply(piece, weight, dtype=np.float64)
     total /= sum(weight for _, weight in group)
     if not np.isfinite(total).all():
-        raise UserError(f"client_weights: array {place} holds NaN or infinity; allowed are finite "
-                        "weights")
+        raise UserError(
+            f"client_weights: array {place} holds NaN or infinity; allowed are finite weights"
+        )
     return total
 
 
 def estimate_of(
-    global_weights: Sequence[np.ndarray], client_weights: Sequence[Sequence[np.ndarray]],
-    benign: Sequence[int], kernel: int, similarity: str = "model",
+    global_weights: Sequence[np.ndarray],
+    client_weights: Sequence[Sequence[np.ndarray]],
+    benign: Sequence[int],
+    kernel: int,
+    similarity: str = "model",
 ) -> FractionEstimate:
     """Return `estimate_fraction` of the benign clients' last kernel.
 
@@ -169,5 +201,6 @@ def estimate_of(
         similarity: compare the kernels, `"model"` (default), or their changes, `"update"`.
     """
     start = global_weights[kernel] if similarity == "update" else 0.0
-    return estimate_fraction(np.stack(
-        [(client_weights[position][kernel] - start).reshape(-1) for position in benign]))
+    return estimate_fraction(
+        np.stack([(client_weights[position][kernel] - start).reshape(-1) for position in benign])
+    )

@@ -32,8 +32,11 @@ def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callabl
     @tf.function(autograph=False, reduce_retracing=True)
     def gradients_of(images, labels):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.keras.losses.sparse_categorical_crossentropy(
-                labels, model(to_unit_range(images), training=False), from_logits=from_logits))
+            loss = tf.reduce_sum(
+                tf.keras.losses.sparse_categorical_crossentropy(
+                    labels, model(to_unit_range(images), training=False), from_logits=from_logits
+                )
+            )
         found = tape.gradient(loss, variables, unconnected_gradients="zero")
         return [tf.convert_to_tensor(gradient) for gradient in found]  # embeddings give slices
 

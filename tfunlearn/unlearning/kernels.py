@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
 
-LAYERS = ("Dense", "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose",
-          "Conv3DTranspose", "SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D",
-          "DepthwiseConv2D")
+LAYERS = (
+    "Dense",
+    "Conv1D",
+    "Conv2D",
+    "Conv3D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "Conv3DTranspose",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+)
 ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.core.lazy import tf
+from tfunlearn.unlearning.bottom_k import least, least_channels, share_of
 from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.unlearning.saliencies import SALIENCIES
-from tfunlearn.unlearning.bottom_k import least, least_channels, share_of
 
 RANGES = ("global", "layer")
 ZERO_UPDATES = ("exclude", "include", "error")
@@ -66,19 +66,36 @@ def mean_delta_of(
     """
     require("changes", len(changes), len(changes) > 0, "those of at least one client")
     counts = np.ones(len(changes)) if weights is None else np.asarray(weights, np.float64)
-    require("weights", counts.tolist(), counts.shape == (len(changes),)
-            and bool(np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0),
-            "a finite number >= 0 for each client, of sum > 0")
-    return [(sum(count * np.asarray(change[place], np.float64)
-                 for count, change in zip(counts, changes)) / counts.sum()).astype(np.float32)
-            for place in range(len(changes[0]))]
+    require(
+        "weights",
+        counts.tolist(),
+        counts.shape == (len(changes),)
+        and bool(np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0),
+        "a finite number >= 0 for each client, of sum > 0",
+    )
+    return [
+        (
+            sum(
+                count * np.asarray(change[place], np.float64)
+                for count, change in zip(counts, changes)
+            )
+            / counts.sum()
+        ).astype(np.float32)
+        for place in range(len(changes[0]))
+    ]
 
 
 def locate(
-    global_weights: Sequence[np.ndarray], mean_delta: Sequence[np.ndarray], ratio: float, *,
-    scope: str = "global", include: str | Callable = "kernels+bias",
-    saliency: str = "abs_mean_delta", zero_updates: str = "exclude",
-    model: tf.keras.Model | None = None, rng: np.random.Generator | None = None,
+    global_weights: Sequence[np.ndarray],
+    mean_delta: Sequence[np.ndarray],
+    ratio: float,
+    *,
+    scope: str = "global",
+    include: str | Callable = "kernels+bias",
+    saliency: str = "abs_mean_delta",
+    zero_updates: str = "exclude",
+    model: tf.keras.Model | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Located:
     """Return masks of the weights that change least in one round on the retain set.
 
@@ -137,8 +154,12 @@ def locate(
     ranked = chosen.of in ("remaining", "gradient")
     groups = [[n] for n in range(len(places))] if scope == "layer" else [range(len(places))]
     if ranked:
-        require("mean_delta", f"{zeros:,} of {total:,} changes of exactly zero",
-                zeros < total or ratio in (0, 1), "at least one weight that moved")
+        require(
+            "mean_delta",
+            f"{zeros:,} of {total:,} changes of exactly zero",
+            zeros < total or ratio in (0, 1),
+            "at least one weight that moved",
+        )
         for group in groups:
             _judge_zeros([changes[n] for n in group], ratio, zero_updates)
     require("rng", rng, rng is not None or saliency != "random", "a generator, with random")
@@ -147,15 +168,19 @@ def locate(
     if last and zeros:
         for score in scores:
             score[score == 0] = np.inf
-    masks, threshold = least_channels(scores, ratio) if chosen.channels else least(
-        scores, ratio, groups, last_too=last)
+    masks, threshold = (
+        least_channels(scores, ratio)
+        if chosen.channels
+        else least(scores, ratio, groups, last_too=last)
+    )
     found = _located(global_weights, places, changes, scores, masks, threshold, zeros)
     if last and found.location.moved_share >= MOST_MOVED > ratio:
         warnings.warn(
             f"{zeros:,} of {total:,} eligible weights did not change at all (dead units?); they "
             f"rank last, so that {found.location.moved_share:.1%} of the others are reset: most of "
             "what the net uses",
-            stacklevel=2)
+            stacklevel=2,
+        )
     return found
 
 
@@ -166,13 +191,21 @@ def require_ratio(ratio: float) -> None:
 
 def _check_arrays(weights: Sequence[np.ndarray], deltas: Sequence[np.ndarray]) -> None:
     shapes = [[np.shape(array) for array in arrays] for arrays in (weights, deltas)]
-    require("mean_delta", f"{len(deltas)} arrays", shapes[0] == shapes[1],
-            "an array of the same shape for each of the weights")
+    require(
+        "mean_delta",
+        f"{len(deltas)} arrays",
+        shapes[0] == shapes[1],
+        "an array of the same shape for each of the weights",
+    )
     for place, delta in enumerate(deltas):
         if not np.isfinite(delta).all():
             broken = int(np.size(delta) - np.isfinite(delta).sum())
-            require("mean_delta", f"{broken} entries of array {place} that are not finite", False,
-                    "finite numbers")
+            require(
+                "mean_delta",
+                f"{broken} entries of array {place} that are not finite",
+                False,
+                "finite numbers",
+            )
 
 
 def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> None:
@@ -181,13 +214,22 @@ def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> No
     zeros = total - sum(int(np.count_nonzero(change)) for change in changes)
     count = share_of(ratio, total)
     if count and zeros >= count and policy != "exclude":
-        text = (f"{zeros:,} of {total:,} eligible weights did not change at all, at least as many "
-                f"as are to be reset ({count:,}): dead units")
-        require("zero_updates", text, policy != "error",
-                "fewer; take another ratio, or zero_updates exclude")
+        text = (
+            f"{zeros:,} of {total:,} eligible weights did not change at all, at least as many "
+            f"as are to be reset ({count:,}): dead units"
+        )
+        require(
+            "zero_updates",
+            text,
+            policy != "error",
+            "fewer; take another ratio, or zero_updates exclude",
+        )
         if policy == "include":
-            warnings.warn(f"{text}. The choice among them is arbitrary and resetting them does "
-                          "little; take zero_updates exclude", stacklevel=3)
+            warnings.warn(
+                f"{text}. The choice among them is arbitrary and resetting them does "
+                "little; take zero_updates exclude",
+                stacklevel=3,
+            )
 
 
 def _located(weights, places, changes, scores, masks, threshold, zeros: int) -> Located:
@@ -196,14 +238,24 @@ def _located(weights, places, changes, scores, masks, threshold, zeros: int) -> 
         whole[place] = mask
     count = sum(int(np.count_nonzero(mask)) for mask in masks)
     total = sum(mask.size for mask in masks)
-    moved = sum(int(np.count_nonzero(mask & (change != 0)))
-                for mask, change in zip(masks, changes))
-    ties = 0 if threshold is None else sum(
-        int(np.count_nonzero(score == threshold)) for score in scores)
-    return Located(whole, Location(
-        count, total, _shown(threshold), [float(mask.mean()) if mask.size else 0.0
-                                          for mask in whole],
-        ties, int(zeros), moved / max(1, total - zeros)))
+    moved = sum(int(np.count_nonzero(mask & (change != 0))) for mask, change in zip(masks, changes))
+    ties = (
+        0
+        if threshold is None
+        else sum(int(np.count_nonzero(score == threshold)) for score in scores)
+    )
+    return Located(
+        whole,
+        Location(
+            count,
+            total,
+            _shown(threshold),
+            [float(mask.mean()) if mask.size else 0.0 for mask in whole],
+            ties,
+            int(zeros),
+            moved / max(1, total - zeros),
+        ),
+    )
 
 
 def _shown(threshold: float | None) -> float | None:

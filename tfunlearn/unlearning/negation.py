@@ -25,6 +25,10 @@ def negate(weights: Sequence[np.ndarray], *, places: Sequence[int]) -> list[np.n
         arXiv 2503.05657). Negating the first convolution is the default of a re-implementation; the
         number of rounds after it is this project's choice.
     """
-    require("places", list(places), len(places) > 0 and all(
-        0 <= place < len(weights) for place in places), f"places 0 to {len(weights) - 1}")
+    require(
+        "places",
+        list(places),
+        len(places) > 0 and all(0 <= place < len(weights) for place in places),
+        f"places 0 to {len(weights) - 1}",
+    )
     return [-weight if place in places else weight.copy() for place, weight in enumerate(weights)]

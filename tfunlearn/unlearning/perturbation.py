@@ -35,9 +35,12 @@ def wrong_labels(
     places = np.searchsorted(allowed, labels)
     own = np.isin(labels, allowed)
     choices = len(allowed) - own  # without the example's own label
-    require("forget", f"{len(np.unique(forgotten))} of {classes} classes",
-            bool((choices > 0).all()),
-            "a request that leaves every example a wrong label among the classes that stay")
+    require(
+        "forget",
+        f"{len(np.unique(forgotten))} of {classes} classes",
+        bool((choices > 0).all()),
+        "a request that leaves every example a wrong label among the classes that stay",
+    )
     drawn = rng.integers(0, choices)
     drawn += own & (drawn >= places)
     return allowed[drawn].astype(np.int32)

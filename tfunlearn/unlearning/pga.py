@@ -50,9 +50,18 @@ def trust_radius(
 
 
 def ascend(
-    model: tf.keras.Model, start: Sequence[np.ndarray], images: np.ndarray, labels: np.ndarray, *,
-    radius: float, lr: float = 0.01, momentum: float = 0.9, clip: float = 5.0,
-    batch_size: int = 128, epochs: int = 5, forget_accuracy: float = 0.12,
+    model: tf.keras.Model,
+    start: Sequence[np.ndarray],
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    radius: float,
+    lr: float = 0.01,
+    momentum: float = 0.9,
+    clip: float = 5.0,
+    batch_size: int = 128,
+    epochs: int = 5,
+    forget_accuracy: float = 0.12,
     rng: np.random.Generator,
 ) -> Ascent:
     """Maximize the cross-entropy on the forget set within a ball around `start`.
@@ -94,9 +103,15 @@ def ascend(
     kept = model.get_weights()
     model.set_weights(start)
     try:
-        return _ascend(model, images, labels, _step(model, radius, lr, momentum, clip),
-                       [rng.permutation(len(labels)) for _ in range(epochs)], batch_size,
-                       forget_accuracy)
+        return _ascend(
+            model,
+            images,
+            labels,
+            _step(model, radius, lr, momentum, clip),
+            [rng.permutation(len(labels)) for _ in range(epochs)],
+            batch_size,
+            forget_accuracy,
+        )
     finally:
         model.set_weights(kept)
 
@@ -123,8 +138,11 @@ def _step(model, radius: float, lr: float, momentum: float, clip: float) -> Call
     def step(images, labels):
         with tf.GradientTape() as tape:
             outputs = model(to_unit_range(images), training=False)
-            loss = -tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
-                labels, outputs, from_logits=from_logits))
+            loss = -tf.reduce_mean(
+                tf.keras.losses.sparse_categorical_crossentropy(
+                    labels, outputs, from_logits=from_logits
+                )
+            )
         gradients = tape.gradient(loss, variables)
         gradients = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables)]
         share = float(np.mean(np.argmax(outputs, axis=1) == labels.numpy()))

@@ -44,7 +44,9 @@ class RatioSuggestion:
 
 
 def suggest_ratio(
-    saliency: np.ndarray | Sequence[np.ndarray], *, method: str = "relative",
+    saliency: np.ndarray | Sequence[np.ndarray],
+    *,
+    method: str = "relative",
     knee: str | float = "auto",
 ) -> RatioSuggestion:
     """Suggest a pruning ratio: the share of changes an order of magnitude below the knee.
@@ -74,21 +76,31 @@ def suggest_ratio(
     require("method", method, method in RULES, " or ".join(RULES))
     arrays = [saliency] if isinstance(saliency, np.ndarray) else saliency
     sizes = np.abs(np.concatenate([np.asarray(array).reshape(-1) for array in arrays]))
-    require("saliency", "entries that are not finite", bool(np.isfinite(sizes).all()),
-            "finite numbers")
+    require(
+        "saliency", "entries that are not finite", bool(np.isfinite(sizes).all()), "finite numbers"
+    )
     moved = sizes[sizes > 0]
-    require("saliency", f"{len(moved)} changes that are not zero", len(moved) >= FEWEST,
-            f"at least {FEWEST}")
+    require(
+        "saliency",
+        f"{len(moved)} changes that are not zero",
+        len(moved) >= FEWEST,
+        f"at least {FEWEST}",
+    )
     require_knee(knee)
     percentile, level = _knee(moved) if knee == "auto" else (None, knee)
-    exponent = math.log10(level) - 1 if method == "relative" else (
-        math.floor(math.log10(level) + 0.5) - 1)
+    exponent = (
+        math.log10(level) - 1 if method == "relative" else (math.floor(math.log10(level) + 0.5) - 1)
+    )
     cut = 10.0**exponent
     return RatioSuggestion(
-        float(np.clip(np.count_nonzero(moved < cut) / len(sizes), LEAST, MOST)), cut, float(level),
+        float(np.clip(np.count_nonzero(moved < cut) / len(sizes), LEAST, MOST)),
+        cut,
+        float(level),
         percentile,
         1 - len(moved) / len(sizes),
-        {p: float(v) for p, v in zip(SHOWN, np.percentile(moved, SHOWN))}, method)
+        {p: float(v) for p, v in zip(SHOWN, np.percentile(moved, SHOWN))},
+        method,
+    )
 
 
 def require_knee(knee: str | float) -> None:

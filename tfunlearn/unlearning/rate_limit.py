@@ -41,7 +41,10 @@ class RateLimiter:
         require_whole("rate_limit", self.least, 0)
 
     def decide(
-        self, round_number: int, last: int | None, flagged: Iterable[int],
+        self,
+        round_number: int,
+        last: int | None,
+        flagged: Iterable[int],
         pending: Iterable[int] = (),
     ) -> Decision:
         """Return the decision at the end of a round.

@@ -19,9 +19,12 @@ def _own(weights, masks, model, seed) -> list[np.ndarray]:
 
 
 def _he_uniform(weights, masks, model, seed) -> list[np.ndarray]:
-    return [_uniform(bound, np.shape(weight), generator(seed, "reset", place))
-            if mask.any() else None for place, (weight, mask, bound) in enumerate(
-                zip(weights, masks, initial_bounds(model, weights)))]
+    return [
+        _uniform(bound, np.shape(weight), generator(seed, "reset", place)) if mask.any() else None
+        for place, (weight, mask, bound) in enumerate(
+            zip(weights, masks, initial_bounds(model, weights))
+        )
+    ]
 
 
 def _uniform(bound: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -39,8 +42,12 @@ RESETS = {"layer": _own, "he_uniform_compat": _he_uniform, "zeros": _zeros}
 
 
 def reset(
-    weights: Sequence[np.ndarray], masks: Sequence[np.ndarray], *,
-    rule: str = "he_uniform_compat", seed: int, model: tf.keras.Model | None = None,
+    weights: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    *,
+    rule: str = "he_uniform_compat",
+    seed: int,
+    model: tf.keras.Model | None = None,
 ) -> list[np.ndarray]:
     """Return the weights with the masked entries re-initialized and all others bit-identical.
 
@@ -64,14 +71,23 @@ def reset(
     """
     draw = choose("rule", rule, RESETS)
     require_whole("seed", seed, 0)
-    require("masks", f"{len(masks)} masks",
-            [np.shape(mask) for mask in masks] == [np.shape(weight) for weight in weights]
-            and all(np.asarray(mask).dtype == bool for mask in masks),
-            "a bool array of the same shape for each of the weights")
+    require(
+        "masks",
+        f"{len(masks)} masks",
+        [np.shape(mask) for mask in masks] == [np.shape(weight) for weight in weights]
+        and all(np.asarray(mask).dtype == bool for mask in masks),
+        "a bool array of the same shape for each of the weights",
+    )
     if model is not None:
         for mask, variable in zip(masks, model.weights):
-            require("masks", f"entries of {variable.name}", variable.trainable or not mask.any(),
-                    "trainable weights; moving statistics are never reset")
+            require(
+                "masks",
+                f"entries of {variable.name}",
+                variable.trainable or not mask.any(),
+                "trainable weights; moving statistics are never reset",
+            )
     fresh = draw(weights, masks, model, seed)
-    return [np.where(mask, new, weight) if mask.any() else np.array(weight)
-            for weight, mask, new in zip(weights, masks, fresh)]
+    return [
+        np.where(mask, new, weight) if mask.any() else np.array(weight)
+        for weight, mask, new in zip(weights, masks, fresh)
+    ]

@@ -58,8 +58,10 @@ def localized(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
 
 
 def _only(scores: list[np.ndarray], places: Sequence[int]) -> list[np.ndarray]:
-    return [score if place in places else np.full(np.shape(score), np.inf, np.float32)
-            for place, score in enumerate(scores)]
+    return [
+        score if place in places else np.full(np.shape(score), np.inf, np.float32)
+        for place, score in enumerate(scores)
+    ]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,11 @@ def mean_cosine(rows: np.ndarray) -> float:
 
 
 def estimate_fraction(
-    rows: np.ndarray, *, p_min: float = P_MIN, p_max: float = P_MAX, gamma: float = GAMMA,
+    rows: np.ndarray,
+    *,
+    p_min: float = P_MIN,
+    p_max: float = P_MAX,
+    gamma: float = GAMMA,
 ) -> FractionEstimate:
     """Return the estimated share of each kernel that FedUP prunes.
 
@@ -66,10 +70,14 @@ def estimate_fraction(
         models match the range [0.5, 1] that it is rescaled from.
     """
     if len(rows) < 2:
-        warnings.warn(f"fraction: {len(rows)} benign client shows no similarity; taking the "
-                      f"least fraction, {p_min}", stacklevel=2)
+        warnings.warn(
+            f"fraction: {len(rows)} benign client shows no similarity; taking the "
+            f"least fraction, {p_min}",
+            stacklevel=2,
+        )
         return FractionEstimate(p_min, None, None, len(rows), p_min, p_max, gamma)
     similarity = mean_cosine(rows)
     z = float(np.clip((similarity - 0.5) / 0.5, 0.0, 1.0))
-    return FractionEstimate((p_max - p_min) * z**gamma + p_min, z, similarity, len(rows),
-                            p_min, p_max, gamma)
+    return FractionEstimate(
+        (p_max - p_min) * z**gamma + p_min, z, similarity, len(rows), p_min, p_max, gamma
+    )

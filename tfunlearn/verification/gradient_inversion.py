@@ -43,9 +43,16 @@ def gradient_of(
 
 
 def invert_gradient(
-    model: tf.keras.Model, gradient: Sequence[np.ndarray], labels: np.ndarray, *,
-    rng: np.random.Generator, from_logits: bool, masks: Sequence[np.ndarray] | None = None,
-    steps: int = 500, rate: float = 0.1, smoothness: float = 1e-4,
+    model: tf.keras.Model,
+    gradient: Sequence[np.ndarray],
+    labels: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    from_logits: bool,
+    masks: Sequence[np.ndarray] | None = None,
+    steps: int = 500,
+    rate: float = 0.1,
+    smoothness: float = 1e-4,
 ) -> Reconstruction:
     """Reconstruct images from their gradient, or from the part of it that was sent.
 
@@ -87,8 +94,9 @@ def invert_gradient(
             outer.watch(images)
             with tf.GradientTape() as inner:
                 loss = _loss(model(images, training=False), labels, from_logits)
-            own = [g * part for g, part in zip(
-                inner.gradient(loss, model.trainable_weights), parts)]
+            own = [
+                g * part for g, part in zip(inner.gradient(loss, model.trainable_weights), parts)
+            ]
             product = sum(tf.reduce_sum(a * b) for a, b in zip(own, known))
             norm = tf.sqrt(sum(tf.reduce_sum(g * g) for g in own) + 1e-20)
             distance = 1 - product / tf.maximum(norm * length, 1e-20)
@@ -98,16 +106,18 @@ def invert_gradient(
         moments[1].assign(0.999 * moments[1] + 0.001 * move * move)
         first = moments[0] / (1 - 0.9**number)
         second = moments[1] / (1 - 0.999**number)
-        images.assign(tf.clip_by_value(
-            images - rate_now * first / (tf.sqrt(second) + 1e-8), 0.0, 1.0))
+        images.assign(
+            tf.clip_by_value(images - rate_now * first / (tf.sqrt(second) + 1e-8), 0.0, 1.0)
+        )
         return distance
 
     best, best_distance = images.numpy(), np.inf
     for number in range(1, steps + 1):
         before = images.numpy()
         cuts = sum(number > steps * share for share in (3 / 8, 5 / 8, 7 / 8))
-        distance = float(step(tf.constant(rate * 0.1**cuts, tf.float32),
-                              tf.constant(number, tf.float32)))
+        distance = float(
+            step(tf.constant(rate * 0.1**cuts, tf.float32), tf.constant(number, tf.float32))
+        )
         if distance < best_distance:
             best, best_distance = before, distance
     return Reconstruction(best, best_distance)
@@ -121,5 +131,6 @@ def peak_signal_to_noise(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
 
 
 def _loss(outputs, labels, from_logits: bool):
-    return tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
-        labels, outputs, from_logits=from_logits))
+    return tf.reduce_mean(
+        tf.keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits=from_logits)
+    )

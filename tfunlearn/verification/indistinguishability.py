@@ -42,8 +42,9 @@ def forgetting_epsilons(
     for name, side in (("unlearned", unlearned), ("retrained", retrained)):
         require(name, len(side), len(side) >= 2, "at least 2 models")
         require(name, "NaN or infinity", bool(np.isfinite(side).all()), "finite scores")
-    return np.array([_epsilon(unlearned[:, s], retrained[:, s], delta)
-                     for s in range(unlearned.shape[1])])
+    return np.array(
+        [_epsilon(unlearned[:, s], retrained[:, s], delta) for s in range(unlearned.shape[1])]
+    )
 
 
 def forgetting_quality(epsilons: np.ndarray, models: int) -> float:
@@ -76,8 +77,9 @@ def challenge_score(
             which the ratio is undefined.
     """
     for name, values in (("remaining", remaining), ("test", test), ("quality", (quality,))):
-        require(name, values, all(math.isfinite(v) and v >= 0 for v in values),
-                "finite numbers >= 0")
+        require(
+            name, values, all(math.isfinite(v) and v >= 0 for v in values), "finite numbers >= 0"
+        )
     for name, (_, retrained) in (("remaining", remaining), ("test", test)):
         require(name, retrained, retrained > 0, "an accuracy of the retrained models > 0")
     return quality * remaining[0] / remaining[1] * test[0] / test[1]
@@ -92,8 +94,9 @@ def _epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float) -> floa
         return CAP
     edges = np.unique(np.concatenate([positive, negative]))
     # number of scores below each threshold between neighboring values
-    below = [np.append(np.searchsorted(np.sort(side), edges), len(side)) for side in
-             (positive, negative)]
+    below = [
+        np.append(np.searchsorted(np.sort(side), edges), len(side)) for side in (positive, negative)
+    ]
     low, high = np.triu_indices(len(edges) + 1, 1)  # lower and upper threshold
     fnr = 1 - (below[0][high] - below[0][low]) / len(positive)
     fpr = (below[1][high] - below[1][low]) / len(negative)
@@ -104,6 +107,8 @@ def _epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float) -> floa
         return 0.0
     fnr, fpr = fnr[counted], fpr[counted]
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.maximum(np.log(np.maximum(1 - delta - fpr, 0)) - np.log(fnr),
-                           np.log(np.maximum(1 - delta - fnr, 0)) - np.log(fpr))
+        found = np.maximum(
+            np.log(np.maximum(1 - delta - fpr, 0)) - np.log(fnr),
+            np.log(np.maximum(1 - delta - fnr, 0)) - np.log(fpr),
+        )
     return float(np.clip(found.max(), 0.0, CAP))

@@ -70,17 +70,21 @@ class Gaussians:
         centers = np.median(values, axis=0)
         squares = (values - centers) ** 2
         own = variance == "example" or (variance == "auto" and len(values) >= FEW)
-        found = np.sqrt(squares.mean(axis=0)) if own else np.full(
-            len(centers), np.sqrt(squares.mean()))
+        found = (
+            np.sqrt(squares.mean(axis=0)) if own else np.full(len(centers), np.sqrt(squares.mean()))
+        )
         return cls(centers, np.maximum(found, _LEAST_STD))
 
     def log_density(self, values: np.ndarray) -> np.ndarray:
         """Return log N(value) of each example, up to an additive constant common to all."""
-        return -((values - self.centers) / self.deviations) ** 2 / 2 - np.log(self.deviations)
+        return -(((values - self.centers) / self.deviations) ** 2) / 2 - np.log(self.deviations)
 
 
 def lira_scores(
-    values: np.ndarray, never: np.ndarray, trained: np.ndarray | None = None, *,
+    values: np.ndarray,
+    never: np.ndarray,
+    trained: np.ndarray | None = None,
+    *,
     variance: str = "auto",
 ) -> np.ndarray:
     """Return the LiRA membership score of each example, `(n,)`; a higher score means member.
@@ -106,8 +110,13 @@ def lira_scores(
 
 
 def permutation_p_value(
-    unlearned: np.ndarray, retrained: np.ndarray, rng: np.random.Generator, *,
-    variance: str = "auto", draws: int = 400, most: int = 300,
+    unlearned: np.ndarray,
+    retrained: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    variance: str = "auto",
+    draws: int = 400,
+    most: int = 300,
 ) -> float:
     """Return the p-value of the U-LiRA AUC under perfect unlearning (permutation test).
 
@@ -127,8 +136,9 @@ def permutation_p_value(
     columns = at_most(np.arange(both.shape[1]), most, rng)
 
     def auc(models: np.ndarray) -> float:
-        return membership_roc(*u_lira_scores(
-            models[: len(unlearned)], models[len(unlearned) :], variance=variance)).auc
+        return membership_roc(
+            *u_lira_scores(models[: len(unlearned)], models[len(unlearned) :], variance=variance)
+        ).auc
 
     own = auc(both[:, columns])
     higher = sum(auc(both[rng.permutation(len(both))][:, columns]) >= own for _ in range(draws))
@@ -136,7 +146,10 @@ def permutation_p_value(
 
 
 def u_lira_scores(
-    unlearned: np.ndarray, retrained: np.ndarray, *, variance: str = "auto",
+    unlearned: np.ndarray,
+    retrained: np.ndarray,
+    *,
+    variance: str = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return U-LiRA scores: the evidence that an example was unlearned rather than never seen.
 
@@ -161,12 +174,17 @@ def u_lira_scores(
         Privacy" (2024, arXiv 2403.01218).
     """
     unlearned, retrained = np.asarray(unlearned, float), np.asarray(retrained, float)
-    require("models", f"{len(unlearned)} and {len(retrained)}",
-            len(unlearned) == len(retrained) >= 3, "at least 3, as many unlearned as retrained")
+    require(
+        "models",
+        f"{len(unlearned)} and {len(retrained)}",
+        len(unlearned) == len(retrained) >= 3,
+        "at least 3, as many unlearned as retrained",
+    )
     found = np.empty((2, *unlearned.shape))
     for fold in range(len(unlearned)):
-        fits = [Gaussians.of(np.delete(kind, fold, axis=0), variance)
-                for kind in (unlearned, retrained)]
+        fits = [
+            Gaussians.of(np.delete(kind, fold, axis=0), variance) for kind in (unlearned, retrained)
+        ]
         for side, kind in enumerate((unlearned, retrained)):
             found[side, fold] = fits[0].log_density(kind[fold]) - fits[1].log_density(kind[fold])
     return found[0], found[1]

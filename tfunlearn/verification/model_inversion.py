@@ -26,8 +26,15 @@ class Inversion:
 
 
 def invert_class(
-    model: tf.keras.Model, label: int, *, from_logits: bool, steps: int = 1000, rate: float = 0.1,
-    patience: int = 100, goal: float = 0.01, start: np.ndarray | None = None,
+    model: tf.keras.Model,
+    label: int,
+    *,
+    from_logits: bool,
+    steps: int = 1000,
+    rate: float = 0.1,
+    patience: int = 100,
+    goal: float = 0.01,
+    start: np.ndarray | None = None,
 ) -> Inversion:
     """Find an image that the model assigns to a class, by gradient descent on 1 - p(class).
 
@@ -56,16 +63,22 @@ def invert_class(
     shape = tuple(model.inputs[0].shape[1:])
     classes = model.outputs[0].shape[-1]
     require("label", label, 0 <= label < classes, f"a class of the model, 0 to {classes - 1}")
-    starts = [np.zeros(shape), np.full(shape, 0.5), np.random.default_rng(0).random(shape)] if (
-        start is None) else [start]
+    starts = (
+        [np.zeros(shape), np.full(shape, 0.5), np.random.default_rng(0).random(shape)]
+        if (start is None)
+        else [start]
+    )
     image = tf.Variable(tf.zeros((1, *shape)))
 
     @tf.function(autograph=False, reduce_retracing=True)
     def step():
         with tf.GradientTape() as tape:
             outputs = model(image, training=False)
-            log_p = (tf.nn.log_softmax(outputs) if from_logits
-                     else tf.math.log(tf.maximum(outputs, 1e-30)))[0, label]
+            log_p = (
+                tf.nn.log_softmax(outputs)
+                if from_logits
+                else tf.math.log(tf.maximum(outputs, 1e-30))
+            )[0, label]
             loss = -log_p  # decreases with 1 - p, and has a gradient where p is 0
         gradient = tape.gradient(loss, image)
         return 1 - tf.exp(log_p), gradient / tf.maximum(tf.norm(gradient), 1e-12)

@@ -68,6 +68,11 @@ def membership_roc(
     ranks = np.unique(np.concatenate([members, others]), return_inverse=True)[1]  # handles infinity
     fpr, tpr, _ = roc_curve(truth, ranks, drop_intermediate=False)
     return MembershipRoc(
-        fpr, tpr, float(roc_auc_score(truth, ranks)), float(np.max((tpr + 1 - fpr) / 2)),
+        fpr,
+        tpr,
+        float(roc_auc_score(truth, ranks)),
+        float(np.max((tpr + 1 - fpr) / 2)),
         {level: float(tpr[fpr <= level + 1e-12].max()) for level in levels},
-        len(members), len(others))
+        len(members),
+        len(others),
+    )

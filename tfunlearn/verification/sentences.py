@@ -36,13 +36,12 @@ def plain_sentence(word: str, grades: Sequence[Grade]) -> str:
         opening = "The model no longer works"
     if e.name not in SUBJECTS:
         return f"{opening}: {e.name} {e.after:.3g}, {e.mean:.3g} after retraining without it."
-    return (f"{opening}: {e.after:.0%} {SUBJECTS[e.name]}, {e.mean:.0%} after retraining."
-            ).replace("%", " %")
+    return (f"{opening}: {e.after:.0%} {SUBJECTS[e.name]}, {e.mean:.0%} after retraining.").replace(
+        "%", " %"
+    )
 
 
-def sentence(
-    words: Sequence[str], grades: Sequence[Grade], models: int, needed: int | None
-) -> str:
+def sentence(words: Sequence[str], grades: Sequence[Grade], models: int, needed: int | None) -> str:
     """Return the reasons for a verdict.
 
     Args:
@@ -54,8 +53,10 @@ def sentence(
     """
     beside = f"{models} retrained model{'s' if models != 1 else ''}"
     if words[0] == "no verdict":
-        return (f"No verdict: {beside} give{'s' if models == 1 else ''} no usable noise; the "
-                "figures stand for themselves. Take three or more, best five (--retrains).")
+        return (
+            f"No verdict: {beside} give{'s' if models == 1 else ''} no usable noise; the "
+            "figures stand for themselves. Take three or more, best five (--retrains)."
+        )
     if words[0] == "forgotten":
         return _forgotten(grades, beside)
     if words[0] == "not shown":
@@ -67,9 +68,15 @@ def _spoken(word: str, grades: Sequence[Grade]) -> Grade | None:
     """Return the metric that illustrates a verdict: the farthest of those graded with this verdict,
     else the first forgetting metric; metrics of `SUBJECTS` are preferred."""
     chosen = [g for g in grades if g.outside == word] or [
-        g for g in grades if not g.evidence.utility]
-    chosen.sort(key=lambda g: (g.evidence.name not in SUBJECTS, not g.closed,
-                               -g.distance if g.outside else 0))
+        g for g in grades if not g.evidence.utility
+    ]
+    chosen.sort(
+        key=lambda g: (
+            g.evidence.name not in SUBJECTS,
+            not g.closed,
+            -g.distance if g.outside else 0,
+        )
+    )
     return chosen[0] if chosen else None
 
 
@@ -80,8 +87,10 @@ def _outside(word: str, grades: Sequence[Grade]) -> str:
         if word == "damaged":
             parts.append(f"{e.name} {e.after:.4g}; retraining allows {e.mean:.4g} - {g.noise:.2g}")
         else:
-            parts.append(f"{e.name} {e.after:.4g}, retrained {e.mean:.4g} ± {g.noise:.2g}, before "
-                         f"{e.before:.4g}" + _way(g))
+            parts.append(
+                f"{e.name} {e.after:.4g}, retrained {e.mean:.4g} ± {g.noise:.2g}, before "
+                f"{e.before:.4g}" + _way(g)
+            )
     ending = "; that gives itself away too." if word == "over-forgotten" else "."
     return f"{word[0].upper()}{word[1:]}: {'; '.join(parts)}{ending}"
 
@@ -98,33 +107,55 @@ def _forgotten(grades: Sequence[Grade], beside: str) -> str:
     speak = [g.evidence.name for g in grades if g.closed]
     mute = [g.evidence.name for g in grades if not g.informative and not g.evidence.utility]
     worth = next((g for g in grades if g.evidence.name == "test accuracy" and g.detectable), None)
-    return (f"Forgotten: by {_listed(speak)} more than half of the way back to retraining; none of "
-            f"{len(grades)} measures differs from {beside}."
-            + (f" A test accuracy lower by {worth.detectable:.2g} is noticed four times in five."
-               if worth else "")
-            + (f" {_listed(mute)[:1].upper()}{_listed(mute)[1:]} could not tell." if mute else ""))
+    return (
+        f"Forgotten: by {_listed(speak)} more than half of the way back to retraining; none of "
+        f"{len(grades)} measures differs from {beside}."
+        + (
+            f" A test accuracy lower by {worth.detectable:.2g} is noticed four times in five."
+            if worth
+            else ""
+        )
+        + (f" {_listed(mute)[:1].upper()}{_listed(mute)[1:]} could not tell." if mute else "")
+    )
 
 
 def _not_shown(grades: Sequence[Grade], beside: str, models: int, needed: int | None) -> str:
     tested = [g for g in grades if g.closed is not None]
     if tested:
         still_open = [g.evidence.name for g in tested if not g.closed]
-        return ("Not shown: nothing differs from retraining for certain, but by "
-                f"{_listed(still_open)} it is not certain either that more than half of the way "
-                f"back is gone ({beside}).")
-    largest = max((g for g in grades if not g.evidence.utility and g.detectable is not None),
-                  key=lambda g: g.room, default=None)
+        return (
+            "Not shown: nothing differs from retraining for certain, but by "
+            f"{_listed(still_open)} it is not certain either that more than half of the way "
+            f"back is gone ({beside})."
+        )
+    largest = max(
+        (g for g in grades if not g.evidence.utility and g.detectable is not None),
+        key=lambda g: g.room,
+        default=None,
+    )
     if largest is None:
         return f"Not shown: no measure of forgetting could be graded beside {beside}."
-    more = (f" {needed} would do." if needed is not None and needed > models else
-            " No number of them would do: the model before is like them." if needed is None else "")
+    more = (
+        f" {needed} would do."
+        if needed is not None and needed > models
+        else " No number of them would do: the model before is like them."
+        if needed is None
+        else ""
+    )
     e = largest.evidence
-    return (f"Not shown: nothing differs, but {beside} see only gaps of {e.name} above "
-            f"{largest.detectable:.2g} four times in five, and judge forgetting only where the "
-            f"model before lay {2 * largest.noise:.2g} off; it lay {abs(e.before - e.mean):.2g} "
-            f"off.{more}")
+    return (
+        f"Not shown: nothing differs, but {beside} see only gaps of {e.name} above "
+        f"{largest.detectable:.2g} four times in five, and judge forgetting only where the "
+        f"model before lay {2 * largest.noise:.2g} off; it lay {abs(e.before - e.mean):.2g} "
+        f"off.{more}"
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names \
+    return (
+        names[0]
+        if len(names) == 1
+        else f"{', '.join(names[:-1])} and {names[-1]}"
+        if names
         else "none"
+    )

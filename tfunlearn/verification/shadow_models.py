@@ -32,19 +32,35 @@ class ShadowAttack:
     """
 
     def __init__(
-        self, *, hidden: Sequence[int] = HIDDEN, epochs: int = 50, batch_size: int = 64,
+        self,
+        *,
+        hidden: Sequence[int] = HIDDEN,
+        epochs: int = 50,
+        batch_size: int = 64,
         seed: int = 0,
     ):
         from sklearn.neural_network import MLPClassifier
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        self._net = make_pipeline(StandardScaler(), MLPClassifier(
-            tuple(hidden), activation="relu", max_iter=epochs, batch_size=batch_size,
-            random_state=seed, n_iter_no_change=epochs))
+        self._net = make_pipeline(
+            StandardScaler(),
+            MLPClassifier(
+                tuple(hidden),
+                activation="relu",
+                max_iter=epochs,
+                batch_size=batch_size,
+                random_state=seed,
+                n_iter_no_change=epochs,
+            ),
+        )
 
-    def fit(self, outputs: Sequence[np.ndarray], labels: Sequence[np.ndarray],
-            members: Sequence[np.ndarray]) -> ShadowAttack:
+    def fit(
+        self,
+        outputs: Sequence[np.ndarray],
+        labels: Sequence[np.ndarray],
+        members: Sequence[np.ndarray],
+    ) -> ShadowAttack:
         """Train the attack classifier.
 
         Args:
@@ -76,5 +92,6 @@ def _features(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     require("outputs", f"shape {outputs.shape}", outputs.ndim == 2, "probabilities (m, classes)")
     labels = require_labels(labels, classes=outputs.shape[1], count=len(outputs))
     chosen = outputs[np.arange(len(labels)), labels]
-    return np.column_stack([np.log(np.clip(part, 1e-12, None)) for part in
-                            (chosen, np.sort(outputs, axis=1)[:, ::-1])])
+    return np.column_stack(
+        [np.log(np.clip(part, 1e-12, None)) for part in (chosen, np.sort(outputs, axis=1)[:, ::-1])]
+    )

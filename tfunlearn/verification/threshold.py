@@ -53,5 +53,9 @@ def threshold_attack(
     require("threshold", threshold, not np.isnan(threshold), "the mean training loss")
     members, others = np.asarray(members, np.float64), np.asarray(others, np.float64)
     roc = membership_roc(-members, -others)
-    return ThresholdAttack(float(threshold), float(np.mean(members <= threshold)),
-                           float(np.mean(others <= threshold)), roc)
+    return ThresholdAttack(
+        float(threshold),
+        float(np.mean(members <= threshold)),
+        float(np.mean(others <= threshold)),
+        roc,
+    )

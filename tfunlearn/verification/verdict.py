@@ -59,9 +59,12 @@ class Evidence:
 
     def __post_init__(self):
         values = (self.before, self.after, *self.retrained, self.tolerance)
-        require(self.name, "NaN or infinity", all(
-            isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in values),
-            "finite numbers; leave a measure out that has none")
+        require(
+            self.name,
+            "NaN or infinity",
+            all(isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in values),
+            "finite numbers; leave a measure out that has none",
+        )
         require(self.name, "no retrained model", len(self.retrained) > 0, "at least one")
         if self.p_value is not None:
             require_real(f"{self.name}: p_value", self.p_value, lambda p: 0 <= p <= 1, "0 to 1")
@@ -102,8 +105,12 @@ class Evidence:
         if self.spread is None:
             return self.tolerance
         models, sides = models or len(self.retrained), 1 if self.utility else 2
-        return max(self.tolerance, _quantile(LEVEL / (sides * measures), models - 1) * self.spread
-                   * math.sqrt(1 + 1 / models))
+        return max(
+            self.tolerance,
+            _quantile(LEVEL / (sides * measures), models - 1)
+            * self.spread
+            * math.sqrt(1 + 1 / models),
+        )
 
 
 @dataclass(frozen=True)
@@ -201,8 +208,12 @@ def judge(evidence: Sequence[Evidence]) -> Verdict:
     grades = grade(evidence)
     words = words_of(grades)
     more = models_needed(grades) if words[0] == NOT_SHOWN else None
-    return Verdict(words[0], plain_sentence(words[0], grades),
-                   sentence(words, grades, _least_models(grades), more), tuple(words))
+    return Verdict(
+        words[0],
+        plain_sentence(words[0], grades),
+        sentence(words, grades, _least_models(grades), more),
+        tuple(words),
+    )
 
 
 def grade(evidence: Sequence[Evidence]) -> list[Grade]:
@@ -240,9 +251,9 @@ def models_needed(grades: Sequence[Grade]) -> int | None:
     for models in range(LEAST_MODELS, MOST_MODELS + 1):
         for g in grades:
             e = g.evidence
-            if e.p_value is None and e.spread is not None and not e.utility:
-                if abs(e.before - e.mean) > FAR * e.noise(measures, models):
-                    return models
+            far = e.p_value is None and e.spread is not None and not e.utility
+            if far and abs(e.before - e.mean) > FAR * e.noise(measures, models):
+                return models
     return None
 
 
@@ -263,8 +274,12 @@ def detectable_gap(models: int, measures: int = 1, *, sides: int = 2) -> float:
     def power(shift: float) -> float:
         # some versions of SciPy return NaN far out in a tail, where the probability is 0
         upper, lower = nct.cdf(limit, models - 1, shift), nct.cdf(-limit, models - 1, shift)
-        return (1 - float(np.nan_to_num(upper)) - POWER
-                + (float(np.nan_to_num(lower)) if sides == 2 else 0.0))
+        return (
+            1
+            - float(np.nan_to_num(upper))
+            - POWER
+            + (float(np.nan_to_num(lower)) if sides == 2 else 0.0)
+        )
 
     return brentq(power, 0.0, 4 * limit + 10, xtol=1e-6) * math.sqrt(1 + 1 / models)
 
@@ -284,10 +299,18 @@ def _graded(e: Evidence, measures: int) -> Grade:
         if e.p_value <= LEVEL / measures:
             outside = REMEMBERS if e.gap * (e.before - e.mean) >= 0 else OVER
         return Grade(e, noise, informative, outside, None, None)
-    return Grade(e, noise, informative, _outside(e, noise, informative),
-                 _closed(e, noise), None if e.spread is None or len(e.retrained) < LEAST_MODELS else
-                 max(e.tolerance, e.spread * _gap_of(len(e.retrained), measures,
-                                                     sides=1 if e.utility else 2)))
+    return Grade(
+        e,
+        noise,
+        informative,
+        _outside(e, noise, informative),
+        _closed(e, noise),
+        None
+        if e.spread is None or len(e.retrained) < LEAST_MODELS
+        else max(
+            e.tolerance, e.spread * _gap_of(len(e.retrained), measures, sides=1 if e.utility else 2)
+        ),
+    )
 
 
 def _outside(e: Evidence, noise: float, informative: bool) -> str | None:
@@ -306,8 +329,9 @@ def _closed(e: Evidence, noise: float) -> bool | None:
         return None
     u = e.gap * math.copysign(1.0, e.before - e.mean)
     limit, h = _quantile(LEVEL, models - 1) * e.spread, MARGIN
-    return (h * b - u > limit * math.sqrt(1 + h**2 + (1 - h) ** 2 / models)
-            and h * b + u > limit * math.sqrt(1 + h**2 + (1 + h) ** 2 / models))
+    return h * b - u > limit * math.sqrt(
+        1 + h**2 + (1 - h) ** 2 / models
+    ) and h * b + u > limit * math.sqrt(1 + h**2 + (1 + h) ** 2 / models)
 
 
 @functools.lru_cache(maxsize=4096)

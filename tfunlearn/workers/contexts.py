@@ -25,9 +25,12 @@ class Connection:
         import grpc
 
         sizes = ("max_message_length", "max_receive_message_length", "max_send_message_length")
-        options = [*((f"grpc.{size}", _MESSAGE_BYTES) for size in sizes),
-                   ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
-                   ("grpc.default_authority", "localhost")]
+        options = [
+            *((f"grpc.{size}", _MESSAGE_BYTES) for size in sizes),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.default_authority", "localhost"),
+        ]
         self._channel = grpc.insecure_channel(target, options)
         stub = tff.framework.RemoteExecutorGrpcStub(_Unwatched(self._channel))
 
@@ -41,7 +44,8 @@ class Connection:
             executor_fn=tff.framework.ResourceManagingExecutorFactory(executor),
             compiler_fn=tff.backends.native.desugar_and_transform_to_native,
             transform_args=tff.tensorflow.transform_args,
-            transform_result=tff.tensorflow.transform_result)
+            transform_result=tff.tensorflow.transform_result,
+        )
         self.context.worker_name = name
 
     def close(self) -> None:
@@ -76,7 +80,8 @@ def _context_without_retries() -> type:
         def invoke(self, comp, arg):
             try:
                 return self._async_runner.run_coro_and_return_result(
-                    invoke_once(self._async_context, comp, arg))
+                    invoke_once(self._async_context, comp, arg)
+                )
             except tff.framework.RetryableError as error:
                 raise WorkerError(f"{self.worker_name} died or does not answer") from error
 

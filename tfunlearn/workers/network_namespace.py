@@ -38,17 +38,26 @@ class Process:
     """
 
     def __init__(
-        self, command: Sequence[str], log: str | os.PathLike | None = None, *,
+        self,
+        command: Sequence[str],
+        log: str | os.PathLike | None = None,
+        *,
         confined: bool = False,
     ):
         self.sockets = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with open(log if log else os.devnull, "ab") as output, ours, theirs:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, close_fds=True,
-                start_new_session=True, cwd=tempfile.gettempdir(),
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                close_fds=True,
+                start_new_session=True,
+                cwd=tempfile.gettempdir(),
                 preexec_fn=_before(theirs if confined else None),
-                env={**os.environ, "TF_DETERMINISTIC_OPS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"})
+                env={**os.environ, "TF_DETERMINISTIC_OPS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            )
             theirs.close()
             if confined:
                 self.sockets = _Sockets(ours, self.stop)
@@ -79,8 +88,10 @@ class _Sockets:
         if not found:
             on_failure()
             raise PermissionError("no network of its own is allowed here")
-        self._free, self._lock = [socket.socket(fileno=number) for number in found], (
-            threading.Lock())
+        self._free, self._lock = (
+            [socket.socket(fileno=number) for number in found],
+            (threading.Lock()),
+        )
         self._closed = False
 
     def close(self) -> None:

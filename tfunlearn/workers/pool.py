@@ -71,8 +71,12 @@ class WorkerPool:
     """Workers called over gRPC; see `remote_workers`."""
 
     def __init__(self, addresses: Sequence[str]):
-        require("worker", list(addresses), len(addresses) > 0
-                and len(set(addresses)) == len(addresses), "different addresses, at least one")
+        require(
+            "worker",
+            list(addresses),
+            len(addresses) > 0 and len(set(addresses)) == len(addresses),
+            "different addresses, at least one",
+        )
         self.workers = [_Remote(address) for address in addresses]
         for worker in self.workers:
             try:
@@ -108,7 +112,8 @@ class WorkerPool:
             if not running:
                 raise WorkerError(
                     f"no worker is left of {', '.join(w.address for w in self.workers)}; start them"
-                    " again, then tfunlearn resume goes on from the last finished round")
+                    " again, then tfunlearn resume goes on from the last finished round"
+                )
             if time.monotonic() - listened >= _ANSWER_SECONDS:
                 self._listen(running, silent)
                 listened = time.monotonic()
@@ -121,8 +126,9 @@ class WorkerPool:
                     running.remove(worker)
                     worker.rest()
                 for other in running:  # idle workers may have work again
-                    threading.Thread(target=other.work, args=(function, left, done),
-                                     daemon=True).start()
+                    threading.Thread(
+                        target=other.work, args=(function, left, done), daemon=True
+                    ).start()
             elif isinstance(result, BaseException):
                 raise result
             else:
@@ -148,8 +154,12 @@ class _Remote:
     def __init__(self, address: str):
         self.address, self._connection, self._closed, self._rests = address, None, False, 0.0
         match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:/\[\]\s]+)):(\d{1,5})", address)
-        require("worker", address, match is not None and 0 < int(match[3]) < 65536,
-                "host:port, such as 127.0.0.1:8000, an IPv6 address in brackets")
+        require(
+            "worker",
+            address,
+            match is not None and 0 < int(match[3]) < 65536,
+            "host:port, such as 127.0.0.1:8000, an IPv6 address in brackets",
+        )
         self._host, self._port = match[1] or match[2], int(match[3])
         self._lock = threading.Lock()
 
@@ -165,8 +175,10 @@ class _Remote:
     def rest(self) -> None:
         """Exclude the worker for `_REST_SECONDS`, with a warning."""
         self._rests = time.monotonic() + _REST_SECONDS
-        warnings.warn(f"worker {self.address} died or does not answer; the others take over its "
-                      "clients", stacklevel=3)
+        warnings.warn(
+            f"worker {self.address} died or does not answer; the others take over its clients",
+            stacklevel=3,
+        )
 
     def _listens(self) -> bool:
         """Return whether anything accepts connections at the address."""
@@ -193,9 +205,11 @@ class _Remote:
         if not self.answers():
             if self._listens():
                 raise UserError(f"worker: what listens at {self.address} is no TFF worker")
-            raise UserError(f"worker: nothing listens at {self.address}; tfunlearn worker --port "
-                            f"{self._port} starts one (on its own machine alone, unless a tunnel "
-                            "or --host leads to it)")
+            raise UserError(
+                f"worker: nothing listens at {self.address}; tfunlearn worker --port "
+                f"{self._port} starts one (on its own machine alone, unless a tunnel "
+                "or --host leads to it)"
+            )
 
         @tff.tensorflow.computation
         def one():
@@ -204,8 +218,9 @@ class _Remote:
         found = queue.SimpleQueue()
         pieces = queue.SimpleQueue()
         pieces.put((0, None))
-        threading.Thread(target=self.work, args=(lambda _: one(), pieces, found),
-                         daemon=True).start()
+        threading.Thread(
+            target=self.work, args=(lambda _: one(), pieces, found), daemon=True
+        ).start()
         try:
             result = found.get(timeout=60)[2]
         except queue.Empty:

@@ -23,7 +23,9 @@ class Relay:
     """
 
     def __init__(
-        self, listener: socket.socket, connect: Callable[[], socket.socket | None],
+        self,
+        listener: socket.socket,
+        connect: Callable[[], socket.socket | None],
         give_back: Callable[[socket.socket], None],
         admits: Callable[[socket.socket], bool] = lambda _: True,
     ):

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 
 from tfunlearn.core.errors import UserError, WorkerError
 from tfunlearn.core.lazy import tff
-from tfunlearn.workers.network_namespace import Process
 from tfunlearn.workers.contexts import Connection
+from tfunlearn.workers.network_namespace import Process
 from tfunlearn.workers.relay import Relay, same_user
 
 START_SECONDS = 120
@@ -95,7 +95,8 @@ def serving_worker(host: str, port: int) -> Iterator[tuple[str, int, Callable[[]
         if host not in _EVERYWHERE:
             raise UserError(
                 f"host: {host!r} is not allowed here: this system gives no process a network of "
-                "its own, and TFF's worker by itself listens everywhere; allowed is 0.0.0.0")
+                "its own, and TFF's worker by itself listens everywhere; allowed is 0.0.0.0"
+            )
         worker, listener = _Worker(None, port=port), None
     try:
         if listener is None:
@@ -119,8 +120,10 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.listen()
         return listener
     except (OSError, UnicodeError, OverflowError) as error:
-        raise UserError(f"worker: {host}:{port} cannot be listened at "
-                        f"({getattr(error, 'strerror', None) or error})")
+        raise UserError(
+            f"worker: {host}:{port} cannot be listened at "
+            f"({getattr(error, 'strerror', None) or error})"
+        )
 
 
 class _Worker:
@@ -142,8 +145,11 @@ class _Worker:
             except PermissionError:
                 if not fallback:
                     raise
-                warnings.warn("TFF's worker listens on every interface while this runs: this "
-                              "system gives no process a network of its own", stacklevel=2)
+                warnings.warn(
+                    "TFF's worker listens on every interface while this runs: this "
+                    "system gives no process a network of its own",
+                    stacklevel=2,
+                )
                 import portpicker
 
                 self.port = portpicker.pick_unused_port()

@@ -11,12 +11,12 @@ import numpy as np
 from tfunlearn.core.files import write_csv
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.methods.ablation_channel import ABLATION_CHANNEL
-from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import task_of, measures_of
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.pruning.channels import channel_layers, named_layers, without_channels
 from tfunlearn.unlearning import SELECTIONS, ChannelEffects, channel_effects, select_channels
+from tfunlearn.workflows.unlearn.workflow import measures_of, task_of
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,16 @@ class ChannelStudy:
 
 
 def study_channels(
-    run: str | os.PathLike, forget: Sequence[str], *, delta: float = 0.3, channel: str = "filter",
-    layers: Sequence[str] | None = None, probe: int = 1000, prune: bool = False,
-    data_dir: str | None = None, track: Callable[[Sequence], Iterable] = iter,
+    run: str | os.PathLike,
+    forget: Sequence[str],
+    *,
+    delta: float = 0.3,
+    channel: str = "filter",
+    layers: Sequence[str] | None = None,
+    probe: int = 1000,
+    prune: bool = False,
+    data_dir: str | None = None,
+    track: Callable[[Sequence], Iterable] = iter,
 ) -> ChannelStudy:
     """Measures the effect of every channel of a run's model; nothing is written.
 
@@ -79,18 +86,33 @@ def study_channels(
         Explanation", Figure 6 and Table 3.
     """
     settings = unlearn_settings(
-        method=ABLATION_CHANNEL.name, forget=list(forget), delta=delta, channel=channel, probe=probe,
-        reference=False)
+        method=ABLATION_CHANNEL.name,
+        forget=list(forget),
+        delta=delta,
+        channel=channel,
+        probe=probe,
+        reference=False,
+    )
     task = task_of(open_source(run, data_dir), settings)
     source, model = task.source, task.source.model
     named_layers(channel_layers(model, channel), layers)
     held = source.remaining.held(source.rounds)
     effects = []
-    for purpose, rows in (("probe", task.forgotten_here),
-                          ("remaining probe", ~task.forgotten_here)):
+    for purpose, rows in (
+        ("probe", task.forgotten_here),
+        ("remaining probe", ~task.forgotten_here),
+    ):
         rows = at_most(np.flatnonzero(rows), probe, generator(task.seed, purpose))
-        effects.append(channel_effects(model, held.images[rows], held.labels[rows], parts=channel,
-                                       layers=layers, track=track))
+        effects.append(
+            channel_effects(
+                model,
+                held.images[rows],
+                held.labels[rows],
+                parts=channel,
+                layers=layers,
+                track=track,
+            )
+        )
     pruned = _pruned(task, effects[0], track) if prune else []
     return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
 
@@ -99,19 +121,30 @@ def _pruned(task: UnlearningTask, effects: ChannelEffects, track: Callable) -> l
     """Returns the accuracies of the model with a layer's channels zeroed, layer by layer."""
     settings, weights, measure = task.own, task.source.state.weights, measures_of(task)
     layers = channel_layers(task.source.model, settings.channel)
-    steps = [("", "original"), *((name, selection) for name in effects
-                                 for selection in ("random", "unimportant", "important"))]
+    steps = [
+        ("", "original"),
+        *(
+            (name, selection)
+            for name in effects
+            for selection in ("random", "unimportant", "important")
+        ),
+    ]
     assert set(SELECTIONS) == {selection for _, selection in steps[1:]}
     found = []
     for layer, selection in track(steps):
         chosen = {}
         if layer:
-            chosen[layer] = select_channels(effects, settings.delta, selection=selection,
-                                            rng=generator(task.seed, "random channels"))[layer]
+            chosen[layer] = select_channels(
+                effects,
+                settings.delta,
+                selection=selection,
+                rng=generator(task.seed, "random channels"),
+            )[layer]
         values = measure(without_channels(weights, layers, chosen))
         part = "test_accuracy" if values["forget_test_accuracy"] is not None else "accuracy"
-        found.append(PrunedLayer(layer, selection, values[f"forget_{part}"],
-                                 values[f"remain_{part}"]))
+        found.append(
+            PrunedLayer(layer, selection, values[f"forget_{part}"], values[f"remain_{part}"])
+        )
     task.source.model.set_weights(weights)
     return found
 
@@ -123,10 +156,29 @@ def write_effects(path: str | os.PathLike, study: ChannelStudy) -> None:
     Raises:
         OSError: the file is there already or cannot be written.
     """
-    head = ("layer", "channel", "forget_effect", "forget_loss", "remain_effect", "remain_loss",
-            "selected")
-    write_csv(path, head, (
-        (name, channel, effect[channel], study.forget.losses[name][channel],
-         study.remain[name][channel], study.remain.losses[name][channel],
-         int(channel in study.chosen[name]))
-        for name, effect in study.forget.items() for channel in range(len(effect))))
+    head = (
+        "layer",
+        "channel",
+        "forget_effect",
+        "forget_loss",
+        "remain_effect",
+        "remain_loss",
+        "selected",
+    )
+    write_csv(
+        path,
+        head,
+        (
+            (
+                name,
+                channel,
+                effect[channel],
+                study.forget.losses[name][channel],
+                study.remain[name][channel],
+                study.remain.losses[name][channel],
+                int(channel in study.chosen[name]),
+            )
+            for name, effect in study.forget.items()
+            for channel in range(len(effect))
+        ),
+    )

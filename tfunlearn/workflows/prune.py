@@ -24,8 +24,7 @@ from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.intervals.propagation import Propagation
 from tfunlearn.pruning.intervals.stages import NoBounds
 from tfunlearn.pruning.pairs import PairChoice
-from tfunlearn.pruning.sites import (
-    Site, chosen_sites, filter_sites, pair_sites, require_prunable)
+from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, pair_sites, require_prunable
 
 MOST_REPEATS = 10_000
 
@@ -79,19 +78,30 @@ class PrunedModel:
 
 
 def prune(
-    model: str | os.PathLike, *, out: str | os.PathLike, filters: float = 0.01,
-    pairs: float = 0.01, repeat: int = 1, score: str = "impact", compat: str | None = None,
-    input_range: tuple[float, float] = (0.0, 1.0), include_residual: bool = True,
-    exclude_zeroed: bool = True, limit: float | None = None,
-    layers: Sequence[str] | None = None, bounds: bool = False, dataset: str | None = None,
-    data_dir: str = "data", allow_code: bool | None = None,
+    model: str | os.PathLike,
+    *,
+    out: str | os.PathLike,
+    filters: float = 0.01,
+    pairs: float = 0.01,
+    repeat: int = 1,
+    score: str = "impact",
+    compat: str | None = None,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    include_residual: bool = True,
+    exclude_zeroed: bool = True,
+    limit: float | None = None,
+    layers: Sequence[str] | None = None,
+    bounds: bool = False,
+    dataset: str | None = None,
+    data_dir: str = "data",
+    allow_code: bool | None = None,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> PrunedModel:
     """Prunes filters, then unit pairs, of the model in a file, and saves it in another.
 
     Args:
-        model: a `.keras` or `.h5` file of any Keras 2.13 or later, or (Keras 2) a SavedModel folder;
-            nested models, several inputs and several outputs included.
+        model: a `.keras` or `.h5` file of any Keras 2.13 or later, or (Keras 2) a SavedModel
+            folder; nested models, several inputs and several outputs included.
         out: the file to write, `.keras` or `.h5`; must be new. The optimizer is not kept.
         filters: share of each convolution's filters, in [0, 1); default 0.01. 0 for none.
         pairs: share of each Dense layer's units, in [0, 1); default 0.01. 0 for none.
@@ -116,8 +126,12 @@ def prune(
     path = new_file("out", out, SUFFIXES)
     require_fraction("filters", filters)
     require_fraction("pairs", pairs)
-    require("repeat", repeat, type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
-            f"a whole number from 1 to {MOST_REPEATS}")
+    require(
+        "repeat",
+        repeat,
+        type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
+        f"a whole number from 1 to {MOST_REPEATS}",
+    )
     require("filters and pairs", 0.0, filters or pairs, "at least one of them above 0")
     require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed, bounds=bounds)
     limit = limit_of(limit, filters, pairs)
@@ -125,11 +139,16 @@ def prune(
     keras_model = load_model(model, allow_code=allow_code, plain=False)
     graph = Graph.of(keras_model)
     prune_layer = functools.partial(
-        prune_filter_sites, fraction=filters, exclude_zeroed=exclude_zeroed, limit=limit)
-    work = _Work(graph, prune_layer, choice,
-                 _sites(graph, filters, pairs, include_residual, layers), bounds)
-    measure = None if dataset is None else _accuracy_of(
-        keras_model, model, load(dataset, data_dir), input_range, track)
+        prune_filter_sites, fraction=filters, exclude_zeroed=exclude_zeroed, limit=limit
+    )
+    work = _Work(
+        graph, prune_layer, choice, _sites(graph, filters, pairs, include_residual, layers), bounds
+    )
+    measure = (
+        None
+        if dataset is None
+        else _accuracy_of(keras_model, model, load(dataset, data_dir), input_range, track)
+    )
     before = measure and measure()
     work.run(repeat, track)
     after = measure and measure()
@@ -146,8 +165,7 @@ def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
     images = data.test_images
     if (low, high) != (0, 1):
         images = (images * np.float32((high - low) / 255) + np.float32(low)).astype(np.float32)
-    return lambda: accuracy(
-        OutputsOf(model)(images, track=track).argmax(axis=1), data.test_labels)
+    return lambda: accuracy(OutputsOf(model)(images, track=track).argmax(axis=1), data.test_labels)
 
 
 def _save(model, path: pathlib.Path) -> None:
@@ -166,8 +184,7 @@ def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple
     dense = pair_sites(graph) if pairs else []
     sites = chosen_sites([*convolutions, *dense], layers)
     require_prunable(graph, sites, "filters or unit pairs")
-    return [("filters" if n < len(convolutions) else "units", site)
-            for n, site in enumerate(sites)]
+    return [("filters" if n < len(convolutions) else "units", site) for n, site in enumerate(sites)]
 
 
 class _Work:
@@ -180,8 +197,9 @@ class _Work:
         self._graph, self._prune_filters, self._choice = graph, prune_filters, choice
         self._sites, self._spared = sites, dict.fromkeys((site.layer for _, site in sites), 0)
         self._weights, self._scores = graph.read(), {}
-        self._propagation = Propagation(
-            graph, self._weights, choice.input_range) if bounds else None
+        self._propagation = (
+            Propagation(graph, self._weights, choice.input_range) if bounds else None
+        )
         self._pruned: dict[str, list[int]] = {site.layer: [] for _, site in sites}
         self._moves = {site.layer: (0.0, 0.0) for _, site in sites}
 
@@ -207,10 +225,19 @@ class _Work:
 
     def layers(self) -> tuple[PrunedLayer, ...]:
         """Returns what happened to every layer."""
-        return tuple(PrunedLayer(site.layer, kind, site.units, tuple(self._pruned[site.layer]),
-                                 self._bound(site), site.skipped, self._spared[site.layer],
-                                 self._scores.get(site.layer))
-                     for kind, site in self._sites)
+        return tuple(
+            PrunedLayer(
+                site.layer,
+                kind,
+                site.units,
+                tuple(self._pruned[site.layer]),
+                self._bound(site),
+                site.skipped,
+                self._spared[site.layer],
+                self._scores.get(site.layer),
+            )
+            for kind, site in self._sites
+        )
 
     def _prune(self, kind: str, site: Site) -> tuple[list, list[int]]:
         if kind == "filters":

@@ -16,13 +16,6 @@ import tfunlearn
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free, user_path, write_bytes, write_csv
 from tfunlearn.evaluation import OutputsOf, cross_entropies
-from tfunlearn.training.federation import Federation
-from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
-from tfunlearn.workflows.verify import behaviour
-from tfunlearn.workflows.verify.record import FILE, records
-from tfunlearn.workflows.verify.target import open_subject
-from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.methods.method import in_words
 from tfunlearn.methods.settings import reference_method
 from tfunlearn.models.outputs import ends_in_softmax
@@ -30,15 +23,32 @@ from tfunlearn.report.facts import WORDS, RunFacts
 from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
+from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.training.federation import Federation
+from tfunlearn.workflows.verify import behaviour
+from tfunlearn.workflows.verify.predictions import Sets
+from tfunlearn.workflows.verify.record import FILE, records
+from tfunlearn.workflows.verify.target import open_subject
 
-CHECKED = ("config.json", "metrics.jsonl", "partition.npz", "checkpoint.npz", "model.keras",
-           "unlearning.json", "request.json")
+CHECKED = (
+    "config.json",
+    "metrics.jsonl",
+    "partition.npz",
+    "checkpoint.npz",
+    "model.keras",
+    "unlearning.json",
+    "request.json",
+)
 PROFILE = ("classes", "clients", "confusion", "groups")
 
 
 def report(
-    runs: Sequence[str | os.PathLike], *, out: str | os.PathLike | None = None,
-    data_dir: str | None = None, track: Callable[[Sequence], Iterable] = iter,
+    runs: Sequence[str | os.PathLike],
+    *,
+    out: str | os.PathLike | None = None,
+    data_dir: str | None = None,
+    track: Callable[[Sequence], Iterable] = iter,
 ) -> pathlib.Path:
     """Writes a report: `report.html`, which needs nothing but itself, and PNG and CSV files of
     everything in it.
@@ -59,11 +69,13 @@ def report(
     facts = _told_apart([facts_of(run, data_dir) for run in track(list(runs))])
     title = facts[0].name if len(facts) == 1 else f"{len(facts)} runs"
     with _new_folder(out, pathlib.Path(os.path.abspath(user_path(runs[0])))) as (folder, target):
-        page = Page(f"Report on {title}",
-                    f"Written {datetime.date.today().isoformat()} by tfunlearn "
-                    f"{tfunlearn.__version__}. Everything shown lies as PNG and CSV beside this "
-                    "page; the checksums below tell whether the files are still the ones that were "
-                    "measured.")
+        page = Page(
+            f"Report on {title}",
+            f"Written {datetime.date.today().isoformat()} by tfunlearn "
+            f"{tfunlearn.__version__}. Everything shown lies as PNG and CSV beside this "
+            "page; the checksums below tell whether the files are still the ones that were "
+            "measured.",
+        )
         if len(facts) > 1:
             head, rows = side_by_side(facts)
             page.heading(2, "Side by side")
@@ -78,8 +90,12 @@ def report(
 def _told_apart(facts: list[RunFacts]) -> list[RunFacts]:
     """Returns the facts, runs of the same name named by their path."""
     names = [one.name for one in facts]
-    return [dataclasses.replace(one, name=os.path.relpath(one.path))
-            if names.count(one.name) > 1 else one for one in facts]
+    return [
+        dataclasses.replace(one, name=os.path.relpath(one.path))
+        if names.count(one.name) > 1
+        else one
+        for one in facts
+    ]
 
 
 def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
@@ -88,7 +104,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     Raises:
         UserError: no run there, or a damaged file.
     """
-    directory, config, state, model = open_run(run, data_dir)
+    directory, config, _, model = open_run(run, data_dir)
     path, lines, notes = directory.path, directory.read_metrics(), read_notes(directory)
     missing, trained, record, profile = [], [], None, {}
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
@@ -97,16 +113,25 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         if found["run_checkpoint_sha256"] == sums["checkpoint.npz"]:
             record = found
             sums[f"{folder.name}/{FILE}"] = checksum(folder / FILE)
-            earlier.append(dict(folder=folder.name, verdict=WORDS[found["verdict"]["word"]],
-                                retrained=len(found["retrained"]), settings=found["settings"]))
+            earlier.append(
+                dict(
+                    folder=folder.name,
+                    verdict=WORDS[found["verdict"]["word"]],
+                    retrained=len(found["retrained"]),
+                    settings=found["settings"],
+                )
+            )
     if notes is not None:
         trained, missing = _training(notes)
     if record is not None:
         profile = {name: record[name] for name in PROFILE}
     else:
         try:
-            profile = _trained_profile(config, model) if notes is None else _unlearned_profile(
-                run, data_dir)
+            profile = (
+                _trained_profile(config, model)
+                if notes is None
+                else _unlearned_profile(run, data_dir)
+            )
         except UserError as error:
             missing.append(f"Figures by client and class are not known: {error}.")
     name, words = path.name or path.resolve().name, ""
@@ -115,9 +140,22 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
             words = in_words(notes["method"], notes["report"])
         except UserError as error:  # a method of the user's own that is not here
             missing.append(f"The method's own words are not known: {error}.")
-    return RunFacts(name, os.path.abspath(user_path(path)), config.flat(), lines, model.count_params(), sums,
-                    notes, trained, record, earlier, profile, missing, words,
-                    notes is not None and notes["method"] == reference_method())
+    return RunFacts(
+        name,
+        os.path.abspath(user_path(path)),
+        config.flat(),
+        lines,
+        model.count_params(),
+        sums,
+        notes,
+        trained,
+        record,
+        earlier,
+        profile,
+        missing,
+        words,
+        notes is not None and notes["method"] == reference_method(),
+    )
 
 
 def _training(notes: dict) -> tuple[list[dict], list[str]]:
@@ -130,8 +168,9 @@ def _training(notes: dict) -> tuple[list[dict], list[str]]:
             return (source.read_metrics(), []) if earlier is None else _training(earlier)
     except (OSError, UserError):
         pass
-    return [], [f"The run before, {source.path}, is gone or was changed: its training is not "
-                "shown."]
+    return [], [
+        f"The run before, {source.path}, is gone or was changed: its training is not shown."
+    ]
 
 
 def _trained_profile(config, model) -> dict:
@@ -149,13 +188,24 @@ def _trained_profile(config, model) -> dict:
     predicted, losses = of(data.test_images, data.test_labels)
     confusion = np.zeros((data.classes, data.classes), int)
     np.add.at(confusion, (data.test_labels, predicted), 1)
-    classes = [dict(label=label, examples=int(rows.sum()), **values(predicted[rows] == label,
-                                                                   losses[rows]))
-               for label in range(data.classes) if (rows := data.test_labels == label).any()]
+    classes = [
+        dict(
+            label=label, examples=int(rows.sum()), **values(predicted[rows] == label, losses[rows])
+        )
+        for label in range(data.classes)
+        if (rows := data.test_labels == label).any()
+    ]
     own, own_losses = of(held.images, held.labels)
     hits = own == held.labels
-    clients = [dict(client=int(k), data="training", examples=int(held.sizes[k]), **values(
-        hits[held.rows(k)], own_losses[held.rows(k)])) for k in held.present]
+    clients = [
+        dict(
+            client=int(k),
+            data="training",
+            examples=int(held.sizes[k]),
+            **values(hits[held.rows(k)], own_losses[held.rows(k)]),
+        )
+        for k in held.present
+    ]
     return dict(classes=classes, clients=clients, confusion={"after": confusion.tolist()})
 
 
@@ -167,13 +217,23 @@ def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     reference = [notes["reference"]] if notes["reference"] else []
     subject = open_subject(run, reference, data_dir)
     sets = Sets(subject.task, 0)
-    before, after, *retrained = [sets.view(weights) for weights in (
-        subject.before, subject.unlearned.weights, *(one.weights for one in subject.retrained))]
+    before, after, *retrained = [
+        sets.view(weights)
+        for weights in (
+            subject.before,
+            subject.unlearned.weights,
+            *(one.weights for one in subject.retrained),
+        )
+    ]
     return dict(
         classes=behaviour.by_class(sets, before, after, retrained),
         clients=behaviour.by_client(sets, before, after, retrained),
-        confusion=behaviour.beside(before.confusion.tolist(), after.confusion.tolist(),
-                                   [view.confusion.tolist() for view in retrained]))
+        confusion=behaviour.beside(
+            before.confusion.tolist(),
+            after.confusion.tolist(),
+            [view.confusion.tolist() for view in retrained],
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -184,7 +244,9 @@ def _new_folder(
     if out is None:
         target = first_free(run.with_name(f"{run.name}-report"), os.path.lexists, folder=True)
     else:
-        require("out", str(out), str(out) != "" and not os.path.lexists(user_path(out)), "a new folder")
+        require(
+            "out", str(out), str(out) != "" and not os.path.lexists(user_path(out)), "a new folder"
+        )
         target = pathlib.Path(os.path.abspath(user_path(out)))
         require("out", str(out), run not in target.parents, "a folder apart from the run")
     folder = target.with_name(f".{target.name[:100]}.{os.getpid()}")

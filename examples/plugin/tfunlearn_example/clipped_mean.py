@@ -25,8 +25,13 @@ def clipped_mean(updates: np.ndarray, *, largest: float) -> np.ndarray:
 
 
 CLIPPED_MEAN = Rule(
-    name="clipped-mean", summary="mean of updates whose coordinates are clipped to a range",
+    name="clipped-mean",
+    summary="mean of updates whose coordinates are clipped to a range",
     settings=ClippedMeanSettings,
     apply=lambda updates, given, own: clipped_mean(updates, largest=own.largest),
     needs_arrays=lambda own: "rule",  # NumPy, not inside TFF
-    translates=False, scales=False, takes_f=False, averages={"largest": 1e6})
+    translates=False,
+    scales=False,
+    takes_f=False,
+    averages={"largest": 1e6},
+)

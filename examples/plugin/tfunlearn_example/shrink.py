@@ -30,5 +30,9 @@ def plan(task: UnlearningTask, own: ShrinkSettings) -> Plan:
 
 
 SHRINK = UnlearningMethod(
-    name="shrink", summary="shrinks the last kernel; recovery", settings=ShrinkSettings, plan=plan,
-    describe=lambda report: [f"shrunk {report['shrunk']}"])
+    name="shrink",
+    summary="shrinks the last kernel; recovery",
+    settings=ShrinkSettings,
+    plan=plan,
+    describe=lambda report: [f"shrunk {report['shrunk']}"],
+)

@@ -18,11 +18,19 @@ layers = keras.layers
 
 
 def sequential():
-    return keras.Sequential([
-        layers.InputLayer(**{"input_shape" if keras.__version__ < "3" else "shape": (6, 6, 1)}),
-        layers.Conv2D(3, 3, activation="relu"), layers.MaxPooling2D(2), layers.Flatten(),
-        layers.Dense(4, activation="tanh", kernel_initializer=keras.initializers.HeNormal(seed=1)),
-        layers.Dense(2, kernel_regularizer=keras.regularizers.L2(1e-4)), layers.Softmax()])
+    return keras.Sequential(
+        [
+            layers.InputLayer(**{"input_shape" if keras.__version__ < "3" else "shape": (6, 6, 1)}),
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(
+                4, activation="tanh", kernel_initializer=keras.initializers.HeNormal(seed=1)
+            ),
+            layers.Dense(2, kernel_regularizer=keras.regularizers.L2(1e-4)),
+            layers.Softmax(),
+        ]
+    )
 
 
 def functional():
@@ -44,17 +52,28 @@ def batch_normalization():
 
 
 def group_normalization():
-    return keras.Sequential([
-        keras.Input((6, 6, 1)), layers.Conv2D(4, 3), layers.GroupNormalization(groups=2),
-        layers.Activation("elu"), layers.LayerNormalization(), layers.Flatten(), layers.Dense(2)])
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(4, 3),
+            layers.GroupNormalization(groups=2),
+            layers.Activation("elu"),
+            layers.LayerNormalization(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
 
 
 def nested():
     inputs = keras.Input((6, 6, 1))
     inner = keras.Input((6, 6, 2))
-    block = keras.Model(inner, layers.BatchNormalization()(layers.Conv2D(2, 3)(inner)), name="block")
-    head = keras.Sequential([keras.Input((4, 4, 2)), layers.Flatten(), layers.Dense(3),
-                             layers.Dense(2)], name="head")
+    block = keras.Model(
+        inner, layers.BatchNormalization()(layers.Conv2D(2, 3)(inner)), name="block"
+    )
+    head = keras.Sequential(
+        [keras.Input((4, 4, 2)), layers.Flatten(), layers.Dense(3), layers.Dense(2)], name="head"
+    )
     return keras.Model(inputs, head(block(layers.Conv2D(2, 1)(inputs))))
 
 
@@ -67,10 +86,19 @@ def shared():
 
 
 def dropout():
-    return keras.Sequential([
-        keras.Input((6, 6, 1)), layers.SpatialDropout2D(0.3), layers.Conv2D(2, 3),
-        layers.Dropout(0.4), layers.GaussianNoise(0.1), layers.Flatten(), layers.Dense(4),
-        layers.Dropout(0.2), layers.Dense(2)])
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.SpatialDropout2D(0.3),
+            layers.Conv2D(2, 3),
+            layers.Dropout(0.4),
+            layers.GaussianNoise(0.1),
+            layers.Flatten(),
+            layers.Dense(4),
+            layers.Dropout(0.2),
+            layers.Dense(2),
+        ]
+    )
 
 
 NETS = [sequential, functional, batch_normalization, group_normalization, nested, shared, dropout]
@@ -81,8 +109,9 @@ if __name__ == "__main__":
     for make in NETS:
         rng = np.random.default_rng(7)
         model = make()
-        model.set_weights([rng.uniform(0.1, 1, w.shape).astype(w.dtype)
-                           for w in model.get_weights()])
+        model.set_weights(
+            [rng.uniform(0.1, 1, w.shape).astype(w.dtype) for w in model.get_weights()]
+        )
         images = rng.random((2, 6, 6, 1), np.float32)
         outputs = np.asarray(model(images, training=False))
         for suffix in (".keras", ".h5"):

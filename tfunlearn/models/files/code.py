@@ -10,31 +10,135 @@ from collections.abc import Iterator
 from tfunlearn.core.lazy import tf
 
 CARRIERS = {  # Keras classes whose configuration contains or names a program
-    "Lambda": "Python code", "__lambda__": "Python code", "TFSMLayer": "a SavedModel's program",
-    "TorchModuleWrapper": "a pickled PyTorch module", "JaxLayer": "Python code",
+    "Lambda": "Python code",
+    "__lambda__": "Python code",
+    "TFSMLayer": "a SavedModel's program",
+    "TorchModuleWrapper": "a pickled PyTorch module",
+    "JaxLayer": "Python code",
     "FlaxLayer": "Python code",
 }
 VALUES = {  # markers of Keras for values without a JSON type
-    "__tuple__", "__numpy__", "__tensor__", "__keras_tensor__", "__ellipsis__", "__bytes__",
-    "__slice__", "__complex__"}
-FAMILIES = ("layers", "initializers", "regularizers", "constraints", "optimizers", "losses",
-            "metrics", "activations")  # Keras modules whose members only compute
-STRUCTURES = {"Functional", "Model", "Sequential", "DTypePolicy", "Policy", "SeedGenerator",
-              "TFOpLambda", "SlicingOpLambda"}
+    "__tuple__",
+    "__numpy__",
+    "__tensor__",
+    "__keras_tensor__",
+    "__ellipsis__",
+    "__bytes__",
+    "__slice__",
+    "__complex__",
+}
+FAMILIES = (
+    "layers",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "optimizers",
+    "losses",
+    "metrics",
+    "activations",
+)  # Keras modules whose members only compute
+STRUCTURES = {
+    "Functional",
+    "Model",
+    "Sequential",
+    "DTypePolicy",
+    "Policy",
+    "SeedGenerator",
+    "TFOpLambda",
+    "SlicingOpLambda",
+}
 UNREAD = ("compile_config", "training_config")  # parts of a file that are never loaded here
 SYMBOLS = (  # pure TensorFlow functions that a Keras 2 model may name
-    "math.", "nn.", "linalg.", "image.", "signal.", "__operators__.",
-    "abs", "add", "argmax", "argmin", "broadcast_to", "cast", "clip_by_value", "concat", "cos",
-    "cumsum", "divide", "einsum", "equal", "exp", "expand_dims", "eye", "fill", "floor", "gather",
-    "gather_nd", "greater", "greater_equal", "identity", "less", "less_equal", "logical_and",
-    "logical_not", "logical_or", "matmul", "maximum", "minimum", "multiply", "negative", "norm",
-    "not_equal", "one_hot", "ones", "ones_like", "pad", "pow", "range", "realdiv", "reduce_all",
-    "reduce_any", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "repeat",
-    "reshape", "reverse", "roll", "round", "shape", "sigmoid", "sign", "sin", "slice", "split",
-    "sqrt", "square", "squeeze", "stack", "stop_gradient", "strided_slice", "subtract", "tan",
-    "tanh", "tensordot", "tile", "transpose", "truediv", "unstack", "where", "zeros", "zeros_like",
-    "compat.v1.gather", "compat.v1.nn.", "compat.v1.shape", "compat.v1.transpose",
-    "keras.activations.", "keras.backend.")
+    "math.",
+    "nn.",
+    "linalg.",
+    "image.",
+    "signal.",
+    "__operators__.",
+    "abs",
+    "add",
+    "argmax",
+    "argmin",
+    "broadcast_to",
+    "cast",
+    "clip_by_value",
+    "concat",
+    "cos",
+    "cumsum",
+    "divide",
+    "einsum",
+    "equal",
+    "exp",
+    "expand_dims",
+    "eye",
+    "fill",
+    "floor",
+    "gather",
+    "gather_nd",
+    "greater",
+    "greater_equal",
+    "identity",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "matmul",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "norm",
+    "not_equal",
+    "one_hot",
+    "ones",
+    "ones_like",
+    "pad",
+    "pow",
+    "range",
+    "realdiv",
+    "reduce_all",
+    "reduce_any",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_min",
+    "reduce_prod",
+    "reduce_sum",
+    "repeat",
+    "reshape",
+    "reverse",
+    "roll",
+    "round",
+    "shape",
+    "sigmoid",
+    "sign",
+    "sin",
+    "slice",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "stop_gradient",
+    "strided_slice",
+    "subtract",
+    "tan",
+    "tanh",
+    "tensordot",
+    "tile",
+    "transpose",
+    "truediv",
+    "unstack",
+    "where",
+    "zeros",
+    "zeros_like",
+    "compat.v1.gather",
+    "compat.v1.nn.",
+    "compat.v1.shape",
+    "compat.v1.transpose",
+    "keras.activations.",
+    "keras.backend.",
+)
 
 
 def code_in(config, *, strict: bool = True) -> Iterator[tuple[str, str]]:
@@ -75,7 +179,8 @@ def _kind_of(name: str, value: dict, strict: bool) -> str:
     if plain == "function":
         function = value.get("config")
         known = isinstance(function, str) and (
-            _is_function(function) or _is_own(function) or _is_own(value.get("registered_name")))
+            _is_function(function) or _is_own(function) or _is_own(value.get("registered_name"))
+        )
         return "" if known else f"the function {function}"
     if plain == "TFOpLambda":
         symbol = (value.get("config") or {}).get("function", "")
@@ -94,14 +199,16 @@ def _kind_of(name: str, value: dict, strict: bool) -> str:
 
 
 def _is_class(name: str) -> bool:
-    return any(inspect.isclass(getattr(getattr(tf.keras, family), name, None))
-               for family in FAMILIES)
+    return any(
+        inspect.isclass(getattr(getattr(tf.keras, family), name, None)) for family in FAMILIES
+    )
 
 
 def _is_function(name: str) -> bool:
     """Return whether Keras has an initializer, activation, loss, metric etc. of this name."""
     return name not in ("deserialize", "get", "serialize") and any(
-        callable(getattr(getattr(tf.keras, family), name, None)) for family in FAMILIES[1:])
+        callable(getattr(getattr(tf.keras, family), name, None)) for family in FAMILIES[1:]
+    )
 
 
 def _is_operation(name: str, module) -> bool:
@@ -110,12 +217,14 @@ def _is_operation(name: str, module) -> bool:
         return False
     found = getattr(sys.modules.get(module), name, None)
     return inspect.isclass(found) and any(
-        parent.__name__ == "Operation" for parent in found.__mro__[1:])
+        parent.__name__ == "Operation" for parent in found.__mro__[1:]
+    )
 
 
 def _only_calculates(symbol) -> bool:
     return isinstance(symbol, str) and any(
-        symbol.startswith(known) if known.endswith(".") else symbol == known for known in SYMBOLS)
+        symbol.startswith(known) if known.endswith(".") else symbol == known for known in SYMBOLS
+    )
 
 
 def _is_own(name) -> bool:

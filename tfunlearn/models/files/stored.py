@@ -85,14 +85,20 @@ class StoredModel:
         import h5py
 
         with h5py.File(self.path) as file:
-            groups = file["model_weights"] if "model_weights" in file else file
-            names = {**dict.fromkeys(_texts(groups.attrs, "layer_names")),
-                     **({"top_level_model_weights": None}
-                        if "top_level_model_weights" in groups else {})}
-            return {name: [(weight.rpartition("/")[2].partition(":")[0],
-                            np.asarray(groups[name][weight]))
-                           for weight in _texts(groups[name].attrs, "weight_names")]
-                    for name in names}
+            groups = file["model_weights"] if "model_weights" in file else file  # noqa: SIM401
+            names = {
+                **dict.fromkeys(_texts(groups.attrs, "layer_names")),
+                **(
+                    {"top_level_model_weights": None} if "top_level_model_weights" in groups else {}
+                ),
+            }
+            return {
+                name: [
+                    (weight.rpartition("/")[2].partition(":")[0], np.asarray(groups[name][weight]))
+                    for weight in _texts(groups[name].attrs, "weight_names")
+                ]
+                for name in names
+            }
 
 
 def read_stored(path: pathlib.Path) -> StoredModel:
@@ -110,8 +116,10 @@ def read_stored(path: pathlib.Path) -> StoredModel:
         raise UserError(f"model: no file {path}")
     reader = {".keras": _keras_archive, ".h5": _hdf5}.get(path.suffix)
     if reader is None:
-        raise UserError(f"model: {path} is not a Keras model that can be read; allowed are .keras "
-                        "and .h5 files, and SavedModel folders")
+        raise UserError(
+            f"model: {path} is not a Keras model that can be read; allowed are .keras "
+            "and .h5 files, and SavedModel folders"
+        )
     try:
         return reader(path)
     except UserError:
@@ -147,21 +155,31 @@ def _saved_model(path: pathlib.Path) -> StoredModel:
         raise UserError(f"model: folder {path} holds no SavedModel")
     metadata = path / "keras_metadata.pb"
     if not metadata.is_file():
-        raise UserError(f"model: {path} is a SavedModel that Keras did not write; allowed are "
-                        ".keras files, .h5 files and folders that model.save wrote")
+        raise UserError(
+            f"model: {path} is a SavedModel that Keras did not write; allowed are "
+            ".keras files, .h5 files and folders that model.save wrote"
+        )
     try:
-        entries = [json.loads(text, object_hook=_plain)
-                   for text in _metadata_texts(metadata.read_bytes())]
-        root = next(entry for entry in entries if isinstance(entry, dict) and "config" in entry
-                    and entry.get("is_graph_network") or entry.get("class_name") == "Sequential")
+        entries = [
+            json.loads(text, object_hook=_plain) for text in _metadata_texts(metadata.read_bytes())
+        ]
+        root = next(
+            entry
+            for entry in entries
+            if (isinstance(entry, dict) and "config" in entry and entry.get("is_graph_network"))
+            or entry.get("class_name") == "Sequential"
+        )
     except StopIteration:
-        raise UserError(f"model: {path} has no layer graph (not built, or a class of its own); "
-                        "allowed are built Sequential and functional models")
+        raise UserError(
+            f"model: {path} has no layer graph (not built, or a class of its own); "
+            "allowed are built Sequential and functional models"
+        )
     except (ValueError, IndexError) as error:
         raise _unreadable(path, first_line(error))
     config = {"class_name": root["class_name"], "config": root["config"]}
-    return StoredModel(path, _checked(path, config), str(root.get("keras_version", "2.")),
-                       tuple(entries))
+    return StoredModel(
+        path, _checked(path, config), str(root.get("keras_version", "2.")), tuple(entries)
+    )
 
 
 def _plain(value: dict):
@@ -228,8 +246,11 @@ def _group_of(group) -> Group:
 
     own = group.get("vars")
     arrays = [] if own is None else [np.asarray(own[key]) for key in sorted(own, key=int)]
-    parts = {name: _group_of(part) for name, part in group.items()
-             if name != "vars" and isinstance(part, h5py.Group)}
+    parts = {
+        name: _group_of(part)
+        for name, part in group.items()
+        if name != "vars" and isinstance(part, h5py.Group)
+    }
     return Group(tuple(arrays), parts)
 
 

@@ -16,28 +16,51 @@ from tfunlearn.core.lazy import tf
 
 EMPTY = (None, False, "", [], {}, 0)  # values of settings without effect
 SILENT = {  # settings of one Keras version that do not affect a layer's output
-    "build_config", "batch_input_shape", "batch_shape", "input_length", "implementation",
-    "use_cudnn", "flash_attention", "shared_object_id", "query_shape", "key_shape", "value_shape",
-    "synchronized", "renorm_momentum", "renorm_clipping"}
-UNUSED = dict.fromkeys(  # classes with kernel settings inherited in one Keras version, but unused
+    "build_config",
+    "batch_input_shape",
+    "batch_shape",
+    "input_length",
+    "implementation",
+    "use_cudnn",
+    "flash_attention",
+    "shared_object_id",
+    "query_shape",
+    "key_shape",
+    "value_shape",
+    "synchronized",
+    "renorm_momentum",
+    "renorm_clipping",
+}
+UNUSED = dict.fromkeys(  # noqa: RUF024 (never changed)  classes with kernel settings inherited in one Keras version, but unused
     ("SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
-    {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"})
+    {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"},
+)
 RENAMED = {  # class -> setting of one Keras version -> setting of the other
     "LeakyReLU": {"alpha": "negative_slope", "negative_slope": "alpha"},
 }
 ALIASES = {"OrthogonalInitializer": "Orthogonal", "IdentityInitializer": "Identity"}
 OPERATORS = {  # TensorFlow function (Keras 2) or operation (Keras 3) -> Python function
-    "__operators__.add": operator.add, "math.add": operator.add, "Add": operator.add,
-    "math.subtract": operator.sub, "Subtract": operator.sub,
-    "math.multiply": operator.mul, "Multiply": operator.mul,
-    "math.truediv": operator.truediv, "TrueDivide": operator.truediv, "Divide": operator.truediv,
-    "math.negative": operator.neg, "Negative": operator.neg,
+    "__operators__.add": operator.add,
+    "math.add": operator.add,
+    "Add": operator.add,
+    "math.subtract": operator.sub,
+    "Subtract": operator.sub,
+    "math.multiply": operator.mul,
+    "Multiply": operator.mul,
+    "math.truediv": operator.truediv,
+    "TrueDivide": operator.truediv,
+    "Divide": operator.truediv,
+    "math.negative": operator.neg,
+    "Negative": operator.neg,
     "nn.relu": lambda x: tf.keras.activations.relu(x),
     "Relu": lambda x: tf.keras.activations.relu(x),
 }
 DIFFERENT = ("hard_sigmoid",)  # functions that differ between Keras 2 and Keras 3
 DEFAULTS = {  # setting of one Keras version -> values without effect
-    "data_format": ("channels_last",), "groups": (1,), "fused": (True,)}
+    "data_format": ("channels_last",),
+    "groups": (1,),
+    "fused": (True,),
+}
 
 
 class Untranslatable(Exception):
@@ -50,8 +73,10 @@ def require_same_functions(config) -> None:
     while waiting:
         owner, value = waiting.pop()
         if isinstance(value, str) and value in DIFFERENT:
-            raise Untranslatable(f"layer '{owner}' has the function {value}, which is another one "
-                                 "under Keras 2 than under Keras 3")
+            raise Untranslatable(
+                f"layer '{owner}' has the function {value}, which is another one "
+                "under Keras 2 than under Keras 3"
+            )
         if isinstance(value, dict):
             owner = value.get("name") if isinstance(value.get("name"), str) else owner
             waiting += [(owner, each) for key, each in value.items() if key != "name"]
@@ -114,8 +139,11 @@ def _functional(config: dict) -> tf.keras.Model:
     for name, call, _ in _references([*calls.values(), config["output_layers"]]):
         if name in layers:
             first[name] = max(first[name], call - len(calls[name]) + 1)
-    waiting = [(name, number, call) for name in layers
-               for number, call in enumerate(calls[name], start=first[name])]
+    waiting = [
+        (name, number, call)
+        for name in layers
+        for number, call in enumerate(calls[name], start=first[name])
+    ]
     while waiting:
         later = []
         for name, number, call in waiting:
@@ -136,8 +164,9 @@ def _functional(config: dict) -> tf.keras.Model:
     ends = [_ends(config[key], tensors) for key in ("input_layers", "output_layers")]
     name = config.get("name")
     model = tf.keras.Model(*ends, **({"name": name} if name else {}))
-    _set_trainable((layer, entries[name]) for name, layer in layers.items()
-                   if name not in operators)
+    _set_trainable(
+        (layer, entries[name]) for name, layer in layers.items() if name not in operators
+    )
     return model
 
 
@@ -148,7 +177,8 @@ def _operator_of(entry: dict):
         return OPERATORS.get((entry.get("config") or {}).get("function"))
     calls = entry.get("inbound_nodes") or [{}]
     is_operation = str(entry.get("module")).startswith("keras.src.ops.") or (
-        "module" not in entry and isinstance(calls[0], dict) and len(calls[0].get("args", ())) > 1)
+        "module" not in entry and isinstance(calls[0], dict) and len(calls[0].get("args", ())) > 1
+    )
     return OPERATORS.get(kind) if is_operation else None
 
 
@@ -170,8 +200,9 @@ def _input(config: dict):
     for key in ("sparse", "ragged", "optional"):
         if config.get(key):
             raise Untranslatable(f"the input '{config.get('name')}' is {key}")
-    return tf.keras.Input(shape[1:], batch_size=shape[0], dtype=_dtype(config.get("dtype")),
-                          name=config.get("name"))
+    return tf.keras.Input(
+        shape[1:], batch_size=shape[0], dtype=_dtype(config.get("dtype")), name=config.get("name")
+    )
 
 
 def _shape_of(entry: dict):
@@ -223,10 +254,15 @@ def _settings(known: type, kind: str, name: str, config: dict) -> dict:
             key = RENAMED[kind][key]
         if key in accepted:
             found[key] = _value(key, value, name)
-        elif not (key in SILENT or key in UNUSED.get(kind, ()) or value in EMPTY
-                  or key in DEFAULTS and value in DEFAULTS[key]):
-            raise Untranslatable(f"layer '{name}' ({kind}) has the setting {key}={value!r}, "
-                                 "which it does not know")
+        elif not (
+            key in SILENT
+            or key in UNUSED.get(kind, ())
+            or value in EMPTY
+            or (key in DEFAULTS and value in DEFAULTS[key])
+        ):
+            raise Untranslatable(
+                f"layer '{name}' ({kind}) has the setting {key}={value!r}, which it does not know"
+            )
     return found
 
 
@@ -237,12 +273,16 @@ def _accepted(known: type) -> set[str]:
         if "__init__" not in vars(parent):
             continue
         parameters = inspect.signature(parent.__init__).parameters.values()
-        names |= {each.name for each in parameters
-                  if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        names |= {
+            each.name
+            for each in parameters
+            if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        }
         if parent is tf.keras.layers.Layer:
             names |= {"name", "trainable", "dtype"}
         if parent is tf.keras.layers.Layer or all(
-                each.kind != each.VAR_KEYWORD for each in parameters):
+            each.kind != each.VAR_KEYWORD for each in parameters
+        ):
             break
     return names - {"self"}
 
@@ -259,8 +299,12 @@ def _value(key: str, value, name: str):
         return config
     if kind == "__tuple__":
         return tuple(value["items"])
-    for family in (tf.keras.initializers, tf.keras.regularizers, tf.keras.constraints,
-                   tf.keras.layers):
+    for family in (
+        tf.keras.initializers,
+        tf.keras.regularizers,
+        tf.keras.constraints,
+        tf.keras.layers,
+    ):
         known = getattr(family, kind, None)
         if inspect.isclass(known):
             if family is tf.keras.layers:
@@ -275,8 +319,12 @@ def _value(key: str, value, name: str):
 
 def _is_reference(value) -> bool:
     """Return whether a Keras 2 value is a tensor reference: layer, call, output[, arguments]."""
-    return (isinstance(value, list) and 3 <= len(value) <= 4 and isinstance(value[0], str)
-            and all(type(number) is int for number in value[1:3]))
+    return (
+        isinstance(value, list)
+        and 3 <= len(value) <= 4
+        and isinstance(value[0], str)
+        and all(type(number) is int for number in value[1:3])
+    )
 
 
 def _is_history(value) -> bool:
@@ -292,7 +340,8 @@ def _references(value) -> list[tuple[str, int, int]]:
     """Return all tensor references in the arguments of a call."""
     if _is_history(value) or _is_reference(value):
         return [_reference(value)] + (
-            _references(value[3]) if isinstance(value, list) and len(value) == 4 else [])
+            _references(value[3]) if isinstance(value, list) and len(value) == 4 else []
+        )
     each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [found for part in each for found in _references(part)]
 
@@ -306,10 +355,15 @@ def _arguments(call, tensors: dict) -> tuple[tuple, dict]:
         calls = [call] if _is_reference(call) else call
         inputs = [_tensor(value, tensors) for value in calls]
         args = (inputs[0] if len(inputs) == 1 else inputs,)
-        kwargs = {key: _filled(value, tensors) for key, value in (
-            calls[0][3] if len(calls[0]) > 3 else {}).items()}
-    return args, {key: value for key, value in kwargs.items()
-                  if not (key in ("mask", "training") and value is None)}
+        kwargs = {
+            key: _filled(value, tensors)
+            for key, value in (calls[0][3] if len(calls[0]) > 3 else {}).items()
+        }
+    return args, {
+        key: value
+        for key, value in kwargs.items()
+        if not (key in ("mask", "training") and value is None)
+    }
 
 
 def _filled(value, tensors: dict):
@@ -344,5 +398,3 @@ def own_variables(layer) -> list:
     if hasattr(layer, "_trainable_variables"):
         return [*layer._trainable_variables, *layer._non_trainable_variables]
     return [*layer._trainable_weights, *layer._non_trainable_weights]
-
-

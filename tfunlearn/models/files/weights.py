@@ -38,8 +38,9 @@ def _fill_by_layer(model, weights: dict[str, list], filled: set[int]) -> None:
         _assign(layer.name, own, [array for _, array in stored], filled)
         for variable, (name, _) in zip(own, stored):
             if _last_name(variable) != name and {_last_name(variable), name} <= _NAMES:
-                raise Untranslatable(f"layer '{layer.name}' has {_last_name(variable)} where the "
-                                     f"file has {name}")
+                raise Untranslatable(
+                    f"layer '{layer.name}' has {_last_name(variable)} where the file has {name}"
+                )
     odd = [name for name, stored in weights.items() if stored]
     if odd:
         raise Untranslatable(f"the file has weights of '{odd[0]}', which the model has not")
@@ -64,14 +65,18 @@ def _fill_model(model, group: Group, name: str, filled: set[int]) -> None:
         if not layer.weights:
             continue
         stem = _snake(type(layer).__name__)
-        fitting = sorted((int(key[len(stem) + 1 :] or 0), key) for key in left
-                         if re.fullmatch(rf"{re.escape(stem)}(_\d+)?", key))
+        fitting = sorted(
+            (int(key[len(stem) + 1 :] or 0), key)
+            for key in left
+            if re.fullmatch(rf"{re.escape(stem)}(_\d+)?", key)
+        )
         if not fitting:
             raise Untranslatable(f"the file has no weights for layer '{layer.name}'")
         _fill_layer(layer, left.pop(fitting[0][1]), layer.name, filled)
     if left:
-        raise Untranslatable(f"the file has weights of '{next(iter(left))}', for which '{name}' "
-                             "has no layer")
+        raise Untranslatable(
+            f"the file has weights of '{next(iter(left))}', for which '{name}' has no layer"
+        )
 
 
 def _fill_layer(layer, group: Group, name: str, filled: set[int]) -> None:
@@ -83,8 +88,14 @@ def _fill_layer(layer, group: Group, name: str, filled: set[int]) -> None:
     for part, inner in group.parts.items():
         if inner.is_empty or part == "seed_generator":
             continue
-        attribute = next((each for each in (part, f"_{part}", part.lstrip("_"))
-                          if isinstance(getattr(layer, each, None), tf.keras.layers.Layer)), None)
+        attribute = next(
+            (
+                each
+                for each in (part, f"_{part}", part.lstrip("_"))
+                if isinstance(getattr(layer, each, None), tf.keras.layers.Layer)
+            ),
+            None,
+        )
         if attribute is None:
             raise Untranslatable(f"layer '{name}' has no part '{part}'")
         _fill_layer(getattr(layer, attribute), inner, f"{name}/{part}", filled)
@@ -93,8 +104,9 @@ def _fill_layer(layer, group: Group, name: str, filled: set[int]) -> None:
 def _assign(name: str, variables: list, arrays, filled: set[int]) -> None:
     shapes = [[tuple(each.shape) for each in side] for side in (variables, arrays)]
     if shapes[0] != shapes[1]:
-        raise Untranslatable(f"layer '{name}' has weights of shapes {shapes[0]}, the file has "
-                             f"{shapes[1]}")
+        raise Untranslatable(
+            f"layer '{name}' has weights of shapes {shapes[0]}, the file has {shapes[1]}"
+        )
     for variable, array in zip(variables, arrays):
         variable.assign(np.asarray(array))
     filled.update(map(id, variables))

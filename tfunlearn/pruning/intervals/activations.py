@@ -29,6 +29,7 @@ class Shape:
 
 def relu(negative_slope: float = 0.0, most: float | None = None) -> Shape:
     """Return `min(x, most)` for x > 0 and `negative_slope * x` below; `negative_slope` >= 0."""
+
     def function(x):
         above = np.maximum(x, 0) if most is None else np.clip(x, 0, most)
         return above + negative_slope * np.minimum(x, 0) if negative_slope else above
@@ -39,8 +40,9 @@ def relu(negative_slope: float = 0.0, most: float | None = None) -> Shape:
 
 def elu(alpha: float = 1.0) -> Shape:
     """Return the exponential linear unit with `alpha` >= 0."""
-    return Shape(lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-                 (0.0, max(1.0, alpha)))
+    return Shape(
+        lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), (0.0, max(1.0, alpha))
+    )
 
 
 def _sigmoid(x):
@@ -62,8 +64,10 @@ SHAPES = {
     "relu6": relu(most=6.0),
     "leaky_relu": relu(0.2),
     "elu": elu(),
-    "selu": Shape(lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(
-        np.minimum(x, 0))), (0.0, SELU_SCALE * SELU_ALPHA)),
+    "selu": Shape(
+        lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+        (0.0, SELU_SCALE * SELU_ALPHA),
+    ),
     "sigmoid": Shape(_sigmoid, (0.0, 0.25)),
     "tanh": Shape(np.tanh, (0.0, 1.0)),
     "softplus": Shape(lambda x: np.logaddexp(x, 0), (0.0, 1.0)),
@@ -95,5 +99,6 @@ def name_of(activation) -> str:
     """
     home = getattr(activation, "__module__", None) or ""
     known = home.startswith("tensorflow.") or (
-        home.startswith(("keras.", "tf_keras.")) and ".activations" in home)
+        home.startswith(("keras.", "tf_keras.")) and ".activations" in home
+    )
     return getattr(activation, "__name__", "") if known else ""

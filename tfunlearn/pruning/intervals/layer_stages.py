@@ -9,10 +9,23 @@ import numpy as np
 
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.intervals.activations import (
-    IDENTITY, SOFTMAXES, elu, name_of, relu, shape_of)
+    IDENTITY,
+    SOFTMAXES,
+    elu,
+    name_of,
+    relu,
+    shape_of,
+)
 from tfunlearn.pruning.intervals.spatial_stages import SPATIAL, channels_last, is_channels_first
 from tfunlearn.pruning.intervals.stages import (
-    Confined, Elementwise, Impassable, Kink, Linear, NoBounds, Stage)
+    Confined,
+    Elementwise,
+    Impassable,
+    Kink,
+    Linear,
+    NoBounds,
+    Stage,
+)
 from tfunlearn.pruning.intervals.windows import convolve, depthwise
 from tfunlearn.pruning.layer_types import INACTIVE, kind_of
 
@@ -40,41 +53,54 @@ def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
     except Impassable as error:
         raise NoBounds(
             f"model: no bounds pass layer '{graph.name_of(node.layer)}' "
-            f"({type(node.layer).__name__}{error}); {WITHOUT_BOUNDS}")
+            f"({type(node.layer).__name__}{error}); {WITHOUT_BOUNDS}"
+        )
 
 
 def _dense(node, values, is_last):
     layer = node.layer
-    return [Linear(np.matmul, values(layer.kernel), _shift(layer, values)),
-            *_activation(layer.activation, is_last)]
+    return [
+        Linear(np.matmul, values(layer.kernel), _shift(layer, values)),
+        *_activation(layer.activation, is_last),
+    ]
 
 
 def _conv(node, values, is_last):
     layer = node.layer
-    operate = channels_last(layer, lambda x, kernel: convolve(
-        x, kernel, layer.strides, layer.dilation_rate, layer.padding))
-    return [Linear(operate, values(layer.kernel), _shift(layer, values)),
-            *_activation(layer.activation, is_last)]
+    operate = channels_last(
+        layer,
+        lambda x, kernel: convolve(x, kernel, layer.strides, layer.dilation_rate, layer.padding),
+    )
+    return [
+        Linear(operate, values(layer.kernel), _shift(layer, values)),
+        *_activation(layer.activation, is_last),
+    ]
 
 
 def _depthwise(layer):
-    return channels_last(layer, lambda x, kernel: depthwise(
-        x, kernel, layer.strides, layer.dilation_rate, layer.padding))
+    return channels_last(
+        layer,
+        lambda x, kernel: depthwise(x, kernel, layer.strides, layer.dilation_rate, layer.padding),
+    )
 
 
 def _depthwise_conv(node, values, is_last):
     layer = node.layer
-    return [Linear(_depthwise(layer), values(layer.weights[0]), _shift(layer, values)),
-            *_activation(layer.activation, is_last)]
+    return [
+        Linear(_depthwise(layer), values(layer.weights[0]), _shift(layer, values)),
+        *_activation(layer.activation, is_last),
+    ]
 
 
 def _separable_conv(node, values, is_last):
     layer = node.layer
     ones = [1] * len(layer.kernel_size)
     point = channels_last(layer, lambda x, kernel: convolve(x, kernel, ones, ones, "valid"))
-    return [Linear(_depthwise(layer), values(layer.depthwise_kernel)),
-            Linear(point, values(layer.pointwise_kernel), _shift(layer, values)),
-            *_activation(layer.activation, is_last)]
+    return [
+        Linear(_depthwise(layer), values(layer.depthwise_kernel)),
+        Linear(point, values(layer.pointwise_kernel), _shift(layer, values)),
+        *_activation(layer.activation, is_last),
+    ]
 
 
 def _shift(layer, values):
@@ -102,7 +128,7 @@ def _layer_norm(node, values, is_last):
     layer, rank = node.layer, len(node.shape)
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     axes = sorted(axis if axis >= 0 else axis + rank + 1 for axis in axes)
-    if axes != list(range(rank + 1))[-len(axes):] or getattr(layer, "rms_scaling", False):
+    if axes != list(range(rank + 1))[-len(axes) :] or getattr(layer, "rms_scaling", False):
         raise Impassable(" over axes that are not the last ones, or without a mean")
     return _confined_norm(layer, values, [node.shape[axis - 1] for axis in axes])
 
@@ -129,14 +155,19 @@ def _confined_norm(layer, values, normalised: Sequence[int | None]):
 
 def _gamma_and_beta(layer, values):
     gamma, beta = getattr(layer, "gamma", None), getattr(layer, "beta", None)
-    return (np.array(1.0) if gamma is None else values(gamma),
-            np.array(0.0) if beta is None else values(beta))
+    return (
+        np.array(1.0) if gamma is None else values(gamma),
+        np.array(0.0) if beta is None else values(beta),
+    )
 
 
 def _rescaling(node, values, is_last):
     layer = node.layer
-    return [Linear(np.multiply, np.asarray(layer.scale, np.float64),
-                   np.asarray(layer.offset, np.float64))]
+    return [
+        Linear(
+            np.multiply, np.asarray(layer.scale, np.float64), np.asarray(layer.offset, np.float64)
+        )
+    ]
 
 
 def _prelu(node, values, is_last):
@@ -169,32 +200,43 @@ def _softmax(is_last: bool, log: bool = False) -> list[Stage]:
 
 _RECTIFIERS = {
     "ReLU": lambda layer: relu(
-        float(layer.negative_slope), None if layer.max_value is None else float(layer.max_value)),
+        float(layer.negative_slope), None if layer.max_value is None else float(layer.max_value)
+    ),
     # the name of the slope below 0 depends on the Keras version
-    "LeakyReLU": lambda layer: relu(float(
-        layer.negative_slope if hasattr(layer, "negative_slope") else layer.alpha)),
+    "LeakyReLU": lambda layer: relu(
+        float(layer.negative_slope if hasattr(layer, "negative_slope") else layer.alpha)
+    ),
     "ELU": lambda layer: elu(float(layer.alpha)),
 }
 
 
 def _rectifier(layer, kind: str) -> list[Stage]:
     if getattr(layer, "threshold", 0) or any(
-            (getattr(layer, name, 0) or 0) < 0 for name in ("negative_slope", "alpha")):
+        (getattr(layer, name, 0) or 0) < 0 for name in ("negative_slope", "alpha")
+    ):
         raise Impassable(" with a negative slope or a threshold")
     return [Elementwise(_RECTIFIERS[kind](layer))]
 
 
 _STAGES: dict[str, Callable[[Node, Values, bool], list[Stage]]] = {
     "Dense": _dense,
-    "Conv1D": _conv, "Conv2D": _conv, "Conv3D": _conv,
-    "DepthwiseConv1D": _depthwise_conv, "DepthwiseConv2D": _depthwise_conv,
-    "SeparableConv1D": _separable_conv, "SeparableConv2D": _separable_conv,
+    "Conv1D": _conv,
+    "Conv2D": _conv,
+    "Conv3D": _conv,
+    "DepthwiseConv1D": _depthwise_conv,
+    "DepthwiseConv2D": _depthwise_conv,
+    "SeparableConv1D": _separable_conv,
+    "SeparableConv2D": _separable_conv,
     "BatchNormalization": _batch_norm,
-    "LayerNormalization": _layer_norm, "GroupNormalization": _group_norm,
-    "Rescaling": _rescaling, "PReLU": _prelu,
+    "LayerNormalization": _layer_norm,
+    "GroupNormalization": _group_norm,
+    "Rescaling": _rescaling,
+    "PReLU": _prelu,
     "Activation": lambda node, values, is_last: _activation(node.layer.activation, is_last),
     "Softmax": lambda node, values, is_last: _softmax(is_last),
-    **{kind: lambda node, values, is_last: _rectifier(node.layer, node.kind)
-       for kind in _RECTIFIERS},
+    **{
+        kind: lambda node, values, is_last: _rectifier(node.layer, node.kind)
+        for kind in _RECTIFIERS
+    },
     "Relu": lambda node, values, is_last: [Elementwise(relu())],
 }

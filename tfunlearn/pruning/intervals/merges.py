@@ -43,17 +43,27 @@ def _hull(node, moves):
 
 def _aligned(merge: Merge) -> Merge:
     """Return `merge` for inputs of different ranks: axes are added after the batch axis."""
+
     def merged(node, inputs):
         rank = max(lo.ndim for lo, _ in inputs)
-        return merge(node, [tuple(np.expand_dims(end, tuple(range(1, rank - end.ndim + 1)))
-                                  for end in interval) for interval in inputs])
+        return merge(
+            node,
+            [
+                tuple(np.expand_dims(end, tuple(range(1, rank - end.ndim + 1))) for end in interval)
+                for interval in inputs
+            ],
+        )
 
     return merged
 
 
 Merge = Callable[[object, Sequence[Interval]], Interval]
 BOUNDS: dict[str, Merge] = {
-    "Add": _aligned(_sum), "Average": _aligned(_average), "Subtract": _aligned(_subtract),
-    "Maximum": _aligned(_maximum), "Minimum": _aligned(_minimum), "Concatenate": _concatenate,
+    "Add": _aligned(_sum),
+    "Average": _aligned(_average),
+    "Subtract": _aligned(_subtract),
+    "Maximum": _aligned(_maximum),
+    "Minimum": _aligned(_minimum),
+    "Concatenate": _concatenate,
 }
 DIFFERENCES: dict[str, Merge] = {**BOUNDS, "Maximum": _aligned(_hull), "Minimum": _aligned(_hull)}

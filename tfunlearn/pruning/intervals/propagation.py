@@ -129,9 +129,13 @@ class Propagation:
             starts: node -> bounds on the change of its first stage's result, `(batch, ...)`.
         """
         batch = len(next(iter(starts.values()))[0])
-        return self._ends(batch, {
-            node: lambda _, node=node, start=start: _through(self._stages(node)[1:], start)
-            for node, start in starts.items()})
+        return self._ends(
+            batch,
+            {
+                node: lambda _, node=node, start=start: _through(self._stages(node)[1:], start)
+                for node, start in starts.items()
+            },
+        )
 
     def change(self, weights: Sequence[np.ndarray]) -> Interval:
         """Return bounds on the output change for new weights `weights`, `(1, all outputs)`."""
@@ -146,9 +150,14 @@ class Propagation:
                 move, x = old.change(new, x, move), old.bounds(*x)
             return move
 
-        return self._ends(1, {
-            node: lambda inputs, node=node: changed(node, inputs) for node in self.graph.nodes
-            if altered.intersection(self.graph.positions_of(node.layer))})
+        return self._ends(
+            1,
+            {
+                node: lambda inputs, node=node: changed(node, inputs)
+                for node in self.graph.nodes
+                if altered.intersection(self.graph.positions_of(node.layer))
+            },
+        )
 
     def _ends(self, batch: int, special: dict[Node, Callable]) -> Interval:
         """Propagate changes through the graph.
@@ -159,18 +168,24 @@ class Propagation:
         for node in self.graph.nodes:
             inputs = None
             if any(tensor in moves for tensor in node.inputs):
-                inputs = [moves[tensor] if tensor in moves else self._still(tensor, batch)
-                          for tensor in node.inputs]
+                inputs = [
+                    moves[tensor] if tensor in moves else self._still(tensor, batch)
+                    for tensor in node.inputs
+                ]
             if node in special:
                 moves[node.outputs[0]] = special[node](inputs)
             elif inputs is not None and node.kind in DIFFERENCES:
                 moves[node.outputs[0]] = DIFFERENCES[node.kind](node, inputs)
             elif inputs is not None:
                 moves[node.outputs[0]] = _through(self._stages(node), inputs[0])
-        ends = [moves[tensor] if tensor in moves else self._still(tensor, batch)
-                for tensor in self.graph.outputs]
-        return tuple(np.concatenate([end[side].reshape(batch, -1) for end in ends], axis=1)
-                     for side in (0, 1))
+        ends = [
+            moves[tensor] if tensor in moves else self._still(tensor, batch)
+            for tensor in self.graph.outputs
+        ]
+        return tuple(
+            np.concatenate([end[side].reshape(batch, -1) for end in ends], axis=1)
+            for side in (0, 1)
+        )
 
     def _needed_for(self, tensor: int) -> list[Node]:
         wanted, needed = {tensor}, []
@@ -197,14 +212,17 @@ class Propagation:
         if None in node.shape and len(shape) != len(node.shape):
             raise NoBounds(
                 f"input_range: the input '{node.layer.name}' has an open dimension "
-                f"{node.shape}; allowed are arrays of the full shape. {WITHOUT_BOUNDS}")
+                f"{node.shape}; allowed are arrays of the full shape. {WITHOUT_BOUNDS}"
+            )
         if None not in node.shape:
             shape = node.shape
         try:
             return tuple(np.full((1, *shape), end) for end in (low, high))
         except ValueError:
-            raise UserError(f"input_range: shapes {low.shape}, {high.shape} do not fit the input "
-                            f"'{node.layer.name}' of shape {node.shape}")
+            raise UserError(
+                f"input_range: shapes {low.shape}, {high.shape} do not fit the input "
+                f"'{node.layer.name}' of shape {node.shape}"
+            )
 
     def _still(self, tensor: int, batch: int) -> Interval:
         """Return a change of zero."""
@@ -214,9 +232,11 @@ class Propagation:
     def _stages(self, node: Node) -> list[Stage]:
         if len(node.inputs) != 1:
             names = ", ".join(sorted(BOUNDS))
-            raise NoBounds(f"model: no bounds pass layer '{self.graph.name_of(node.layer)}' "
-                           f"({type(node.layer).__name__} with {len(node.inputs)} inputs; known "
-                           f"with several are {names}); {WITHOUT_BOUNDS}")
+            raise NoBounds(
+                f"model: no bounds pass layer '{self.graph.name_of(node.layer)}' "
+                f"({type(node.layer).__name__} with {len(node.inputs)} inputs; known "
+                f"with several are {names}); {WITHOUT_BOUNDS}"
+            )
         used = self._used.setdefault(node, set())
 
         def value(variable) -> np.ndarray:
@@ -241,8 +261,10 @@ def range_ends(input_range: InputRange) -> Interval:
     except (TypeError, ValueError):
         holds = False
     if not holds:
-        raise UserError(f"input_range: {input_range!r} is not allowed; allowed is (low, high), "
-                        f"low <= high, both at most {LARGEST:g} in size")
+        raise UserError(
+            f"input_range: {input_range!r} is not allowed; allowed is (low, high), "
+            f"low <= high, both at most {LARGEST:g} in size"
+        )
     return low, high
 
 

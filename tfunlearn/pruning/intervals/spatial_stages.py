@@ -32,10 +32,10 @@ def _pooled(layer, x, fill: float) -> list[np.ndarray]:
 
 
 def _max_pool(layer) -> Stage:
-    highest = channels_last(layer, lambda x: functools.reduce(
-        np.maximum, _pooled(layer, x, -np.inf)))
-    lowest = channels_last(layer, lambda x: functools.reduce(
-        np.minimum, _pooled(layer, x, np.inf)))
+    highest = channels_last(
+        layer, lambda x: functools.reduce(np.maximum, _pooled(layer, x, -np.inf))
+    )
+    lowest = channels_last(layer, lambda x: functools.reduce(np.minimum, _pooled(layer, x, np.inf)))
     return Rearranged(highest, highest, lowest)
 
 
@@ -49,6 +49,7 @@ def _average_pool(layer) -> Stage:
 
 def _over_space(layer, reduce: Callable) -> Callable:
     """Return `reduce` over all spatial axes of the layer's layout."""
+
     def over_space(x):
         axes = tuple(range(2, x.ndim)) if is_channels_first(layer) else tuple(range(1, x.ndim - 1))
         return reduce(x, axes, keepdims=layer.keepdims)
@@ -90,8 +91,9 @@ def _cropping(layer) -> Stage:
     cuts = np.reshape(layer.cropping, (-1, 2)).tolist()
 
     def cropped(x):
-        inner = (slice(before, length - after)
-                 for (before, after), length in zip(cuts, x.shape[1:]))
+        inner = (
+            slice(before, length - after) for (before, after), length in zip(cuts, x.shape[1:])
+        )
         return x[(slice(None), *inner)]
 
     return Rearranged(channels_last(layer, cropped))
@@ -122,5 +124,7 @@ SPATIAL: dict[str, Callable[[object], Stage]] = {
     **_in_each_dimension("ZeroPadding", _zero_padding),
     **_in_each_dimension("Cropping", _cropping),
     **_in_each_dimension("UpSampling", _up_sampling),
-    "Flatten": _flatten, "Reshape": _reshape, "Permute": _permute,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Permute": _permute,
 }

@@ -150,8 +150,10 @@ class Confined:
     def change(self, new: Confined, x: Interval, d: Interval) -> Interval:
         if new.lo is self.lo and new.hi is self.hi:
             return self.difference(*d)
-        return (np.broadcast_to(new.lo - self.hi, d[0].shape),
-                np.broadcast_to(new.hi - self.lo, d[0].shape))
+        return (
+            np.broadcast_to(new.lo - self.hi, d[0].shape),
+            np.broadcast_to(new.hi - self.lo, d[0].shape),
+        )
 
 
 Stage = Linear | Elementwise | Kink | Rearranged | Confined

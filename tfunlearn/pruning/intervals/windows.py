@@ -28,13 +28,18 @@ def padded(x: np.ndarray, sizes, strides, dilations, padding: str, fill: float =
 def windows(x: np.ndarray, sizes, strides, dilations) -> np.ndarray:
     """Return a view `(batch, *positions, channels, *sizes)` of a padded array."""
     space = range(1, x.ndim - 1)
-    positions = [(x.shape[axis] - (size - 1) * dilation - 1) // stride + 1
-                 for axis, size, stride, dilation in zip(space, sizes, strides, dilations)]
+    positions = [
+        (x.shape[axis] - (size - 1) * dilation - 1) // stride + 1
+        for axis, size, stride, dilation in zip(space, sizes, strides, dilations)
+    ]
     steps = [x.strides[axis] * stride for axis, stride in zip(space, strides)]
     inner = [x.strides[axis] * dilation for axis, dilation in zip(space, dilations)]
     return np.lib.stride_tricks.as_strided(
-        x, (len(x), *positions, x.shape[-1], *sizes),
-        (x.strides[0], *steps, x.strides[-1], *inner), writeable=False)
+        x,
+        (len(x), *positions, x.shape[-1], *sizes),
+        (x.strides[0], *steps, x.strides[-1], *inner),
+        writeable=False,
+    )
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str) -> np.ndarray:
@@ -46,8 +51,13 @@ def convolve(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str
     view = windows(x, sizes, strides, dilations)
     if groups == 1:
         return _by_blocks(view, columns[:, 0])
-    return np.concatenate([_by_blocks(part, columns[:, group]) for group, part in enumerate(
-        np.split(view, groups, axis=x.ndim - 1))], axis=-1)
+    return np.concatenate(
+        [
+            _by_blocks(part, columns[:, group])
+            for group, part in enumerate(np.split(view, groups, axis=x.ndim - 1))
+        ],
+        axis=-1,
+    )
 
 
 def depthwise(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str) -> np.ndarray:

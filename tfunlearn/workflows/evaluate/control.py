@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned
-from tfunlearn.runs.run_directory import read_notes
-from tfunlearn.methods.settings import unlearn_settings
-from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn.methods.method import UNLEARNING, Control
-from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import require_unlearned
-from tfunlearn.workflows.unlearn.workflow import task_of, run_task
+from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.runs.run_directory import read_notes
+from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned
+from tfunlearn.workflows.unlearn.workflow import Watch, run_task, task_of
 
 
 def with_control(subjects: Subjects, watch: Watch) -> Subjects:
@@ -44,15 +43,20 @@ def _is_control(control: Control, settings: dict) -> bool:
     return settings[control.marked_by] == control.settings[control.marked_by]
 
 
-def _control_of(
-    task: UnlearningTask, run: Unlearned, control: Control, watch: Watch
-) -> Unlearned:
+def _control_of(task: UnlearningTask, run: Unlearned, control: Control, watch: Watch) -> Unlearned:
     knobs = {name: value for name, value in run.notes["settings"].items() if value is not None}
-    settings = unlearn_settings(**{
-        **knobs, **control.settings, "forget": task.settings.forget,
-        "unlearn_seed": run.notes["seed"], "reference": False})
+    settings = unlearn_settings(
+        **{
+            **knobs,
+            **control.settings,
+            "forget": task.settings.forget,
+            "unlearn_seed": run.notes["seed"],
+            "reference": False,
+        }
+    )
     directory, _ = run_task(
-        dataclasses.replace(task_of(task.source, settings), keeps=False), None, "key", watch)
+        dataclasses.replace(task_of(task.source, settings), keeps=False), None, "key", watch
+    )
     notes = read_notes(directory)
     require_unlearned(directory, notes)
     return Unlearned(directory, notes, directory.read_state().weights)

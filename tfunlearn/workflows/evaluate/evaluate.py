@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.evaluation import OutputsOf, class_accuracies
-from tfunlearn.training.federation import load_data
-from tfunlearn.workflows.evaluate.local import LocalStudy, local_study
-from tfunlearn.workflows.evaluate.settings import GmeSettings
-from tfunlearn.training.measures import TestMeasures
 from tfunlearn.runs.loading import open_run
 from tfunlearn.runs.run_directory import read_notes
+from tfunlearn.training.federation import load_data
+from tfunlearn.training.measures import TestMeasures
+from tfunlearn.workflows.evaluate.local import LocalStudy, local_study
+from tfunlearn.workflows.evaluate.settings import GmeSettings
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,11 @@ class RunEvaluation:
 
 
 def evaluate(
-    run: str | os.PathLike, *, data_dir: str | None = None,
-    track: Callable[[Sequence], Iterable] = iter, settings: GmeSettings = GmeSettings(),
+    run: str | os.PathLike,
+    *,
+    data_dir: str | None = None,
+    track: Callable[[Sequence], Iterable] = iter,
+    settings: GmeSettings = GmeSettings(),
 ) -> RunEvaluation:
     """Measures the last finished round of a run on the test set.
 
@@ -74,8 +77,14 @@ def evaluate(
     if notes and not notes.get("failed"):
         local, missing = local_study(run, settings, data_dir)
     return RunEvaluation(
-        state.finished, state.finished if notes else config.training.rounds,
+        state.finished,
+        state.finished if notes else config.training.rounds,
         TestMeasures(outputs_of, data, config.attack).of(outputs),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist(),
-        notes.get("method"), notes.get("rounds_before", 0), local, missing, notes.get("failed"))
+        notes.get("method"),
+        notes.get("rounds_before", 0),
+        local,
+        missing,
+        notes.get("failed"),
+    )

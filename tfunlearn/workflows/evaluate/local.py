@@ -15,11 +15,17 @@ import numpy as np
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.evaluation import (
-    Fairness, OutputsOf, TimeToPeak, cross_entropies, local_fairness, time_to_peak)
-from tfunlearn.workflows.evaluate.settings import GmeSettings
-from tfunlearn.workflows.evaluate.runs_compared import open_subjects
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+    Fairness,
+    OutputsOf,
+    TimeToPeak,
+    cross_entropies,
+    local_fairness,
+    time_to_peak,
+)
 from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.workflows.evaluate.runs_compared import open_subjects
+from tfunlearn.workflows.evaluate.settings import GmeSettings
 
 COSTS = ("work_seconds", "client_steps")
 
@@ -49,7 +55,10 @@ class LocalMeasure:
     """
 
     def __init__(
-        self, outputs_of: OutputsOf, held: ClientSet, settings: GmeSettings,
+        self,
+        outputs_of: OutputsOf,
+        held: ClientSet,
+        settings: GmeSettings,
         before: Sequence[np.ndarray],
     ):
         self._outputs_of, self._held, self._settings = outputs_of, held, settings
@@ -65,8 +74,9 @@ class LocalMeasure:
         outputs = self._outputs_of(held.images, weights)
         values = (outputs.argmax(axis=1) == labels).astype(np.float64)
         if self._settings.fairness_metric == "loss":
-            values = cross_entropies(outputs, labels,
-                                     from_logits=not ends_in_softmax(self._outputs_of.model))
+            values = cross_entropies(
+                outputs, labels, from_logits=not ends_in_softmax(self._outputs_of.model)
+            )
         return np.array([values[held.rows(client)].mean() for client in held.present])
 
 
@@ -92,8 +102,12 @@ def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
     known = [name for name in COSTS if all(name in line for line in lines)]
     costs = {name: [line[name] for line in curve] for name in known}
     before = {name: max(0.0, notes["cost"][name] - sum(costs[name])) for name in known}
-    found = time_to_peak([line["test_accuracy"] for line in curve], costs, before=before,
-                         start=None if curve else notes["measured"]["after"]["test_accuracy"])
+    found = time_to_peak(
+        [line["test_accuracy"] for line in curve],
+        costs,
+        before=before,
+        start=None if curve else notes["measured"]["after"]["test_accuracy"],
+    )
     return dataclasses.replace(found, rounds=found.rounds + first)
 
 
@@ -102,9 +116,14 @@ def _check_lines(lines: Sequence[dict]) -> None:
     for line in lines:
         values = [line.get("test_accuracy"), *(line[name] for name in COSTS if name in line)]
         whole = isinstance(line.get("phase"), str) and all(
-            isinstance(n, numbers.Real) and math.isfinite(n) for n in values)
-        require("run", f"the line of round {line['round']} of metrics.jsonl", whole,
-                "a line with phase and numbers, as it was written")
+            isinstance(n, numbers.Real) and math.isfinite(n) for n in values
+        )
+        require(
+            "run",
+            f"the line of round {line['round']} of metrics.jsonl",
+            whole,
+            "a line with phase and numbers, as it was written",
+        )
 
 
 def local_study(
@@ -126,8 +145,9 @@ def local_study(
     except UserError as error:
         return {}, f"this run: {error}"
     task, own = subjects.task, next(iter(subjects.methods.values()))[0]
-    measure = LocalMeasure(OutputsOf(task.source.model), task.remaining.poisoned, settings,
-                           task.source.state.weights)
+    measure = LocalMeasure(
+        OutputsOf(task.source.model), task.remaining.poisoned, settings, task.source.state.weights
+    )
     runs, missing = {own.notes["method"]: (own.directory, own.notes)}, None
     if own.notes["reference"]:
         reference = RunDirectory(pathlib.Path(own.notes["reference"]))
@@ -137,8 +157,9 @@ def local_study(
         try:
             notes = read_notes(directory) if notes is None else notes
             require("run", str(directory.path), notes is not None, "a retrained run that is there")
-            found[title] = LocalStudy(measure(directory.read_state().weights),
-                                      peak_of(notes, directory.read_metrics()))
+            found[title] = LocalStudy(
+                measure(directory.read_state().weights), peak_of(notes, directory.read_metrics())
+            )
         except UserError as error:
             missing = f"{title}: {error}"
     return found, missing

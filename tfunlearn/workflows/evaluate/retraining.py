@@ -13,12 +13,11 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator, integers
-from tfunlearn.workflows.evaluate.runs_compared import Unlearned
-from tfunlearn.runs.run_directory import read_notes
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
-from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.workflows.unlearn.workflow import task_of, run_task
+from tfunlearn.runs.run_directory import read_notes
+from tfunlearn.workflows.evaluate.runs_compared import Unlearned
+from tfunlearn.workflows.unlearn.workflow import Watch, run_task, task_of
 
 
 def retrain(task: UnlearningTask, number: int, watch: Watch = Watch()) -> Unlearned:
@@ -29,8 +28,12 @@ def retrain(task: UnlearningTask, number: int, watch: Watch = Watch()) -> Unlear
     retraining, and only shuffles and client sampling differ.
     """
     seed = int(integers(task.source.federation.config.seed, "retraining", number)[0])
-    return _trained(dataclasses.replace(
-        task, seed=seed, settings=dataclasses.replace(task.settings, unlearn_seed=seed)), watch)
+    return _trained(
+        dataclasses.replace(
+            task, seed=seed, settings=dataclasses.replace(task.settings, unlearn_seed=seed)
+        ),
+        watch,
+    )
 
 
 def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) -> list[np.ndarray]:
@@ -58,12 +61,26 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
     return dealt
 
 
-def pool_training(task: UnlearningTask, omitted: Sequence[int], number: int, watch: Watch) -> Unlearned:
+def pool_training(
+    task: UnlearningTask, omitted: Sequence[int], number: int, watch: Watch
+) -> Unlearned:
     """Return the `number`-th model of a pool, trained without the clients `omitted`."""
     seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])
-    return _trained(dataclasses.replace(task_of(task.source, UnlearnSettings(
-        reference_method(), tuple(f"client:{k}" for k in omitted), unlearn_seed=seed, reference=False)),
-        track=task.track), watch)
+    return _trained(
+        dataclasses.replace(
+            task_of(
+                task.source,
+                UnlearnSettings(
+                    reference_method(),
+                    tuple(f"client:{k}" for k in omitted),
+                    unlearn_seed=seed,
+                    reference=False,
+                ),
+            ),
+            track=task.track,
+        ),
+        watch,
+    )
 
 
 def _trained(task: UnlearningTask, watch: Watch) -> Unlearned:

@@ -12,11 +12,11 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, user_path
+from tfunlearn.methods.settings import UnlearnSettings, reference_method
+from tfunlearn.methods.source import open_source, require_unlearned
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.loading import open_run
 from tfunlearn.runs.run_directory import RunDirectory, read_notes
-from tfunlearn.methods.settings import UnlearnSettings, reference_method
-from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.methods.source import open_source, require_unlearned
 from tfunlearn.workflows.unlearn.workflow import task_of
 
 
@@ -78,17 +78,30 @@ def open_subjects(
         _check_architecture(opened[0], opened[-1])
     first = opened[0]
     if first.notes is None:
-        require("run", f"{len(runs)} runs", len(runs) == 1,
-                "one trained run, or unlearned ones; the first here is a trained run")
-        require("forget", "nothing", bool(words),
-                "a request, such as --client 0, since the run is a trained one")
+        require(
+            "run",
+            f"{len(runs)} runs",
+            len(runs) == 1,
+            "one trained run, or unlearned ones; the first here is a trained run",
+        )
+        require(
+            "forget",
+            "nothing",
+            bool(words),
+            "a request, such as --client 0, since the run is a trained one",
+        )
         return Subjects(_task(runs[0], words, data_dir), {})
     for other in opened:
         _check_belongs(first, other)
-    require("forget", " ".join(words)[:80], not words,
-            "no request; the unlearned runs say what they have forgotten")
-    return Subjects(_task(source_of(first), first.notes["requests"][-1], data_dir),
-                    _by_method(opened))
+    require(
+        "forget",
+        " ".join(words)[:80],
+        not words,
+        "no request; the unlearned runs say what they have forgotten",
+    )
+    return Subjects(
+        _task(source_of(first), first.notes["requests"][-1], data_dir), _by_method(opened)
+    )
 
 
 def source_of(run: Unlearned) -> str:
@@ -99,27 +112,34 @@ def source_of(run: Unlearned) -> str:
     """
     path = run.notes["source"]
     try:
-        same = checksum(RunDirectory(pathlib.Path(path)).checkpoint) == (
-            run.notes["source_checkpoint_sha256"])
+        same = (
+            checksum(RunDirectory(pathlib.Path(path)).checkpoint)
+            == (run.notes["source_checkpoint_sha256"])
+        )
     except OSError:
         same = False
     if not same:
-        raise UserError(f"run: {path}, which {run.directory.path} was unlearned from, is gone or "
-                        "was changed")
+        raise UserError(
+            f"run: {path}, which {run.directory.path} was unlearned from, is gone or was changed"
+        )
     return path
 
 
 def _task(run: str | os.PathLike, words: Sequence[str], data_dir: str | None) -> UnlearningTask:
-    return task_of(open_source(run, data_dir), UnlearnSettings(
-        reference_method(), tuple(words), reference=False))
+    return task_of(
+        open_source(run, data_dir),
+        UnlearnSettings(reference_method(), tuple(words), reference=False),
+    )
 
 
 def _check_architecture(first: Unlearned, other: Unlearned) -> None:
     shapes = [[weight.shape for weight in run.weights] for run in (first, other)]
     if shapes[0] != shapes[1]:
-        raise UserError(f"run: {other.directory.path} has another architecture than "
-                        f"{first.directory.path} ({_sizes(other)} against {_sizes(first)}); "
-                        "allowed are runs of one model")
+        raise UserError(
+            f"run: {other.directory.path} has another architecture than "
+            f"{first.directory.path} ({_sizes(other)} against {_sizes(first)}); "
+            "allowed are runs of one model"
+        )
 
 
 def _sizes(run: Unlearned) -> str:
@@ -128,13 +148,19 @@ def _sizes(run: Unlearned) -> str:
 
 def _check_belongs(first: Unlearned, other: Unlearned) -> None:
     if other.notes is None:
-        raise UserError(f"run: {other.directory.path} is a trained run; allowed beside "
-                        f"{first.directory.path} are runs unlearned from the same run")
-    for field, what in (("source_checkpoint_sha256", "was unlearned from another run"),
-                        ("requests", "has forgotten something else")):
+        raise UserError(
+            f"run: {other.directory.path} is a trained run; allowed beside "
+            f"{first.directory.path} are runs unlearned from the same run"
+        )
+    for field, what in (
+        ("source_checkpoint_sha256", "was unlearned from another run"),
+        ("requests", "has forgotten something else"),
+    ):
         if other.notes[field] != first.notes[field]:
-            raise UserError(f"run: {other.directory.path} {what} than {first.directory.path}; "
-                            "allowed are runs of one source and one request")
+            raise UserError(
+                f"run: {other.directory.path} {what} than {first.directory.path}; "
+                "allowed are runs of one source and one request"
+            )
 
 
 def _by_method(runs: Sequence[Unlearned]) -> dict[str, list[Unlearned]]:

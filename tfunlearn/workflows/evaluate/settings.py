@@ -8,9 +8,11 @@ from tfunlearn.core.errors import choose, require, require_flags, require_whole
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS, LEAST_RETRAINED
 
-SCORES = {"retraining": "the retrained models themselves",
-          "subsets": "a pool of trainings, each without some clients",
-          "checkpoints": "the rounds that the run has kept: a proxy"}
+SCORES = {
+    "retraining": "the retrained models themselves",
+    "subsets": "a pool of trainings, each without some clients",
+    "checkpoints": "the rounds that the run has kept: a proxy",
+}
 METRICS = ("loss", "accuracy")
 DEFAULT_POOL = 20
 
@@ -50,14 +52,26 @@ class GmeSettings:
         require_flags(control=self.control)
         for name, least in (("pool", 2), ("omitted", 1)):
             value = getattr(self, name)
-            require(name, value, value is None or self.scores == "subsets",
-                    f"nothing with scores {self.scores}; it is for subsets")
+            require(
+                name,
+                value,
+                value is None or self.scores == "subsets",
+                f"nothing with scores {self.scores}; it is for subsets",
+            )
             if value is not None:
                 require_whole(name, value, least, 10**6)
-        for name, known in (("grading", GRADINGS), ("scores", SCORES), ("fairness", KINDS),
-                            ("fairness_metric", METRICS)):
+        for name, known in (
+            ("grading", GRADINGS),
+            ("scores", SCORES),
+            ("fairness", KINDS),
+            ("fairness_metric", METRICS),
+        ):
             choose(name, getattr(self, name), dict.fromkeys(known))
         if self.pool is None:
             object.__setattr__(self, "pool", DEFAULT_POOL)
-        require("grading", self.grading, self.grading == "leave-one-out"
-                or self.scores == "retraining", "nothing with scores from elsewhere")
+        require(
+            "grading",
+            self.grading,
+            self.grading == "leave-one-out" or self.scores == "retraining",
+            "nothing with scores from elsewhere",
+        )

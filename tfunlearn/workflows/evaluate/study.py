@@ -11,18 +11,26 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.evaluation import (
-    Fairness, GmeReport, OutputsOf, TimeToPeak, checkpoint_scores, gme_report,
-    label_probabilities, memorization_scores, rank_correlation, subset_scores)
+    Fairness,
+    GmeReport,
+    OutputsOf,
+    TimeToPeak,
+    checkpoint_scores,
+    gme_report,
+    label_probabilities,
+    memorization_scores,
+    rank_correlation,
+    subset_scores,
+)
 from tfunlearn.evaluation.memorization import require_groups
-from tfunlearn.workflows.evaluate.local import LocalMeasure, peak_of
-from tfunlearn.workflows.evaluate.control import with_control
-from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_training, retrain
-from tfunlearn.workflows.evaluate.settings import GmeSettings
-from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned, open_subjects
-from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.workflows.unlearn.workflow import measures_of
 from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.workflows.evaluate.control import with_control
+from tfunlearn.workflows.evaluate.local import LocalMeasure, peak_of
+from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_training, retrain
+from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned, open_subjects
+from tfunlearn.workflows.evaluate.settings import GmeSettings
+from tfunlearn.workflows.unlearn.workflow import Watch, measures_of
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,12 @@ class GmeStudy:
 
 
 def study_memorization(
-    runs: Sequence[str | os.PathLike], settings: GmeSettings = GmeSettings(), *,
-    forget: Iterable[str] = (), data_dir: str | None = None, watch: Watch = Watch(),
+    runs: Sequence[str | os.PathLike],
+    settings: GmeSettings = GmeSettings(),
+    *,
+    forget: Iterable[str] = (),
+    data_dir: str | None = None,
+    watch: Watch = Watch(),
 ) -> GmeStudy:
     """Evaluate unlearned runs by groups of memorization.
 
@@ -103,22 +115,41 @@ def study_memorization(
     every = [graded(model.weights) for model in retrained]
     original = graded(task.source.state.weights)
     probabilities = np.stack([p for p, _ in every])
-    scores = None if settings.scores == "retraining" else _scores(
-        task, settings, graded, silent)
-    hits = {label: np.stack([graded(run.weights)[1] for run in chosen])
-            for label, chosen in subjects.methods.items()}
-    report = gme_report(original[0], probabilities, hits, original[1],
-                        np.stack([h for _, h in every]), grading=settings.grading, scores=scores)
-    correlation = None if scores is None else rank_correlation(
-        scores, memorization_scores(original[0], probabilities))
-    local = LocalMeasure(graded.outputs_of, task.remaining.poisoned, settings,
-                         task.source.state.weights)
+    scores = None if settings.scores == "retraining" else _scores(task, settings, graded, silent)
+    hits = {
+        label: np.stack([graded(run.weights)[1] for run in chosen])
+        for label, chosen in subjects.methods.items()
+    }
+    report = gme_report(
+        original[0],
+        probabilities,
+        hits,
+        original[1],
+        np.stack([h for _, h in every]),
+        grading=settings.grading,
+        scores=scores,
+    )
+    correlation = (
+        None
+        if scores is None
+        else rank_correlation(scores, memorization_scores(original[0], probabilities))
+    )
+    local = LocalMeasure(
+        graded.outputs_of, task.remaining.poisoned, settings, task.source.state.weights
+    )
     held = task.source.federation.clients
     owners = held.owners
     indices = np.arange(len(held.labels)) - held.offsets[owners]
     return GmeStudy(
-        list(task.settings.forget), owners[task.forgotten], indices[task.forgotten], report,
-        _models(subjects, retrained, local, watch), settings, correlation, task.overlap)
+        list(task.settings.forget),
+        owners[task.forgotten],
+        indices[task.forgotten],
+        report,
+        _models(subjects, retrained, local, watch),
+        settings,
+        correlation,
+        task.overlap,
+    )
 
 
 class _Graded:
@@ -133,27 +164,44 @@ class _Graded:
 
     def __call__(self, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         outputs = self.outputs_of(self._images, weights)
-        return (label_probabilities(outputs, self._labels, from_logits=self._from_logits),
-                outputs.argmax(axis=1) == self._labels)
+        return (
+            label_probabilities(outputs, self._labels, from_logits=self._from_logits),
+            outputs.argmax(axis=1) == self._labels,
+        )
 
 
 def _check(task: UnlearningTask, settings: GmeSettings) -> None:
     """Raise a `UserError` if the scores are not available for this run."""
     if settings.scores == "checkpoints":
         kept = len(task.source.history.rounds)
-        require("scores", settings.scores, kept >= 2, "retraining or subsets, since the run has "
-                f"kept {kept} of its rounds; train with --history all or every=K")
+        require(
+            "scores",
+            settings.scores,
+            kept >= 2,
+            "retraining or subsets, since the run has "
+            f"kept {kept} of its rounds; train with --history all or every=K",
+        )
     if settings.scores == "subsets":
-        require("scores", settings.scores, not task.source.requests and len(task.flagged) > 0
-                and int(task.source.federation.clients.sizes[task.flagged].sum())
-                == int(task.forgotten.sum()),
-                "retraining or checkpoints; subsets are for whole clients of a trained run")
-        times = np.bincount(np.concatenate(_hands(task, settings)),
-                            minlength=len(task.source.federation.clients))[task.flagged]
-        require("pool", settings.pool, bool(((times > 0) & (times < settings.pool)).all()),
-                "so many trainings that each leaving client is left out of some and part of others"
-                f"; {_omitted(settings, task.source.federation.clients.present)} clients are left "
-                "out of each")
+        require(
+            "scores",
+            settings.scores,
+            not task.source.requests
+            and len(task.flagged) > 0
+            and int(task.source.federation.clients.sizes[task.flagged].sum())
+            == int(task.forgotten.sum()),
+            "retraining or checkpoints; subsets are for whole clients of a trained run",
+        )
+        times = np.bincount(
+            np.concatenate(_hands(task, settings)), minlength=len(task.source.federation.clients)
+        )[task.flagged]
+        require(
+            "pool",
+            settings.pool,
+            bool(((times > 0) & (times < settings.pool)).all()),
+            "so many trainings that each leaving client is left out of some and part of others"
+            f"; {_omitted(settings, task.source.federation.clients.present)} clients are left "
+            "out of each",
+        )
 
 
 def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
@@ -164,16 +212,24 @@ def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
     """Return the clients left out by each training of the pool."""
     federation = task.source.federation
     clients = federation.clients.present
-    return omitted_clients(clients, pool=settings.pool, count=_omitted(settings, clients),
-                           seed=federation.config.seed)
+    return omitted_clients(
+        clients, pool=settings.pool, count=_omitted(settings, clients), seed=federation.config.seed
+    )
 
 
-def _scores(task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch: Watch) -> np.ndarray:
+def _scores(
+    task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch: Watch
+) -> np.ndarray:
     """Return scores that are independent of the retrained models, `(n,)`."""
     if settings.scores == "checkpoints":
-        return checkpoint_scores(np.stack([
-            graded(task.source.history.read(number).weights)[0]
-            for number in task.track(task.source.history.rounds)]))
+        return checkpoint_scores(
+            np.stack(
+                [
+                    graded(task.source.history.read(number).weights)[0]
+                    for number in task.track(task.source.history.rounds)
+                ]
+            )
+        )
     owners = task.source.federation.clients.owners[task.forgotten]
     values, held = [], []
     for number, omitted in enumerate(_hands(task, settings), start=1):
@@ -183,18 +239,28 @@ def _scores(task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch:
 
 
 def _models(
-    subjects: Subjects, retrained: Sequence[Unlearned], local: LocalMeasure, watch: Watch,
+    subjects: Subjects,
+    retrained: Sequence[Unlearned],
+    local: LocalMeasure,
+    watch: Watch,
 ) -> dict[str, Models]:
     """Return the further metrics of the models of each row."""
     task = subjects.task
     own = measures_of(task)(task.source.state.weights)
-    found = {"original": Models([own["test_accuracy"]], [own["remain_accuracy"]],
-                                paths=[str(task.source.directory.path)])}
+    found = {
+        "original": Models(
+            [own["test_accuracy"]],
+            [own["remain_accuracy"]],
+            paths=[str(task.source.directory.path)],
+        )
+    }
     for label, runs in {**subjects.methods, "retrained": retrained}.items():
         after = [run.notes["measured"]["after"] for run in runs]
         found[label] = Models(
-            [m["test_accuracy"] for m in after], [m["remain_accuracy"] for m in after],
+            [m["test_accuracy"] for m in after],
+            [m["remain_accuracy"] for m in after],
             [local(run.weights) for run in watch.track(list(runs))],
             [peak_of(run.notes, run.directory.read_metrics()) for run in runs],
-            [str(run.directory.path) for run in runs])
+            [str(run.directory.path) for run in runs],
+        )
     return found

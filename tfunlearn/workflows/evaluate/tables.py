@@ -12,8 +12,14 @@ from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.workflows.evaluate.study import GmeStudy
 
 HEAD = ("model", "models", "group", "examples", "accuracy", "spread", "gap")
-LOCAL = ("test_accuracy", "remain_accuracy", "fairness", "peak_rounds", "peak_work_seconds",
-         "peak_client_steps")
+LOCAL = (
+    "test_accuracy",
+    "remain_accuracy",
+    "fairness",
+    "peak_rounds",
+    "peak_work_seconds",
+    "peak_client_steps",
+)
 
 
 def write_groups(path: str | os.PathLike, study: GmeStudy) -> None:
@@ -24,9 +30,16 @@ def write_groups(path: str | os.PathLike, study: GmeStudy) -> None:
 def write_scores(path: str | os.PathLike, study: GmeStudy) -> None:
     """Write a line for each forgotten example: client, index, score, group."""
     report = study.report
-    write_csv(path, ("client", "index", "score", "group"), (
-        (client, index, f"{score:.6f}", GROUPS[group]) for client, index, score, group in zip(
-            study.clients, study.indices, report.scores, report.groups)))
+    write_csv(
+        path,
+        ("client", "index", "score", "group"),
+        (
+            (client, index, f"{score:.6f}", GROUPS[group])
+            for client, index, score, group in zip(
+                study.clients, study.indices, report.scores, report.groups
+            )
+        ),
+    )
 
 
 def _group_lines(study: GmeStudy) -> Iterable[tuple]:
@@ -34,21 +47,41 @@ def _group_lines(study: GmeStudy) -> Iterable[tuple]:
     sizes = [*report.sizes, sum(report.sizes)]
     for name, row in report.rows.items():
         for place, group in enumerate((*GROUPS, "all")):
-            yield (name, row.models, group, sizes[place], f"{row.mean[place]:.6f}",
-                   f"{row.spread[place]:.6f}", f"{row.gap[place]:.6f}")
+            yield (
+                name,
+                row.models,
+                group,
+                sizes[place],
+                f"{row.mean[place]:.6f}",
+                f"{row.spread[place]:.6f}",
+                f"{row.gap[place]:.6f}",
+            )
         for measure, values in local_values(study, name).items():
             if values:
-                yield (name, len(values), measure, "", f"{np.mean(values):.6f}",
-                       f"{np.std(values):.6f}", "")
+                yield (
+                    name,
+                    len(values),
+                    measure,
+                    "",
+                    f"{np.mean(values):.6f}",
+                    f"{np.std(values):.6f}",
+                    "",
+                )
 
 
 def local_values(study: GmeStudy, name: str) -> dict[str, list[float]]:
     """Return the further metrics of a row, metric name to the values of its models."""
     models = study.models[name]
-    costs = {cost: [peak.costs[cost] for peak in models.peaks if cost in peak.costs]
-             for cost in ("work_seconds", "client_steps")}
-    values = (models.test_accuracy, [v for v in models.remain_accuracy if v is not None],
-              [fairness.value for fairness in models.fairness],
-              [float(peak.rounds) for peak in models.peaks], costs["work_seconds"],
-              costs["client_steps"])
+    costs = {
+        cost: [peak.costs[cost] for peak in models.peaks if cost in peak.costs]
+        for cost in ("work_seconds", "client_steps")
+    }
+    values = (
+        models.test_accuracy,
+        [v for v in models.remain_accuracy if v is not None],
+        [fairness.value for fairness in models.fairness],
+        [float(peak.rounds) for peak in models.peaks],
+        costs["work_seconds"],
+        costs["client_steps"],
+    )
     return dict(zip(LOCAL, values))

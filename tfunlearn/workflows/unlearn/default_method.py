@@ -30,9 +30,11 @@ def default_method(task: UnlearningTask) -> tuple[str, str]:
     if len(task.honest):
         return default["anything"].name, (
             f"{in_words(task.honest, 'client')} did not attack; {default['attackers'].name} was "
-            "made for attackers")
-    return _or_anything(task, default["attackers"], default["anything"],
-                        "made for clients that attacked")
+            "made for attackers"
+        )
+    return _or_anything(
+        task, default["attackers"], default["anything"], "made for clients that attacked"
+    )
 
 
 def _or_anything(

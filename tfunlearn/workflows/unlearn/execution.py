@@ -14,23 +14,22 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation.signal import SignalProbe
-from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.federated.state import ServerState
+from tfunlearn.methods.cost import Cost, round_cost
+from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
+from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.runs.run_directory import RunDirectory, write_notes
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
-from tfunlearn.runs.run_directory import RunDirectory, write_notes
 from tfunlearn.training.train import write_setup
-from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.methods.cost import Cost, round_cost
+from tfunlearn.unlearning.stopping import is_over
+from tfunlearn.workers import local_worker
 from tfunlearn.workflows.unlearn.folders import LEFT
 from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
+from tfunlearn.workflows.unlearn.outcome import asked, failure_in_words, recovered, rounded
 from tfunlearn.workflows.unlearn.progress_log import Notebook
-from tfunlearn.workflows.unlearn.outcome import (
-    asked, failure_in_words, recovered, rounded)
-from tfunlearn.workers import local_worker
-from tfunlearn.federated.state import ServerState
-from tfunlearn.report import save_recovery
-from tfunlearn.unlearning.stopping import is_over
 
 PROBE = 200  # images by which layers without signal are found
 
@@ -65,8 +64,12 @@ class _Progress:
 
 
 def perform(
-    task: UnlearningTask, directory: RunDirectory, keys: dict[str, str], measure: Callable,
-    on_plan: Callable[[Plan], None], on_round: Callable[[dict], None],
+    task: UnlearningTask,
+    directory: RunDirectory,
+    keys: dict[str, str],
+    measure: Callable,
+    on_plan: Callable[[Plan], None],
+    on_round: Callable[[dict], None],
     on_resume: Callable[[Left], None] = lambda _: None,
 ) -> None:
     """Unlearns into `directory`, a folder that nobody else writes to.
@@ -95,11 +98,19 @@ def perform(
         on_resume(left)
     write_setup(directory, source.federation, source.model, source.gone | task.forgotten)
     finished = len(left.lines)
-    history = HistoryWriter(directory.history, source.federation.config.history,
-                            0 if plan and plan.restarts else source.rounds, finished)
+    history = HistoryWriter(
+        directory.history,
+        source.federation.config.history,
+        0 if plan and plan.restarts else source.rounds,
+        finished,
+    )
     recorder = Recorder(directory, source.model, history, measure, on_round)
-    done = _Progress(left.state or ServerState(source.state.weights, 0, source.state.reference),
-                     before["remain_accuracy"], left, Notebook(directory.path / LEFT, started))
+    done = _Progress(
+        left.state or ServerState(source.state.weights, 0, source.state.reference),
+        before["remain_accuracy"],
+        left,
+        Notebook(directory.path / LEFT, started),
+    )
     with contextlib.ExitStack() as stack:
         if wait or (plan.rounds and plan.remote):
             stack.enter_context(local_worker(directory.worker_log))
@@ -123,17 +134,32 @@ def perform(
         done.failed = failure_in_words(task, plan, done.failed, silent.names)
     if silent.names:
         task.caution(silent.in_words)
-    measured = dict(before=before, start=start, after=after,
-                    retrained=after if task.method.is_reference else None)
+    measured = dict(
+        before=before,
+        start=start,
+        after=after,
+        retrained=after if task.method.is_reference else None,
+    )
     save_recovery(directory.curves, directory.read_metrics(), measured)
-    write_notes(directory, dict(
-        **keys, **asked(task, plan, done.waited), rounds=len(done.accuracies) - 1,
-        report=plan.report, measured=measured,
-        recovered=recovered(task, plan, done.accuracies, done.goal), failed=done.failed,
-        damaged=None if task.method.is_reference else damage(before, after, None),
-        warnings=task.warnings, dropped=list(task.dropped), reason=task.reason,
-        reference=None, checkpoint_sha256=checksum(directory.checkpoint),
-        cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds))))
+    write_notes(
+        directory,
+        dict(
+            **keys,
+            **asked(task, plan, done.waited),
+            rounds=len(done.accuracies) - 1,
+            report=plan.report,
+            measured=measured,
+            recovered=recovered(task, plan, done.accuracies, done.goal),
+            failed=done.failed,
+            damaged=None if task.method.is_reference else damage(before, after, None),
+            warnings=task.warnings,
+            dropped=list(task.dropped),
+            reason=task.reason,
+            reference=None,
+            checkpoint_sha256=checksum(directory.checkpoint),
+            cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds)),
+        ),
+    )
 
 
 def _guard(task: UnlearningTask, plan: Plan, before: dict, start: dict) -> RecoveryGuard | None:
@@ -181,8 +207,10 @@ class SilentLayers:
     @property
     def in_words(self) -> str:
         """The names as a warning."""
-        return (f"no signal passes {', '.join(self.names)}: the outputs are the same for all "
-                "images, and training may not bring them back")
+        return (
+            f"no signal passes {', '.join(self.names)}: the outputs are the same for all "
+            "images, and training may not bring them back"
+        )
 
 
 def _left(directory: RunDirectory, wait: int) -> Left:
@@ -201,11 +229,14 @@ def _planned(task: UnlearningTask, on_plan: Callable[[Plan], None]) -> Plan:
     """Returns the plan of a task, its start finite, and announces it."""
     started = time.perf_counter()
     plan = task.method.plan(task, task.own)
-    plan = dataclasses.replace(plan, cost=plan.cost + Cost(
-        work_seconds=time.perf_counter() - started))
+    plan = dataclasses.replace(
+        plan, cost=plan.cost + Cost(work_seconds=time.perf_counter() - started)
+    )
     if not all(np.isfinite(weight).all() for weight in plan.start):
-        raise UserError(f"method: {task.settings.method} gives weights that are not finite for "
-                        "this run; take another method")
+        raise UserError(
+            f"method: {task.settings.method} gives weights that are not finite for "
+            "this run; take another method"
+        )
     on_plan(plan)
     return plan
 
@@ -222,7 +253,11 @@ def check_before_waiting(task: UnlearningTask) -> None:
 
 
 def _waited(
-    task: UnlearningTask, directory: RunDirectory, recorder: Recorder, history: HistoryWriter, wait: int,
+    task: UnlearningTask,
+    directory: RunDirectory,
+    recorder: Recorder,
+    history: HistoryWriter,
+    wait: int,
     done: _Progress,
 ) -> UnlearningTask:
     """Runs rounds in which the flagged clients are heard but not aggregated.
@@ -231,27 +266,54 @@ def _waited(
     last round holds both groups.
     """
     source, config = task.source, task.source.federation.config
-    engine = rounds_of(source.remaining, source.model, keep=history.keep, excluded=task.flagged,
-                       gather=True, seed=task.seed)
+    engine = rounds_of(
+        source.remaining,
+        source.model,
+        keep=history.keep,
+        excluded=task.flagged,
+        gather=True,
+        seed=task.seed,
+    )
     for number in range(source.rounds + 1, source.rounds + wait + 1):
         ids = np.union1d(task.remaining.cohort(number).ids, task.flagged)
         cohort = source.remaining.cohort(number, ids)
         cost = round_cost(cohort.examples, config.training.client, task.parameters)
         line = done.finished_line(number - source.rounds)
         if line is None:
-            done.state, line = recorder.run(engine, done.state, cohort, source.remaining,
-                                            phase="wait", client_steps=cost.client_steps)
+            done.state, line = recorder.run(
+                engine,
+                done.state,
+                cohort,
+                source.remaining,
+                phase="wait",
+                client_steps=cost.client_steps,
+            )
         done.cost += cost + Cost(work_seconds=line["work_seconds"])
-    kept = History.of(directory.history, directory.read_metrics(), config.history,
-                      [w.shape for w in done.state.weights], source.rounds)
+    kept = History.of(
+        directory.history,
+        directory.read_metrics(),
+        config.history,
+        [w.shape for w in done.state.weights],
+        source.rounds,
+    )
     done.waited = wait
-    return dataclasses.replace(task, source=dataclasses.replace(
-        source, state=done.state, rounds=source.rounds + wait, history=source.history.then(kept)))
+    return dataclasses.replace(
+        task,
+        source=dataclasses.replace(
+            source, state=done.state, rounds=source.rounds + wait, history=source.history.then(kept)
+        ),
+    )
 
 
 def _recover(
-    task: UnlearningTask, plan: Plan, recorder: Recorder, history: HistoryWriter, done: _Progress,
-    start: dict, guard: RecoveryGuard | None, silent: SilentLayers,
+    task: UnlearningTask,
+    plan: Plan,
+    recorder: Recorder,
+    history: HistoryWriter,
+    done: _Progress,
+    start: dict,
+    guard: RecoveryGuard | None,
+    silent: SilentLayers,
 ) -> None:
     """Runs the rounds of a plan until they are done, its stop rule ends them, or the guard does."""
     source, remaining = task.source, task.recovering
@@ -262,20 +324,37 @@ def _recover(
         return
     keeps = source.federation.config.history.keeps
     keep = history.keep if keeps and task.keeps else None
-    run_round = plan.rounds_by(keep) if plan.rounds_by else rounds_of(
-        remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=task.seed)
+    run_round = (
+        plan.rounds_by(keep)
+        if plan.rounds_by
+        else rounds_of(
+            remaining, source.model, training=plan.training, keep=keep, gather=keeps, seed=task.seed
+        )
+    )
     run_round = done.notebook.kept(run_round, plan.report, done.state.finished)
     entries = task.parameters if plan.entries is None else plan.entries
     before, lines = 0 if plan.restarts else source.rounds, []
     for number in range(1, plan.rounds + 1):
-        cohort = plan.cohort(number) if plan.cohort else remaining.cohort(
-            before + number, seed=task.seed)
-        cost = plan.cost_of(number) if plan.cost_of else round_cost(
-            cohort.examples, plan.training, entries)
+        cohort = (
+            plan.cohort(number)
+            if plan.cohort
+            else remaining.cohort(before + number, seed=task.seed)
+        )
+        cost = (
+            plan.cost_of(number)
+            if plan.cost_of
+            else round_cost(cohort.examples, plan.training, entries)
+        )
         line = None if done.waited else done.finished_line(number)
         if line is None:
-            done.state, line = recorder.run(run_round, done.state, cohort, remaining,
-                                            phase="recover", client_steps=cost.client_steps)
+            done.state, line = recorder.run(
+                run_round,
+                done.state,
+                cohort,
+                remaining,
+                phase="recover",
+                client_steps=cost.client_steps,
+            )
         done.accuracies.append(line["remain_accuracy"])
         done.cost += cost + Cost(work_seconds=line["work_seconds"])
         if number == plan.settles_after:
@@ -284,7 +363,7 @@ def _recover(
                 guard.restart(line)
         elif number > plan.settles_after:
             lines.append(line)
-        settled = done.accuracies[plan.settles_after:]
+        settled = done.accuracies[plan.settles_after :]
         if settled and is_over(plan.stop, settled, done.goal):
             return
         done.failed = guard.failure(lines) if guard is not None else None

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.config.fingerprint import content_of
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import short_name
 from tfunlearn.core.files import checksum, first_free, locked, user_path
-from tfunlearn.config.fingerprint import content_of
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
 from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
 
 LEFT = "left.json"  # what a stopped unlearning has to know beside its checkpoint
 
@@ -33,12 +33,20 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
     source, settings = task.source, task.settings
     held = source.federation.poisoned
     weights = dict(
-        config=content_of(source.federation.config), seed=task.seed, settings=settings.recorded(),
-        data=_digest(held.images, held.labels, held.offsets), rounds=source.training_rounds,
-        gone=_digest(source.gone | task.forgotten))
-    asked = dict(source=checksum(source.directory.checkpoint), before=_digest(source.gone),
-                 requests=source.requests, rounds_before=source.rounds,
-                 last=source.last_unlearning)
+        config=content_of(source.federation.config),
+        seed=task.seed,
+        settings=settings.recorded(),
+        data=_digest(held.images, held.labels, held.offsets),
+        rounds=source.training_rounds,
+        gone=_digest(source.gone | task.forgotten),
+    )
+    asked = dict(
+        source=checksum(source.directory.checkpoint),
+        before=_digest(source.gone),
+        requests=source.requests,
+        rounds_before=source.rounds,
+        last=source.last_unlearning,
+    )
     origin = settings.origin
     if origin is not None:  # a method of the user's own
         weights["method_sha256"] = origin.sha256
@@ -75,8 +83,12 @@ def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Pa
         empty = target.is_dir() and not any(target.iterdir())
         require("out", str(out), empty or not os.path.lexists(target), "a new or empty folder")
         within = [run.resolve(), pathlib.Path.cwd()] if empty else [run.resolve()]
-        require("out", str(out), run.resolve() not in target.resolve().parents
-                and target.resolve() not in within, "a folder apart from the run and from here")
+        require(
+            "out",
+            str(out),
+            run.resolve() not in target.resolve().parents and target.resolve() not in within,
+            "a folder apart from the run and from here",
+        )
     except OSError as error:
         raise UserError(f"out: {str(target)[:100]} cannot be written ({error.strerror})")
     return target
@@ -117,9 +129,7 @@ def begun_name(task: UnlearningTask, target: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def filled_folder(
-    path: pathlib.Path, target: pathlib.Path, *, numbered: bool
-) -> Iterator[Folder]:
+def filled_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
     """Gives the hidden folder `path`, which takes the name `target` when the block ends well.
 
     If something stops the block once a round is finished, it stays, and the next block goes on with

@@ -53,18 +53,23 @@ class RecoveryGuard:
         Args:
             lines: metrics of its rounds so far, `remain_accuracy` and `remain_loss` among them.
         """
-        last = lines[-self._patience:]
+        last = lines[-self._patience :]
         if self._idle or len(last) < self._patience:
             return None
         if all(map(self._knows_nothing, last)):
             return f"for {len(last)} rounds {self._chance_in_words(last[-1])}"
         base, losses = self._start.get("remain_loss"), [_loss(line) for line in last]
-        if base is not None and min(losses) > _loss(self._start) and all(
-                _accuracy(line) < _accuracy(self._start) - FALL for line in last) and (
-                losses[-1] >= losses[0]):
-            return (f"for {len(last)} rounds the loss on the remaining data was above that at the "
-                    f"start of recovery ({losses[-1]:.3g} against {base:.3g}) and did not fall, at "
-                    f"an accuracy of {_accuracy(last[-1]):.3f} against {_accuracy(self._start):.3f}")
+        if (
+            base is not None
+            and min(losses) > _loss(self._start)
+            and all(_accuracy(line) < _accuracy(self._start) - FALL for line in last)
+            and (losses[-1] >= losses[0])
+        ):
+            return (
+                f"for {len(last)} rounds the loss on the remaining data was above that at the "
+                f"start of recovery ({losses[-1]:.3g} against {base:.3g}) and did not fall, at "
+                f"an accuracy of {_accuracy(last[-1]):.3f} against {_accuracy(self._start):.3f}"
+            )
         return None
 
     def failure_at_end(self, after: dict) -> str | None:
@@ -77,8 +82,10 @@ class RecoveryGuard:
         return _accuracy(values) <= self.chance + MARGIN and _loss(values) >= self.entropy
 
     def _chance_in_words(self, values: dict) -> str:
-        return (f"accuracy on the remaining data is at chance level ({_accuracy(values):.3f}; "
-                f"always answering the most frequent class gives {self.chance:.3f})")
+        return (
+            f"accuracy on the remaining data is at chance level ({_accuracy(values):.3f}; "
+            f"always answering the most frequent class gives {self.chance:.3f})"
+        )
 
 
 def damage(before: dict, after: dict, retrained: dict | None) -> str | None:
@@ -90,17 +97,26 @@ def damage(before: dict, after: dict, retrained: dict | None) -> str | None:
     Args:
         before, after, retrained: metrics as `ForgettingMeasures` gives them; the last may be None.
     """
-    test = "remain_test_accuracy" if after.get("remain_test_accuracy") is not None else (
-        "test_accuracy")
+    test = (
+        "remain_test_accuracy"
+        if after.get("remain_test_accuracy") is not None
+        else ("test_accuracy")
+    )
     found = []
-    for name, words in ((test, "test data" if test == "test_accuracy" else
-                         "test data of the classes that stay"),
-                        ("remain_accuracy", "the remaining data")):
+    for name, words in (
+        (test, "test data" if test == "test_accuracy" else "test data of the classes that stay"),
+        ("remain_accuracy", "the remaining data"),
+    ):
         values = [part[name] for part in (before, retrained) if part and part.get(name) is not None]
         if values and after.get(name) is not None and after[name] < min(values) - DAMAGE:
-            found.append((min(values) - after[name], f"accuracy on {words} is {after[name]:.3f}; "
-                          f"before {before[name]:.3f}"
-                          + (f", retrained {retrained[name]:.3f}" if retrained else "")))
+            found.append(
+                (
+                    min(values) - after[name],
+                    f"accuracy on {words} is {after[name]:.3f}; "
+                    f"before {before[name]:.3f}"
+                    + (f", retrained {retrained[name]:.3f}" if retrained else ""),
+                )
+            )
     return max(found)[1] if found else None
 
 

@@ -8,28 +8,34 @@ import os
 import numpy as np
 
 from tfunlearn.core.files import checksum
-from tfunlearn.workflows.unlearn.request import origin_note
-from tfunlearn.methods.task import UnlearningTask, Plan
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.settings import candidates, reference_method
+from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.unlearning.stopping import bound_rounds, plateau_round, target_round
+from tfunlearn.workflows.unlearn.request import origin_note
 
 
 def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
     """Returns what was asked, and where the new run stands in the history of the federation."""
     source = task.source
     return dict(
-        **origin_note(task), method=task.settings.method, settings=task.settings.recorded(), seed=task.seed,
+        **origin_note(task),
+        method=task.settings.method,
+        settings=task.settings.recorded(),
+        seed=task.seed,
         source=os.path.abspath(source.directory.path),
         source_checkpoint_sha256=checksum(source.directory.checkpoint),
         requests=[*source.requests, list(task.settings.forget)],
-        forgotten=dict(clients=[int(k) for k in task.flagged],
-                       examples=int(np.count_nonzero(task.forgotten))),
-        restarts=plan.restarts, waited_rounds=waited,
+        forgotten=dict(
+            clients=[int(k) for k in task.flagged], examples=int(np.count_nonzero(task.forgotten))
+        ),
+        restarts=plan.restarts,
+        waited_rounds=waited,
         rounds_before=0 if plan.restarts else source.rounds - waited,
         training_rounds=source.training_rounds,
         settles_after=plan.settles_after,
-        unlearned_after_round=0 if plan.restarts else source.rounds + plan.settles_after)
+        unlearned_after_round=0 if plan.restarts else source.rounds + plan.settles_after,
+    )
 
 
 def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float) -> dict:
@@ -42,15 +48,17 @@ def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: f
         goal: the accuracy before.
     """
     fraction, ran = plan.report.get("fraction"), len(accuracies) - 1
-    settled, first = accuracies[plan.settles_after:], plan.settles_after
+    settled, first = accuracies[plan.settles_after :], plan.settles_after
     plateau = plateau_round(settled) if settled else None
     target = target_round(settled, goal)
     bound = None if fraction is None else bound_rounds(task.source.training_rounds, fraction)
     return dict(
-        stop=plan.stop, reached=target_round(accuracies[-1:], goal) is not None,
+        stop=plan.stop,
+        reached=target_round(accuracies[-1:], goal) is not None,
         bound=bound if bound is None or bound <= ran else None,
         plateau=None if plateau is None else first + plateau,
-        target=None if target is None else first + target)
+        target=None if target is None else first + target,
+    )
 
 
 def failure_in_words(task: UnlearningTask, plan: Plan, cause: str, silent: list[str]) -> str:
@@ -64,10 +72,19 @@ def failure_in_words(task: UnlearningTask, plan: Plan, cause: str, silent: list[
     """
     method, milder = task.settings.method, task.method.milder(task, plan)
     ways = [milder] if milder else []
-    ways += [f"--method {name}" for name in (
-        *(one.name for one in candidates() if one.default_for == "anything"
-          or (one.default_for == "classes" and task.classes_only)), reference_method())
-             if name != method]
+    ways += [
+        f"--method {name}"
+        for name in (
+            *(
+                one.name
+                for one in candidates()
+                if one.default_for == "anything"
+                or (one.default_for == "classes" and task.classes_only)
+            ),
+            reference_method(),
+        )
+        if name != method
+    ]
     signal = f"; no signal passed {', '.join(silent)} when recovery began" if silent else ""
     return f"{method} has ruined the model: {cause}{signal}; try {', or '.join(ways[:2])}"
 

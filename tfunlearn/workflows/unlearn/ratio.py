@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.lazy import require_installed
-from tfunlearn.training.rounds import rounds_of
+from tfunlearn.federated.state import ServerState
 from tfunlearn.methods.memorization import MEMORIZATION, changes_of
 from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import open_source
-from tfunlearn.workflows.unlearn.workflow import task_of
-from tfunlearn.workers import local_worker
-from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_ratio
+from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import RatioSuggestion, suggest_ratio
 from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.unlearning.pruning_ratio import RULES, require_knee
+from tfunlearn.workers import local_worker
+from tfunlearn.workflows.unlearn.workflow import task_of
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,13 @@ class RatioStudy:
 
 
 def study_ratio(
-    run: str | os.PathLike, forget: Sequence[str], *, saliency: str = "abs_mean_delta",
-    include: str = "kernels+bias", knee: str | float = "auto", data_dir: str | None = None,
+    run: str | os.PathLike,
+    forget: Sequence[str],
+    *,
+    saliency: str = "abs_mean_delta",
+    include: str = "kernels+bias",
+    knee: str | float = "auto",
+    data_dir: str | None = None,
     started: Callable[[], None] = lambda: None,
 ) -> RatioStudy:
     """Makes the round that locates, and suggests a ratio by each rule; the run is only read.
@@ -59,17 +64,28 @@ def study_ratio(
     """
     require_knee(knee)
     require_installed("tensorflow_federated")
-    task = task_of(open_source(run, data_dir), unlearn_settings(
-        method=MEMORIZATION.name, forget=list(forget), saliency=saliency, include=include,
-        reference=False))
+    task = task_of(
+        open_source(run, data_dir),
+        unlearn_settings(
+            method=MEMORIZATION.name,
+            forget=list(forget),
+            saliency=saliency,
+            include=include,
+            reference=False,
+        ),
+    )
     before, model = task.source.state.weights, task.source.model
     started()
     with tempfile.TemporaryDirectory() as folder, local_worker(pathlib.Path(folder) / "worker.log"):
         engine = rounds_of(task.recovering, model, training=task.training, seed=task.seed)
         after, _ = engine(ServerState(before), task.recovering.cohort(task.source.rounds + 1))
         changes = changes_of(task, before, after.weights)
-    sizes = np.concatenate([np.abs(changes[place]).reshape(-1) for place in eligible_places(
-        before, include, model=model)])
+    sizes = np.concatenate(
+        [
+            np.abs(changes[place]).reshape(-1)
+            for place in eligible_places(before, include, model=model)
+        ]
+    )
     return RatioStudy(sizes, [suggest_ratio(sizes, method=rule, knee=knee) for rule in RULES])
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
-from tfunlearn.training.federation import Federation
-from tfunlearn.runs.loading import is_model_of, stored_config
-from tfunlearn.training.rounds import initial_model
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
+from tfunlearn.runs.loading import is_model_of, stored_config
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.training.federation import Federation
+from tfunlearn.training.rounds import initial_model
 
 
 def mended(directory: RunDirectory) -> list[str]:
@@ -28,8 +28,7 @@ def mended(directory: RunDirectory) -> list[str]:
     state = directory.read_state()
     if not is_model_of(directory, state):
         found.append(f"{directory.model} is torn or not the model of this run")
-        directory.write_model(initial_model(Federation.of(stored_config(directory))),
-                              state.weights)
+        directory.write_model(initial_model(Federation.of(stored_config(directory))), state.weights)
     return found
 
 
@@ -46,5 +45,7 @@ def _rewrite_checkpoint(directory: RunDirectory, named: str) -> None:
             return
         if before is not None:
             directory.checkpoint.write_bytes(before)
-    raise UserError(f"run: {directory.checkpoint} is torn, and {directory.model} is not the model "
-                    "that it held; remove the run and unlearn again")
+    raise UserError(
+        f"run: {directory.checkpoint} is torn, and {directory.model} is not the model "
+        "that it held; remove the run and unlearn again"
+    )

@@ -10,9 +10,9 @@ import pathlib
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.families import require_origin
 from tfunlearn.core.files import user_path, write_json
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.runs.run_directory import RunDirectory
 
 FIELDS = {"run": str, "data_dir": str, "settings": dict, "keeps": bool, "name": str}
 
@@ -28,11 +28,18 @@ def write_request(
         out: where it is to lie in the end; None if beside the run.
         name: of the key that tells whether it lies there already.
     """
-    write_json(directory.request, dict(
-        run=os.path.abspath(task.source.directory.path),
-        data_dir=os.path.abspath(task.source.federation.config.data.data_dir),
-        settings=task.settings.flat(), keeps=task.keeps, name=name, **origin_note(task),
-        out=None if out is None else os.path.abspath(user_path(out))))
+    write_json(
+        directory.request,
+        dict(
+            run=os.path.abspath(task.source.directory.path),
+            data_dir=os.path.abspath(task.source.federation.config.data.data_dir),
+            settings=task.settings.flat(),
+            keeps=task.keeps,
+            name=name,
+            **origin_note(task),
+            out=None if out is None else os.path.abspath(user_path(out)),
+        ),
+    )
 
 
 def origin_note(task: UnlearningTask) -> dict:
@@ -77,8 +84,10 @@ def _folder(run: pathlib.Path) -> pathlib.Path:
     if not found:
         raise UserError(f"run: no unlearning was begun at '{run}'")
     if len(found) > 1:
-        raise UserError(f"run: several unlearnings were begun at '{run}': "
-                        f"{', '.join(str(path) for path in found)}; name one of them")
+        raise UserError(
+            f"run: several unlearnings were begun at '{run}': "
+            f"{', '.join(str(path) for path in found)}; name one of them"
+        )
     return found[0]
 
 
@@ -86,7 +95,12 @@ def _begun(run: pathlib.Path) -> list[pathlib.Path]:
     """Returns the hidden folders in which unlearnings that are to be called `run` were begun."""
     stem = f".{run.name[:100]}."
     try:
-        return sorted(path for path in run.parent.iterdir() if path.name.startswith(stem)
-                      and len(path.name) == len(stem) + 12 and RunDirectory(path).request.exists())
+        return sorted(
+            path
+            for path in run.parent.iterdir()
+            if path.name.startswith(stem)
+            and len(path.name) == len(stem) + 12
+            and RunDirectory(path).request.exists()
+        )
     except OSError:
         return []

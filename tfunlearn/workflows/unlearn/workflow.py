@@ -14,22 +14,33 @@ from tfunlearn.core.files import checksum, user_path
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
+from tfunlearn.methods.settings import (
+    AUTO,
+    COMMON,
+    UnlearnSettings,
+    own_fields,
+    reference_method,
+    unlearn_settings,
+)
+from tfunlearn.methods.source import Source, open_source
+from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.report import save_recovery
+from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import ForgettingMeasures
-from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
-from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.workflows.unlearn.default_method import default_method
+from tfunlearn.workflows.unlearn.execution import check_before_waiting, perform, rounds_to_wait
 from tfunlearn.workflows.unlearn.folders import (
-    begun_name, filled_folder, finished_run, is_finished, keys_of, target_of)
+    begun_name,
+    filled_folder,
+    finished_run,
+    is_finished,
+    keys_of,
+    target_of,
+)
 from tfunlearn.workflows.unlearn.guard import damage
 from tfunlearn.workflows.unlearn.repair import mended
-from tfunlearn.workflows.unlearn.execution import (
-    check_before_waiting, perform, rounds_to_wait)
 from tfunlearn.workflows.unlearn.request import read_request, write_request
-from tfunlearn.methods.settings import (
-    AUTO, COMMON, UnlearnSettings, own_fields, reference_method, unlearn_settings)
-from tfunlearn.methods.source import Source, open_source
-from tfunlearn.report import save_recovery
 
 
 @dataclass(frozen=True)
@@ -85,8 +96,12 @@ class Watch:
 
 
 def unlearn(
-    run: str | os.PathLike, settings: UnlearnSettings = UnlearnSettings(), *,
-    out: str | os.PathLike | None = None, data_dir: str | None = None, watch: Watch = Watch(),
+    run: str | os.PathLike,
+    settings: UnlearnSettings = UnlearnSettings(),
+    *,
+    out: str | os.PathLike | None = None,
+    data_dir: str | None = None,
+    watch: Watch = Watch(),
 ) -> UnlearningRun:
     """Forgets clients, classes or examples of a run, and compares with retraining.
 
@@ -115,7 +130,10 @@ def unlearn(
 
 
 def resume_unlearning(
-    run: str | os.PathLike, *, data_dir: str | None = None, watch: Watch = Watch(),
+    run: str | os.PathLike,
+    *,
+    data_dir: str | None = None,
+    watch: Watch = Watch(),
 ) -> UnlearningRun:
     """Goes on with an unlearning that was stopped, as the call that began it would.
 
@@ -132,8 +150,9 @@ def resume_unlearning(
     request, directory = read_request(run), RunDirectory(user_path(run))
     asked = request["settings"]  # only what the method uses: others had other defaults once
     names = (*COMMON, *own_fields(asked.get("method", AUTO)))
-    settings = unlearn_settings(**{name: asked[name] for name in names
-                                   if asked.get(name) is not None})
+    settings = unlearn_settings(
+        **{name: asked[name] for name in names if asked.get(name) is not None}
+    )
     finished = directory.unlearning.exists()
     if finished:
         with directory.locked():
@@ -142,8 +161,9 @@ def resume_unlearning(
         if not _lacks_reference(settings, read_notes(directory)):
             return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
     task = task_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
-    task = dataclasses.replace(task, keeps=request["keeps"], track=watch.track, tell=watch.tell,
-                               warn=watch.warn)
+    task = dataclasses.replace(
+        task, keeps=request["keeps"], track=watch.track, tell=watch.tell, warn=watch.warn
+    )
     if finished:
         notes = _compared(task, directory, read_notes(directory), watch)
         return UnlearningRun(directory, notes, directory.read_metrics(), False)
@@ -151,12 +171,18 @@ def resume_unlearning(
 
 
 def _lacks_reference(settings: UnlearnSettings, notes: dict) -> bool:
-    return settings.reference and not settings.unlearning_method.is_reference and (
-        not notes.get("failed") and notes["measured"]["retrained"] is None)
+    return (
+        settings.reference
+        and not settings.unlearning_method.is_reference
+        and (not notes.get("failed") and notes["measured"]["retrained"] is None)
+    )
 
 
 def _answered(
-    task: UnlearningTask, out: str | os.PathLike | None, name: str, watch: Watch,
+    task: UnlearningTask,
+    out: str | os.PathLike | None,
+    name: str,
+    watch: Watch,
 ) -> UnlearningRun:
     """Returns the run of a task, compared with retraining if that was asked for."""
     task = dataclasses.replace(task, track=watch.track, tell=watch.tell, warn=watch.warn)
@@ -175,26 +201,40 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
     """
     federation = source.federation
     request = ForgetRequest.parse(
-        settings.forget, malicious=np.intersect1d(federation.malicious,
-                                                  source.remaining.clients.present))
+        settings.forget,
+        malicious=np.intersect1d(federation.malicious, source.remaining.clients.present),
+    )
     rows = request.rows(federation.clients, federation.data.classes)
     words = request.words()
-    require("forget", " ".join(words), bool((rows & ~source.gone).any()),
-            "something that is there; it was forgotten before, or nobody ever held it")
+    require(
+        "forget",
+        " ".join(words),
+        bool((rows & ~source.gone).any()),
+        "something that is there; it was forgotten before, or nobody ever held it",
+    )
     gone = rows | source.gone
-    require("forget", " ".join(words), not gone.all(),
-            "anything but everything; at least one example must remain")
+    require(
+        "forget",
+        " ".join(words),
+        not gone.all(),
+        "anything but everything; at least one example must remain",
+    )
     dropped = _with_nothing_left(source, words)
     remaining = federation.without(gone)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
     seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(w for w in words if w not in dropped))
-    task = UnlearningTask(settings, source, rows & ~source.gone, remaining, flagged, seed,
-                dropped=tuple(dropped))
+    task = UnlearningTask(
+        settings, source, rows & ~source.gone, remaining, flagged, seed, dropped=tuple(dropped)
+    )
     task = _with_method(task)
     settings = task.settings
-    if (settings.reference or task.own.keep_defense or task.method.from_scratch
-            or rounds_to_wait(task)):
+    if (
+        settings.reference
+        or task.own.keep_defense
+        or task.method.from_scratch
+        or rounds_to_wait(task)
+    ):
         _check_rule(remaining)
     return task
 
@@ -204,10 +244,11 @@ def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
     if not source.gone.any():
         return []
     federation = source.federation
-    rows = [ForgetRequest.parse([word]).rows(federation.clients, federation.data.classes)
-            for word in words]
-    return [word for word, own in zip(words, rows)
-            if own.any() and not (own & ~source.gone).any()]
+    rows = [
+        ForgetRequest.parse([word]).rows(federation.clients, federation.data.classes)
+        for word in words
+    ]
+    return [word for word, own in zip(words, rows) if own.any() and not (own & ~source.gone).any()]
 
 
 def _with_method(task: UnlearningTask) -> UnlearningTask:
@@ -215,8 +256,12 @@ def _with_method(task: UnlearningTask) -> UnlearningTask:
     if task.settings.method == AUTO:
         method, reason = default_method(task)
         return dataclasses.replace(task, reason=reason, settings=task.settings.resolved(method))
-    require("recovery_rounds", 0, not (task.own.asks_no_rounds and rounds_to_wait(task)),
-            "at least 1 where ordinary rounds come first (--rate-limit)")
+    require(
+        "recovery_rounds",
+        0,
+        not (task.own.asks_no_rounds and rounds_to_wait(task)),
+        "at least 1 where ordinary rounds come first (--rate-limit)",
+    )
     warning = task.method.caution(task)
     if warning:
         task.caution(warning)
@@ -231,12 +276,17 @@ def _check_rule(remaining: Federation) -> None:
         if config.defense.rejection:
             config.rejection_by(None).check(remaining.participants)
     except UserError as error:
-        raise UserError(f"{error}; without --keep-defense, and with --no-reference, the run's rule "
-                        "is not needed")
+        raise UserError(
+            f"{error}; without --keep-defense, and with --no-reference, the run's rule "
+            "is not needed"
+        )
 
 
 def run_task(
-    task: UnlearningTask, out: str | os.PathLike | None, name: str, watch: Watch,
+    task: UnlearningTask,
+    out: str | os.PathLike | None,
+    name: str,
+    watch: Watch,
 ) -> tuple[RunDirectory, bool]:
     """Returns the run of a task, and whether it was made just now.
 
@@ -262,18 +312,27 @@ def run_task(
     with filled_folder(begun_name(task, target), target, numbered=out is None) as folder:
         write_request(task, RunDirectory(folder.path), out, name)
         watch.start(task, rounds_to_wait(task), folder.path)
-        perform(task, RunDirectory(folder.path), keys, measures_of(task), watch.plan, watch.round,
-                watch.resume)
+        perform(
+            task,
+            RunDirectory(folder.path),
+            keys,
+            measures_of(task),
+            watch.plan,
+            watch.round,
+            watch.resume,
+        )
     return RunDirectory(folder.target), True
 
 
 def _compared(task: UnlearningTask, directory: RunDirectory, notes: dict, watch: Watch) -> dict:
     """Measures the retrained model too, writes that into the notes, and draws the picture anew."""
     settings = UnlearnSettings(
-        reference_method(), task.settings.forget, unlearn_seed=task.settings.unlearn_seed)
+        reference_method(), task.settings.forget, unlearn_seed=task.settings.unlearn_seed
+    )
     retraining = dataclasses.replace(task, settings=settings, warnings=[], reason=None)
-    silent = Watch(start=lambda *_: watch.reference(task.source.training_rounds),
-                   round=watch.reference_round)
+    silent = Watch(
+        start=lambda *_: watch.reference(task.source.training_rounds), round=watch.reference_round
+    )
     reference, _ = run_task(retraining, None, "weights_key", silent)
     notes["reference"] = os.path.abspath(reference.path)
     measured = notes["measured"]
@@ -288,12 +347,15 @@ def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict
     """Returns the metrics of a run as it is, for what `settings.forget` names, and the checksum of
     its weights."""
     task = task_of(open_source(run), settings)
-    return (measures_of(task)(task.source.state.weights),
-            checksum(task.source.directory.checkpoint))
+    return (
+        measures_of(task)(task.source.state.weights),
+        checksum(task.source.directory.checkpoint),
+    )
 
 
 def measures_of(task: UnlearningTask) -> ForgettingMeasures:
     """Returns the measure of a case's models."""
     federation, gone = task.source.federation, task.source.gone | task.forgotten
-    return ForgettingMeasures(OutputsOf(task.source.model), federation, task.forgotten, ~gone,
-                              task.source.gone)
+    return ForgettingMeasures(
+        OutputsOf(task.source.model), federation, task.forgotten, ~gone, task.source.gone
+    )

@@ -10,11 +10,11 @@ from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation import OutputsOf, gme_report
 from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.workflows.verify.central import CentralTraining
-from tfunlearn.workflows.verify.settings import VerifySettings
-from tfunlearn.workflows.verify.predictions import Sets, View
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.verification import anamnesis_index, invert_class, relearn_time
+from tfunlearn.workflows.verify.central import CentralTraining
+from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.workflows.verify.settings import VerifySettings
 
 MOST_RELEARNED, POINTS_EACH_EPOCH, MOST_INVERTED, LEAST_GROUPED = 2000, 10, 3, 20
 
@@ -40,9 +40,15 @@ def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, 
 def by_class(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
     """Return accuracy and loss on the test images of each class that has test images."""
     labels = sets.sets["test"].labels
-    return [dict(label=label, examples=int((labels == label).sum()),
-                 **_of_rows("test", labels == label, before, after, retrained))
-            for label in range(sets.classes) if (labels == label).any()]
+    return [
+        dict(
+            label=label,
+            examples=int((labels == label).sum()),
+            **_of_rows("test", labels == label, before, after, retrained),
+        )
+        for label in range(sets.classes)
+        if (labels == label).any()
+    ]
 
 
 def by_client(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
@@ -53,15 +59,25 @@ def by_client(sets: Sets, before: View, after: View, retrained: Sequence[View]) 
     for client in np.unique(np.concatenate(list(held.values()))):
         name = "remaining" if (held["remaining"] == client).any() else "forgotten"
         rows = held[name] == client
-        found.append(dict(client=int(client), data=name, examples=int(rows.sum()),
-                          **_of_rows(name, rows, before, after, retrained)))
+        found.append(
+            dict(
+                client=int(client),
+                data=name,
+                examples=int(rows.sum()),
+                **_of_rows(name, rows, before, after, retrained),
+            )
+        )
     return found
 
 
 def _of_rows(name: str, rows: np.ndarray, before: View, after: View, retrained) -> dict:
-    return {what: beside(*(getattr(view, what)(name, rows) for view in (before, after)),
-                         [getattr(view, what)(name, rows) for view in retrained])
-            for what in ("accuracy", "loss")}
+    return {
+        what: beside(
+            *(getattr(view, what)(name, rows) for view in (before, after)),
+            [getattr(view, what)(name, rows) for view in retrained],
+        )
+        for what in ("accuracy", "loss")
+    }
 
 
 def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
@@ -71,17 +87,27 @@ def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
     chances = [np.exp(-view.losses["forgotten"]) for view in (before, *retrained)]
     if len(retrained) < 2 or len(hits[0]) < LEAST_GROUPED:
         return None
-    report = gme_report(chances[0], np.stack(chances[1:]), {"after": hits[1]}, hits[0],
-                        np.stack(hits[2:]))
+    report = gme_report(
+        chances[0], np.stack(chances[1:]), {"after": hits[1]}, hits[0], np.stack(hits[2:])
+    )
     names = {"original": "before", "after": "after", "retrained": "retrained"}
-    return dict(groups=[*GROUPS, "all"], sizes=report.sizes, **{
-        name: dict(mean=report.rows[row].mean.tolist(), spread=report.rows[row].spread.tolist())
-        for row, name in names.items()})
+    return dict(
+        groups=[*GROUPS, "all"],
+        sizes=report.sizes,
+        **{
+            name: dict(mean=report.rows[row].mean.tolist(), spread=report.rows[row].spread.tolist())
+            for row, name in names.items()
+        },
+    )
 
 
 def relearning(
-    task: UnlearningTask, sets: Sets, settings: VerifySettings, weights: dict[str, list[np.ndarray]],
-    before: Sequence[np.ndarray], track,
+    task: UnlearningTask,
+    sets: Sets,
+    settings: VerifySettings,
+    weights: dict[str, list[np.ndarray]],
+    before: Sequence[np.ndarray],
+    track,
 ) -> dict:
     """Return the relearn time of each model, trained on the forget set alone.
 
@@ -100,20 +126,25 @@ def relearning(
         `index`: anamnesis index, or None.
     """
     forgotten, config = sets.sets["forgotten"], task.source.federation.config.training
-    rows = at_most(np.arange(len(forgotten.labels)), MOST_RELEARNED,
-                   generator(settings.verify_seed, "relearned examples"))
+    rows = at_most(
+        np.arange(len(forgotten.labels)),
+        MOST_RELEARNED,
+        generator(settings.verify_seed, "relearned examples"),
+    )
     images, labels = forgotten.images[rows], forgotten.labels[rows]
     model, outputs_of = task.source.model, OutputsOf(task.source.model)
     original = _accuracy(outputs_of(images, before), labels)
-    central = CentralTraining(model, optimizer=config.optimizer, lr=config.lr,
-                              batch_size=config.batch_size)
+    central = CentralTraining(
+        model, optimizer=config.optimizer, lr=config.lr, batch_size=config.batch_size
+    )
     epoch = -(-len(rows) // config.batch_size)
     each, limit = max(1, epoch // POINTS_EACH_EPOCH), epoch * settings.relearn_epochs
     curves, steps = {}, {}
     for name, start in track(list(weights.items())):
         points = [[0, _accuracy(outputs_of(images, start), labels)]]
-        for done in central.steps(start, images, labels, seed=settings.verify_seed,
-                                  epochs=settings.relearn_epochs):
+        for done in central.steps(
+            start, images, labels, seed=settings.verify_seed, epochs=settings.relearn_epochs
+        ):
             if done % each == 0 or done == limit:
                 points.append([done, _accuracy(outputs_of(images), labels)])
                 if relearn_time([points[-1][1]], original, alpha=settings.relearn_alpha) == 0:
@@ -122,9 +153,16 @@ def relearning(
         curves[name], steps[name] = points, None if reached is None else points[reached][0]
     others = [value for name, value in steps.items() if name != "after"]
     mean = float(np.mean(others)) if others and None not in others else None
-    return dict(curves=curves, steps=steps, limit=limit, each=each, examples=len(rows),
-                original=original, goal=(1 - settings.relearn_alpha) * original,
-                index=anamnesis_index(steps["after"], mean))
+    return dict(
+        curves=curves,
+        steps=steps,
+        limit=limit,
+        each=each,
+        examples=len(rows),
+        original=original,
+        goal=(1 - settings.relearn_alpha) * original,
+        index=anamnesis_index(steps["after"], mean),
+    )
 
 
 def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:

@@ -11,9 +11,11 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.models.outputs import ends_in_softmax
 
-_KERAS = {"sgd": lambda lr: tf.keras.optimizers.SGD(lr),
-          "momentum": lambda lr: tf.keras.optimizers.SGD(lr, momentum=0.9),
-          "adamw": lambda lr: tf.keras.optimizers.AdamW(lr, weight_decay=0.004)}
+_KERAS = {
+    "sgd": lambda lr: tf.keras.optimizers.SGD(lr),
+    "momentum": lambda lr: tf.keras.optimizers.SGD(lr, momentum=0.9),
+    "adamw": lambda lr: tf.keras.optimizers.AdamW(lr, weight_decay=0.004),
+}
 
 
 class CentralTraining:
@@ -37,15 +39,24 @@ class CentralTraining:
         @tf.function(autograph=False, reduce_retracing=True)
         def step(images, labels):
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(
-                    labels, model(to_unit_range(images), training=True), from_logits=from_logits))
-            made.apply_gradients(zip(tape.gradient(loss, model.trainable_variables),
-                                     model.trainable_variables))
+                loss = tf.reduce_mean(
+                    tf.keras.losses.sparse_categorical_crossentropy(
+                        labels, model(to_unit_range(images), training=True), from_logits=from_logits
+                    )
+                )
+            made.apply_gradients(
+                zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+            )
 
         self._step = step
 
     def steps(
-        self, weights: Sequence[np.ndarray], images: np.ndarray, labels: np.ndarray, *, seed: int,
+        self,
+        weights: Sequence[np.ndarray],
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        seed: int,
         epochs: int,
     ) -> Iterator[int]:
         """Set the weights and train; yield the number of completed steps after each step.

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tfunlearn.verification import Evidence, Grade
 from tfunlearn.workflows.verify.membership import Attacked
+from tfunlearn.workflows.verify.predictions import Sets, View
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.shadows import Shadowed
-from tfunlearn.workflows.verify.predictions import Sets, View
-from tfunlearn.verification import Evidence, Grade
 
 LEAST_SHADOWS = 6  # of each kind; with fewer, the permutation test cannot reach significance
 
 
 def evidence_of(
-    found: dict, sets: Sets, views: Sequence[View], attacks: Mapping[str, Attacked | None],
-    shadows: Shadowed | None, settings: VerifySettings,
+    found: dict,
+    sets: Sets,
+    views: Sequence[View],
+    attacks: Mapping[str, Attacked | None],
+    shadows: Shadowed | None,
+    settings: VerifySettings,
 ) -> tuple[list[Evidence], list[Evidence]]:
     """Return the five graded metrics, fixed before any is measured, and those only shown.
 
@@ -36,30 +40,66 @@ def evidence_of(
     """
     counts = found["counts"]
     tolerance = max(settings.tolerance, 1 / counts["forgotten"])
-    graded = [_of_views("forgotten accuracy", [v.accuracy("forgotten") for v in views], tolerance,
-                        examples=counts["forgotten"])]
-    confidence = _of_views("forgotten confidence", [v.confidence("forgotten") for v in views],
-                           tolerance)
+    graded = [
+        _of_views(
+            "forgotten accuracy",
+            [v.accuracy("forgotten") for v in views],
+            tolerance,
+            examples=counts["forgotten"],
+        )
+    ]
+    confidence = _of_views(
+        "forgotten confidence", [v.confidence("forgotten") for v in views], tolerance
+    )
     success, shown = found["measures"]["attack success"], []
     if was_poisoned(found) and None not in (success["before"], *success["retrained"]):
         eligible = sets.attacked_tests
-        graded.append(Evidence("attack success", success["before"], success["after"],
-                               tuple(success["retrained"]),
-                               max(settings.tolerance, 1 / eligible), examples=eligible))
+        graded.append(
+            Evidence(
+                "attack success",
+                success["before"],
+                success["after"],
+                tuple(success["retrained"]),
+                max(settings.tolerance, 1 / eligible),
+                examples=eligible,
+            )
+        )
         shown.append(confidence)
     else:
         graded.append(confidence)
     names = [name for name in ("LiRA", "threshold", "shadow models") if attacks[name] is not None]
     areas = {name: _of_attack(name, attacks[name], tolerance) for name in names}
     if shadows is not None and settings.shadows >= LEAST_SHADOWS:
-        graded.append(Evidence("U-LiRA, AUC", shadows.before, shadows.after, (0.5,), tolerance,
-                               p_value=shadows.p_value))
+        graded.append(
+            Evidence(
+                "U-LiRA, AUC",
+                shadows.before,
+                shadows.after,
+                (0.5,),
+                tolerance,
+                p_value=shadows.p_value,
+            )
+        )
     else:
         graded.append(areas.pop(names[0]))
-    graded.append(_of_views("remaining accuracy", [v.accuracy("remaining") for v in views],
-                            settings.tolerance, utility=True, examples=counts["remaining"]))
-    graded.append(_of_views("test accuracy", [v.accuracy("test", sets.stay) for v in views],
-                            settings.tolerance, utility=True, examples=int(sets.stay.sum())))
+    graded.append(
+        _of_views(
+            "remaining accuracy",
+            [v.accuracy("remaining") for v in views],
+            settings.tolerance,
+            utility=True,
+            examples=counts["remaining"],
+        )
+    )
+    graded.append(
+        _of_views(
+            "test accuracy",
+            [v.accuracy("test", sets.stay) for v in views],
+            settings.tolerance,
+            utility=True,
+            examples=int(sets.stay.sum()),
+        )
+    )
     return graded, [*shown, *areas.values()]
 
 
@@ -69,8 +109,13 @@ def _of_views(name: str, values: Sequence[float], tolerance: float, **more) -> E
 
 
 def _of_attack(name: str, attack: Attacked, tolerance: float) -> Evidence:
-    return Evidence(f"{name} attack, AUC", attack.before.auc, attack.after.auc,
-                    tuple(roc.auc for roc in attack.retrained), tolerance)
+    return Evidence(
+        f"{name} attack, AUC",
+        attack.before.auc,
+        attack.after.auc,
+        tuple(roc.auc for roc in attack.retrained),
+        tolerance,
+    )
 
 
 def was_poisoned(found: dict) -> bool:
@@ -81,8 +126,23 @@ def was_poisoned(found: dict) -> bool:
 def grade_values(g: Grade, *, graded: bool) -> dict:
     """Return a grade as JSON values; `graded` is False for a metric that is only shown."""
     e = g.evidence
-    return dict(name=e.name, before=e.before, after=e.after, retrained=list(e.retrained),
-                tolerance=e.tolerance, utility=e.utility, examples=e.examples, p_value=e.p_value,
-                graded=graded, mean=e.mean, spread=e.spread, gap=e.gap, noise=g.noise,
-                informative=g.informative, outside=g.outside, closed=g.closed,
-                detectable=g.detectable, word=g.word)
+    return dict(
+        name=e.name,
+        before=e.before,
+        after=e.after,
+        retrained=list(e.retrained),
+        tolerance=e.tolerance,
+        utility=e.utility,
+        examples=e.examples,
+        p_value=e.p_value,
+        graded=graded,
+        mean=e.mean,
+        spread=e.spread,
+        gap=e.gap,
+        noise=g.noise,
+        informative=g.informative,
+        outside=g.outside,
+        closed=g.closed,
+        detectable=g.detectable,
+        word=g.word,
+    )

@@ -10,13 +10,18 @@ import numpy as np
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.evaluation import OutputsOf, probabilities
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.workflows.verify.central import CentralTraining
-from tfunlearn.workflows.verify.settings import VerifySettings
-from tfunlearn.workflows.verify.predictions import Sets, View
 from tfunlearn.models.initial import redrawn
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.verification import (
-    MembershipRoc, ShadowAttack, lira_scores, membership_roc, threshold_attack)
+    MembershipRoc,
+    ShadowAttack,
+    lira_scores,
+    membership_roc,
+    threshold_attack,
+)
+from tfunlearn.workflows.verify.central import CentralTraining
+from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.workflows.verify.settings import VerifySettings
 
 LEAST_EXAMPLES = 20  # to train the shadow-model attack; forgotten ones, for a verdict
 LEAST_OTHERS = 10  # non-members that the shadow-model attack is measured on
@@ -40,7 +45,10 @@ class Attacked:
 
 
 def attack_by_threshold(
-    before: View, after: View, retrained: Sequence[View], totals: dict[str, int],
+    before: View,
+    after: View,
+    retrained: Sequence[View],
+    totals: dict[str, int],
     name: str = "forgotten",
 ) -> Attacked:
     """Run the threshold attack on a set of examples against non-members.
@@ -54,17 +62,33 @@ def attack_by_threshold(
     other = "never" if name == "forgotten" else "test"
 
     def against(view: View, trained_on: Sequence[str]):
-        threshold = float(np.average([view.loss(part) for part in trained_on],
-                                     weights=[totals[part] for part in trained_on]))
+        threshold = float(
+            np.average(
+                [view.loss(part) for part in trained_on],
+                weights=[totals[part] for part in trained_on],
+            )
+        )
         return threshold_attack(view.losses[name], view.losses[other], threshold=threshold)
 
-    found = [against(before, ("remaining", "forgotten")), against(after, ("remaining",)),
-             *(against(view, ("remaining",)) for view in retrained)]
+    found = [
+        against(before, ("remaining", "forgotten")),
+        against(after, ("remaining",)),
+        *(against(view, ("remaining",)) for view in retrained),
+    ]
     names = ["before", "after", *(f"retrained {n + 1}" for n in range(len(retrained)))]
-    return Attacked(*(attack.roc for attack in found[:2]), [attack.roc for attack in found[2:]],
-                    {label: dict(threshold=attack.threshold, tpr=attack.tpr, fpr=attack.fpr,
-                                 advantage=attack.advantage)
-                     for label, attack in zip(names, found)})
+    return Attacked(
+        *(attack.roc for attack in found[:2]),
+        [attack.roc for attack in found[2:]],
+        {
+            label: dict(
+                threshold=attack.threshold,
+                tpr=attack.tpr,
+                fpr=attack.fpr,
+                advantage=attack.advantage,
+            )
+            for label, attack in zip(names, found)
+        },
+    )
 
 
 def attack_by_likelihood(
@@ -81,14 +105,22 @@ def attack_by_likelihood(
         return None
 
     def against(view: View, shadows: Sequence[View]) -> MembershipRoc:
-        return membership_roc(*(lira_scores(
-            view.odds[name], np.stack([shadow.odds[name] for shadow in shadows]),
-            variance=variance) for name in ("forgotten", "never")))
+        return membership_roc(
+            *(
+                lira_scores(
+                    view.odds[name],
+                    np.stack([shadow.odds[name] for shadow in shadows]),
+                    variance=variance,
+                )
+                for name in ("forgotten", "never")
+            )
+        )
 
     return Attacked(
-        against(before, retrained[:-1]), against(after, retrained[:-1]),
-        [against(view, [other for other in retrained if other is not view])
-         for view in retrained])
+        against(before, retrained[:-1]),
+        against(after, retrained[:-1]),
+        [against(view, [other for other in retrained if other is not view]) for view in retrained],
+    )
 
 
 def attack_by_shadow_models(
@@ -119,30 +151,40 @@ def attack_by_shadow_models(
         return None
     model, training = task.source.model, task.source.federation.config.training
     kept = model.get_weights()
-    central = CentralTraining(model, optimizer=training.optimizer, lr=training.lr,
-                              batch_size=settings.shadow_batch)
+    central = CentralTraining(
+        model, optimizer=training.optimizer, lr=training.lr, batch_size=settings.shadow_batch
+    )
     outputs_of, outputs, members = OutputsOf(model), [], []
     for number in track(list(range(settings.shadow_models))):
         member = np.zeros(len(learns), bool)
         member[rng.permutation(len(learns))[: len(learns) // 2]] = True
         rows = learns[member]
         seed = int(integers(settings.verify_seed, "shadow model", number)[0])
-        for _ in central.steps(redrawn(model, seed), pool.images[rows], pool.labels[rows],
-                               seed=seed, epochs=settings.shadow_epochs):
+        for _ in central.steps(
+            redrawn(model, seed),
+            pool.images[rows],
+            pool.labels[rows],
+            seed=seed,
+            epochs=settings.shadow_epochs,
+        ):
             pass
-        outputs.append(probabilities(outputs_of(pool.images[learns]),
-                                     from_logits=not ends_in_softmax(model)))
+        outputs.append(
+            probabilities(outputs_of(pool.images[learns]), from_logits=not ends_in_softmax(model))
+        )
         members.append(member)
     model.set_weights(kept)
     attack = ShadowAttack(seed=settings.verify_seed).fit(
-        outputs, [pool.labels[learns]] * len(outputs), members)
+        outputs, [pool.labels[learns]] * len(outputs), members
+    )
     rocs, recalls = [], []
     for view in views:
-        scores = [attack.scores(view.probabilities["forgotten"], sets.sets["forgotten"].labels),
-                  attack.scores(view.probabilities["never"][judges],
-                                sets.sets["never"].labels[judges])]
+        scores = [
+            attack.scores(view.probabilities["forgotten"], sets.sets["forgotten"].labels),
+            attack.scores(view.probabilities["never"][judges], sets.sets["never"].labels[judges]),
+        ]
         rocs.append(membership_roc(*scores))
-        recalls.append({"recall": float(np.mean(scores[0] > 0.5)),
-                        "fpr": float(np.mean(scores[1] > 0.5))})
+        recalls.append(
+            {"recall": float(np.mean(scores[0] > 0.5)), "fpr": float(np.mean(scores[1] > 0.5))}
+        )
     names = ["before", "after", *(f"retrained {n + 1}" for n in range(len(rocs) - 2))]
     return Attacked(rocs[0], rocs[1], rocs[2:], dict(zip(names, recalls)))

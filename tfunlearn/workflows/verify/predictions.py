@@ -8,9 +8,9 @@ import numpy as np
 
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation import OutputsOf, cross_entropies, probabilities
-from tfunlearn.training.measures import TestMeasures
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.training.measures import TestMeasures
 from tfunlearn.verification import confidences
 
 MOST_FORGOTTEN, MOST_REMAINING = 5000, 10_000
@@ -90,36 +90,49 @@ class Sets:
 
     def __init__(self, task: UnlearningTask, seed: int):
         federation, gone = task.source.federation, task.source.gone | task.forgotten
-        attacked = [federation.attacked(number) for number in
-                    range(1, task.source.training_rounds + 1)]
+        attacked = [
+            federation.attacked(number) for number in range(1, task.source.training_rounds + 1)
+        ]
         held = federation.poisoned if any(attacked) else federation.clients
         data = federation.data
         owners = held.owners
-        rows = {"forgotten": at_most(np.flatnonzero(task.forgotten), MOST_FORGOTTEN,
-                                     generator(seed, "forgotten examples")),
-                "remaining": at_most(np.flatnonzero(~gone), MOST_REMAINING,
-                                     generator(seed, "remaining examples"))}
-        self.sets = {name: Examples(held.images[r], held.labels[r], owners[r])
-                     for name, r in rows.items()}
-        self.sets["test"] = Examples(data.test_images, data.test_labels,
-                                     np.full(len(data.test_labels), -1))
+        rows = {
+            "forgotten": at_most(
+                np.flatnonzero(task.forgotten),
+                MOST_FORGOTTEN,
+                generator(seed, "forgotten examples"),
+            ),
+            "remaining": at_most(
+                np.flatnonzero(~gone), MOST_REMAINING, generator(seed, "remaining examples")
+            ),
+        }
+        self.sets = {
+            name: Examples(held.images[r], held.labels[r], owners[r]) for name, r in rows.items()
+        }
+        self.sets["test"] = Examples(
+            data.test_images, data.test_labels, np.full(len(data.test_labels), -1)
+        )
         images, labels = data.test_images, data.test_labels
         self.totals = {"forgotten": int(task.forgotten.sum()), "remaining": int((~gone).sum())}
         changed = any(attacked) and bool((federation.changed & task.forgotten).any())
         self.poisoned = changed and bool(
-            np.isin(owners[task.forgotten], federation.malicious).all())
+            np.isin(owners[task.forgotten], federation.malicious).all()
+        )
         self.partly_poisoned = changed and not (self.poisoned and all(attacked))
         if self.poisoned:
             images, labels = federation.as_attackers_would(images, labels)
         self.alike = alike = np.isin(labels, np.unique(self.sets["forgotten"].labels))
         self.sets["pool"] = Examples(images, labels, np.full(len(labels), -1))
-        self.sets["never"] = Examples(images[alike], labels[alike],
-                                      np.full(int(alike.sum()), -1))
+        self.sets["never"] = Examples(images[alike], labels[alike], np.full(int(alike.sum()), -1))
         self.stay = np.isin(data.test_labels, np.unique(federation.clients.labels[~gone]))
         self.classes, attack = data.classes, federation.config.attack
-        self.attacked_tests = int(np.count_nonzero(
-            data.test_labels != attack.target if attack.on_data and attack.on_data[0].triggered else
-            data.test_labels == attack.source))
+        self.attacked_tests = int(
+            np.count_nonzero(
+                data.test_labels != attack.target
+                if attack.on_data and attack.on_data[0].triggered
+                else data.test_labels == attack.source
+            )
+        )
         self._outputs_of = OutputsOf(task.source.model)
         self._from_logits = not ends_in_softmax(task.source.model)
         self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)

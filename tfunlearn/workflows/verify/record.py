@@ -13,8 +13,8 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import digest_of, first_free, write_json
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.report.proof import curves_of, save_inversions, save_relearning, save_roc
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.verification import MembershipRoc
 
 FILE, MOST_POINTS = "verification.json", 400
@@ -24,16 +24,26 @@ def roc_values(roc: MembershipRoc) -> dict:
     """Return a ROC as JSON values, its curve subsampled to at most 400 points."""
     places = np.arange(len(roc.fpr))
     if len(places) > MOST_POINTS:  # denser at low false-positive rates
-        spread = np.unique(np.concatenate([
-            np.geomspace(1, len(places), MOST_POINTS // 2).astype(int) - 1,
-            np.linspace(0, len(places) - 1, MOST_POINTS // 2).astype(int)]))
+        spread = np.unique(
+            np.concatenate(
+                [
+                    np.geomspace(1, len(places), MOST_POINTS // 2).astype(int) - 1,
+                    np.linspace(0, len(places) - 1, MOST_POINTS // 2).astype(int),
+                ]
+            )
+        )
         places = spread
-    return dict(auc=roc.auc, balanced_accuracy=roc.balanced_accuracy,
-                tpr_at={f"{level:g}": value for level, value in roc.tpr_at.items()},
-                resolved={f"{level:g}": roc.resolves(level) for level in roc.tpr_at},
-                members=roc.members, others=roc.others, resolution=roc.resolution,
-                fpr=[round(float(v), 6) for v in roc.fpr[places]],
-                tpr=[round(float(v), 6) for v in roc.tpr[places]])
+    return dict(
+        auc=roc.auc,
+        balanced_accuracy=roc.balanced_accuracy,
+        tpr_at={f"{level:g}": value for level, value in roc.tpr_at.items()},
+        resolved={f"{level:g}": roc.resolves(level) for level in roc.tpr_at},
+        members=roc.members,
+        others=roc.others,
+        resolution=roc.resolution,
+        fpr=[round(float(v), 6) for v in roc.fpr[places]],
+        tpr=[round(float(v), 6) for v in roc.tpr[places]],
+    )
 
 
 def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:

@@ -9,15 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.verification import (
+    MembershipRoc,
+    challenge_score,
+    forgetting_epsilons,
+    forgetting_quality,
+    membership_roc,
+    permutation_p_value,
+    u_lira_scores,
+)
 from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.verify.predictions import Sets, View
 from tfunlearn.workflows.verify.record import roc_values
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.target import Subject, shadow
-from tfunlearn.workflows.verify.predictions import Sets, View
-from tfunlearn.verification import (
-    MembershipRoc, challenge_score, forgetting_epsilons, forgetting_quality, membership_roc,
-    permutation_p_value, u_lira_scores)
 
 DRAWS, MOST_MIXED = 10, 100
 
@@ -40,9 +46,7 @@ class Shadowed:
     values: dict
 
 
-def shadowed(
-    subject: Subject, sets: Sets, settings: VerifySettings, watch: Watch
-) -> Shadowed:
+def shadowed(subject: Subject, sets: Sets, settings: VerifySettings, watch: Watch) -> Shadowed:
     """Run U-LiRA and compute the challenge score; missing models are trained first.
 
     The chance levels of U-LiRA and of the score are estimated by randomly re-partitioning the
@@ -53,32 +57,50 @@ def shadowed(
     for number in watch.track(list(range(1, count + 1))):
         made.append(shadow(subject, number, watch.reference_round))
         retrained.append(sets.view(retrain(subject.task, number, silent).weights))
-    trained, unlearned = ([sets.view(getattr(one, name)) for one in made]
-                          for name in ("trained", "unlearned"))
-    odds = {name: np.stack([view.odds["forgotten"] for view in views])
-            for name, views in (("trained", trained), ("unlearned", unlearned),
-                                ("retrained", retrained))}
-    rocs = {name: membership_roc(*u_lira_scores(odds[name], odds["retrained"],
-                                                variance=settings.variance))
-            for name in ("trained", "unlearned")}
+    trained, unlearned = (
+        [sets.view(getattr(one, name)) for one in made] for name in ("trained", "unlearned")
+    )
+    odds = {
+        name: np.stack([view.odds["forgotten"] for view in views])
+        for name, views in (
+            ("trained", trained),
+            ("unlearned", unlearned),
+            ("retrained", retrained),
+        )
+    }
+    rocs = {
+        name: membership_roc(
+            *u_lira_scores(odds[name], odds["retrained"], variance=settings.variance)
+        )
+        for name in ("trained", "unlearned")
+    }
     scores = u_lira_scores(odds["unlearned"], odds["retrained"], variance=settings.variance)
     epsilons = forgetting_epsilons(odds["unlearned"], odds["retrained"])
     quality = forgetting_quality(epsilons, count)
     kept = [(_mean(unlearned, name), _mean(retrained, name)) for name in ("remaining", "test")]
     rng = generator(settings.verify_seed, "chance")
-    p_value = permutation_p_value(odds["unlearned"], odds["retrained"], rng,
-                                  variance=settings.variance)
+    p_value = permutation_p_value(
+        odds["unlearned"], odds["retrained"], rng, variance=settings.variance
+    )
     values = dict(
-        count=count, before=_of_models(rocs["trained"], count),
+        count=count,
+        before=_of_models(rocs["trained"], count),
         after=_of_models(rocs["unlearned"], count),
-        accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])), p_value=p_value,
+        accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])),
+        p_value=p_value,
         challenge=dict(
-            quality=quality, chance=_chance_quality(odds, rng),
-            score=None if 0 in (kept[0][1], kept[1][1]) else challenge_score(
-                quality, remaining=kept[0], test=kept[1]),
-            remaining=kept[0], test=kept[1], epsilon_median=float(np.median(epsilons)),
+            quality=quality,
+            chance=_chance_quality(odds, rng),
+            score=None
+            if 0 in (kept[0][1], kept[1][1])
+            else challenge_score(quality, remaining=kept[0], test=kept[1]),
+            remaining=kept[0],
+            test=kept[1],
+            epsilon_median=float(np.median(epsilons)),
             epsilon_limit=math.ceil(math.log(count - 1)),
-            epsilons=[round(float(e), 4) for e in epsilons]))
+            epsilons=[round(float(e), 4) for e in epsilons],
+        ),
+    )
     return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), p_value, values)
 
 
@@ -86,8 +108,11 @@ def _of_models(roc: MembershipRoc, count: int) -> dict:
     """Return a ROC as JSON values, with the resolution set by the number of models, not of
     examples."""
     values = roc_values(roc)
-    return {**values, "resolved": {level: count * float(level) >= 1 for level in
-                                   values["resolved"]}, "resolution": 1 / count}
+    return {
+        **values,
+        "resolved": {level: count * float(level) >= 1 for level in values["resolved"]},
+        "resolution": 1 / count,
+    }
 
 
 def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> float:

@@ -13,24 +13,34 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.files import checksum, digest_of
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.training.train import versions
+from tfunlearn.verification import Evidence, Verdict, grade, judge
 from tfunlearn.workflows.unlearn.workflow import Watch
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.grading import (
-    LEAST_SHADOWS, evidence_of, grade_values, was_poisoned)
+    LEAST_SHADOWS,
+    evidence_of,
+    grade_values,
+    was_poisoned,
+)
 from tfunlearn.workflows.verify.membership import (
-    LEAST_EXAMPLES, Attacked, attack_by_likelihood, attack_by_shadow_models, attack_by_threshold)
+    LEAST_EXAMPLES,
+    Attacked,
+    attack_by_likelihood,
+    attack_by_shadow_models,
+    attack_by_threshold,
+)
+from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.workflows.verify.record import records, roc_values, write_record
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.shadows import shadowed
 from tfunlearn.workflows.verify.target import Subject, open_subject, with_retrained
-from tfunlearn.workflows.verify.predictions import Sets
-from tfunlearn.verification import Evidence, Verdict, grade, judge
 
 RULES = 2  # version of metrics and verdict; a new version invalidates earlier verifications
 ALWAYS_LEFT_OUT = (
     "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
     "what the difference of the models before and after shows to who has both",
-    "per-example attacks on the data of those who stay")
+    "per-example attacks on the data of those who stay",
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +59,13 @@ class Verification:
 
 
 def verify(
-    run: str | os.PathLike, settings: VerifySettings = VerifySettings(), *,
-    against: Sequence[str | os.PathLike] = (), data_dir: str | None = None,
-    watch: Watch = Watch(), tell: Callable[[str], None] = lambda _: None,
+    run: str | os.PathLike,
+    settings: VerifySettings = VerifySettings(),
+    *,
+    against: Sequence[str | os.PathLike] = (),
+    data_dir: str | None = None,
+    watch: Watch = Watch(),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify that an unlearned run has forgotten, by comparison with retrained models.
 
@@ -74,8 +88,12 @@ def verify(
     require_installed("tensorflow_federated")
     started = time.perf_counter()
     subject = open_subject(run, against, data_dir)
-    require("shadows", settings.shadows, not settings.shadows or not subject.task.source.requests,
-            "0 where the run before was unlearned itself: shadows are trained like it")
+    require(
+        "shadows",
+        settings.shadows,
+        not settings.shadows or not subject.task.source.requests,
+        "0 where the run before was unlearned itself: shadows are trained like it",
+    )
     if not against:
         subject = with_retrained(subject, settings.retrains, watch)
     identity = _identity(subject, settings)
@@ -94,63 +112,96 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
     """Return the identity of a verification: runs, models, settings, and their hash as `key`."""
     unlearned = subject.unlearned
     asked = dict(
-        verification=RULES, settings=dataclasses.asdict(settings), method=unlearned.notes["method"],
+        verification=RULES,
+        settings=dataclasses.asdict(settings),
+        method=unlearned.notes["method"],
         requests=unlearned.notes["requests"],
         run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
         source_checkpoint_sha256=checksum(subject.task.source.directory.checkpoint),
-        retrained=[dict(path=os.path.abspath(one.directory.path), seed=one.notes["seed"],
-                        checkpoint_sha256=checksum(one.directory.checkpoint))
-                   for one in subject.retrained])
+        retrained=[
+            dict(
+                path=os.path.abspath(one.directory.path),
+                seed=one.notes["seed"],
+                checkpoint_sha256=checksum(one.directory.checkpoint),
+            )
+            for one in subject.retrained
+        ],
+    )
     content = {**asked, "retrained": [one["checkpoint_sha256"] for one in asked["retrained"]]}
-    return {"key": digest_of(content)[:16], **asked,
-            "run": os.path.abspath(unlearned.directory.path),
-            "source": os.path.abspath(subject.task.source.directory.path),
-            "seed": unlearned.notes["seed"], "versions": versions()}
+    return {
+        "key": digest_of(content)[:16],
+        **asked,
+        "run": os.path.abspath(unlearned.directory.path),
+        "source": os.path.abspath(subject.task.source.directory.path),
+        "seed": unlearned.notes["seed"],
+        "versions": versions(),
+    }
 
 
 def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Callable) -> dict:
     task = subject.task
     sets = Sets(task, settings.verify_seed)
     tell("asking the models")
-    weights = [subject.before, subject.unlearned.weights, *(one.weights for one in
-                                                            subject.retrained)]
+    weights = [
+        subject.before,
+        subject.unlearned.weights,
+        *(one.weights for one in subject.retrained),
+    ]
     before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
     found = dict(
         counts={name: len(examples.labels) for name, examples in sets.sets.items()},
-        poisoned=sets.poisoned, partly_poisoned=sets.partly_poisoned, overlap=task.overlap,
+        poisoned=sets.poisoned,
+        partly_poisoned=sets.partly_poisoned,
+        overlap=task.overlap,
         measures=behaviour.measures(before, after, retrained),
         classes=behaviour.by_class(sets, before, after, retrained),
         clients=behaviour.by_client(sets, before, after, retrained),
-        confusion=behaviour.beside(before.confusion.tolist(), after.confusion.tolist(),
-                                   [view.confusion.tolist() for view in retrained]),
-        groups=behaviour.groups(before, after, retrained))
+        confusion=behaviour.beside(
+            before.confusion.tolist(),
+            after.confusion.tolist(),
+            [view.confusion.tolist() for view in retrained],
+        ),
+        groups=behaviour.groups(before, after, retrained),
+    )
     tell("attacking them")
     views = (before, after, *retrained)
-    attacks = {"threshold": attack_by_threshold(before, after, retrained, sets.totals),
-               "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
-               "shadow models": attack_by_shadow_models(task, sets, settings, views, watch.track),
-               "threshold, those who stay": attack_by_threshold(
-                   before, after, retrained, sets.totals, "remaining")}
-    found["membership"] = {name: _attack_values(attack) for name, attack in attacks.items()
-                           if attack is not None}
+    attacks = {
+        "threshold": attack_by_threshold(before, after, retrained, sets.totals),
+        "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
+        "shadow models": attack_by_shadow_models(task, sets, settings, views, watch.track),
+        "threshold, those who stay": attack_by_threshold(
+            before, after, retrained, sets.totals, "remaining"
+        ),
+    }
+    found["membership"] = {
+        name: _attack_values(attack) for name, attack in attacks.items() if attack is not None
+    }
     names = [f"retrained {n + 1}" for n in range(len(retrained))]
     if settings.relearn_epochs:
         tell("relearning")
         found["relearning"] = behaviour.relearning(
-            task, sets, settings, dict(zip(["after", *names], weights[1:])),
-            subject.before, watch.track)
+            task,
+            sets,
+            settings,
+            dict(zip(["after", *names], weights[1:])),
+            subject.before,
+            watch.track,
+        )
     if settings.inversion:
         tell("inverting")
         found["inversion"] = behaviour.inversions(
-            task, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track)
+            task, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track
+        )
     shadows = None
     if settings.shadows:
         tell(f"{settings.shadows} shadow federations")
         shadows = shadowed(subject, sets, settings, watch)
         found["shadows"] = shadows.values
     graded, shown = evidence_of(found, sets, views, attacks, shadows, settings)
-    found["evidence"] = [*(grade_values(g, graded=True) for g in grade(graded)),
-                         *(grade_values(grade([e])[0], graded=False) for e in shown)]
+    found["evidence"] = [
+        *(grade_values(g, graded=True) for g in grade(graded)),
+        *(grade_values(grade([e])[0], graded=False) for e in shown),
+    ]
     found["verdict"] = dataclasses.asdict(_verdict_on(graded, found["counts"]["forgotten"]))
     found["not_tested"] = _left_out(found, attacks, settings, subject)
     return found
@@ -162,37 +213,57 @@ def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
         utility = judge([e for e in evidence if e.utility])
         if utility.word == "damaged":
             return utility
-        words = (f"{examples} forgotten example{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, "
-                 "are too few to tell")
-        return Verdict("not shown", f"It cannot be told whether the model has forgotten: {words}.",
-                       f"Not shown: {words}; the figures stand for themselves.", ("not shown",))
+        words = (
+            f"{examples} forgotten example{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, "
+            "are too few to tell"
+        )
+        return Verdict(
+            "not shown",
+            f"It cannot be told whether the model has forgotten: {words}.",
+            f"Not shown: {words}; the figures stand for themselves.",
+            ("not shown",),
+        )
     return judge(evidence)
 
 
 def _attack_values(attack: Attacked) -> dict:
-    return dict(**behaviour.beside(roc_values(attack.before), roc_values(attack.after),
-                                   [roc_values(roc) for roc in attack.retrained]),
-                more=attack.more)
+    return dict(
+        **behaviour.beside(
+            roc_values(attack.before),
+            roc_values(attack.after),
+            [roc_values(roc) for roc in attack.retrained],
+        ),
+        more=attack.more,
+    )
 
 
 def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Subject) -> list[str]:
     """Return sentences on what was not tested."""
     left = []
     if len(subject.retrained) < 3:
-        left.append(f"the spread of retraining beyond {len(subject.retrained)} seed"
-                    f"{'s' * (len(subject.retrained) > 1)}, without which there is no verdict "
-                    "(--retrains)")
+        left.append(
+            f"the spread of retraining beyond {len(subject.retrained)} seed"
+            f"{'s' * (len(subject.retrained) > 1)}, without which there is no verdict "
+            "(--retrains)"
+        )
     if attacks["LiRA"] is None:
         left.append("LiRA, which needs 3 retrained models (--retrains)")
     if 0 < settings.shadows < LEAST_SHADOWS:
-        left.append(f"U-LiRA in the verdict: {settings.shadows} shadows of each kind can show "
-                    f"nothing at its level, {LEAST_SHADOWS} or more can")
+        left.append(
+            f"U-LiRA in the verdict: {settings.shadows} shadows of each kind can show "
+            f"nothing at its level, {LEAST_SHADOWS} or more can"
+        )
     if not settings.shadows:
         left.append("U-LiRA and the NeurIPS 2023 score, which need shadow federations (--shadows)")
     if attacks["shadow models"] is None:
-        left.append("the shadow-model attack" + (
-            " (--shadow-models)" if not settings.shadow_models else
-            ": too few test images like the forgotten ones"))
+        left.append(
+            "the shadow-model attack"
+            + (
+                " (--shadow-models)"
+                if not settings.shadow_models
+                else ": too few test images like the forgotten ones"
+            )
+        )
     if not settings.relearn_epochs:
         left.append("relearn time (--relearn-epochs)")
     if not settings.inversion:
@@ -202,13 +273,20 @@ def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Sub
     if not was_poisoned(found):
         left.append("attack success: nothing that was forgotten was poisoned")
     threshold = attacks["threshold"].after
-    left += [f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
-             f"non-members show none below {threshold.resolution:.2%}"
-             for level in threshold.tpr_at if not threshold.resolves(level)]
+    left += [
+        f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
+        f"non-members show none below {threshold.resolution:.2%}"
+        for level in threshold.tpr_at
+        if not threshold.resolves(level)
+    ]
     if found["partly_poisoned"]:
-        left.append("poisoned examples as such: only some of what was forgotten was poisoned, or "
-                    "only in some rounds, and the non-members are not")
+        left.append(
+            "poisoned examples as such: only some of what was forgotten was poisoned, or "
+            "only in some rounds, and the non-members are not"
+        )
     if found["overlap"]:
-        left.append(f"{found['overlap']:.1%} of the forgotten examples are held by somebody who "
-                    "stays too: what they teach need not vanish")
+        left.append(
+            f"{found['overlap']:.1%} of the forgotten examples are held by somebody who "
+            "stays too: what they teach need not vanish"
+        )
     return [*left, *ALWAYS_LEFT_OUT]

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import user_path
 from tfunlearn.core.seeds import integers
-from tfunlearn.config.run_config import RunConfig
+from tfunlearn.methods.settings import reference_method, unlearn_settings
+from tfunlearn.methods.source import require_unlearned
+from tfunlearn.methods.task import UnlearningTask
+from tfunlearn.runs.loading import stored_config
+from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.training.resume import resume_training
+from tfunlearn.training.train import train
 from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.workflows.evaluate.runs_compared import Unlearned, open_subjects
-from tfunlearn.runs.loading import stored_config
-from tfunlearn.training.resume import resume_training
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
-from tfunlearn.training.train import train
-from tfunlearn.methods.settings import reference_method, unlearn_settings
 from tfunlearn.workflows.unlearn.workflow import Watch, unlearn
-from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.methods.source import require_unlearned
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,30 @@ def open_subject(
     """
     notes = read_notes(RunDirectory(user_path(run)))
     begun = RunDirectory(user_path(run)).config.exists()
-    require("run", str(run), notes is not None or not begun,
-            "an unlearned run; forget something first (tfunlearn unlearn)")
+    require(
+        "run",
+        str(run),
+        notes is not None or not begun,
+        "an unlearned run; forget something first (tfunlearn unlearn)",
+    )
     subjects = open_subjects([run, *against], data_dir=data_dir)
     opened = [one for runs in subjects.methods.values() for one in runs]
     path = os.path.realpath(user_path(run))
     unlearned = next(one for one in opened if os.path.realpath(one.directory.path) == path)
-    require("run", str(run), unlearned.notes["method"] != reference_method(),
-            "an unlearned run, not a retrained one: that is what it is held against")
+    require(
+        "run",
+        str(run),
+        unlearned.notes["method"] != reference_method(),
+        "an unlearned run, not a retrained one: that is what it is held against",
+    )
     retrained = [one for one in opened if one is not unlearned]
     for one in retrained:
-        require("against", str(one.directory.path), one.notes["method"] == reference_method(),
-                f"runs of unlearn --method {reference_method()}")
+        require(
+            "against",
+            str(one.directory.path),
+            one.notes["method"] == reference_method(),
+            f"runs of unlearn --method {reference_method()}",
+        )
     return Subject(unlearned, subjects.task, retrained)
 
 
@@ -81,8 +93,9 @@ def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
     """Return the subject with `count` retrained models; those that do not exist next to the source
     run are trained."""
     silent = dataclasses.replace(watch, round=watch.reference_round)
-    return dataclasses.replace(subject, retrained=[
-        retrain(subject.task, number, silent) for number in range(1, count + 1)])
+    return dataclasses.replace(
+        subject, retrained=[retrain(subject.task, number, silent) for number in range(1, count + 1)]
+    )
 
 
 @dataclass(frozen=True)
@@ -98,9 +111,7 @@ class Shadow:
     unlearned: list[np.ndarray]
 
 
-def shadow(
-    subject: Subject, number: int, on_round: Callable[[dict], None]
-) -> Shadow:
+def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> Shadow:
     """Return the `number`-th shadow federation, counted from 1, trained now if it does not exist.
 
     The same clients with the same examples are trained with other initial weights, shuffles and
@@ -111,13 +122,15 @@ def shadow(
     source, notes = subject.task.source, subject.unlearned.notes
     seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
     config = source.federation.config
-    config = dataclasses.replace(config, training=dataclasses.replace(
-        config.training, training_seed=seed))
+    config = dataclasses.replace(
+        config, training=dataclasses.replace(config.training, training_seed=seed)
+    )
     path = source.directory.path.resolve()
     trained = _trained(config, path.with_name(f"{path.name}-shadows") / str(number), on_round)
     knobs = {name: value for name, value in notes["settings"].items() if value is not None}
-    request = unlearn_settings(**{**knobs, "forget": notes["requests"][-1], "unlearn_seed": seed,
-                                  "reference": False})
+    request = unlearn_settings(
+        **{**knobs, "forget": notes["requests"][-1], "unlearn_seed": seed, "reference": False}
+    )
     run = unlearn(trained.path, request, watch=Watch(round=on_round))
     unlearned = run.directory
     require_unlearned(unlearned, run.notes)
