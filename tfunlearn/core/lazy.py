@@ -10,6 +10,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tfunlearn.core.errors import UserError
 
@@ -65,5 +66,11 @@ def _stderr_held_back() -> Iterator[None]:
             os.close(kept)
 
 
-tf = _LazyModule("tensorflow")
-tff = _LazyModule("tensorflow_federated")
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_federated as tff
+else:
+    tf = _LazyModule("tensorflow")
+    tff = _LazyModule("tensorflow_federated")
+
+__all__ = ["require_installed", "tf", "tff"]
