@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfunlearn.report.summaries import count, request_in_words
-from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.unlearn.callbacks import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number

@@ -17,7 +17,7 @@ from tfunlearn.report.summaries import (
     request_in_words,
     rounds_behind,
 )
-from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.unlearn.callbacks import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
@@ -161,43 +161,43 @@ class UnlearningDisplay:
 
     def finish(self, run) -> None:
         """Shows before, after and retrained, the cost, and where everything lies."""
-        notes = run.notes
+        record = run.record
         if not run.new:
             self._say(
-                f"found     {run.directory.path}, unlearned so earlier; {notes['method']} "
-                f"of {request_in_words(notes['requests'][-1])}"
+                f"found     {run.directory.path}, unlearned so earlier; {record.method} "
+                f"of {request_in_words(record.requests[-1])}"
             )
-            for words in notes.get("warnings", ()):
+            for words in record.warnings:
                 self.warn(words)
-        measured = notes["measured"]
+        measured = record.measured
         titles = [
             title
             for title in ("before", "after", "retrained")
-            if measured[title] and (title, notes["method"]) != ("after", reference_method())
+            if measured.of(title) and (title, record.method) != ("after", reference_method())
         ]
         table = Table("", *titles, box=None)
         for name, label in ROWS.items():
-            if any(measured[title].get(name) is not None for title in titles):
-                table.add_row(label, *(number(measured[title].get(name)) for title in titles))
+            if any(measured.of(title).get(name) is not None for title in titles):
+                table.add_row(label, *(number(measured.of(title).get(name)) for title in titles))
         rounds = {
-            "before": str(notes["rounds_before"] or notes["training_rounds"]),
-            "after": rounds_behind(notes),
-            "retrained": str(notes["training_rounds"]),
+            "before": str(record.rounds_before or record.training_rounds),
+            "after": rounds_behind(record),
+            "retrained": str(record.training_rounds),
         }
         table.add_row("rounds of training", *(rounds[title] for title in titles))
         PlainConsole(width=100).print(table)
-        self._say(f"recovery  {recovery(notes)}")
-        if notes["recovered"]["stop"] == "target" and not notes["recovered"]["reached"]:
+        self._say(f"recovery  {recovery(record)}")
+        if record.recovered.stop == "target" and not record.recovered.reached:
             self._say("warning: accuracy on the remaining data is more than a point below before")
-        if notes.get("damaged") and not notes.get("failed"):
-            self._say(f"damaged   {notes['damaged']}")
-        self._say(f"cost      {cost_in_words(notes['cost'])}" + ("" if run.new else " (then)"))
+        if record.damaged and not record.failed:
+            self._say(f"damaged   {record.damaged}")
+        self._say(f"cost      {cost_in_words(record.cost)}" + ("" if run.new else " (then)"))
         self._say(
             f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
             "curves.png"
         )
-        if notes["reference"]:
-            self._say(f"retrained {notes['reference']}")
+        if record.reference:
+            self._say(f"retrained {record.reference}")
 
     def _request(self, task) -> str:
         words = []

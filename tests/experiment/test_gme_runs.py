@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import pathlib
 import shutil
 
@@ -16,7 +17,7 @@ from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.gme import GmeSettings, study_memorization, write_groups, write_scores
 from tfunlearn.experiment.unlearning import Watch, unlearn
 from tfunlearn.methods.source import open_source
-from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.runs.run_directory import RunDirectory, unlearning_record, write_record
 from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.workflows.evaluate.retraining import omitted_clients
 from tfunlearn.workflows.evaluate.settings import SCORES
@@ -64,8 +65,9 @@ def test_retrained_models_are_made_once_and_shared(unlearned, tmp_path):
 def test_a_random_reset_stands_beside_memorization_and_is_made_once(unlearned, tmp_path):
     shutil.copytree(unlearned, tmp_path / "copy")  # with paths of its own
     runs, started = [tmp_path / "copy" / "run-memorization"], []
-    notes = read_notes(RunDirectory(runs[0]))
-    write_notes(RunDirectory(runs[0]), {**notes, "source": str(tmp_path / "copy" / "run")})
+    record = unlearning_record(RunDirectory(runs[0]))
+    moved = dataclasses.replace(record, source=str(tmp_path / "copy" / "run"))
+    write_record(RunDirectory(runs[0]), moved)
     watch = Watch(start=lambda case, *_: started.append(case.own.saliency))
     for _ in range(2):
         study = study_memorization(runs, GmeSettings(retrains=2), watch=watch)
@@ -77,12 +79,9 @@ def test_a_random_reset_stands_beside_memorization_and_is_made_once(unlearned, t
         ]
     assert started.count("random") == 1
     (path,) = study.models["memorization control: random reset"].paths
-    control = read_notes(RunDirectory(pathlib.Path(path)))
-    assert (
-        control["seed"] == notes["seed"]
-        and control["report"]["count"] == (notes["report"]["count"])
-    )
-    assert control["settings"] == {**notes["settings"], "saliency": "random"}
+    control = unlearning_record(RunDirectory(pathlib.Path(path)))
+    assert control.seed == record.seed and control.report["count"] == record.report["count"]
+    assert control.settings == {**record.settings, "saliency": "random"}
 
 
 def test_numbers_are_those_of_the_models(unlearned, kept_run):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from matplotlib.figure import Figure
 
+from tfunlearn.core.records import Measured
 from tfunlearn.report import save_recovery
 from tfunlearn.report.recovery import SHOWN
 
@@ -23,9 +26,7 @@ def test_recovery_begins_at_zero(tmp_path, monkeypatch, waited):
     lines = [dict(measures(0.5), phase="wait")] * waited + [
         dict(measures(0.6 + n / 10), phase="recover") for n in range(3)
     ]
-    measured = dict(
-        before=measures(0.9), start=measures(0.2), after=measures(0.8), retrained=measures(0.7)
-    )
+    measured = Measured(measures(0.9), measures(0.2), measures(0.8), measures(0.7))
     save_recovery(tmp_path / "curves.png", lines, measured)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     curve = drawn[0].axes[0].get_lines()[0]
@@ -34,4 +35,4 @@ def test_recovery_begins_at_zero(tmp_path, monkeypatch, waited):
     assert [points[-1 - n] for n in range(waited)] == [0.5] * waited
     labels = [line.get_label() for line in drawn[0].axes[0].get_lines()]
     assert "forgotten data" in labels and "forgotten, poisoned" not in labels
-    save_recovery(tmp_path / "curves.png", [], {**measured, "retrained": None})
+    save_recovery(tmp_path / "curves.png", [], dataclasses.replace(measured, retrained=None))

@@ -1,9 +1,9 @@
-"""Unlearning of runs: reads a run, forgets, recovers, compares with retraining, writes a run."""
+"""Unlearning of runs: the documented entry points."""
 
 from tfunlearn.methods.settings import UnlearnSettings, unlearn_settings
+from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks, Watch
 from tfunlearn.workflows.unlearn.workflow import (
     UnlearningRun,
-    Watch,
     measure_run,
     resume_unlearning,
     unlearn,
@@ -11,6 +11,7 @@ from tfunlearn.workflows.unlearn.workflow import (
 
 __all__ = [
     "UnlearnSettings",
+    "UnlearningCallbacks",
     "UnlearningRun",
     "Watch",
     "measure_run",

@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 import numpy as np
 
+from tfunlearn.core.records import Cost
 from tfunlearn.federated.client_work import ClientTraining
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Sums over an unlearning.
-
-    Attributes:
-        rounds: rounds in which clients worked.
-        seconds: wall time, evaluation included.
-        work_seconds: of the rounds and of what the method did before them, without evaluation.
-        client_steps: optimizer steps of all clients.
-        bytes_down: models sent to clients, float32.
-        bytes_up: updates sent by clients, float32.
-        server_storage_bytes: what the method read of what the server had kept.
-    """
-
-    rounds: int = 0
-    seconds: float = 0.0
-    work_seconds: float = 0.0
-    client_steps: int = 0
-    bytes_down: int = 0
-    bytes_up: int = 0
-    server_storage_bytes: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*(a + b for a, b in zip(asdict(self).values(), asdict(other).values())))
 
 
 def round_cost(examples: np.ndarray, training: ClientTraining, parameters: int) -> Cost:
@@ -42,3 +15,6 @@ def round_cost(examples: np.ndarray, training: ClientTraining, parameters: int) 
     return Cost(
         rounds=int(len(examples) > 0), client_steps=int(steps.sum()), bytes_down=sent, bytes_up=sent
     )
+
+
+__all__ = ["Cost", "round_cost"]

@@ -13,12 +13,13 @@ import numpy as np
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
 from tfunlearn.runs.history_store import History
 from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.training.consistency import check_partition
 from tfunlearn.training.federation import Federation
 
@@ -84,12 +85,12 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     """
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state, model = open_run(run, data_dir)
-    lines, notes = directory.read_metrics(), read_notes(directory)
-    require_unlearned(directory, notes)
+    lines, record = directory.read_metrics(), read_record(directory)
+    require_unlearned(directory, record)
     if directory.lock.exists():
         with directory.locked():  # nobody is writing there
             pass
-    if notes is None and state.finished < config.training.rounds:
+    if record is None and state.finished < config.training.rounds:
         warnings.warn(
             f"{directory.path} has {state.finished} of {config.training.rounds} rounds; "
             f"tfunlearn resume {directory.path} goes on with it",
@@ -100,13 +101,13 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     check_partition(directory, federation)
     gone, requests = np.zeros(len(federation.clients.labels), bool), []
     before, trained, last = 0, state.finished, None
-    if notes is not None:
-        requests, before = notes["requests"], notes["rounds_before"]
-        trained, last = notes["training_rounds"], notes["unlearned_after_round"]
+    if record is not None:
+        requests, before = record.requests, record.rounds_before
+        trained, last = record.training_rounds, record.unlearned_after_round
         for words in requests:
             gone |= ForgetRequest.parse(words).rows(federation.clients, federation.data.classes)
     require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
-    history, lost = _history(directory, config, lines, notes, shapes)
+    history, lost = _history(directory, config, lines, record, shapes)
     return Source(
         directory,
         federation,
@@ -123,13 +124,13 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     )
 
 
-def require_unlearned(directory: RunDirectory, notes: dict | None) -> None:
+def require_unlearned(directory: RunDirectory, record: UnlearningRecord | None) -> None:
     """Raises a `UserError` if an unlearning has failed: its model is no unlearned one."""
-    if notes is not None and notes.get("failed"):
-        raise UserError(f"run: {directory.path} is no unlearned run: {notes['failed']}")
+    if record is not None and record.failed:
+        raise UserError(f"run: {directory.path} is no unlearned run: {record.failed}")
 
 
-def _history(directory: RunDirectory, config, lines, notes, shapes) -> tuple[History, str | None]:
+def _history(directory: RunDirectory, config, lines, record, shapes) -> tuple[History, str | None]:
     """Returns the rounds of a run and, where it went on from another one, of that too.
 
     The other one is followed as long as it holds the very weights that were gone on from; else its
@@ -140,16 +141,16 @@ def _history(directory: RunDirectory, config, lines, notes, shapes) -> tuple[His
         lines,
         config.history,
         shapes,
-        0 if notes is None else notes["rounds_before"],
+        0 if record is None else record.rounds_before,
     )
-    if notes is None or notes["restarts"]:
+    if record is None or record.restarts:
         return own, None
-    earlier = RunDirectory(pathlib.Path(notes["source"]))
+    earlier = RunDirectory(pathlib.Path(record.source))
     try:
-        same = checksum(earlier.checkpoint) == notes["source_checkpoint_sha256"]
+        same = checksum(earlier.checkpoint) == record.source_checkpoint_sha256
     except OSError:
         same = False
     if not same:
-        return own, notes["source"]
-    history, lost = _history(earlier, config, earlier.read_metrics(), read_notes(earlier), shapes)
+        return own, record.source
+    history, lost = _history(earlier, config, earlier.read_metrics(), read_record(earlier), shapes)
     return history.then(own), lost

@@ -54,7 +54,7 @@ class UnlearningTask:
     warn: Callable[[str], None] = lambda _: None
 
     def caution(self, words: str) -> None:
-        """Tells the user something, and keeps it for the notes."""
+        """Tells the user something, and keeps it for the record."""
         if words not in self.warnings:
             self.warnings.append(words)
             self.warn(words)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tfunlearn.core.records import UnlearningRecord
+
 WORDS = {
     "forgotten": "forgotten",
     "still remembers": "still remembers",
@@ -27,7 +29,7 @@ class RunFacts:
         lines: the lines of the run's `metrics.jsonl`.
         weights: number of weights of the model.
         checksums: file to SHA-256.
-        notes: content of `unlearning.json`, None for a trained run.
+        unlearning: content of `unlearning.json`, None for a trained run.
         trained_lines: the lines of the source run's `metrics.jsonl`; empty if it no longer exists.
         record: the latest verification, None if there is none.
         earlier: folder, verdict and settings of every verification of this model, the latest last.
@@ -42,7 +44,7 @@ class RunFacts:
     lines: list[dict]
     weights: int
     checksums: dict[str, str]
-    notes: dict | None = None
+    unlearning: UnlearningRecord | None = None
     trained_lines: list[dict] = field(default_factory=list)
     record: dict | None = None
     earlier: list[dict] = field(default_factory=list)
@@ -58,12 +60,12 @@ class RunFacts:
             return f"This unlearning failed, its model is of no use: {self.failed}."
         if self.record is not None:
             return self.record["verdict"].get("plain") or self.record["verdict"]["sentence"]
-        if self.notes is not None and self.notes.get("damaged"):
+        if self.unlearning is not None and self.unlearning.damaged:
             return (
-                f"This unlearning has damaged the model: {self.notes['damaged']}. It is not "
+                f"This unlearning has damaged the model: {self.unlearning.damaged}. It is not "
                 f"verified yet: tfunlearn verify {self.path} gives a verdict."
             )
-        if self.notes is None:
+        if self.unlearning is None:
             return "This run has forgotten nothing: it is a trained model."
         if self.is_reference:
             return (
@@ -77,7 +79,7 @@ class RunFacts:
     @property
     def failed(self) -> str | None:
         """The reason why the unlearning failed, None if it did not."""
-        return None if self.notes is None else self.notes.get("failed")
+        return None if self.unlearning is None else self.unlearning.failed
 
     @property
     def word(self) -> str:

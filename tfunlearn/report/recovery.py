@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from tfunlearn.core.records import Measured
 from tfunlearn.report.figures import new_figure, save_figure
 
 SHOWN = {
@@ -23,7 +24,7 @@ SHOWN = {
 def save_recovery(
     path: str | os.PathLike,
     lines: Sequence[dict],
-    measured: Mapping[str, dict | None],
+    measured: Measured,
 ) -> None:
     """Draw the metrics before unlearning, after it, and over the rounds of recovery.
 
@@ -39,9 +40,9 @@ def save_recovery(
     for name, (label, color) in SHOWN.items():
         values = [line.get(name) for line in lines]
         points = [
-            measured["before"].get(name),
+            measured.before.get(name),
             *values[:waited],
-            measured["start"].get(name),
+            measured.start.get(name),
             *values[waited:],
         ]
         if all(point is None for point in points):
@@ -53,7 +54,7 @@ def save_recovery(
             marker=".",
             label=label,
         )
-        reference = (measured.get("retrained") or {}).get(name)
+        reference = (measured.retrained or {}).get(name)
         if reference is not None:
             axes.axhline(reference, color=color, ls=":", lw=1)
     axes.axvline(-0.5, color="0.6", lw=0.8)

@@ -49,11 +49,11 @@ class Section:
         page.paragraph(facts.verdict, f"verdict {facts.mark}")
         page.paragraph(
             f"Folder {facts.path}"
-            + ("" if facts.notes is None else f", unlearned from {facts.notes['source']}")
+            + ("" if facts.unlearning is None else f", unlearned from {facts.unlearning.source}")
             + ".",
             "note",
         )
-        if facts.notes is not None:
+        if facts.unlearning is not None:
             self._asked()
             self._done()
         self._proof()
@@ -62,42 +62,43 @@ class Section:
         self._origin()
 
     def _asked(self) -> None:
-        page, notes = self._page, self._facts.notes
+        page, unlearning = self._page, self._facts.unlearning
         page.heading(3, "What was asked")
-        forgotten = notes["forgotten"]
+        forgotten = unlearning.forgotten
         page.paragraph(
-            f"Forget {request_in_words(notes['requests'][-1])}: "
-            f"{count(forgotten['examples'], 'example')}"
+            f"Forget {request_in_words(unlearning.requests[-1])}: "
+            f"{count(forgotten.examples, 'example')}"
             + (
-                f", all that {count(len(forgotten['clients']), 'client')} held"
-                if forgotten["clients"]
+                f", all that {count(len(forgotten.clients), 'client')} held"
+                if forgotten.clients
                 else ""
             )
             + "."
         )
-        if len(notes["requests"]) > 1:
+        if len(unlearning.requests) > 1:
             page.paragraph(
-                f"{count(len(notes['requests']) - 1, 'request')} came before: "
-                + "; ".join(request_in_words(r) for r in notes["requests"][:-1])
+                f"{count(len(unlearning.requests) - 1, 'request')} came before: "
+                + "; ".join(request_in_words(r) for r in unlearning.requests[:-1])
                 + "."
             )
 
     def _done(self) -> None:
-        page, notes = self._page, self._facts.notes
+        page, unlearning = self._page, self._facts.unlearning
         page.heading(3, "What was done, and what it cost")
-        page.paragraph(f"Method {notes['method']}, then recovery: {recovery(notes)}.")
+        page.paragraph(f"Method {unlearning.method}, then recovery: {recovery(unlearning)}.")
         page.paragraph(
-            f"Cost: {cost_in_words(notes['cost'])}. Seconds are of the wall clock, "
-            f"measuring included; {notes['cost']['work_seconds']:.1f} s of them were "
+            f"Cost: {cost_in_words(unlearning.cost)}. Seconds are of the wall clock, "
+            f"measuring included; {unlearning.cost.work_seconds:.1f} s of them were "
             "work."
         )
         for words in (
-            f"The request decided the method: {notes['reason']}." if notes.get("reason") else "",
-            f"Forgotten before, and dropped from the request: {request_in_words(notes['dropped'])}."
-            if notes.get("dropped")
+            f"The request decided the method: {unlearning.reason}." if unlearning.reason else "",
+            "Forgotten before, and dropped from the request: "
+            f"{request_in_words(unlearning.dropped)}."
+            if unlearning.dropped
             else "",
-            *(f"Warning: {words}." for words in notes.get("warnings", ())),
-            f"Damaged: {notes['damaged']}." if notes.get("damaged") else "",
+            *(f"Warning: {words}." for words in unlearning.warnings),
+            f"Damaged: {unlearning.damaged}." if unlearning.damaged else "",
         ):
             if words:
                 page.paragraph(words)
@@ -108,19 +109,19 @@ class Section:
             "settings",
             "Settings of the method",
             ["setting", "value"],
-            [[name, _plain(value)] for name, value in notes["settings"].items()],
+            [[name, _plain(value)] for name, value in unlearning.settings.items()],
             folded=True,
         )
-        measured = notes["measured"]
-        titles = [t for t in ("before", "start", "after", "retrained") if measured.get(t)]
+        measured = unlearning.measured
+        titles = [t for t in ("before", "start", "after", "retrained") if measured.of(t)]
         self._table(
             "measured",
             "Measured by the unlearning itself (retrained: one model, of its own seed)",
             ["", *titles],
             [
-                [label, *(measured[title].get(name) for title in titles)]
+                [label, *(measured.of(title).get(name) for title in titles)]
                 for name, label in MEASURES.items()
-                if any(measured[title].get(name) is not None for title in titles)
+                if any(measured.of(title).get(name) is not None for title in titles)
             ],
         )
 
@@ -337,7 +338,7 @@ class Section:
 
     def _rounds(self) -> None:
         page, facts = self._page, self._facts
-        training = facts.lines if facts.notes is None else facts.trained_lines
+        training = facts.lines if facts.unlearning is None else facts.trained_lines
         page.heading(3, "Round by round")
         if training:
             attacked = [line["round"] for line in training if line["attackers"]]
@@ -354,14 +355,14 @@ class Section:
                 "under attack shaded, prunings dotted.",
             )
             self._table("training", "Training, round by round", *round_table(training), folded=True)
-        if facts.notes is not None:
+        if facts.unlearning is not None:
             self._figure(
                 "unlearning",
                 save_recovery,
-                [facts.lines, facts.notes["measured"]],
+                [facts.lines, facts.unlearning.measured],
                 "Accuracy before unlearning, at the start of recovery and in each of its "
                 f"{count(len(facts.lines), 'round')}; on forgotten data it ends at "
-                f"{_number(facts.notes['measured']['after'].get('forget_accuracy'))}.",
+                f"{_number(facts.unlearning.measured.after.get('forget_accuracy'))}.",
                 "Unlearning and recovery; dotted: retrained.",
             )
             self._table(

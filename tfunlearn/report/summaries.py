@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tfunlearn.core.records import Cost, UnlearningRecord
+
 
 def request_in_words(request: list[str]) -> str:
     """Return the first five entries of a request."""
@@ -13,32 +15,32 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("s" if number != 1 else "")
 
 
-def rounds_behind(notes: dict) -> str:
+def rounds_behind(unlearning: UnlearningRecord) -> str:
     """Return the number of training rounds of the unlearned model, as text."""
-    own = notes["rounds"] + notes["waited_rounds"]
-    return str(own) if notes["restarts"] else f"{notes['rounds_before']} + {own}"
+    own = unlearning.rounds + unlearning.waited_rounds
+    return str(own) if unlearning.restarts else f"{unlearning.rounds_before} + {own}"
 
 
-def recovery(notes: dict) -> str:
+def recovery(unlearning: UnlearningRecord) -> str:
     """Return text on the recovery, and on when other stopping rules would have ended it."""
-    recovered = notes["recovered"]
-    words = [f"{count(notes['rounds'], 'round')}, stop {recovered['stop']}"]
-    if notes["waited_rounds"]:
-        words.append(f"after {count(notes['waited_rounds'], 'round')} of waiting")
+    recovered = unlearning.recovered
+    words = [f"{count(unlearning.rounds, 'round')}, stop {recovered.stop}"]
+    if unlearning.waited_rounds:
+        words.append(f"after {count(unlearning.waited_rounds, 'round')} of waiting")
     for name in ("bound", "plateau", "target"):
-        if name != recovered["stop"] and recovered[name]:
-            words.append(f"{name} after {recovered[name]}")
+        if name != recovered.stop and getattr(recovered, name):
+            words.append(f"{name} after {getattr(recovered, name)}")
     return "; ".join(words)
 
 
-def cost_in_words(cost: dict) -> str:
+def cost_in_words(cost: Cost) -> str:
     """Return the cost of an unlearning run as text."""
     size = {
-        name: f"{cost[name] / 1e6:,.1f} MB"
+        name: f"{getattr(cost, name) / 1e6:,.1f} MB"
         for name in ("bytes_down", "bytes_up", "server_storage_bytes")
     }
     return (
-        f"{count(cost['rounds'], 'round')} of clients, {cost['seconds']:.1f} s, "
-        f"{count(cost['client_steps'], 'client step')}, {size['bytes_down']} down, "
+        f"{count(cost.rounds, 'round')} of clients, {cost.seconds:.1f} s, "
+        f"{count(cost.client_steps, 'client step')}, {size['bytes_down']} down, "
         f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server"
     )

@@ -1,4 +1,4 @@
-"""Tables of a report: column names and rows from metrics, verifications and notes."""
+"""Tables of a report: column names and rows from metrics, verifications and unlearning."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
     """Return the column names and rows of a table of several runs, one column per run."""
     rows = [
         ["verdict", *(facts.word for facts in runs)],
-        ["method", *("trained" if f.notes is None else f.notes["method"] for f in runs)],
+        ["method", *("trained" if f.unlearning is None else f.unlearning.method for f in runs)],
     ]
     for name, label in MEASURES.items():
         values = [
             (
                 f.lines[-1]
-                if f.notes is None and f.lines
+                if f.unlearning is None and f.lines
                 else {}
-                if f.notes is None
-                else f.notes["measured"]["after"]
+                if f.unlearning is None
+                else f.unlearning.measured.after
             ).get(name)
             for f in runs
         ]
@@ -57,7 +57,10 @@ def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
         ("bytes_up", "bytes sent by clients"),
     ):
         rows.append(
-            [label, *(None if f.notes is None else f.notes["cost"].get(name) for f in runs)]
+            [
+                label,
+                *(f.unlearning and getattr(f.unlearning.cost, name) for f in runs),
+            ]
         )
     for name in dict.fromkeys(e["name"] for f in runs if f.record for e in f.record["evidence"]):
         rows.append(

@@ -31,6 +31,7 @@ from tfunlearn.core.files import (
     write_json,
 )
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import is_model_file
 from tfunlearn.runs.run_files import metrics_line, read_checkpoint
@@ -159,12 +160,12 @@ class RunDirectory:
             )
         named = lines[-1]["checkpoint_sha256"] if len(lines) == finished > 0 else None
         where = f"metrics.jsonl names for round {finished}"
-        notes, digest = read_notes(self), checksum(self.checkpoint)
-        if not lines and notes is not None:
-            named, where = notes["checkpoint_sha256"], "unlearning.json names"
+        record, digest = read_record(self), checksum(self.checkpoint)
+        if not lines and record is not None:
+            named, where = record.checkpoint_sha256, "unlearning.json names"
         if named is not None and named != digest:
             raise UserError(f"run: {self.checkpoint} is not the file that {where}; it was changed")
-        if notes is not None and notes["checkpoint_sha256"] != digest:
+        if record is not None and record.checkpoint_sha256 != digest:
             raise UserError(
                 f"run: {self.checkpoint} is not the one that {self.unlearning} tells "
                 "of; one of them belongs to another run"
@@ -268,13 +269,14 @@ def open_run_directory(path: str | os.PathLike) -> RunDirectory:
     return run
 
 
-def write_notes(directory: RunDirectory, notes: dict) -> None:
-    """Writes `unlearning.json`, with the checksum of what it says."""
-    write_json(directory.unlearning, {**notes, "sha256": digest_of(notes)})
+def write_record(directory: RunDirectory, record: UnlearningRecord) -> None:
+    """Write `unlearning.json`, with the checksum of its content."""
+    content = record.as_json()
+    write_json(directory.unlearning, {**content, "sha256": digest_of(content)})
 
 
-def read_notes(directory: RunDirectory) -> dict | None:
-    """Returns what `unlearning.json` says, None for a run of `train`.
+def read_record(directory: RunDirectory) -> UnlearningRecord | None:
+    """Return the record of an unlearning, None for a run of train.
 
     Raises:
         UserError: it is damaged.
@@ -282,9 +284,21 @@ def read_notes(directory: RunDirectory) -> dict | None:
     if not directory.unlearning.exists():
         return None
     try:
-        notes = json.loads(directory.unlearning.read_text())
-        if notes.pop("sha256") != digest_of(notes):
+        content = json.loads(directory.unlearning.read_text())
+        if content.pop("sha256") != digest_of(content):
             raise ValueError("its checksum differs")
-        return notes
+        return UnlearningRecord.of(content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"run: {directory.unlearning} is damaged ({first_line(error)})")
+
+
+def unlearning_record(directory: RunDirectory) -> UnlearningRecord:
+    """Return the record of an unlearned run.
+
+    Raises:
+        UserError: it is damaged, or the run was not unlearned.
+    """
+    record = read_record(directory)
+    if record is None:
+        raise UserError(f"run: {directory.path} was not unlearned (no {directory.unlearning.name})")
+    return record

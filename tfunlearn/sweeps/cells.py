@@ -12,7 +12,8 @@ from tfunlearn.sweeps.grid import MEASURES, TRAINED, Cell
 from tfunlearn.training.resume import resume_training
 from tfunlearn.training.train import TrainingRun, train
 from tfunlearn.unlearning.stopping import bound_rounds, target_round
-from tfunlearn.workflows.unlearn.workflow import Watch, measure_run, unlearn
+from tfunlearn.workflows.unlearn.callbacks import Watch
+from tfunlearn.workflows.unlearn.workflow import measure_run, unlearn
 
 
 def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
@@ -65,28 +66,28 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
             reference_round=lambda line: on_round(cell, line),
         ),
     )
-    measured, notes = run.notes["measured"], run.notes
+    measured, record = run.record.measured, run.record
     if run.failed:  # no unlearning, so that none of its figures is one of an unlearned model
         line = {**dict.fromkeys(MEASURES), "round": 1, "attackers": [], "state": "failed"}
-        return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
+        return [line], record.checkpoint_sha256, record.cost.seconds
     recovered = target_round(
         [
-            measured["start"]["test_accuracy"],
+            measured.start["test_accuracy"],
             *(line["test_accuracy"] for line in run.metrics if line["phase"] == "recover"),
         ],
-        measured["before"]["test_accuracy"],
+        measured.before["test_accuracy"],
     )
-    fraction = notes["report"].get("fraction")
+    fraction = record.report.get("fraction")
     line = _forgetting_line(
-        measured["after"],
-        measured["retrained"],
-        rounds=notes["rounds"],
-        work_seconds=notes["cost"].get("work_seconds"),
-        bound=None if fraction is None else bound_rounds(notes["training_rounds"], fraction),
+        measured.after,
+        measured.retrained,
+        rounds=record.rounds,
+        work_seconds=record.cost.work_seconds,
+        bound=None if fraction is None else bound_rounds(record.training_rounds, fraction),
         test_recovered=recovered,
-        state="damaged" if notes.get("damaged") else "ok",
+        state="damaged" if record.damaged else "ok",
     )
-    return [line], notes["checkpoint_sha256"], notes["cost"]["seconds"]
+    return [line], record.checkpoint_sha256, record.cost.seconds
 
 
 def _is_whole(path: pathlib.Path, cell: Cell) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import tfunlearn
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free, user_path, write_bytes, write_csv
+from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.evaluation import OutputsOf, cross_entropies
 from tfunlearn.methods.method import in_words
 from tfunlearn.methods.settings import reference_method
@@ -24,7 +25,7 @@ from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
 from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.training.federation import Federation
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.predictions import Sets
@@ -105,7 +106,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         UserError: no run there, or a damaged file.
     """
     directory, config, _, model = open_run(run, data_dir)
-    path, lines, notes = directory.path, directory.read_metrics(), read_notes(directory)
+    path, lines, unlearning = directory.path, directory.read_metrics(), read_record(directory)
     missing, trained, record, profile = [], [], None, {}
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
     earlier = []
@@ -121,23 +122,23 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
                     settings=found["settings"],
                 )
             )
-    if notes is not None:
-        trained, missing = _training(notes)
+    if unlearning is not None:
+        trained, missing = _training(unlearning)
     if record is not None:
         profile = {name: record[name] for name in PROFILE}
     else:
         try:
             profile = (
                 _trained_profile(config, model)
-                if notes is None
+                if unlearning is None
                 else _unlearned_profile(run, data_dir)
             )
         except UserError as error:
             missing.append(f"Figures by client and class are not known: {error}.")
     name, words = path.name or path.resolve().name, ""
-    if notes is not None:
+    if unlearning is not None:
         try:
-            words = in_words(notes["method"], notes["report"])
+            words = in_words(unlearning.method, unlearning.report)
         except UserError as error:  # a method of the user's own that is not here
             missing.append(f"The method's own words are not known: {error}.")
     return RunFacts(
@@ -147,23 +148,23 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         lines,
         model.count_params(),
         sums,
-        notes,
+        unlearning,
         trained,
         record,
         earlier,
         profile,
         missing,
         words,
-        notes is not None and notes["method"] == reference_method(),
+        unlearning is not None and unlearning.method == reference_method(),
     )
 
 
-def _training(notes: dict) -> tuple[list[dict], list[str]]:
+def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
     """Returns the metrics of the training that a run was unlearned from, and what is missing."""
-    source = RunDirectory(pathlib.Path(notes["source"]))
+    source = RunDirectory(pathlib.Path(unlearning.source))
     try:
-        same = checksum(source.checkpoint) == notes["source_checkpoint_sha256"]
-        earlier = read_notes(source)
+        same = checksum(source.checkpoint) == unlearning.source_checkpoint_sha256
+        earlier = read_record(source)
         if same:
             return (source.read_metrics(), []) if earlier is None else _training(earlier)
     except (OSError, UserError):
@@ -211,10 +212,10 @@ def _trained_profile(config, model) -> dict:
 
 def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     """Returns the same of the models before and after, and of the retrained one if there is one."""
-    notes = read_notes(RunDirectory(user_path(run)))
-    if notes["method"] == reference_method():
+    unlearning = read_record(RunDirectory(user_path(run)))
+    if unlearning.method == reference_method():
         raise UserError("a retrained run is told by the runs that are held against it")
-    reference = [notes["reference"]] if notes["reference"] else []
+    reference = [unlearning.reference] if unlearning.reference else []
     subject = open_subject(run, reference, data_dir)
     sets = Sets(subject.task, 0)
     before, after, *retrained = [

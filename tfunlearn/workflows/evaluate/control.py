@@ -11,12 +11,13 @@ from tfunlearn.methods.method import UNLEARNING, Control
 from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import require_unlearned
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.runs.run_directory import read_notes
+from tfunlearn.runs.run_directory import read_record
 from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned
-from tfunlearn.workflows.unlearn.workflow import Watch, run_task, task_of
+from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
+from tfunlearn.workflows.unlearn.workflow import run_task, task_of
 
 
-def with_control(subjects: Subjects, watch: Watch) -> Subjects:
+def with_control(subjects: Subjects, watch: UnlearningCallbacks) -> Subjects:
     """Return the subjects with a control added for each run of the method memorization.
 
     Existing controls are reused, missing ones are unlearned now; controls that are already among
@@ -28,12 +29,12 @@ def with_control(subjects: Subjects, watch: Watch) -> Subjects:
     """
     methods = dict(subjects.methods)
     for label, runs in subjects.methods.items():
-        control = UNLEARNING.find(runs[0].notes["method"]).control
-        if control is None or _is_control(control, runs[0].notes["settings"]):
+        control = UNLEARNING.find(runs[0].record.method).control
+        if control is None or _is_control(control, runs[0].record.settings):
             continue
         controls = [_control_of(subjects.task, run, control, watch) for run in runs]
-        known = {run.notes["key"] for others in methods.values() for run in others}
-        controls = [run for run in controls if run.notes["key"] not in known]
+        known = {run.record.key for others in methods.values() for run in others}
+        controls = [run for run in controls if run.record.key not in known]
         if controls:
             methods[f"{label} control: {control.label}"] = controls
     return dataclasses.replace(subjects, methods=methods)
@@ -43,20 +44,22 @@ def _is_control(control: Control, settings: dict) -> bool:
     return settings[control.marked_by] == control.settings[control.marked_by]
 
 
-def _control_of(task: UnlearningTask, run: Unlearned, control: Control, watch: Watch) -> Unlearned:
-    knobs = {name: value for name, value in run.notes["settings"].items() if value is not None}
+def _control_of(
+    task: UnlearningTask, run: Unlearned, control: Control, watch: UnlearningCallbacks
+) -> Unlearned:
+    knobs = {name: value for name, value in run.record.settings.items() if value is not None}
     settings = unlearn_settings(
         **{
             **knobs,
             **control.settings,
             "forget": task.settings.forget,
-            "unlearn_seed": run.notes["seed"],
+            "unlearn_seed": run.record.seed,
             "reference": False,
         }
     )
     directory, _ = run_task(
         dataclasses.replace(task_of(task.source, settings), keeps=False), None, "key", watch
     )
-    notes = read_notes(directory)
-    require_unlearned(directory, notes)
-    return Unlearned(directory, notes, directory.read_state().weights)
+    record = read_record(directory)
+    require_unlearned(directory, record)
+    return Unlearned(directory, record, directory.read_state().weights)

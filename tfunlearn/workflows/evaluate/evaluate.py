@@ -11,7 +11,7 @@ import numpy as np
 
 from tfunlearn.evaluation import OutputsOf, class_accuracies
 from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import read_notes
+from tfunlearn.runs.run_directory import read_record
 from tfunlearn.training.federation import load_data
 from tfunlearn.training.measures import TestMeasures
 from tfunlearn.workflows.evaluate.local import LocalStudy, local_study
@@ -72,19 +72,19 @@ def evaluate(
     outputs_of = OutputsOf(model)
     outputs = outputs_of(data.test_images, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
-    notes = read_notes(directory) or {}
+    record = read_record(directory)
     local, missing = {}, None
-    if notes and not notes.get("failed"):
+    if record and not record.failed:
         local, missing = local_study(run, settings, data_dir)
     return RunEvaluation(
         state.finished,
-        state.finished if notes else config.training.rounds,
+        state.finished if record else config.training.rounds,
         TestMeasures(outputs_of, data, config.attack).of(outputs),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist(),
-        notes.get("method"),
-        notes.get("rounds_before", 0),
+        record.method if record else None,
+        record.rounds_before if record else 0,
         local,
         missing,
-        notes.get("failed"),
+        record.failed if record else None,
     )

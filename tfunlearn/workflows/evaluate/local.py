@@ -14,6 +14,7 @@ import numpy as np
 
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.evaluation import (
     Fairness,
     OutputsOf,
@@ -23,7 +24,7 @@ from tfunlearn.evaluation import (
     time_to_peak,
 )
 from tfunlearn.models.outputs import ends_in_softmax
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.workflows.evaluate.runs_compared import open_subjects
 from tfunlearn.workflows.evaluate.settings import GmeSettings
 
@@ -80,8 +81,8 @@ class LocalMeasure:
         return np.array([values[held.rows(client)].mean() for client in held.present])
 
 
-def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
-    """Return the time to peak of an unlearned run, from its notes and its metrics.
+def peak_of(record: UnlearningRecord, lines: Sequence[dict]) -> TimeToPeak:
+    """Return the time to peak of an unlearned run, from its record and its metrics.
 
     The accuracy curve consists of the rounds that start from an unlearned model. Waiting rounds and
     rounds that still unlearn count as rounds and as cost, but not for the peak. Without any round
@@ -89,7 +90,7 @@ def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
     omitted.
 
     Args:
-        notes: content of the run's `unlearning.json`.
+        record: content of the run's `unlearning.json`.
         lines: lines of the run's `metrics.jsonl`.
 
     Raises:
@@ -97,16 +98,16 @@ def peak_of(notes: dict, lines: Sequence[dict]) -> TimeToPeak:
     """
     _check_lines(lines)
     waiting = sum(line["phase"] == "wait" for line in lines)
-    first = waiting + notes.get("settles_after", 0)
+    first = waiting + record.settles_after
     curve = lines[first:]
     known = [name for name in COSTS if all(name in line for line in lines)]
     costs = {name: [line[name] for line in curve] for name in known}
-    before = {name: max(0.0, notes["cost"][name] - sum(costs[name])) for name in known}
+    before = {name: max(0.0, getattr(record.cost, name) - sum(costs[name])) for name in known}
     found = time_to_peak(
         [line["test_accuracy"] for line in curve],
         costs,
         before=before,
-        start=None if curve else notes["measured"]["after"]["test_accuracy"],
+        start=None if curve else record.measured.after["test_accuracy"],
     )
     return dataclasses.replace(found, rounds=found.rounds + first)
 
@@ -148,17 +149,17 @@ def local_study(
     measure = LocalMeasure(
         OutputsOf(task.source.model), task.remaining.poisoned, settings, task.source.state.weights
     )
-    runs, missing = {own.notes["method"]: (own.directory, own.notes)}, None
-    if own.notes["reference"]:
-        reference = RunDirectory(pathlib.Path(own.notes["reference"]))
+    runs, missing = {own.record.method: (own.directory, own.record)}, None
+    if own.record.reference:
+        reference = RunDirectory(pathlib.Path(own.record.reference))
         runs["retrained"] = (reference, None)
     found = {}
-    for title, (directory, notes) in runs.items():
+    for title, (directory, record) in runs.items():
         try:
-            notes = read_notes(directory) if notes is None else notes
-            require("run", str(directory.path), notes is not None, "a retrained run that is there")
+            record = read_record(directory) if record is None else record
+            require("run", str(directory.path), record is not None, "a retrained run that is there")
             found[title] = LocalStudy(
-                measure(directory.read_state().weights), peak_of(notes, directory.read_metrics())
+                measure(directory.read_state().weights), peak_of(record, directory.read_metrics())
             )
         except UserError as error:
             missing = f"{title}: {error}"

@@ -15,12 +15,13 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.runs.run_directory import read_notes
+from tfunlearn.runs.run_directory import read_record
 from tfunlearn.workflows.evaluate.runs_compared import Unlearned
-from tfunlearn.workflows.unlearn.workflow import Watch, run_task, task_of
+from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks
+from tfunlearn.workflows.unlearn.workflow import run_task, task_of
 
 
-def retrain(task: UnlearningTask, number: int, watch: Watch = Watch()) -> Unlearned:
+def retrain(task: UnlearningTask, number: int, watch: UnlearningCallbacks = SILENT) -> Unlearned:
     """Return the `number`-th retrained model, counted from 1, trained now if it does not exist.
 
     Initial weights, shuffles and client sampling depend on the number. The history of its rounds is
@@ -62,7 +63,7 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
 
 
 def pool_training(
-    task: UnlearningTask, omitted: Sequence[int], number: int, watch: Watch
+    task: UnlearningTask, omitted: Sequence[int], number: int, watch: UnlearningCallbacks
 ) -> Unlearned:
     """Return the `number`-th model of a pool, trained without the clients `omitted`."""
     seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])
@@ -83,6 +84,6 @@ def pool_training(
     )
 
 
-def _trained(task: UnlearningTask, watch: Watch) -> Unlearned:
+def _trained(task: UnlearningTask, watch: UnlearningCallbacks) -> Unlearned:
     directory, _ = run_task(dataclasses.replace(task, keeps=False), None, "weights_key", watch)
-    return Unlearned(directory, read_notes(directory), directory.read_state().weights)
+    return Unlearned(directory, read_record(directory), directory.read_state().weights)

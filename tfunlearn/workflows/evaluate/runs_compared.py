@@ -12,11 +12,12 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, user_path
+from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
 from tfunlearn.methods.source import open_source, require_unlearned
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.workflows.unlearn.workflow import task_of
 
 
@@ -26,12 +27,12 @@ class Unlearned:
 
     Attributes:
         directory: the run directory.
-        notes: content of the run's `unlearning.json`.
+        record: content of the run's `unlearning.json`.
         weights: weights of the final model.
     """
 
     directory: RunDirectory
-    notes: dict
+    record: UnlearningRecord
     weights: list[np.ndarray]
 
 
@@ -70,14 +71,14 @@ def open_subjects(
         require("run", str(run), path not in seen, "each run once")
         seen.add(path)
         directory, _, state, _ = open_run(run, data_dir)
-        opened.append(Unlearned(directory, read_notes(directory), state.weights))
-        require_unlearned(directory, opened[-1].notes)
-        key = (opened[-1].notes or {}).get("key")
+        opened.append(Unlearned(directory, read_record(directory), state.weights))
+        require_unlearned(directory, opened[-1].record)
+        key = opened[-1].record and opened[-1].record.key
         require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
         seen.add(key)
         _check_architecture(opened[0], opened[-1])
     first = opened[0]
-    if first.notes is None:
+    if first.record is None:
         require(
             "run",
             f"{len(runs)} runs",
@@ -100,7 +101,7 @@ def open_subjects(
         "no request; the unlearned runs say what they have forgotten",
     )
     return Subjects(
-        _task(source_of(first), first.notes["requests"][-1], data_dir), _by_method(opened)
+        _task(source_of(first), first.record.requests[-1], data_dir), _by_method(opened)
     )
 
 
@@ -110,11 +111,10 @@ def source_of(run: Unlearned) -> str:
     Raises:
         UserError: the source run no longer exists, or its checkpoint was changed.
     """
-    path = run.notes["source"]
+    path = run.record.source
     try:
-        same = (
-            checksum(RunDirectory(pathlib.Path(path)).checkpoint)
-            == (run.notes["source_checkpoint_sha256"])
+        same = checksum(RunDirectory(pathlib.Path(path)).checkpoint) == (
+            run.record.source_checkpoint_sha256
         )
     except OSError:
         same = False
@@ -147,7 +147,7 @@ def _sizes(run: Unlearned) -> str:
 
 
 def _check_belongs(first: Unlearned, other: Unlearned) -> None:
-    if other.notes is None:
+    if other.record is None:
         raise UserError(
             f"run: {other.directory.path} is a trained run; allowed beside "
             f"{first.directory.path} are runs unlearned from the same run"
@@ -156,7 +156,7 @@ def _check_belongs(first: Unlearned, other: Unlearned) -> None:
         ("source_checkpoint_sha256", "was unlearned from another run"),
         ("requests", "has forgotten something else"),
     ):
-        if other.notes[field] != first.notes[field]:
+        if getattr(other.record, field) != getattr(first.record, field):
             raise UserError(
                 f"run: {other.directory.path} {what} than {first.directory.path}; "
                 "allowed are runs of one source and one request"
@@ -168,11 +168,11 @@ def _by_method(runs: Sequence[Unlearned]) -> dict[str, list[Unlearned]]:
     found = collections.defaultdict(list)
     settings = collections.defaultdict(list)
     for run in runs:
-        settings[run.notes["method"]].append(run.notes["settings"])
+        settings[run.record.method].append(run.record.settings)
     for run in runs:
-        same = settings[run.notes["method"]]
-        own = run.notes["settings"]
+        same = settings[run.record.method]
+        own = run.record.settings
         differ = [name for name in own if any(other.get(name) != own[name] for other in same)]
-        label = " ".join([run.notes["method"], *(f"{name}={own[name]}" for name in differ)])
+        label = " ".join([run.record.method, *(f"{name}={own[name]}" for name in differ)])
         found[label].append(run)
     return dict(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,8 @@ from tfunlearn.workflows.evaluate.local import LocalMeasure, peak_of
 from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_training, retrain
 from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned, open_subjects
 from tfunlearn.workflows.evaluate.settings import GmeSettings
-from tfunlearn.workflows.unlearn.workflow import Watch, measures_of
+from tfunlearn.workflows.unlearn.callbacks import SILENT, RoundsAsReference, UnlearningCallbacks
+from tfunlearn.workflows.unlearn.workflow import measures_of
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def study_memorization(
     *,
     forget: Iterable[str] = (),
     data_dir: str | None = None,
-    watch: Watch = Watch(),
+    watch: UnlearningCallbacks = SILENT,
 ) -> GmeStudy:
     """Evaluate unlearned runs by groups of memorization.
 
@@ -107,7 +107,7 @@ def study_memorization(
     task = subjects.task
     require_groups(int(task.forgotten.sum()))
     _check(task, settings)
-    silent = dataclasses.replace(watch, round=watch.reference_round)
+    silent = RoundsAsReference(watch)
     retrained = [retrain(task, number, silent) for number in range(1, settings.retrains + 1)]
     if settings.control:
         subjects = with_control(subjects, silent)
@@ -218,7 +218,7 @@ def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
 
 
 def _scores(
-    task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch: Watch
+    task: UnlearningTask, settings: GmeSettings, graded: _Graded, watch: UnlearningCallbacks
 ) -> np.ndarray:
     """Return scores that are independent of the retrained models, `(n,)`."""
     if settings.scores == "checkpoints":
@@ -242,7 +242,7 @@ def _models(
     subjects: Subjects,
     retrained: Sequence[Unlearned],
     local: LocalMeasure,
-    watch: Watch,
+    watch: UnlearningCallbacks,
 ) -> dict[str, Models]:
     """Return the further metrics of the models of each row."""
     task = subjects.task
@@ -255,12 +255,12 @@ def _models(
         )
     }
     for label, runs in {**subjects.methods, "retrained": retrained}.items():
-        after = [run.notes["measured"]["after"] for run in runs]
+        after = [run.record.measured.after for run in runs]
         found[label] = Models(
             [m["test_accuracy"] for m in after],
             [m["remain_accuracy"] for m in after],
             [local(run.weights) for run in watch.track(list(runs))],
-            [peak_of(run.notes, run.directory.read_metrics()) for run in runs],
+            [peak_of(run.record, run.directory.read_metrics()) for run in runs],
             [str(run.directory.path) for run in runs],
         )
     return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
+from tfunlearn.core.records import Measured, UnlearningRecord
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation.signal import SignalProbe
 from tfunlearn.federated.state import ServerState
@@ -20,15 +21,16 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
 from tfunlearn.runs.recovery_point import Left, newest_good, rewind
-from tfunlearn.runs.run_directory import RunDirectory, write_notes
+from tfunlearn.runs.run_directory import RunDirectory, write_record
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.training.train import write_setup
 from tfunlearn.unlearning.stopping import is_over
 from tfunlearn.workers import local_worker
+from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
 from tfunlearn.workflows.unlearn.folders import LEFT
 from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
-from tfunlearn.workflows.unlearn.outcome import asked, failure_in_words, recovered, rounded
+from tfunlearn.workflows.unlearn.outcome import asked, failure_in_words, recovered
 from tfunlearn.workflows.unlearn.progress_log import Notebook
 
 PROBE = 200  # images by which layers without signal are found
@@ -68,34 +70,30 @@ def perform(
     directory: RunDirectory,
     keys: dict[str, str],
     measure: Callable,
-    on_plan: Callable[[Plan], None],
-    on_round: Callable[[dict], None],
-    on_resume: Callable[[Left], None] = lambda _: None,
+    watch: UnlearningCallbacks,
 ) -> None:
-    """Unlearns into `directory`, a folder that nobody else writes to.
+    """Unlearn into `directory`, a folder that no other process writes to.
 
-    What an earlier process has finished there is gone on from. (Where the request had to wait, only
-    the waiting is: what it waited for may be kept no more.)
+    Rounds that an earlier process has finished there are not repeated. (If the request had to wait,
+    only the rounds of waiting are kept: the history that it waited for may be gone.)
 
     Args:
-        task: what is to be forgotten.
+        task: the task.
         directory: the folder.
-        keys: go into its notes.
+        keys: of its record.
         measure: `weights -> metrics`.
-        on_plan: called with the plan, after the rounds of waiting if there are any.
-        on_round: called with each line of metrics.
-        on_resume: called with what is left of an earlier process, if anything is.
+        watch: callbacks.
 
     Raises:
-        UserError: the method cannot do this; see `plan_of`.
+        UserError: the method cannot do this task.
     """
     started, source = time.perf_counter(), task.source
     wait = rounds_to_wait(task)
-    plan = None if wait else _planned(task, on_plan)
+    plan = None if wait else _planned(task, watch)
     before = measure(source.state.weights)
     left = _left(directory, wait)
     if left.state is not None:
-        on_resume(left)
+        watch.on_resume(left)
     write_setup(directory, source.federation, source.model, source.gone | task.forgotten)
     finished = len(left.lines)
     history = HistoryWriter(
@@ -104,7 +102,7 @@ def perform(
         0 if plan and plan.restarts else source.rounds,
         finished,
     )
-    recorder = Recorder(directory, source.model, history, measure, on_round)
+    recorder = Recorder(directory, source.model, history, measure, watch.on_round_end)
     done = _Progress(
         left.state or ServerState(source.state.weights, 0, source.state.reference),
         before["remain_accuracy"],
@@ -118,7 +116,7 @@ def perform(
             stack.enter_context(recorder.events())
         if wait:
             task = _waited(task, directory, recorder, history, wait, done)
-            plan = _planned(task, on_plan)
+            plan = _planned(task, watch)
         start = measure(plan.start)
         guard = _guard(task, plan, before, start)
         silent = SilentLayers(task, plan.report)
@@ -134,16 +132,11 @@ def perform(
         done.failed = failure_in_words(task, plan, done.failed, silent.names)
     if silent.names:
         task.caution(silent.in_words)
-    measured = dict(
-        before=before,
-        start=start,
-        after=after,
-        retrained=after if task.method.is_reference else None,
-    )
+    measured = Measured(before, start, after, after if task.method.is_reference else None)
     save_recovery(directory.curves, directory.read_metrics(), measured)
-    write_notes(
+    write_record(
         directory,
-        dict(
+        UnlearningRecord(
             **keys,
             **asked(task, plan, done.waited),
             rounds=len(done.accuracies) - 1,
@@ -157,7 +150,9 @@ def perform(
             reason=task.reason,
             reference=None,
             checkpoint_sha256=checksum(directory.checkpoint),
-            cost=rounded(dataclasses.replace(done.cost + plan.cost, seconds=done.notebook.seconds)),
+            cost=dataclasses.replace(
+                done.cost + plan.cost, seconds=done.notebook.seconds
+            ).rounded(),
         ),
     )
 
@@ -225,7 +220,7 @@ def _left(directory: RunDirectory, wait: int) -> Left:
     return left
 
 
-def _planned(task: UnlearningTask, on_plan: Callable[[Plan], None]) -> Plan:
+def _planned(task: UnlearningTask, watch: UnlearningCallbacks) -> Plan:
     """Returns the plan of a task, its start finite, and announces it."""
     started = time.perf_counter()
     plan = task.method.plan(task, task.own)
@@ -237,7 +232,7 @@ def _planned(task: UnlearningTask, on_plan: Callable[[Plan], None]) -> Plan:
             f"method: {task.settings.method} gives weights that are not finite for "
             "this run; take another method"
         )
-    on_plan(plan)
+    watch.on_plan(plan)
     return plan
 
 

@@ -18,7 +18,7 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import short_name
 from tfunlearn.core.files import checksum, first_free, locked, user_path
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 
 LEFT = "left.json"  # what a stopped unlearning has to know beside its checkpoint
 
@@ -95,7 +95,7 @@ def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Pa
 
 
 def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | None:
-    """Returns the whole run of `folder` whose notes have that `key` under `name`, or None."""
+    """Returns the whole run of `folder` whose record have that `key` under `name`, or None."""
     for path in sorted(folder.glob("*/unlearning.json")):
         if not path.parent.name.startswith(".") and is_finished(path.parent, name, key):
             return RunDirectory(path.parent)
@@ -103,14 +103,14 @@ def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | No
 
 
 def is_finished(folder: pathlib.Path, name: str, key: str) -> bool:
-    """Tells whether a whole run lies in `folder` whose notes have that `key` under `name`."""
+    """Tells whether a whole run lies in `folder` whose record have that `key` under `name`."""
     directory = RunDirectory(folder)
     try:
-        if read_notes(directory)[name] != key:
+        if getattr(unlearning_record(directory), name) != key:
             return False
         directory.read_state()
         return directory.model.is_file()
-    except (UserError, OSError, KeyError, TypeError):  # damaged, or somebody else's, or no notes
+    except (UserError, OSError, KeyError, TypeError):  # damaged, or somebody else's, or no record
         return False
 
 

@@ -1,14 +1,13 @@
-"""What goes into the notes of an unlearned run, once it is done."""
+"""What goes into the record of an unlearned run, once it is done."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 import numpy as np
 
 from tfunlearn.core.files import checksum
-from tfunlearn.methods.cost import Cost
+from tfunlearn.core.records import Forgotten, Recovered
 from tfunlearn.methods.settings import candidates, reference_method
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.unlearning.stopping import bound_rounds, plateau_round, target_round
@@ -26,9 +25,7 @@ def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
         source=os.path.abspath(source.directory.path),
         source_checkpoint_sha256=checksum(source.directory.checkpoint),
         requests=[*source.requests, list(task.settings.forget)],
-        forgotten=dict(
-            clients=[int(k) for k in task.flagged], examples=int(np.count_nonzero(task.forgotten))
-        ),
+        forgotten=Forgotten([int(k) for k in task.flagged], int(np.count_nonzero(task.forgotten))),
         restarts=plan.restarts,
         waited_rounds=waited,
         rounds_before=0 if plan.restarts else source.rounds - waited,
@@ -38,7 +35,7 @@ def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
     )
 
 
-def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float) -> dict:
+def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float) -> Recovered:
     """Returns the rounds that each stop rule would have taken, None where it takes more.
 
     Args:
@@ -52,7 +49,7 @@ def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: f
     plateau = plateau_round(settled) if settled else None
     target = target_round(settled, goal)
     bound = None if fraction is None else bound_rounds(task.source.training_rounds, fraction)
-    return dict(
+    return Recovered(
         stop=plan.stop,
         reached=target_round(accuracies[-1:], goal) is not None,
         bound=bound if bound is None or bound <= ran else None,
@@ -87,8 +84,3 @@ def failure_in_words(task: UnlearningTask, plan: Plan, cause: str, silent: list[
     ]
     signal = f"; no signal passed {', '.join(silent)} when recovery began" if silent else ""
     return f"{method} has ruined the model: {cause}{signal}; try {', or '.join(ways[:2])}"
-
-
-def rounded(cost: Cost) -> dict:
-    """Returns a cost as it goes into the notes, seconds to the millisecond."""
-    return {name: round(value, 3) for name, value in dataclasses.asdict(cost).items()}

@@ -7,7 +7,7 @@ from tfunlearn.core.files import checksum
 from tfunlearn.federated.state import ServerState
 from tfunlearn.models.saved import load_model
 from tfunlearn.runs.loading import is_model_of, stored_config
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.rounds import initial_model
 
@@ -21,7 +21,7 @@ def mended(directory: RunDirectory) -> list[str]:
     Raises:
         UserError: both are torn, or `unlearning.json` is damaged.
     """
-    named, found = read_notes(directory)["checkpoint_sha256"], []
+    named, found = unlearning_record(directory).checkpoint_sha256, []
     if not directory.checkpoint.exists() or checksum(directory.checkpoint) != named:
         found.append(f"{directory.checkpoint} is torn or not the one of this run")
         _rewrite_checkpoint(directory, named)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, user_path
 from tfunlearn.core.lazy import require_installed
+from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.methods.settings import (
@@ -25,9 +25,10 @@ from tfunlearn.methods.settings import (
 from tfunlearn.methods.source import Source, open_source
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.report import save_recovery
-from tfunlearn.runs.run_directory import RunDirectory, read_notes, write_notes
+from tfunlearn.runs.run_directory import RunDirectory, unlearning_record, write_record
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import ForgettingMeasures
+from tfunlearn.workflows.unlearn.callbacks import SILENT, RoundsAsReference, UnlearningCallbacks
 from tfunlearn.workflows.unlearn.default_method import default_method
 from tfunlearn.workflows.unlearn.execution import check_before_waiting, perform, rounds_to_wait
 from tfunlearn.workflows.unlearn.folders import (
@@ -49,50 +50,25 @@ class UnlearningRun:
 
     Attributes:
         directory: the new run directory.
-        notes: what its `unlearning.json` says: method, requests, report, measured, cost ...
+        record: what was asked, done, measured and paid for.
         metrics: the lines of its `metrics.jsonl`.
         new: False if it lay there finished already.
     """
 
     directory: RunDirectory
-    notes: dict
+    record: UnlearningRecord
     metrics: list[dict]
     new: bool
 
     @property
+    def notes(self) -> dict:
+        """The record as `unlearning.json` holds it."""
+        return self.record.as_json()
+
+    @property
     def failed(self) -> str | None:
         """Why the unlearning failed and its model is good for nothing, None if it did not."""
-        return self.notes.get("failed")
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What an unlearning tells while it goes on; all default to silence.
-
-    Attributes:
-        start: called with the task, the rounds of waiting and the hidden folder in which it is
-            done, before anything is.
-        plan: called with the plan, once it is made; after the waiting.
-        round: called with each line of metrics.
-        track: wraps the steps of what is measured before the first round, to show progress.
-        tell: called with what a method has found out in the middle of its rounds.
-        reference: called with the number of rounds before the retraining, if it must be done.
-        reference_round: called with each line of its metrics.
-        resume: called with the `Left` of an earlier process that was stopped, before going on.
-        damage: called with what was found torn of a finished run, in words.
-        warn: called with what the user should know, in words.
-    """
-
-    start: Callable = lambda *_: None
-    plan: Callable = lambda *_: None
-    round: Callable = lambda *_: None
-    track: Callable = iter
-    tell: Callable = lambda *_: None
-    reference: Callable = lambda *_: None
-    reference_round: Callable = lambda *_: None
-    resume: Callable = lambda *_: None
-    damage: Callable = lambda *_: None
-    warn: Callable = lambda *_: None
+        return self.record.failed
 
 
 def unlearn(
@@ -101,7 +77,7 @@ def unlearn(
     *,
     out: str | os.PathLike | None = None,
     data_dir: str | None = None,
-    watch: Watch = Watch(),
+    watch: UnlearningCallbacks = SILENT,
 ) -> UnlearningRun:
     """Forgets clients, classes or examples of a run, and compares with retraining.
 
@@ -118,7 +94,7 @@ def unlearn(
         settings: method, request and knobs; method auto takes the one that fits the request.
         out: the new run directory; default `<run>-<method>`, numbered if that is taken.
         data_dir: where the data set lies, if not where the run's configuration says.
-        watch: what to call meanwhile.
+        watch: callbacks.
 
     Raises:
         UserError: no run there, a damaged file, a request that cannot be met, too little history
@@ -133,14 +109,14 @@ def resume_unlearning(
     run: str | os.PathLike,
     *,
     data_dir: str | None = None,
-    watch: Watch = Watch(),
+    watch: UnlearningCallbacks = SILENT,
 ) -> UnlearningRun:
     """Goes on with an unlearning that was stopped, as the call that began it would.
 
     Args:
         run: the run directory that it was to make, or the hidden folder in which it lies.
         data_dir: where the data set lies, if not where the run's configuration says.
-        watch: what to call meanwhile.
+        watch: callbacks.
 
     Raises:
         UserError: there is none, and as `unlearn` does.
@@ -157,24 +133,25 @@ def resume_unlearning(
     if finished:
         with directory.locked():
             for words in mended(directory):
-                watch.damage(words)
-        if not _lacks_reference(settings, read_notes(directory)):
-            return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
+                watch.on_damage(words)
+        record = unlearning_record(directory)
+        if not _lacks_reference(settings, record):
+            return UnlearningRun(directory, record, directory.read_metrics(), False)
     task = task_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
     task = dataclasses.replace(
-        task, keeps=request["keeps"], track=watch.track, tell=watch.tell, warn=watch.warn
+        task, keeps=request["keeps"], track=watch.track, tell=watch.on_report, warn=watch.on_warning
     )
     if finished:
-        notes = _compared(task, directory, read_notes(directory), watch)
-        return UnlearningRun(directory, notes, directory.read_metrics(), False)
+        record = _compared(task, directory, unlearning_record(directory), watch)
+        return UnlearningRun(directory, record, directory.read_metrics(), False)
     return _answered(task, request["out"], request["name"], watch)
 
 
-def _lacks_reference(settings: UnlearnSettings, notes: dict) -> bool:
+def _lacks_reference(settings: UnlearnSettings, record: UnlearningRecord) -> bool:
     return (
         settings.reference
         and not settings.unlearning_method.is_reference
-        and (not notes.get("failed") and notes["measured"]["retrained"] is None)
+        and (not record.failed and record.measured.retrained is None)
     )
 
 
@@ -182,15 +159,15 @@ def _answered(
     task: UnlearningTask,
     out: str | os.PathLike | None,
     name: str,
-    watch: Watch,
+    watch: UnlearningCallbacks,
 ) -> UnlearningRun:
     """Returns the run of a task, compared with retraining if that was asked for."""
-    task = dataclasses.replace(task, track=watch.track, tell=watch.tell, warn=watch.warn)
+    task = dataclasses.replace(task, track=watch.track, tell=watch.on_report, warn=watch.on_warning)
     directory, new = run_task(task, out, name, watch)
-    notes = read_notes(directory)
-    if _lacks_reference(task.settings, notes):
-        notes = _compared(task, directory, notes, watch)
-    return UnlearningRun(directory, notes, directory.read_metrics(), new)
+    record = unlearning_record(directory)
+    if _lacks_reference(task.settings, record):
+        record = _compared(task, directory, record, watch)
+    return UnlearningRun(directory, record, directory.read_metrics(), new)
 
 
 def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
@@ -286,7 +263,7 @@ def run_task(
     task: UnlearningTask,
     out: str | os.PathLike | None,
     name: str,
-    watch: Watch,
+    watch: UnlearningCallbacks,
 ) -> tuple[RunDirectory, bool]:
     """Returns the run of a task, and whether it was made just now.
 
@@ -295,7 +272,7 @@ def run_task(
         out: where it is to lie; default beside the run.
         name: which of its keys, `"key"` or `"weights_key"`, decides that a run which lies finished
             in `out`, or beside the run without it, is taken as it is.
-        watch: what to call meanwhile.
+        watch: callbacks.
 
     Raises:
         UserError: as `unlearn` does.
@@ -311,36 +288,41 @@ def run_task(
     check_before_waiting(task)
     with filled_folder(begun_name(task, target), target, numbered=out is None) as folder:
         write_request(task, RunDirectory(folder.path), out, name)
-        watch.start(task, rounds_to_wait(task), folder.path)
+        watch.on_start(task, rounds_to_wait(task), folder.path)
         perform(
             task,
             RunDirectory(folder.path),
             keys,
             measures_of(task),
-            watch.plan,
-            watch.round,
-            watch.resume,
+            watch,
         )
     return RunDirectory(folder.target), True
 
 
-def _compared(task: UnlearningTask, directory: RunDirectory, notes: dict, watch: Watch) -> dict:
-    """Measures the retrained model too, writes that into the notes, and draws the picture anew."""
+def _compared(
+    task: UnlearningTask,
+    directory: RunDirectory,
+    record: UnlearningRecord,
+    watch: UnlearningCallbacks,
+) -> UnlearningRecord:
+    """Measure the retrained model too, and write record and picture with it."""
     settings = UnlearnSettings(
         reference_method(), task.settings.forget, unlearn_seed=task.settings.unlearn_seed
     )
     retraining = dataclasses.replace(task, settings=settings, warnings=[], reason=None)
-    silent = Watch(
-        start=lambda *_: watch.reference(task.source.training_rounds), round=watch.reference_round
-    )
+    silent = RoundsAsReference(watch, task.source.training_rounds)
     reference, _ = run_task(retraining, None, "weights_key", silent)
-    notes["reference"] = os.path.abspath(reference.path)
-    measured = notes["measured"]
-    measured["retrained"] = measures_of(task)(reference.read_state().weights)
-    notes["damaged"] = damage(measured["before"], measured["after"], measured["retrained"])
-    write_notes(directory, notes)
-    save_recovery(directory.curves, directory.read_metrics(), notes["measured"])
-    return notes
+    retrained = measures_of(task)(reference.read_state().weights)
+    measured = dataclasses.replace(record.measured, retrained=retrained)
+    record = dataclasses.replace(
+        record,
+        reference=os.path.abspath(reference.path),
+        measured=measured,
+        damaged=damage(measured.before, measured.after, retrained),
+    )
+    write_record(directory, record)
+    save_recovery(directory.curves, directory.read_metrics(), measured)
+    return record
 
 
 def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict, str]:

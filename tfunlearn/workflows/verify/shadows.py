@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from tfunlearn.verification import (
     u_lira_scores,
 )
 from tfunlearn.workflows.evaluate.retraining import retrain
-from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.unlearn.callbacks import RoundsAsReference, UnlearningCallbacks
 from tfunlearn.workflows.verify.predictions import Sets, View
 from tfunlearn.workflows.verify.record import roc_values
 from tfunlearn.workflows.verify.settings import VerifySettings
@@ -46,16 +45,18 @@ class Shadowed:
     values: dict
 
 
-def shadowed(subject: Subject, sets: Sets, settings: VerifySettings, watch: Watch) -> Shadowed:
+def shadowed(
+    subject: Subject, sets: Sets, settings: VerifySettings, watch: UnlearningCallbacks
+) -> Shadowed:
     """Run U-LiRA and compute the challenge score; missing models are trained first.
 
     The chance levels of U-LiRA and of the score are estimated by randomly re-partitioning the
     pooled unlearned and retrained models.
     """
-    count, silent = settings.shadows, dataclasses.replace(watch, round=watch.reference_round)
+    count, silent = settings.shadows, RoundsAsReference(watch)
     made, retrained = [], []
     for number in watch.track(list(range(1, count + 1))):
-        made.append(shadow(subject, number, watch.reference_round))
+        made.append(shadow(subject, number, watch.on_reference_round_end))
         retrained.append(sets.view(retrain(subject.task, number, silent).weights))
     trained, unlearned = (
         [sets.view(getattr(one, name)) for one in made] for name in ("trained", "unlearned")

@@ -14,7 +14,7 @@ from tfunlearn.core.files import checksum, digest_of
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.training.train import versions
 from tfunlearn.verification import Evidence, Verdict, grade, judge
-from tfunlearn.workflows.unlearn.workflow import Watch
+from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.grading import (
     LEAST_SHADOWS,
@@ -64,7 +64,7 @@ def verify(
     *,
     against: Sequence[str | os.PathLike] = (),
     data_dir: str | None = None,
-    watch: Watch = Watch(),
+    watch: UnlearningCallbacks = SILENT,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Verify that an unlearned run has forgotten, by comparison with retrained models.
@@ -114,14 +114,14 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
     asked = dict(
         verification=RULES,
         settings=dataclasses.asdict(settings),
-        method=unlearned.notes["method"],
-        requests=unlearned.notes["requests"],
+        method=unlearned.record.method,
+        requests=unlearned.record.requests,
         run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
         source_checkpoint_sha256=checksum(subject.task.source.directory.checkpoint),
         retrained=[
             dict(
                 path=os.path.abspath(one.directory.path),
-                seed=one.notes["seed"],
+                seed=one.record.seed,
                 checkpoint_sha256=checksum(one.directory.checkpoint),
             )
             for one in subject.retrained
@@ -133,12 +133,14 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
         **asked,
         "run": os.path.abspath(unlearned.directory.path),
         "source": os.path.abspath(subject.task.source.directory.path),
-        "seed": unlearned.notes["seed"],
+        "seed": unlearned.record.seed,
         "versions": versions(),
     }
 
 
-def _verified(subject: Subject, settings: VerifySettings, watch: Watch, tell: Callable) -> dict:
+def _verified(
+    subject: Subject, settings: VerifySettings, watch: UnlearningCallbacks, tell: Callable
+) -> dict:
     task = subject.task
     sets = Sets(task, settings.verify_seed)
     tell("asking the models")

@@ -18,12 +18,13 @@ from tfunlearn.methods.settings import reference_method, unlearn_settings
 from tfunlearn.methods.source import require_unlearned
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.loading import stored_config
-from tfunlearn.runs.run_directory import RunDirectory, read_notes
+from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.training.resume import resume_training
 from tfunlearn.training.train import train
 from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.workflows.evaluate.runs_compared import Unlearned, open_subjects
-from tfunlearn.workflows.unlearn.workflow import Watch, unlearn
+from tfunlearn.workflows.unlearn.callbacks import RoundsAsReference, UnlearningCallbacks, Watch
+from tfunlearn.workflows.unlearn.workflow import unlearn
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ def open_subject(
         UserError: no run, a damaged run, a run that was not unlearned or was retrained, or a run in
             `against` that is not a retrained run of the same request.
     """
-    notes = read_notes(RunDirectory(user_path(run)))
+    record = read_record(RunDirectory(user_path(run)))
     begun = RunDirectory(user_path(run)).config.exists()
     require(
         "run",
         str(run),
-        notes is not None or not begun,
+        record is not None or not begun,
         "an unlearned run; forget something first (tfunlearn unlearn)",
     )
     subjects = open_subjects([run, *against], data_dir=data_dir)
@@ -75,7 +76,7 @@ def open_subject(
     require(
         "run",
         str(run),
-        unlearned.notes["method"] != reference_method(),
+        unlearned.record.method != reference_method(),
         "an unlearned run, not a retrained one: that is what it is held against",
     )
     retrained = [one for one in opened if one is not unlearned]
@@ -83,16 +84,16 @@ def open_subject(
         require(
             "against",
             str(one.directory.path),
-            one.notes["method"] == reference_method(),
+            one.record.method == reference_method(),
             f"runs of unlearn --method {reference_method()}",
         )
     return Subject(unlearned, subjects.task, retrained)
 
 
-def with_retrained(subject: Subject, count: int, watch: Watch) -> Subject:
+def with_retrained(subject: Subject, count: int, watch: UnlearningCallbacks) -> Subject:
     """Return the subject with `count` retrained models; those that do not exist next to the source
     run are trained."""
-    silent = dataclasses.replace(watch, round=watch.reference_round)
+    silent = RoundsAsReference(watch)
     return dataclasses.replace(
         subject, retrained=[retrain(subject.task, number, silent) for number in range(1, count + 1)]
     )
@@ -119,7 +120,7 @@ def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> S
     is stored in `<source run>-shadows/`, next to the source run, which must not be an unlearned run
     itself.
     """
-    source, notes = subject.task.source, subject.unlearned.notes
+    source, record = subject.task.source, subject.unlearned.record
     seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
     config = source.federation.config
     config = dataclasses.replace(
@@ -127,13 +128,13 @@ def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> S
     )
     path = source.directory.path.resolve()
     trained = _trained(config, path.with_name(f"{path.name}-shadows") / str(number), on_round)
-    knobs = {name: value for name, value in notes["settings"].items() if value is not None}
+    knobs = {name: value for name, value in record.settings.items() if value is not None}
     request = unlearn_settings(
-        **{**knobs, "forget": notes["requests"][-1], "unlearn_seed": seed, "reference": False}
+        **{**knobs, "forget": record.requests[-1], "unlearn_seed": seed, "reference": False}
     )
     run = unlearn(trained.path, request, watch=Watch(round=on_round))
     unlearned = run.directory
-    require_unlearned(unlearned, run.notes)
+    require_unlearned(unlearned, run.record)
     return Shadow(trained.read_state().weights, unlearned.read_state().weights)
 
 
