@@ -10,6 +10,24 @@ from tfunlearn.core.lazy import tff
 _MESSAGE_BYTES = 2**31 - 1
 
 
+def is_ready(target: str, seconds: float) -> bool:
+    """Return whether a gRPC server at `target` accepts calls within `seconds`."""
+    import grpc
+
+    channel = grpc.insecure_channel(
+        target, [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    )
+    ready = grpc.channel_ready_future(channel)
+    try:
+        ready.result(timeout=seconds)
+        return True
+    except grpc.FutureTimeoutError:
+        return False
+    finally:
+        ready.cancel()  # its polling thread must end before the channel does
+        channel.close()
+
+
 class Connection:
     """A gRPC channel to a worker, and the TFF execution context that uses it.
 

@@ -15,13 +15,11 @@ from typing import TypeVar
 
 from tfunlearn.core.errors import UserError, WorkerError, require
 from tfunlearn.core.lazy import tff
-from tfunlearn.workers.contexts import Connection
+from tfunlearn.workers.contexts import Connection, is_ready
 
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
 _ANSWER_SECONDS, _PATIENCE = 5, 3  # s per probe, failures in a row of a dead worker
 _REST_SECONDS = 30  # s before a dead worker is tried again
-_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # HTTP/2 SETTINGS frame, the first one of either peer
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
 
 
@@ -189,16 +187,8 @@ class _Remote:
             return False
 
     def answers(self) -> bool:
-        """Return whether an HTTP/2 server, such as gRPC's, answers at the address."""
-        try:
-            with socket.create_connection((self._host, self._port), _ANSWER_SECONDS) as probe:
-                probe.sendall(_HELLO)
-                answer = b""
-                while len(answer) < len(_SETTINGS) and (piece := probe.recv(len(_SETTINGS))):
-                    answer += piece
-        except (OSError, UnicodeError):
-            return False
-        return answer[3:4] == _SETTINGS[3:4]
+        """Return whether a gRPC server answers at the address."""
+        return self._listens() and is_ready(self.address, _ANSWER_SECONDS)
 
     def check(self) -> None:
         """Raise a `UserError` unless a TFF worker answers at the address."""
