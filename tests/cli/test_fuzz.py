@@ -7,10 +7,12 @@ import json
 import pathlib
 import shutil
 import sys
+import tomllib
 import zipfile
 
-import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
@@ -51,61 +53,55 @@ WORDS = [
 ]
 
 
-def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Returns the content with one to three pieces cut out, flipped, doubled or exchanged."""
-    for _ in range(rng.integers(1, 4)):
-        first = int(rng.integers(0, len(content) + 1))
-        last = min(len(content), first + int(rng.integers(1, 20)))
+FUZZ = settings(  # the same examples in every run; a failing one is shrunk
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("../../etc"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def mutated(draw, content: bytes) -> bytes:
+    """The content with one to three pieces cut out, torn off, doubled or exchanged."""
+    for _ in range(draw(st.integers(1, 3))):
+        first = draw(st.integers(0, len(content)))
+        last = min(len(content), first + draw(st.integers(1, 19)))
         piece = content[first:last]
-        kind = rng.integers(0, 6)
-        if kind == 0:
-            piece = b""
-        elif kind == 1:
-            piece = bytes(int(b) ^ (1 << int(rng.integers(0, 8))) for b in piece)
-        elif kind == 2:
-            piece = piece * int(rng.integers(2, 5))
-        elif kind == 3:
-            piece = WORDS[rng.integers(0, len(WORDS))]
-        elif kind == 4:
-            content, piece = content[:last], piece  # torn
-        else:
-            piece = rng.bytes(len(piece))
+        if draw(st.integers(0, 5)) == 0:
+            content = content[:last]  # torn
+        piece = draw(
+            st.just(b"")
+            | st.just(piece * 3)
+            | st.sampled_from(WORDS)
+            | st.binary(min_size=len(piece), max_size=len(piece))
+        )
         content = content[:first] + piece + content[last:]
     return content
 
 
-def changed_value(content: bytes, rng: np.random.Generator) -> bytes:
-    """Returns JSON with one value, however deep, exchanged for one of another kind."""
+@st.composite
+def changed_value(draw, content: bytes) -> bytes:
+    """JSON with one value, however deep, removed or exchanged."""
     table = json.loads(content)
     place = table
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
         if not keys:
             return json.dumps(table).encode()
-        key = keys[rng.integers(0, len(keys))]
-        if not isinstance(place[key], (dict, list)) or rng.random() < 0.3:
+        key = draw(st.sampled_from(keys))
+        if not isinstance(place[key], (dict, list)) or draw(st.integers(0, 2)) == 0:
             break
         place = place[key]
-    others = [
-        None,
-        True,
-        -1,
-        10**30,
-        0.5,
-        float("nan"),
-        "",
-        "x" * 300,
-        "\x00",
-        [],
-        {},
-        [[1]],
-        {"a": {"b": 1}},
-        "../../etc",
-    ]
-    if isinstance(place, dict) and rng.random() < 0.2:
+    if isinstance(place, dict) and draw(st.integers(0, 4)) == 0:
         del place[key]
     else:
-        place[key] = others[rng.integers(0, len(others))]
+        place[key] = draw(VALUES)
     return json.dumps(table).encode()
 
 
@@ -127,36 +123,39 @@ def here(monkeypatch, tmp_path, typed):
 
 @pytest.mark.parametrize("suffix", [".toml", ".json"])
 def test_config_files(here, tmp_path, suffix):
-    rng, content = np.random.default_rng(1), CONFIG.encode()
+    content, kinds = CONFIG.encode(), mutated
     if suffix == ".json":
-        import tomllib
-
         content = json.dumps(tomllib.loads(CONFIG), indent=1).encode()
-    for number in range(100):
-        changed = (
-            changed_value(content, rng)
-            if suffix == ".json" and number % 2
-            else mutated(content, rng)
-        )
+
+        def kinds(content):
+            return mutated(content) | changed_value(content)
+
+    @settings(FUZZ, max_examples=100)
+    @given(kinds(content))
+    def ends_in_one_line(changed):
         (tmp_path / f"c{suffix}").write_bytes(changed)
         check(here("train", "--config", f"c{suffix}"))
+
+    ends_in_one_line()
     assert [path.name for path in tmp_path.iterdir()] == [f"c{suffix}"]
 
 
 def test_grids(typed, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tfunlearn_cli.sweep.run_sweep", lambda *_, **__: [])
-    rng, content = (
-        np.random.default_rng(2),
-        (
-            b'title = "t"\nseeds = [0, 1]\nmeasures = ["test_accuracy"]\n[fixed]\nrounds = 1\n'
-            b'recovery_rounds = 2\n[[rows]]\nlabel = "a"\nrule = "median"\n[[columns]]\nlabel = "b"\n'
-            b'method = "not"\n'
-        ),
+    content = (
+        b'title = "t"\nseeds = [0, 1]\nmeasures = ["test_accuracy"]\n[fixed]\nrounds = 1\n'
+        b'recovery_rounds = 2\n[[rows]]\nlabel = "a"\nrule = "median"\n[[columns]]\n'
+        b'label = "b"\nmethod = "not"\n'
     )
-    for _ in range(60):
-        (tmp_path / "grid.toml").write_bytes(mutated(content, rng))
+
+    @settings(FUZZ, max_examples=60)
+    @given(mutated(content))
+    def ends_in_one_line(changed):
+        (tmp_path / "grid.toml").write_bytes(changed)
         check(typed("sweep", "grid.toml", "--out", "x"))
+
+    ends_in_one_line()
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +174,6 @@ def runs(tmp_path_factory):
 
 def test_run_directories(runs, monkeypatch, tmp_path, typed):
     """One file of a run is changed; then it is evaluated, resumed, unlearned or reported."""
-    rng = np.random.default_rng(3)
     for module, name in (
         ("workflows.unlearn.workflow", "perform"),
         ("training.train", "rounds_of"),
@@ -191,46 +189,57 @@ def test_run_directories(runs, monkeypatch, tmp_path, typed):
         "request.json",
         "history/round_00002.npz",
     ]
-    for number in range(110):
+    commands = (
+        ["evaluate"],
+        ["resume"],
+        ["report"],
+        ["unlearn", "--method", "finetune", "--client", "1", "--no-reference"],
+    )
+
+    @settings(FUZZ, max_examples=30)
+    @given(st.data(), st.sampled_from(["run", "run-not"]), st.sampled_from(names))
+    def ends_in_one_line(data, run, name):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
         shutil.copytree(runs, tmp_path / "copy")
         monkeypatch.chdir(tmp_path / "copy")
-        run = ("run", "run-not")[number % 2]
-        name = names[rng.integers(0, len(names))]
         path = pathlib.Path(run, name)
         if path.exists():
-            json_file = name.endswith(".json") and rng.random() < 0.6
-            path.write_bytes((changed_value if json_file else mutated)(path.read_bytes(), rng))
-        command = (
-            ["evaluate", run],
-            ["resume", run],
-            ["report", run],
-            ["unlearn", run, "--method", "finetune", "--client", "1", "--no-reference"],
-        )[rng.integers(0, 4)]
-        check(typed(*command))
+            content = path.read_bytes()
+            kind = mutated(content)
+            if name.endswith(".json"):
+                kind |= changed_value(content)
+            path.write_bytes(data.draw(kind))
+        command, *flags = data.draw(st.sampled_from(commands))
+        check(typed(command, run, *flags))
         monkeypatch.chdir(tmp_path)
-        shutil.rmtree(tmp_path / "copy")
+
+    ends_in_one_line()
 
 
-def rezipped(content: bytes, rng: np.random.Generator) -> bytes:
-    """Returns a `.keras` file one of whose members was changed before it was packed anew, so that
-    its checksum fits."""
+@st.composite
+def rezipped(draw, content: bytes) -> bytes:
+    """A `.keras` file with one changed member, packed again so that its checksum fits."""
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(made, "w") as new:
-        names = old.namelist()
-        chosen = names[rng.integers(0, len(names))]
-        for name in names:
+        chosen = draw(st.sampled_from(old.namelist()))
+        for name in old.namelist():
             part = old.read(name)
             if name == chosen:
-                json_file = name.endswith(".json") and rng.random() < 0.7
-                part = (changed_value if json_file else mutated)(part, rng)
+                kind = mutated(part)
+                part = draw(kind | changed_value(part) if name.endswith(".json") else kind)
             new.writestr(name, part)
     return made.getvalue()
 
 
 def test_keras_files(runs, monkeypatch, tmp_path, typed):
     monkeypatch.chdir(tmp_path)
-    rng, content = np.random.default_rng(4), (runs / "run" / "model.keras").read_bytes()
-    for number in range(120):
-        (tmp_path / "m.keras").write_bytes((mutated if number % 3 == 0 else rezipped)(content, rng))
+    content = (runs / "run" / "model.keras").read_bytes()
+
+    @settings(FUZZ, max_examples=70)
+    @given(mutated(content) | rezipped(content) | rezipped(content))
+    def ends_in_one_line(changed):
+        (tmp_path / "m.keras").write_bytes(changed)
         check(typed("prune", "m.keras", "-o", "out.keras"))
         (tmp_path / "out.keras").unlink(missing_ok=True)
+
+    ends_in_one_line()
