@@ -20,8 +20,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def rooms() -> dict[str, tuple[int, int]]:
     """Return lines and files of every room."""
     found: dict[str, tuple[int, int]] = {}
-    for folder, name in (*((path, path.name) for path in (ROOT / "tfunlearn").iterdir()),
-                         (ROOT / "cli", "cli")):
+    for folder, name in (
+        *((path, path.name) for path in (ROOT / "tfunlearn").iterdir()),
+        (ROOT / "cli", "cli"),
+    ):
         files = list(folder.rglob("*.py")) if folder.is_dir() else []
         if files:
             found[name] = (sum(len(f.read_text().splitlines()) for f in files), len(files))
@@ -58,8 +60,11 @@ def branches() -> list[str]:
                     owner = ast.unparse(node.value)
                     if owner.isupper():  # a table of methods, not a field of some record
                         texts.append(node.slice.value)
-                found += [f"{file.relative_to(ROOT)}:{node.lineno}: {text}" for text in texts
-                          if text in own and file.name not in own[text]]
+                found += [
+                    f"{file.relative_to(ROOT)}:{node.lineno}: {text}"
+                    for text in texts
+                    if text in own and file.name not in own[text]
+                ]
     return found
 
 
