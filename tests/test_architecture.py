@@ -119,3 +119,25 @@ def test_ci_runs_the_commands_of_the_readme():
     ]
     ci = (ROOT / ".ci" / "run").read_text().splitlines()
     assert len(commands) == 2 and all(command in ci for command in commands)
+
+
+def test_no_file_tests_the_name_of_a_method_that_another_file_declares(monkeypatch):
+    """Words that only look like names: a compatibility mode, a key of figures, a policy."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    import rooms
+
+    words = {"flap": "compat", "mean": "proof.py", "exclude": "locating.py"}
+    for place in rooms.branches():
+        file, line, name = place.split(":")
+        text = (ROOT / file).read_text().splitlines()[int(line) - 1]
+        assert name.strip() in words, place
+        assert words[name.strip()] in text + file, place
+
+
+def test_no_room_is_too_large(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    import rooms
+
+    sizes = rooms.rooms()
+    total = sum(lines for lines, _ in sizes.values())
+    assert max(lines for lines, _ in sizes.values()) < 0.18 * total
