@@ -88,7 +88,7 @@ def lines_of(run):
 
 def test_training_killed_at_random_moments(commands, whole, tmp_path):
     folder, (seconds, _, _) = whole
-    killed(commands, np.random.default_rng(1), 7, tmp_path, TRAIN, ["resume", "run"], seconds)
+    killed(commands, np.random.default_rng(1), 4, tmp_path, TRAIN, ["resume", "run"], seconds)
     assert checksum(tmp_path / "run" / "checkpoint.npz") == checksum(
         folder / "run" / "checkpoint.npz"
     )
@@ -105,7 +105,7 @@ def test_unlearning_killed_at_random_moments(commands, whole, tmp_path):
     killed(
         commands,
         np.random.default_rng(2),
-        7,
+        4,
         tmp_path,
         UNLEARN,
         ["resume", "run-memorization"],
@@ -131,7 +131,7 @@ def test_a_sweep_killed_at_random_moments(commands, whole, tmp_path):
     killed(
         commands,
         np.random.default_rng(3),
-        6,
+        4,
         tmp_path,
         ["sweep", "grid.toml", "--out", "swept"],
         ["resume", "swept"],
