@@ -85,7 +85,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state, model = open_run(run, data_dir)
     lines, notes = directory.read_metrics(), read_notes(directory)
-    require_unlearned(directory, notes)
+    require_not_failed(directory, notes)
     if directory.lock.exists():
         with directory.locked():  # nobody is writing there
             pass
@@ -123,7 +123,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     )
 
 
-def require_unlearned(directory: RunDirectory, notes: dict | None) -> None:
+def require_not_failed(directory: RunDirectory, notes: dict | None) -> None:
     """Raises a `UserError` if an unlearning has failed: its model is no unlearned one."""
     if notes is not None and notes.get("failed"):
         raise UserError(f"run: {directory.path} is no unlearned run: {notes['failed']}")

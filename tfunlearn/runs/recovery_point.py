@@ -13,7 +13,7 @@ from tfunlearn.runs.run_files import metrics_line, read_checkpoint
 
 
 @dataclass(frozen=True)
-class Left:
+class RecoveryPoint:
     """What is good of a run that was stopped.
 
     Attributes:
@@ -30,7 +30,7 @@ class Left:
     path: pathlib.Path | None = None
 
 
-def newest_good(directory: RunDirectory) -> Left:
+def last_valid_checkpoint(directory: RunDirectory) -> RecoveryPoint:
     """Returns what a run can go on from; whoever calls holds its lock. Nothing is written.
 
     Raises:
@@ -55,7 +55,7 @@ def newest_good(directory: RunDirectory) -> Left:
                 f"{path} is not the file that metrics.jsonl names for round {state.finished}"
             )
             continue
-        return Left(state, lines[: state.finished], damaged, path)
+        return RecoveryPoint(state, lines[: state.finished], damaged, path)
     if lines or lost:
         found = "; ".join([*damaged, *early]) or "both are missing"
         raise UserError(
@@ -63,10 +63,10 @@ def newest_good(directory: RunDirectory) -> Left:
             f"good checkpoint of them ({found}); tfunlearn train --config "
             f"{directory.config} begins anew"
         )
-    return Left(None, [], damaged)
+    return RecoveryPoint(None, [], damaged)
 
 
-def rewind(directory: RunDirectory, left: Left) -> None:
+def rewind(directory: RunDirectory, left: RecoveryPoint) -> None:
     """Makes what is good the newest there is: no later line of metrics, no other checkpoint that
     the next round would take for the one before."""
     if left.path is None:

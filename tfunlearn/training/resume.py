@@ -13,10 +13,16 @@ from tfunlearn.core.files import checksum, digest_of, user_path
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.federated.state import ServerState
 from tfunlearn.runs.loading import stored_config
-from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.consistency import check_partition
-from tfunlearn.training.train import Begun, TrainingRun, run_missing, versions, write_start
+from tfunlearn.training.train import (
+    PreparedRun,
+    TrainingRun,
+    run_remaining_rounds,
+    versions,
+    write_start,
+)
 from tfunlearn.workers import local_worker, remote_workers
 
 
@@ -63,7 +69,7 @@ def resume_training(
                 "worker: this run does not gather updates; allowed are runs that were "
                 "trained with --worker, --gather or anything that needs it"
             )
-        begun = Begun.of(directory, config)
+        begun = PreparedRun.of(directory, config)
         left = _checked(begun)
         for words in left.damaged:
             on_damage(words)
@@ -76,16 +82,16 @@ def resume_training(
             stack.enter_context(
                 remote_workers(workers) if workers else local_worker(directory.worker_log)
             )
-        return run_missing(begun, begun.engine(state.finished), state, on_round)
+        return run_remaining_rounds(begun, begun.engine(state.finished), state, on_round)
 
 
-def _checked(begun: Begun) -> Left:
+def _checked(begun: PreparedRun) -> RecoveryPoint:
     """Returns what is good of a run.
 
     Raises:
         UserError: nothing is, or its data or model file have changed.
     """
-    directory, left = begun.directory, newest_good(begun.directory)
+    directory, left = begun.directory, last_valid_checkpoint(begun.directory)
     path, known = begun.federation.config.model.model, directory.model_sha256()
     if known is not None and checksum(path) != known:
         raise UserError(

@@ -81,7 +81,7 @@ def train(
         try:
             if workers:
                 stack.enter_context(remote_workers(workers))
-            begun = Begun.of(directory, config)
+            begun = PreparedRun.of(directory, config)
             engine = begun.engine(0)
             if not workers:
                 stack.enter_context(local_worker(directory.worker_log))
@@ -90,11 +90,11 @@ def train(
             directory.discard()
             raise
         on_start(directory, begun.federation, begun.model, 0)
-        return run_missing(begun, engine, ServerState(begun.model.get_weights()), on_round)
+        return run_remaining_rounds(begun, engine, ServerState(begun.model.get_weights()), on_round)
 
 
 @dataclass(frozen=True)
-class Begun:
+class PreparedRun:
     """What the rounds of a run need.
 
     Attributes:
@@ -108,7 +108,7 @@ class Begun:
     model: tf.keras.Model
 
     @classmethod
-    def of(cls, directory: RunDirectory, config: RunConfig) -> Begun:
+    def of(cls, directory: RunDirectory, config: RunConfig) -> PreparedRun:
         """Sets a run up from its configuration."""
         federation = Federation.of(config)
         return cls(directory, federation, initial_model(federation))
@@ -124,8 +124,8 @@ class Begun:
         )
 
 
-def run_missing(
-    begun: Begun,
+def run_remaining_rounds(
+    begun: PreparedRun,
     engine: tuple[HistoryWriter, Callable | None],
     state: ServerState,
     on_round: Callable,
@@ -134,7 +134,7 @@ def run_missing(
 
     Args:
         begun: the run.
-        engine: what `Begun.engine` gives for that state.
+        engine: what `PreparedRun.engine` gives for that state.
         state: after the last finished round.
         on_round: called with each line of `metrics.jsonl`.
     """
@@ -163,7 +163,7 @@ def _gathering(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, gather=True))
 
 
-def write_start(begun: Begun) -> None:
+def write_start(begun: PreparedRun) -> None:
     """Writes what is known before the first round, and the model of the start."""
     directory, model = begun.directory, begun.model
     write_setup(directory, begun.federation, model)

@@ -9,7 +9,7 @@ import dataclasses
 
 from tfunlearn.methods.method import UNLEARNING, Control
 from tfunlearn.methods.settings import unlearn_settings
-from tfunlearn.methods.source import require_unlearned
+from tfunlearn.methods.source import require_not_failed
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import read_notes
 from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned
@@ -58,5 +58,5 @@ def _control_of(task: UnlearningTask, run: Unlearned, control: Control, watch: W
         dataclasses.replace(task_of(task.source, settings), keeps=False), None, "key", watch
     )
     notes = read_notes(directory)
-    require_unlearned(directory, notes)
+    require_not_failed(directory, notes)
     return Unlearned(directory, notes, directory.read_state().weights)

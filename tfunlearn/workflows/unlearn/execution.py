@@ -19,7 +19,7 @@ from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
-from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory, write_notes
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
@@ -51,7 +51,7 @@ class _Progress:
 
     state: ServerState
     goal: float
-    left: Left
+    left: RecoveryPoint
     notebook: Notebook
     cost: Cost = Cost()
     accuracies: list[float] = field(default_factory=list)
@@ -70,7 +70,7 @@ def perform(
     measure: Callable,
     on_plan: Callable[[Plan], None],
     on_round: Callable[[dict], None],
-    on_resume: Callable[[Left], None] = lambda _: None,
+    on_resume: Callable[[RecoveryPoint], None] = lambda _: None,
 ) -> None:
     """Unlearns into `directory`, a folder that nobody else writes to.
 
@@ -213,14 +213,14 @@ class SilentLayers:
         )
 
 
-def _left(directory: RunDirectory, wait: int) -> Left:
+def _left(directory: RunDirectory, wait: int) -> RecoveryPoint:
     """Returns what can be gone on from, and removes what cannot."""
     try:
-        left = newest_good(directory)
+        left = last_valid_checkpoint(directory)
     except UserError:
-        left = Left(None, [], [])
+        left = RecoveryPoint(None, [], [])
     if left.state is None or (wait and left.state.finished >= wait):
-        left = Left(None, [], left.damaged)
+        left = RecoveryPoint(None, [], left.damaged)
     rewind(directory, left)
     return left
 

@@ -39,7 +39,7 @@ from tfunlearn.workflows.unlearn.folders import (
     target_of,
 )
 from tfunlearn.workflows.unlearn.guard import damage
-from tfunlearn.workflows.unlearn.repair import mended
+from tfunlearn.workflows.unlearn.repair import repair
 from tfunlearn.workflows.unlearn.request import read_request, write_request
 
 
@@ -78,7 +78,7 @@ class Watch:
         tell: called with what a method has found out in the middle of its rounds.
         reference: called with the number of rounds before the retraining, if it must be done.
         reference_round: called with each line of its metrics.
-        resume: called with the `Left` of an earlier process that was stopped, before going on.
+        resume: called with the `RecoveryPoint` of an interrupted process before its run continues.
         damage: called with what was found torn of a finished run, in words.
         warn: called with what the user should know, in words.
     """
@@ -156,7 +156,7 @@ def resume_unlearning(
     finished = directory.unlearning.exists()
     if finished:
         with directory.locked():
-            for words in mended(directory):
+            for words in repair(directory):
                 watch.damage(words)
         if not _lacks_reference(settings, read_notes(directory)):
             return UnlearningRun(directory, read_notes(directory), directory.read_metrics(), False)
