@@ -21,7 +21,7 @@ class TestMeasures:
     """Compute test accuracy, test loss, attack success rate and source-class error.
 
     The attack success rate is the share of source-class test images classified as the target class;
-    for a backdoor, the share of test images of all other classes that are once triggered.
+    for a backdoor, the share of triggered test images of all other classes that are.
 
     Args:
         outputs_of: computes the outputs of the model.
