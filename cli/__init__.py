@@ -1,1 +1,1 @@
-"""The command line of tfunlearn: parses, calls the library, prints."""
+"""The command line of tfunlearn: parse arguments, call the library, print results."""

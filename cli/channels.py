@@ -27,32 +27,35 @@ from tfunlearn_cli.options import allow_code_option, request_options, request_wo
     "--channel",
     default="filter",
     show_default=True,
-    help="What a channel consists of: filter, filter+bn.",
+    help="Parts of a channel: filter, filter+bn.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
     metavar="NAME",
-    help="A layer, several times for several.  [default: all]",
+    help="Layer to measure, may be repeated.  [default: all]",
 )
 @click.option(
-    "--probe", default=1000, show_default=True, help="Most examples that effects are measured on."
+    "--probe",
+    default=1000,
+    show_default=True,
+    help="Maximum number of examples that effects are measured on.",
 )
 @click.option(
     "--prune",
     is_flag=True,
     help="Also measure each layer without its important, random and unimportant channels.",
 )
-@click.option("--plot", metavar="FILE", help="Draw the effects into a new .png file.")
-@click.option("--csv", "table", metavar="FILE", help="Write the effects into a new .csv file.")
+@click.option("--plot", metavar="FILE", help="Plot the effects to a new .png file.")
+@click.option("--csv", "table", metavar="FILE", help="Write the effects to a new .csv file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def channels(run, malicious, clients, classes, examples, layers, plot, table, **options):
-    """Measure what each channel of a run's model matters for what is to be forgotten.
+    """Measure the effect of each channel on the forget set.
 
-    The effect of a channel is the accuracy that is lost without it: on training examples that are
-    to be forgotten, and on those that remain.
+    The effect of a channel is the accuracy lost when it is removed, measured on training examples
+    of the forget set and of the retain set.
 
     Example: tfunlearn channels runs/digits-lenet5-none-none-seed0 --class 1 --plot effects.png
     """

@@ -23,19 +23,19 @@ from tfunlearn_cli.console import PlainConsole
     multiple=True,
     type=SettingType(),
     metavar="NAME=VALUE",
-    help="Own setting of the method, may be repeated; VALUE is read as JSON, else text.",
+    help="Setting of the method, may be repeated; VALUE is parsed as JSON, else taken as text.",
 )
 @click.option(
     "--data-dir",
     metavar="DIR",
     default="data",
     show_default=True,
-    help="Folder of data sets, for data sets.",
+    help="Folder of data sets; used to check data sets.",
 )
 def check(name, family, settings, data_dir):
     """Check a method against the contract of its family.
 
-    NAME is a built-in method, or one of your own by package.module:name or file.py:name. The exit
+    NAME is a built-in method, or your own method as package.module:name or file.py:name. The exit
     code is 1 if a property fails.
 
     Example: tfunlearn check krum

@@ -14,7 +14,7 @@ from tfunlearn_cli.console import PlainConsole
 
 
 class SettingType(click.ParamType):
-    """A word NAME=VALUE, the value read as JSON, else as text."""
+    """A word NAME=VALUE; the value is parsed as JSON, else taken as text."""
 
     name = "NAME=VALUE"
 
@@ -33,8 +33,8 @@ class SettingType(click.ParamType):
 @click.option(
     "--like",
     metavar="RULE",
-    help="Our rule whose promises and definition it should "
-    "fulfil, at that rule's own defaults.  [default: robust, no definition]",
+    help="Built-in rule whose promises and definition it must "
+    "fulfill, with that rule's defaults.  [default: robust, no definition]",
 )
 @click.option(
     "--set",
@@ -42,12 +42,12 @@ class SettingType(click.ParamType):
     multiple=True,
     type=SettingType(),
     metavar="NAME=VALUE",
-    help="Keyword argument for it, may be repeated; VALUE is read as JSON, else text.",
+    help="Keyword argument, may be repeated; VALUE is parsed as JSON, else taken as text.",
 )
 def check_aggregator(name, like, settings):
-    """Put an aggregation rule through the conformance suite.
+    """Run the conformance suite on an aggregation rule.
 
-    NAME is one of our rules, or module:function (or module:Class) of anybody's. The exit code is
+    NAME is a built-in rule, or a third-party module:function (or module:Class). The exit code is
     1 if a property fails.
 
     Example: tfunlearn check-aggregator numpy:median --set axis=0
@@ -63,7 +63,7 @@ def check_aggregator(name, like, settings):
 
 
 def show_findings(console: PlainConsole, name: str, findings: Sequence[Finding]) -> None:
-    """Print a table of findings; end the program with code 1 if a property fails."""
+    """Print a table of findings; exit with code 1 if a property fails."""
     table = Table("property", "", "what was seen", box=None)
     for finding in findings:
         word = {True: "ok", False: "FAILED", None: "-"}[finding.passed]

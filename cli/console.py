@@ -1,4 +1,4 @@
-"""The console that every command prints to."""
+"""The console that all commands print to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfunlearn_cli import signals
 
 
 def bars(console: Console) -> Progress:
-    """Returns bars with a name, a count and the time left; nothing where there is no terminal."""
+    """Return progress bars with name, count and time left; disabled without a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,7 +31,7 @@ def bars(console: Console) -> Progress:
 
 
 def measuring(progress: Progress, steps: Sequence) -> Iterator:
-    """Shows one more bar in `progress` while `steps` are gone through."""
+    """Show one more bar in `progress` while iterating over `steps`."""
     task = progress.add_task("measuring", total=len(steps))
     for step in steps:
         signals.check()
@@ -41,10 +41,10 @@ def measuring(progress: Progress, steps: Sequence) -> Iterator:
 
 
 class PlainConsole(Console):
-    """A rich console without guesses at colours, that lets a closed pipe be seen.
+    """A rich console without highlighting, which raises `BrokenPipeError` on a closed pipe.
 
     Args:
-        width: characters a line where the output is no terminal; default rich's own.
+        width: characters per line if the output is not a terminal; default rich's own.
     """
 
     def __init__(self, width: int | None = None):
@@ -53,7 +53,7 @@ class PlainConsole(Console):
             self.width = width
 
     def track(self, steps: Sequence) -> Iterable:
-        """Shows a bar with the time left while `steps` are gone through; nothing in a pipe."""
+        """Show a bar with the time left while iterating over `steps`; nothing in a pipe."""
         return track(steps, "", console=self, transient=True, disable=not self.is_terminal)
 
     def on_broken_pipe(self) -> None:

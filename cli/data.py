@@ -30,15 +30,17 @@ FIELDS = (
 
 @click.command()
 @config_options(FIELDS)
-@click.option("--show", is_flag=True, help="Show the classes of every client, as table and PNG.")
+@click.option(
+    "--show", is_flag=True, help="Show each client's class counts, as a table and as a PNG file."
+)
 @click.option(
     "--png",
     metavar="FILE",
-    help="Where --show writes its picture.  [default: "
+    help="PNG file that --show writes.  [default: "
     "partition-<data>-<partition>.png, numbered if it exists]",
 )
 def data(config, show, png, **flags):
-    """List data sets, or show how one is spread over clients.
+    """List data sets, or show how one is partitioned over clients.
 
     Example: tfunlearn data --dataset digits --partition dirichlet --alpha 0.3 --show
     """
@@ -60,7 +62,7 @@ def _list() -> None:
 
 
 def _picture(settings, png: str | None) -> pathlib.Path:
-    """Returns where the picture goes; a name that was given must be new."""
+    """Return the path of the picture; a given file must be new."""
     if png is None:
         name = f"partition-{settings.data.dataset}-{settings.data.partition}.png"
         return first_free(pathlib.Path(name), pathlib.Path.exists)

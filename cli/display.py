@@ -1,4 +1,4 @@
-"""What `tfunlearn train` shows: a bar and a live table on a terminal, plain lines in a pipe."""
+"""Output of `tfunlearn train`: bar and live table on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 class TrainingDisplay:
-    """Shows a run while it trains; a context manager.
+    """Show a training run in progress; a context manager.
 
     Args:
         config: the run's configuration.
@@ -61,11 +61,11 @@ class TrainingDisplay:
             self._say(f"stopped   after round {last}; tfunlearn resume {self._path} goes on")
 
     def damage(self, words: str) -> None:
-        """Says what was found torn."""
+        """Print a description of damage."""
         self._say(f"warning: {words}")
 
     def start(self, directory, federation, model, finished) -> None:
-        """Says what is about to be trained, after so many rounds that are there already."""
+        """Print what will be trained, after `finished` rounds."""
         config, data = self._config, federation.data
         self._say(
             f"data      {data.name}: {len(data.labels)} training and "
@@ -82,7 +82,7 @@ class TrainingDisplay:
             self._say(f"resume    after round {finished} of {config.training.rounds}")
 
     def round(self, line: dict) -> None:
-        """Shows a finished round."""
+        """Show a finished round."""
         signals.check()
         self._lines.append(line)
         self._progress.update(self._task, advance=1)
@@ -103,7 +103,7 @@ class TrainingDisplay:
             )
 
     def finish(self, run) -> None:
-        """Says where the run lies and what can be done with it."""
+        """Print the final metrics, the files of the run, and possible next commands."""
         last, path = run.metrics[-1], run.directory.path
         self._say(
             f"done      {last['round']} rounds: test accuracy "
@@ -177,7 +177,7 @@ class TrainingDisplay:
         return " + ".join(words).replace(" + (", " (")
 
     def _server(self, model) -> str:
-        """Name rule and defenses."""
+        """Return aggregation rule and defenses in words."""
         config = self._config
         rule = config.aggregator
         f = f" (f={rule.f(config.participants)})" if rule.method.takes_f else ""
@@ -215,7 +215,7 @@ def number(value: float | None) -> str:
 
 
 def _means(lines: list[dict]) -> str:
-    """Returns attack success and source error on average over the attacked rounds, in words."""
+    """Return attack success and source error averaged over the attacked rounds, in words."""
     attacked = [line for line in lines if line["attackers"]]
     means = []
     for name in ("attack_success", "source_error"):

@@ -29,57 +29,65 @@ FILES = {"plot": ".png", "csv": ".csv", "scores_csv": ".csv"}
 @click.option(
     "--gme",
     is_flag=True,
-    help="Grouped Memorization Evaluation: unlearned runs beside "
-    "models retrained without what they have forgotten.",
+    help="Grouped Memorization Evaluation: compare unlearned runs with "
+    "models retrained without the forget set.",
 )
-@click.option("--retrains", type=int, help="Retrained models, at least 2.  [default: 3]")
+@click.option("--retrains", type=int, help="Number of retrained models, at least 2.  [default: 3]")
 @click.option(
     "--grading",
     metavar="NAME",
-    help=f"Which of them score and which grade: {', '.join(GRADINGS)}.  [default: {GRADINGS[0]}]",
+    help="Which retrained models score and which grade: "
+    f"{', '.join(GRADINGS)}.  [default: {GRADINGS[0]}]",
 )
 @click.option(
     "--scores",
     metavar="NAME",
-    help=f"Where scores come from: {', '.join(SCORES)}.  [default: retraining]",
+    help=f"Source of memorization scores: {', '.join(SCORES)}.  [default: retraining]",
 )
-@click.option("--pool", type=int, help="Trainings of the pool, with scores subsets.  [default: 20]")
 @click.option(
-    "--omitted", type=int, help="Clients that each of them leaves out.  [default: a quarter]"
+    "--pool", type=int, help="Number of trainings in the pool, with scores subsets.  [default: 20]"
+)
+@click.option(
+    "--omitted",
+    type=int,
+    help="Clients left out of each training in the pool.  [default: a quarter]",
 )
 @click.option(
     "--control/--no-control",
     default=None,
-    help="Show beside memorization what a random "
-    "reset of the same size gives; it is unlearned if it is not there yet.  [default: "
+    help="Compare method memorization with a random "
+    "reset of the same size, which is run if it does not exist yet.  [default: "
     "control]",
 )
 @click.option(
-    "--fairness", metavar="NAME", help=f"Local fairness: {', '.join(KINDS)}.  [default: {KINDS[0]}]"
+    "--fairness",
+    metavar="NAME",
+    help=f"Deviation for local fairness: {', '.join(KINDS)}.  [default: {KINDS[0]}]",
 )
 @click.option(
     "--fairness-metric",
     metavar="NAME",
-    help=f"Of each client: {', '.join(METRICS)}.  [default: {METRICS[0]}]",
+    help=f"Client metric for local fairness: {', '.join(METRICS)}.  [default: {METRICS[0]}]",
 )
 @functools.partial(request_options, default=False)
-@click.option("--plot", metavar="FILE", help="Draw the groups into a new .png file.")
-@click.option("--csv", metavar="FILE", help="Write the groups into a new .csv file.")
+@click.option("--plot", metavar="FILE", help="Plot the groups to a new .png file.")
+@click.option("--csv", metavar="FILE", help="Write the groups to a new .csv file.")
 @click.option(
     "--scores-csv",
     metavar="FILE",
-    help="Write every example's score and group into a new .csv file.",
+    help="Write every example's score and group to a new .csv file.",
 )
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def evaluate(
     runs, gme, malicious, clients, classes, examples, plot, csv, scores_csv, data_dir, **settings
 ):
-    """Measure the model of a run on its test set, or what unlearned runs have kept in memory.
+    """Evaluate a run on its test set, or unlearned runs by groups of memorization (--gme).
 
-    Without --gme: one RUN, over all and per class; of an unlearned one also local fairness and time
-    to peak. With --gme: runs unlearned from one run by one request, or one trained run and a
-    request; retrained models that are missing are trained beside the run, once for all.
+    Without --gme: one RUN, with metrics over all test images and per class; for an unlearned run
+    also local fairness and time to peak. With --gme: runs unlearned from one run by one request, or
+    one trained run and a request; missing retrained models are trained once and stored next to the
+    run.
 
     Example: tfunlearn evaluate runs/mine-memorization runs/mine-not --gme --retrains 3
     """

@@ -1,4 +1,4 @@
-"""What `tfunlearn evaluate --gme` shows: a bar for each missing retraining, then the groups."""
+"""Output of `tfunlearn evaluate --gme`: a bar per missing retraining, then the groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfunlearn_cli.retraining_display import RetrainingDisplay
 
 
 class GmeDisplay(RetrainingDisplay):
-    """Shows an evaluation while it goes on; a context manager.
+    """Show a memorization evaluation in progress; a context manager.
 
     Args:
         settings: `GmeSettings`.
@@ -25,7 +25,7 @@ class GmeDisplay(RetrainingDisplay):
         self._settings = settings
 
     def finish(self, study) -> None:
-        """Shows the groups, what else was measured, and how to read it."""
+        """Print the groups, the other measurements, and how to read them."""
         report, settings = study.report, self._settings
         self._say(
             f"forgotten {request_in_words(study.request)}: "
@@ -102,7 +102,7 @@ class GmeDisplay(RetrainingDisplay):
 
 
 def draw_groups(path: str, study) -> None:
-    """Draws the accuracies of every row as bars."""
+    """Plot the accuracies of every row as bars."""
     rows = study.report.rows
     save_groups(
         path,
@@ -114,7 +114,7 @@ def draw_groups(path: str, study) -> None:
 
 
 def peak_in_words(peak) -> str:
-    """Returns when a run comes near its highest test accuracy."""
+    """Return, in words, when a run comes within 0.005 of its highest test accuracy."""
     costs = [
         f"{peak.costs[name]:,.{digits}f} {what}"
         for name, digits, what in (("work_seconds", 1, "s"), ("client_steps", 0, "client steps"))

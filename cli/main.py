@@ -1,4 +1,4 @@
-"""The `tfunlearn` command: its subcommands, and how every error leaves the program."""
+"""The `tfunlearn` command: its subcommands, and the exit codes of errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
+from typing import cast
 
 import click
 
@@ -16,28 +17,28 @@ import tfunlearn
 from tfunlearn.core.errors import FailedRun, UserError, WorkerError, nearest
 from tfunlearn_cli import signals
 
-COMMANDS = {  # read without importing the command, so that --help stays instant
-    "train": "Train a model federatedly, under attack and defended.",
-    "resume": "Go on with a run, an unlearning or a sweep that was stopped.",
-    "unlearn": "Forget clients, classes or examples of a run, and compare with retraining.",
-    "verify": "Verify that an unlearned run has forgotten, beside retrained models.",
-    "report": "Write one page that tells what was asked, done and proven, of one run or several.",
-    "evaluate": "Measure a run's model on its test set, or by groups of memorisation (--gme).",
-    "channels": "Measure what each channel of a run's model matters for what is to be forgotten.",
+COMMANDS = {  # written here, since importing every command would slow down --help
+    "train": "Train a federated model, with attacks and defenses.",
+    "resume": "Continue a stopped run, unlearning or sweep.",
+    "unlearn": "Unlearn clients, classes or examples of a run, and compare with retraining.",
+    "verify": "Verify that an unlearned run has forgotten, against retrained models.",
+    "report": "Write a one-page report of one or several runs: request, method, evidence.",
+    "evaluate": "Evaluate a run on its test set, or by groups of memorization (--gme).",
+    "channels": "Measure the effect of each channel on the forget set.",
     "ratio": "Suggest a ratio for unlearn --method memorization.",
-    "sweep": "Run a grid of rules, defenses, attacks and seeds, and show it as a table.",
-    "worker": "Work for trainings on this or other machines (train --worker).",
+    "sweep": "Run a grid of rules, defenses, attacks and seeds, and print tables of results.",
+    "worker": "Run a worker for trainings on this or other machines (train --worker).",
     "methods": "List the installed methods with their source and paper.",
     "check": "Check a method against the contract of its family.",
-    "check-aggregator": "Check anybody's aggregation function, also against one of ours.",
+    "check-aggregator": "Run the conformance suite on a built-in or third-party aggregation rule.",
     "prune": "Prune a Keras model in a file.",
-    "data": "List data sets, or show how one is spread over clients.",
+    "data": "List data sets, or show how one is partitioned over clients.",
     "models": "List the models with their sizes.",
 }
 
 
 class _Commands(click.Group):
-    """Imports a subcommand's module only when that subcommand is asked for."""
+    """Command group that imports a subcommand's module only when it is used."""
 
     def list_commands(self, ctx):
         return list(COMMANDS)
@@ -63,19 +64,19 @@ class _Commands(click.Group):
 @click.version_option(tfunlearn.__version__, prog_name="tfunlearn")
 @click.pass_context
 def tfunlearn_command(ctx):
-    """Federated Keras models: train under attack, defend, forget, prove."""
+    """Train federated Keras models under attack, defend them, unlearn, and verify."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def run() -> None:
-    """Runs the command line; 2 is the exit code of the user's mistakes, 1 of ours."""
+    """Run the command line; the exit code is 2 for invalid requests and 1 for other failures."""
     signals.install()
     warnings.showwarning = _warn
     _show_warnings()
-    sys.unraisablehook = lambda _: None  # what destructors trip over after an error says nothing
+    sys.unraisablehook = lambda _: None  # errors in destructors after an error are noise
     code = _exit_code()
-    if signals.received:  # native threads in the middle of something would abort a normal exit
+    if signals.received:  # busy native threads would abort a normal exit
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -88,16 +89,16 @@ def _warn(message, *_, **__) -> None:
 
 
 def _show_warnings() -> None:
-    """Takes back what makes errors of warnings (PYTHONWARNINGS=error): most come from libraries."""
-    warnings.filters[:] = [entry for entry in warnings.filters if entry[0] != "error"]
-    warnings.simplefilter("ignore", ImportWarning, append=True)  # makes the change known, too
+    """Undo PYTHONWARNINGS=error, since most warnings come from libraries."""
+    cast("list", warnings.filters)[:] = [entry for entry in warnings.filters if entry[0] != "error"]
+    warnings.simplefilter("ignore", ImportWarning, append=True)  # also invalidates cached filters
 
 
 def _exit_code() -> int:
     try:
         with tfunlearn_command.make_context("tfunlearn", sys.argv[1:]) as context:
             tfunlearn_command.invoke(context)
-        if sys.stdout is not None:  # it was closed before we began
+        if sys.stdout is not None:  # None if it was closed at the start
             sys.stdout.flush()
         return 0
     except click.exceptions.Exit as done:  # --help, --version
@@ -108,17 +109,18 @@ def _exit_code() -> int:
         return _say(error.format_message(), error.exit_code if error.exit_code != 1 else 2)
     except KeyboardInterrupt:
         return _say("interrupted", 130)
-    except BrokenPipeError:  # the reader has gone, as in `tfunlearn train | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader closed the pipe: `tfunlearn train | head`
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (WorkerError, FailedRun) as error:
         return _say(str(error), 1)
     except OSError as error:  # a full disk, a folder that vanished
         return _say(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except SystemExit as error:
-        return error.code
+        return cast("int", error.code)
     except Exception as error:
-        if signals.received:  # native code has made something else of it
+        if signals.received:  # native code replaced the exception of the signal
             if signal.SIGINT in signals.received:
                 return _say("interrupted", 130)
             return 128 + signals.received[0]

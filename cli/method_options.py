@@ -1,4 +1,4 @@
-"""Flags of the chosen methods: a command shows and takes the settings of those it names."""
+"""Flags of the chosen methods: a command offers the settings of the methods that it names."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Choice:
     """A flag that names methods.
 
     Attributes:
-        family: of the methods.
-        default: the methods if none is named.
-        optional: words that name no single method, such as auto, with the fields they allow.
+        family: family of the methods.
+        default: methods if none is named; default none.
+        optional: words that name no single method, such as auto, with the fields that they allow.
         listed: whether the help lists the methods.
     """
 
@@ -36,7 +36,7 @@ class Choice:
     listed: bool = True
 
     def fields(self, name: str) -> dict[str, ConfigField]:
-        """Return the own settings of a method, or those that a word such as auto allows."""
+        """Return the settings of a method, or those that a word such as auto allows."""
         if self.optional and name in self.optional:
             return self.optional[name]()
         return {} if is_model_file(name) else self.family.fields(name)
@@ -45,11 +45,11 @@ class Choice:
 class MethodCommand(click.Command):
     """A command with a flag for every setting of the methods that its other flags choose.
 
-    Methods may also be named by the file of `--config` and by `--preset`.
+    Methods can also be chosen by the file of `--config` and by `--preset`.
 
     Args:
         choices: the flags that name methods, by field.
-        section: of the command in presets.
+        section: section of the command in presets.
     """
 
     def __init__(self, *args: Any, choices: Mapping[str, Choice], section: str, **more: Any):
@@ -117,7 +117,7 @@ class MethodCommand(click.Command):
         ]
 
     def _chosen(self, args: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the methods that flags name, else the file, else the preset, else the default."""
+        """Return the methods named by flags, else the file, else the preset, else the default."""
         config = _values(args, "config")[-1:]
         begin = _values(args, "preset")[-1:]
         found = {}
@@ -139,7 +139,7 @@ class MethodCommand(click.Command):
         return found
 
     def _explained(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
-        """Return the error of a flag that belongs to methods that were not chosen."""
+        """Return the error for a flag of methods that are not chosen."""
         name = error.option_name.lstrip("-").removeprefix("no-").replace("-", "_")
         for field, choice in self._choices.items():
             users = [
@@ -156,7 +156,7 @@ class MethodCommand(click.Command):
 
 
 def _values(args: Sequence[str], field: str) -> list[str]:
-    """Return the values of a flag among the words of a command line."""
+    """Return the values of a flag in the arguments of a command line."""
     flag, found = f"--{field.replace('_', '-')}", []
     for place, word in enumerate(args):
         if word == "--":
@@ -169,7 +169,7 @@ def _values(args: Sequence[str], field: str) -> list[str]:
 
 
 def _quietly(read: Callable[[], dict]) -> dict:
-    """Return what can be read; what cannot is refused when the command itself reads it."""
+    """Return the result, or nothing on an error, which the command reports when it reads again."""
     try:
         return read()
     except UserError:

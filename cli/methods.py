@@ -16,8 +16,8 @@ from tfunlearn_cli.console import PlainConsole
 def methods(family):
     """List the installed methods with their source and paper.
 
-    A method of your own is named in the same places as a built-in one, by package.module:name or
-    file.py:name; installed packages bring theirs by entry points of the group tfunlearn.FAMILY.
+    Your own methods are named in the same places as built-in ones, as package.module:name or
+    file.py:name; installed packages add methods by entry points of the group tfunlearn.FAMILY.
 
     Example: tfunlearn methods --family rule
     """

@@ -1,8 +1,9 @@
-"""Command-line options made from the fields of the configuration."""
+"""Command-line options built from the fields of the configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -34,7 +35,7 @@ class _CountOrFraction(click.ParamType):
 
 
 def config_options(names: Iterable[str] | None = None) -> Callable:
-    """Returns a decorator that adds `--config` and one flag per field.
+    """Return a decorator that adds `--config` and one flag per field.
 
     Args:
         names: fields to offer; default all.
@@ -53,10 +54,10 @@ def config_options(names: Iterable[str] | None = None) -> Callable:
 
 
 def field_options(fields: Mapping[str, ConfigField]) -> Callable:
-    """Returns a decorator that adds one flag per field."""
+    """Return a decorator that adds one flag per field."""
 
     def decorate(function):
-        for name, field in reversed(fields.items()):
+        for name, field in reversed(list(fields.items())):
             function.__click_params__ = [
                 *getattr(function, "__click_params__", []),
                 option_of(name, field),
@@ -67,11 +68,11 @@ def field_options(fields: Mapping[str, ConfigField]) -> Callable:
 
 
 def preset_option(function: Callable) -> Callable:
-    """Adds `--preset`."""
+    """Add `--preset`."""
     return click.option(
         "--preset",
         metavar="NAME",
-        help="Begin with the settings of a paper's "
+        help="Start from the settings of a published "
         "experiment, such as "
         f"{presets()[-1]}; --config and flags override it; an unknown name lists "
         "all.",
@@ -79,7 +80,7 @@ def preset_option(function: Callable) -> Callable:
 
 
 def allow_code_option(function: Callable) -> Callable:
-    """Adds `--allow-code`, for the command and all model files that it reads."""
+    """Add `--allow-code`, which applies to all model files that the command reads."""
 
     def allow(context, parameter, value) -> None:
         if value:
@@ -90,19 +91,17 @@ def allow_code_option(function: Callable) -> Callable:
         is_flag=True,
         expose_value=False,
         callback=allow,
-        help="Load model files that carry code (Lambda layers and the like). Loading one runs what "
-        "its author wrote, with all your rights: only for files of people whom you trust.",
+        help="Load model files that contain code (Lambda layers and the like). Loading a file runs "
+        "its code with all your rights: only for files from people you trust.",
     )(function)
 
 
 def request_options(function: Callable, *, default: bool = True) -> Callable:
-    """Adds the flags that say what is to be forgotten; by default all clients that attacked."""
-    told = "  [default, unless something else is named]" if default else ""
+    """Add the flags of the forget set; `default` marks malicious clients as the default."""
+    told = "  [default, if nothing else is named]" if default else ""
     for option in reversed(
         (
-            click.option(
-                "--malicious", is_flag=True, help=f"Forget all clients that attacked.{told}"
-            ),
+            click.option("--malicious", is_flag=True, help=f"Forget all malicious clients.{told}"),
             click.option(
                 "--client",
                 "clients",
@@ -117,13 +116,13 @@ def request_options(function: Callable, *, default: bool = True) -> Callable:
                 multiple=True,
                 type=click.IntRange(min=0),
                 metavar="LABEL",
-                help="Forget a class at every client, may be repeated.",
+                help="Forget a class at all clients, may be repeated.",
             ),
             click.option(
                 "--examples",
                 metavar="PAIRS|FILE",
                 help="Forget examples: client:index,... "
-                "with indices from 0, or a file with one client:index a line.",
+                "with indices from 0, or a file with one client:index per line.",
             ),
         )
     ):
@@ -134,7 +133,7 @@ def request_options(function: Callable, *, default: bool = True) -> Callable:
 def request_words(
     malicious: bool, clients: Iterable[int], classes: Iterable[int], examples: str | None
 ) -> list[str]:
-    """Returns the words of the request that the flags make, none if none was given."""
+    """Return the request of the flags as words; empty if no flag was given."""
     words = [
         *(["malicious"] if malicious else []),
         *(f"client:{k}" for k in clients),
@@ -147,13 +146,12 @@ def request_words(
 
 
 def preset_fields(name: str | None, command: str) -> dict:
-    """Returns the fields that a preset sets for a command; none without a name."""
+    """Return the fields that a preset sets for a command; none without a name."""
     return {} if name is None else preset(name, command)
 
 
 def merged(config: str | None, flags: dict, begin: Mapping = {}) -> dict:
-    """Returns the fields of a preset, overridden by those of the file, overridden by the flags
-    that were given."""
+    """Return the fields of a preset, overridden by the file, overridden by the given flags."""
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     return {**begin, **({} if config is None else read_config(config)), **given}
 
@@ -162,7 +160,7 @@ def option_of(name: str, field: ConfigField) -> click.Option:
     """Return the flag of a field."""
     flag = f"--{name.replace('_', '-')}"
     shown = "none" if field.default in (None, ()) else field.default
-    options = dict(help=f"{field.help}  [default: {shown}]")
+    options: dict[str, Any] = dict(help=f"{field.help}  [default: {shown}]")
     if field.many:
         return click.Option([flag], multiple=True, metavar="NAME", **options)
     if bool in field.kinds:

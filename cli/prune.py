@@ -19,26 +19,26 @@ from tfunlearn_cli.options import allow_code_option
     "--out",
     required=True,
     metavar="FILE",
-    help="File to write, .keras or .h5; must be new. The optimizer is not kept.",
+    help="File to write, .keras or .h5; must be new. Optimizer state is not kept.",
 )
 @click.option(
     "--filters",
     default=0.01,
     show_default=True,
-    help="Share of each convolution's filters, at least one filter; 0 for none.",
+    help="Share of each convolution's filters to prune, at least one filter; 0 for none.",
 )
 @click.option(
     "--pairs",
     default=0.01,
     show_default=True,
-    help="Share of each Dense layer's units, at least one, at most half; 0 for none.",
+    help="Share of each Dense layer's units to prune, at least one, at most half; 0 for none.",
 )
-@click.option("--repeat", default=1, show_default=True, help="How many times.")
+@click.option("--repeat", default=1, show_default=True, help="Number of times to prune.")
 @click.option(
     "--score",
     default="impact",
     show_default=True,
-    help="What pairs are chosen by: impact, saliency.",
+    help="Score that pairs are chosen by: impact, saliency.",
 )
 @click.option("--compat", help="flap: choose pairs as the published code does.")
 @click.option(
@@ -59,37 +59,40 @@ from tfunlearn_cli.options import allow_code_option
     "--exclude-zeroed/--no-exclude-zeroed",
     default=True,
     show_default=True,
-    help="Pass over filters that are zero already, so that every repeat takes others; "
-    "off, zero filters stay in the ranking, where they come first.",
+    help="Skip filters that are zero already, so that every repetition prunes others; "
+    "if off, zero filters stay in the ranking, where they come first.",
 )
 @click.option(
     "--limit",
     type=float,
-    help="Share of a layer's filters or units that all repeats "
-    "together may take.  [default: 0.2, or --filters or --pairs if that is more]",
+    help="Maximum share of a layer's filters or units pruned by all repetitions "
+    "together.  [default: 0.2, or --filters or --pairs if larger]",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
     metavar="NAME",
-    help="A layer to prune, several times for several.  [default: all]",
+    help="Layer to prune, may be repeated.  [default: all]",
 )
 @click.option(
     "--bounds",
     is_flag=True,
-    help="Work out each layer's impact bound: how far any "
-    "output can move, for any input in the range, on account of that layer; a softmax at "
-    "the end is left out. It takes long, and is the wider the deeper the model.",
+    help="Compute each layer's impact bound, an upper bound on the change of any "
+    "output due to pruning the layer, for any input in the range; a final softmax is left "
+    "out. Slow, and looser the deeper the model.",
 )
-@click.option("--dataset", help="Measure accuracy on its test images, scaled to the input range.")
+@click.option(
+    "--dataset", help="Measure accuracy on this data set's test images, scaled to the input range."
+)
 @click.option("--data-dir", default="data", show_default=True, help="Folder of data sets.")
 @allow_code_option
 def prune(model, layers, **options):
-    """Prune a Keras model: MODEL is a .keras or .h5 file, or a SavedModel folder.
+    """Prune a Keras model in a file.
 
-    Files of Keras 2.13 to 2.15, tf_keras and Keras 3 are read whichever of them is installed here.
-    Models within the model are pruned too, their layers named base/layer.
+    MODEL is a .keras or .h5 file, or a SavedModel folder. Files of Keras 2.13 to 2.15, tf_keras and
+    Keras 3 can be read with any of these installed. Nested models are pruned too; their layers are
+    named base/layer.
 
     Example: tfunlearn prune model.keras -o pruned.keras --filters 0.01 --pairs 0.01
     """

@@ -22,29 +22,29 @@ SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
     default=SALIENCIES[0],
     show_default=True,
     metavar="NAME",
-    help=f"What is looked at: {', '.join(SALIENCIES)}.",
+    help=f"Saliency of a weight: {', '.join(SALIENCIES)}.",
 )
 @click.option(
     "--include",
     default="kernels+bias",
     show_default=True,
     metavar="NAME",
-    help="What may be reset: kernels+bias, trainable.",
+    help="Weights that may be reset: kernels+bias, trainable.",
 )
 @click.option(
     "--knee",
     default="auto",
     show_default=True,
-    help="Size of change to take for the knee; auto: the curve's own.",
+    help="Size of change at the knee of the curve; auto: found in the curve.",
 )
-@click.option("--plot", metavar="FILE", help="Draw the distribution into a new .png file.")
+@click.option("--plot", metavar="FILE", help="Plot the distribution to a new .png file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **options):
-    """Suggest a ratio for unlearn --method memorization; nothing applies it.
+    """Suggest a ratio for unlearn --method memorization; it is not applied.
 
-    One round of training on what remains is made, and thrown away. The suggestion is badly
-    conditioned: several ratios, graded by `evaluate --gme`, are the real method.
+    One round of training on the retain set is run and discarded. The suggestion is
+    ill-conditioned: the reliable way is to try several ratios and grade them by `evaluate --gme`.
 
     Example: tfunlearn ratio runs/mine --client 0 --plot ratio.png
     """
@@ -88,7 +88,7 @@ def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **op
 
 
 def _number(text: str) -> float | str:
-    """Returns a number, or the text as it is, which is refused where it is used."""
+    """Return a number, or the text unchanged, which is rejected where it is used."""
     try:
         return float(text)
     except ValueError:

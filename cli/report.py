@@ -17,11 +17,11 @@ from tfunlearn_cli.options import allow_code_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def report(runs, out, data_dir):
-    """Write one page that tells what was asked, done and proven, of one run or several.
+    """Write a one-page report of one or several runs: request, method, evidence.
 
-    It opens without a network, prints, and reads on a phone and by a screen reader; PNG and CSV
-    files of everything lie beside it. Verify unlearned runs first: without that there is no
-    evidence. Of several verifications the last is shown, and all are listed.
+    The page works offline, in print, on a phone and with a screen reader; PNG and CSV files of all
+    its figures and tables are next to it. Verify unlearned runs first: without a verification there
+    is no evidence. Of several verifications the last is shown, and all are listed.
 
     Example: tfunlearn report runs/mine-fedup runs/mine-not
     """

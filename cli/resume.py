@@ -25,17 +25,17 @@ from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
     "workers",
     multiple=True,
     metavar="HOST:PORT",
-    help="Share the clients of a training with a worker there, may be repeated.",
+    help="Share the clients of a training with the worker at this address, may be repeated.",
 )
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def resume(run, workers, data_dir):
-    """Go on with a run, an unlearning or a sweep that was stopped, at whatever moment.
+    """Continue a stopped run, unlearning or sweep.
 
-    RUN is the folder of `train` or of `sweep`, or the one that `unlearn` was to make; until it is
-    whole it lies in a hidden folder beside that name, which can be named too. The rounds that are
-    missing have the bits that they would have had. A finished run is checked: a checkpoint or model
-    that is torn is made anew. While another process writes there, this is refused.
+    RUN is the folder of `train` or `sweep`, or the new folder of `unlearn`; an unfinished
+    unlearning is in a hidden folder next to that name, which can be given too. The remaining rounds
+    are bit-identical to those of an uninterrupted run. A finished run is checked: a damaged
+    checkpoint or model is restored. The command is refused while another process writes there.
 
     Example: tfunlearn resume runs/digits-lenet5-label-flip-flap-seed0
     """

@@ -1,4 +1,4 @@
-"""What a command shows that trains models of its own before it measures: a bar for each of them."""
+"""Output of commands that train models before they measure: a bar for each training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfunlearn_cli.display import number
 
 
 class RetrainingDisplay:
-    """Shows the trainings while they go on; a context manager."""
+    """Show trainings in progress; a context manager."""
 
     def __init__(self):
         self.console = PlainConsole(width=160)
@@ -28,7 +28,7 @@ class RetrainingDisplay:
             self._say("stopped   models that are whole stay; the same command goes on from them")
 
     def watch(self) -> Watch:
-        """Returns what is to be called meanwhile."""
+        """Return the callbacks of the trainings."""
         return Watch(
             start=self.start,
             reference_round=self.round,
@@ -36,12 +36,12 @@ class RetrainingDisplay:
         )
 
     def tell(self, words: str) -> None:
-        """Says what is done next, after the trainings before."""
+        """Print the next step, and remove the bar of the last training."""
         self._end_task()
         self._say(words)
 
     def start(self, task, waiting: int, target) -> None:
-        """Says that a model is about to be trained."""
+        """Print that a model is about to be trained."""
         self._begun, self._rounds = self._begun + 1, task.source.training_rounds
         self._end_task()
         if not task.method.is_reference:
@@ -58,7 +58,7 @@ class RetrainingDisplay:
         self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)
 
     def round(self, line: dict) -> None:
-        """Shows a finished round of a training."""
+        """Show a finished round of a training."""
         signals.check()
         if self._task is None:
             return

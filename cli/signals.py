@@ -1,4 +1,4 @@
-"""Signals that ask the program to end: raised at once, and again should the first be lost."""
+"""Termination signals: raised immediately, and again if the exception was swallowed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ received: list[int] = []
 
 
 def install() -> None:
-    """Makes SIGINT, SIGTERM and SIGHUP end the program through its cleaning up."""
-    signal.signal(signal.SIGINT, _end)  # a script's & would ignore it
+    """Make SIGINT, SIGTERM and SIGHUP end the program by an exception, with normal cleanup."""
+    signal.signal(signal.SIGINT, _end)  # ignored by default in background jobs of scripts
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _end)
 
 
 def check() -> None:
-    """Ends the program if a signal has asked for it: one that came while a destructor or a
-    callback of native code ran was lost there."""
+    """End the program if a signal was received.
+
+    An exception raised in a destructor or in a callback of native code is lost there.
+    """
     if received:
         _raise(received[0])
 

@@ -20,22 +20,22 @@ from tfunlearn_cli.options import allow_code_option
 @click.option(
     "--out",
     metavar="DIR",
-    help="Folder of the sweep; an earlier one is continued.  [default: runs/sweep-<name>]",
+    help="Folder of the sweep; an existing sweep is continued.  [default: runs/sweep-<name>]",
 )
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets on disk.")
-@click.option("--rounds", type=int, help="Rounds of every cell, in place of the grid's.")
+@click.option("--rounds", type=int, help="Rounds of every cell; overrides the grid.")
 @allow_code_option
 def sweep(config, out, data_dir, rounds):
-    """Run a grid of rules, defenses, attacks and seeds, and show it as a table.
+    """Run a grid of rules, defenses, attacks and seeds, and print tables of results.
 
-    CONFIG is a .toml or .json file, or the name of a ready grid: ablation-channel-cifar10,
+    CONFIG is a .toml or .json file, or the name of a shipped grid: ablation-channel-cifar10,
     ablation-channel-controls, ablation-channel-mnist, ablation-channel-one-class, fedup-claims,
     flap-digits, flap-regime, flap-table1, robustness-digits. Finished cells are skipped, so the
     same command continues a sweep. A file has [fixed] fields of `train` and `unlearn`, seeds, and a
     [grid] of rule, defense, attack and method (lists), or [[rows]] and [[columns]] with a label and
-    any fields; measures and over (last, attacked) say what the tables show; source error always
-    stands beside attack success. A cell with a method unlearns what forget names; method none
-    measures the trained model for that. An unlearning that failed has no figures.
+    any fields; measures and over (last, attacked) select what the tables show; source error is
+    always shown next to attack success. A cell with a method unlearns the forget set named by
+    forget; method none measures the trained model on that set. A failed unlearning has no figures.
     """
     grid = read_grid(config)
     if out is None:
@@ -46,7 +46,7 @@ def sweep(config, out, data_dir, rounds):
 
 
 def run_and_show(grid, out: str, overrides: dict) -> None:
-    """Runs the cells of a grid that are missing, and prints its tables."""
+    """Run the unfinished cells of a grid, and print its tables."""
     with SweepDisplay(grid, out) as display:
         matrices = run_sweep(
             grid, out, overrides=overrides, on_cell=display.cell, on_round=display.round
@@ -60,7 +60,7 @@ def run_and_show(grid, out: str, overrides: dict) -> None:
 
 
 class SweepDisplay:
-    """A bar with the time left on a terminal, a line per cell in a pipe; a context manager."""
+    """Show a sweep in progress: a bar on a terminal, a line per cell in a pipe."""
 
     def __init__(self, grid, out: str):
         self.console, self._out, self._measures = PlainConsole(width=160), out, grid.measures
@@ -111,7 +111,7 @@ class SweepDisplay:
         self.console.file.flush()
 
     def show(self, matrix) -> None:
-        """Prints a matrix."""
+        """Print a matrix."""
         note = "; published in brackets" if matrix.published else ""
         self.console.print(
             f"\n{matrix.title}: {matrix.measure.replace('_', ' ')}{note}", markup=False

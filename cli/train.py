@@ -39,11 +39,11 @@ CHOICES = {
     multiple=True,
     metavar="HOST:PORT",
     help="Share the clients "
-    "with a worker that tfunlearn worker runs there, may be repeated; turns --gather on.",
+    "with the tfunlearn worker at this address, may be repeated; turns --gather on.",
 )
 @allow_code_option
 def train(config, preset, out, workers, **flags):
-    """Train a model federatedly, under attack and defended.
+    """Train a federated model, with attacks and defenses.
 
     Example: tfunlearn train --attack label-flip --defense flap
     """
@@ -57,7 +57,7 @@ def train(config, preset, out, workers, **flags):
 
 
 def _check_use(flags: dict, settings: RunConfig) -> None:
-    """Refuse a flag that was given and that nothing reads, next to the other settings."""
+    """Reject a given flag that has no effect next to the other settings."""
     for one, own in settings.defense.methods():
         for name, reader in one.idle(own).items():
             require(

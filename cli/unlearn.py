@@ -39,15 +39,15 @@ METHOD = Choice(UNLEARNING, (AUTO,), {AUTO: lambda: own_fields(AUTO)})
 def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
     """Unlearn clients, classes or examples of a run, and compare with retraining.
 
-    RUN is the folder of a run, of `train` or of an earlier `unlearn`; it stays as it is. If the
-    model is ruined, the recovery stops, the new run is kept and marked as failed, and the exit code
-    is 1.
+    RUN is the folder of a run of `train` or of an earlier `unlearn`; it is not changed. If
+    unlearning ruins the model, recovery stops, the new run is kept and marked as failed, and the
+    exit code is 1.
 
     Example: tfunlearn unlearn runs/digits-lenet5-label-flip-flap-seed0 --method fedup
     """
     begin, given = preset_fields(preset, "unlearn"), merged(config, knobs)
     if given.get("method", begin.get("method")) != begin.get("method"):
-        begin = {"forget": begin["forget"]} if begin else {}  # its knobs are the other method's
+        begin = {"forget": begin["forget"]} if begin else {}  # its settings are for another method
     given = {**begin, **given}
     words = request_words(malicious, clients, classes, examples)
     if words:

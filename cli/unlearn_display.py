@@ -1,4 +1,4 @@
-"""What `tfunlearn unlearn` shows: a bar on a terminal, plain lines in a pipe, a table at last."""
+"""Output of `tfunlearn unlearn`: a bar on a terminal, plain lines in a pipe, a final table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROWS = {
 
 
 class UnlearningDisplay:
-    """Shows an unlearning while it goes on; a context manager."""
+    """Show an unlearning in progress; a context manager."""
 
     def __init__(self, run: str):
         self._run, self._console = run, PlainConsole()
@@ -59,7 +59,7 @@ class UnlearningDisplay:
             )
 
     def watch(self) -> Watch:
-        """Returns what an unlearning is to call."""
+        """Return the callbacks of an unlearning."""
         return Watch(
             start=self.start,
             plan=self.plan,
@@ -74,15 +74,15 @@ class UnlearningDisplay:
         )
 
     def damage(self, words: str) -> None:
-        """Says what was found torn."""
+        """Print a description of repaired damage."""
         self._say(f"warning: {words}; mended")
 
     def warn(self, words: str) -> None:
-        """Says what the user should know."""
+        """Print a warning."""
         self._say(f"warning: {words}")
 
     def start(self, task, waiting: int, folder) -> None:
-        """Says what is about to be done."""
+        """Print the request, the method, warnings, and the remaining clients."""
         self._folder = os.path.relpath(folder)
         self._begun, source, self._method = True, task.source, task.settings.method
         remaining = task.remaining.clients
@@ -112,7 +112,7 @@ class UnlearningDisplay:
             self._task = self._progress.add_task("waiting", total=waiting)
 
     def resume(self, left) -> None:
-        """Says what is gone on from."""
+        """Print the round from which the unlearning resumes."""
         for words in left.damaged:
             self._say(f"warning: {words}")
         self._say(f"resume    after {count(len(left.lines), 'round')}")
@@ -120,11 +120,11 @@ class UnlearningDisplay:
             self._progress.update(self._task, completed=len(left.lines))
 
     def track(self, steps: Sequence) -> Iterator:
-        """Shows a bar while the steps of a measurement are gone through."""
+        """Show a bar while iterating over the steps of a measurement."""
         return measuring(self._progress, steps)
 
     def plan(self, plan) -> None:
-        """Says what the method will do."""
+        """Print what the method will do."""
         self._say(f"method    {self._method}{in_words(self._method, plan.report)}")
         for line in UNLEARNING.find(self._method).remarks(plan.report):
             self._say(line)
@@ -133,17 +133,17 @@ class UnlearningDisplay:
             self._task = self._progress.add_task("recovery", total=plan.rounds)
 
     def tell(self, report: dict) -> None:
-        """Says what a method has found out in the middle of its rounds."""
+        """Print what a method reports between its rounds."""
         self._say(f"method    {self._method}{in_words(self._method, report)}")
 
     def round(self, line: dict) -> None:
-        """Shows a finished round."""
+        """Show a finished round."""
         signals.check()
         self._progress.update(self._task, advance=1)
         self._line(line, self._rounds, line["phase"])
 
     def reference(self, rounds: int) -> None:
-        """Says that the retraining for comparison begins."""
+        """Print that the retraining for comparison starts."""
         if self._task is not None:  # a stop rule may have ended it early
             self._progress.remove_task(self._task)
         self._say(
@@ -153,14 +153,14 @@ class UnlearningDisplay:
         self._task = self._progress.add_task("retraining", total=rounds)
 
     def reference_round(self, line: dict) -> None:
-        """Shows a finished round of the retraining."""
+        """Show a finished round of the retraining."""
         signals.check()
         self._progress.update(self._task, advance=1)
         if line["round"] in (1, self._rounds) or line["round"] % 10 == 0:
             self._line(line, self._rounds, "retrain")
 
     def finish(self, run) -> None:
-        """Shows before, after and retrained, the cost, and where everything lies."""
+        """Print metrics before, after and retrained, the cost, and the files."""
         record = run.record
         if not run.new:
             self._say(
@@ -237,7 +237,7 @@ class UnlearningDisplay:
 
 
 def end_if_failed(run) -> None:
-    """Ends the program with code 1 and the cause, if an unlearning has failed."""
+    """Raise `FailedRun` with the cause, which ends in exit code 1, if the unlearning failed."""
     if run.failed:
         raise FailedRun(
             f"failed: {run.failed} (the run is kept, marked as failed: {run.directory.path})"

@@ -26,8 +26,8 @@ KNOBS = fields_of(VerifySettings)
     multiple=True,
     metavar="RETRAINED",
     help="A run of unlearn --method "
-    "retrain of the same request, may be repeated.  [default: as many as --retrains, "
-    "trained beside the run if they are not there]",
+    "retrain with the same request, may be repeated.  [default: as many as --retrains, "
+    "trained next to the run if missing]",
 )
 @field_options(KNOBS)
 @click.option(
@@ -39,15 +39,16 @@ KNOBS = fields_of(VerifySettings)
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @allow_code_option
 def verify(run, against, config, preset, data_dir, **knobs):
-    """Verify that an unlearned run has forgotten, beside models retrained without it.
+    """Verify that an unlearned run has forgotten, against retrained models.
 
-    RUN is the folder of an unlearned run. What is found lies in RUN/verification, and `report`
-    shows it. Retrained models and shadow federations appear beside the run, and each takes as long
-    as its training; if this is stopped, the same command goes on from those that are whole.
+    RUN is the folder of an unlearned run. The results are written to RUN/verification, and `report`
+    shows them. Retrained models and shadow federations are stored next to the run, and each takes
+    as long as its training; if stopped, the same command continues after the finished ones.
 
-    The verdict: forgotten, still remembers, over-forgotten (it avoids what it was to forget),
-    damaged (accuracy on what stays is lost), or not shown; fewer than three retrained models give
-    none. Exit code 0 says that it was verified, not that it was forgotten.
+    The verdict: forgotten, still remembers, over-forgotten (the model avoids the forget set),
+    damaged (accuracy on the retain set is lost), or not shown; with fewer than three retrained
+    models there is no verdict. Exit code 0 means that the run was verified, not that it has
+    forgotten.
 
     Example: tfunlearn verify runs/digits-lenet5-label-flip-flap-seed0-fedup
     """

@@ -1,6 +1,8 @@
-"""What `tfunlearn verify` shows: a bar for each training, then evidence, attacks and verdict."""
+"""Output of `tfunlearn verify`: a bar per training, then verdict, evidence and attacks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from rich.table import Table
 
@@ -12,14 +14,14 @@ MOST_PARTS = 20
 
 
 class VerifyDisplay(RetrainingDisplay):
-    """Shows a verification while it goes on; a context manager."""
+    """Show a verification in progress; a context manager."""
 
     def tell(self, words: str) -> None:
-        """Says what is done next."""
+        """Print the next step."""
         super().tell(f"verify    {words}")
 
     def finish(self, found) -> None:
-        """Shows what was found, and where it lies."""
+        """Print the verdict, the measurements behind it, and the files."""
         record = found.record
         if not found.new:
             self._say(f"found     {found.folder}, verified so earlier")
@@ -48,10 +50,10 @@ class VerifyDisplay(RetrainingDisplay):
         self.console.print(table)
 
     def _parts(self, record: dict) -> None:
-        """Shows gaps to retraining of each class and client, the widest first if there are many."""
+        """Print gaps to retraining per class and per client; only the widest if there are many."""
         for name, entries in (("class", record["classes"]), ("client", record["clients"])):
             key = "label" if name == "class" else "client"
-            gaps = [
+            gaps: list[tuple[Any, ...]] = [
                 (entry, *(gap_row(entry[what])[-1] for what in ("accuracy", "loss")))
                 for entry in entries
             ]
@@ -179,7 +181,7 @@ class VerifyDisplay(RetrainingDisplay):
 
 
 def value(number: float | None) -> str:
-    """Returns a number with four significant digits."""
+    """Return a number with four significant digits."""
     if number is None:
         return "-"
     return "0" if abs(number) < 1e-12 else f"{number:.4g}"

@@ -18,24 +18,24 @@ from tfunlearn_cli.console import PlainConsole
     type=click.IntRange(0, 65535),
     required=True,
     metavar="P",
-    help="Port to listen at; 0 takes any free one.",
+    help="Port to listen on; 0 for any free one.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     metavar="ADDRESS",
-    help="Address to listen at; "
-    "0.0.0.0 is every interface of this machine.  [default: 127.0.0.1, this machine "
-    "alone]",
+    help="Address to listen on; "
+    "0.0.0.0 for every interface of this machine.  [default: 127.0.0.1, this machine "
+    "only]",
 )
 def worker(port, host):
-    """Work for trainings on this or other machines, until it is stopped.
+    """Run a worker for trainings on this or other machines, until stopped with Ctrl-C.
 
-    It runs TFF's own worker service. Whoever can reach the port can have it compute anything: TFF's
-    channel is neither encrypted nor does it ask who calls. Put something in front of it that does
-    both, such as an SSH tunnel (ssh -N -L 8001:127.0.0.1:8000 other-machine) or a VPN, before you
-    listen at another address than 127.0.0.1. Ctrl-C stops it. It needs the same versions as the
-    training.
+    This is TFF's own worker service. Anyone who can reach the port can run arbitrary computations:
+    TFF's channel is neither encrypted nor authenticated. Before listening on another address than
+    127.0.0.1, protect the port with encryption and authentication, such as an SSH tunnel
+    (ssh -N -L 8001:127.0.0.1:8000 other-machine) or a VPN. The worker needs the same versions as
+    the training.
 
     Example: tfunlearn worker --port 8000
     """

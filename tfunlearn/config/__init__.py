@@ -1,1 +1,1 @@
-"""The configuration of a run: its fields, their checks, files, presets, fingerprint."""
+"""Run configuration: fields, validation, files, presets, fingerprint."""

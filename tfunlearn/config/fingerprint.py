@@ -1,4 +1,4 @@
-"""What decides the outcome of a run, as JSON values to be hashed."""
+"""Fingerprint of a run: the fields that determine its result, as JSON values to be hashed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from tfunlearn.core.files import checksum
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.models.saved import is_model_file
 
-NO_CONTENT = ("data_dir",)  # fields that say where things lie, not what is computed
+NO_CONTENT = ("data_dir",)  # fields that locate files and do not affect the result
 
 
 def content_of(config: RunConfig) -> dict:
-    """Return the fields that decide a run, a model file and methods of your own as checksums.
+    """Return the fields that determine a run's result.
 
-    Fields of earlier builds are all there, so that the hash of a run stays.
+    A model file and methods of your own are included as checksums. All fields of earlier builds are
+    included, so that the hash of an existing run does not change.
     """
     content = {k: v for k, v in {**RUN_FIELDS, **config.flat()}.items() if k not in NO_CONTENT}
-    if content["training_seed"] is None:  # hashes from before there was such a field stay
+    if content["training_seed"] is None:  # keeps the hashes from before this field existed
         del content["training_seed"]
     for name, method in DEFENSES.items():
         same = all(content[field] == value for field, value in method.earlier.items())

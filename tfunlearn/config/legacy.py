@@ -1,12 +1,12 @@
-"""Flat fields of earlier builds, so that their files and fingerprints keep their meaning.
+"""Flat fields of earlier builds, which preserve the meaning of their files and fingerprints.
 
-Earlier builds wrote every field of every method. Fingerprints were made of all of them; they are
-completed from these tables, which never change.
+Earlier builds wrote every field of every method, and computed fingerprints from all of them. New
+fingerprints are completed from these tables, which never change.
 """
 
 from __future__ import annotations
 
-UNLEARNING_FIELDS = {  # of `unlearn` with method auto
+UNLEARNING_FIELDS = {  # fields of `unlearn`, with method auto
     "fraction": "auto",
     "mask": "divergence",
     "similarity": "model",
@@ -52,7 +52,7 @@ UNLEARNING_FIELDS = {  # of `unlearn` with method auto
     "head_gamma": 0.5,
 }
 
-RUN_FIELDS = {  # of `train`; those of methods that are not chosen are no longer written
+RUN_FIELDS = {  # fields of `train`; no longer written for methods that are not chosen
     "norm": None,
     "knowledge": "partial",
     "trigger_size": 3,
@@ -79,7 +79,7 @@ RUN_FIELDS = {  # of `train`; those of methods that are not chosen are no longer
     "prune_score": None,
     "include_residual": True,
 }
-KEPT_FIELDS = (  # accepted with any value where their method is not chosen, without effect
+KEPT_FIELDS = (  # accepted with any value if their method is not chosen; no effect
     "knowledge",
     "trigger_size",
     "trigger_position",

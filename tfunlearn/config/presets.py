@@ -1,4 +1,4 @@
-"""Settings of the papers' experiments by name, for `train`, `unlearn` and `verify`."""
+"""Settings of published experiments by name, for `train`, `unlearn` and `verify`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfunlearn.core.errors import choose, require
 
 
 def presets() -> list[str]:
-    """Returns the names of the presets that come with the package."""
+    """Return the names of the presets shipped with the package."""
     folder = importlib.resources.files("tfunlearn_presets")
     return sorted(
         path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")
@@ -18,7 +18,7 @@ def presets() -> list[str]:
 
 
 def preset(name: str, command: str) -> dict:
-    """Returns the fields that a preset sets, other fields keep their defaults.
+    """Return the fields that a preset sets; all other fields keep their defaults.
 
     Example:
         run_config(**preset("ablation-channel-cifar10-resnet20", "train"), seed=1)
@@ -28,7 +28,7 @@ def preset(name: str, command: str) -> dict:
         command: `"train"`, `"unlearn"` or `"verify"`.
 
     Raises:
-        UserError: no preset of that name, or it sets nothing for that command.
+        UserError: no preset of that name, or the preset has no settings for the command.
     """
     choose("preset", name, dict.fromkeys(presets()))
     path = importlib.resources.files("tfunlearn_presets") / f"{name}.toml"

@@ -1,4 +1,4 @@
-"""Makes a configuration from flat words: Python keywords, a file, the command line."""
+"""Build a configuration from flat fields: Python keywords, a file, the command line."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tfunlearn.core.fields import ConfigField, fields_of, typed
 from tfunlearn.core.files import user_path
 from tfunlearn.models import is_model_file
 
-# Notes in a run's config.json.
+# Keys of a run's config.json that are notes, not fields.
 IGNORED_KEYS = ("versions", "weights", "model_sha256", "content_sha256", "origins")
 
 PATHS = ("data_dir", "model")  # fields that name files or folders
 
 
 def run_config(**values: Any) -> RunConfig:
-    """Return a configuration from flat field names, defaults elsewhere.
+    """Return a configuration from flat fields; missing fields take their defaults.
 
     Example:
         run_config(attack="label-flip", defense="flap", rounds=20)
 
     Args:
-        **values: fields of the configuration and of the chosen methods. Where a name is taken
-            (rule, before, attack, defense, model, dataset), a specification or object is too.
+        **values: fields of the configuration and of the chosen methods. Fields that name methods
+            (rule, before, attack, defense, model, dataset) also take a specification or an object.
 
     Raises:
         UserError: unknown field (the nearest one is named), wrong type, or value out of range.
@@ -85,7 +85,7 @@ def run_config(**values: Any) -> RunConfig:
 
 
 def _check_kept(kept: Mapping[str, Any]) -> None:
-    """Check values without effect as the methods would that have such a setting."""
+    """Check values without effect against the settings of the methods that define them."""
     for family in FAMILIES if kept else ():
         for method in family.values():
             fields = fields_of(method.settings)
@@ -95,7 +95,7 @@ def _check_kept(kept: Mapping[str, Any]) -> None:
 
 
 def _with_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return flat fields, methods that are objects replaced by their names."""
+    """Return flat fields with method objects replaced by their names."""
     found = dict(values)
     for field, family in METHOD_FIELDS.items():
         value = found.get(field)
@@ -109,7 +109,7 @@ def _with_names(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen_by(section: type, common: Mapping[str, Any]) -> list[tuple[Family, str]]:
-    """Return family and name of the methods that a section is going to name."""
+    """Return family and name of the methods that a section will name."""
     if not issubclass(section, Section):
         return []
     found = []
@@ -125,7 +125,7 @@ def _chosen_by(section: type, common: Mapping[str, Any]) -> list[tuple[Family, s
 
 
 def with_whole_paths(values: Mapping) -> dict:
-    """Return flat fields with `~` replaced in those that name files or folders."""
+    """Return flat fields with `~` expanded in those that name files or folders."""
     return {
         name: str(user_path(value)) if name in PATHS and value.startswith("~") else value
         for name, value in values.items()
@@ -133,7 +133,7 @@ def with_whole_paths(values: Mapping) -> dict:
 
 
 def read_config(path: str) -> dict:
-    """Returns the flat fields of a `.json` or `.toml` file.
+    """Return the flat fields of a `.json` or `.toml` file, without the notes in it.
 
     Raises:
         UserError: see `read_table`.
@@ -142,10 +142,10 @@ def read_config(path: str) -> dict:
 
 
 def read_table(path: str) -> dict:
-    """Returns what a `.json` or `.toml` file holds.
+    """Return the content of a `.json` or `.toml` file.
 
     Raises:
-        UserError: no such file, not readable as what its name says, or not a table.
+        UserError: another suffix, no such file, content that cannot be parsed, or not a table.
     """
     readers = {".json": json.loads, ".toml": tomllib.loads}
     suffix = user_path(path).suffix
@@ -162,7 +162,7 @@ def read_table(path: str) -> dict:
 
 
 def fields_by_name() -> dict[str, ConfigField]:
-    """Return the fields of the tree by flat name, those of methods left out."""
+    """Return the fields of the configuration tree by flat name, without those of methods."""
     found = {}
     for section in (*_sections().values(), RunConfig):
         found |= fields_of(section)
@@ -170,7 +170,7 @@ def fields_by_name() -> dict[str, ConfigField]:
 
 
 def _built_in() -> dict[str, ConfigField]:
-    """Return the own fields of all built-in methods of a run."""
+    """Return the fields of all built-in methods of a run."""
     found: dict[str, ConfigField] = {}
     for family in FAMILIES:
         found = {**family.built_in_fields(), **found}
@@ -178,13 +178,17 @@ def _built_in() -> dict[str, ConfigField]:
 
 
 def all_fields() -> dict[str, ConfigField]:
-    """Return every field that a run may have with built-in methods."""
+    """Return every field that a run with built-in methods may have."""
     return {**_built_in(), **fields_by_name()}
 
 
 def _sections() -> dict[str, type]:
     hints = typing.get_type_hints(RunConfig)
-    return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    return {
+        name: hint
+        for name, hint in hints.items()
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    }
 
 
 METHOD_FIELDS: dict[str, Family] = {

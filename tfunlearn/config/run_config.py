@@ -1,8 +1,8 @@
-"""The configuration of a run: one tree of frozen dataclasses, one flat file, one validation.
+"""The configuration of a run: a tree of frozen dataclasses, validated once, in one flat file.
 
-Field names are unique over the whole tree, so that the file, the command line and Python all use
-the same flat words: `attack_start` is a field, a key of the file and the flag `--attack-start`.
-Methods bring their own fields. `reading` makes a tree from flat words.
+Field names are unique over the whole tree, so that the file, the command line and Python share the
+same flat names: `attack_start` is a field, a key of the file and the flag `--attack-start`.
+Methods define their own fields. `reading` builds a tree from flat fields.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tfunlearn.aggregation import Aggregator
 from tfunlearn.attacks import UpdateAttack
@@ -30,10 +30,10 @@ DEFAULT_VALIDATION = 100
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run.
+    """All settings that determine a run.
 
     Attributes:
-        kept: fields of methods that are not chosen, as earlier builds wrote them; without effect.
+        kept: fields of methods that are not chosen, as earlier builds wrote them; no effect.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -51,7 +51,7 @@ class RunConfig:
             self._check_count(field)
         self._check_server_examples()
         self._check_gather()
-        if self.data.clients is not None:  # else it is checked when the writers are counted
+        if self.data.clients is not None:  # otherwise checked once the writers are counted
             self.aggregator.check(self.participants)
             self._check_attack()
             if self.defense.rejection:
@@ -77,7 +77,7 @@ class RunConfig:
 
     @property
     def draws(self) -> int:
-        """Seed of initial weights, shuffles and drawn clients."""
+        """Seed of initial weights, shuffling and client sampling."""
         told = self.training.training_seed
         return self.seed if told is None else told
 
@@ -88,7 +88,7 @@ class RunConfig:
 
     @property
     def needs_server_examples(self) -> str | None:
-        """Name of the method that needs examples that the server holds, or None."""
+        """Name of the method that needs examples held by the server, or None."""
         if self.defense.rejection:
             return self.defense.rejection[0].name
         return self.aggregation.rule if self.aggregator.reference == "trusted" else None
@@ -103,7 +103,10 @@ class RunConfig:
 
     @property
     def history(self) -> HistoryPolicy:
-        """What the run keeps of its rounds: the last one under attack, unless it was said."""
+        """The rounds to keep.
+
+        Default: the last one if the run is under attack and `gather` is not False, else none.
+        """
         told = self.training.history
         attacked = bool(self.attack.attack) and self.attack.malicious > 0
         default = "last" if attacked and self.training.gather is not False else "none"
@@ -111,7 +114,7 @@ class RunConfig:
 
     @property
     def needs_gathering(self) -> str | None:
-        """What needs every update on the server, or None."""
+        """Name of the method or setting that needs every update on the server, or None."""
         attack, aggregator = self.attack.on_updates, self.aggregator
         if attack or self.needs_server_examples:
             return attack[0].name if attack else self.needs_server_examples
@@ -128,14 +131,14 @@ class RunConfig:
         return self.training.gather
 
     def rejection_by(self, judge) -> Rejection:
-        """Return the rejection defense, given how the server evaluates an aggregate."""
+        """Return the rejection defense, with `judge` to evaluate steps on the server's examples."""
         assert self.defense.rejection is not None
         method, own = self.defense.rejection
         return Rejection(method.name, self.aggregator, judge, own.reject, own.compat)
 
     @property
     def update_attack(self) -> tuple[UpdateAttack, Any] | None:
-        """The attack on updates with its settings, as it is against the run's rule."""
+        """The attack on updates with its settings, adapted to the aggregation rule, or None."""
         found = self.attack.on_updates
         if found is None or found[0].against is None:
             return found
@@ -146,19 +149,23 @@ class RunConfig:
         """Number of malicious clients; 0 without an attack."""
         if not self.attack.attack:
             return 0
-        return _count(self.attack.malicious, self.data.clients)
+        return _count(self.attack.malicious, self._clients)
 
     @property
     def participants(self) -> int:
         """Number of clients in a round."""
-        return self.participants_of(self.data.clients)
+        return self.participants_of(self._clients)
+
+    @property
+    def _clients(self) -> int:
+        return cast("int", self.data.clients)  # known once the writers are counted
 
     def participants_of(self, clients: int) -> int:
-        """Returns the number of clients in a round when so many are there."""
+        """Return the number of clients in a round of a federation of `clients`."""
         return min(_count(self.training.participation, clients), clients)
 
     def flat(self) -> dict:
-        """Return all fields under their flat names, as they go into a file."""
+        """Return all fields by flat name, as stored in a file."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in (*leaves(self), *self.kept)
@@ -184,13 +191,13 @@ class RunConfig:
         )
 
     def _check_attack(self) -> None:
-        """Checks that the attack can be crafted, at least in some rounds if clients are sampled."""
+        """Check that the attack can be crafted, at least in some rounds if clients are sampled."""
         found = self.update_attack
         if found is None or not self.malicious_count:
             return
         attack, own = found
         most = min(self.malicious_count, self.participants)
-        least = max(1, most - (self.data.clients - self.participants))
+        least = max(1, most - (self._clients - self.participants))
         reasons = [
             attack.infeasible_reason(self.participants, count, own)
             for count in range(least, most + 1)
@@ -209,7 +216,7 @@ class RunConfig:
         )
 
 
-def leaves(config: RunConfig) -> Iterator[tuple[str, object]]:
+def leaves(config: RunConfig) -> Iterator[tuple[str, Any]]:
     """Yield every field of the tree with its value."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

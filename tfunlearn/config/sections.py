@@ -1,4 +1,4 @@
-"""What sections of a configuration share: methods by name, with their own settings."""
+"""Base of the configuration sections that name methods and hold their settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tfunlearn.core.families import Family, Method
+from tfunlearn.core.families import Family
 from tfunlearn.core.fields import fields_of
 
 
@@ -16,8 +16,8 @@ class Section:
     """A section that names methods.
 
     Attributes:
-        families: the fields that name methods, with their families.
-        own: own settings of the chosen methods, in the order of `chosen`; default their defaults.
+        families: each field that names methods, with the methods' family.
+        own: settings of the chosen methods, in the order of `chosen`; default their defaults.
     """
 
     families: ClassVar[dict[str, Family]] = {}
@@ -42,8 +42,8 @@ class Section:
             found += [(family, name) for name in (value if isinstance(value, tuple) else (value,))]
         return found
 
-    def methods(self) -> list[tuple[Method, Any]]:
-        """Return every method that the section names, with its own settings."""
+    def methods(self) -> list[tuple[Any, Any]]:
+        """Return every method that the section names, with its settings."""
         return [(family.find(name), own) for (family, name), own in zip(self.chosen(), self.own)]
 
     def leaves(self) -> Iterator[tuple[str, Any]]:

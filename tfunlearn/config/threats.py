@@ -1,4 +1,4 @@
-"""The sections of a configuration that say who attacks and how the server defends."""
+"""Configuration sections of the threat model: attack, aggregation and defense."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfunlearn.defenses import DEFENSES, ModelDefense, UpdateDefense
 
 @dataclass(frozen=True)
 class AttackConfig(Section):
-    """Who attacks, how and when."""
+    """Attack settings: methods, malicious clients, classes and rounds."""
 
     families: ClassVar[dict[str, Family]] = {"attack": ATTACKS}
 
@@ -75,22 +75,22 @@ class AttackConfig(Section):
 
     @property
     def on_data(self) -> tuple[DataAttack, Any] | None:
-        """The attack on data with its settings, if there is one."""
+        """The attack on data with its settings, or None."""
         return next(iter(self._of(DataAttack)), None)
 
     @property
     def on_updates(self) -> tuple[UpdateAttack, Any] | None:
-        """The attack on updates with its settings, if there is one."""
+        """The attack on updates with its settings, or None."""
         return next(iter(self._of(UpdateAttack)), None)
 
     @property
     def boosted(self) -> BoostAttack | None:
-        """The attack that scales malicious updates, if there is one."""
+        """The attack that scales malicious updates, or None."""
         return next((attack for attack, _ in self._of(BoostAttack)), None)
 
     @property
     def classes(self) -> Classes:
-        """Source and target class."""
+        """The source and target classes."""
         return Classes(self.source, self.target)
 
 
@@ -117,7 +117,7 @@ class AggregationConfig(Section):
         self.aggregator()
 
     def aggregator(self, seed: int = 0) -> Aggregator:
-        """Return the rule with its settings; `seed` decides the order in bucketing."""
+        """Return the rule with its settings; `seed` determines the order in bucketing."""
         settings = {name: value for own in self.own for name, value in vars(own).items()}
         return Aggregator(
             self.rule, self.byzantine, self.before, seed=seed, strict=self.strict, **settings
@@ -160,8 +160,8 @@ class DefenseConfig(Section):
 
     @property
     def rejection(self) -> tuple[UpdateDefense, Any] | None:
-        """The defense that rejects updates, with its settings; several of them count as the one
-        that has all of their criteria."""
+        """The defense that rejects updates, with its settings, or None; several of them are
+        replaced by the one that has all of their criteria."""
         found = self._of(UpdateDefense)
         if not found:
             return None

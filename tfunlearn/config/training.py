@@ -1,4 +1,4 @@
-"""The sections of a configuration that say what is trained, on what, and how."""
+"""Configuration sections of data, model and training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_CLIENTS = 10
 
 @dataclass(frozen=True)
 class DataConfig(Section):
-    """What data there are and how they are spread over clients."""
+    """Data settings: the data set and its partition over the clients."""
 
     families: ClassVar[dict[str, Family]] = {"dataset": DATASETS}
 
@@ -58,7 +58,7 @@ class DataConfig(Section):
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """Which net is trained."""
+    """The model to train."""
 
     families: ClassVar[dict[str, Family]] = {"model": MODELS}
 
@@ -69,7 +69,7 @@ class ModelConfig(Section):
             super().__post_init__()
 
     def chosen(self) -> list[tuple[Family, str]]:
-        """Return family and name of the model, nothing for a file."""
+        """Return family and name of the model; empty for a model file."""
         return [] if self.is_file else super().chosen()
 
     @property
@@ -79,13 +79,13 @@ class ModelConfig(Section):
 
     @property
     def settings(self) -> Any:
-        """The model's own settings, None for a file."""
+        """The model's own settings; None for a model file."""
         return self.own[0] if self.own else None
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The federated training itself."""
+    """Federated training settings."""
 
     rounds: int = option(30, "Number of rounds.")
     participation: int | float = option(1.0, "Clients in a round: a count, or a fraction.")
@@ -129,5 +129,5 @@ class TrainingConfig:
 
     @property
     def client(self) -> ClientTraining:
-        """The local training of a client."""
+        """Hyperparameters of local training."""
         return ClientTraining(self.optimizer, self.lr, self.local_epochs, self.batch_size)

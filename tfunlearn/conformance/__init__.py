@@ -1,1 +1,1 @@
-"""Conformance suites: the contract of each family of methods, for built-in methods and yours."""
+"""Conformance suites: the contract of each family of methods, for built-in and your own methods."""

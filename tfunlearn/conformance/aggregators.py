@@ -1,6 +1,6 @@
-"""Conformance suite: checks the properties that an aggregation rule should have, one by one.
+"""Conformance suite of aggregation rules: checks their properties one by one.
 
-It runs on every rule of the contract table and also accepts third-party aggregators.
+It runs on every built-in rule and also accepts third-party aggregators.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tfunlearn.conformance.properties import PROPERTIES, RuleUnderTest, gaussian
 
 
 def our_subject(name: str) -> RuleUnderTest:
-    """Return one of this package's rules, with settings that exercise all of its branches."""
+    """Return a built-in rule under test, with settings that exercise all of its branches."""
     rule = RULES.find(name)
     settings = dict(rule.tried_with or {})
     given = Round(reference=gaussian_updates(5)[:5].mean(axis=0) if rule.reference else None)
@@ -22,6 +22,7 @@ def our_subject(name: str) -> RuleUnderTest:
         return rule(updates, given._replace(f=f), **settings)
 
     def oracle(updates, f):
+        assert rule.oracle is not None
         return np.array(
             rule.oracle(
                 updates.astype(float).tolist(), given._replace(f=f), rule.settings(**settings)
@@ -29,7 +30,7 @@ def our_subject(name: str) -> RuleUnderTest:
         )
 
     def averages(updates):
-        return rule(updates, given, **{**settings, **rule.averages})
+        return rule(updates, given, **{**settings, **(rule.averages or {})})
 
     return RuleUnderTest(
         call,

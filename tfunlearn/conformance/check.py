@@ -1,4 +1,4 @@
-"""Checks a method by name, built in or yours, against the contract of its family."""
+"""Check of a method by name, built-in or your own, against the contract of its family."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def check_named(
 
     Args:
         name: a built-in name, `package.module:name`, `file.py:name`, or an entry point.
-        family: one of `FAMILIES`; default the one that has the name, or whose declaration the
+        family: one of `FAMILIES`; default the family that has the name, or whose type of method the
             specification names.
-        settings: own settings of the method.
-        data_dir: folder of data sets, for data sets.
+        settings: own settings of the method; default its defaults.
+        data_dir: folder of data sets, read by data sets only; default `data`.
 
     Raises:
-        UserError: no such method, or several families have one.
+        UserError: no such method, or several families have one of that name.
     """
     members = choose("family", family, FAMILIES) if family else _family(name)
     word = members.name_of(name)
@@ -93,11 +93,12 @@ def _check_rule(rule: Rule, own: Any, name: str, members: Family) -> list[Findin
     settings = {**vars(own), **tried}
 
     def call(updates, f):
-        if name not in members:  # as a run calls it: rows that are not finite are dropped before
+        if name not in members:  # as in a run: non-finite rows are dropped first
             return Aggregator(name, f, **settings)(updates, f=f, reference=reference)
         return rule(updates, Round(f=f, reference=reference), **settings)
 
     def oracle(updates, f):
+        assert rule.oracle is not None
         return np.array(
             rule.oracle(
                 updates.astype(float).tolist(),

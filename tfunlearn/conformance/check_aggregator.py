@@ -1,9 +1,10 @@
-"""Puts an aggregator by name, ours or other people's, through the conformance suite."""
+"""Conformance check of an aggregator by name, built-in or third-party."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -27,18 +28,18 @@ UNKNOWN = Rule(
 
 
 def check(name: str, *, like: str | None = None, settings: dict | None = None) -> list[Finding]:
-    """Returns the findings of the suite.
+    """Return the findings of the conformance suite for an aggregator.
 
     Args:
-        name: one of our rules, or `module:function` (also `module:Class`, made with its settings
-            and then called). It is called with a float32 stack `(n, d)`; f goes into its
-            parameter of a usual name (`f`, `trim`, `num_byzantine`, ...), if it has one.
-        like: our rule that it should equal: its promises and its definition are then checked too;
-            default: robust, without a definition.
-        settings: further keyword arguments for it.
+        name: a built-in rule, or `module:function` (also `module:Class`, instantiated with its
+            settings and then called). It is called with a float32 stack `(n, d)`; f is passed to
+            its parameter of a usual name (`f`, `trim`, `num_byzantine`, ...), if it has one.
+        like: built-in rule that it should equal: the rule's promises and definition are checked
+            too; default: a robust rule without a definition.
+        settings: further keyword arguments of the aggregator.
 
     Raises:
-        UserError: there is no such rule or function.
+        UserError: there is no such rule or function, or the settings do not fit it.
     """
     if ":" not in name:
         choose("aggregator", name, RULES)
@@ -58,24 +59,25 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
         )
 
     def oracle(updates: np.ndarray, f: int) -> np.ndarray:
+        assert rule.oracle is not None
         return np.array(rule.oracle(updates.astype(float).tolist(), Round(f=f), rule.settings()))
 
     return check_aggregator(RuleUnderTest(call, rule, oracle))
 
 
 def same_bits_in_tff(name: str) -> Finding:
-    """Returns whether a rule gives the same bits as an array function and inside TFF."""
+    """Check whether a rule gives bit-identical results on arrays and inside TFF."""
     rule, rounds, different = RULES[name], 3, 0
     f = 2
     clients = max(11, rule.least(f))
-    aggregator = Aggregator(name, f, **({"clip": 1.0} if "clip" in RULES.fields(name) else {}))
+    settings: dict[str, Any] = {"clip": 1.0} if "clip" in RULES.fields(name) else {}
+    aggregator = Aggregator(name, f, **settings)
     rng = np.random.default_rng(0)
     weights = rng.integers(1, 100, clients).astype(np.float32)
     reference = rng.standard_normal(17).astype(np.float32) if rule.reference else None
     with local_worker():
-        process = rule_factory(aggregator, clients=clients).create(
-            tff.TensorType(np.float32, [17]), tff.TensorType(np.float32)
-        )
+        factory: Any = rule_factory(aggregator, clients=clients)
+        process = factory.create(tff.TensorType(np.float32, [17]), tff.TensorType(np.float32))
         state = process.initialize()
         if rule.reference:
             state["reference"] = reference
@@ -108,7 +110,7 @@ def _callable(name: str) -> Callable:
 
 
 def _require_fit(target: Callable, known, settings: dict, place: str | None) -> None:
-    """Checks that the target takes its settings and needs nothing else."""
+    """Check that the target accepts its settings and needs no other arguments."""
     if not known:
         return
     values = [] if inspect.isclass(target) else [None]
@@ -121,8 +123,8 @@ def _require_fit(target: Callable, known, settings: dict, place: str | None) -> 
         )
 
 
-def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Returns `(updates, f) -> vector` around a function, or a class of callable objects."""
+def _called(target: Any, settings: dict) -> Callable[[np.ndarray, int], Any]:
+    """Return `(updates, f) -> vector` for a function, or for a class of callable objects."""
     try:
         known = inspect.signature(target).parameters
     except (TypeError, ValueError):  # some built-in functions have none
@@ -131,12 +133,11 @@ def _called(target: Callable, settings: dict) -> Callable[[np.ndarray, int], np.
     if place in settings:
         raise UserError(f"set: {place} is not allowed, since the suite decides it")
     _require_fit(target, known, settings, place)
+    is_class = inspect.isclass(target)
 
-    def call(updates: np.ndarray, f: int) -> np.ndarray:
+    def call(updates: np.ndarray, f: int) -> Any:
         options = {**settings, **({} if place is None else {place: f})}
-        result = (
-            target(**options)(updates) if inspect.isclass(target) else target(updates, **options)
-        )
+        result = target(**options)(updates) if is_class else target(updates, **options)
         return result if result is None else np.asarray(result)
 
     return call

@@ -1,4 +1,4 @@
-"""The contract of each family whose methods are functions of arrays or models."""
+"""Contracts of the families whose methods are functions of arrays or models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_step(step: PreAggregator, own: Any) -> list[Finding]:
 
 
 def check_attack(attack: Attack, own: Any) -> list[Finding]:
-    """Check an attack on data, on updates, or a factor."""
+    """Check an attack on data, an attack on updates, or a boost factor."""
     if isinstance(attack, DataAttack):
         return _check_data_attack(attack, own)
     if isinstance(attack, UpdateAttack):
@@ -154,7 +154,7 @@ def _check_update_attack(attack: UpdateAttack, own: Any) -> list[Finding]:
 
 
 def check_defense(defense: Defense, own: Any) -> list[Finding]:
-    """Check a defense of the model, or the criteria of one that rejects updates."""
+    """Check a defense that changes the model, or the criteria of one that rejects updates."""
     if isinstance(defense, UpdateDefense):
         known = {"error", "loss"}
         return findings_of(
@@ -201,7 +201,7 @@ def check_defense(defense: Defense, own: Any) -> list[Finding]:
 
 
 def check_model(model: Model, own: Any) -> list[Finding]:
-    """Check a model: outputs, seeds, and that it can be stored without code."""
+    """Check a model: outputs, seeds, weight types, and that it can be stored without code."""
     shape = (32, 32, 3)
 
     def built(seed: int) -> Any:
@@ -246,7 +246,7 @@ def check_model(model: Model, own: Any) -> list[Finding]:
 
 
 def check_data_set(data_set: DataSet, own: Any, data_dir: str = "data") -> list[Finding]:
-    """Check a data set: types, and that it is the same when loaded again."""
+    """Check a data set: types, and that loading it again gives the same images."""
 
     def types(_: Any) -> tuple:
         data = data_set.load(data_dir, own)

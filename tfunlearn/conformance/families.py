@@ -1,4 +1,4 @@
-"""All families of methods, and what is installed of each."""
+"""All families of methods, and the installed methods of each."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Installed(NamedTuple):
 
     Attributes:
         family: name of its family.
-        name: its own.
-        source: `built in`, or the package that brings it.
-        summary: what it does, or why it cannot be loaded.
+        name: name of the method.
+        source: `built in`, or the package that provides the method.
+        summary: summary of the method, or the reason why it cannot be loaded.
         paper: authors, venue, arXiv number; may be empty.
     """
 
@@ -38,7 +38,7 @@ class Installed(NamedTuple):
 
 
 def installed(family: str | None = None) -> list[Installed]:
-    """Return the methods of one family or all, built-in ones and entry points of packages.
+    """Return the built-in methods and the entry points of one family; default of all families.
 
     Raises:
         UserError: no family of that name.

@@ -1,4 +1,4 @@
-"""What a conformance suite found."""
+"""Findings of a conformance suite."""
 
 from __future__ import annotations
 

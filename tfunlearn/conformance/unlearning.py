@@ -1,4 +1,4 @@
-"""The contract of an unlearning method: a small run is trained, and unlearned twice."""
+"""The contract of unlearning methods, checked by unlearning from a small run twice."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def check_method(method: UnlearningMethod, own: Any, name: str) -> list[Finding]
 
     Args:
         method: the method.
-        own: its settings.
-        name: by which it is found.
+        own: settings of the method.
+        name: name or specification of the method.
     """
     words = ("malicious",) if "clients" in method.requests else ("class:3",)
     with tempfile.TemporaryDirectory() as folder:

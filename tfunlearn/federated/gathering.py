@@ -58,7 +58,7 @@ class Updates:
         )
 
 
-def as_received(
+def apply_adversary(
     updates: Updates,
     adversary: Adversary | None,
     model: np.ndarray,
@@ -205,7 +205,7 @@ class GatheringRounds:
         self, state: ServerState, cohort: Cohort, reference: np.ndarray | None
     ) -> tuple[Updates, tuple[int, ...]]:
         """Train a cohort; return the received updates and the ids of clients with crafted ones."""
-        return as_received(
+        return apply_adversary(
             self.gather(state.weights, cohort),
             self._adversary,
             to_vector(state.weights),

@@ -16,7 +16,7 @@ from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.federated.client_work import ClientWork
 from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.gathering import Updates, as_received
+from tfunlearn.federated.gathering import Updates, apply_adversary
 from tfunlearn.federated.learning_process import WeightOrder, client_type
 from tfunlearn.federated.state import RoundReport, ServerState
 
@@ -79,7 +79,7 @@ class PartialRounds:
             (),
         )
         updates = updates.only(np.array([bool(finite) for _, finite, _ in results]))
-        updates, crafted = as_received(
+        updates, crafted = apply_adversary(
             updates, self._adversary, vector[self._entries], cohort.round_number
         )
         loss = None

@@ -86,7 +86,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state, model = open_run(run, data_dir)
     lines, record = directory.read_metrics(), read_record(directory)
-    require_unlearned(directory, record)
+    require_not_failed(directory, record)
     if directory.lock.exists():
         with directory.locked():  # nobody is writing there
             pass
@@ -124,7 +124,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     )
 
 
-def require_unlearned(directory: RunDirectory, record: UnlearningRecord | None) -> None:
+def require_not_failed(directory: RunDirectory, record: UnlearningRecord | None) -> None:
     """Raises a `UserError` if an unlearning has failed: its model is no unlearned one."""
     if record is not None and record.failed:
         raise UserError(f"run: {directory.path} is no unlearned run: {record.failed}")

@@ -16,7 +16,7 @@ def save_effects(
     path: str | os.PathLike,
     forget: Mapping[str, np.ndarray],
     remain: Mapping[str, np.ndarray],
-    chosen: Mapping[str, Sequence[int]],
+    chosen: Mapping[str, np.ndarray | Sequence[int]],
 ) -> None:
     """Draw the effect of every channel on the forget set and on the retain set.
 

@@ -1,1 +1,1 @@
-"""The run store: what a run leaves on disk, and how it is read back."""
+"""The run store: files of a run, and how they are read back."""

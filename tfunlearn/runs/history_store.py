@@ -1,4 +1,4 @@
-"""The rounds that a run keeps for unlearning, as files with checksums in its metrics."""
+"""Rounds kept for unlearning: files whose checksums are in the run's metrics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,13 @@ from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
 
 
 class HistoryWriter:
-    """Writes `history/round_<number>.npz`, numbered from 1 within the run.
+    """Write `history/round_<number>.npz`, numbered from 1 within the run.
 
     Args:
-        folder: made when the first round is kept.
-        policy: which rounds stay.
-        before: rounds of the federation that came before this run.
-        finished: rounds of this run that are there already.
+        folder: folder of the files, created with the first round.
+        policy: which rounds to keep.
+        before: number of rounds of the federation before this run; default 0.
+        finished: number of rounds of this run that are finished already; default 0.
     """
 
     def __init__(
@@ -34,32 +35,33 @@ class HistoryWriter:
         for path in folder.glob("round_*.npz") if folder.is_dir() else ():
             number = int(path.stem.rpartition("_")[2])
             if number > finished or (number < finished and not policy.stays(number)):
-                path.unlink()  # a process was killed before it could
+                path.unlink()  # left over by a killed process
 
     def keep(self, received: HistoryRound) -> None:
-        """Writes a round; earlier ones stay until `settle`."""
+        """Write a round; earlier rounds stay until `settle`."""
         self._folder.mkdir(exist_ok=True)
         number = received.round_number - self._before
         path = _path(self._folder, number)
-        digest = write_arrays(
-            path,
-            dict(
-                round=np.int64(received.round_number),
-                weights=to_vector(received.weights),
-                updates=received.updates,
-                ids=received.ids.astype(np.int64),
-                examples=received.examples.astype(np.int64),
-            ),
+        arrays: dict[str, Any] = dict(
+            round=np.int64(received.round_number),
+            weights=to_vector(received.weights),
+            updates=received.updates,
+            ids=received.ids.astype(np.int64),
+            examples=received.examples.astype(np.int64),
         )
+        digest = write_arrays(path, arrays)
         self._note = {"history_sha256": digest, "history_bytes": os.path.getsize(path)}
 
     def note(self) -> dict:
-        """Returns checksum and size of the round just kept, for its metrics line."""
+        """Return checksum and size of the round just written, for its metrics line."""
         note, self._note = self._note, {}
         return note
 
     def settle(self, number: int) -> None:
-        """Removes the round before `number`, whose line is written, unless it stays for good."""
+        """Delete the round written before `number`, unless the policy keeps it.
+
+        To be called once the metrics line of round `number` is written.
+        """
         if self._newest is not None and not self._policy.stays(self._newest):
             _path(self._folder, self._newest).unlink(missing_ok=True)
         self._newest = number
@@ -67,7 +69,7 @@ class HistoryWriter:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A round on disk: its file, and what the metrics say of that."""
+    """A round on disk: its file, and checksum and size of the file as in the metrics."""
 
     path: pathlib.Path
     digest: str
@@ -76,11 +78,11 @@ class _Kept:
 
 @dataclass(frozen=True)
 class History:
-    """The rounds that a federation has kept, over one run or several that follow each other.
+    """The rounds that a federation has kept, over one run or several consecutive runs.
 
     Attributes:
-        kept: number of the round, counted since training began, to its file; rising.
-        shapes: of the model's weights.
+        kept: number of the round, counted since training began, to its file; ascending.
+        shapes: shapes of the model's weights.
     """
 
     kept: dict[int, _Kept]
@@ -95,7 +97,7 @@ class History:
         shapes: Sequence[tuple[int, ...]],
         before: int = 0,
     ) -> History:
-        """Returns what the metrics `lines` of a run say that it has kept."""
+        """Return the history recorded in the metrics `lines` of a run."""
         written = {line["round"]: line for line in lines if "history_sha256" in line}
         newest = max(written, default=0)
         return cls(
@@ -108,7 +110,7 @@ class History:
         )
 
     def then(self, later: History) -> History:
-        """Returns both, one after the other."""
+        """Return this history followed by a later one."""
         return History({**self.kept, **later.kept}, self.shapes)
 
     @property
@@ -117,14 +119,14 @@ class History:
         return list(self.kept)
 
     def bytes(self, rounds: Sequence[int] | None = None) -> int:
-        """Returns the bytes of some rounds, default all."""
+        """Return the size of some rounds in bytes; default all rounds."""
         return sum(self.kept[n].bytes for n in (self.kept if rounds is None else rounds))
 
     def read(self, number: int) -> HistoryRound:
-        """Returns a kept round.
+        """Return a kept round.
 
         Raises:
-            UserError: its file is missing or is not the one that the metrics name.
+            UserError: its file is missing, unreadable, or not the one named in the metrics.
         """
         self.verify([number])
         path = self.kept[number].path
@@ -139,7 +141,7 @@ class History:
             )
 
     def verify(self, rounds: Sequence[int] | None = None) -> None:
-        """Raises a `UserError` unless the files of some rounds, default all, are whole."""
+        """Raise a `UserError` unless the files of some rounds, default all, are intact."""
         for number in self.kept if rounds is None else rounds:
             path, named = self.kept[number].path, self.kept[number].digest
             with _readable(path, named):
@@ -151,7 +153,7 @@ class History:
                     )
 
     def ids(self, number: int) -> np.ndarray:
-        """Returns who took part in a kept round, without reading all of it."""
+        """Return the ids of the participants of a kept round, without reading the whole file."""
         path = self.kept[number].path
         with _readable(path, self.kept[number].digest), np.load(path, allow_pickle=False) as file:
             return file["ids"]
@@ -164,7 +166,7 @@ class History:
 
 @contextlib.contextmanager
 def _readable(path: pathlib.Path, named: str) -> Iterator[None]:
-    """Makes one line of whatever goes wrong with a file within."""
+    """Convert any error in the block into a one-line `UserError` that names the file."""
     try:
         yield
     except UserError:
@@ -173,7 +175,7 @@ def _readable(path: pathlib.Path, named: str) -> Iterator[None]:
         raise UserError(
             f"history: {path} is missing; metrics.jsonl names it with SHA-256 {named[:16]}..."
         )
-    except Exception as error:  # numpy and zipfile raise whatever they trip over
+    except Exception as error:  # numpy and zipfile raise many types of errors
         raise UserError(
             f"history: {path} (SHA-256 {named[:16]}...) cannot be read ({first_line(error)})"
         )

@@ -1,4 +1,4 @@
-"""A run read back from its directory, for whatever goes on from it."""
+"""Loading of a run from its directory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 def open_run(
     run: str | os.PathLike, data_dir: str | None = None
 ) -> tuple[RunDirectory, RunConfig, ServerState, tf.keras.Model]:
-    """Returns the directory, configuration, last state and model of a run.
+    """Return directory, configuration, last state and model of a run.
 
     Args:
         run: the run directory.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        data_dir: folder of the data set; default the one in the run's configuration.
 
     Raises:
         UserError: no run there, or a damaged file.
@@ -34,7 +34,7 @@ def open_run(
     model, state = load_model(directory.model), directory.read_state()
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
-    settled = len(directory.read_metrics()) == state.finished  # else a round is being written
+    settled = len(directory.read_metrics()) == state.finished  # otherwise a round is being written
     if settled and not is_model_of(directory, state, model):
         raise UserError(
             f"run: {directory.model} is not the model of {directory.checkpoint}; "
@@ -47,7 +47,7 @@ def open_run(
 def is_model_of(
     directory: RunDirectory, state: ServerState, model: tf.keras.Model | None = None
 ) -> bool:
-    """Tells whether the model file holds the weights of a state; `model` if it was read already."""
+    """Return whether the model file, loaded as `model` if given, holds the weights of a state."""
     try:
         weights = (load_model(directory.model) if model is None else model).get_weights()
     except UserError:
@@ -58,16 +58,16 @@ def is_model_of(
 
 
 def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunConfig:
-    """Returns the configuration of a run; `data_dir` if its data set has moved.
+    """Return the configuration of a run; `data_dir` replaces the folder of its data set.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or a method of the run is missing or has changed.
     """
     stored = read_table(str(directory.config))
     for origin in stored.get("origins", ()):
         require_origin(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     fields = read_config(str(directory.config))
-    for name, method in DEFENSES.items():  # an earlier run has the meaning that it had then
+    for name, method in DEFENSES.items():  # runs of earlier builds keep their meaning
         if name in fields.get("defense", ()) and not method.earlier.keys() <= fields.keys():
             fields = {**method.earlier, **fields}
     return run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})

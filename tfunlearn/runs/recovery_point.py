@@ -1,4 +1,4 @@
-"""What is left of a run that was stopped at any moment: its newest good checkpoint."""
+"""Recovery of interrupted runs: the last valid checkpoint."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tfunlearn.runs.run_files import metrics_line, read_checkpoint
 
 
 @dataclass(frozen=True)
-class Left:
-    """What is good of a run that was stopped.
+class RecoveryPoint:
+    """The valid part of an interrupted run.
 
     Attributes:
-        state: after the newest round whose checkpoint and metrics line are whole; None if the run
-            is to begin at its start.
-        lines: of the metrics, up to that round.
-        damaged: what was found torn or does not fit, in words.
-        path: the file that holds the state, None without one.
+        state: state after the last round whose checkpoint and metrics line are valid; None if the
+            run must start from the beginning.
+        lines: metrics lines up to that round.
+        damaged: descriptions of damaged or inconsistent files.
+        path: the file that holds the state; None without one.
     """
 
     state: ServerState | None
@@ -30,11 +30,13 @@ class Left:
     path: pathlib.Path | None = None
 
 
-def newest_good(directory: RunDirectory) -> Left:
-    """Returns what a run can go on from; whoever calls holds its lock. Nothing is written.
+def last_valid_checkpoint(directory: RunDirectory) -> RecoveryPoint:
+    """Return the point from which a run can resume; the caller holds its lock.
+
+    Nothing is written.
 
     Raises:
-        UserError: rounds are finished, but neither checkpoint is good.
+        UserError: rounds are finished, but neither checkpoint is valid.
     """
     lines, damaged = _whole_lines(directory)
     early, lost = [], False
@@ -46,7 +48,7 @@ def newest_good(directory: RunDirectory) -> Left:
         except UserError as error:
             damaged.append(str(error).removeprefix("run: ").partition(";")[0])
             continue
-        if state.finished > len(lines):  # it is written before its line
+        if state.finished > len(lines):  # the checkpoint is written before its line
             early.append(f"{path.name} is of round {state.finished}")
             lost |= state.finished > len(lines) + 1
             continue
@@ -55,7 +57,7 @@ def newest_good(directory: RunDirectory) -> Left:
                 f"{path} is not the file that metrics.jsonl names for round {state.finished}"
             )
             continue
-        return Left(state, lines[: state.finished], damaged, path)
+        return RecoveryPoint(state, lines[: state.finished], damaged, path)
     if lines or lost:
         found = "; ".join([*damaged, *early]) or "both are missing"
         raise UserError(
@@ -63,12 +65,15 @@ def newest_good(directory: RunDirectory) -> Left:
             f"good checkpoint of them ({found}); tfunlearn train --config "
             f"{directory.config} begins anew"
         )
-    return Left(None, [], damaged)
+    return RecoveryPoint(None, [], damaged)
 
 
-def rewind(directory: RunDirectory, left: Left) -> None:
-    """Makes what is good the newest there is: no later line of metrics, no other checkpoint that
-    the next round would take for the one before."""
+def rewind(directory: RunDirectory, left: RecoveryPoint) -> None:
+    """Reset a run to a recovery point.
+
+    Metrics lines of later rounds are removed, and the valid checkpoint becomes `checkpoint.npz`, so
+    that the next round does not keep an invalid one as the previous checkpoint.
+    """
     if left.path is None:
         for path in (directory.checkpoint, directory.previous):
             path.unlink(missing_ok=True)
@@ -81,7 +86,7 @@ def rewind(directory: RunDirectory, left: Left) -> None:
 
 
 def _whole_lines(directory: RunDirectory) -> tuple[list[dict], list[str]]:
-    """Returns the metrics lines before the first one that is damaged, and what is."""
+    """Return the metrics lines before the first damaged one, and a description of the damage."""
     if not directory.metrics.exists():
         return [], []
     content, found = directory.metrics.read_bytes(), []

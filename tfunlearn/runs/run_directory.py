@@ -1,4 +1,4 @@
-"""The run directory: everything a run leaves behind, and nobody else writes to it."""
+"""The run directory: paths, formats and the lock of a run's files."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class RunDirectory:
     """Paths and formats of a run.
 
     Attributes:
-        path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`,
-            `clients.csv`, `checkpoint.npz` of the newest round, `previous.npz` of the one before,
-            `model.keras`, `curves.png`, `tensorboard/`, `worker.log`, what TFF's worker process had
-            to say, `history/`, rounds kept for unlearning, `.lock`, held by whoever writes, and,
-            where it came from unlearning, `unlearning.json` and `request.json`.
-        made: folders that were made for it, innermost first.
+        path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`, `clients.csv`,
+            `checkpoint.npz` (newest round), `previous.npz` (round before), `model.keras`,
+            `curves.png`, `tensorboard/`, `worker.log` (output of TFF's worker process), `history/`
+            (rounds kept for unlearning), `.lock` (held by the writing process) and, for an
+            unlearned run, `unlearning.json` and `request.json`.
+        made: folders that were created for it, innermost first.
     """
 
     path: pathlib.Path
@@ -69,18 +69,18 @@ class RunDirectory:
     lock = property(lambda self: self.path / ".lock")
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keeps other processes from writing here as long as the block runs.
+        """Lock the directory against other writing processes while the block runs.
 
         Raises:
-            UserError: one is doing so.
+            UserError: another process holds the lock.
         """
         return locked(self.lock, f"run: another process is writing to {self.path}; wait for it")
 
     def write_config(self, flat: dict, *, new: bool = False, **notes) -> None:
-        """Writes the resolved configuration, which `--config` reads back, and notes beside it.
+        """Write the resolved configuration, which `--config` reads back, together with notes.
 
         Raises:
-            FileExistsError: there is one although it is to be `new`.
+            FileExistsError: `new` is set and the file exists.
         """
         paths = {
             name: os.path.abspath(flat[name])
@@ -92,7 +92,7 @@ class RunDirectory:
         (create_json if new else write_json)(self.config, {**flat, **paths, **notes})
 
     def model_sha256(self) -> str | None:
-        """Returns the checksum of the model file that the run began with, None without one."""
+        """Return the SHA-256 of the model file that training started from; None without one."""
         found = json.loads(self.config.read_text()).get("model_sha256")
         return found if isinstance(found, str) else None
 
@@ -105,15 +105,16 @@ class RunDirectory:
         server: np.ndarray | None = None,
         gone: np.ndarray | None = None,
     ) -> None:
-        """Writes who holds which example of the training split, and each client's classes.
+        """Write the partition of the training split, and each client's class counts.
 
         Args:
             parts: rows of the training split of each client.
-            clients: their client set, `N` examples.
-            malicious: ids.
+            clients: the client set of these rows, `N` examples.
+            malicious: ids of the malicious clients.
             classes: number of classes.
             server: rows that the server holds; default none.
-            gone: which examples are forgotten, bool `(N,)`; default none.
+            gone: mask of the forgotten examples, bool `(N,)`, which class counts leave out; default
+                none.
         """
         gone = np.zeros(len(clients.labels), bool) if gone is None else gone
         write_arrays(
@@ -136,8 +137,10 @@ class RunDirectory:
         write_bytes(self.clients, table.getvalue().encode())
 
     def write_state(self, state: ServerState) -> str:
-        """Writes the checkpoint of a finished round and returns its SHA-256; the one before stays,
-        as `previous.npz`."""
+        """Write the checkpoint of a finished round and return its SHA-256.
+
+        The checkpoint before it is kept as `previous.npz`.
+        """
         if self.checkpoint.exists():
             keep_as(self.checkpoint, self.previous)
         arrays = {f"weight_{n:04d}": weight for n, weight in enumerate(state.weights)}
@@ -146,10 +149,10 @@ class RunDirectory:
         return write_arrays(self.checkpoint, {"finished": np.int64(state.finished), **arrays})
 
     def read_state(self) -> ServerState:
-        """Reads the checkpoint.
+        """Read the checkpoint.
 
         Raises:
-            UserError: it is missing, torn, or not the one that metrics and notes name.
+            UserError: it is missing, unreadable, or not the one named in metrics and notes.
         """
         state, lines = read_checkpoint(self.checkpoint), self.read_metrics()
         finished = state.finished
@@ -173,17 +176,17 @@ class RunDirectory:
         return state
 
     def append_metrics(self, line: dict) -> None:
-        """Appends one JSON line and sends it to the disk."""
+        """Append one JSON line and sync it to disk."""
         with naming(self.metrics), open(self.metrics, "a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict]:
-        """Returns the lines of all finished rounds; a last line that was torn does not count.
+        """Return the metrics lines of all finished rounds; an incomplete last line is ignored.
 
         Raises:
-            UserError: another line is no metrics line.
+            UserError: another line is not a valid metrics line.
         """
         if not self.metrics.is_file():
             return []
@@ -197,7 +200,7 @@ class RunDirectory:
         return found
 
     def discard(self) -> None:
-        """Removes what was made for a run that never began; whoever calls holds its lock."""
+        """Delete the files of a run that never started; the caller holds its lock."""
         for path in self.path.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         with contextlib.suppress(OSError):  # somebody else may use a parent by now
@@ -205,13 +208,13 @@ class RunDirectory:
                 folder.rmdir()
 
     def write_model(self, model: tf.keras.Model, weights: list[np.ndarray]) -> None:
-        """Writes the Keras model with the given weights."""
+        """Write the Keras model with the given weights."""
         model.set_weights(weights)
         with replacing(self.model) as temporary:
             model.save(temporary)
 
     def restore(self, model: tf.keras.Model, state: ServerState) -> None:
-        """Writes checkpoint and model of the last round again where they are not its."""
+        """Rewrite the model of the last round, and its checkpoint if missing or another one."""
         lines = self.read_metrics()
         if lines and (
             not self.checkpoint.exists()
@@ -225,15 +228,15 @@ class RunDirectory:
 def new_run_directory(
     path: str | os.PathLike | None, default_name: str, flat: dict
 ) -> RunDirectory:
-    """Returns a new run directory, claimed for this run by its `config.json`.
+    """Create a run directory, claim it by writing its `config.json`, and return it.
 
     Args:
-        path: where; None takes `runs/<default_name>`, numbered if that exists.
+        path: a new or empty folder; None for `runs/<default_name>`, numbered if that exists.
         default_name: name of the run if `path` is None.
         flat: the configuration.
 
     Raises:
-        UserError: the path holds something already, or cannot be written.
+        UserError: the folder is not empty, or cannot be written.
     """
     require("out", path, path != "", "the name of a folder")
     target = user_path(path) if path is not None else pathlib.Path("runs") / default_name
@@ -256,7 +259,7 @@ def new_run_directory(
 
 
 def open_run_directory(path: str | os.PathLike) -> RunDirectory:
-    """Returns the directory of an earlier run.
+    """Return the directory of an existing run.
 
     Raises:
         UserError: there is no run.

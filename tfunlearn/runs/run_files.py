@@ -1,4 +1,4 @@
-"""Single files of a run, read from the disk: a checkpoint, a line of metrics."""
+"""Reading of single files of a run: checkpoints and metrics lines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tfunlearn.federated.state import ServerState
 
 
 def read_checkpoint(path: pathlib.Path) -> ServerState:
-    """Reads a checkpoint.
+    """Read a checkpoint.
 
     Raises:
-        UserError: it is missing or torn.
+        UserError: it is missing or unreadable.
     """
     try:
         arrays = read_arrays(path)
@@ -25,7 +25,7 @@ def read_checkpoint(path: pathlib.Path) -> ServerState:
             f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
             "on from what there is"
         )
-    except Exception as error:  # numpy and zipfile raise whatever they trip over
+    except Exception as error:  # numpy and zipfile raise many types of errors
         raise UserError(
             f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
             f"{path.parent} goes on from the newest good one"
@@ -33,7 +33,7 @@ def read_checkpoint(path: pathlib.Path) -> ServerState:
 
 
 def metrics_line(text: bytes, number: int) -> dict | None:
-    """Returns the values of the line of round `number`, or None if it is none."""
+    """Return the values of the metrics line of round `number`; None if the line is not valid."""
     try:
         values = json.loads(text)
     except ValueError:

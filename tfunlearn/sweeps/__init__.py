@@ -1,1 +1,1 @@
-"""Sweeps: grids of runs, resumable, shown as tables."""
+"""Sweeps: resumable grids of runs, with tables of their results."""

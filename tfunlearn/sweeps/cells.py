@@ -1,4 +1,4 @@
-"""What a sweep does for one of its cells: train, and unlearn where the cell asks for it."""
+"""Training and unlearning of one cell of a sweep."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tfunlearn.workflows.unlearn.workflow import measure_run, unlearn
 
 
 def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run, unless it lies there whole.
+    """Train the cell's run, unless it is finished already.
 
     Returns:
-        Its metrics, the checksum of its weights, and the seconds of its rounds.
+        Its metrics, the SHA-256 of its last checkpoint, and the seconds that its rounds took.
     """
     directory = folder / "runs" / cell.training_key
     if _is_whole(directory, cell):
@@ -36,7 +36,7 @@ def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[li
 
 
 def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
-    """Trains a cell's run, from where it was stopped if it was and that can be gone on from."""
+    """Train a cell's run; resume it if it was interrupted after its first round."""
     if path.exists():
         try:
             return resume_training(path, data_dir=cell.config.data.data_dir, on_round=on_round)
@@ -48,10 +48,12 @@ def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
 
 
 def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
-    """Trains the cell's run if no cell has, unlearns, and returns what `train_cell` does.
+    """Unlearn from the cell's run, which is trained first if necessary.
 
-    The metrics are one line, of the model after it, with the gaps to retraining; its `state` is ok,
-    damaged, or failed, which has no figures.
+    Returns:
+        As `train_cell`. The metrics are a single line, of the unlearned model (or of the trained
+        one, if the cell only measures), with the gaps to retraining; its `state` is ok, damaged, or
+        failed, which has no figures.
     """
     directory = folder / "runs" / cell.training_key
     train_cell(folder, cell, on_round)
@@ -91,7 +93,7 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
 
 
 def _is_whole(path: pathlib.Path, cell: Cell) -> bool:
-    """Tells whether a training lies there, finished and undamaged."""
+    """Return whether a folder holds a finished, undamaged training run."""
     try:
         directory, rounds = RunDirectory(path), cell.config.training.rounds
         return directory.read_state().finished == rounds == len(directory.read_metrics())

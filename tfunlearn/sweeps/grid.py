@@ -1,4 +1,4 @@
-"""The grid of a sweep: rows and columns of settings, and a cell for each pair and seed."""
+"""The grid of a sweep: rows and columns of settings, with one cell per pair and seed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.config.reading import all_fields, run_config
@@ -40,13 +41,13 @@ FORGOTTEN = (
     "bound",
     "test_recovered",
 )
-MEASURES = (*TRAINED, *FORGOTTEN)  # the latter where a cell unlearns
+MEASURES = (*TRAINED, *FORGOTTEN)  # FORGOTTEN only for cells that unlearn
 UNLEARN_FIELDS = {**common_fields(), **UNLEARNING.built_in_fields()}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row or column: its label, its settings, and where published figures have it."""
+    """A row or column: its label, its settings, and its entries in a published table."""
 
     label: str
     values: dict
@@ -61,8 +62,8 @@ class Cell:
         row, column: labels.
         seed: the run's seed.
         config: configuration of its training.
-        unlearning: what is forgotten afterwards, and how; None if nothing is.
-        measures_only: whether the trained model is measured as it is, for that request.
+        unlearning: settings of the unlearning after training; None for no unlearning.
+        measures_only: measure the trained model for that request, instead of unlearning.
     """
 
     row: str
@@ -74,7 +75,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The hash of everything that decides the cell, 16 hexadecimal digits."""
+        """Hash of everything that determines the cell, 16 hexadecimal digits."""
         if self.unlearning is None:
             return self.training_key
         asked = {name: getattr(self.unlearning, name) for name in COMMON}
@@ -84,23 +85,23 @@ class Cell:
 
     @property
     def training_key(self) -> str:
-        """The hash of everything that decides the training."""
+        """Hash of everything that determines the training, 16 hexadecimal digits."""
         return _hash(content_of(self.config))
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep runs and shows.
+    """Rows, columns, seeds and measures of a sweep.
 
     Attributes:
         title: heading of the tables.
         rows, columns: `Line`s.
-        seeds: seeds of each pair.
-        measures: metrics to show, a table each.
+        seeds: seeds of each pair of row and column.
+        measures: metrics to show, one table each.
         over: `"last"` round or mean over `"attacked"` rounds.
         fixed: settings of all cells.
-        published: table in `data/published`, and the column of its figures; or empty.
-        content: what the file said, JSON values, so that a sweep can be gone on with.
+        published: table in `data/published`, column of its figures, scale and measure; or empty.
+        content: content of the grid file as JSON values, so that a sweep can be resumed.
     """
 
     title: str
@@ -114,10 +115,10 @@ class Grid:
     content: dict = dataclasses.field(default_factory=dict)
 
     def cells(self, **overrides) -> list[Cell]:
-        """Returns every cell, all of the first seed first.
+        """Return every cell, ordered by seed.
 
         Raises:
-            UserError: a cell's settings are not valid; the message names the cell.
+            UserError: a cell's settings are invalid; the message names the cell.
         """
         return [
             self._cell(row, column, seed, overrides)
@@ -154,20 +155,20 @@ def _is_list(name: str) -> bool:
     return name in known and known[name].many
 
 
-def _own_fields(method: object) -> dict[str, ConfigField]:
-    """Return the own fields of an unlearning method that is not built in."""
+def _own_fields(method: Any) -> dict[str, ConfigField]:
+    """Return the fields of an unlearning method that is not built in, else none."""
     if not isinstance(method, str) or method in ("none", AUTO) or method in UNLEARNING:
         return {}
     return UNLEARNING.fields(UNLEARNING.name_of(method))
 
 
 def known_fields() -> dict[str, ConfigField]:
-    """Returns the fields that a grid may set: those of a run and those of an unlearning."""
+    """Return the fields that a grid may set: those of training and of unlearning."""
     return {**all_fields(), **UNLEARN_FIELDS}
 
 
 def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
-    """Returns what a cell unlearns, and whether it only measures that; method none does."""
+    """Return the unlearning settings of a cell, and whether it only measures (method none)."""
     if not asked:
         return None, False
     require(
@@ -187,5 +188,5 @@ def _hash(content) -> str:
 
 
 def listed(value) -> list:
-    """Returns a name as a list of one, a list as it is."""
+    """Return a list as it is, a single name as a list of one."""
     return [value] if isinstance(value, str) else list(value)

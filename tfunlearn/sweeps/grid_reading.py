@@ -1,4 +1,4 @@
-"""Reads the grid of a sweep from a file, or a ready one that comes with the package."""
+"""Reading of sweep grids, from a file or by name from those shipped with the package."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.resources
 import itertools
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 from tfunlearn.config.reading import METHOD_FIELDS, read_table
 from tfunlearn.core.errors import UserError, choose, nearest, require
@@ -19,19 +20,19 @@ KEYS = ("title", "seeds", "measures", "over", "fixed", "rows", "columns", "grid"
 
 
 def read_grid(name: str) -> Grid:
-    """Returns the grid of a `.toml` or `.json` file, or of a ready one by name.
+    """Return the grid of a `.toml` or `.json` file, or a shipped grid by name.
 
     Raises:
-        UserError: no such file, unknown keys or fields, or values out of range.
+        UserError: no such file or grid, unknown keys or fields, or values out of range.
     """
     return grid_of(read_table(str(_path_of(name))), pathlib.Path(name).stem)
 
 
 def grid_of(content: dict, name: str) -> Grid:
-    """Returns the grid that a file's content describes.
+    """Return the grid described by the content of a file.
 
     Args:
-        content: the content.
+        content: the content of the file.
         name: title of the grid if the content has none.
 
     Raises:
@@ -49,7 +50,7 @@ def grid_of(content: dict, name: str) -> Grid:
         "seeds",
         seeds,
         isinstance(seeds, list)
-        and seeds
+        and bool(seeds)
         and len(set(map(str, seeds))) == len(seeds)
         and all(type(seed) is int and seed >= 0 for seed in seeds),
         "a list of different whole numbers >= 0",
@@ -81,8 +82,10 @@ def grid_of(content: dict, name: str) -> Grid:
 
 
 def _with_source_error(measures: list[str]) -> list[str]:
-    """Returns the measures with the source class's error behind attack success, and the gap of the
-    one behind that of the other: success can fall while the class is merely lost."""
+    """Return the measures, with source error after attack success and source gap after attack gap.
+
+    Attack success also falls if the model merely loses the source class, which source error shows.
+    """
     beside = {"attack_success": "source_error", "attack_gap": "source_gap"}
     found = []
     for measure in measures:
@@ -93,7 +96,7 @@ def _with_source_error(measures: list[str]) -> list[str]:
 
 
 def ready_grids() -> list[str]:
-    """Returns the names of the grids that come with the package."""
+    """Return the names of the grids shipped with the package."""
     folder = importlib.resources.files("tfunlearn_sweeps")
     return sorted(
         path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")
@@ -108,7 +111,7 @@ def _path_of(name: str) -> pathlib.Path:
 
 
 def _fields_of_others(content: dict) -> dict[str, ConfigField]:
-    """Return the own settings of every method in a grid that is not built in."""
+    """Return the settings of all methods in a grid that are not built in."""
     found: dict[str, ConfigField] = {}
     tables = [
         content.get("fixed"),
@@ -146,7 +149,7 @@ def _lines(content: dict, known: Mapping[str, ConfigField]) -> tuple[list[Line],
         "grid",
         grid,
         isinstance(grid, Mapping)
-        and grid
+        and bool(grid)
         and set(grid) <= {"rule", "defense", "attack", "method"}
         and all(isinstance(values, list) and values for values in grid.values()),
         "lists of rule, defense, attack and method",
@@ -163,7 +166,7 @@ def _lines(content: dict, known: Mapping[str, ConfigField]) -> tuple[list[Line],
 
 
 def _products(axes: dict, nothing: str) -> list[Line]:
-    """Returns a line for each combination of the axes' values, which are names or lists of them."""
+    """Return a line for each combination of the axes' values (names, or lists of names)."""
     lines = []
     for values in itertools.product(*axes.values()):
         words = [word for value in values for word in listed(value) if word != "none"]
@@ -175,12 +178,12 @@ def _products(axes: dict, nothing: str) -> list[Line]:
 
 
 def _listed_lines(field: str, content: dict, known: Mapping[str, ConfigField]) -> list[Line]:
-    lines = content.get(field)
+    lines: Any = content.get(field)
     require(
         field,
         lines,
         isinstance(lines, list)
-        and lines
+        and bool(lines)
         and all(
             isinstance(line, Mapping)
             and isinstance(line.get("label"), str)
@@ -207,7 +210,7 @@ def _listed_lines(field: str, content: dict, known: Mapping[str, ConfigField]) -
 
 
 def _wanted(line: Mapping) -> dict:
-    """Returns where published figures have a row or column."""
+    """Return the entries by which a row or column is found in the published table."""
     wanted = line.get("published", {})
     require(
         f"{line['label']}: published",

@@ -1,4 +1,4 @@
-"""A sweep: many runs from one grid, resumed where they stopped, shown as a table."""
+"""A sweep: many runs from one grid, resumable, with tables of their results."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ MARK, MARK_VERSION, LOCK = "sweep.json", 1, ".lock"
 
 @dataclass(frozen=True)
 class CellResult:
-    """What came of a cell.
+    """Result of a cell.
 
     Attributes:
         cell: the cell.
         values: each measure, None where the run has none.
-        seconds: time its rounds took.
-        new: whether it was run just now.
-        state: of an unlearning, ok, damaged or failed; of a training ok.
+        seconds: seconds that its rounds took.
+        new: whether it was run in this call, not earlier.
+        state: ok, damaged or failed for an unlearning; ok for a training.
     """
 
     cell: Cell
@@ -54,29 +54,29 @@ def sweep(
     on_cell: Callable[[CellResult], None] = lambda _: None,
     on_round: Callable[[Cell, dict], None] = lambda *_: None,
 ) -> list[Matrix]:
-    """Runs every cell of a grid that is not finished yet, and writes its tables.
+    """Run the unfinished cells of a grid, and write its tables.
 
-    A cell is finished when `results/<key>.json` is there; the key is the hash of its whole
-    configuration, so a changed setting runs anew and equal cells run once. A cell that was
-    interrupted is gone on with.
+    A cell is finished once `results/<key>.json` exists; the key is the hash of its whole
+    configuration, so that cells with changed settings run again and equal cells run once.
+    Interrupted cells are resumed.
 
     Args:
         grid: the grid.
-        out: folder of the sweep: new, empty, or of an earlier sweep.
-        overrides: settings that win over the grid's.
-        on_cell: called with every result, finished earlier or new.
+        out: folder of the sweep: new, empty, or the folder of an earlier sweep.
+        overrides: settings that replace the grid's; default none.
+        on_cell: called with every result, also of cells that were finished earlier.
         on_round: called with the cell and each line of its metrics.
 
     Returns:
-        A matrix per measure. `out` holds `cells.csv`, and per measure `<measure>.csv`, `.tex`
+        One matrix per measure. `out` holds `cells.csv`, and per measure `<measure>.csv`, `.tex`
         and `.png`.
 
     Raises:
-        UserError: a cell is not valid, `out` is something else, or in use.
+        UserError: a cell is invalid or fails, or `out` is not the folder of a sweep or is in use.
     """
     require("out", out, str(out) != "", "the name of a folder")
     cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
-    tf.get_logger().setLevel("ERROR")  # it warns that every cell traces functions anew
+    tf.get_logger().setLevel("ERROR")  # no warnings about functions retraced in every cell
     with _claimed(user_path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:
@@ -87,10 +87,10 @@ def sweep(
 
 
 def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
-    """Returns the grid and the overrides of a sweep that was begun.
+    """Return the grid and the overrides of an existing sweep.
 
     Raises:
-        UserError: there is none, or one of a version that did not write its grid down.
+        UserError: there is none, or it is of a version that did not store the grid.
     """
     try:
         mark = json.loads((user_path(folder) / MARK).read_text())
@@ -105,7 +105,7 @@ def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
 
 @contextlib.contextmanager
 def _claimed(folder: pathlib.Path, grid: Grid, overrides: dict) -> Iterator[pathlib.Path]:
-    """Makes or opens the folder of a sweep and keeps other processes out."""
+    """Create or open the folder of a sweep, and lock it against other processes."""
     made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,12 +143,12 @@ def is_sweep(folder: pathlib.Path) -> bool:
 
 
 def _discard(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
-    """Removes what was made for a sweep that never finished a cell."""
+    """Delete the files of a sweep without a finished round."""
     for name in ("results", "runs"):
         shutil.rmtree(folder / name)
     for name in (MARK, LOCK):
         (folder / name).unlink()
-    with contextlib.suppress(OSError):  # somebody else may use a parent by now
+    with contextlib.suppress(OSError):  # another process may use a parent by now
         for path in made:
             path.rmdir()
 
@@ -201,7 +201,7 @@ def _state(lines: list[dict]) -> str:
 
 
 def _values(lines: list[dict], over: str) -> dict[str, float | None]:
-    """Returns each measure of the last round, or its mean over attacked rounds if there are any."""
+    """Return each measure of the last round, or, if asked, its mean over attacked rounds if any."""
     attacked = [line for line in lines if line["attackers"]]
     counted = attacked if over == "attacked" and attacked else lines[-1:]
     return {
@@ -265,7 +265,7 @@ def _write_cells(path: pathlib.Path, results: list[CellResult]) -> None:
 
 
 def published_figures(grid: Grid) -> dict[tuple[str, str], float]:
-    """Returns the published figure of each pair that has one.
+    """Return the published figure of each pair of row and column that has one.
 
     Raises:
         UserError: there is no such table, or it has no such column.

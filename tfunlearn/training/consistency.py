@@ -1,4 +1,4 @@
-"""Checks that a stored run still fits its data."""
+"""Consistency check of a stored run and its data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from tfunlearn.training.federation import Federation
 
 
 def check_partition(directory: RunDirectory, federation: Federation) -> None:
-    """Raises a `UserError` unless the data are spread as they were when the run was trained."""
+    """Raise a `UserError` unless the data are partitioned as when the run was trained."""
+    split_rows = federation.data.rows
+    assert split_rows is not None
     try:
         stored = read_arrays(directory.partition)
-        rows = np.concatenate([federation.data.rows[part] for part in federation.parts])
+        rows = np.concatenate([split_rows[part] for part in federation.parts])
         same = (
             np.array_equal(stored["rows"], rows)
             and np.array_equal(stored["offsets"], federation.clients.offsets)
@@ -22,7 +24,7 @@ def check_partition(directory: RunDirectory, federation: Federation) -> None:
         )
     except FileNotFoundError:
         raise UserError(f"run: {directory.partition} is missing")
-    except Exception as error:  # numpy and zipfile raise whatever they trip over
+    except Exception as error:  # numpy and zipfile raise many types of errors
         raise UserError(f"run: {directory.partition} cannot be read ({first_line(error)})")
     if not same:
         raise UserError(

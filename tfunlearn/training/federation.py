@@ -1,4 +1,4 @@
-"""Sets up what a run needs, from its configuration: data, clients, attackers."""
+"""Data, clients and adversary of a run, built from its configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tfunlearn.federated.cohort import Cohort, participants
 
 
 def load_data(config: DataConfig, seed: int) -> ImageData:
-    """Loads the data set, cut to `train_examples` if that is set."""
+    """Load the data set, reduced to `train_examples` random examples if that is set."""
     data = load(config.dataset, config.data_dir, config.own[0])
     if config.train_examples is None:
         return data
@@ -33,7 +33,7 @@ def load_data(config: DataConfig, seed: int) -> ImageData:
 
 
 def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
-    """Returns the training examples of each client, as rows of `data`."""
+    """Return the training examples of each client, as rows of `data`."""
     require(
         "clients",
         config.clients,
@@ -55,7 +55,7 @@ def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
 
 
 def _with_client_count(config: RunConfig, data: ImageData) -> RunConfig:
-    """Makes every writer of a writers partition a client, unless a number was asked for."""
+    """Return the configuration with one client per writer, unless a number is configured."""
     if config.data.clients is not None or data.writers is None:
         return config
     clients = len(np.unique(data.writers))
@@ -64,15 +64,15 @@ def _with_client_count(config: RunConfig, data: ImageData) -> RunConfig:
 
 @dataclass(frozen=True)
 class Federation:
-    """The clients of a run, and who among them attacks when.
+    """The clients of a run, with their data and the attack schedule.
 
     Attributes:
-        config: the run's configuration, the number of clients filled in.
+        config: the run's configuration, with the number of clients filled in.
         data: the data set, without the examples that the server holds back.
-        held_back: those examples, or None.
+        held_back: the examples that the server holds back, or None.
         parts: rows of `data` of each client.
-        clients: the honest client set.
-        poisoned: the client set while the attack is on.
+        clients: the client set without poisoning.
+        poisoned: the client set while the attack is active.
         malicious: ids of the malicious clients.
     """
 
@@ -86,10 +86,10 @@ class Federation:
 
     @classmethod
     def of(cls, config: RunConfig) -> Federation:
-        """Loads, splits and poisons the data.
+        """Load, partition and poison the data.
 
         Raises:
-            UserError: the data cannot be had or split, or the attack names a missing class.
+            UserError: the data cannot be loaded or partitioned, or lack a class of the attack.
         """
         data, held_back = _hold_back(load_data(config.data, config.seed), config)
         config, attack = _with_client_count(config, data), config.attack
@@ -121,7 +121,7 @@ class Federation:
 
     @property
     def changed(self) -> np.ndarray:
-        """Which training examples the attack changes, bool `(N,)`."""
+        """Mask of the training examples that the attack changes, bool `(N,)`."""
         changed = self.poisoned.labels != self.clients.labels
         if self.poisoned.images is not self.clients.images:
             pixels = self.poisoned.images != self.clients.images
@@ -131,12 +131,12 @@ class Federation:
     def as_attackers_would(
         self, images: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns examples as a malicious client would hold them under the run's attack on data."""
+        """Return examples after the run's attack on data, as a malicious client would hold them."""
         return _data_attack(self.config)(len(self.clients), images, labels)
 
     @property
     def server_examples(self) -> ClientSet | None:
-        """The examples that the server holds back, as a client set of one client."""
+        """The examples that the server holds back, as a client set of one client, or None."""
         held = self.held_back
         return (
             None
@@ -150,9 +150,9 @@ class Federation:
         return self.config.participants_of(len(self.clients.present))
 
     def without(self, gone: np.ndarray) -> Federation:
-        """Returns the federation once the examples of a mask `(N,)` are gone.
+        """Return the federation without the examples of a mask, bool `(N,)`.
 
-        Ids stay; a client that is left with nothing takes part no more.
+        Client ids do not change; clients without examples no longer participate.
         """
         clients = self.clients.where(~gone)
         poisoned = clients if self.poisoned is self.clients else self.poisoned.where(~gone)
@@ -164,14 +164,20 @@ class Federation:
         )
 
     def held(self, round_number: int) -> ClientSet:
-        """Returns the examples as the clients hold them in a round: poisoned under attack."""
+        """Return the client set of a round, poisoned if the attack is active."""
         return self.poisoned if self.attacked(round_number) else self.clients
 
     def with_examples(
         self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray, malicious: np.ndarray
     ) -> Federation:
-        """Returns the federation with other examples in the places of a mask `(N,)`, under attack
-        and without, in which only the clients `malicious` attack."""
+        """Return the federation with the examples of a mask replaced.
+
+        Args:
+            mask: the examples to replace in `clients` and in `poisoned`, bool `(N,)`.
+            images: the new images.
+            labels: the new labels.
+            malicious: ids of the malicious clients of the returned federation.
+        """
         clients = self.clients.with_examples(mask, images, labels)
         poisoned = (
             clients
@@ -181,13 +187,13 @@ class Federation:
         return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
 
     def undefended(self) -> Federation:
-        """Returns the same federation under plain federated averaging, clients weighted as ever."""
+        """Return the federation under plain federated averaging, with the same client weights."""
         plain = AggregationConfig(client_weights=self.config.aggregation.client_weights)
         config = dataclasses.replace(self.config, aggregation=plain, defense=DefenseConfig())
         return dataclasses.replace(self, config=config)
 
     def attacked(self, round_number: int) -> bool:
-        """Tells whether the attack is on in a round."""
+        """Return whether the attack is active in a round."""
         attack = self.config.attack
         return bool(len(self.malicious)) and between(attack.attack_start, attack.attack_stop)(
             round_number
@@ -196,8 +202,13 @@ class Federation:
     def cohort(
         self, round_number: int, ids: np.ndarray | None = None, *, seed: int | None = None
     ) -> Cohort:
-        """Returns who takes part in a round, with which data; `ids` if they are not to be drawn,
-        else `seed` decides, by default the run's."""
+        """Return the clients of a round with their data.
+
+        Args:
+            round_number: round, counted from 1.
+            ids: client ids; default a sample of the clients that hold examples.
+            seed: seed of the sampling; default the run's.
+        """
         if ids is None:
             ids = participants(
                 self.clients.present,
@@ -219,7 +230,7 @@ class Federation:
 
 
 def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:
-    """Takes the server's examples out of the training data."""
+    """Return the training data without the server's examples, and these, or None."""
     count = config.server_examples
     if not count:
         return data, None
@@ -234,7 +245,7 @@ def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData
 
 
 def _data_attack(config: RunConfig) -> Callable:
-    """Returns what the attack makes of a malicious client's examples."""
+    """Return the attack on data, `(client, images, labels) -> (images, labels)`."""
     assert config.attack.on_data is not None
     (attack, own), classes = config.attack.on_data, config.attack.classes
     return lambda client, images, labels: attack.poison(

@@ -1,4 +1,4 @@
-"""The metrics of a run's every round."""
+"""Metrics of each round of a run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tfunlearn.evaluation import OutputsOf, accuracy, attack_success, cross_entr
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.training.federation import Federation
 
-MOST_EXAMPLES = 5000  # of training data that are measured in a round
+MOST_EXAMPLES = 5000  # training examples measured per set and round
 
 
 class TestMeasures:
-    """Measures test accuracy and loss, attack success and source-class error.
+    """Compute test accuracy, test loss, attack success rate and source-class error.
 
-    Attack success is the share of source-class test images that are taken for the target; under a
-    backdoor the share of triggered test images of any other class that are.
+    The attack success rate is the share of source-class test images classified as the target class;
+    for a backdoor, the share of triggered test images of all other classes that are.
 
     Args:
-        outputs_of: gives the outputs of the model.
+        outputs_of: computes the outputs of the model.
         data: the data set.
-        attack: names the source and target class.
+        attack: the attack, with source and target class.
     """
 
-    __test__ = False  # no test class, whatever its name
+    __test__ = False  # keeps pytest from collecting the class
 
     def __init__(self, outputs_of: OutputsOf, data: ImageData, attack: AttackConfig):
         self._outputs_of, self._data, self._attack = outputs_of, data, attack
@@ -40,10 +40,10 @@ class TestMeasures:
         *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> dict[str, float | None]:
-        """Returns the metrics, None where the test set has no example to measure one on.
+        """Return the metrics, None for those that are not finite or have no test examples.
 
         Args:
-            weights: set on the model first; default its own.
+            weights: weights to set on the model first; default its current weights.
             track: wraps the sequence of batches, to show progress.
         """
         return self.of(self.outputs(weights, track=track))
@@ -54,18 +54,18 @@ class TestMeasures:
         *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:
-        """Returns the outputs on the test images `(m, classes)`; arguments as above."""
+        """Return the outputs on the test images, `(m, classes)`; arguments as of a call."""
         return self._outputs_of(self._data.test_images, weights, track=track)
 
     def accuracy_on(self, outputs: np.ndarray, classes: np.ndarray) -> float:
-        """Returns the accuracy on the test images of some classes, NaN if there are none."""
+        """Return the accuracy on the test images of some classes, NaN if there are none."""
         rows = np.isin(self._data.test_labels, classes)
         if not rows.any():
             return math.nan
         return accuracy(outputs[rows].argmax(axis=1), self._data.test_labels[rows])
 
     def of(self, outputs: np.ndarray) -> dict[str, float | None]:
-        """Returns the metrics, given the outputs on the test images `(m, classes)`."""
+        """Return the metrics for outputs on the test images, `(m, classes)`."""
         predictions, labels = outputs.argmax(axis=1), self._data.test_labels
         from_logits = not ends_in_softmax(self._outputs_of.model)
         return _known(
@@ -87,24 +87,25 @@ class TestMeasures:
         if not others.any():
             return math.nan
         on_data, own = attack.on_data
+        assert on_data.triggered is not None
         triggered = self._outputs_of(on_data.triggered(data.test_images[others], own))
         return accuracy(triggered.argmax(axis=1), np.full(len(triggered), attack.target))
 
 
 class ForgettingMeasures:
-    """Measures what `TestMeasures` does, and accuracy on forgotten and remaining training data.
+    """Compute the metrics of `TestMeasures`, and accuracy on the forget set and the retain set.
 
-    On remaining data the loss too. What earlier requests have forgotten is measured by itself.
-    Training data count as the clients hold them while the attack is on: poisoned images and labels
-    included. Of each part at most 5,000 examples are measured, drawn at random. Where whole classes
-    go, test accuracy is measured on those that go now and on those that stay.
+    The loss is measured on the retain set too. Examples forgotten by earlier requests are a set of
+    their own. Training data are measured as the clients hold them while the attack is active, with
+    poisoned images and labels, and on at most 5,000 randomly drawn examples per set. If whole
+    classes are forgotten, test accuracy is measured on these and on the remaining classes.
 
     Args:
-        outputs_of: gives the outputs of the model.
-        federation: the federation before anything was forgotten.
-        forgotten: which of its examples are to be forgotten, bool `(N,)`.
-        remaining: which remain.
-        earlier: which were forgotten by earlier requests; default none.
+        outputs_of: computes the outputs of the model.
+        federation: the federation before any unlearning.
+        forgotten: mask of the forget set, bool `(N,)`.
+        remaining: mask of the retain set, bool `(N,)`.
+        earlier: mask of the examples forgotten by earlier requests; default none.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class ForgettingMeasures:
             for name, rows in parts.items()
         }
         union = np.unique(np.concatenate(list(chosen.values())))
-        # one pass over everything, each example once
+        # one pass over all sets, each example once
         self._images = np.concatenate([federation.data.test_images, held.images[union]])
         self._tests = len(federation.data.test_labels)
         self._parts = {
@@ -149,11 +150,15 @@ class ForgettingMeasures:
         }
 
     def __call__(self, weights: list[np.ndarray]) -> dict[str, float | None]:
-        """Returns the metrics: those of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on
-        the forgotten examples that the attack had changed), `remain_accuracy` and `remain_loss`,
-        `earlier_forget_accuracy` (on what was forgotten before, where something was),
-        `forget_test_accuracy` (on test images of the classes of which nothing remains) and
-        `remain_test_accuracy` (of the classes that stay, if some go)."""
+        """Return the metrics, None for those that are not finite or have no examples.
+
+        Returns:
+            The metrics of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on the examples
+            of the forget set that the attack changed), `remain_accuracy`, `remain_loss`,
+            `earlier_forget_accuracy` (if examples were forgotten earlier), `forget_test_accuracy`
+            (on test images of the classes without remaining examples) and `remain_test_accuracy`
+            (on those of the remaining classes, if whole classes are forgotten).
+        """
         outputs = self._outputs_of(self._images, weights)
         tests = outputs[: self._tests]
         values = self._test.of(tests)

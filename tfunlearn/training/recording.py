@@ -1,10 +1,11 @@
-"""What becomes of every finished round: measured, on disk, drawn."""
+"""Recording of finished rounds: metrics, checkpoint, model, TensorBoard."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,12 @@ EVENTS = ("test_accuracy", "test_loss", "attack_success", "source_error", "train
 
 
 class Recorder:
-    """Runs rounds and writes each of them before the next begins.
+    """Run rounds and write each of them to disk before the next one starts.
 
     Args:
         directory: the run directory.
         model: the Keras model; its weights are set to those of each round.
-        history: writes what is kept of a round.
+        history: writer of the rounds kept for unlearning.
         measure: `weights -> metrics`.
         on_round: called with each line of `metrics.jsonl`.
     """
@@ -43,7 +44,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def events(self) -> Iterator[None]:
-        """Sends the metrics of the rounds within to TensorBoard too."""
+        """Also write the metrics of the rounds in the block to TensorBoard."""
         writer = tf.summary.create_file_writer(str(self._directory.tensorboard))
         with writer.as_default():
             yield
@@ -57,22 +58,22 @@ class Recorder:
         federation: Federation,
         **more,
     ) -> tuple[ServerState, dict]:
-        """Runs one round and records it.
+        """Run one round and record it.
 
         Args:
             run_round: `(state, cohort) -> (state, report)`.
-            state: the state before it.
-            cohort: who takes part.
-            federation: tells who attacks.
-            **more: further entries of the line.
+            state: the state before the round.
+            cohort: the clients of the round.
+            federation: the federation, which determines the attackers.
+            **more: further entries of the metrics line.
 
         Returns:
-            The state after it, and its line of `metrics.jsonl`.
+            The state after the round, and its line of `metrics.jsonl`.
         """
         started, number = time.perf_counter(), state.finished + 1
         state, report = run_round(state, cohort)
         worked = time.perf_counter() - started
-        line = dict(
+        line: dict[str, Any] = dict(
             round=number,
             **self._measure(state.weights),
             **_what_happened(report, cohort, federation),

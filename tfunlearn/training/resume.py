@@ -1,4 +1,4 @@
-"""A training that was stopped, or damaged, from its folder to its end."""
+"""Resuming of interrupted or damaged training runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from tfunlearn.core.files import checksum, digest_of, user_path
 from tfunlearn.core.lazy import require_installed
 from tfunlearn.federated.state import ServerState
 from tfunlearn.runs.loading import stored_config
-from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.consistency import check_partition
-from tfunlearn.training.train import Begun, TrainingRun, run_missing, versions, write_start
+from tfunlearn.training.train import (
+    PreparedRun,
+    TrainingRun,
+    run_remaining_rounds,
+    versions,
+    write_start,
+)
 from tfunlearn.workers import local_worker, remote_workers
 
 
@@ -29,22 +35,22 @@ def resume_training(
     on_start: Callable = lambda *_: None,
     on_round: Callable[[dict], None] = lambda _: None,
 ) -> TrainingRun:
-    """Goes on with a training that was stopped, from its newest good checkpoint.
+    """Resume an interrupted training run from its last valid checkpoint.
 
-    The rounds have the bits that they would have had without the stop. What was torn is named and
-    made anew; a finished run is checked, and mended if something of it is damaged.
+    The remaining rounds are bit-identical to those of an uninterrupted run. Damaged files are
+    reported and rewritten; a finished run is checked, and repaired if its files are damaged.
 
     Args:
         run: the run directory.
-        data_dir: where the data set lies, if not where the run's configuration says.
-        workers: as for `train`; they need not be those of before.
-        on_damage: called with what was found torn, in words.
+        data_dir: folder of the data set; default the one in the run's configuration.
+        workers: as for `train`; they may differ from those used before.
+        on_damage: called with a description of each damage.
         on_start: as for `train`.
         on_round: called with each new line of `metrics.jsonl`.
 
     Raises:
-        UserError: no run there, its data or model file are no longer the same, no checkpoint is
-            good, or another process is writing there.
+        UserError: no training run there, its data or model file have changed, no checkpoint is
+            valid, workers are given for a run that does not gather, or another process is writing.
         WorkerError: as for `train`.
     """
     require_installed("tensorflow_federated")
@@ -63,7 +69,7 @@ def resume_training(
                 "worker: this run does not gather updates; allowed are runs that were "
                 "trained with --worker, --gather or anything that needs it"
             )
-        begun = Begun.of(directory, config)
+        begun = PreparedRun.of(directory, config)
         left = _checked(begun)
         for words in left.damaged:
             on_damage(words)
@@ -76,16 +82,16 @@ def resume_training(
             stack.enter_context(
                 remote_workers(workers) if workers else local_worker(directory.worker_log)
             )
-        return run_missing(begun, begun.engine(state.finished), state, on_round)
+        return run_remaining_rounds(begun, begun.engine(state.finished), state, on_round)
 
 
-def _checked(begun: Begun) -> Left:
-    """Returns what is good of a run.
+def _checked(begun: PreparedRun) -> RecoveryPoint:
+    """Return the recovery point of a run, checked against its configuration and data.
 
     Raises:
-        UserError: nothing is, or its data or model file have changed.
+        UserError: no checkpoint is valid, or its configuration, data or model file have changed.
     """
-    directory, left = begun.directory, newest_good(begun.directory)
+    directory, left = begun.directory, last_valid_checkpoint(begun.directory)
     path, known = begun.federation.config.model.model, directory.model_sha256()
     if known is not None and checksum(path) != known:
         raise UserError(

@@ -1,9 +1,10 @@
-"""The rounds of a run, made from its configuration: which engine, with which stages."""
+"""Round engines of a run, built from its configuration."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from tfunlearn.training.threat_model import adversary_of, rejection_of
 
 
 def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.Model:
-    """Returns the model that a run starts from; `seed` of its weights, default the run's."""
+    """Return the initial model of a run; `seed` of its weights defaults to the run's."""
     config = federation.config
     seed = config.draws if seed is None else seed
     return build_model(
@@ -38,31 +39,31 @@ def rounds_of(
     *,
     training: ClientTraining | None = None,
     keep: Callable[[HistoryRound], None] | None = None,
-    excluded: np.ndarray = (),
+    excluded: Any = (),
     gather: bool = False,
     seed: int | None = None,
     movable: Sequence[np.ndarray] | None = None,
     loss: str = "cross-entropy",
 ) -> AveragingRounds | GatheringRounds:
-    """Returns the engine, `(state, cohort) -> (state, report)`.
+    """Return the engine of a run's rounds, `(state, cohort) -> (state, report)`.
 
     Args:
-        federation: who takes part.
+        federation: the federation.
         model: the Keras model; only its graph and initial weights are read.
-        training: the local training; default the run's.
-        keep: handed what the server received in each round; needs gathering.
-        excluded: ids of clients that are heard but not aggregated; needs gathering.
-        gather: whether to gather although the configuration does not ask for it.
-        seed: of the clients' shuffles; default the run's.
-        movable: which entries of the weights clients may change; default all.
-        loss: what clients minimise, see `ClientWork`.
+        training: hyperparameters of local training; default the run's.
+        keep: called in each round with the updates that the server received; needs gathering.
+        excluded: ids of clients whose updates are received but not aggregated; needs gathering.
+        gather: gather updates even if the configuration does not ask for it; default False.
+        seed: seed of the clients' shuffling; default the run's.
+        movable: masks of the weight entries that clients may change; default all.
+        loss: loss that clients minimize, see `ClientWork`.
     """
     config = federation.config
     work = ClientWork(
         model, config.training.client if training is None else training, movable=movable, loss=loss
     )
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
-    common = dict(
+    common: dict[str, Any] = dict(
         seed=config.draws if seed is None else seed,
         flap=model_stage(config, model),
         image_dtype=federation.data.images.dtype,
@@ -92,16 +93,16 @@ def partial_rounds_of(
     seed: int,
     on_server: bool = False,
 ) -> PartialRounds:
-    """Returns the engine of rounds that move only some entries of the weights.
+    """Return the engine of rounds that change only some entries of the weights.
 
     Args:
-        federation: who takes part; its attackers craft partial updates, as if for the plain mean.
+        federation: the federation; its adversary crafts partial updates, as for the plain mean.
         model: the Keras model; only its graph is read.
-        weights: that every client holds from the start.
-        movable: which entries, a bool array for each weight.
-        training: the local training.
-        seed: of the clients' shuffles.
-        on_server: the server trains by itself, without clients.
+        weights: the weights that every client holds at the start.
+        movable: masks of the entries to change, one bool array per weight.
+        training: hyperparameters of local training.
+        seed: seed of the clients' shuffling.
+        on_server: train on the server alone, without clients; default False.
     """
     adversary = None if on_server else adversary_of(federation, model)
     if adversary is not None:
@@ -117,7 +118,7 @@ def partial_rounds_of(
 
 
 def model_stage(config: RunConfig, model: tf.keras.Model) -> Callable | None:
-    """Return the defenses that change the global model after an aggregation, None without any."""
+    """Return the defenses that change the global model after an aggregation, or None."""
     stages = [one.build(model, own, config.gathers) for one, own in config.defense.on_model]
     if len(stages) > 1:
         return Stages(tuple(stages))

@@ -1,6 +1,8 @@
-"""Attack and defence of a run, made from its configuration: adversary and rejection."""
+"""Adversary and rejection defense of a run, built from its configuration."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from tfunlearn.training.federation import Federation
 
 
 def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | None:
-    """Returns the stage that crafts malicious updates, or None without an attack on updates."""
+    """Return the adversary that crafts malicious updates; None without an attack on updates."""
     config = federation.config
     found = config.update_attack
     if found is None or not len(federation.malicious):
@@ -39,7 +41,10 @@ def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | N
 
 
 def _aggregation(federation: Federation):
-    """Returns what the server's rule makes of a round; the mean where it has its own examples."""
+    """Return the server's rule as the adversary simulates it.
+
+    It is free of random noise; the mean replaces a rule that uses server-held examples.
+    """
     rule = federation.config.aggregator.without_noise()
     if rule.reference == "trusted":
         rule = Aggregator()
@@ -60,7 +65,7 @@ def _aggregation(federation: Federation):
 
 
 def _selection(config: RunConfig):
-    """Returns the choice that fang-krum simulates: the server's own if it is (multi-)Krum."""
+    """Return the selection that fang-krum simulates: the server's own for (Multi-)Krum."""
     rule = config.aggregator
 
     def select(distances: np.ndarray, f: int | None, dropped: int) -> np.ndarray:
@@ -71,12 +76,14 @@ def _selection(config: RunConfig):
 
 
 def rejection_of(federation: Federation, model: tf.keras.Model) -> Rejection | None:
-    """Returns the rejection defence, which judges on the server's examples, or None."""
+    """Return the rejection defense, which evaluates steps on the server's examples, or None."""
     config = federation.config
     if config.defense.rejection is None:
         return None
     held, outputs_of = federation.held_back, OutputsOf(model)
-    shapes, logits = [w.shape for w in model.weights], not ends_in_softmax(model)
+    assert held is not None  # the configuration requires server-held examples
+    shapes: list[Any] = [w.shape for w in model.weights]
+    logits = not ends_in_softmax(model)
 
     def judge(weights: list[np.ndarray], step: np.ndarray) -> tuple[float, float]:
         moved = [old + new for old, new in zip(weights, from_vector(step, shapes))]

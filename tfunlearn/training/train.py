@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,13 +33,13 @@ from tfunlearn.workers import local_worker, remote_workers
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A finished run.
+    """A finished training run.
 
     Attributes:
-        directory: where everything lies.
+        directory: the run directory.
         model: the Keras model with the final weights.
         metrics: the lines of `metrics.jsonl`.
-        federation: data, clients and attackers of the run.
+        federation: data, clients and adversary of the run.
     """
 
     directory: RunDirectory
@@ -55,24 +56,24 @@ def train(
     on_start: Callable = lambda *_: None,
     on_round: Callable[[dict], None] = lambda _: None,
 ) -> TrainingRun:
-    """Trains a model federatedly, under attack and defended as `config` says.
+    """Train a model federatedly, with the attacks and defenses of `config`.
 
-    Each finished round is on disk, in `checkpoint.npz` and `model.keras`, before the next begins;
-    an interruption of any kind leaves the last one there, and `resume_training` goes on from it.
+    Each finished round is on disk, in `checkpoint.npz` and `model.keras`, before the next one
+    starts; after an interruption `resume_training` continues from the last one.
 
     Args:
         config: the run's configuration.
         out: the run directory; default `runs/<data>-<model>-<attack>-<defense>-seed<n>`.
-        workers: `host:port` of TFF workers that share the clients; default one of its own. Every
-            update is gathered then, whoever works for it, so that the bits are the same.
+        workers: `host:port` of TFF workers that share the clients; default a local worker. With
+            workers every update is gathered, so that any set of workers gives the same bits.
         on_start: called once before the first round with the run directory, the federation, the
-            model and the number of rounds that are there already.
+            model and the number of rounds that are finished already.
         on_round: called with each line of `metrics.jsonl`.
 
     Raises:
         UserError: TensorFlow Federated is missing, the configuration does not fit the data, `out`
             cannot be used, or no worker answers at an address.
-        WorkerError: TFF's worker process died, or the last of several.
+        WorkerError: TFF's worker process died, or the last of several workers did.
     """
     require_installed("tensorflow_federated")
     config = _gathering(config) if workers else config
@@ -81,7 +82,7 @@ def train(
         try:
             if workers:
                 stack.enter_context(remote_workers(workers))
-            begun = Begun.of(directory, config)
+            begun = PreparedRun.of(directory, config)
             engine = begun.engine(0)
             if not workers:
                 stack.enter_context(local_worker(directory.worker_log))
@@ -90,17 +91,17 @@ def train(
             directory.discard()
             raise
         on_start(directory, begun.federation, begun.model, 0)
-        return run_missing(begun, engine, ServerState(begun.model.get_weights()), on_round)
+        return run_remaining_rounds(begun, engine, ServerState(begun.model.get_weights()), on_round)
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What the rounds of a run need.
+class PreparedRun:
+    """Directory, federation and model of a run.
 
     Attributes:
         directory: the run directory, locked.
-        federation: who takes part.
-        model: the Keras model with the weights of the start.
+        federation: data, clients and adversary.
+        model: the Keras model with the initial weights.
     """
 
     directory: RunDirectory
@@ -108,13 +109,16 @@ class Begun:
     model: tf.keras.Model
 
     @classmethod
-    def of(cls, directory: RunDirectory, config: RunConfig) -> Begun:
-        """Sets a run up from its configuration."""
+    def of(cls, directory: RunDirectory, config: RunConfig) -> PreparedRun:
+        """Prepare a run from its configuration."""
         federation = Federation.of(config)
         return cls(directory, federation, initial_model(federation))
 
     def engine(self, finished: int) -> tuple[HistoryWriter, Callable | None]:
-        """Returns what keeps rounds, and what runs them, None if so many are all."""
+        """Return the history writer and the round function.
+
+        The round function is None if training is complete after `finished` rounds.
+        """
         config = self.federation.config
         history = HistoryWriter(self.directory.history, config.history, finished=finished)
         if finished == config.training.rounds:
@@ -124,18 +128,18 @@ class Begun:
         )
 
 
-def run_missing(
-    begun: Begun,
+def run_remaining_rounds(
+    begun: PreparedRun,
     engine: tuple[HistoryWriter, Callable | None],
     state: ServerState,
     on_round: Callable,
 ) -> TrainingRun:
-    """Runs the rounds that are missing after `state`.
+    """Run the remaining rounds after `state`, and return the finished run.
 
     Args:
-        begun: the run.
-        engine: what `Begun.engine` gives for that state.
-        state: after the last finished round.
+        begun: the prepared run.
+        engine: result of `PreparedRun.engine` for that state.
+        state: state after the last finished round.
         on_round: called with each line of `metrics.jsonl`.
     """
     directory, federation, model = begun.directory, begun.federation, begun.model
@@ -163,8 +167,8 @@ def _gathering(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, gather=True))
 
 
-def write_start(begun: Begun) -> None:
-    """Writes what is known before the first round, and the model of the start."""
+def write_start(begun: PreparedRun) -> None:
+    """Write configuration, partition, initial checkpoint and initial model."""
     directory, model = begun.directory, begun.model
     write_setup(directory, begun.federation, model)
     directory.write_state(ServerState(model.get_weights()))
@@ -177,20 +181,23 @@ def write_setup(
     model: tf.keras.Model,
     gone: np.ndarray | None = None,
 ) -> None:
-    """Writes the configuration and who holds what; `gone` examples are forgotten, bool `(N,)`."""
+    """Write configuration and partition; `gone` is the mask of forgotten examples, bool `(N,)`."""
     origins = [
         {"field": field, **dataclasses.asdict(origin)}
         for field, origin in federation.config.origins()
     ]
+    rows = federation.data.rows
+    assert rows is not None
+    notes: dict[str, Any] = {"origins": origins} if origins else {}
     directory.write_config(
         federation.config.flat(),
         versions=versions(),
         weights=names_of(model),
         content_sha256=digest_of(content_of(federation.config)),
-        **({"origins": origins} if origins else {}),
+        **notes,
     )
     directory.write_partition(
-        [federation.data.rows[part] for part in federation.parts],
+        [rows[part] for part in federation.parts],
         federation.clients,
         federation.malicious,
         federation.data.classes,
@@ -222,7 +229,7 @@ def versions() -> dict[str, str]:
 
 
 def names_of(model) -> dict[str, list[str]]:
-    """Returns what the clients' updates cover: trainable weights and moving statistics."""
+    """Return the names of the weights in a client update: trainable ones and statistics."""
     return {
         "trainable": [w.name for w in model.trainable_weights],
         "statistics": [w.name for w in model.non_trainable_weights],

@@ -9,7 +9,7 @@ import dataclasses
 
 from tfunlearn.methods.method import UNLEARNING, Control
 from tfunlearn.methods.settings import unlearn_settings
-from tfunlearn.methods.source import require_unlearned
+from tfunlearn.methods.source import require_not_failed
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import read_record
 from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned
@@ -61,5 +61,5 @@ def _control_of(
         dataclasses.replace(task_of(task.source, settings), keeps=False), None, "key", watch
     )
     record = read_record(directory)
-    require_unlearned(directory, record)
+    require_not_failed(directory, record)
     return Unlearned(directory, record, directory.read_state().weights)

@@ -14,7 +14,7 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, user_path
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
-from tfunlearn.methods.source import open_source, require_unlearned
+from tfunlearn.methods.source import open_source, require_not_failed
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.loading import open_run
 from tfunlearn.runs.run_directory import RunDirectory, read_record
@@ -72,7 +72,7 @@ def open_subjects(
         seen.add(path)
         directory, _, state, _ = open_run(run, data_dir)
         opened.append(Unlearned(directory, read_record(directory), state.weights))
-        require_unlearned(directory, opened[-1].record)
+        require_not_failed(directory, opened[-1].record)
         key = opened[-1].record and opened[-1].record.key
         require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
         seen.add(key)

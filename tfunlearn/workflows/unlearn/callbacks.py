@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.runs.recovery_point import Left
+from tfunlearn.runs.recovery_point import RecoveryPoint
 
 
 class UnlearningCallbacks:
@@ -45,7 +45,7 @@ class UnlearningCallbacks:
     def on_reference_round_end(self, line: dict) -> None:
         """Called with each line of metrics of the retrained model."""
 
-    def on_resume(self, point: Left) -> None:
+    def on_resume(self, point: RecoveryPoint) -> None:
         """Called with what an earlier process has finished, before it is continued."""
 
     def on_damage(self, words: str) -> None:
@@ -119,7 +119,7 @@ class Watch(UnlearningCallbacks):
     def on_reference_round_end(self, line: dict) -> None:
         self._calls["reference_round"](line)
 
-    def on_resume(self, point: Left) -> None:
+    def on_resume(self, point: RecoveryPoint) -> None:
         self._calls["resume"](point)
 
     def on_damage(self, words: str) -> None:

@@ -20,7 +20,7 @@ from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
-from tfunlearn.runs.recovery_point import Left, newest_good, rewind
+from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory, write_record
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
@@ -53,7 +53,7 @@ class _Progress:
 
     state: ServerState
     goal: float
-    left: Left
+    left: RecoveryPoint
     notebook: Notebook
     cost: Cost = Cost()
     accuracies: list[float] = field(default_factory=list)
@@ -208,14 +208,14 @@ class SilentLayers:
         )
 
 
-def _left(directory: RunDirectory, wait: int) -> Left:
+def _left(directory: RunDirectory, wait: int) -> RecoveryPoint:
     """Returns what can be gone on from, and removes what cannot."""
     try:
-        left = newest_good(directory)
+        left = last_valid_checkpoint(directory)
     except UserError:
-        left = Left(None, [], [])
+        left = RecoveryPoint(None, [], [])
     if left.state is None or (wait and left.state.finished >= wait):
-        left = Left(None, [], left.damaged)
+        left = RecoveryPoint(None, [], left.damaged)
     rewind(directory, left)
     return left
 

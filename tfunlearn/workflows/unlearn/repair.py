@@ -12,7 +12,7 @@ from tfunlearn.training.federation import Federation
 from tfunlearn.training.rounds import initial_model
 
 
-def mended(directory: RunDirectory) -> list[str]:
+def repair(directory: RunDirectory) -> list[str]:
     """Makes checkpoint and model whole again, each from the other; returns what was torn, in words.
 
     Args:

@@ -40,7 +40,7 @@ from tfunlearn.workflows.unlearn.folders import (
     target_of,
 )
 from tfunlearn.workflows.unlearn.guard import damage
-from tfunlearn.workflows.unlearn.repair import mended
+from tfunlearn.workflows.unlearn.repair import repair
 from tfunlearn.workflows.unlearn.request import read_request, write_request
 
 
@@ -132,7 +132,7 @@ def resume_unlearning(
     finished = directory.unlearning.exists()
     if finished:
         with directory.locked():
-            for words in mended(directory):
+            for words in repair(directory):
                 watch.on_damage(words)
         record = unlearning_record(directory)
         if not _lacks_reference(settings, record):

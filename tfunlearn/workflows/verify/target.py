@@ -15,7 +15,7 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import user_path
 from tfunlearn.core.seeds import integers
 from tfunlearn.methods.settings import reference_method, unlearn_settings
-from tfunlearn.methods.source import require_unlearned
+from tfunlearn.methods.source import require_not_failed
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.run_directory import RunDirectory, read_record
@@ -134,7 +134,7 @@ def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> S
     )
     run = unlearn(trained.path, request, watch=Watch(round=on_round))
     unlearned = run.directory
-    require_unlearned(unlearned, run.record)
+    require_not_failed(unlearned, run.record)
     return Shadow(trained.read_state().weights, unlearned.read_state().weights)
 
 
