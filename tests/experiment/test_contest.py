@@ -185,7 +185,7 @@ def test_fang_follows_the_rule():
         ("median", "fang-trim"),
     ):
         config = run_config(attack="fang", rule=rule, **{**SMALL, "knowledge": "full"})
-        assert config.update_attack == name
+        assert config.update_attack[0].name == name
 
 
 def test_who_gathers():

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tfunlearn.config.legacy import RUN_FIELDS
 from tfunlearn.core.errors import UserError
 from tfunlearn.sweeps import cells as sweep_cells
 from tfunlearn.sweeps import sweep as sweep_module
@@ -69,7 +70,7 @@ def test_the_key_is_of_all_that_decides_the_run(grid):
     assert len({cell.key for cell in cells}) == 8
     moved = grid(GRID).cells(data_dir="/elsewhere")
     assert [cell.key for cell in moved] == [cell.key for cell in cells]
-    base = cells[1].config.flat()
+    base = {**RUN_FIELDS, **cells[1].config.flat()}
     keys = {cells[1].key}
     from tfunlearn.experiment import run_config
 
@@ -304,8 +305,8 @@ def test_ready_grids_are_valid_and_know_their_published_figures():
     assert figures["TM, perfect", "flip, FLAP"] == pytest.approx(0.175)
     assert figures["MK + ERR + LFR, radical", "full, FLAP"] == pytest.approx(0.179)
     cells = {(cell.row, cell.column): cell.config for cell in table.cells() if cell.seed == 0}
-    assert cells["TM, radical", "full"].update_attack == "fang-trim"
-    assert cells["MK, radical", "full"].update_attack == "fang-krum"
+    assert cells["TM, radical", "full"].update_attack[0].name == "fang-trim"
+    assert cells["MK, radical", "full"].update_attack[0].name == "fang-krum"
     assert cells["MK + ERR + LFR, radical", "flip, FLAP"].defense.defense == ("err", "lfr", "flap")
     assert cells["TM, radical", "flip"].aggregator.f(20) == 6
     assert len(read_grid("robustness-digits").cells()) == 300

@@ -141,9 +141,9 @@ class Grid:
                     if name in both and line is column
                     else value
                 )
-        own = UNLEARN_FIELDS | _own_fields(values.get("method"))
-        asked = {name: values.pop(name) for name in list(values) if name in own}
         try:
+            own = UNLEARN_FIELDS | _own_fields(values.get("method"))
+            asked = {name: values.pop(name) for name in list(values) if name in own}
             config = run_config(**{**values, **overrides, "seed": seed})
             return Cell(row.label, column.label, seed, config, *_unlearning(asked))
         except UserError as error:
