@@ -41,9 +41,10 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
     """Plan FedAU post hoc: train an auxiliary head at the clients that hold the forget set.
 
     The auxiliary head trains on all data of those clients. For clients and examples, the forget set
-    has random wrong labels and all other examples their true ones, and every round starts from (1 -
-    gamma) W1 + gamma W2. For classes, every label is the forgotten class, and the head, which
-    starts at zero, is subtracted.
+    has random wrong labels and all other examples their true ones, and every round starts from
+        (1 - gamma) W1 + gamma W2
+    For classes, every label is the forgotten class, and the head, which starts at zero, is
+    subtracted.
 
     Deviation: the paper trains the head along with the model from the start; here the trained model
     stays as it is (as in the papers that compare with FedAU). The forgotten client's head starts as

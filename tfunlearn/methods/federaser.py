@@ -35,8 +35,8 @@ class FedEraserSettings(MethodSettings):
 
 
 def plan(task: UnlearningTask, own: FedEraserSettings) -> Plan:
-    """Plan FedEraser: apply the first kept round without the forgotten clients, calibrate the
-    others.
+    """Plan FedEraser: replay the kept rounds without the forgotten clients, calibrated after the
+    first.
 
     Deviation: updates are averaged with the run's client weights (by examples by default),
     whichever aggregation rule the run had.
