@@ -1,4 +1,4 @@
-"""TFF's worker process, many times in one program."""
+"""TFF's worker process, started many times in one program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print("done")
 
 
 def test_workers_one_after_another_are_forked_without_grpcs_handlers():
-    """Its handlers, run in the child while other threads are inside gRPC, can abort the child."""
+    """gRPC's fork handlers can abort the child if other threads are inside gRPC."""
     environment = {**os.environ, "GRPC_VERBOSITY": "INFO"}
     environment.pop("GRPC_ENABLE_FORK_SUPPORT", None)
     done = subprocess.run(
