@@ -35,8 +35,9 @@ class FedEraserSettings(MethodSettings):
 
 
 def plan(task: UnlearningTask, own: FedEraserSettings) -> Plan:
-    """Plan FedEraser: replay the kept rounds without the forgotten clients, calibrated after the
-    first.
+    """Plan FedEraser: replay the kept rounds without the forgotten clients, calibrating updates.
+
+    The first kept round is applied as stored; in all others the stored updates are calibrated.
 
     Deviation: updates are averaged with the run's client weights (by examples by default),
     whichever aggregation rule the run had.

@@ -185,8 +185,7 @@ def changes_of(
 
 
 def _of_forgotten(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the mean weight change of clients that train on the forget set; it serves only the
-    saliency."""
+    """Return the mean weight change of clients that train on the forget set, for the saliency."""
     leaving = task.leaving
     engine = rounds_of(
         leaving, task.source.model, training=task.training, gather=True, seed=task.seed
@@ -246,8 +245,7 @@ def describe(report: dict) -> list[str]:
 
 
 def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
-    """Return the three arrays with the largest shares and the one with the smallest nonzero
-    share."""
+    """Return the three arrays with the largest shares and the one with the smallest above zero."""
     ranked = sorted((item for item in shares.items() if item[1] > 0), key=lambda item: -item[1])
     return ranked if len(ranked) <= 4 else [*ranked[:3], ranked[-1]]
 

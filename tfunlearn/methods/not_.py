@@ -27,7 +27,7 @@ class NoTSettings(RecoverySettings):
 
 
 def plan(task: UnlearningTask, own: NoTSettings) -> Plan:
-    """Negate the first convolution kernels (the first kernels of a network without any), then
+    """Negate the first convolution kernels (without convolutions: any first kernels), then
     recover."""
     model, count = task.source.model, own.negate
     places = kernels_of(model, convolutions_only=True) or kernels_of(model)
