@@ -157,8 +157,7 @@ def prune(
 
 
 def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
-    """Return a function that measures the model's accuracy on test images scaled to the input
-    range."""
+    """Return a function that measures accuracy on test images scaled to the input range."""
     require_fit(model, name, data.image_shape, data.classes)
     kind = tf.as_dtype(model.inputs[0].dtype)
     require("dataset", data.name, kind.is_floating, f"none for a model that takes {kind.name}")

@@ -159,8 +159,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
 
 
 def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
-    """Return the metrics of the training that a run was unlearned from, and notes on missing
-    parts."""
+    """Return the metrics of the training that a run was unlearned from, and missing parts."""
     source = RunDirectory(pathlib.Path(unlearning.source))
     try:
         same = checksum(source.checkpoint) == unlearning.source_checkpoint_sha256
@@ -175,8 +174,7 @@ def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
 
 
 def _trained_profile(config, model) -> dict:
-    """Return accuracy and loss by class and client, and the confusion matrix, of a trained
-    model."""
+    """Return accuracy and loss by class and client, and the confusion, of a trained model."""
     federation, outputs_of = Federation.of(config), OutputsOf(model)
     data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
 
@@ -212,8 +210,7 @@ def _trained_profile(config, model) -> dict:
 
 
 def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
-    """Return the same for the models before and after unlearning, and for the retrained one, if
-    any."""
+    """Return the same for the models before, after and (if any) retrained."""
     unlearning = read_record(RunDirectory(user_path(run)))
     if unlearning.method == reference_method():
         raise UserError("a retrained run is told by the runs that are held against it")
@@ -243,8 +240,7 @@ def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
 def _new_folder(
     out: str | os.PathLike | None, run: pathlib.Path
 ) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
-    """Yield a hidden folder, which is renamed to the target if the block succeeds, and the
-    target."""
+    """Yield a hidden folder and its target name, which it takes if the block succeeds."""
     if out is None:
         target = first_free(run.with_name(f"{run.name}-report"), os.path.lexists, folder=True)
     else:

@@ -15,8 +15,7 @@ from tfunlearn.workflows.unlearn.request import origin_note
 
 
 def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
-    """Return the request's fields of the record, and the new run's place in the federation's
-    history."""
+    """Return the record's fields on the request and on the new run's place in the history."""
     source = task.source
     return dict(
         **origin_note(task),
