@@ -328,8 +328,7 @@ def _require_unused(
 
 
 def short_name(name: str) -> str:
-    """Return a method's name for use in file names: of a specification, the part after the
-    colon."""
+    """Return a method's name for file names: of a specification, the part after the colon."""
     return name.rpartition(":")[2]
 
 
@@ -407,8 +406,7 @@ def _file_module(path: pathlib.Path) -> Any:
 
 
 def _place_of(method: Any) -> tuple[str | None, str]:
-    """Return the module (None if other processes cannot import the object) and name of an
-    object."""
+    """Return module (None if it cannot be imported elsewhere) and name of an object."""
     module = getattr(method, "__module__", None)
     attribute = getattr(method, "__qualname__", None)
     if isinstance(method, Method):
@@ -423,8 +421,7 @@ def _place_of(method: Any) -> tuple[str | None, str]:
 
 
 def _file_of(found: Any) -> str | None:
-    """Return the file that defines a function or the functions of a method, None if there is
-    none."""
+    """Return the file that defines a function, or a method's functions; None without one."""
     parts = [found]
     if isinstance(found, Method):
         parts = [getattr(found, field.name) for field in dataclasses.fields(found)]

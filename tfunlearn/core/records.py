@@ -37,8 +37,7 @@ class Cost:
         return Cost(*(a + b for a, b in zip(mine, others)))
 
     def rounded(self) -> Cost:
-        """Return the cost with all values rounded to three decimals (seconds: to the
-        millisecond)."""
+        """Return the cost with seconds rounded to the millisecond."""
         return Cost(*(round(value, 3) for value in dataclasses.astuple(self)))
 
 
