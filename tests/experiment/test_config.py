@@ -104,8 +104,7 @@ def test_files_that_are_no_configuration(tmp_path, name, content, message):
 
 
 def test_a_flap_run_of_before_keeps_its_meaning_and_its_hash(tmp_path):
-    """A config.json without the newer fields means: progressive, no limit, narrow layers
-    included."""
+    """Defaults of missing fields in config.json: progressive, no limit, narrow layers included."""
     earlier = DEFENSES["flap"].earlier
     new = run_config(defense="flap", attack="label-flip")
     directory = RunDirectory(tmp_path)

@@ -164,8 +164,7 @@ def test_the_example_fulfils_the_contracts(plugin, name):
 
 
 def test_functions_of_a_file_everywhere(file, tmp_path):
-    """Aggregation rule, attacks, defense, model and data set of one file, with settings;
-    resumed."""
+    """Rule, attacks, defense, model and data set of one file, with settings; resumed."""
     config = run_config(
         **{**SMALL, "model": "mine.py:tiny", "dataset": "mine.py:few", "train_examples": None},
         width=3,

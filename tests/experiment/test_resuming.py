@@ -150,8 +150,7 @@ def test_torn_before_the_first_line_it_begins_at_the_start(whole, copy):
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_stops_between_checkpoint_and_line_one_after_another(whole, tmp_path, monkeypatch, times):
-    """Each interruption leaves a checkpoint without a metrics line; the previous one must be
-    kept."""
+    """Each interruption leaves a checkpoint without metrics line; the previous one must be kept."""
     write_model, stops = RunDirectory.write_model, []
 
     def stop(self, model, weights):

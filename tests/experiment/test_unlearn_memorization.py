@@ -259,8 +259,7 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
 
 
 def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source, monkeypatch):
-    """The first five examples of client 1 are forgotten: they have wrong labels, all others
-    their own."""
+    """Client 1 forgets its first five examples: only those have wrong labels."""
     learned = []
     monkeypatch.setattr(
         fedau_plan,
@@ -284,8 +283,7 @@ def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source,
 
 
 def test_fedau_moves_the_classes_that_stay_alike(kept_run, source):
-    """The subtracted head started from zeros, so every image keeps its top class among the
-    others."""
+    """The subtracted head started from zeros, so the top one of the other classes stays."""
     images = kept_run.federation.data.test_images / np.float32(255)
     before = kept_run.model(images, training=False).numpy()
     plan = plan_of(task_of(source, quick("fedau", forget=["class:3"], head_rounds=5)))

@@ -30,8 +30,7 @@ FAST = dict(retrains=3, relearn_epochs=1, shadow_models=1, shadow_epochs=1)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with a run, the unlearned `run-not`, and its verification with shadow
-    federations."""
+    """A folder with a run, the unlearned `run-not`, and its verification with shadows."""
     folder = tmp_path_factory.mktemp("verified")
     train(run_config(**SMALL), out=folder / "run")
     unlearn(folder / "run", quick("not", reference=True))
@@ -254,8 +253,7 @@ def test_central_training_learns_and_begins_anew_each_time(rng):
 
 
 def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_path):
-    """Shadow models are trained on all classes: on the forgotten one alone they would learn a
-    constant."""
+    """Shadow models are trained on all classes: on one class they would learn a constant."""
     train(run_config(rounds=6, lr=3e-3, clients=5), out=tmp_path / "run")
     unlearn(tmp_path / "run", quick("ablation-channel", forget=["class:1"]))
     record = verify(
@@ -268,8 +266,7 @@ def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_pa
 
 
 def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
-    """A model equal to the last retrained one scores like it: both are attacked with the other
-    three."""
+    """A model equal to the last retrained one scores like it: three shadow models attack both."""
 
     def view(shift=0.0):
         odds = {"forgotten": rng.normal(shift, 1, 40), "never": rng.normal(0, 1, 50)}
