@@ -1,4 +1,4 @@
-"""`tfunlearn evaluate --gme`, `tfunlearn ratio`, and the output of `unlearn --method
+"""`tfunlearn evaluate --gme`, `tfunlearn ratio`, and messages of `unlearn --method
 memorization`."""
 
 from __future__ import annotations

@@ -43,8 +43,7 @@ method = ["finetune", "not"]
 
 
 def killed(commands, rng, kills, cwd, begin, resume, seconds):
-    """Start a command, kill it at random moments `kills` times, resume it after each kill, and
-    let the last process finish."""
+    """Start a command, kill and resume it at random moments `kills` times, then let it finish."""
     words = begin
     while True:
         process = commands.start(*words, cwd=cwd)

@@ -18,8 +18,7 @@ from tfunlearn.experiment import run_config, train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with `run`, which has kept its last round, and `bare`, without attack and
-    history."""
+    """A folder with `run`, which kept its last round, and `bare`, without attack and history."""
     folder = tmp_path_factory.mktemp("unlearn")
     small = dict(train_examples=240, clients=6, rounds=3, lr=3e-3)
     train(run_config(attack="label-flip", malicious=2, **small), out=folder / "run")

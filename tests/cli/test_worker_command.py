@@ -102,8 +102,7 @@ def test_without_a_worker_it_stops_and_resumes(commands, worker, undisturbed, tm
 
 
 def listening(port: int) -> set[str]:
-    """Return the local addresses on which a port of this machine listens, according to the
-    kernel."""
+    """Return the local addresses on which a port of this machine listens, from the kernel."""
     found = set()
     for table in ("tcp", "tcp6"):
         for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
