@@ -1,5 +1,4 @@
-"""Both execution modes of a round: equal, weighted, deterministic, robust to broken clients,
-pruned."""
+"""Both execution modes of a round: weighting, determinism, broken clients, pruning."""
 
 from __future__ import annotations
 
