@@ -1,4 +1,4 @@
-"""The command line, typed inside this process."""
+"""The command line, run inside this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfunlearn_cli import main
 
 @pytest.fixture(scope="session")
 def commands():
-    """Starts commands in processes of their own, see `forkserver`."""
+    """Starter of commands in processes of their own, see `forkserver`."""
     with ForkServer() as server:
         yield server
 
@@ -38,6 +38,6 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def call(monkeypatch, trained, typed):
-    """`typed`, in that folder."""
+    """`typed`, with that folder as the current one."""
     monkeypatch.chdir(trained)
     return typed

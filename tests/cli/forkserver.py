@@ -1,7 +1,7 @@
-"""Commands in processes of their own, forked from one that has imported TensorFlow Federated once.
+"""Commands in processes forked from one that has imported TensorFlow Federated once.
 
-Every command would otherwise spend 8 seconds on that import. Nothing of TensorFlow has run yet in
-the process that forks, so a child is like a new process in all that the tests look at.
+The import alone takes 8 seconds per command. The forking process has not run any TensorFlow
+operation yet, so for the purposes of the tests a child behaves like a new process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SERVER = "import sys; sys.path.insert(0, sys.argv[1]); import forkserver; forkse
 
 
 class Forked:
-    """A running command, to be used like a `subprocess.Popen` in text mode."""
+    """A running command with the interface of a `subprocess.Popen` in text mode."""
 
     def __init__(self, pid: int, stdout, stderr):
         self.pid, self.stdout, self.stderr, self.returncode = pid, stdout, stderr, None
@@ -54,7 +54,7 @@ class Forked:
 
 
 class ForkServer:
-    """Starts commands; a context manager."""
+    """Starter of commands; a context manager."""
 
     def __enter__(self) -> ForkServer:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -71,7 +71,7 @@ class ForkServer:
             )
         self._running, self._started = {}, threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
-        self.run("--version", cwd=".")  # it has imported everything then
+        self.run("--version", cwd=".")  # afterwards everything is imported
         return self
 
     def __exit__(self, *_) -> None:
@@ -79,7 +79,7 @@ class ForkServer:
         self._server.wait(timeout=20)
 
     def start(self, *words, cwd, terminal: int | None = None, **environment) -> Forked:
-        """Starts `tfunlearn words`; its output goes to pipes, or to a terminal."""
+        """Start `tfunlearn words`; its output goes to pipes, or to a terminal."""
         pipes = [os.pipe(), os.pipe()]
         ours = [open(read) for read, _ in pipes]
         handed = [terminal, terminal] if terminal is not None else [end for _, end in pipes]
@@ -106,7 +106,7 @@ class ForkServer:
         return process
 
     def run(self, *words, cwd, timeout: float = 200):
-        """Runs `tfunlearn words` to its end; returns it with its output as two texts."""
+        """Run `tfunlearn words` until it exits; return it with its output as two strings."""
         process = self.start(*words, cwd=cwd)
         process.stdout, process.stderr = process.communicate(timeout)
         return process
@@ -124,7 +124,7 @@ class ForkServer:
 
 
 def worker_of(parent: int) -> int:
-    """Returns the process id of the TFF worker that a process has started."""
+    """Return the process id of the TFF worker started by a process."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, above = re.match(r"\d+ \((.*)\) (\S) (\d+)", stat.read_text()).groups()
@@ -136,7 +136,7 @@ def worker_of(parent: int) -> int:
 
 
 def read_terminal(leader: int) -> bytes:
-    """Returns all that is shown on a terminal until the last process there has ended."""
+    """Return all output on a terminal until the last process on it has exited."""
     shown = b""
     with open(leader, "rb", buffering=0) as terminal:
         while True:
@@ -150,7 +150,7 @@ def read_terminal(leader: int) -> bytes:
 
 
 def serve() -> None:
-    """Forks a child for each message, until the other end hangs up."""
+    """Fork a child for each message until the other end closes the connection."""
     import matplotlib.figure  # noqa: F401
     import sklearn.metrics  # noqa: F401
     import tensorflow  # noqa: F401

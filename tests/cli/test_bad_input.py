@@ -1,4 +1,4 @@
-"""Every mistake of the user: one line on stderr, exit code 2, nothing written over."""
+"""User errors: one line on stderr, exit code 2, nothing overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tfunlearn channels`, and what `tfunlearn unlearn` says of channels."""
+"""`tfunlearn channels`, and the output of `tfunlearn unlearn` on channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands as a user types them, in a pipe and on a terminal."""
+"""The commands as used in a pipe and on a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = ["--train-examples", "200", "--clients", "4", "--malicious", "1"]
 
 
 def is_gone(process: int) -> bool:
-    """Waits up to 5 s for a process to end (a zombie that nobody reaps has ended)."""
+    """Wait up to 5 s for a process to exit (an unreaped zombie has exited)."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
@@ -34,7 +34,7 @@ def is_gone(process: int) -> bool:
 
 
 def run_until_round(commands, number: int, cwd) -> tuple[Forked, int]:
-    """Starts a long run; returns it and its worker once it has printed round `number`."""
+    """Start a long run; return it and its worker once it has printed round `number`."""
     process = commands.start("train", "--rounds", "1000", *SMALL, "--out", "run", cwd=cwd)
     for line in process.stdout:
         if line.startswith(f"round    {number}"):
@@ -100,7 +100,7 @@ def test_signals_end_it_and_keep_the_last_round(commands, tmp_path, number, code
 
 def test_a_closed_pipe_ends_it(commands, tmp_path):
     process, worker = run_until_round(commands, 2, tmp_path)
-    process.stdout.close()  # what head does after its last line
+    process.stdout.close()  # as head does after its last line
     assert process.wait(timeout=30) == 141 and process.stderr.read() == ""
     process.stderr.close()
     assert is_gone(worker) and evaluate(tmp_path / "run").rounds >= 2

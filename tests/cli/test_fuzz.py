@@ -1,4 +1,4 @@
-"""Files mutated at random: whatever comes of it, one line and no traceback."""
+"""Randomly mutated files: every error is one line without a traceback."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ VALUES = st.recursive(
 
 @st.composite
 def mutated(draw, content: bytes) -> bytes:
-    """The content with one to three pieces cut out, torn off, doubled or exchanged."""
+    """The content with one to three pieces deleted, truncated, duplicated or replaced."""
     for _ in range(draw(st.integers(1, 3))):
         first = draw(st.integers(0, len(content)))
         last = min(len(content), first + draw(st.integers(1, 19)))
         piece = content[first:last]
         if draw(st.integers(0, 5)) == 0:
-            content = content[:last]  # torn
+            content = content[:last]  # truncated
         piece = draw(
             st.just(b"")
             | st.just(piece * 3)
@@ -87,7 +87,7 @@ def mutated(draw, content: bytes) -> bytes:
 
 @st.composite
 def changed_value(draw, content: bytes) -> bytes:
-    """JSON with one value, however deep, removed or exchanged."""
+    """JSON with one value, at any depth, removed or replaced."""
     table = json.loads(content)
     place = table
     while True:
@@ -115,7 +115,7 @@ def check(called, allowed=(0, 2)):
 
 @pytest.fixture
 def here(monkeypatch, tmp_path, typed):
-    """`typed`, in an empty folder; no training is begun."""
+    """`typed`, in an empty folder; no training is started."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tfunlearn_cli.train.train_run", lambda *_, **__: exit(0))
     return typed
@@ -173,7 +173,7 @@ def runs(tmp_path_factory):
 
 
 def test_run_directories(runs, monkeypatch, tmp_path, typed):
-    """One file of a run is changed; then it is evaluated, resumed, unlearned or reported."""
+    """One file of a run is changed; then the run is evaluated, resumed, unlearned or reported."""
     for module, name in (
         ("workflows.unlearn.workflow", "perform"),
         ("training.train", "rounds_of"),
@@ -218,7 +218,7 @@ def test_run_directories(runs, monkeypatch, tmp_path, typed):
 
 @st.composite
 def rezipped(draw, content: bytes) -> bytes:
-    """A `.keras` file with one changed member, packed again so that its checksum fits."""
+    """A `.keras` file with one changed member, repacked with valid checksums."""
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(made, "w") as new:
         chosen = draw(st.sampled_from(old.namelist()))

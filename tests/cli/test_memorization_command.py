@@ -1,4 +1,5 @@
-"""`tfunlearn evaluate --gme`, `tfunlearn ratio`, and what `unlearn --method memorization` says."""
+"""`tfunlearn evaluate --gme`, `tfunlearn ratio`, and messages of `unlearn --method
+memorization`."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def test_unlearn_then_evaluate_by_groups(call, trained):
     code, _, err = call("evaluate", "run-memorization", "--gme", "--csv", "g.csv")
     assert code == 2 and "csv: 'g.csv' is not allowed; allowed is a new file" in err
     code, out, _ = call("evaluate", "run-memorization", "--gme", "--retrains", "2")
-    assert code == 0 and "not there yet" not in out  # they are found
+    assert code == 0 and "not there yet" not in out  # they are reused
     code, out, _ = call("evaluate", "run-memorization")
     assert code == 0 and "memorization: mad of the clients' change in loss" in out
     assert "after" in out and "client steps" in out

@@ -1,4 +1,4 @@
-"""`tfunlearn prune` as a user types it."""
+"""`tfunlearn prune` on the command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_table_and_file(call, tmp_path):
     )
     assert code == 0 and not err
     rows = {line.split()[0]: line.split() for line in out.splitlines()}
-    assert rows["conv_1"][1:4] == ["filters", "6", "1"]  # a fifth of six, however often
+    assert rows["conv_1"][1:4] == ["filters", "6", "1"]  # a fifth of six, for any number of passes
     assert "limit     conv_1 may lose no more; --limit raises that" in out
     assert rows["dense_1"][1:4] == ["units", "120", "4"] and float(rows["dense_1"][4]) > 0
     assert rows["logits"][1:] == ["units", "10", "0", "-", "output", "layer"]

@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment and gone on with: the same bits as without it."""
+"""Runs killed at random moments and resumed: bit-for-bit equal to uninterrupted runs."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ method = ["finetune", "not"]
 
 
 def killed(commands, rng, kills, cwd, begin, resume, seconds):
-    """Begins a command, kills it at random moments, `kills` times in all, each time goes on, and
-    lets the last one end."""
+    """Start a command, kill and resume it at random moments `kills` times, then let it finish."""
     words = begin
     while True:
         process = commands.start(*words, cwd=cwd)
@@ -55,7 +54,7 @@ def killed(commands, rng, kills, cwd, begin, resume, seconds):
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in err and process.returncode in (0, 2, -signal.SIGKILL), err
         words = resume
-        if process.returncode == 2:  # killed before there was anything to go on from
+        if process.returncode == 2:  # killed before anything could be resumed
             assert "begun" in err and words != begin, err
             words = begin
         elif process.returncode == 0 and not kills:
@@ -66,8 +65,7 @@ def killed(commands, rng, kills, cwd, begin, resume, seconds):
 
 @pytest.fixture(scope="module")
 def whole(commands, tmp_path_factory):
-    """A folder with a training, an unlearning and a sweep that nobody stopped, and the seconds that
-    each took."""
+    """A folder with an uninterrupted training, unlearning and sweep, and the seconds each took."""
     folder, seconds = tmp_path_factory.mktemp("whole"), []
     (folder / "grid.toml").write_text(GRID)
     for words in (TRAIN, UNLEARN, ["sweep", "grid.toml", "--out", "swept"]):
@@ -79,7 +77,7 @@ def whole(commands, tmp_path_factory):
 
 
 def lines_of(run):
-    """Returns the metrics of a run, times left out."""
+    """Return the metrics of a run without times."""
     return [
         {name: value for name, value in json.loads(line).items() if "seconds" not in name}
         for line in (run / "metrics.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""`tfunlearn unlearn` as a user types it, and every mistake in one line."""
+"""`tfunlearn unlearn` on the command line, and user errors in one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfunlearn.experiment import run_config, train
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with `run`, kept last round, and `bare`, without an attack and its history."""
+    """A folder with `run`, which kept its last round, and `bare`, without attack and history."""
     folder = tmp_path_factory.mktemp("unlearn")
     small = dict(train_examples=240, clients=6, rounds=3, lr=3e-3)
     train(run_config(attack="label-flip", malicious=2, **small), out=folder / "run")
@@ -136,7 +136,7 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
         "--out",
         "ruin",
     )
-    for _ in range(2):  # made, then found
+    for _ in range(2):  # first made, then reused
         code, out, err = call(*words)
         assert code == 1 and err.count("\n") == 1 and err.startswith("tfunlearn: failed: memori")
         assert "try --ratio 0.5, or --method retrain" in err and "ruin)" in err

@@ -1,4 +1,4 @@
-"""`tfunlearn verify`, `report` and `resume` as a user types them."""
+"""`tfunlearn verify`, `report` and `resume` on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def unlearned(call, trained):
-    """`call`, once `run-not` is there."""
+    """`call`, after `run-not` was made."""
     if not (trained / "run-not").exists():
         code, _, err = call(
             "unlearn",

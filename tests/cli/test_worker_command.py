@@ -1,4 +1,4 @@
-"""Workers that share the clients of a round: the same bits, whoever of them dies."""
+"""Workers that share the clients of a round: bit-for-bit equal results, whichever worker dies."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_two_workers_share_a_round_and_one_may_die(commands, worker, undisturbed
     assert checksum(tmp_path / "run" / "checkpoint.npz") == undisturbed
     process = commands.start(*TRAIN, "--out", "other", *with_workers(first, second), cwd=tmp_path)
     until_round(process, 1)
-    time.sleep(0.4)  # in the middle of the next one
+    time.sleep(0.4)  # in the middle of the next round
     second_process.send_signal(signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and out.count("round ") >= 1
@@ -102,7 +102,7 @@ def test_without_a_worker_it_stops_and_resumes(commands, worker, undisturbed, tm
 
 
 def listening(port: int) -> set[str]:
-    """Returns the local addresses at which a port of this machine listens, as the kernel has it."""
+    """Return the local addresses on which a port of this machine listens, from the kernel."""
     found = set()
     for table in ("tcp", "tcp6"):
         for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

@@ -1,4 +1,4 @@
-"""A small attacked run that has kept all its rounds."""
+"""A small run under attack that has kept all its rounds."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def kept_run(tmp_path_factory):
 
 @pytest.fixture
 def copied(kept_run, tmp_path):
-    """A copy of the run in a folder of its own, so that nothing finished is found beside it."""
+    """A copy of the run in a folder of its own, without finished runs next to it."""
     shutil.copytree(kept_run.directory.path, tmp_path / "run")
     return tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Nets with BatchNormalization are trained by a process of its own, as the command line has it."""
+"""Training of networks with BatchNormalization in a separate process, as on the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def test_a_process_that_imports_us_first_trains_batch_normalization(tmp_path):
-    """TFF compiles in our process what its worker runs: both need the same kernels (oneDNN or not)."""
+    """TFF compiles here and runs in its worker: both need the same kernels (oneDNN or not)."""
     program = (
         "from tfunlearn.experiment import run_config, train\n"
         "run = train(run_config(model='resnet20', rounds=1, clients=2, train_examples=40,\n"

@@ -1,4 +1,4 @@
-"""The configuration: names, types, ranges, files."""
+"""Run configuration: names, types, ranges, files."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_files_that_are_no_configuration(tmp_path, name, content, message):
 
 
 def test_a_flap_run_of_before_keeps_its_meaning_and_its_hash(tmp_path):
-    """config.json from before there were these fields: progressive, no limit, narrow layers too."""
+    """Defaults of missing fields in config.json: progressive, no limit, narrow layers included."""
     earlier = DEFENSES["flap"].earlier
     new = run_config(defense="flap", attack="label-flip")
     directory = RunDirectory(tmp_path)

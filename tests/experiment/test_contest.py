@@ -1,4 +1,4 @@
-"""Runs under every attack and every rule, with the server's own examples."""
+"""Runs with every attack and every aggregation rule, and with examples held by the server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_flaps_multi_krum_sees_the_models_tensors(tmp_path, monkeypatch):
 
 
 def test_a_round_goes_on_from_the_last_aggregate(tmp_path):
-    """Two faces of centred clipping, whose state is part of the checkpoint."""
+    """Centered clipping in both execution modes; its state is part of the checkpoint."""
     runs = [
         train(
             run_config(rule="centered-clipping", clip=0.5, gather=gather, **SMALL),
@@ -126,7 +126,7 @@ def test_noise_goes_with_rejection_and_simulation(more, tmp_path):
 
 
 def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
-    """Its row is missing in the adversary's simulation, as it is at the server."""
+    """The broken client's row is missing in the adversary's simulation, as it is at the server."""
     from tfunlearn.training import federation as module
 
     original = module.Federation.cohort

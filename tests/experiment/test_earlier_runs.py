@@ -1,4 +1,4 @@
-"""Runs that an earlier build wrote, with the flat fields of all methods, keep their meaning."""
+"""Compatibility with runs of an earlier build, which stored the flat fields of all methods."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tfunlearn.workflows.evaluate.evaluate import evaluate
 from tfunlearn.workflows.report import report
 
 EARLIER = pathlib.Path(__file__).resolve().parent.parent / "earlier_runs"
-BEGUN = ".begun.110034af0515"  # the name that the earlier build gave the folder of that request
+BEGUN = ".begun.110034af0515"  # the earlier build's folder name for that request
 
 
 @pytest.fixture
 def earlier(tmp_path, monkeypatch):
-    """A copy of the runs, their paths set to where the copy lies."""
+    """A copy of the runs, with their paths set to the copy."""
     shutil.copytree(EARLIER, tmp_path / "runs")
     root = tmp_path / "runs"
     (root / "begun").rename(root / BEGUN)
@@ -61,7 +61,7 @@ def test_settings_reach_the_methods(earlier):
     assert fang.defense.rejection[1].reject == 1
     noise = stored_config(RunDirectory(earlier / "noise"))
     assert (noise.aggregator.own.clip, noise.aggregator.own.noise) == (1.0, 0.001)
-    assert dict(noise.kept) == {"trigger_value": 0.5}  # of a method that was not chosen
+    assert dict(noise.kept) == {"trigger_value": 0.5}  # setting of a method that was not chosen
 
 
 def test_a_finished_run_is_evaluated_as_then(earlier):
@@ -71,7 +71,7 @@ def test_a_finished_run_is_evaluated_as_then(earlier):
 
 
 def ends_as(directory, file):
-    """Asserts that the last checkpoint is the earlier build's, but for the processor's rounding."""
+    """Assert that the last checkpoint equals the earlier build's, up to floating-point rounding."""
     state, then = directory.read_state(), read_arrays(file)
     assert state.finished == int(then["finished"])
     for number, weight in enumerate(state.weights):

@@ -1,4 +1,4 @@
-"""What the environment says must not matter: MPLBACKEND, PYTHONWARNINGS, a `~` that no shell saw."""
+"""Independence of the environment: MPLBACKEND, PYTHONWARNINGS, a `~` that no shell expanded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_figures_are_drawn_whatever_the_backend(tmp_path, backend):
         env={**os.environ, "MPLBACKEND": backend},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == backend  # it is left as it was
+    assert done.stdout.strip() == backend  # it is unchanged
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -69,7 +69,7 @@ def test_a_matplotlib_that_is_there_keeps_its_backend(tmp_path):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home folder, apart from the folder in which we are."""
+    """A home folder that is not the current folder."""
     for name in ("home", "work"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -27,7 +27,7 @@ TWO = GmeSettings(retrains=2, control=False)
 
 @pytest.fixture(scope="module")
 def unlearned(kept_run, tmp_path_factory):
-    """A run, two ways to forget client 0 of it, and two retrained models beside."""
+    """A run, two unlearnings of its client 0, and two retrained models next to it."""
     folder = tmp_path_factory.mktemp("gme")
     shutil.copytree(kept_run.directory.path, folder / "run")
     for method, seeds in (("memorization", (0, 1)), ("not", (0,))):
@@ -51,11 +51,11 @@ def test_retrained_models_are_made_once_and_shared(unlearned, tmp_path):
     paths = study.models["retrained"].paths
     assert len(set(paths)) == 2
     a, b = (np.load(f"{path}/checkpoint.npz") for path in paths)
-    assert any((a[name] != b[name]).any() for name in a.files)  # new draws, new shuffles
+    assert any((a[name] != b[name]).any() for name in a.files)  # new sampling, new shuffles
     shutil.move(paths[1], tmp_path / "away")
     try:
         again = study_memorization(runs_of(unlearned), TWO, watch=watch)
-        assert len(started) == 1  # the one that is missing
+        assert len(started) == 1  # the missing one
         np.testing.assert_array_equal(again.report.scores, study.report.scores)
     finally:
         shutil.rmtree(paths[1])
@@ -63,7 +63,7 @@ def test_retrained_models_are_made_once_and_shared(unlearned, tmp_path):
 
 
 def test_a_random_reset_stands_beside_memorization_and_is_made_once(unlearned, tmp_path):
-    shutil.copytree(unlearned, tmp_path / "copy")  # with paths of its own
+    shutil.copytree(unlearned, tmp_path / "copy")  # the copy has other paths
     runs, started = [tmp_path / "copy" / "run-memorization"], []
     record = unlearning_record(RunDirectory(runs[0]))
     moved = dataclasses.replace(record, source=str(tmp_path / "copy" / "run"))
@@ -110,7 +110,7 @@ def test_numbers_are_those_of_the_models(unlearned, kept_run):
         study.report.scores, original - np.mean(retrained, axis=0), atol=1e-5
     )
     top = []
-    for k in (0, 1):  # each grades the groups that the other has made
+    for k in (0, 1):  # each grades the groups formed by the other
         groups = assign_groups(original - retrained[1 - k])
         hits = logits[study.models["retrained"].paths[k]].argmax(axis=1) == labels
         top.append(hits[groups == 4].mean())
@@ -252,7 +252,7 @@ def test_what_cannot_be_compared_is_refused(unlearned, kept_run, tmp_path):
 
 
 def test_the_original_is_the_run_that_was_asked_for(unlearned, tmp_path):
-    """Two runs that share their retrained models do not share their original."""
+    """Two runs that share retrained models have different originals."""
     shown = []
     for name in ("run-memorization", "run-not"):
         second = unlearn(

@@ -1,4 +1,4 @@
-"""The guard of a recovery, on curves worked out by hand."""
+"""The recovery guard, on curves computed by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_net_without_signal_fails_after_five_rounds():
 
 
 def test_a_net_that_learns_has_not_failed_although_its_accuracy_stands():
-    """Its loss is below that of guessing: it knows something."""
+    """Its loss is below that of guessing: the network has learned something."""
     assert guard(start=(0.1, 2.5)).failure(lines(*[(0.1, 2.2)] * 9)) is None
     assert guard(start=(0.1, 2.5)).failure(lines(*[(0.1, 2.4)] * 4, (0.3, 2.0))) is None
 
@@ -41,7 +41,7 @@ def test_a_loss_that_rises_from_where_recovery_began_fails():
 
 
 def test_a_loss_that_falls_from_the_first_round_on_is_no_failure():
-    """From the intact model: above it for good, but on the way back."""
+    """Recovery from the intact model: the loss stays above the start's, but falls."""
     falling = lines(*[(0.8 + n / 200, 0.7 - n / 100) for n in range(5)])
     assert guard(start=(0.95, 0.2)).failure(falling) is None
     assert guard(start=(0.95, 0.2)).failure(falling[::-1]) is not None
@@ -53,7 +53,7 @@ def test_a_loss_that_falls_from_the_first_round_on_is_no_failure():
         [(0.3, 2.5 - n / 10) for n in range(9)],  # above the start, but it falls
         [
             (0.38, 1.7 + n / 10) for n in range(9)
-        ],  # accuracy stays where it was: overconfident, no ruin
+        ],  # accuracy is unchanged: overconfident, not ruined
         [(0.3, 1.5)] * 9,  # a lower loss than at the start
         [(0.2, 3.0)] * 4,
     ],
@@ -63,7 +63,7 @@ def test_what_is_no_failure(curve):
 
 
 def test_an_intact_start_may_lie_below_for_good():
-    """Ablation starts from the model as it was and ends a little worse, round after round."""
+    """Ablation starts from the intact model and stays slightly worse in every round."""
     found = guard(start=(0.97, 0.1))
     assert found.failure(lines(*[(0.95, 0.3)] * 10)) is None
 
@@ -109,7 +109,7 @@ def test_damage_by_hand():
     said = damage(before, measured(0.89, 0.98), retrained)
     assert said == "accuracy on test data is 0.890; before 0.960, retrained 0.950"
     assert "remaining data is 0.900" in damage(before, measured(0.95, 0.90), None)
-    # retraining loses it too: no damage of the method
+    # retraining loses it too: not damaged by the method
     assert damage(before, measured(0.80, 0.98), measured(0.82, 0.97)) is None
 
 

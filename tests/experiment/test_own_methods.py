@@ -1,4 +1,4 @@
-"""Methods of one's own: the example package, files, objects; train, resume, unlearn, sweep."""
+"""User-defined methods: example package, files, objects; train, resume, unlearn, sweep."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def file(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder that the example package is installed into."""
+    """The folder in which the example package is installed."""
     source, target = tmp_path_factory.mktemp("source") / "plugin", tmp_path_factory.mktemp("site")
     shutil.copytree(PLUGIN, source)
     subprocess.run(
@@ -107,7 +107,7 @@ def site(tmp_path_factory):
 def plugin(site, monkeypatch):
     monkeypatch.syspath_prepend(str(site))
     yield site
-    for family in FAMILIES.values():  # as in a process without it
+    for family in FAMILIES.values():  # as in a process without the package
         family._loaded.clear()
     for name in [name for name in sys.modules if name.startswith("tfunlearn_example")]:
         del sys.modules[name]
@@ -148,7 +148,7 @@ def test_the_example_package_trains_and_unlearns(plugin, tmp_path, monkeypatch):
         run_config(rule="clipped-mean", largest=-1.0)
     with pytest.raises(UserError, match="largest: .* unknown field|unknown field 'largest'"):
         run_config(rule="krum", largest=1.0)
-    # without the package it is said what is missing
+    # without the package, the error names it
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(plugin)])
     for family in FAMILIES.values():
         family._loaded.clear()
@@ -164,7 +164,7 @@ def test_the_example_fulfils_the_contracts(plugin, name):
 
 
 def test_functions_of_a_file_everywhere(file, tmp_path):
-    """Rule, attacks, defense, model and data set of one file, with their settings; resumed."""
+    """Rule, attacks, defense, model and data set of one file, with settings; resumed."""
     config = run_config(
         **{**SMALL, "model": "mine.py:tiny", "dataset": "mine.py:few", "train_examples": None},
         width=3,

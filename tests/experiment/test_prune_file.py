@@ -1,4 +1,4 @@
-"""Pruning a model in a file."""
+"""Pruning of a model file."""
 
 from __future__ import annotations
 

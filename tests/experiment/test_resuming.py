@@ -1,4 +1,4 @@
-"""Runs that were stopped or damaged, and what is gone on from; two at once; a full disk."""
+"""Resuming of interrupted or damaged runs, two processes at once, and a full disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SMALL = dict(
 
 
 class Stop(Exception):
-    """Stops a run in the middle."""
+    """Exception that interrupts a run."""
 
 
 def stop_after(number):
@@ -47,7 +47,7 @@ def stop_after(number):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nobody stopped; its rule goes on from the aggregate of the round before."""
+    """An uninterrupted run, whose rule uses the previous aggregate."""
     return train(run_config(**SMALL), out=tmp_path_factory.mktemp("whole") / "run").directory
 
 
@@ -65,7 +65,7 @@ def lines_of(directory):
 
 
 def resumed(directory):
-    """Resumes; returns the round it went on from and what was found damaged."""
+    """Resume; return the round that was resumed from and the damaged files."""
     begun, damaged = [], []
     resume_training(
         directory.path, on_damage=damaged.append, on_start=lambda *found: begun.append(found[-1])
@@ -80,7 +80,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path):
     assert resumed(directory) == (2, [])
     assert checksum(directory.checkpoint) == checksum(whole.checkpoint)
     assert lines_of(directory) == lines_of(whole) and directory.curves.is_file()
-    assert resumed(directory) == (4, [])  # nothing is left to do
+    assert resumed(directory) == (4, [])  # nothing remains to do
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_torn_before_the_first_line_it_begins_at_the_start(whole, copy):
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_stops_between_checkpoint_and_line_one_after_another(whole, tmp_path, monkeypatch, times):
-    """Each leaves a checkpoint without its line; the good one before it must stay."""
+    """Each interruption leaves a checkpoint without metrics line; the previous one must be kept."""
     write_model, stops = RunDirectory.write_model, []
 
     def stop(self, model, weights):
@@ -238,7 +238,7 @@ def test_files_of_rounds_that_do_not_stay_go_when_a_killed_run_is_resumed(tmp_pa
         train(run_config(**SMALL), out=tmp_path / "run", on_round=stop_after(2))
     directory = RunDirectory(tmp_path / "run")
     kept = directory.history / "round_00002.npz"
-    shutil.copy(kept, directory.history / "round_00001.npz")  # as a kill before it went leaves it
+    shutil.copy(kept, directory.history / "round_00001.npz")  # as left by a kill
     resumed(directory)
     assert [path.name for path in directory.history.iterdir()] == ["round_00004.npz"]
 
@@ -327,7 +327,7 @@ def test_a_second_name_replaces_the_first(tmp_path):
     ],
 )
 def test_every_kind_of_unlearning_goes_on_to_the_same_bits(whole, tmp_path, method, knobs):
-    """Stopped after every round in turn; the report of the method is the same too."""
+    """Interrupted after every round in turn; the method's report is the same too."""
     if method == "federaser":
         train(run_config(**{**SMALL, "history": "all"}), out=tmp_path / "run")
     else:
@@ -402,7 +402,7 @@ def test_a_sweep_of_an_older_version_is_named(tmp_path):
 
 @pytest.fixture
 def full_disk(tmp_path):
-    """`(megabytes) -> folder` on a file system of its own that is full after so many."""
+    """`(megabytes) -> folder` on a file system of that size."""
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(
@@ -415,7 +415,7 @@ def full_disk(tmp_path):
 
 
 def fill(folder, free):
-    """Leaves so many bytes free."""
+    """Fill the disk up to the given number of free bytes."""
     room = os.statvfs(folder)
     with open(folder / "ballast", "wb") as file:
         os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - free)
@@ -423,7 +423,7 @@ def fill(folder, free):
 
 @pytest.mark.parametrize("free", [0, 400_000, 800_000, 1_000_000])
 def test_a_full_disk_loses_nothing(whole, full_disk, free):
-    """Whichever of a round's files finds no room."""
+    """Holds for whichever of a round's files does not fit."""
 
     def fill_after(line):
         if line["round"] == 2:
@@ -433,7 +433,7 @@ def test_a_full_disk_loses_nothing(whole, full_disk, free):
         train(run_config(**SMALL), out=full_disk / "run", on_round=fill_after)
     assert raised.value.errno == errno.ENOSPC and raised.value.filename
     directory = RunDirectory(full_disk / "run")
-    assert evaluate(directory.path).rounds in (2, 3)  # a checkpoint may be there without its line
+    assert evaluate(directory.path).rounds in (2, 3)  # a checkpoint may lack its metrics line
     assert not [
         path
         for path in directory.path.iterdir()

@@ -1,4 +1,4 @@
-"""Grids, and sweeps that go on where they stopped."""
+"""Parameter grids, and sweeps that resume after an interruption."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
     }
     rows = list(csv.DictReader((out / "cells.csv").open()))
     assert len(rows) == 8 and rows[3]["row"] == "median" and rows[3]["seed"] == "0"
-    accuracy, success, error = matrices  # the source class's error stands beside its success
+    accuracy, success, error = matrices  # source-class error is next to attack success
     assert (success.measure, error.measure) == ("attack_success", "source_error")
     values = [
         float(row["test_accuracy"])
@@ -122,7 +122,7 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
         if (row["row"], row["column"]) == ("median", "no attack")
     ]
     assert accuracy.mean("median", "no attack") == pytest.approx(sum(values) / 2, abs=1e-6)
-    # an attacked cell counts the mean over its attacked rounds, an honest one its last round
+    # attacked cell: mean over the attacked rounds; benign cell: last round
     stored = json.loads((out / "results" / f"{rows[1]['key']}.json").read_text())
     expected = sum(line["attack_success"] for line in stored["metrics"]) / 2
     assert float(rows[1]["attack_success"]) == pytest.approx(expected, abs=1e-6)
@@ -131,7 +131,7 @@ def test_a_sweep_runs_resumes_and_writes_tables(grid, tmp_path, monkeypatch):
         stored["metrics"][-1]["attack_success"], abs=1e-6
     )
 
-    monkeypatch.setattr(sweep_cells, "train", None)  # nothing is left to train
+    monkeypatch.setattr(sweep_cells, "train", None)  # nothing remains to train
     third = []
     sweep(made, out, on_cell=third.append)
     assert not any(result.new for result in third)
@@ -398,7 +398,7 @@ recovery_rounds = 2
 label = "c"
 """)
     seen = []
-    for _ in range(2):  # run, then found
+    for _ in range(2):  # first run, then reused
         forget, _ = sweep(made, tmp_path / "out", on_cell=seen.append)
         assert forget.text("ruin", "c") == "1 of 1 failed" and forget.text("fine", "c") != "-"
     assert [(r.state, r.values["rounds"]) for r in seen[:2]] == [("failed", None), ("ok", 2.0)]

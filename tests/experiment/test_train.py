@@ -1,4 +1,4 @@
-"""Whole runs on the embedded digits, in process."""
+"""Complete runs on the embedded digits, in process."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_two_runs_cannot_share_a_folder(tmp_path):
     with pytest.raises(UserError, match="in use already"):
         new_run_directory(tmp_path / "run", "x", {"data_dir": "x", "model": "mlp"})
     first.discard()
-    assert list((tmp_path / "run").iterdir()) == []  # it was there before, so it stays
+    assert list((tmp_path / "run").iterdir()) == []  # it existed before, so it is kept
     new_run_directory(tmp_path / "run", "x", {"data_dir": "x", "model": "mlp"})
 
 

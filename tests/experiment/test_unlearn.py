@@ -1,4 +1,4 @@
-"""Unlearning of runs: every method end to end, and one request after the other."""
+"""Unlearning of runs: every method end to end, and sequences of requests."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_method_makes_a_whole_run_and_leaves_the_old_one_alone(kept_run, c
 
 
 def test_settings_of_every_method_are_those_of_earlier_builds():
-    """Else their notes and fingerprints lose their meaning."""
+    """Otherwise records and fingerprints of earlier runs lose their meaning."""
     assert {name: set(UNLEARNING.fields(name)) for name in UNLEARNING} == {
         name: set(fields) for name, fields in OWN_FIELDS.items()
     }
@@ -128,7 +128,7 @@ def test_costs_are_counted(kept_run, copied):
     assert pga["cost"]["client_steps"] == 16 + steps
     assert pga["cost"]["bytes_up"] == 4 * 4 * size + 2 * 4 * size
     eraser = unlearn(copied, quick("federaser")).notes
-    # round 1 costs no client anything; 3 rounds of 4 clients, 1 epoch of 2 steps each
+    # round 1 trains no client; 3 rounds of 4 clients, 1 epoch of 2 steps each
     assert (eraser["cost"]["rounds"], eraser["cost"]["client_steps"]) == (3, 24)
     assert eraser["cost"]["server_storage_bytes"] == 4 * stored
     assert unlearn(copied, quick("fedrecovery")).notes["cost"]["bytes_down"] == 0
@@ -150,7 +150,7 @@ def test_retraining_is_a_training_without_the_forgotten(kept_run, copied, tmp_pa
     first = read_arrays(kept_run.directory.history / "round_00001.npz")["weights"]
     own = read_arrays(got.directory.history / "round_00001.npz")
     np.testing.assert_array_equal(own["weights"], first)  # the same initial model
-    # and the same shuffles: in round 1 the remaining clients do what they did
+    # and the same shuffles: in round 1 the remaining clients train as before
     theirs = read_arrays(kept_run.directory.history / "round_00001.npz")
     np.testing.assert_array_equal(
         own["updates"], theirs["updates"][np.isin(theirs["ids"], own["ids"])]
@@ -273,7 +273,7 @@ def test_attackers_that_stay_go_on_attacking(kept_run, copied):
     one, other = kept_run.federation.malicious.tolist()
     got = unlearn(copied, quick("finetune", forget=[f"client:{one}"]))
     assert got.metrics[0]["attackers"] == [other]
-    rest = unlearn(got.directory.path, quick("finetune"))  # the default: all that attacked
+    rest = unlearn(got.directory.path, quick("finetune"))  # the default: all malicious clients
     assert rest.notes["requests"] == [[f"client:{one}"], [f"client:{other}"]]
     with pytest.raises(UserError, match="nobody attacked here"):
         unlearn(rest.directory.path, quick("finetune"))

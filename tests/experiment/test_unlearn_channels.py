@@ -1,4 +1,4 @@
-"""Ablation-channel unlearning and CDP of runs: what moves, what travels, what the server holds."""
+"""Ablation-channel unlearning and CDP of runs: changed weights, traffic, server samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ablation(**more):
 
 
 def moved(run, got):
-    """Returns the weights' bits before and after, and the mask of the reported channels."""
+    """Return the bits of the weights before and after, and the mask of the reported channels."""
     before, after = run.model, got.directory.read_state().weights
     weights = run.directory.read_state().weights
     masks = masks_of(
@@ -123,7 +123,7 @@ def test_wrong_labels_are_drawn_once_or_anew(copied):
 
 
 def perturbed_rounds(run, words, *numbers):
-    """Returns a task, and what its clients train on in some rounds of DE."""
+    """Return a task, and the clients' training data in some rounds of DE."""
     task = task_of(open_source(run), ablation(forget=words))
     federation = task.source.remaining
     of = _perturbed(task, federation, federation.held(task.source.rounds))
@@ -213,7 +213,7 @@ def test_stratified_by_hand():
 
 @pytest.fixture(scope="module")
 def held_back(tmp_path_factory):
-    """A run whose server holds forty examples."""
+    """A run whose server holds 40 examples."""
     folder = tmp_path_factory.mktemp("held") / "run"
     return train(
         run_config(**{**SMALL, "attack": [], "rounds": 1, "validation_examples": 40}), out=folder
@@ -277,7 +277,7 @@ def test_one_class_per_client_and_flipped_labels(tmp_path):
         open_source(tmp_path / "run"),
         ablation(mode="centralized", forget=[f"class:{source}", "client:0"]),
     )
-    assert server_samples(clients).forgotten.any()  # though all labels of the class are flipped
+    assert server_samples(clients).forgotten.any()  # although all labels of the class are flipped
 
 
 def test_partial_updates_are_no_evidence_for_fedup(copied, tmp_path):

@@ -1,4 +1,4 @@
-"""The method that fits a request, what is said of it, and what a failed unlearning may not become."""
+"""Default method of a request, its stated reason, and refusal of failed unlearnings as input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run keeps for unlearning, and how far back it is read."""
+"""History kept for unlearning, and the runs that it is read from."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_history_is_followed_back_through_runs(copied):
     second = unlearn(first.directory.path, quick("fedrecovery", forget=["client:2"]))
     third = unlearn(second.directory.path, quick("federaser", forget=["client:3"]))
     assert third.notes["report"]["history_rounds"] == [1, 2, 3, 4, 5]
-    assert third.metrics[0]["participants"] == []  # nobody works in the first round
+    assert third.metrics[0]["participants"] == []  # no client trains in the first round
     for line in third.metrics[1:]:
         assert set(line["participants"]) == {0, 4, 5}
     assert open_source(third.directory.path).history.rounds == [1, 2, 3, 4, 5]  # its own
     kept = read_arrays(copied / "checkpoint.npz")
-    for name in kept:  # another run in its place is not followed
+    for name in kept:  # another run at the same path is not followed
         kept[name] = kept[name] * 2
     np.savez(copied / "checkpoint.npz", **kept)
     assert open_source(first.directory.path).history.rounds == [5]
@@ -132,4 +132,4 @@ def test_a_damaged_history_file_is_named_with_its_checksum(kept_run, copied):
     file.unlink()
     with pytest.raises(UserError, match="round_00004.npz is missing; metrics.jsonl names it"):
         unlearn(copied, quick())
-    assert [p.name for p in copied.parent.iterdir()] == ["run"]  # nothing half done
+    assert [p.name for p in copied.parent.iterdir()] == ["run"]  # no partial result

@@ -1,4 +1,4 @@
-"""FedMemPrune, FedOSD and FedAU on a run: what their rounds do to the weights."""
+"""FedMemPrune, FedOSD and FedAU on a run: the effect of their rounds on the weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def source(kept_run):
 
 
 def first_rounds(source, count=1, **settings):
-    """Returns the task, the plan, and the states of its first rounds."""
+    """Return the task, the plan, and the states of its first rounds."""
     task = task_of(source, quick(**settings))
     plan = plan_of(task)
     run_round, states = plan.rounds_by(None), [ServerState(plan.start)]
@@ -88,7 +88,7 @@ def test_ratio_zero_is_finetuning_and_ratio_one_is_another_net(kept_run, copied)
         everything.notes["measured"]["after"]["remain_accuracy"]
         < (none.notes["measured"]["after"]["remain_accuracy"])
     )
-    assert everything.notes["cost"]["rounds"] == 2  # the one that locates counts
+    assert everything.notes["cost"]["rounds"] == 2  # the locating round counts
 
 
 @pytest.mark.usefixtures("tff_worker")
@@ -134,9 +134,9 @@ def test_a_net_that_the_reset_has_killed_is_noticed(kept_run, copied):
     layers = got.notes["report"]["silent_layers"]
     assert layers == ["conv_1", "conv_2", "dense_1", "dense_2", "logits"]
     assert "no signal passes conv_1" in said[0] and got.notes["warnings"] == said
-    assert got.notes["rounds"] == 1 + 5  # the one that locates, and as many as the guard waits for
+    assert got.notes["rounds"] == 1 + 5  # the locating round, then the guard's patience
     assert "chance level" in got.failed and "try --ratio 0.5, or --method retrain" in got.failed
-    assert got.notes["measured"]["retrained"] is None  # nothing is compared with a ruin
+    assert got.notes["measured"]["retrained"] is None  # a ruined model is not compared
     alive = unlearn(copied, quick("memorization", ratio=0))
     assert alive.notes["report"]["silent_layers"] == [] and not alive.failed
 
@@ -149,7 +149,7 @@ def test_equal_weights_are_the_runs_own_choice(tmp_path):
     sampled = Federation.of(run_config(train_examples=200, clients=10, participation=3))
     draws = [
         [tuple(sampled.cohort(n, seed=seed).ids) for n in range(1, 9)] for seed in (None, 0, 1)
-    ]  # a retraining draws its own clients, the run's by default
+    ]  # a retraining samples its own clients, by default as the run did
     assert draws[0] == draws[1] != draws[2]
     with pytest.raises(UserError, match="client_weights: unknown name 'equal'"):
         run_config(client_weights="equal")
@@ -201,7 +201,7 @@ def test_who_holds_both_trains_twice_with_fedosd(source):
 
 
 def test_a_later_request_does_not_go_back_to_before_the_reset(copied):
-    """The round that locates began with the model that had not forgotten yet."""
+    """The locating round started from a model that had not forgotten yet."""
     first = unlearn(copied, quick("memorization", forget=["client:0"], recovery_rounds=2))
     assert first.notes["settles_after"] == 1 and first.notes["unlearned_after_round"] == 5
     later = open_source(first.directory.path)
@@ -236,7 +236,7 @@ def test_stop_rules_look_at_what_comes_after_the_reset(copied):
     assert recovered["target"] is None or curve[recovered["target"] - 1] >= (
         got.notes["measured"]["before"]["remain_accuracy"] - 0.011
     )
-    assert recovered["target"] != 0 and len(curve) >= 3  # the reset and two still rounds at least
+    assert recovered["target"] != 0 and len(curve) >= 3  # the reset and at least two steady rounds
     if recovered["plateau"] is not None:
         last = recovered["plateau"]
         assert max(curve[last - 2 : last]) < max(curve[: last - 2]) + 0.002
@@ -259,7 +259,7 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
 
 
 def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source, monkeypatch):
-    """Client 1 forgets its first five examples: those have wrong labels, all others their own."""
+    """Client 1 forgets its first five examples: only those have wrong labels."""
     learned = []
     monkeypatch.setattr(
         fedau_plan,
@@ -283,7 +283,7 @@ def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source,
 
 
 def test_fedau_moves_the_classes_that_stay_alike(kept_run, source):
-    """What is subtracted began with zeros: among the other classes every image keeps its first."""
+    """The subtracted head started from zeros, so the top one of the other classes stays."""
     images = kept_run.federation.data.test_images / np.float32(255)
     before = kept_run.model(images, training=False).numpy()
     plan = plan_of(task_of(source, quick("fedau", forget=["class:3"], head_rounds=5)))
@@ -303,7 +303,7 @@ def test_the_published_settings_of_fedosd_are_a_preset():
         100,
     )
     assert (settings.recovery_lr, settings.recovery_epochs, settings.rule) == (1e-6, 1, "rounds")
-    assert settings.unlearn_batch >= 10**6  # one step over everything a client holds
+    assert settings.unlearn_batch >= 10**6  # one step over all of a client's data
 
 
 def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path):

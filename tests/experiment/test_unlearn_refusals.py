@@ -1,4 +1,4 @@
-"""What cannot be unlearned, and that nothing half done is left."""
+"""Requests that cannot be met, and that no partial result is left behind."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_damaged_notes(copied):
         got.directory.unlearning.write_text(broken)
         with pytest.raises(UserError, match="unlearning.json is damaged"):
             unlearn(got.directory.path, quick("finetune", forget=["class:1"]))
-    again = unlearn(copied, quick("finetune"))  # not taken for a finished one
+    again = unlearn(copied, quick("finetune"))  # not mistaken for a finished run
     assert again.new and again.directory.path.name == "run-finetune-2"
     (again.directory.model).unlink()
     assert unlearn(copied, quick("finetune")).directory.path.name == "run-finetune-3"
@@ -133,7 +133,7 @@ def test_an_interruption_can_be_gone_on_with(copied):
         unlearn(copied, quick(), watch=Watch(round=stop))
     (begun,) = [p for p in copied.parent.iterdir() if p != copied]
     assert begun.name.startswith(".run-fedup.") and not (begun / "unlearning.json").exists()
-    others = copied.parent / ".run-fedup.999999998"  # somebody else's, whatever its name
+    others = copied.parent / ".run-fedup.999999998"  # another program's, despite its name
     others.mkdir()
     (others / "mine.txt").write_text("keep")
     got = resume_unlearning(
@@ -142,7 +142,7 @@ def test_an_interruption_can_be_gone_on_with(copied):
     )
     assert got.directory.path.name == "run-fedup" and not begun.exists() and seen == [1]
     assert (others / "mine.txt").read_text() == "keep"
-    with pytest.raises(KeyboardInterrupt):  # the method is done, the reference is not
+    with pytest.raises(KeyboardInterrupt):  # the method has finished, the reference has not
         unlearn(copied, quick("not", reference=True), watch=Watch(reference_round=stop))
     assert not copied.with_name("run-retrain").exists()
     whole = resume_unlearning(copied.with_name("run-not"))
@@ -203,7 +203,7 @@ def test_the_new_run_lies_beside_the_run_however_it_is_named(copied, monkeypatch
         "link",
         "run",
         "run-finetune",
-    ]  # the same each time, found again
+    ]  # the same one each time, reused
     (copied.parent / "empty").mkdir()
     monkeypatch.chdir(copied.parent / "empty")
     with pytest.raises(UserError, match="apart from the run and from here"):

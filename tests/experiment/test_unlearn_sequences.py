@@ -1,4 +1,4 @@
-"""Requests after requests of other kinds, runs that were disturbed, and what may be shared."""
+"""Sequences of requests of different kinds, interfered runs, and sharing of retrained models."""
 
 from __future__ import annotations
 

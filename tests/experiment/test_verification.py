@@ -1,4 +1,4 @@
-"""The verification of whole runs, small ones."""
+"""Verification of small complete runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAST = dict(retrains=3, relearn_epochs=1, shadow_models=1, shadow_epochs=1)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with a run, `run-not`, unlearned, and its verification with shadows."""
+    """A folder with a run, the unlearned `run-not`, and its verification with shadows."""
     folder = tmp_path_factory.mktemp("verified")
     train(run_config(**SMALL), out=folder / "run")
     unlearn(folder / "run", quick("not", reference=True))
@@ -107,7 +107,7 @@ def test_attacks_and_their_resolution(made):
         "shadow models attack, AUC",
     ]
     assert [e["graded"] for e in record["evidence"]] == [True] * 5 + [False] * 3
-    assert 0 < record["shadows"]["p_value"] <= 1  # of three shadows, too few to be graded by
+    assert 0 < record["shadows"]["p_value"] <= 1  # three shadow federations, too few for grading
     assert any(words.startswith("U-LiRA in the verdict: 3") for words in record["not_tested"])
     found = record["membership"]["shadow models"]["more"]
     assert all(0 <= part["recall"] <= 1 and 0 <= part["fpr"] <= 1 for part in found.values())
@@ -253,7 +253,7 @@ def test_central_training_learns_and_begins_anew_each_time(rng):
 
 
 def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_path):
-    """They see all classes: of the forgotten one alone they would learn a constant."""
+    """Shadow models are trained on all classes: on one class they would learn a constant."""
     train(run_config(rounds=6, lr=3e-3, clients=5), out=tmp_path / "run")
     unlearn(tmp_path / "run", quick("ablation-channel", forget=["class:1"]))
     record = verify(
@@ -266,7 +266,7 @@ def test_on_a_class_the_shadow_models_recall_is_neither_zero_nor_constant(tmp_pa
 
 
 def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
-    """A model that is the last retrained one scores as that one does: both by the other three."""
+    """A model equal to the last retrained one scores like it: three shadow models attack both."""
 
     def view(shift=0.0):
         odds = {"forgotten": rng.normal(shift, 1, 40), "never": rng.normal(0, 1, 50)}

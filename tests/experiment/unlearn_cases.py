@@ -1,4 +1,4 @@
-"""The small run that tests of unlearning share, and quick settings of every method."""
+"""The small run shared by the unlearning tests, and quick settings of every method."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ QUICK = {
 
 _TRAINS = ("recovery_optimizer", "recovery_lr", "recovery_epochs", "recovery_rounds", "stop")
 _RECOVERS = (*_TRAINS, "keep_defense")
-OWN_FIELDS = {  # what earlier builds wrote into notes and fingerprints; it never changes
+OWN_FIELDS = {  # written into records and fingerprints by earlier builds; never changes
     "fedup": (*_RECOVERS, "fraction", "mask", "similarity", "average", "rate_limit"),
     "exclude": (*_RECOVERS, "fraction", "similarity"),
     "retrain": (),
@@ -79,19 +79,19 @@ OWN_FIELDS = {  # what earlier builds wrote into notes and fingerprints; it neve
 
 
 def plan_of(task):
-    """Returns the plan of a task's method."""
+    """Return the plan of the task's method."""
     return task.method.plan(task, task.own)
 
 
 def quick(method="fedup", **more):
-    """Returns settings with one round of recovery and without the reference."""
+    """Return settings with one round of recovery and without the reference."""
     return unlearn_settings(
         **{"method": method, "reference": False, **QUICK.get(method, {}), **more}
     )
 
 
 def contents(folder):
-    """Returns the checksum of every file below a folder."""
+    """Return the checksum of every file in a folder, recursively."""
     return {
         str(path.relative_to(folder)): checksum(path)
         for path in sorted(pathlib.Path(folder).rglob("*"))

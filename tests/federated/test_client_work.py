@@ -1,4 +1,4 @@
-"""Local training against steps taken by hand."""
+"""Local training compared with steps computed by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client(images, labels, order, boost=1.0):
 
 
 def softmax_step(kernel, bias, x, y, lr):
-    """One SGD step on mean cross-entropy, by the formula p - onehot."""
+    """One SGD step on mean cross-entropy, with the gradient p - onehot."""
     scores = x @ kernel + bias
     p = np.exp(scores - scores.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The diagonal Fisher optimizer against its formula, step by step in plain NumPy."""
+"""The diagonal Fisher optimizer compared with its formula in plain NumPy, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Partial rounds: what is not selected keeps its bits, what travels is small, the mean is even."""
+"""Partial rounds: unselected weights keep their bits, traffic is small, the mean is unweighted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def cohort_of(ids=(0, 1, 2), seed=0):
 
 
 def selected(model, seed=0):
-    """Returns a mask of about a third of the trainable weights, and signed zeros outside it."""
+    """Return a mask of about a third of the trainable weights, and the weights with signed zeros
+    outside."""
     rng = np.random.default_rng(seed)
     masks = [rng.random(w.shape) < (0.3 if w.trainable else 0) for w in model.weights]
     weights = model.get_weights()
@@ -120,7 +121,7 @@ def test_server_and_client_train_alike():
 
 def test_one_step_is_a_masked_gradient_with_fixed_norms():
     model = small_model()
-    model.layers[-2].rate = 0.0  # dropout draws
+    model.layers[-2].rate = 0.0  # dropout is random
     masks = [np.random.default_rng(0).random(w.shape) < 0.3 for w in model.weights]
     weights = model.get_weights()
     cohort = cohort_of((1,))

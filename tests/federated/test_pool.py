@@ -1,4 +1,4 @@
-"""Workers that share pieces and die in every order; nothing here needs TFF."""
+"""Workers that share pieces of work and die in every order; no TFF needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfunlearn.workers.pool import WorkerPool, spread, worker_count
 
 
 class Scripted(pool_module._Remote):
-    """A worker that does so many pieces and dies in the next."""
+    """A worker that completes a given number of pieces and dies in the next one."""
 
     def __init__(self, address, pieces, others):
         super().__init__(address)

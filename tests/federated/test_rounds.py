@@ -1,4 +1,4 @@
-"""Both faces of a round: equal, weighted, deterministic, robust to broken clients, pruned."""
+"""Both execution modes of a round: weighting, determinism, broken clients, pruning."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_broken_clients_are_dropped_and_named(small_clients, face):
 
 
 class Echo(ClientWork):
-    """A client that sends back the very weights it was handed."""
+    """A client that returns the weights it received."""
 
     def update(self, trainable, state, client):
         return trainable, state, tf.constant(True), tf.constant(0.0)
@@ -170,7 +170,7 @@ def test_gathering_in_chunks_changes_nothing(small_clients, monkeypatch):
     ],
 )
 def test_every_rule_gives_the_same_model_on_both_faces(name, options):
-    """Also where a client breaks, and with a rule that goes on from its last aggregate."""
+    """Also with a broken client, and for a rule that uses the previous aggregate."""
     rng = np.random.default_rng(0)
     images = rng.random((28, 8, 8, 1)).astype(np.float32)
     clients = ClientSet(images, rng.integers(0, 3, 28).astype(np.int32), np.arange(0, 29, 4))
@@ -232,7 +232,7 @@ def test_adversary_rejection_and_rule_in_their_order(small_clients):
         atol=1e-6,
     )
     seen.extend([None] * 3)
-    after, report = run(state, cohort_of(small_clients))  # infinite updates are dropped, and named
+    after, report = run(state, cohort_of(small_clients))  # infinite updates dropped and reported
     assert report.dropped == (1,) and report.crafted == (1,)
     assert all(np.isfinite(w).all() for w in after.weights)
 
@@ -266,7 +266,7 @@ def test_fltrust_trains_on_the_servers_own_examples(small_clients):
         server_examples=nowhere,
         aggregator=Aggregator("fltrust", 1),
     )
-    after, _ = run(state, cohort_of(floats))  # an update that is not finite trusts nobody
+    after, _ = run(state, cohort_of(floats))  # a non-finite server update trusts no client
     np.testing.assert_array_equal(to_vector(after.weights), to_vector(state.weights))
 
 

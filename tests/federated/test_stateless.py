@@ -1,4 +1,4 @@
-"""The stateless call against Keras' own stateful one."""
+"""The stateless call compared with Keras's stateful one."""
 
 from __future__ import annotations
 

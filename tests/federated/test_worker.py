@@ -1,4 +1,4 @@
-"""TFF's worker process, many times in one program."""
+"""TFF's worker process, started many times in one program."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Declarations of aggregation rules and pre-aggregation steps, and their families.
 
-A file of this folder that defines a `Rule` adds a rule: its settings, what it needs, what it does,
-and what it promises, which is what the conformance suite checks.
+A file of this folder that defines a `Rule` adds a rule: its settings, its requirements, its
+function, and the properties that the conformance suite checks.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ F_NAMES = (
 
 
 class Round(NamedTuple):
-    """What a rule may use of a round in addition to the updates.
+    """Data of a round that a rule may use in addition to the updates.
 
     Attributes:
-        f: malicious rows to tolerate.
-        weights: examples per row, or None.
+        f: number of malicious rows to tolerate.
+        weights: number of examples of each row, or None.
         reference: the previous aggregate, or the server's own update.
         rng: random generator of the round.
-        strict: whether too few rows are refused.
-        sizes: entries of each of the model's tensors, or None.
+        strict: whether too few rows raise an error.
+        sizes: number of entries of each of the model's tensors, or None.
     """
 
     f: int = 0
@@ -58,27 +58,28 @@ class Rule(Method):
     Attributes:
         apply: `(updates (n, d), Round, own settings) -> (d,)`.
         least: smallest number of updates for f malicious ones.
-        condition: the same in words.
-        reference: what the rule needs of the server: `"previous"` aggregate, `"trusted"` update.
+        condition: the same as text.
+        reference: what the rule needs from the server: the `"previous"` aggregate or a `"trusted"`
+            update; None for neither.
         weighted: whether it weights clients by their examples.
-        takes_f: whether it takes a number of malicious rows at all.
-        validates_f: whether the function itself takes f and refuses too few updates.
-        needs_arrays: `own settings -> setting or None`, the one that keeps the rule from running
-            on tensors, inside TFF; default none.
-        selects_neighbors: whether rows are selected by distances to their neighbors (Krum family),
-            which attack fang looks at.
-        simulated: `(own settings, rows, f) -> rows` that an adversary expects the rule to select,
-            where it is of the Krum family and selects more than one.
-        without_each: `(stack, f, own settings) -> iterator` of the n leave-one-out aggregates,
-            where they share work; may return None for settings for which they do not.
+        takes_f: whether it takes a number of malicious rows.
+        validates_f: whether the function itself takes f and rejects too few updates.
+        needs_arrays: `own settings -> setting or None`: the setting that prevents the rule from
+            running on tensors, inside TFF; default none.
+        selects_neighbors: whether it selects rows by distances to their neighbors (Krum family),
+            which attack fang exploits.
+        simulated: `(own settings, rows, f) -> rows`: number of rows that an adversary expects a
+            rule of the Krum family to select; default 1.
+        without_each: `(stack, f, own settings) -> iterator` over the n leave-one-out aggregates, if
+            they can share work; returns None for settings for which they cannot.
         oracle: the definition in plain Python, `(rows, Round, own settings) -> list`.
         translates: whether a shift of all rows shifts the result; otherwise it is zero-centered.
         scales: whether a factor on all rows scales the result.
-        in_box: whether f arbitrary rows leave every coordinate within the range of the others.
-        ignores_huge: whether f rows of ±1e30 do, which less careful rules promise too.
-        averages: settings under which it is the plain mean for f = 0, or None.
-        tried_with: settings under which the conformance suite tries it.
-        noiseless: values of settings under which it draws nothing at random.
+        in_box: whether with f arbitrary rows every coordinate stays within the range of the others.
+        ignores_huge: whether this holds for f rows of ±1e30, which less robust rules satisfy too.
+        averages: settings with which it is the plain mean for f = 0, or None.
+        tried_with: settings with which the conformance suite tests it.
+        noiseless: values of settings with which it draws no random numbers.
     """
 
     apply: Callable[[Any, Round, Any], Any]
@@ -113,8 +114,8 @@ class PreAggregator(Method):
     Attributes:
         apply: `(updates, Round, own settings, seed, round number) -> stack`.
         least: smallest number of updates for f malicious ones.
-        condition: the same in words.
-        rows_left: `(n, own settings) -> rows` that the rule gets.
+        condition: the same as text.
+        rows_left: `(n, own settings) -> number of rows` that the rule receives.
     """
 
     apply: Callable[[Any, Round, Any, int, Any], Any]
@@ -124,7 +125,7 @@ class PreAggregator(Method):
 
 
 def _given_f(function: Callable) -> str | None:
-    """Return the name of the parameter that a function takes f by."""
+    """Return the name of the function's parameter for f, or None."""
     known = inspect.signature(function).parameters
     return next((name for name in F_NAMES if name in known), None)
 

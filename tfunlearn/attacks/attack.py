@@ -1,7 +1,7 @@
 """Declarations of attacks, and their family.
 
 A file of this folder that defines a `DataAttack` or an `UpdateAttack` adds an attack: its settings,
-what it needs to know, what it does, and how it reads on the command line.
+its required knowledge, its function, and its description on the command line.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KNOWLEDGE = {
 
 
 class Classes(NamedTuple):
-    """The classes that an attack on data confuses.
+    """The classes that a data-poisoning attack confuses.
 
     Attributes:
         source: class whose examples are relabeled.
-        target: class that they are turned into.
+        target: class that they are relabeled to.
     """
 
     source: int
@@ -38,7 +38,7 @@ class Classes(NamedTuple):
 
 @dataclass(frozen=True)
 class KnowledgeSettings:
-    """Settings of every attack on updates."""
+    """Settings common to all attacks on updates."""
 
     knowledge: str = option(
         "partial",
@@ -52,7 +52,7 @@ class KnowledgeSettings:
 
 @dataclass(frozen=True)
 class ScaledSettings(KnowledgeSettings):
-    """Settings of attacks on updates that have a strength."""
+    """Settings of attacks on updates with a strength."""
 
     attack_scale: float | None = option(None, "Strength of the attack; none: its own default.")
 
@@ -66,7 +66,7 @@ class ScaledSettings(KnowledgeSettings):
         )
 
     def scaled(self) -> dict[str, float]:
-        """Return the strength as keyword argument, nothing if there is none."""
+        """Return the strength as a keyword argument, empty if none is set."""
         return {} if self.attack_scale is None else {"scale": self.attack_scale}
 
 
@@ -81,10 +81,12 @@ class DataAttack(Attack):
 
     Attributes:
         poison: `(images, labels, own settings, Classes, rng) -> (images, labels)` of one client.
-        triggered: `(images, own settings) -> images` with the trigger of a backdoor, which is what
-            attack success is measured on; None if there is no trigger.
-        check: `(images, own settings) ->`, raises a `UserError` if it does not fit the images.
-        describe: `(own settings, Classes) -> words` behind its name.
+        triggered: `(images, own settings) -> images` with the trigger of a backdoor, on which the
+            attack success rate is measured; None if there is no trigger.
+        check: `(images, own settings) ->`, raises a `UserError` if the attack does not fit the
+            images.
+        describe: `(own settings, Classes) -> text` that follows its name.
+        needs_other_class: whether the target class must differ from the source class.
     """
 
     poison: Callable[
@@ -102,11 +104,11 @@ class UpdateAttack(Attack):
 
     Attributes:
         craft: `(view, own settings) -> (c, d)`.
-        needs_spread: kinds of knowledge under which at least two updates must be seen.
-        obstacle: `(clients, malicious, own settings) -> reason or None`, why it cannot be crafted
-            in a round with so many clients.
-        against: `(own settings, rule) -> (attack, own settings)`, where it depends on the server's
-            rule which attack it is; None if it does not.
+        needs_spread: kinds of knowledge with which at least two updates must be seen.
+        obstacle: `(clients, malicious, own settings) -> reason or None`: why it cannot be crafted
+            in a round of that many clients.
+        against: `(own settings, rule) -> (attack, own settings)`, if the attack to run depends on
+            the server's rule; else None.
     """
 
     craft: Callable[[View, Any], np.ndarray]
@@ -119,8 +121,8 @@ class UpdateAttack(Attack):
         """Return why the attack cannot be crafted in a round, or None if it can.
 
         Args:
-            clients: clients in the round, n.
-            malicious: malicious clients among them, c.
+            clients: number of clients in the round, n.
+            malicious: number of malicious clients among them, c.
             own: settings of the attack.
         """
         knowledge = own.knowledge
@@ -145,7 +147,7 @@ class UpdateAttack(Attack):
 
 @dataclass(frozen=True, kw_only=True)
 class BoostAttack(Attack):
-    """A factor on malicious updates, next to an attack on data.
+    """A factor on malicious updates, in addition to a data-poisoning attack.
 
     Attributes:
         factor: `(clients, malicious) -> factor`.
@@ -157,7 +159,7 @@ class BoostAttack(Attack):
 def _attack_of(name: str, function: Callable) -> Attack:
     """Return the attack of a plain function.
 
-    `(view, *, settings ...) -> (c, d)` attacks updates; `(images, labels, *, settings ...) ->
+    `(view, *, settings ...) -> (c, d)` attacks updates. `(images, labels, *, settings ...) ->
     (images, labels)` attacks data, and may also take `source`, `target` and `rng`.
     """
     words = list(inspect.signature(function).parameters)
@@ -189,7 +191,7 @@ def _attack_of(name: str, function: Callable) -> Attack:
 
 
 def _with_knowledge(knobs: type) -> type:
-    """Return settings with `knowledge` in addition to those of a plain function."""
+    """Return the settings of a plain function with the setting `knowledge` added."""
     return dataclass(frozen=True)(type(knobs.__name__, (knobs, KnowledgeSettings), {}))
 
 

@@ -1,7 +1,7 @@
-"""Families of methods: built-in ones by name, and your own by specification.
+"""Families of methods: built-in methods by name, user-defined ones by specification.
 
 A family is a folder of modules. Every object of the family's kind that a module of the folder
-defines is a built-in method, so that adding one is adding a file.
+defines is a built-in method, so adding a file adds a method.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from tfunlearn.core.errors import UserError, first_line, nearest
 from tfunlearn.core.fields import ConfigField, fields_of, typed
 from tfunlearn.core.files import checksum, user_path
 
-GROUP = "tfunlearn"  # entry points lie in `tfunlearn.<family>`
+GROUP = "tfunlearn"  # entry points are in the groups `tfunlearn.<family>`
 
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Settings of a method that has none."""
+    """Settings of a method without settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What every method declares.
+    """Base class of all method declarations.
 
     Attributes:
-        name: its word in configurations and on the command line.
-        summary: what it does, one line.
+        name: its name in configurations and on the command line.
+        summary: one-line description.
         paper: authors, venue, arXiv number; empty if there is none.
-        settings: frozen dataclass of its own settings, each declared by `option`; it checks them.
+        settings: frozen dataclass of its own settings, each declared by `option`; it validates
+            them.
     """
 
     name: str
@@ -54,13 +55,13 @@ M = TypeVar("M", bound=Method)
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a method that is not built in comes from.
+    """Origin of a method that is not built in.
 
     Attributes:
         name: the specification, or the name of an entry point or of a registered object.
-        file: absolute path of the file that defines it, None where there is none (a notebook).
-        sha256: of that file, None without one.
-        package: distribution and version that brought an entry point, else None.
+        file: absolute path of the file that defines it, None if there is none (a notebook).
+        sha256: SHA-256 of that file, None without one.
+        package: distribution and version that provides the entry point, else None.
     """
 
     name: str
@@ -72,17 +73,18 @@ class Origin:
 class Family(Mapping[str, M], Generic[M]):
     """The methods of one family, by name.
 
-    As a mapping it holds the built-in methods. `find` also takes `package.module:name`,
-    `file.py:name`, the name of an entry point of the group `tfunlearn.<family>`, and objects.
+    As a mapping it contains the built-in methods. `find` also accepts `package.module:name`,
+    `file.py:name`, the name of an entry point of the group `tfunlearn.<family>`, and the name of a
+    registered object.
 
     Args:
-        name: of the family, as in `tfunlearn methods --family`.
+        name: name of the family, as in `tfunlearn methods --family`.
         field: the configuration field that names a method.
         kind: class of its methods.
-        package: folder of modules that define the built-in ones.
+        package: package whose modules define the built-in methods.
         adapt: makes a method of a plain function, `(name, function) -> method`; None if the family
             takes no plain functions.
-        takes: what such a function looks like, for messages.
+        takes: signature of such a function, for messages.
     """
 
     def __init__(
@@ -109,30 +111,30 @@ class Family(Mapping[str, M], Generic[M]):
     def __len__(self) -> int:
         return len(self._members())
 
-    __hash__ = object.__hash__  # a family is itself, whatever it holds
+    __hash__ = object.__hash__  # families compare by identity, not by content
     __eq__ = object.__eq__
 
     def find(self, name: str) -> M:
         """Return a method by name or specification.
 
         Raises:
-            UserError: no such name (the nearest one is named), or a specification that cannot be
+            UserError: unknown name (the nearest one is named), or a specification that cannot be
                 loaded or is no method of this family.
         """
         return self._found(name)[0]
 
     def origin(self, name: str) -> Origin | None:
-        """Return where a method comes from; None for a built-in one."""
+        """Return the origin of a method; None for a built-in one."""
         return self._found(name)[1]
 
     def name_of(self, method: Any) -> str:
-        """Return the word that a configuration holds for a name, a specification or an object.
+        """Return the configuration value for a name, a specification or an object.
 
-        Names and specifications come back as they are, but with the whole path of a file. An object
-        is known under the returned name from then on, in this process.
+        Names and specifications are returned unchanged, except that the path of a file becomes
+        absolute. An object is registered under the returned name for the rest of this process.
 
         Raises:
-            UserError: an object that is no method of this family.
+            UserError: the object is no method of this family.
         """
         if isinstance(method, str):
             target, _, attribute = method.rpartition(":")
@@ -150,7 +152,7 @@ class Family(Mapping[str, M], Generic[M]):
         return name
 
     def fields(self, name: str) -> dict[str, ConfigField]:
-        """Return the own settings of a method by field name, inherited ones last."""
+        """Return a method's own settings by field name, inherited ones last."""
         settings = self.find(name).settings
         found = fields_of(settings)
         return dict(
@@ -161,11 +163,11 @@ class Family(Mapping[str, M], Generic[M]):
         )
 
     def users(self, field: str) -> list[str]:
-        """Return the names of the built-in methods that have a setting of that name."""
+        """Return the names of the built-in methods that have a setting of the given name."""
         return [name for name, method in self.items() if field in fields_of(method.settings)]
 
     def built_in_fields(self) -> dict[str, ConfigField]:
-        """Return the own settings of all built-in methods by field name."""
+        """Return the settings of all built-in methods by field name."""
         found: dict[str, ConfigField] = {}
         for method in self.values():
             for name, field in fields_of(method.settings).items():
@@ -232,7 +234,7 @@ class Family(Mapping[str, M], Generic[M]):
         return member, _origin(name, file, package)
 
     def _adapted(self, name: str, found: Any) -> M:
-        """Return a method of this family, made of a plain function if need be."""
+        """Return an object as a method of this family; plain functions are adapted."""
         if isinstance(found, self.kind):
             return found
         if self._adapt is not None and callable(found) and not isinstance(found, Method):
@@ -254,20 +256,20 @@ def settings_for(
 ) -> list[Any]:
     """Return the own settings of each chosen method.
 
-    Fields of other built-in methods of the same families may be there at their defaults, as earlier
+    Fields of other built-in methods of the same families are accepted at their defaults, as earlier
     builds wrote them.
 
     Args:
         chosen: families and names of the methods.
         values: flat fields; one that several methods have goes to each of them.
-        common: names of other fields that could be meant, for messages.
-        as_typed: check the types of values as those of a file or a command line; otherwise the
-            settings classes check all there is.
+        common: names of other fields, suggested in messages.
+        as_typed: whether to check value types as those of a file or a command line; otherwise only
+            the settings classes validate.
         others: families whose fields are known although none of their methods is chosen.
 
     Raises:
-        UserError: an unknown field, one of a method that is not chosen, a wrong type, or a value
-            out of range.
+        UserError: unknown field, field of a method that is not chosen, wrong type, or value out of
+            range.
     """
     require_known(chosen, values, common=common, others=others)
     known, found = [family.fields(name) for family, name in chosen], []
@@ -284,10 +286,10 @@ def require_known(
     common: Iterable[str] = (),
     others: Sequence[Family] = (),
 ) -> None:
-    """Check that every field belongs to a chosen method, or is at its default; see `settings_for`.
+    """Check that every field belongs to a chosen method or is at its default; see `settings_for`.
 
     Raises:
-        UserError: an unknown field, or one of a method that is not chosen.
+        UserError: unknown field, or field of a method that is not chosen.
     """
     known = [family.fields(name) for family, name in chosen]
     for name, value in values.items():
@@ -326,17 +328,17 @@ def _require_unused(
 
 
 def short_name(name: str) -> str:
-    """Return a method's name as part of a file name: of a specification what follows the colon."""
+    """Return a method's name for file names: of a specification, the part after the colon."""
     return name.rpartition(":")[2]
 
 
 def load_object(field: str, spec: str) -> Any:
-    """Return the object that `package.module:name` or `file.py:name` names.
+    """Return the object named by `package.module:name` or `file.py:name`.
 
-    Modules are looked up from the current folder too. This runs the module's code.
+    Modules are also searched in the current folder. This runs the module's code.
 
     Raises:
-        UserError: it cannot be imported, or holds no such name.
+        UserError: the module cannot be imported, or has no such name.
     """
     target, _, attribute = spec.rpartition(":")
     try:
@@ -352,12 +354,12 @@ def load_object(field: str, spec: str) -> Any:
 
 
 def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> None:
-    """Check, before any of it is imported, that a method is still the one that a run used.
+    """Check, before it is imported, that a method is the one that a run used.
 
     Args:
         field: the configuration field that names it.
-        origin: an `Origin` as a run's `config.json` holds it.
-        family: where it is looked up.
+        origin: an `Origin` as stored in a run's `config.json`.
+        family: the method's family.
 
     Raises:
         UserError: its package or file is missing, or the file has changed.
@@ -386,7 +388,7 @@ def _module(name: str) -> Any:
 
 
 def _file_module(path: pathlib.Path) -> Any:
-    """Import a file under a name of its own; the same content at the same place once."""
+    """Import a file under a unique name; the same content at the same path is imported once."""
     path = path.absolute()
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
     name = f"_tfunlearn_{path.stem}_{digest}"
@@ -404,7 +406,7 @@ def _file_module(path: pathlib.Path) -> Any:
 
 
 def _place_of(method: Any) -> tuple[str | None, str]:
-    """Return module and name by which other processes can import an object, else None, a name."""
+    """Return module (None if it cannot be imported elsewhere) and name of an object."""
     module = getattr(method, "__module__", None)
     attribute = getattr(method, "__qualname__", None)
     if isinstance(method, Method):
@@ -419,7 +421,7 @@ def _place_of(method: Any) -> tuple[str | None, str]:
 
 
 def _file_of(found: Any) -> str | None:
-    """Return the file that defines an object: a function, or the functions of a method."""
+    """Return the file that defines a function, or a method's functions; None without one."""
     parts = [found]
     if isinstance(found, Method):
         parts = [getattr(found, field.name) for field in dataclasses.fields(found)]

@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses: a field carries its default, its type and its help text."""
+"""Settings as frozen dataclasses: each field has a default, a type and a help text."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _WORDS = {
 
 
 def option(default: Any, help: str) -> Any:
-    """Declare a field with the help text that the command line shows."""
+    """Declare a field with its help text for the command line."""
     return dataclasses.field(default=default, metadata={"help": help})
 
 
 class ConfigField(NamedTuple):
-    """A settings field as seen from outside.
+    """Public description of a settings field.
 
     Attributes:
-        default: its default value.
-        help: its meaning, for the command line.
-        kinds: types its value may have; for a list of names the type of one name.
-        many: whether it is a list of names.
+        default: default value.
+        help: help text for the command line.
+        kinds: allowed types of the value; for a list of names, the type of a name.
+        many: whether the value is a list of names.
     """
 
     default: Any
@@ -45,7 +45,7 @@ class ConfigField(NamedTuple):
 def fields_of(section: type) -> dict[str, ConfigField]:
     """Return the fields of a settings dataclass by name.
 
-    Fields that are dataclasses themselves and fields without help text are left out.
+    Fields that are dataclasses themselves and fields without help text are omitted.
     """
     found, hints = {}, typing.get_type_hints(section)
     for field in dataclasses.fields(section):
@@ -60,10 +60,11 @@ def fields_of(section: type) -> dict[str, ConfigField]:
 def typed_value(name: str, value: Any, field: ConfigField) -> Any:
     """Return `value` as the field's type.
 
-    An int passes as a float, one word as a list of words; in a list the word `none` is dropped.
+    An int is accepted as a float, and a single name as a list of names; `none` is dropped from
+    lists.
 
     Raises:
-        UserError: another type.
+        UserError: wrong type.
     """
     if field.many:
         words = (value,) if isinstance(value, str) else value
@@ -82,7 +83,7 @@ def typed_value(name: str, value: Any, field: ConfigField) -> Any:
 
 
 def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
-    """Return the values of fields, each as its field's type.
+    """Return field values, each as its field's type.
 
     Raises:
         UserError: unknown field (the nearest one is named), or wrong type.
@@ -96,21 +97,21 @@ def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
 def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
     """Return a settings dataclass made of a function's keyword-only parameters.
 
-    Each parameter needs a default of a plain type (bool, int, float, text, or None with an
-    annotation such as `float | None`). The first line of the function's docstring is not a help
-    text of any of them, so that the help names type and default only.
+    Each parameter needs a default of a plain type (bool, int, float, str, or None with an
+    annotation such as `float | None`). The help text of a setting names only the parameter and the
+    function.
 
     Args:
-        function: a method of the user.
-        given: keyword-only parameters that the caller fills in (`f`, `rng`); left out.
+        function: the user's function.
+        given: keyword-only parameters that the caller fills in (`f`, `rng`); omitted.
 
     Raises:
-        UserError: a parameter without default, or of another type.
+        UserError: a parameter has no default, or another type.
     """
     name = getattr(function, "__name__", type(function).__name__)
     try:
         hints = typing.get_type_hints(function)
-    except (NameError, TypeError):  # annotations that name what is not there at run time
+    except (NameError, TypeError):  # annotations with names that are undefined at run time
         hints = {}
     found = []
     for parameter in inspect.signature(function).parameters.values():
@@ -139,5 +140,5 @@ def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text can be part of a file name."""
+    """Return whether a string is valid UTF-8 without null characters, as in file names."""
     return "\0" not in text and text.encode("utf-8", "ignore").decode() == text

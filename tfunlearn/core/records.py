@@ -1,4 +1,4 @@
-"""The record of an unlearning, as `unlearning.json` holds it and other rooms read it."""
+"""The record of an unlearning, as stored in `unlearning.json` and shared between packages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Metrics = dict[str, Any]  # metric -> number, None where it cannot be measured
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of an unlearning, summed.
+    """Total cost of an unlearning.
 
     Attributes:
-        rounds: rounds in which clients worked.
+        rounds: number of rounds in which clients trained.
         seconds: wall time, evaluation included.
         work_seconds: seconds of the rounds and of the method's own step, without evaluation.
-        client_steps: optimizer steps of all clients.
+        client_steps: number of optimizer steps of all clients.
         bytes_down: bytes of models sent to clients, float32.
         bytes_up: bytes of updates sent by clients, float32.
         server_storage_bytes: bytes of kept history that the method read.
@@ -37,7 +37,7 @@ class Cost:
         return Cost(*(a + b for a, b in zip(mine, others)))
 
     def rounded(self) -> Cost:
-        """Return the cost with seconds to the millisecond."""
+        """Return the cost with seconds rounded to the millisecond."""
         return Cost(*(round(value, 3) for value in dataclasses.astuple(self)))
 
 
@@ -46,7 +46,7 @@ class Forgotten:
     """Size of a forget set.
 
     Attributes:
-        clients: ids of clients of which nothing remains.
+        clients: ids of the clients without remaining examples.
         examples: number of examples.
     """
 
@@ -59,10 +59,10 @@ class Measured:
     """Metrics of the models of an unlearning.
 
     Attributes:
-        before: of the model that was unlearned.
-        start: of the model that recovery starts from.
-        after: of the unlearned model.
-        retrained: of the retrained model, None without one.
+        before: metrics of the model before unlearning.
+        start: metrics of the model that recovery starts from.
+        after: metrics of the unlearned model.
+        retrained: metrics of the retrained model, None without one.
     """
 
     before: Metrics
@@ -77,13 +77,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Recovered:
-    """How recovery went.
+    """Outcome of the recovery.
 
     Attributes:
         stop: the stop rule.
-        reached: whether accuracy on the retain set is back within a point.
-        bound, plateau, target: rounds that these rules would have taken, None if more than there
-            were.
+        reached: whether accuracy on the retain set is back within a percentage point.
+        bound, plateau, target: number of rounds that these rules would have taken, None if more
+            than were run.
     """
 
     stop: str
@@ -95,37 +95,37 @@ class Recovered:
 
 @dataclass(frozen=True)
 class UnlearningRecord:
-    """What an unlearning was asked, did, measured and cost.
+    """Request, settings, results and cost of an unlearning.
 
     Attributes:
-        key: hash of everything that decides the new run.
-        weights_key: hash of everything that decides its weights.
+        key: hash of everything that determines the new run.
+        weights_key: hash of everything that determines its weights.
         method: name or specification of the method.
         settings: its own settings.
-        seed: of the random draws.
+        seed: seed of the random draws.
         source: path of the run that was unlearned.
         source_checkpoint_sha256: checksum of its weights.
-        requests: the words of every request so far, this one last.
+        requests: the terms of every request so far, this one last.
         forgotten: size of this forget set.
         restarts: whether training started from scratch.
-        waited_rounds: rounds before the method could begin.
+        waited_rounds: number of rounds before the method could begin.
         rounds_before: rounds of the federation before the new run.
-        training_rounds: rounds of the training from scratch.
-        settles_after: warm-up rounds excluded from stopping rules.
+        training_rounds: number of rounds of the training from scratch.
+        settles_after: warm-up rounds excluded from stop rules.
         unlearned_after_round: round of the federation after which the model has forgotten.
-        rounds: rounds of recovery.
-        report: values of the method's own.
+        rounds: number of recovery rounds.
+        report: the method's own findings.
         measured: metrics of all models.
-        recovered: how recovery went.
-        failed: why the model is of no use, None if it is.
-        damaged: what was lost on the retained data, in words, None if nothing was.
-        warnings: in words.
-        dropped: words of the request that were forgotten before.
+        recovered: outcome of the recovery.
+        failed: why the model is unusable, None if the unlearning succeeded.
+        damaged: description of the damage to the retained data, None if there is none.
+        warnings: warning messages.
+        dropped: terms of the request whose examples were forgotten before.
         reason: why the method was chosen, None if the user named it.
         reference: path of the retrained run, None without one.
         checkpoint_sha256: checksum of the unlearned weights.
-        cost: what it cost.
-        method_origin: where a method that is not built in came from.
+        cost: total cost.
+        method_origin: origin of the method, None for a built-in one.
     """
 
     key: str
@@ -159,7 +159,7 @@ class UnlearningRecord:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> UnlearningRecord:
-        """Return the record of a JSON object; fields that earlier builds did not have get defaults.
+        """Return the record of a JSON object; fields unknown to earlier builds get their defaults.
 
         Raises:
             KeyError, TypeError: a field is missing, unknown or of another type.

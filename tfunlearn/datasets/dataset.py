@@ -1,4 +1,4 @@
-"""The declaration of a data set, and the family of all of them."""
+"""The declaration of a data set, and the family of data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfunlearn.datasets.images import ImageData
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet(Method):
-    """A data set by name.
+    """A named data set.
 
     Attributes:
         load: `(data_dir, own settings) -> ImageData`.
@@ -25,7 +25,7 @@ class DataSet(Method):
 
 
 def loaded_by(function: Callable) -> Callable[[str, Any], ImageData]:
-    """Return `load` of a function `(data_dir, *, settings ...)`."""
+    """Return the `load` of a function `(data_dir, *, settings ...)`."""
 
     def load(data_dir: str, own: Any) -> ImageData:
         return function(data_dir, **vars(own))

@@ -1,7 +1,7 @@
 """Declarations of the server's defenses, and their family.
 
 A file of this folder that defines an `UpdateDefense` or a `ModelDefense` adds a defense: its
-settings, what it needs, what it does, and how it reads on the command line.
+settings, its requirements, its function, and its description on the command line.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tfunlearn.core.fields import settings_of
 
 @dataclass(frozen=True, kw_only=True)
 class Defense(Method):
-    """A defense of the server, next to its aggregation rule.
+    """A defense of the server, in addition to its aggregation rule.
 
     Attributes:
-        check: `(own settings, gathers) ->`, raises a `UserError` if it cannot run where updates are
-            gathered, or are not.
-        idle: `own settings -> {setting: what would read it}` of settings without effect next to the
-            others.
-        earlier: values that its settings had before there were such fields, for runs of then.
+        check: `(own settings, gathers) ->`, raises a `UserError` if it cannot run; `gathers` is
+            whether updates are gathered.
+        idle: `own settings -> {setting: flag that would put it to use}`, for settings without
+            effect.
+        earlier: values of its settings for runs from before these fields existed.
     """
 
     check: Callable[[Any, bool], None] = lambda own, gathers: None
@@ -37,10 +37,10 @@ class Defense(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateDefense(Defense):
-    """A defense that rejects updates by examples that the server holds.
+    """A defense that rejects updates with the help of examples held by the server.
 
     Attributes:
-        criteria: by which updates are rejected: `error`, `loss`.
+        criteria: criteria of rejection: `error`, `loss`.
     """
 
     criteria: tuple[str, ...]
@@ -53,9 +53,9 @@ class ModelDefense(Defense):
     Attributes:
         build: `(model, own settings, gathers) -> stage`. A stage is called with `(round, weights)`
             and returns `(weights, records by layer)`; one that also runs inside TFF has
-            `on_tensors` and `records_of`, as `Flap` has them.
-        inside_tff: whether its stages run inside TFF too.
-        describe: `(model, own settings, gathers) -> words` behind its name.
+            `on_tensors` and `records_of`, like `Flap`.
+        inside_tff: whether its stages can run inside TFF.
+        describe: `(model, own settings, gathers) -> text` that follows its name.
     """
 
     build: Callable[[Any, Any, bool], Callable]
@@ -65,7 +65,7 @@ class ModelDefense(Defense):
 
 @dataclass(frozen=True)
 class Stages:
-    """Several stages, one after the other."""
+    """Several stages, run in sequence."""
 
     stages: tuple[Callable, ...]
 
@@ -82,7 +82,7 @@ class Stages:
 def _defense_of(name: str, function: Callable) -> ModelDefense:
     """Return the defense of a plain function `(weights, *, settings ...) -> weights`.
 
-    It is called after each aggregation, and may also take `round_number`.
+    The function is called after each aggregation, and may also take `round_number`.
     """
     takes_round = "round_number" in inspect.signature(function).parameters
 

@@ -1,4 +1,4 @@
-"""Runs: configuration, training, evaluation, and the directory they live in."""
+"""Configuration and training of runs: the documented entry points."""
 
 from tfunlearn.config.reading import read_config, run_config
 from tfunlearn.config.run_config import RunConfig

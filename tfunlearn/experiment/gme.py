@@ -1,4 +1,4 @@
-"""Grouped Memorization Evaluation of runs: retrains what is missing, scores, grades, compares."""
+"""Grouped Memorization Evaluation of runs: the documented entry points."""
 
 from tfunlearn.workflows.evaluate.settings import GmeSettings
 from tfunlearn.workflows.evaluate.study import GmeStudy, study_memorization

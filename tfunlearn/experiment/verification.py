@@ -1,4 +1,4 @@
-"""Verification of unlearned runs: behavior and attacks compared with retraining, and a verdict."""
+"""Verification of unlearned runs: the documented entry points."""
 
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.suite import Verification, verify

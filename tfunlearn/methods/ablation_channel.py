@@ -78,10 +78,10 @@ class AblationChannelSettings(TrainingSettings):
 
 
 def plan(task: UnlearningTask, own: AblationChannelSettings) -> Plan:
-    """Ablation-channel unlearning: trains the channels that matter for what is to be forgotten.
+    """Plan ablation-channel unlearning: train only the channels that affect the forget set most.
 
-    Deviation: the paper forgets classes; clients and single examples are forgotten by the same
-    steps, as an extension. Wrong labels are never those of a class that is to be forgotten.
+    Deviation: the paper forgets classes; clients and single examples are an extension that takes
+    the same steps. Wrong labels are never forgotten classes.
 
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
@@ -91,12 +91,12 @@ def plan(task: UnlearningTask, own: AblationChannelSettings) -> Plan:
 
 
 def _decentralized(task: UnlearningTask) -> Plan:
-    """DE: every client trains, on what remains and on what is to be forgotten, wrongly labelled.
+    """Plan DE: every client trains, on the retain set and on the forget set with wrong labels.
 
-    Its rounds are not kept: partial updates say nothing of the rest of the net to a method that
-    goes on from them.
+    Its rounds are not kept: partial updates carry no information on the rest of the network for a
+    later method.
 
-    Deviation: with `redraw` labels are drawn anew in every round, not in every local epoch.
+    Deviation: with `redraw` wrong labels are drawn again in every round, not in every local epoch.
     """
     federation, training = task.source.remaining, task.training
     held = federation.held(task.source.rounds)
@@ -135,7 +135,7 @@ def _decentralized(task: UnlearningTask) -> Plan:
 
 
 def _centralized(task: UnlearningTask) -> Plan:
-    """CE: the server trains on samples of its own; a round is one epoch."""
+    """Plan CE: the server trains on its own samples; a round is one epoch."""
     samples, settings = server_samples(task), task.own
     effects, chosen, movable = _selected(task, samples.examples, samples.forgotten)
     optimizer = settings.recovery_optimizer or "sgd"
@@ -190,8 +190,8 @@ def _centralized(task: UnlearningTask) -> Plan:
 def _selected(
     task: UnlearningTask, held: ClientSet, forgotten: np.ndarray
 ) -> tuple[ChannelEffects, dict[str, np.ndarray], list[np.ndarray]]:
-    """Returns the effects on a probe of what is to be forgotten, the channels chosen by them, and
-    the entries that belong to these channels."""
+    """Return the channel effects on a probe of the forget set, the channels selected by them,
+    and masks of these channels' weight entries."""
     settings, model, weights = task.own, task.source.model, task.source.state.weights
     model.set_weights(weights)
     rows = at_most(np.flatnonzero(forgotten), settings.probe, generator(task.seed, "probe"))
@@ -215,7 +215,7 @@ def _selected(
 
 
 def _trainable(task: UnlearningTask, movable: list[np.ndarray]) -> int:
-    """Returns how many of the movable entries are trained."""
+    """Return the number of movable entries that are trained."""
     return sum(
         int(mask.sum())
         for mask, weight in zip(movable, task.source.model.weights)
@@ -226,7 +226,7 @@ def _trainable(task: UnlearningTask, movable: list[np.ndarray]) -> int:
 def _wrong_labels(
     task: UnlearningTask, held: ClientSet, forgotten: np.ndarray, number: int
 ) -> np.ndarray:
-    """Returns wrong labels in a round for the forgotten examples, in their order."""
+    """Return the forgotten examples' wrong labels in a round, in the order of the examples."""
     gone, labels = [*task.forgotten_classes, *task.earlier_classes], held.labels.copy()
     for client in held.present:
         rows = np.arange(len(labels))[held.rows(client)]
@@ -242,8 +242,8 @@ def _wrong_labels(
 
 
 def _perturbed(task: UnlearningTask, federation: Federation, held: ClientSet) -> Callable:
-    """Returns `round -> federation` in which what is to be forgotten has wrong labels, its images
-    as they were held; clients that leave attack no more."""
+    """Return `round -> federation` in which the forget set has wrong labels and its images as
+    held by the clients; removed clients no longer attack."""
     mask = task.forgotten_here
 
     @functools.lru_cache(maxsize=1)
@@ -271,7 +271,7 @@ def _plan(
     index_bytes: int = 0,
     **more,
 ) -> Plan:
-    """Returns the plan with its report."""
+    """Return the plan with its report."""
     settings = task.own
     kinds = sorted({word.partition(":")[0] for word in task.settings.forget} - {"class"})
     report = dict(

@@ -33,16 +33,16 @@ class CDPSettings(RecoverySettings):
 
 
 def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
-    """CDP: prunes channels by TF-IDF, silent and fixed from then on; training on what remains.
+    """Plan CDP: prune channels by TF-IDF, keep them at zero, and fine-tune on the retain set.
 
-    A pruned channel has its gamma and beta zeroed too, so that it gives zero, not a constant.
+    A pruned channel's gamma and beta are zeroed too, so that its output is zero, not a constant.
 
-    Deviation: the kernel slices that read a pruned channel are left as they are; they read zeros,
-    and their gradient is zero with that.
+    Deviation: the kernel slices that read a pruned channel are left unchanged; their input is zero,
+    and so is their gradient.
 
     Reference:
-        Wang et al., "Federated Unlearning via Class-Discriminative Pruning" (WWW 2022,
-        arXiv 2110.11794).
+        Wang et al., "Federated Unlearning via Class-Discriminative Pruning" (WWW 2022, arXiv
+        2110.11794).
     """
     classes, federation = task.forgotten_classes, task.source.remaining
     require(
@@ -79,7 +79,7 @@ def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
         )
 
         def run_round(state, cohort):
-            state, report = engine(state, cohort)  # in which attackers send what they like
+            state, report = engine(state, cohort)  # clients may move pruned channels
             return dataclasses.replace(
                 state, weights=without_channels(state.weights, layers, chosen)
             ), report

@@ -1,4 +1,4 @@
-"""What an unlearning costs."""
+"""Cost of an unlearning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfunlearn.federated.client_work import ClientTraining
 
 
 def round_cost(examples: np.ndarray, training: ClientTraining, parameters: int) -> Cost:
-    """Returns the cost of a round of clients with so many `examples` `(n,)` each."""
+    """Return the cost of one round of clients that hold `examples` `(n,)` examples each."""
     steps = -(-examples // training.batch_size) * training.local_epochs
     sent = 4 * parameters * len(examples)
     return Cost(

@@ -1,4 +1,4 @@
-"""FedUP's control: training continues without the forgotten clients."""
+"""FedUP's control: training continues without the forget set."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ExcludeSettings(RecoverySettings):
 
 
 def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
-    """Prune nothing and train for the bound's number of rounds."""
+    """Prune nothing; train for the number of rounds of the bound."""
     if own.stop_rule != "bound":
         return recovery_plan(task, task.source.state.weights)
     report, storage = {}, 0

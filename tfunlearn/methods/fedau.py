@@ -38,19 +38,20 @@ class FedAUSettings(MethodSettings):
 
 
 def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
-    """FedAU after the fact: trains a second head at those who hold what is to be forgotten.
+    """Plan FedAU post hoc: train an auxiliary head at the clients that hold the forget set.
 
-    It learns all that those clients hold. For clients and examples the labels of what is to be
-    forgotten are random wrong ones, all others the true ones, and the head begins every round with
-    (1 - gamma) W1 + gamma W2; for classes all labels are the one that is to be forgotten, and the
-    head, which begins with zeros, is subtracted.
+    The auxiliary head trains on all data of those clients. For clients and examples, the forget set
+    has random wrong labels and all other examples their true ones, and every round starts from
+        (1 - gamma) W1 + gamma W2
+    For classes, every label is the forgotten class, and the head, which starts at zero, is
+    subtracted.
 
-    Deviation: the method trains the head beside the model from the start; here the model is
-    finished and stays as it is (the way the papers that compare with it use it). The forgotten
-    client's head begins as the model's own. Rounds and learning rate are chosen here.
-    Deviation: for classes the head begins with a random draw there. That has nothing to do with the
-    class, and moves the other classes' outputs apart: subtracted it left 0.10 to 0.30 of a
-    LeNet-5's 0.97 test accuracy. From zeros they all move alike.
+    Deviation: the paper trains the head along with the model from the start; here the trained model
+    stays as it is (as in the papers that compare with FedAU). The forgotten client's head starts as
+    the model's own. The number of rounds and the learning rate are chosen here.
+    Deviation: for classes the paper's head starts from random weights. These are unrelated to the
+    class and shift the outputs of the other classes apart: subtracting such a head left 0.10 to
+    0.30 of a LeNet-5's 0.97 test accuracy. From zeros, all other outputs shift equally.
 
     Reference:
         Gu et al., "Unlearning during Learning: An Efficient Federated Machine Unlearning Method"
@@ -96,7 +97,7 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
 def _for_examples(
     task: UnlearningTask, features_of: OutputsOf, head: Head
 ) -> tuple[list[Head], Cost]:
-    """Returns the second head of each client that holds forgotten examples."""
+    """Return the auxiliary head of each client that holds forgotten examples, and the cost."""
     held, forgotten = task.source.remaining.poisoned, task.forgotten_here
     leaving = np.unique(held.owners[forgotten])
     gamma, heads = task.own.head_gamma, []
@@ -121,7 +122,7 @@ def _for_examples(
 def _for_classes(
     task: UnlearningTask, features_of: OutputsOf, head: Head
 ) -> tuple[list[list[Head]], Cost]:
-    """Returns, for each class, the second head of each client that holds it."""
+    """Return, for each class, the auxiliary head of each client that holds it, and the cost."""
     held, leaving, found, sizes = task.source.remaining.poisoned, task.leaving.clients, [], []
     features = {
         int(k): features_of(held.images[held.rows(k)]) for k in task.track(list(leaving.present))
@@ -136,7 +137,7 @@ def _for_classes(
                 second = _trained(task, inputs, constant, second, client, number)
             heads.append(second)
             sizes.append(len(inputs))
-        if heads:  # else nobody holds it, or under that label no more
+        if heads:  # else no client holds it under that label
             found.append(heads)
     require(
         "forget",

@@ -1,4 +1,4 @@
-"""FedEraser's rounds: one for each round that was kept, from the model that training began with."""
+"""FedEraser: calibrated replay of the kept rounds, from the initial model."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ class FedEraserSettings(MethodSettings):
 
 
 def plan(task: UnlearningTask, own: FedEraserSettings) -> Plan:
-    """FedEraser: the first kept round as it was, without the forgotten; the others calibrated.
+    """Plan FedEraser: replay the kept rounds without the forgotten clients, calibrating updates.
 
-    Deviation: it averages by examples, whatever rule the run had.
+    The first kept round is applied as stored; in all others the stored updates are calibrated.
+
+    Deviation: updates are averaged with the run's client weights (by examples by default),
+    whichever aggregation rule the run had.
     """
     require_whole_clients(task)
     _require_nothing_partly_gone(task)
@@ -74,7 +77,11 @@ def plan(task: UnlearningTask, own: FedEraserSettings) -> Plan:
 
 
 def _require_nothing_partly_gone(task: UnlearningTask) -> None:
-    """Raises a `UserError` if a remaining client's stored updates hold what is forgotten."""
+    """Check that no remaining client's stored updates contain examples forgotten before.
+
+    Raises:
+        UserError: examples of a remaining client were forgotten before.
+    """
     source = task.source
     before, now = source.federation.clients.sizes, source.remaining.clients.sizes
     partly = [int(k) for k in task.remaining.clients.present if now[k] < before[k]]
@@ -87,7 +94,7 @@ def _require_nothing_partly_gone(task: UnlearningTask) -> None:
 
 
 def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining) -> Callable:
-    """Returns what makes the rounds; the training's first one is taken as it was."""
+    """Return `(keep or None) -> run_round`; the first stored round is applied uncalibrated."""
 
     def made(keep: Callable | None) -> Callable:
         engine = rounds_of(
@@ -124,7 +131,7 @@ def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining)
 
 
 def _calibrated(stored: HistoryRound, fresh, shapes) -> HistoryRound:
-    """Returns the calibrated updates of the clients that answered."""
+    """Return the calibrated updates of the clients that responded."""
     old, new = (
         np.isin(one, other) for one, other in ((stored.ids, fresh.ids), (fresh.ids, stored.ids))
     )

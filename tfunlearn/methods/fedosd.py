@@ -1,4 +1,4 @@
-"""FedOSD: orthogonal steps that forget, then recovery without return."""
+"""FedOSD: orthogonal unlearning steps, then recovery that cannot revert them."""
 
 from __future__ import annotations
 
@@ -46,26 +46,26 @@ class FedOSDSettings(TrainingSettings):
 
 
 def plan(task: UnlearningTask, own: FedOSDSettings) -> Plan:
-    """FedOSD: forgets orthogonally to what the remaining clients learn, then recovers.
+    """Plan FedOSD: unlearn orthogonally to the remaining clients' updates, then recover.
 
-    Updates of a round stand for gradients times the learning rate, so the steps take them as they
-    are. Clients count the same.
+    The updates of a round stand for gradients times the learning rate, so steps use them unscaled.
+    All clients have equal weight.
 
-    In the rounds that forget everybody makes one epoch of plain SGD, as published; recovery trains
-    as the run did, until accuracy on the remaining data is back: recovery is kept from going
-    straight back, but at an ordinary learning rate it brings a class back all the same, so that it
-    should be no longer than it must. Of the remaining clients those who are drawn take part, of
-    those who hold what is to be forgotten all.
+    In the unlearning rounds every client trains one epoch of plain SGD, as published. Recovery
+    trains as the run did, by default until the accuracy on the retain set is back: it cannot move
+    straight back, but at an ordinary learning rate it still relearns a class, so it should be as
+    short as possible. Of the remaining clients the sampled ones take part; of the holders of the
+    forget set, all.
 
-    Deviation: the method forgets one client; here the examples to be forgotten train at whoever
-    holds them, and their mean update is taken. Moving statistics of BatchNormalization follow the
-    remaining clients. Rounds and learning rates are chosen here: the published ones (100
-    rounds of one full-batch step of 4e-4, 100 of recovery at 1e-6, where little can return) are the
-    preset `fedosd-official`.
+    Deviation: the paper forgets one client; here each holder of forgotten examples trains on them,
+    and the mean of their updates is used. Moving statistics of BatchNormalization follow the
+    remaining clients. Rounds and learning rates are chosen here; the published ones (100 rounds of
+    one full-batch step of 4e-4, 100 of recovery at 1e-6, at which little can return) are the preset
+    `fedosd-official`.
 
     Reference:
-        Pan et al., "Federated Unlearning with Gradient Descent and Conflict Mitigation" (AAAI
-        2025, arXiv 2412.20200).
+        Pan et al., "Federated Unlearning with Gradient Descent and Conflict Mitigation" (AAAI 2025,
+        arXiv 2412.20200).
     """
     source = task.source
     forgets = own.unlearn_rounds or own.recovery_rounds or DEFAULT_ROUNDS
@@ -94,7 +94,7 @@ def plan(task: UnlearningTask, own: FedOSDSettings) -> Plan:
     def cost_of(number: int) -> Cost:
         if number > forgets:
             return round_cost(drawn(number).examples, training, task.parameters)
-        wrong = leaving.clients.sizes[leaving.clients.present]  # who holds both trains twice
+        wrong = leaving.clients.sizes[leaving.clients.present]  # holders of both train twice
         return dataclasses.replace(
             round_cost(drawn(number).examples, gentle, task.parameters)
             + round_cost(wrong, gentle, task.parameters),
@@ -120,14 +120,14 @@ def plan(task: UnlearningTask, own: FedOSDSettings) -> Plan:
 
 
 class _Rounds:
-    """Runs the rounds of FedOSD, `(state, cohort) -> (state, report)`.
+    """Runner of FedOSD's rounds, `(state, cohort) -> (state, report)`.
 
     Args:
-        task: what is to be forgotten.
-        leaving: the federation of what is to be forgotten alone.
-        forgets: rounds that forget, before those of recovery.
-        gentle: local training in the former.
-        keep: handed what the remaining clients sent, or None.
+        task: the task.
+        leaving: the federation of the forget set alone.
+        forgets: number of unlearning rounds, which come before the recovery rounds.
+        gentle: local training in the unlearning rounds.
+        keep: called with the remaining clients' updates, or None.
     """
 
     def __init__(self, task: UnlearningTask, leaving, forgets: int, gentle, keep: Callable | None):
@@ -175,7 +175,7 @@ class _Rounds:
         return ServerState(weights, number), RoundReport(loss, dropped, crafted=crafted)
 
     def _forgotten(self, state: ServerState, cohort: Cohort) -> Updates:
-        """Returns the updates of those who hold what is to be forgotten, trained to unlearn."""
+        """Return the updates of the holders of the forget set, trained with the unlearning loss."""
         ids = self._leaving.clients.present
         return self._unlearn.gather(state.weights, self._leaving.cohort(cohort.round_number, ids))
 

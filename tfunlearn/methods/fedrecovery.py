@@ -1,4 +1,4 @@
-"""FedRecovery: removal of the forgotten clients' residuals."""
+"""FedRecovery: removal of the forgotten clients' gradient residuals."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class FedRecoverySettings(MethodSettings):
 
 
 def plan(task: UnlearningTask, own: FedRecoverySettings) -> Plan:
-    """Subtract the residuals; there is no round at all.
+    """Subtract the residuals; no round is trained.
 
-    Deviation: rounds are taken for weighted means, whatever rule the run had; under a robust rule
-    the residuals are not what was applied.
+    Deviation: rounds are treated as weighted means, whichever aggregation rule the run had; under a
+    robust rule the residuals differ from the updates that were applied.
     """
     require_whole_clients(task)
     source = task.source

@@ -22,13 +22,13 @@ from tfunlearn.methods.requirements import (
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.unlearning import MASKS, RateLimiter, fedup, kernels_of
 
-ALIKE = 0.99  # mean cosine similarity of benign clients above which the estimate says nothing
+ALIKE = 0.99  # mean cosine similarity of benign clients above which the estimate is unusable
 AVERAGES = ("samples", "uniform")
 SIMILARITIES = ("model", "update")
 
 
 def check_fraction(fraction: float | str) -> None:
-    """Check a share of each kernel, or `auto`."""
+    """Check a share of each kernel, 0 to 1, or `auto`."""
     if fraction != "auto":
         require_real("fraction", fraction, lambda p: 0 <= p <= 1, "0 to 1, or auto")
 
@@ -62,7 +62,7 @@ class FedUPSettings(RecoverySettings):
 
 
 def plan(task: UnlearningTask, own: FedUPSettings) -> Plan:
-    """Prune the benign average of the newest kept round with both groups; then recovery."""
+    """Prune the benign average of the newest kept round with both groups, then recover."""
     require_whole_clients(task)
     kept = round_of_both_groups(task)
     pruned = fedup(
@@ -96,7 +96,7 @@ def plan(task: UnlearningTask, own: FedUPSettings) -> Plan:
 
 
 def rounds_to_wait(task: UnlearningTask) -> int:
-    """Return the number of rounds until the rate limiter lets the request through."""
+    """Return the number of rounds until the rate limiter accepts the request."""
     return (
         RateLimiter(task.own.rate_limit)
         .decide(task.source.rounds, task.source.last_unlearning, map(int, task.flagged))
@@ -128,7 +128,7 @@ def caution(task: UnlearningTask) -> str | None:
 
 
 def fraction_in_words(report: dict) -> str:
-    """Return the fraction and the estimate behind it."""
+    """Return the pruned fraction and its estimate as text."""
     estimate, words = report.get("estimate"), f"fraction {report['fraction']:.4f}"
     if estimate and estimate["z"] is not None:
         words += (

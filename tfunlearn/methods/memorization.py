@@ -1,4 +1,4 @@
-"""FedMemPrune: one round that locates memorized weights, a reset, fine-tuning."""
+"""FedMemPrune: one round to locate memorized weights, a reset, fine-tuning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
 from tfunlearn.unlearning.resetting import RESETS
 
 ORDERS = ("apply_then_reset", "reset_original")
-CLASS_RATIO, OTHER_RATIO = 0.1, 0.3  # where none is given
+CLASS_RATIO, OTHER_RATIO = 0.1, 0.3  # defaults
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ def ratio_of(task: UnlearningTask) -> float:
 
 
 def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
-    """FedMemPrune: resets what an ordinary round on the remaining data moves least; fine-tunes.
+    """Plan FedMemPrune: reset the weights that a round on the retain set moves least; fine-tune.
 
-    The round that locates is the first one of the recovery, and its update is applied first;
-    `recovery_rounds` counts the rounds after it.
+    The locating round is the first one of the recovery, and its update is applied before the reset
+    (default `reset_order`); `recovery_rounds` counts the rounds after it.
 
-    Deviation: clients count as they do in the run (`client_weights`), where the published code
-    weights them equally; the preset has that.
+    Deviation: clients are weighted as in the run (`client_weights`); the published code weights
+    them equally, as does the preset.
 
     Reference:
-        Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026,
-        arXiv 2605.24545).
+        Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization" (KDD 2026, arXiv
+        2605.24545).
     """
     report = dict(
         ratio=ratio_of(task),
@@ -140,14 +140,14 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
 def _reset(
     task: UnlearningTask, before: ServerState, after: ServerState, report: dict
 ) -> list[np.ndarray]:
-    """Returns the weights after the reset; writes into the report what was found."""
+    """Return the weights after the reset, and write its findings into the report."""
     own, model = task.own, task.source.model
     masks = located(task, before.weights, after.weights)
-    earlier = len(task.source.requests)  # each request draws its own
+    earlier = len(task.source.requests)  # each request has a seed of its own
     seed = int(integers(task.seed, "reset", *([earlier] if earlier else []))[0])
     start = after if own.reset_order == "apply_then_reset" else before
     report.update(dataclasses.asdict(masks.location), reset_seed=seed)
-    names = names_of(model)  # those of nested models may be the same
+    names = names_of(model)  # nested models may repeat names
     report["shares"] = {
         name if names.count(name) == 1 else f"{name} ({place})": share
         for place, (name, share) in enumerate(zip(names, masks.location.shares))
@@ -156,7 +156,7 @@ def _reset(
 
 
 def located(task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarray]) -> Located:
-    """Returns what is to be reset, given the weights before and after an ordinary round."""
+    """Return the entries to reset, given the weights before and after an ordinary round."""
     own = task.own
     return locate(
         before,
@@ -174,8 +174,8 @@ def located(task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarr
 def changes_of(
     task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """Returns what the saliency looks at: changes of the round, of the forgotten data alone, or
-    the mean gradient on what remains."""
+    """Return the arrays that the saliency is computed from: the round's weight changes, those of
+    the forget set alone, or the mean gradient on the retain set."""
     look = SALIENCIES[task.own.saliency].of
     if look == "forgotten":
         return _of_forgotten(task, before)
@@ -185,8 +185,7 @@ def changes_of(
 
 
 def _of_forgotten(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns the mean change of the clients that train on what is to be forgotten, from which
-    nothing else is made."""
+    """Return the mean weight change of clients that train on the forget set, for the saliency."""
     leaving = task.leaving
     engine = rounds_of(
         leaving, task.source.model, training=task.training, gather=True, seed=task.seed
@@ -201,7 +200,7 @@ def _of_forgotten(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.nd
 
 
 def _gradient(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns the mean over the remaining clients of their gradients, weighted as in a round."""
+    """Return the mean of the remaining clients' gradients, weighted as in a round."""
     model, federation = task.source.model, task.recovering
     model.set_weights(weights)
     held = federation.held(task.source.rounds + 1)
@@ -214,16 +213,16 @@ def _gradient(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarra
 
 
 def _extra_cost(task: UnlearningTask) -> Cost:
-    """Returns the cost of what the saliency needs beside the round."""
+    """Return the cost of the saliency in addition to the locating round."""
     look = SALIENCIES[task.own.saliency].of
     if look == "forgotten":
         cost = round_cost(
             task.leaving.clients.sizes[task.leaving.clients.present], task.training, task.parameters
         )
-        return dataclasses.replace(cost, rounds=0)  # they work in the round that locates
+        return dataclasses.replace(cost, rounds=0)  # they train within the locating round
     if look == "gradient":
         sizes = task.recovering.clients.sizes[task.recovering.clients.present]
-        once = dataclasses.replace(task.training, local_epochs=1)  # a pass over all they hold
+        once = dataclasses.replace(task.training, local_epochs=1)  # one pass over all their data
         return dataclasses.replace(round_cost(sizes, once, task.parameters), rounds=0, bytes_down=0)
     return Cost()
 
@@ -233,7 +232,7 @@ def describe(report: dict) -> list[str]:
         f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
         f"weighted by {report['client_weights']}"
     )
-    if "count" not in report:  # the round that locates is still to come
+    if "count" not in report:  # the locating round has not run yet
         return [text + "; one round locates"]
     threshold = report["threshold"]
     return [
@@ -246,7 +245,7 @@ def describe(report: dict) -> list[str]:
 
 
 def _extremes(shares: dict[str, float]) -> list[tuple[str, float]]:
-    """Return the three arrays of the largest shares and the one of the smallest above zero."""
+    """Return the three arrays with the largest shares and the one with the smallest above zero."""
     ranked = sorted((item for item in shares.items() if item[1] > 0), key=lambda item: -item[1])
     return ranked if len(ranked) <= 4 else [*ranked[:3], ranked[-1]]
 

@@ -1,7 +1,7 @@
-"""The declaration of an unlearning method, and the family of all of them.
+"""The declaration of an unlearning method, and the family of unlearning methods.
 
-A file of this folder that defines an `UnlearningMethod` adds a method: its settings, what it needs,
-what it does, and how its record reads in a report.
+A file of this folder that defines an `UnlearningMethod` adds a method: its settings, its
+requirements, its plan, and the description of its record in a report.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = ("clients", "classes", "examples")
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """Base of all methods' own settings; a method without local training needs no more.
+    """Base class of the methods' own settings; sufficient for methods without local training.
 
     Attributes:
         keep_defense: whether rounds run under the run's aggregation rule and defenses; default
@@ -40,19 +40,19 @@ class MethodSettings:
 
     @property
     def asks_no_rounds(self) -> bool:
-        """Whether the user asked for no recovery at all."""
+        """Whether the user asked for zero recovery rounds."""
         return False
 
     def rounds(self, training_rounds: int) -> int:
-        """Return the number of recovery rounds; `training_rounds` of the training from scratch."""
+        """Return the number of recovery rounds, given the rounds of the training from scratch."""
         return DEFAULT_ROUNDS
 
     def training(self, own: ClientTraining) -> ClientTraining:
-        """Return the clients' local training during recovery; `own` is that of the run."""
+        """Return the clients' local training during recovery; `own` is the run's."""
         return own
 
     def recorded(self) -> dict[str, Any]:
-        """Return the settings as they go into files and fingerprints, the stop rule resolved."""
+        """Return the settings as stored in files and fingerprints, with the stop rule resolved."""
         found = dataclasses.asdict(self)
         return {**found, "stop": self.stop_rule} if "stop" in found else found
 
@@ -67,12 +67,12 @@ def _no_words(_: dict) -> list[str]:
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a method: the same steps, at random.
+    """A control of a method: the same steps with random choices.
 
     Attributes:
-        label: what it does, in a word or two.
-        settings: own settings of the method that make it one.
-        marked_by: the one of them that tells a control from the method.
+        label: a short name of the control.
+        settings: values of the method's own settings that make it the control.
+        marked_by: the setting among them that distinguishes the control from the method.
     """
 
     label: str
@@ -85,25 +85,26 @@ class UnlearningMethod(Method):
     """An unlearning method.
 
     Attributes:
-        plan: `(task, own settings) -> Plan`; raises a `UserError` for a task it cannot do.
-        requests: kinds of requests it takes (clients, classes, examples), each with the condition
-            under which it does, empty if there is none; default all.
+        plan: `(task, own settings) -> Plan`; raises a `UserError` for an infeasible task.
+        requests: accepted kinds of requests (clients, classes, examples), each with the condition
+            on which it is accepted, empty if there is none; default all.
         default_for: requests for which it is chosen if no method is named: `"classes"`,
             `"attackers"` or `"anything"`; default none.
-        infeasible_reason: `(task, waits) -> reason or None`: why it cannot do a task that it is the
-            default for; `waits` tells whether ordinary rounds come first.
-        needs_history: whether it reads rounds that the run has kept; default False.
+        infeasible_reason: `(task, waits) -> reason or None`: why the method cannot do a task for
+            which it is the default; `waits` is whether ordinary rounds come first.
+        needs_history: whether it reads kept rounds of the run; default False.
         from_scratch: whether its result does not depend on the run's weights; default False.
         is_reference: whether the other methods are compared with its result; default False.
-        rounds_to_wait: `task -> rounds` without the forget set before it may begin; default 0.
+        rounds_to_wait: `task -> number of rounds` without the forget set before it may begin;
+            default 0.
         check_before_waiting: `task ->`, raises a `UserError` if it would fail after waiting.
         caution: `task -> warning or None`.
-        describe: `report -> phrases`, its record in words.
+        describe: `report -> phrases` that describe its record.
         remarks: `report -> lines`, printed before the first round.
         milder: `(task, plan) -> flag or None`, such as `--ratio 0.1`: a setting that changes the
-            model less, named where the method has ruined it.
-        control: settings with which the method acts at random, shown next to it by
-            `evaluate --gme`; default none.
+            model less, suggested if the method has ruined it.
+        control: settings with which the method makes random choices, shown next to it by `evaluate
+            --gme`; default none.
     """
 
     plan: Callable[[UnlearningTask, Any], Plan]
@@ -126,7 +127,7 @@ class UnlearningMethod(Method):
 
 
 def in_words(name: str, report: dict) -> str:
-    """Return a method's record in words, `: this; that`, empty if there is nothing to tell.
+    """Return the description of a method's record as `: phrase; phrase`, empty if there is none.
 
     Raises:
         UserError: the method cannot be loaded.

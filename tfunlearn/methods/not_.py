@@ -27,7 +27,8 @@ class NoTSettings(RecoverySettings):
 
 
 def plan(task: UnlearningTask, own: NoTSettings) -> Plan:
-    """Negate the first convolutions, or the first kernels of a net without one; then recovery."""
+    """Negate the first convolution kernels (without convolutions: any first kernels), then
+    recover."""
     model, count = task.source.model, own.negate
     places = kernels_of(model, convolutions_only=True) or kernels_of(model)
     require("negate", count, count <= len(places), f"at most {len(places)}, the model's kernels")

@@ -27,7 +27,7 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.models.initial import redrawn
 from tfunlearn.unlearning import ascend, trust_radius
 
-RANDOM_MODELS = 10  # the radius is measured with
+RANDOM_MODELS = 10  # used to estimate the radius
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class PGASettings(RecoverySettings):
 
 
 def plan(task: UnlearningTask, own: PGASettings) -> Plan:
-    """Ascend at each forgotten client; the server takes the mean; then recovery.
+    """Run gradient ascent at each forgotten client, average the results, then recover.
 
-    Deviation: the center is weighted by examples, as federated averaging weights clients, unless
-    `average` is uniform (the paper's); that several clients' results are averaged is chosen here.
+    Deviation: the center is weighted by examples, as in federated averaging, unless `average` is
+    uniform (the paper's); averaging the results of several clients is chosen here.
     """
     require_whole_clients(task)
     source = task.source
@@ -128,7 +128,7 @@ def plan(task: UnlearningTask, own: PGASettings) -> Plan:
 def mean_step(
     weights: list[np.ndarray], updates: np.ndarray, examples: np.ndarray | None
 ) -> list[np.ndarray]:
-    """Return the weights plus the mean of updates `(n, d)`, weighted by examples if given."""
+    """Return the weights plus the mean of updates `(n, d)`, weighted by `examples` if given."""
     step = mean(updates, weights=examples)
     return [
         weight + move

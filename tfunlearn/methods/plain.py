@@ -1,4 +1,4 @@
-"""Unlearning methods made of plain functions."""
+"""Unlearning methods built from plain functions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 
 
 def plain_method(name: str, function: Callable, knobs: type) -> UnlearningMethod:
-    """Return the method of a function `(task, *, knobs ...) -> weights or Plan`.
+    """Return the unlearning method of a function `(task, *, knobs ...) -> weights or Plan`.
 
-    If the function returns weights (a list of arrays), ordinary rounds of recovery follow, with the
-    settings that every such method has. It takes every kind of request.
+    If the function returns weights (a list of arrays), ordinary recovery rounds follow, with the
+    common recovery settings. The method takes every kind of request.
 
     Args:
-        name: of the method.
+        name: name of the method.
         function: the user's function.
         knobs: dataclass of its keyword-only parameters.
     """

@@ -42,8 +42,8 @@ class RapidRetrainSettings(MethodSettings):
 def plan(task: UnlearningTask, own: RapidRetrainSettings) -> Plan:
     """Train from scratch with the diagonal Fisher optimizer.
 
-    The learning rate is the paper's; the number of rounds is that of the training, so that the two
-    compare.
+    The learning rate is the paper's; the number of rounds defaults to that of the training, so that
+    both are comparable.
     """
     return plan_from_scratch(task, task.training, task.recovery_rounds)
 

@@ -1,4 +1,4 @@
-"""Recovery: settings of ordinary rounds after a method's own step, and plans made of them."""
+"""Recovery: settings and plans of the ordinary rounds after a method's own step."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ class TrainingSettings(MethodSettings):
     """Settings of methods that train after their own step.
 
     Attributes:
-        default_stop: the stop rule if none is named.
-        stops: stop rules that the method takes.
-        default_optimizer: optimizer if none is named; None as in training.
-        works_by_rounds: whether the rounds are all it does, so that none are no unlearning.
+        default_stop: stop rule if none is named.
+        stops: stop rules that the method accepts.
+        default_optimizer: optimizer if none is named; None for that of the training.
+        works_by_rounds: whether the method consists of its rounds only, so that it needs at least
+            one.
     """
 
     stop: str | None = option(
@@ -100,10 +101,11 @@ class TrainingSettings(MethodSettings):
         return DEFAULT_ROUNDS if self.stop_rule == "rounds" else training_rounds
 
     def training(self, own: ClientTraining) -> ClientTraining:
-        """Return the local training, see the class.
+        """Return the clients' local training during recovery.
 
         Raises:
-            UserError: another optimizer than the run's, without a default learning rate.
+            UserError: the optimizer differs from the run's, has no default learning rate, and none
+                is given.
         """
         optimizer = self.recovery_optimizer or self.default_optimizer or own.optimizer
         lr, fresh = self.recovery_lr, bool(self.default_optimizer) or optimizer != own.optimizer
@@ -125,7 +127,7 @@ class TrainingSettings(MethodSettings):
 
 @dataclass(frozen=True)
 class RecoverySettings(TrainingSettings):
-    """Settings of methods whose recovery can keep the run's rule and defenses."""
+    """Settings of methods whose recovery can keep the run's aggregation rule and defenses."""
 
     keep_defense: bool = option(
         False, "Recover under the run's rule and defenses, not by plain federated averaging."
@@ -147,9 +149,9 @@ def recovery_plan(
         task: the task.
         start: weights that recovery starts from.
         fraction: share of the weights that was changed; needed for the stop rule bound.
-        report: of the method.
-        cost: of what the method did before recovery.
-        storage: bytes of kept history that it read.
+        report: the method's report.
+        cost: cost of the method's work before recovery.
+        storage: size of the kept history that it read, in bytes.
     """
     rounds = task.recovery_rounds
     if task.own.stop_rule == "bound" and fraction is not None:
@@ -165,17 +167,17 @@ def recovery_plan(
 
 
 def plan_from_scratch(task: UnlearningTask, training: ClientTraining, rounds: int) -> Plan:
-    """Return a plan that trains the initial model of the task's seed."""
+    """Return a plan that trains from the initial model drawn with the task's seed."""
     task.source.check_model_file()
     start = initial_model(task.source.federation, task.seed).get_weights()
     return Plan(start, rounds, "rounds", training, restarts=True)
 
 
 def milder_setting(name: str, factor: float):
-    """Return `(task, plan) -> flag` that names a setting times a factor.
+    """Return `(task, plan) -> flag` that suggests a setting multiplied by a factor.
 
-    Where the setting is at its default, the value that was used comes from the plan: the learning
-    rate of its rounds, or what its report says.
+    If the setting is None or auto, the value used is that of the plan's report, else the learning
+    rate of its rounds.
     """
 
     def milder(task: UnlearningTask, plan: Plan) -> str:
@@ -188,19 +190,19 @@ def milder_setting(name: str, factor: float):
 
 
 def whole(name: str, value: int | None, least: int = 1) -> None:
-    """Check a whole number that may be missing."""
+    """Check an optional whole number: at least `least`."""
     if value is not None:
         require_whole(name, value, least, NUMBER)
 
 
 def positive(name: str, value: float | None) -> None:
-    """Check a number above 0, at most 1000, that may be missing."""
+    """Check an optional number above 0, at most 1000."""
     if value is not None:
         require_real(name, value, lambda v: 0 < v <= AT_MOST, "a number > 0, at most 1000")
 
 
 def share(name: str, value: float | None) -> None:
-    """Check a number from 0 to 1 that may be missing."""
+    """Check an optional number from 0 to 1."""
     if value is not None:
         require_real(name, value, lambda v: 0 <= v <= 1, "0 to 1")
 

@@ -1,4 +1,4 @@
-"""What a method may demand of a task: kinds of requests, kept history, a benign majority."""
+"""Preconditions of methods on a task: kinds of requests, kept history, a benign majority."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfunlearn.methods.task import UnlearningTask
 
 
 def in_words(numbers: Iterable[int], what: str) -> str:
-    """Returns `client 3`, `clients 3, 4`; of many the first ten."""
+    """Return `client 3` or `clients 3, 4`; at most the first ten numbers are listed."""
     numbers = [int(number) for number in numbers]
     return f"{what}{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers[:10]))}" + (
         ", ..." if len(numbers) > 10 else ""
@@ -21,11 +21,11 @@ def in_words(numbers: Iterable[int], what: str) -> str:
 
 
 def methods_for(task: UnlearningTask, *, without_history: bool = False) -> str:
-    """Returns the methods that take the case's request, as a list in words.
+    """Return the methods that take the task's request, as a comma-separated list.
 
     Args:
         task: the task.
-        without_history: only those that need nothing of what the run has kept.
+        without_history: whether to list only methods that need no kept history.
     """
     kind = "classes" if task.classes_only else "clients" if covers_clients(task) else "examples"
     found = []
@@ -37,13 +37,17 @@ def methods_for(task: UnlearningTask, *, without_history: bool = False) -> str:
 
 
 def covers_clients(task: UnlearningTask) -> bool:
-    """Tells whether the request takes whole clients and nothing else."""
+    """Return whether the request covers whole clients and nothing else."""
     held = task.source.remaining.clients
     return int(task.forgotten.sum()) == int(held.sizes[task.flagged].sum())
 
 
 def require_majority(task: UnlearningTask) -> None:
-    """Raises a `UserError` unless fewer clients are to be forgotten than remain."""
+    """Check that fewer clients are forgotten than remain.
+
+    Raises:
+        UserError: no benign majority.
+    """
     flagged, benign = len(task.flagged), len(task.remaining.clients.present)
     require(
         "forget",
@@ -54,7 +58,7 @@ def require_majority(task: UnlearningTask) -> None:
 
 
 def missing_history(task: UnlearningTask, need: str, flag: str) -> UserError:
-    """Returns the error for a history that does not hold what a method needs."""
+    """Return the error for a history that lacks the rounds a method needs."""
     rounds = task.source.history.rounds
     kept = (
         "no round"
@@ -76,7 +80,11 @@ def missing_history(task: UnlearningTask, need: str, flag: str) -> UserError:
 
 
 def require_whole_clients(task: UnlearningTask, method: str | None = None) -> None:
-    """Raises a `UserError` unless the request takes whole clients and nothing else."""
+    """Check that the request covers whole clients and nothing else.
+
+    Raises:
+        UserError: it covers something else.
+    """
     if not covers_clients(task):
         raise UserError(
             f"forget: {task.request!r} is not allowed with {method or task.settings.method}; "
@@ -85,10 +93,17 @@ def require_whole_clients(task: UnlearningTask, method: str | None = None) -> No
 
 
 def round_of_both_groups(task: UnlearningTask, majority: bool = True) -> HistoryRound:
-    """Returns the newest kept round in which forgotten and remaining clients took part.
+    """Return the newest kept round in which both forgotten and remaining clients took part.
 
-    Rounds that began before the last unlearning was done do not count: their models still hold what
-    was forgotten then.
+    Rounds up to the last unlearning do not count: their models still contain what was forgotten
+    then.
+
+    Args:
+        task: the task.
+        majority: whether the benign clients of the round must outnumber the forgotten ones.
+
+    Raises:
+        UserError: no such round was kept, or `majority` and no benign majority.
     """
     if majority:
         require_majority(task)

@@ -1,4 +1,4 @@
-"""The samples that the server trains on by itself, for centralized unlearning."""
+"""The server's own training samples, for centralized unlearning."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tfunlearn.methods.task import UnlearningTask
 
 @dataclass(frozen=True)
 class ServerSamples:
-    """What the server holds.
+    """The samples that the server holds.
 
     Attributes:
         examples: a client set of one client, the server.
-        forgotten: which of them are to be forgotten, bool `(n,)`.
-        origin: where they come from, in words.
+        forgotten: mask of the samples in the forget set, bool `(n,)`.
+        origin: source of the samples, in words.
     """
 
     examples: ClientSet
@@ -28,14 +28,15 @@ class ServerSamples:
 
 
 def server_samples(task: UnlearningTask) -> ServerSamples:
-    """Returns at most `settings.server_samples` samples, each class with its natural share.
+    """Return at most `task.own.server_samples` samples, stratified by class and forget set.
 
-    They are those that the run has held back at the server, without classes that were forgotten
-    before; if it has none, or clients or single examples are to be forgotten, they are drawn from
-    what the clients hold.
+    If only classes are forgotten and the run has held samples back at the server, the samples are
+    taken from those, without classes of earlier requests; otherwise they are drawn from the
+    clients' training data.
 
     Raises:
-        UserError: the server has no sample of what is to be forgotten, or of what remains.
+        UserError: the server has no sample of the forget set, of a class in it, or of the retain
+            set.
     """
     federation, classes = task.source.remaining, task.forgotten_classes
     held_back = federation.server_examples
@@ -69,14 +70,14 @@ def server_samples(task: UnlearningTask) -> ServerSamples:
 
 
 def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns sorted rows, `count` of them or all, each stratum with its natural share.
+    """Return sorted rows of a stratified sample: `count` of them, or all if there are fewer.
 
     Shares are rounded to the largest remainders; each stratum gets at least one row.
 
     Args:
         strata: stratum of each row, `(N,)` whole numbers.
-        count: how many rows.
-        rng: draws them.
+        count: number of rows to draw.
+        rng: generator of the draw.
 
     Raises:
         UserError: there are more strata than rows to draw.
@@ -92,7 +93,7 @@ def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     )
     exact = sizes * count / len(strata)
     quota = np.maximum(1, np.floor(exact).astype(int))
-    while quota.sum() != count:  # a stratum below one has taken from the others
+    while quota.sum() != count:  # strata below one row were rounded up
         step = 1 if quota.sum() < count else -1
         room = quota < sizes if step > 0 else quota > 1
         quota[np.argmax(np.where(room, step * (exact - quota), -np.inf))] += step

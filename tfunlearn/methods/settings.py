@@ -19,11 +19,11 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class UnlearnSettings:
-    """One unlearning; field names are unique among those of a run's configuration.
+    """Settings of one unlearning; field names are unique among those of a run's configuration.
 
     Attributes:
         own: the method's own settings; default the method's defaults. None with method auto.
-        given: with method auto the settings that were given for whichever method is chosen.
+        given: with method auto, the settings given for the method to be chosen.
     """
 
     method: str = option(
@@ -51,14 +51,14 @@ class UnlearnSettings:
             require_whole("unlearn_seed", self.unlearn_seed, 0, 2**31 - 1)
 
     def __getattr__(self, name: str) -> Any:
-        """Return one of the method's own settings, as earlier builds had them here."""
+        """Return one of the method's own settings, for compatibility with earlier builds."""
         if name.startswith("_") or "own" not in self.__dict__ or self.own is None:
             raise AttributeError(name)
         return getattr(self.own, name)
 
     @property
     def rule(self) -> str:
-        """The stop rule, the method's default if none was named."""
+        """The stop rule; the method's default if none was named."""
         return "rounds" if self.own is None else self.own.stop_rule
 
     @property
@@ -66,18 +66,18 @@ class UnlearnSettings:
         """The method.
 
         Raises:
-            UserError: it is not chosen yet.
+            UserError: the method is auto and not chosen yet.
         """
         require("method", self.method, self.method != AUTO, "a method by name here")
         return UNLEARNING.find(self.method)
 
     @property
     def origin(self) -> Origin | None:
-        """Where the method comes from; None for a built-in one."""
+        """Origin of the method; None for a built-in one."""
         return None if self.method == AUTO else UNLEARNING.origin(self.method)
 
     def candidate(self, method: str) -> UnlearnSettings:
-        """Return the settings of one method, with those of the given ones that it has."""
+        """Return the settings of one method; given settings that it lacks are ignored."""
         known = UNLEARNING.fields(method)
         own = UNLEARNING.find(method).settings(
             **{name: value for name, value in self.given.items() if name in known}
@@ -88,24 +88,24 @@ class UnlearnSettings:
         """Return the settings with the method that was chosen for `auto`.
 
         Raises:
-            UserError: a setting was given that the method does not have.
+            UserError: a given setting does not exist in the method.
         """
         (own,) = settings_for([(UNLEARNING, method)], self.given, common=COMMON)
         return dataclasses.replace(self, method=method, own=own, given={})
 
     def recorded(self) -> dict[str, Any]:
-        """Return method and own settings as they go into files and fingerprints."""
+        """Return the method and its own settings as stored in files and fingerprints."""
         if self.own is None:
             return {"method": self.method, **UNLEARNING_FIELDS, **self.given}
         return {"method": self.method, **self.own.recorded()}
 
     def flat(self) -> dict[str, Any]:
-        """Return all fields by their flat names, as `unlearn_settings` takes them."""
+        """Return all settings by their flat names, as `unlearn_settings` takes them."""
         common = {name: getattr(self, name) for name in COMMON}
         return {**common, **(self.given if self.own is None else dataclasses.asdict(self.own))}
 
     def _check_given(self) -> None:
-        """Check the given settings by the methods that auto may choose: one must take them."""
+        """Check that at least one method that auto may choose takes the given settings."""
         errors = []
         for method in candidates():
             try:
@@ -128,17 +128,17 @@ def candidates() -> list[UnlearningMethod]:
 
 
 def reference_method() -> str:
-    """Return the name of the method that the others are compared with."""
+    """Return the name of the reference method, which the others are compared with."""
     return next(name for name, method in UNLEARNING.items() if method.is_reference)
 
 
 def common_fields() -> dict[str, ConfigField]:
-    """Return the fields that every unlearning has, the forget set included."""
+    """Return the fields common to all unlearning methods, the forget set included."""
     return fields_of(UnlearnSettings)
 
 
 def own_fields(method: str) -> dict[str, ConfigField]:
-    """Return a method's own fields; with auto those of every method that it may choose."""
+    """Return a method's own fields; with auto, those of all methods that it may choose."""
     if method != AUTO:
         return UNLEARNING.fields(method)
     found: dict[str, ConfigField] = {}
@@ -150,7 +150,7 @@ def own_fields(method: str) -> dict[str, ConfigField]:
 
 
 def unlearn_settings(**values: Any) -> UnlearnSettings:
-    """Return settings from flat field names, defaults elsewhere.
+    """Return settings from flat field names; fields not given have their defaults.
 
     Example:
         unlearn_settings(method="not", forget=["client:3"])
@@ -160,8 +160,8 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
             `method` may also be an `UnlearningMethod`, or a function.
 
     Raises:
-        UserError: unknown field (the nearest one is named), one of another method, wrong type, or
-            value out of range.
+        UserError: unknown field (the nearest one is named), a field of another method, wrong type,
+            or value out of range.
     """
     if "method" in values:
         values["method"] = UNLEARNING.name_of(values["method"])

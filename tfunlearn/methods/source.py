@@ -1,4 +1,4 @@
-"""The run that something is to be forgotten from, as it lies on disk; nothing here writes."""
+"""The run to unlearn from, read from disk; nothing here writes."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ from tfunlearn.training.federation import Federation
 
 @dataclass(frozen=True)
 class Source:
-    """A run, read back.
+    """A run, read from disk.
 
     Attributes:
-        directory: where it lies.
-        federation: everybody who was there at first, with all examples.
-        gone: examples that were forgotten before, bool `(N,)`.
-        requests: the requests before, each a list of words.
-        state: the final weights.
-        model: the Keras model with them.
-        history: the rounds it kept, those of the runs it came from included.
-        rounds: rounds of the federation since training began.
-        training_rounds: rounds of the training from scratch, R*.
-        last_unlearning: round after which something was last forgotten, or None.
-        lost: path of a run that it came from, whose history can no longer be read; else None.
-        model_sha256: of the model file that training began with; None without one.
+        directory: the run directory.
+        federation: the initial federation: all clients with all examples.
+        gone: earlier forget sets, bool `(N,)`.
+        requests: earlier requests, each a list of terms.
+        state: final state, with the final weights.
+        model: Keras model with these weights.
+        history: kept rounds, including those of the runs that this one started from.
+        rounds: total number of rounds since training began.
+        training_rounds: number of rounds of the training from scratch, R*.
+        last_unlearning: round after which the last unlearning took place, or None.
+        lost: path of a run that this one started from and whose history can no longer be read; else
+            None.
+        model_sha256: SHA-256 of the model file that training began with; None without one.
     """
 
     directory: RunDirectory
@@ -57,7 +58,11 @@ class Source:
     model_sha256: str | None = None
 
     def check_model_file(self) -> None:
-        """Raises a `UserError` unless the model file that training began with is still the same."""
+        """Check that the model file that training began with is unchanged.
+
+        Raises:
+            UserError: the file is missing or was changed.
+        """
         path = self.federation.config.model.model
         if self.model_sha256 is None or not is_model_file(path):
             return
@@ -69,26 +74,26 @@ class Source:
 
     @functools.cached_property
     def remaining(self) -> Federation:
-        """The federation as it is now; a copy of its examples, made once."""
+        """The current federation, without earlier forget sets; its examples are copied once."""
         return self.federation.without(self.gone)
 
 
 def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
-    """Reads a run.
+    """Read a run.
 
     Args:
-        run: the run directory, of `train` or of `unlearn`.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        run: run directory, of `train` or of `unlearn`.
+        data_dir: folder of the data set; default the one in the run's configuration.
 
     Raises:
-        UserError: no run there, a damaged file, or data that are not the run's.
+        UserError: there is no run, a file is damaged, or the data are not the run's.
     """
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state, model = open_run(run, data_dir)
     lines, record = directory.read_metrics(), read_record(directory)
     require_not_failed(directory, record)
     if directory.lock.exists():
-        with directory.locked():  # nobody is writing there
+        with directory.locked():  # raises if another process is writing
             pass
     if record is None and state.finished < config.training.rounds:
         warnings.warn(
@@ -125,16 +130,20 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
 
 
 def require_not_failed(directory: RunDirectory, record: UnlearningRecord | None) -> None:
-    """Raises a `UserError` if an unlearning has failed: its model is no unlearned one."""
+    """Check that the run is not a failed unlearning.
+
+    Raises:
+        UserError: the unlearning failed.
+    """
     if record is not None and record.failed:
         raise UserError(f"run: {directory.path} is no unlearned run: {record.failed}")
 
 
 def _history(directory: RunDirectory, config, lines, record, shapes) -> tuple[History, str | None]:
-    """Returns the rounds of a run and, where it went on from another one, of that too.
+    """Return the kept rounds of a run, including those of the run that it started from.
 
-    The other one is followed as long as it holds the very weights that were gone on from; else its
-    path is given back too.
+    The earlier run is followed only if its checkpoint is unchanged since; otherwise its path is
+    returned as the second value (else None).
     """
     own = History.of(
         directory.history,

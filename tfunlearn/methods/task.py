@@ -1,4 +1,4 @@
-"""The unlearning task, and a method's plan for it."""
+"""The unlearning task and a method's plan for it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from tfunlearn.training.federation import Federation
 
 @dataclass(frozen=True)
 class UnlearningTask:
-    """What is to be forgotten, from what.
+    """An unlearning task: the run, the forget set, the retain set and the settings.
 
     Attributes:
-        settings: the method and its knobs.
-        source: the run.
-        forgotten: examples of this request, bool `(N,)`.
-        remaining: the federation without them and without what was forgotten before.
-        flagged: ids of the clients that the request leaves with nothing.
-        seed: of what the unlearning draws.
+        settings: the method and its settings.
+        source: the run to unlearn from.
+        forgotten: forget set of this request, bool `(N,)`.
+        remaining: federation of the retain set: without this and all earlier forget sets.
+        flagged: ids of the clients that the request leaves without any example.
+        seed: seed of the unlearning's random draws.
         track: wraps the steps of a measurement before the first round, to show progress.
-        tell: called with what a method has found out in the middle of its rounds, JSON values.
-        keeps: whether rounds are kept, if the run's history says so.
-        dropped: words of the request that had nothing left to forget.
-        reason: why the method was chosen, where the user named none; else None.
-        warnings: what the user should know, in words; filled while the unlearning goes on.
-        warn: called with each of them.
+        tell: called with findings of the method in the middle of its rounds, JSON values.
+        keeps: whether rounds are kept, if the run's history settings say so.
+        dropped: terms of the request that match no example left to forget.
+        reason: why the method was chosen if the user named none; else None.
+        warnings: warnings for the user; filled during the unlearning.
+        warn: called with each warning.
     """
 
     settings: UnlearnSettings
@@ -54,21 +54,21 @@ class UnlearningTask:
     warn: Callable[[str], None] = lambda _: None
 
     def caution(self, words: str) -> None:
-        """Tells the user something, and keeps it for the record."""
+        """Warn the user, once per message, and record the warning."""
         if words not in self.warnings:
             self.warnings.append(words)
             self.warn(words)
 
     @property
     def honest(self) -> np.ndarray:
-        """Ids of the clients that leave and never attacked."""
+        """Ids of the flagged clients that never attacked."""
         federation = self.source.federation
         attacked = any(map(federation.attacked, range(1, self.source.training_rounds + 1)))
         return np.setdiff1d(self.flagged, federation.malicious) if attacked else self.flagged
 
     @property
     def request(self) -> str:
-        """The request as it was asked, whole."""
+        """The complete request, as the user entered it."""
         return " ".join(self.settings.forget)
 
     @property
@@ -88,8 +88,8 @@ class UnlearningTask:
 
     @property
     def recovering(self) -> Federation:
-        """The retained federation as it recovers: by plain federated averaging, unless the settings
-        keep the run's defenses or training starts from scratch."""
+        """The retain-set federation during recovery: plain federated averaging, unless the
+        settings keep the run's defenses or training starts from scratch."""
         kept = self.own.keep_defense or self.method.from_scratch
         return self.remaining if kept else self.remaining.undefended()
 
@@ -100,13 +100,14 @@ class UnlearningTask:
 
     @property
     def recovery_rounds(self) -> int:
-        """Largest number of recovery rounds under every stop rule but the bound."""
+        """Largest number of recovery rounds under every stop rule except `bound`."""
         return self.own.rounds(self.source.training_rounds)
 
     @property
     def leaving(self) -> Federation:
-        """The federation of what is to be forgotten alone, as its holders had it while the attack
-        was on, also where it has ended since; nobody attacks in it, and it is averaged plainly."""
+        """The federation of the forget set alone, with the data its holders had during the
+        attack, even if the attack has ended since. No client attacks, and updates are averaged
+        plainly."""
         federation = self.source.federation
         held = federation.poisoned.where(self.forgotten)
         return dataclasses.replace(
@@ -115,7 +116,7 @@ class UnlearningTask:
 
     @property
     def overlap(self) -> float:
-        """Share of the forgotten examples that somebody who stays holds too."""
+        """Share of the forget set's examples that a remaining client holds too, 0 to 1."""
         federation = self.source.federation
         rows = np.concatenate(federation.parts)
         stays = np.unique(rows[~(self.forgotten | self.source.gone)])
@@ -128,7 +129,7 @@ class UnlearningTask:
 
     @property
     def classes_only(self) -> bool:
-        """Whether the request names classes and nothing else."""
+        """Whether the request names only classes."""
         return all(word.startswith("class:") for word in self.settings.forget)
 
     @property
@@ -144,11 +145,11 @@ class UnlearningTask:
 
     @property
     def forgotten_here(self) -> np.ndarray:
-        """Which examples of `source.remaining` are to be forgotten, bool."""
+        """Mask of the forget set over the examples of `source.remaining`, bool."""
         return self.forgotten[~self.source.gone]
 
     def read(self, number: int) -> HistoryRound:
-        """Returns a kept round without the clients that were forgotten before."""
+        """Return a kept round without the clients of earlier forget sets."""
         kept = self.source.history.read(number)
         here = np.isin(kept.ids, np.union1d(self.remaining.clients.present, self.flagged))
         if here.all():
@@ -160,24 +161,25 @@ class UnlearningTask:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a method goes about a task.
+    """A method's plan for a task.
 
     Attributes:
         start: weights that recovery starts from.
-        rounds: most rounds of recovery.
-        stop: rule that may end it earlier: plateau or target; else it takes all rounds.
+        rounds: maximum number of recovery rounds.
+        stop: stop rule that may end recovery earlier (plateau or target); with any other rule all
+            rounds are run.
         training: local training of its rounds.
-        restarts: whether it begins anew: rounds count from 1 again, and what was kept before is
-            of no more use.
-        report: what the method has to say, JSON values.
-        cost: of what it did before the first round.
-        rounds_by: `(keep or None) -> run_round` in place of ordinary rounds, or None.
-        cohort: `(round) -> Cohort` in place of drawn clients, or None.
-        cost_of: `round -> Cost` in place of one training of the cohort, or None.
-        settles_after: how many of its rounds still begin with a model that has not forgotten:
-            stop rules, later methods and the time to peak look at what comes after them.
-        entries: how many entries of the weights travel each way; default all.
-        remote: whether clients work, in TFF's worker.
+        restarts: whether training restarts from scratch: rounds count from 1 again, and rounds kept
+            before are no longer usable.
+        report: findings of the method, JSON values.
+        cost: cost of the method's work before the first round.
+        rounds_by: `(keep or None) -> run_round`, replaces ordinary rounds; or None.
+        cohort: `(round) -> Cohort`, replaces client sampling; or None.
+        cost_of: `round -> Cost`, replaces the cost of one training of the cohort; or None.
+        settles_after: number of initial rounds that start from a model that has not forgotten yet;
+            stop rules, later methods and the time to peak skip them.
+        entries: number of weight entries sent each way; default all.
+        remote: whether clients train in the TFF worker.
     """
 
     start: list[np.ndarray]

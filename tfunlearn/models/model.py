@@ -1,4 +1,4 @@
-"""The declaration of a model, and the family of all of them."""
+"""The declaration of a model, and the family of models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfunlearn.models.blocks import NORMS
 
 @dataclass(frozen=True)
 class NormSettings:
-    """Settings of nets with normalization layers."""
+    """Settings of networks with normalization layers."""
 
     norm: str | None = option(None, f"Normalization layers: {', '.join(NORMS)}; none: batch.")
 
@@ -26,7 +26,7 @@ class NormSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Method):
-    """A Keras model by name.
+    """A named Keras model.
 
     Attributes:
         build: `(input shape, classes, seed, own settings) -> keras.Model`.
@@ -36,9 +36,9 @@ class Model(Method):
 
 
 def built_by(function: Callable) -> Callable:
-    """Return `build` of a function `(input_shape, classes, *, seed, settings ...)`.
+    """Return the `build` of a function `(input_shape, classes, *, seed, settings ...)`.
 
-    Settings that are None are left to the function's own defaults.
+    Settings that are None are omitted, so that the function's own defaults apply.
     """
 
     def build(input_shape: tuple[int, ...], classes: int, seed: int, own: Any) -> Any:

@@ -32,10 +32,13 @@ class RunFacts:
         unlearning: content of `unlearning.json`, None for a trained run.
         trained_lines: the lines of the source run's `metrics.jsonl`; empty if it no longer exists.
         record: the latest verification, None if there is none.
-        earlier: folder, verdict and settings of every verification of this model, the latest last.
+        earlier: folder, verdict, number of retrained models and settings of every verification of
+            this model, the latest last.
         profile: `classes`, `clients`, `confusion` and `groups` as in a verification, for those of
             the models before, after and retrained that are available.
         missing: sentences on the facts that are unknown, with the reason.
+        method_words: description of the method's record, empty if there is none.
+        is_reference: whether the run was retrained as a reference.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What the commands do: unlearn, verify, evaluate, report, prune."""
+"""Workflows of the commands: unlearn, verify, evaluate, report, prune."""

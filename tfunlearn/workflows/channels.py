@@ -1,4 +1,4 @@
-"""What each channel of a run's model matters for what is to be forgotten, and for what remains."""
+"""Effect of each channel of a run's model on the forget set and on the retain set."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from tfunlearn.workflows.unlearn.workflow import measures_of, task_of
 
 @dataclass(frozen=True)
 class PrunedLayer:
-    """Accuracies with some channels of one layer zeroed, and nothing trained.
+    """Accuracies with some channels of one layer zeroed, without training.
 
     Attributes:
-        layer: its name; empty for the whole model.
-        selection: which channels, `"original"` for none.
-        forget, remain: accuracy; on test images where whole classes go, else on training data.
+        layer: name of the layer; empty for the unchanged model.
+        selection: selection of the zeroed channels, `"original"` for none.
+        forget, remain: accuracy; on test images if whole classes are forgotten, else on training
+            data.
     """
 
     layer: str
@@ -40,9 +41,9 @@ class ChannelStudy:
     """Effects of every channel.
 
     Attributes:
-        forget: effects on what is to be forgotten.
-        remain: effects on what remains.
-        chosen: layer name to the channels of largest effect, as many as `delta` asks for.
+        forget: effects on the forget set.
+        remain: effects on the retain set.
+        chosen: layer name to the channels of largest effect, the share `delta` of them.
         pruned: the study of Table 3, empty if it was not asked for.
     """
 
@@ -64,22 +65,23 @@ def study_channels(
     data_dir: str | None = None,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> ChannelStudy:
-    """Measures the effect of every channel of a run's model; nothing is written.
+    """Measure the effect of every channel of a run's model; nothing is written.
 
     Args:
         run: the run directory, of `train` or of `unlearn`.
-        forget: words of a request, such as `"class:1"`.
+        forget: terms of a request, such as `"class:1"`.
         delta: share of a layer's channels; default 0.3, as in the paper's pruning study.
         channel: `"filter"` (default) or `"filter+bn"`.
         layers: names of the layers; default every Conv and Dense layer.
-        probe: most examples of either kind; default 1000.
-        prune: also measure each layer with its important, random and unimportant channels zeroed.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        probe: maximum number of examples of either set; default 1000.
+        prune: whether to measure each layer also with its important, random and unimportant
+            channels zeroed; default False.
+        data_dir: folder of the data set; default the one in the run's configuration.
         track: wraps the sequences of steps, to show progress.
 
     Raises:
-        UserError: no run there, a request that cannot be met, an unknown layer, or a knob out of
-            range.
+        UserError: there is no run, the request cannot be met, a layer is unknown, or a setting is
+            out of range.
 
     Reference:
         Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model
@@ -118,7 +120,7 @@ def study_channels(
 
 
 def _pruned(task: UnlearningTask, effects: ChannelEffects, track: Callable) -> list[PrunedLayer]:
-    """Returns the accuracies of the model with a layer's channels zeroed, layer by layer."""
+    """Return the accuracies of the model with channels zeroed, layer by layer."""
     settings, weights, measure = task.own, task.source.state.weights, measures_of(task)
     layers = channel_layers(task.source.model, settings.channel)
     steps = [
@@ -150,11 +152,11 @@ def _pruned(task: UnlearningTask, effects: ChannelEffects, track: Callable) -> l
 
 
 def write_effects(path: str | os.PathLike, study: ChannelStudy) -> None:
-    """Writes the effects as CSV: layer, channel, effect and increase of the loss on what is to be
-    forgotten and on what remains, and whether the channel is among the chosen.
+    """Write the effects as CSV: layer, channel, effect and loss increase on the forget set and on
+    the retain set, and whether the channel is selected.
 
     Raises:
-        OSError: the file is there already or cannot be written.
+        OSError: the file exists or cannot be written.
     """
     head = (
         "layer",

@@ -1,4 +1,4 @@
-"""Pruning a model that lies in a file."""
+"""Pruning of a model file."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ MOST_REPEATS = 10_000
 
 @dataclass(frozen=True)
 class PrunedLayer:
-    """What happened to one layer.
+    """Pruning result of one layer.
 
     Attributes:
-        layer: its name; of a layer in a nested model behind that model's, `base/conv`.
+        layer: name of the layer; in a nested model preceded by that model's name, `base/conv`.
         kind: `"filters"` or `"units"`.
-        units: how many it has.
-        pruned: which of them went, in the order in which they went.
-        bound: no output of the model moves by more than this on account of this layer, for any
-            input in the range; None where it was left alone, was not asked for, or bounds cannot
-            pass the model.
-        skipped: why it was left alone, or None.
-        spared: prunings that the limit stopped, wholly or in part.
-        score: what its pairs were chosen by, `"impact"` or `"saliency"`; None for filters.
+        units: number of filters or units of the layer.
+        pruned: indices of the pruned ones, in the order of pruning.
+        bound: upper bound on the change of any model output due to this layer, for any input in the
+            range; None if the layer was skipped, bounds were not asked for, or they cannot be
+            propagated through the model.
+        skipped: why the layer was not pruned, or None.
+        spared: number of passes that the limit stopped, wholly or in part.
+        score: score that its pairs were chosen by, `"impact"` or `"saliency"`; None for filters.
     """
 
     layer: str
@@ -61,12 +61,12 @@ class PrunedModel:
     """A pruned model.
 
     Attributes:
-        model: the Keras model, pruned.
-        path: where it was saved.
-        layers: what happened to its layers.
-        unbounded: why there are no impact bounds although they were asked for, or None.
-        accuracy_before: on the test set, None without a data set.
-        accuracy_after: the same, pruned.
+        model: the pruned Keras model.
+        path: the saved file.
+        layers: results of the layers.
+        unbounded: why impact bounds that were asked for are missing, or None.
+        accuracy_before: test accuracy before pruning, None without a data set.
+        accuracy_after: test accuracy after pruning, None without a data set.
     """
 
     model: tf.keras.Model
@@ -97,7 +97,7 @@ def prune(
     allow_code: bool | None = None,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> PrunedModel:
-    """Prunes filters, then unit pairs, of the model in a file, and saves it in another.
+    """Prune filters, then unit pairs, of a model file, and save the result in another file.
 
     Args:
         model: a `.keras` or `.h5` file of any Keras 2.13 or later, or (Keras 2) a SavedModel
@@ -105,17 +105,17 @@ def prune(
         out: the file to write, `.keras` or `.h5`; must be new. The optimizer is not kept.
         filters: share of each convolution's filters, in [0, 1); default 0.01. 0 for none.
         pairs: share of each Dense layer's units, in [0, 1); default 0.01. 0 for none.
-        repeat: how many times; default 1.
+        repeat: number of passes; default 1.
         score, compat, input_range: as for `prune_pairs`.
         include_residual, exclude_zeroed: as for `prune_filters`.
-        limit: share of a layer's filters or units that all of them together may take; default None:
-            0.2, or the larger of `filters` and `pairs` if that is more.
+        limit: largest total share of a layer's filters or units to prune; default None: 0.2, or the
+            larger of `filters` and `pairs` if that is more.
         layers: names of the layers to prune; default all.
-        bounds: work out each layer's impact bound; default False. That takes a float64 pass through
-            the model for every layer, and says little on a deep one.
+        bounds: whether to compute each layer's impact bound; default False. It takes a float64 pass
+            through the model for every layer, and is loose for a deep model.
         dataset: a data set on whose test images, scaled to the input range, accuracy is measured
-            before and after; None for none.
-        data_dir: where data sets lie.
+            before and after; None for no measurement.
+        data_dir: folder of the data sets; default `data`.
         allow_code: as for `load_model`.
         track: wraps the sequence of layers and batches, to show progress.
 
@@ -157,7 +157,7 @@ def prune(
 
 
 def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
-    """Returns a function that measures the model on test images scaled to the input range."""
+    """Return a function that measures accuracy on test images scaled to the input range."""
     require_fit(model, name, data.image_shape, data.classes)
     kind = tf.as_dtype(model.inputs[0].dtype)
     require("dataset", data.name, kind.is_floating, f"none for a model that takes {kind.name}")
@@ -169,7 +169,7 @@ def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
 
 
 def _save(model, path: pathlib.Path) -> None:
-    logging.getLogger("absl").setLevel(logging.ERROR)  # remarks that .h5 is an old format
+    logging.getLogger("absl").setLevel(logging.ERROR)  # hides the warning that .h5 is an old format
     try:
         with warnings.catch_warnings(), creating(path) as temporary:
             warnings.simplefilter("ignore")
@@ -179,7 +179,7 @@ def _save(model, path: pathlib.Path) -> None:
 
 
 def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple[str, Site]]:
-    """Returns the layers to look at, convolutions first, each with its kind."""
+    """Return the layers to prune, convolutions first, each with its kind."""
     convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
     dense = pair_sites(graph) if pairs else []
     sites = chosen_sites([*convolutions, *dense], layers)
@@ -188,7 +188,7 @@ def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple
 
 
 class _Work:
-    """Prunes layer after layer and, if asked, adds up what each can do to the outputs."""
+    """Prunes layer by layer and, if asked, sums up each layer's possible effect on the outputs."""
 
     def __init__(
         self, graph: Graph, prune_filters: Callable, choice: PairChoice, sites, bounds: bool
@@ -204,7 +204,7 @@ class _Work:
         self._moves = {site.layer: (0.0, 0.0) for _, site in sites}
 
     def run(self, repeat: int, track) -> None:
-        """Prunes all layers `repeat` times, then sets the model's weights."""
+        """Prune all layers `repeat` times, then set the model's weights."""
         before, changed = self._weights, 0
         for number, (kind, site) in enumerate(track(self._sites * repeat)):
             if number % len(self._sites) == 0 and number:
@@ -224,7 +224,7 @@ class _Work:
         self._graph.write(before, self._weights)
 
     def layers(self) -> tuple[PrunedLayer, ...]:
-        """Returns what happened to every layer."""
+        """Return the result of every layer."""
         return tuple(
             PrunedLayer(
                 site.layer,

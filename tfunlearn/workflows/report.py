@@ -1,4 +1,4 @@
-"""The report of one run or several: reads their folders, writes a folder of its own."""
+"""Report on one or more runs: reads their folders, writes a new one."""
 
 from __future__ import annotations
 
@@ -51,20 +51,19 @@ def report(
     data_dir: str | None = None,
     track: Callable[[Sequence], Iterable] = iter,
 ) -> pathlib.Path:
-    """Writes a report: `report.html`, which needs nothing but itself, and PNG and CSV files of
-    everything in it.
+    """Write a report: a self-contained `report.html`, and all its contents as PNG and CSV files.
 
     Args:
         runs: run directories, of `train` or of `unlearn`, verified or not.
-        out: the new folder; default `<first run>-report`, numbered if that is taken.
-        data_dir: where the data sets lie, if not where the runs' configuration says.
+        out: the new folder; default `<first run>-report`, numbered if that exists.
+        data_dir: folder of the data sets; default the one in the runs' configuration.
         track: wraps the runs, to show progress.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: no run, a damaged one, or `out` is in use.
+        UserError: there is no run, a run is damaged, or `out` is in use.
     """
     require("run", "nothing", len(runs) > 0, "at least one run")
     facts = _told_apart([facts_of(run, data_dir) for run in track(list(runs))])
@@ -89,7 +88,7 @@ def report(
 
 
 def _told_apart(facts: list[RunFacts]) -> list[RunFacts]:
-    """Returns the facts, runs of the same name named by their path."""
+    """Return the facts with runs of equal names renamed to their paths."""
     names = [one.name for one in facts]
     return [
         dataclasses.replace(one, name=os.path.relpath(one.path))
@@ -100,10 +99,10 @@ def _told_apart(facts: list[RunFacts]) -> list[RunFacts]:
 
 
 def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
-    """Returns what is to be told of a run.
+    """Return the report's facts on a run.
 
     Raises:
-        UserError: no run there, or a damaged file.
+        UserError: there is no run, or a file is damaged.
     """
     directory, config, _, model = open_run(run, data_dir)
     path, lines, unlearning = directory.path, directory.read_metrics(), read_record(directory)
@@ -139,7 +138,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     if unlearning is not None:
         try:
             words = in_words(unlearning.method, unlearning.report)
-        except UserError as error:  # a method of the user's own that is not here
+        except UserError as error:  # a user's own method that is not installed
             missing.append(f"The method's own words are not known: {error}.")
     return RunFacts(
         name,
@@ -160,7 +159,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
 
 
 def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
-    """Returns the metrics of the training that a run was unlearned from, and what is missing."""
+    """Return the metrics of the training that a run was unlearned from, and missing parts."""
     source = RunDirectory(pathlib.Path(unlearning.source))
     try:
         same = checksum(source.checkpoint) == unlearning.source_checkpoint_sha256
@@ -175,7 +174,7 @@ def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
 
 
 def _trained_profile(config, model) -> dict:
-    """Returns accuracy by class and client, and the confusion, of a trained model."""
+    """Return accuracy and loss by class and client, and the confusion, of a trained model."""
     federation, outputs_of = Federation.of(config), OutputsOf(model)
     data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
 
@@ -211,7 +210,7 @@ def _trained_profile(config, model) -> dict:
 
 
 def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
-    """Returns the same of the models before and after, and of the retrained one if there is one."""
+    """Return the same for the models before, after and (if any) retrained."""
     unlearning = read_record(RunDirectory(user_path(run)))
     if unlearning.method == reference_method():
         raise UserError("a retrained run is told by the runs that are held against it")
@@ -241,7 +240,7 @@ def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
 def _new_folder(
     out: str | os.PathLike | None, run: pathlib.Path
 ) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
-    """Gives a hidden folder that takes its name when the block ends well, and that name."""
+    """Yield a hidden folder and its target name, which it takes if the block succeeds."""
     if out is None:
         target = first_free(run.with_name(f"{run.name}-report"), os.path.lexists, folder=True)
     else:

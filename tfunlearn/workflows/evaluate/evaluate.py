@@ -1,4 +1,4 @@
-"""Measuring the model of a run that lies on disk."""
+"""Evaluation of a run's model."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tfunlearn.workflows.evaluate.settings import GmeSettings
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """The test metrics of a run's last finished round.
+    """Test metrics of a run's last finished round.
 
     Attributes:
-        rounds: finished rounds.
-        planned_rounds: rounds that the configuration asks for; of an unlearned run, its own.
-        method: how it was unlearned, None for a run of `train`.
-        rounds_before: rounds of the federation before it.
-        measured: `test_accuracy`, `test_loss`, `attack_success`, `source_error`; None where the
-            test set has no example to measure it on.
-        class_accuracies: accuracy on each class, None without test images.
-        class_counts: test images of each class.
-        local: of an unlearned run: what it did to the remaining clients and how soon it was over;
-            of its retraining too, if that was compared with.
-        missing: why `local` is not known, else None.
-        failed: why an unlearning failed, else None.
+        rounds: number of finished rounds.
+        planned_rounds: number of rounds in the configuration; for an unlearned run, its own rounds.
+        measured: `test_accuracy`, `test_loss`, `attack_success`, `source_error`; None if the test
+            set has no example for the metric.
+        class_accuracies: accuracy on each class, None for a class without test images.
+        class_counts: number of test images of each class.
+        method: unlearning method, None for a run of `train`.
+        rounds_before: rounds of the federation before this run.
+        local: for an unlearned run: local fairness and time to peak, and those of its retrained
+            model if there is one.
+        missing: why a part of `local` is unknown, else None.
+        failed: why the unlearning failed, else None.
     """
 
     rounds: int
@@ -56,16 +56,16 @@ def evaluate(
     track: Callable[[Sequence], Iterable] = iter,
     settings: GmeSettings = GmeSettings(),
 ) -> RunEvaluation:
-    """Measures the last finished round of a run on the test set.
+    """Measure the last finished round of a run on the test set.
 
     Args:
         run: the run directory.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        data_dir: folder of the data set; default the one in the run's configuration.
         track: wraps the sequence of test batches, to show progress.
-        settings: how local fairness is measured.
+        settings: settings of local fairness.
 
     Raises:
-        UserError: no run there, a damaged file, or no data set.
+        UserError: there is no run, a file is damaged, or the data set is missing.
     """
     directory, config, state, model = open_run(run, data_dir)
     data = load_data(config.data, config.seed)

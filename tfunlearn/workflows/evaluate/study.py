@@ -94,9 +94,9 @@ def study_memorization(
         settings: number of retrained models, scoring and grading.
         forget: the request, for a trained run only.
         data_dir: directory of the data set; default that of the runs' configuration.
-        watch: `start(task, waiting, folder)` is called before each missing training,
-            `reference_round` with each line of its metrics; `track` wraps the measured models, to
-            show progress.
+        watch: callbacks: `on_start` is called before each missing training,
+            `on_reference_round_end` with each line of its metrics; `track` wraps the measured
+            models, to show progress.
 
     Raises:
         UserError: runs of different sources or requests, fewer than 20 forgotten examples, or a

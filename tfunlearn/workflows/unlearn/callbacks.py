@@ -22,37 +22,37 @@ class UnlearningCallbacks:
     """
 
     def on_start(self, task: UnlearningTask, waiting: int, folder: pathlib.Path) -> None:
-        """Called before anything is done.
+        """Called before the work starts.
 
         Args:
             task: the task.
-            waiting: rounds before the method may begin.
-            folder: the hidden folder that the new run is made in.
+            waiting: number of rounds before the method may begin.
+            folder: the hidden folder in which the new run is built.
         """
 
     def on_plan(self, plan: Plan) -> None:
-        """Called with the method's plan, after the rounds of waiting."""
+        """Called with the method's plan, after any waiting rounds."""
 
     def on_round_end(self, line: dict) -> None:
         """Called with each line of `metrics.jsonl`."""
 
     def on_report(self, report: dict) -> None:
-        """Called with what a method has found out in the middle of its rounds."""
+        """Called with findings of the method in the middle of its rounds."""
 
     def on_reference_start(self, rounds: int) -> None:
-        """Called before a model is retrained for comparison, with its number of rounds."""
+        """Called with the number of rounds before a model is retrained for comparison."""
 
     def on_reference_round_end(self, line: dict) -> None:
-        """Called with each line of metrics of the retrained model."""
+        """Called with each line of metrics of a model that is retrained for comparison."""
 
     def on_resume(self, point: RecoveryPoint) -> None:
-        """Called with what an earlier process has finished, before it is continued."""
+        """Called with the recovery point of an interrupted process before it is resumed."""
 
     def on_damage(self, words: str) -> None:
-        """Called with a damaged file of a finished run, in words; it is repaired."""
+        """Called with a description of a damaged file of a finished run, which was repaired."""
 
     def on_warning(self, words: str) -> None:
-        """Called with a warning, in words."""
+        """Called with the text of each warning."""
 
     def track(self, steps: Sequence) -> Iterable:
         """Return the steps of a measurement, wrapped to show progress."""
@@ -67,7 +67,7 @@ def _nothing(*_: Any) -> None:
 
 
 class Watch(UnlearningCallbacks):
-    """Callbacks made of functions, as earlier builds took them.
+    """Callbacks made of functions, for compatibility with earlier builds.
 
     Args:
         start, plan, round, tell, reference, reference_round, resume, damage, warn, track: called in
@@ -133,11 +133,12 @@ class Watch(UnlearningCallbacks):
 
 
 class RoundsAsReference(UnlearningCallbacks):
-    """Callbacks of a retraining: its rounds are passed on as those of a reference.
+    """Callbacks of a retraining, which passes its rounds on as those of a reference.
 
     Args:
-        outer: the callbacks of whoever needs the retrained model.
-        rounds: passed on as the start of a reference; None passes on the start as it is.
+        outer: the callbacks of the caller that needs the retrained model.
+        rounds: number of rounds to announce with `on_reference_start`; None calls `on_start`
+            instead.
     """
 
     def __init__(self, outer: UnlearningCallbacks, rounds: int | None = None):

@@ -1,4 +1,4 @@
-"""The method that fits a request if none was named."""
+"""Choice of the method for a request that names none."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tfunlearn.methods.task import UnlearningTask
 
 
 def default_method(task: UnlearningTask) -> tuple[str, str]:
-    """Return the method for a request, and why it is that one.
+    """Return the method for a request, and the reason for the choice.
 
     Methods declare what they are the default for (`UnlearningMethod.default_for`): classes, clients
-    that attacked, or anything, which is taken where another one does not fit.
+    that attacked, or anything; the latter is chosen if no other one fits.
 
     Args:
         task: the task; its settings name no method.
@@ -40,7 +40,7 @@ def default_method(task: UnlearningTask) -> tuple[str, str]:
 def _or_anything(
     task: UnlearningTask, method: UnlearningMethod, anything: UnlearningMethod, reason: str
 ) -> tuple[str, str]:
-    """Return a method and the reason, or the method for anything and why it is not the former."""
+    """Return a method and the reason; if it is infeasible, the method for anything and why."""
     own = dataclasses.replace(task, settings=task.settings.candidate(method.name))
     obstacle = method.infeasible_reason(own, method.rounds_to_wait(own) > 0)
     if obstacle is None:

@@ -1,4 +1,4 @@
-"""Carries a plan out: waits if it must, recovers round by round, writes the new run."""
+"""Execution of a plan: waiting rounds if needed, recovery round by round, the new run's files."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
 from tfunlearn.workflows.unlearn.outcome import asked, failure_in_words, recovered
 from tfunlearn.workflows.unlearn.progress_log import Notebook
 
-PROBE = 200  # images by which layers without signal are found
+PROBE = 200  # images used to detect layers without signal
 
 
 @dataclass
 class _Progress:
-    """What has happened so far.
+    """Progress of an unlearning.
 
     Attributes:
-        state: the weights now, and the rounds of the new run.
-        goal: accuracy on what remains, of the model that is to be unlearned.
-        left: what an earlier process has finished.
-        notebook: what a later one has to know beside the checkpoint.
-        cost: of the rounds.
-        accuracies: on what remains, at the start of recovery and after each of its rounds.
-        waited: rounds of waiting.
+        state: the current weights, and the number of finished rounds of the new run.
+        goal: accuracy on the retain set before unlearning.
+        left: recovery point of an interrupted process.
+        notebook: log of what a resuming process needs in addition to the checkpoint.
+        cost: cost of the rounds.
+        accuracies: accuracy on the retain set at the start of recovery and after each of its
+            rounds.
+        waited: number of waiting rounds.
         failed: why the model is ruined, None if it is not.
     """
 
@@ -61,7 +62,7 @@ class _Progress:
     failed: str | None = None
 
     def finished_line(self, number: int) -> dict | None:
-        """Returns the metrics of a round that an earlier process has finished, else None."""
+        """Return the metrics of a round finished by an earlier process, else None."""
         return self.left.lines[number - 1] if number <= len(self.left.lines) else None
 
 
@@ -75,12 +76,12 @@ def perform(
     """Unlearn into `directory`, a folder that no other process writes to.
 
     Rounds that an earlier process has finished there are not repeated. (If the request had to wait,
-    only the rounds of waiting are kept: the history that it waited for may be gone.)
+    only waiting rounds are kept: the history gathered in them may be lost.)
 
     Args:
         task: the task.
         directory: the folder.
-        keys: of its record.
+        keys: keys of the run's record.
         measure: `weights -> metrics`.
         watch: callbacks.
 
@@ -158,9 +159,9 @@ def perform(
 
 
 def _guard(task: UnlearningTask, plan: Plan, before: dict, start: dict) -> RecoveryGuard | None:
-    """Returns what watches over the rounds; None for retraining, which is the measure of all.
+    """Return the guard of the recovery; None for retraining, the reference of all comparisons.
 
-    A plan that begins anew is given half of its rounds to leave chance level.
+    A plan that restarts from scratch may spend half of its rounds at chance level.
     """
     if task.method.is_reference:
         return None
@@ -169,15 +170,14 @@ def _guard(task: UnlearningTask, plan: Plan, before: dict, start: dict) -> Recov
 
 
 class SilentLayers:
-    """Names the layers of the model that recovery starts from whose outputs do not depend on the
-    input.
+    """Detector of layers whose outputs no longer depend on the input when recovery starts.
 
     Args:
-        task: the task; its remaining training images are the probe, and it is warned.
-        report: of the method; `silent_layers` in it keeps the names for a process that resumes.
+        task: the task; its retained training images are the probe, and warnings go to it.
+        report: the method's report; its `silent_layers` keeps the names for a resuming process.
 
     Attributes:
-        names: of the layers.
+        names: names of these layers.
     """
 
     def __init__(self, task: UnlearningTask, report: dict):
@@ -187,7 +187,7 @@ class SilentLayers:
         self._probe = SignalProbe(task.source.model, images[rows]) if len(rows) > 1 else None
 
     def check(self, weights: Sequence[np.ndarray] | None) -> None:
-        """Looks at a model, if there is one, and warns of its layers without signal."""
+        """Check a model, if any, and warn of its layers without signal."""
         if weights is None or self._probe is None:
             return
         self._task.source.model.set_weights(weights)
@@ -209,7 +209,7 @@ class SilentLayers:
 
 
 def _left(directory: RunDirectory, wait: int) -> RecoveryPoint:
-    """Returns what can be gone on from, and removes what cannot."""
+    """Load the last usable recovery point, and delete the files of rounds after it."""
     try:
         left = last_valid_checkpoint(directory)
     except UserError:
@@ -221,7 +221,7 @@ def _left(directory: RunDirectory, wait: int) -> RecoveryPoint:
 
 
 def _planned(task: UnlearningTask, watch: UnlearningCallbacks) -> Plan:
-    """Returns the plan of a task, its start finite, and announces it."""
+    """Make the plan of a task, check that its weights are finite, and announce it."""
     started = time.perf_counter()
     plan = task.method.plan(task, task.own)
     plan = dataclasses.replace(
@@ -237,12 +237,16 @@ def _planned(task: UnlearningTask, watch: UnlearningCallbacks) -> Plan:
 
 
 def rounds_to_wait(task: UnlearningTask) -> int:
-    """Returns the rounds until the rate limiter lets the request through."""
+    """Return the number of rounds until the rate limiter accepts the request."""
     return task.method.rounds_to_wait(task)
 
 
 def check_before_waiting(task: UnlearningTask) -> None:
-    """Raises a `UserError` where waiting would be in vain."""
+    """Check that the request would not fail after waiting.
+
+    Raises:
+        UserError: it would fail.
+    """
     if rounds_to_wait(task):
         task.method.check_before_waiting(task)
 
@@ -255,10 +259,10 @@ def _waited(
     wait: int,
     done: _Progress,
 ) -> UnlearningTask:
-    """Runs rounds in which the flagged clients are heard but not aggregated.
+    """Run the waiting rounds, in which flagged clients send updates that are not aggregated.
 
-    Those who remain are drawn as ever, and every flagged client sends its update too, so that the
-    last round holds both groups.
+    Remaining clients are sampled as usual; in addition every flagged client sends its update, so
+    that the last round contains both groups.
     """
     source, config = task.source, task.source.federation.config
     engine = rounds_of(
@@ -310,7 +314,7 @@ def _recover(
     guard: RecoveryGuard | None,
     silent: SilentLayers,
 ) -> None:
-    """Runs the rounds of a plan until they are done, its stop rule ends them, or the guard does."""
+    """Run the rounds of a plan until all are done, or the stop rule or the guard ends them."""
     source, remaining = task.source, task.recovering
     done.accuracies = [start["remain_accuracy"]]
     if done.waited or done.left.state is None:

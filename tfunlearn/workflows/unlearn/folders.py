@@ -1,4 +1,4 @@
-"""Where an unlearned run lies: its key, its name, and that it is there as a whole or not at all."""
+"""Folder of an unlearned run: its key, its name, and its atomic creation."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tfunlearn.core.files import checksum, first_free, locked, user_path
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 
-LEFT = "left.json"  # what a stopped unlearning has to know beside its checkpoint
+LEFT = "left.json"  # state of an interrupted unlearning in addition to its checkpoint
 
 
 def keys_of(task: UnlearningTask) -> dict[str, str]:
-    """Returns the hashes of everything that decides the new run and its weights.
+    """Return the hashes of everything that determines the new run and its weights.
 
     Returns:
-        `key`, of the whole request, and `weights_key`, which a retraining shares with every other
-        one that ends in the same weights, wherever it started from.
+        `key`, of the whole request, and `weights_key`, which is equal for all retrainings that
+            yield the same weights, whichever run they started from.
     """
     source, settings = task.source, task.settings
     held = source.federation.poisoned
@@ -48,7 +48,7 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
         last=source.last_unlearning,
     )
     origin = settings.origin
-    if origin is not None:  # a method of the user's own
+    if origin is not None:  # a user's own method
         weights["method_sha256"] = origin.sha256
     if not task.method.from_scratch:
         weights |= asked
@@ -67,10 +67,10 @@ def _hash(content: dict) -> str:
 
 
 def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Path:
-    """Returns where the new run is to lie.
+    """Return the path of the new run.
 
     Raises:
-        UserError: `out` holds something already, or lies in the run.
+        UserError: `out` is not empty, cannot be written, or lies within the run.
     """
     run = task.source.directory.path
     if out is None:
@@ -95,7 +95,7 @@ def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Pa
 
 
 def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | None:
-    """Returns the whole run of `folder` whose record have that `key` under `name`, or None."""
+    """Return the finished run in `folder` whose record has that `key` under `name`, or None."""
     for path in sorted(folder.glob("*/unlearning.json")):
         if not path.parent.name.startswith(".") and is_finished(path.parent, name, key):
             return RunDirectory(path.parent)
@@ -103,45 +103,46 @@ def finished_run(folder: pathlib.Path, name: str, key: str) -> RunDirectory | No
 
 
 def is_finished(folder: pathlib.Path, name: str, key: str) -> bool:
-    """Tells whether a whole run lies in `folder` whose record have that `key` under `name`."""
+    """Return whether `folder` is a finished run whose record has that `key` under `name`."""
     directory = RunDirectory(folder)
     try:
         if getattr(unlearning_record(directory), name) != key:
             return False
         directory.read_state()
         return directory.model.is_file()
-    except (UserError, OSError, KeyError, TypeError):  # damaged, or somebody else's, or no record
+    except (UserError, OSError, KeyError, TypeError):  # damaged, another program's, or no record
         return False
 
 
 @dataclass
 class Folder:
-    """A folder that is being filled, and where it ends up."""
+    """A folder that is being filled, and its final path."""
 
     path: pathlib.Path
     target: pathlib.Path
 
 
 def begun_name(task: UnlearningTask, target: pathlib.Path) -> pathlib.Path:
-    """Returns the name of the hidden folder beside `target` that the same request always fills."""
+    """Return the path of the hidden folder next to `target` that this request always fills."""
     identity = _hash({"key": keys_of(task)["key"], "keeps": task.keeps})[:12]
     return target.with_name(f".{target.name[:100]}.{identity}")
 
 
 @contextlib.contextmanager
 def filled_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
-    """Gives the hidden folder `path`, which takes the name `target` when the block ends well.
+    """Yield the hidden folder `path`, which is renamed to `target` if the block succeeds.
 
-    If something stops the block once a round is finished, it stays, and the next block goes on with
-    it; else nothing is left.
+    If the block fails after a finished round, the folder stays, and the next block resumes from it;
+    otherwise nothing is left behind.
 
     Args:
-        path: see `begun_name`; other processes are kept out of it.
-        target: the name.
-        numbered: take `target-2` and so on if it is taken.
+        path: see `begun_name`; other processes are locked out of it.
+        target: the final path.
+        numbered: whether to use `target-2` and so on if the path is taken.
 
     Raises:
-        UserError: the place cannot be written, somebody took it meanwhile, or fills it too.
+        UserError: the folder cannot be written, the path was taken meanwhile, or another process
+            fills it.
     """
     made = [f for f in target.parents if not f.exists()]
     folder = Folder(path, target)
@@ -159,19 +160,19 @@ def filled_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -
         except BaseException:
             if not RunDirectory(path).metrics.exists():
                 shutil.rmtree(path, ignore_errors=True)
-                with contextlib.suppress(OSError):  # somebody else may use a parent by now
+                with contextlib.suppress(OSError):  # another process may use a parent by now
                     for parent in made:
                         parent.rmdir()
             raise
 
 
 def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
-    """Gives a folder its name, or the first free number of it, and returns that."""
+    """Rename a folder to `target`, or to its first free number; return the new path."""
     while True:
         name = first_free(target, os.path.lexists, folder=True) if numbered else target
         try:
             os.rename(path, name)
             return name
         except OSError as error:
-            if not (numbered and os.path.lexists(name)):  # else somebody was faster
+            if not (numbered and os.path.lexists(name)):  # else another process was faster
                 raise UserError(f"out: {target} cannot be written ({error.strerror})")

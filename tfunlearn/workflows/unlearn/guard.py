@@ -1,4 +1,4 @@
-"""The guard of a recovery: tells a model that was ruined from one that is still recovering."""
+"""Recovery guard: distinguishes a ruined model from one that is still recovering."""
 
 from __future__ import annotations
 
@@ -9,32 +9,30 @@ import numpy as np
 
 from tfunlearn.evaluation.signal import chance_level
 
-PATIENCE = 5  # rounds in a row
-MARGIN = 0.02  # of accuracy above chance that still counts as chance
-FALL = 0.05  # of accuracy below the start from which a rising loss counts
-DAMAGE = 0.05  # of accuracy below before and retrained from which a finished model is damaged
+PATIENCE = 5  # consecutive rounds
+MARGIN = 0.02  # accuracy above chance that still counts as chance
+FALL = 0.05  # drop of accuracy below the start from which a rising loss counts
+DAMAGE = 0.05  # drop of accuracy below before and retrained that counts as damage
 
 
 class RecoveryGuard:
-    """Watches the accuracy and loss on the remaining clients' training data, round after round.
+    """Monitor of accuracy and loss on the retain set, round by round.
 
     A recovery has failed if for `patience` rounds in a row
-
-        accuracy <= chance + 0.02 and loss >= H, the entropy of the labels (nothing is known), or
+        accuracy <= chance + 0.02 and loss >= H, the entropy of the labels (chance level), or
         loss > loss at the start, accuracy < accuracy at the start - 0.05, and the loss does not
-        fall (it gets worse than where the method left it).
-
-    chance is the accuracy of always answering the most frequent class. A loss of H is what that
-    model reaches which always gives the classes' frequencies: a net without signal cannot get
-    below, one that learns does so before its accuracy moves. The second rule asks for a loss that
-    does not fall since methods that start from the intact model may lie above it for good.
+            fall (worse than at the start of recovery).
+    chance is the accuracy of always predicting the most frequent class. H is the loss of always
+    predicting the class frequencies: a network without signal cannot get below it, and one that
+    learns does so before its accuracy rises. The second rule requires a loss that does not fall,
+    since methods that start from the intact model may stay above its loss.
 
     Args:
-        labels: of the remaining training data, `(n,)`.
-        before: metrics of the model before unlearning; where that knows nothing itself, nothing is
-            ever called a failure.
-        start: metrics where recovery starts.
-        patience: default 5.
+        labels: labels of the retained training data, `(n,)`.
+        before: metrics of the model before unlearning; if that is at chance level itself, nothing
+            counts as a failure.
+        start: metrics at the start of recovery.
+        patience: number of rounds in a row; default 5.
     """
 
     def __init__(self, labels: np.ndarray, before: dict, start: dict, patience: int = PATIENCE):
@@ -44,14 +42,14 @@ class RecoveryGuard:
         self._idle = self._knows_nothing(before) or len(shares) < 2
 
     def restart(self, start: dict) -> None:
-        """Counts from other metrics on: rounds before these belonged to the method itself."""
+        """Restart from other metrics: the rounds before them belong to the method's own step."""
         self._start = start
 
     def failure(self, lines: Sequence[dict]) -> str | None:
-        """Returns why a recovery has failed, None if it has not.
+        """Return why a recovery has failed, None if it has not.
 
         Args:
-            lines: metrics of its rounds so far, `remain_accuracy` and `remain_loss` among them.
+            lines: metrics of its rounds so far, including `remain_accuracy` and `remain_loss`.
         """
         last = lines[-self._patience :]
         if self._idle or len(last) < self._patience:
@@ -73,7 +71,7 @@ class RecoveryGuard:
         return None
 
     def failure_at_end(self, after: dict) -> str | None:
-        """Returns why a finished model counts as failed, None if it does not."""
+        """Return why a finished model counts as failed, None if it does not."""
         if self._idle or not self._knows_nothing(after):
             return None
         return self._chance_in_words(after)
@@ -89,13 +87,14 @@ class RecoveryGuard:
 
 
 def damage(before: dict, after: dict, retrained: dict | None) -> str | None:
-    """Returns what an unlearning did to the data that stay, in words; None if no harm.
+    """Return a description of the damage to the retained data, None if there is none.
 
-    It is damage if accuracy lies more than 0.05 below that before unlearning and below retraining,
-    on the remaining training data or on test data (of the classes that stay, where some go).
+    A model is damaged if its accuracy is more than 0.05 below both that before unlearning and that
+    of retraining, on the retained training data or on test data (of the remaining classes, if
+    classes are forgotten).
 
     Args:
-        before, after, retrained: metrics as `ForgettingMeasures` gives them; the last may be None.
+        before, after, retrained: metrics of `ForgettingMeasures`; `retrained` may be None.
     """
     test = (
         "remain_test_accuracy"
@@ -125,5 +124,5 @@ def _accuracy(values: dict) -> float:
 
 
 def _loss(values: dict) -> float:
-    """Returns the loss; infinity where it is not finite."""
+    """Return the loss; infinity if it is not finite."""
     return math.inf if values.get("remain_loss") is None else values["remain_loss"]

@@ -1,4 +1,4 @@
-"""What goes into the record of an unlearned run, once it is done."""
+"""Contents of the record of a finished unlearning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfunlearn.workflows.unlearn.request import origin_note
 
 
 def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
-    """Returns what was asked, and where the new run stands in the history of the federation."""
+    """Return the record's fields on the request and on the new run's place in the history."""
     source = task.source
     return dict(
         **origin_note(task),
@@ -36,13 +36,14 @@ def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
 
 
 def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float) -> Recovered:
-    """Returns the rounds that each stop rule would have taken, None where it takes more.
+    """Return the number of rounds each stop rule would have taken, None if more than were run.
 
     Args:
-        task: what was forgotten.
-        plan: how.
-        accuracies: on what remains, at the start of recovery and after each of its rounds.
-        goal: the accuracy before.
+        task: the task.
+        plan: the plan.
+        accuracies: accuracy on the retain set, at the start of recovery and after each of its
+            rounds.
+        goal: accuracy on the retain set before unlearning.
     """
     fraction, ran = plan.report.get("fraction"), len(accuracies) - 1
     settled, first = accuracies[plan.settles_after :], plan.settles_after
@@ -59,13 +60,13 @@ def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: f
 
 
 def failure_in_words(task: UnlearningTask, plan: Plan, cause: str, silent: list[str]) -> str:
-    """Returns why an unlearning failed and two ways out, as one line.
+    """Return why an unlearning failed and two suggestions, as one line.
 
     Args:
         task: the task.
-        plan: of the method that failed.
-        cause: what the guard says.
-        silent: layers without signal when recovery began.
+        plan: plan of the failed method.
+        cause: the guard's reason.
+        silent: names of layers without signal at the start of recovery.
     """
     method, milder = task.settings.method, task.method.milder(task, plan)
     ways = [milder] if milder else []

@@ -1,4 +1,4 @@
-"""What an unlearning writes down beside its checkpoints, so that another process can go on."""
+"""Log that an unlearning keeps next to its checkpoints, so that another process can resume it."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from tfunlearn.core.files import write_json
 
 
 class Notebook:
-    """Keeps, of the last two rounds, what the method has reported and how long it took.
+    """Log of the method's report and of the elapsed time after each of the last two rounds.
 
-    Two, since a process may end after it wrote here and before its checkpoint.
+    Two rounds are kept, since a process may end between writing the log and the checkpoint.
 
     Args:
-        path: the file; what an earlier process wrote there is read.
-        started: `time.perf_counter()` when this process began.
+        path: the file; the entries of an earlier process are read.
+        started: `time.perf_counter()` at the start of this process.
     """
 
     def __init__(self, path: pathlib.Path, started: float):
         self._path, self._started, self._before = path, started, 0.0
         try:
             self._pages = json.loads(path.read_text())
-        except (OSError, ValueError):  # nothing yet
+        except (OSError, ValueError):  # no log yet
             self._pages = {}
 
     @property
     def seconds(self) -> float:
-        """Time that this process and those before it have taken."""
+        """Time taken by this process and the earlier ones, in seconds."""
         return round(self._before + time.perf_counter() - self._started, 3)
 
     def kept(self, run_round: Callable, report: dict, finished: int) -> Callable:
-        """Returns `run_round`, after each of which `report` is written down.
+        """Return `run_round` wrapped so that `report` is saved after each round.
 
         Args:
             run_round: `(state, cohort) -> (state, report of the round)`.
-            report: of the method, changed by its rounds; set to what it was after `finished`.
-            finished: round that is gone on from.
+            report: the method's report, changed by its rounds; restored to its state after
+                `finished`.
+            finished: number of the round to resume from.
         """
         page = self._pages.get(str(finished))
         if finished and page is not None:

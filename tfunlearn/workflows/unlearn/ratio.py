@@ -1,4 +1,4 @@
-"""A suggestion for memorization's ratio, from one round on what remains; nothing is kept."""
+"""Suggestion of memorization's ratio, from one round on the retain set; nothing is kept."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tfunlearn.workflows.unlearn.workflow import task_of
 
 @dataclass(frozen=True)
 class RatioStudy:
-    """How the changes of a round are distributed.
+    """Distribution of the weight changes of a round.
 
     Attributes:
-        sizes: sizes of change of the eligible weights, `(N,)`.
-        suggestions: one for each rule.
+        sizes: magnitudes of change of the eligible weights, `(N,)`.
+        suggestions: one suggestion per rule.
     """
 
     sizes: np.ndarray
@@ -47,19 +47,19 @@ def study_ratio(
     data_dir: str | None = None,
     started: Callable[[], None] = lambda: None,
 ) -> RatioStudy:
-    """Makes the round that locates, and suggests a ratio by each rule; the run is only read.
+    """Run the locating round, and suggest a ratio by each rule; the run is only read.
 
     Args:
         run: the run directory.
-        forget: the request, in words.
+        forget: terms of the request.
         saliency: `"abs_mean_delta"` (default) or `"abs_mean_grad"`.
-        include: what may be reset, see `eligible_places`.
-        knee: size of change to take for the knee; default `"auto"`, the curve's own.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        include: weights that may be reset, see `eligible_places`.
+        knee: magnitude of change to use as the knee; default `"auto"`, the knee of the curve.
+        data_dir: folder of the data set; default the one in the run's configuration.
         started: called when everything is read, before the round.
 
     Raises:
-        UserError: no run, a request that cannot be met, or too few changes.
+        UserError: there is no run, the request cannot be met, or there are too few changes.
         WorkerError: TFF's worker process died.
     """
     require_knee(knee)
@@ -90,5 +90,5 @@ def study_ratio(
 
 
 def draw_ratio(path: str | os.PathLike, study: RatioStudy) -> None:
-    """Draws the distribution with what is suggested."""
+    """Draw the distribution with the suggestions."""
     save_ratio(path, study.sizes[study.sizes > 0], study.suggestions)

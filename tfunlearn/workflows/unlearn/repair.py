@@ -1,4 +1,4 @@
-"""A finished unlearned run of which a file was torn or exchanged: made whole from the other one."""
+"""Repair of a finished unlearned run whose checkpoint or model file is damaged."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tfunlearn.training.rounds import initial_model
 
 
 def repair(directory: RunDirectory) -> list[str]:
-    """Makes checkpoint and model whole again, each from the other; returns what was torn, in words.
+    """Restore checkpoint and model, each from the other; return descriptions of the damaged files.
 
     Args:
-        directory: a run whose `unlearning.json` is there; whoever calls holds its lock.
+        directory: a run with `unlearning.json`; the caller must hold its lock.
 
     Raises:
-        UserError: both are torn, or `unlearning.json` is damaged.
+        UserError: both files are damaged, or `unlearning.json` is.
     """
     named, found = unlearning_record(directory).checkpoint_sha256, []
     if not directory.checkpoint.exists() or checksum(directory.checkpoint) != named:
@@ -33,7 +33,11 @@ def repair(directory: RunDirectory) -> list[str]:
 
 
 def _rewrite_checkpoint(directory: RunDirectory, named: str) -> None:
-    """Writes the checkpoint anew from the model, if that gives the very file."""
+    """Write the checkpoint again from the model, if that reproduces the same file.
+
+    Raises:
+        UserError: the model does not hold the checkpoint's weights.
+    """
     try:
         weights = load_model(directory.model).get_weights()
     except UserError:

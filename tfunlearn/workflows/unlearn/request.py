@@ -1,4 +1,4 @@
-"""What an unlearning was asked, as it lies beside it: enough to ask the same again."""
+"""The request of an unlearning, stored next to it so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FIELDS = {"run": str, "data_dir": str, "settings": dict, "keeps": bool, "name": 
 def write_request(
     task: UnlearningTask, directory: RunDirectory, out: str | os.PathLike | None, name: str
 ) -> None:
-    """Writes what is asked.
+    """Write the request.
 
     Args:
-        task: what is to be forgotten.
-        directory: where it is done.
-        out: where it is to lie in the end; None if beside the run.
-        name: of the key that tells whether it lies there already.
+        task: the task.
+        directory: the folder in which the new run is built.
+        out: final path of the new run; None for a path next to the source run.
+        name: name of the key by which a finished run is recognized.
     """
     write_json(
         directory.request,
@@ -43,19 +43,19 @@ def write_request(
 
 
 def origin_note(task: UnlearningTask) -> dict:
-    """Return where the method comes from as a note, nothing for a built-in one."""
+    """Return the method's origin as JSON values, empty for a built-in method."""
     origin = task.settings.origin
     return {} if origin is None else {"method_origin": dataclasses.asdict(origin)}
 
 
 def read_request(run: str | os.PathLike) -> dict:
-    """Returns what was asked of an unlearning, finished or not.
+    """Return the request of an unlearning, finished or not.
 
     Args:
-        run: its folder, or what that was to be called in the end.
+        run: its folder, or the path that the finished run was to have.
 
     Raises:
-        UserError: there is none, several unfinished ones, or a damaged one.
+        UserError: there is none, there are several unfinished ones, or the request is damaged.
     """
     path = RunDirectory(_folder(user_path(run))).request
     try:
@@ -72,7 +72,7 @@ def read_request(run: str | os.PathLike) -> dict:
 
 
 def is_requested(run: str | os.PathLike) -> bool:
-    """Tells whether an unlearning of that name was begun."""
+    """Return whether an unlearning of that path was begun."""
     path = user_path(run)
     return bool(_begun(path)) or RunDirectory(path).request.exists()
 
@@ -92,7 +92,7 @@ def _folder(run: pathlib.Path) -> pathlib.Path:
 
 
 def _begun(run: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the hidden folders in which unlearnings that are to be called `run` were begun."""
+    """Return the hidden folders of unlearnings that were begun for the path `run`."""
     stem = f".{run.name[:100]}."
     try:
         return sorted(

@@ -1,4 +1,4 @@
-"""One unlearning, from a run directory to a new one beside it."""
+"""One unlearning, from a run directory to a new one next to it."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class UnlearningRun:
 
     Attributes:
         directory: the new run directory.
-        record: what was asked, done, measured and paid for.
+        record: request, settings, results and cost.
         metrics: the lines of its `metrics.jsonl`.
-        new: False if it lay there finished already.
+        new: False if the finished run existed already.
     """
 
     directory: RunDirectory
@@ -67,7 +67,7 @@ class UnlearningRun:
 
     @property
     def failed(self) -> str | None:
-        """Why the unlearning failed and its model is good for nothing, None if it did not."""
+        """Why the unlearning failed and its model is unusable, None if it succeeded."""
         return self.record.failed
 
 
@@ -79,26 +79,26 @@ def unlearn(
     data_dir: str | None = None,
     watch: UnlearningCallbacks = SILENT,
 ) -> UnlearningRun:
-    """Forgets clients, classes or examples of a run, and compares with retraining.
+    """Unlearn clients, classes or examples of a run, and compare with retraining.
 
-    The run is read, never written. The new run appears as a whole once it is done: until then its
-    finished rounds lie in a hidden folder beside it, and the same call, or `resume_unlearning`,
-    goes on from them. One that lies finished beside the run is not repeated, and neither is its
-    retraining.
+    The run is read, never written. The new run appears only when it is finished: until then its
+    finished rounds are in a hidden folder next to the run, and the same call, or
+    `resume_unlearning`, resumes from them. A finished unlearning next to the run is not repeated,
+    and neither is its retraining.
 
-    An unlearning that ruins the model is stopped and marked (`UnlearningRun.failed`); nothing that
-    comes later takes it for one.
+    An unlearning that ruins the model is stopped and marked (`UnlearningRun.failed`); later
+    commands reject it.
 
     Args:
-        run: the run directory, of `train` or of an earlier `unlearn`, which is gone on from.
-        settings: method, request and knobs; method auto takes the one that fits the request.
-        out: the new run directory; default `<run>-<method>`, numbered if that is taken.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        run: the run directory, of `train` or of an earlier `unlearn`, used as the starting point.
+        settings: method, request and the method's settings; method auto chooses the one that fits.
+        out: the new run directory; default `<run>-<method>`, numbered if that exists.
+        data_dir: folder of the data set; default the one in the run's configuration.
         watch: callbacks.
 
     Raises:
-        UserError: no run there, a damaged file, a request that cannot be met, too little history
-            for the method, or `out` is in use.
+        UserError: there is no run, a file is damaged, the request cannot be met, the history is too
+            short for the method, or `out` is in use.
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
@@ -111,20 +111,20 @@ def resume_unlearning(
     data_dir: str | None = None,
     watch: UnlearningCallbacks = SILENT,
 ) -> UnlearningRun:
-    """Goes on with an unlearning that was stopped, as the call that began it would.
+    """Resume an interrupted unlearning, with the arguments of its first call.
 
     Args:
-        run: the run directory that it was to make, or the hidden folder in which it lies.
-        data_dir: where the data set lies, if not where the run's configuration says.
+        run: path of the new run, or the hidden folder in which it is built.
+        data_dir: folder of the data set; default the one of the first call.
         watch: callbacks.
 
     Raises:
-        UserError: there is none, and as `unlearn` does.
+        UserError: there is no such unlearning, or as for `unlearn`.
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
     request, directory = read_request(run), RunDirectory(user_path(run))
-    asked = request["settings"]  # only what the method uses: others had other defaults once
+    asked = request["settings"]  # only the method's own: defaults of others have changed
     names = (*COMMON, *own_fields(asked.get("method", AUTO)))
     settings = unlearn_settings(
         **{name: asked[name] for name in names if asked.get(name) is not None}
@@ -161,7 +161,7 @@ def _answered(
     name: str,
     watch: UnlearningCallbacks,
 ) -> UnlearningRun:
-    """Returns the run of a task, compared with retraining if that was asked for."""
+    """Run a task, and compare it with retraining if that was asked for."""
     task = dataclasses.replace(task, track=watch.track, tell=watch.on_report, warn=watch.on_warning)
     directory, new = run_task(task, out, name, watch)
     record = unlearning_record(directory)
@@ -171,10 +171,11 @@ def _answered(
 
 
 def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
-    """Returns what is to be forgotten from a run.
+    """Return the unlearning task of a request to a run.
 
     Raises:
-        UserError: something that does not exist, that was forgotten already, or everything.
+        UserError: the request names something that does not exist or was forgotten before, or
+            covers all examples.
     """
     federation = source.federation
     request = ForgetRequest.parse(
@@ -217,7 +218,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
 
 
 def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
-    """Returns the words of a request whose examples were all forgotten before."""
+    """Return the terms of a request whose examples were all forgotten before."""
     if not source.gone.any():
         return []
     federation = source.federation
@@ -229,7 +230,7 @@ def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
 
 
 def _with_method(task: UnlearningTask) -> UnlearningTask:
-    """Returns the task with a method that fits its request, if none was named."""
+    """Return the task with a method chosen, if none was named."""
     if task.settings.method == AUTO:
         method, reason = default_method(task)
         return dataclasses.replace(task, reason=reason, settings=task.settings.resolved(method))
@@ -246,7 +247,11 @@ def _with_method(task: UnlearningTask) -> UnlearningTask:
 
 
 def _check_rule(remaining: Federation) -> None:
-    """Raises a `UserError` unless the run's rule and rejection can work with those who remain."""
+    """Check that the run's aggregation rule and rejection work with the remaining clients.
+
+    Raises:
+        UserError: too few clients remain.
+    """
     config = remaining.config
     try:
         config.aggregator.check(remaining.participants)
@@ -265,17 +270,17 @@ def run_task(
     name: str,
     watch: UnlearningCallbacks,
 ) -> tuple[RunDirectory, bool]:
-    """Returns the run of a task, and whether it was made just now.
+    """Return the run of a task, and whether it was made just now.
 
     Args:
-        task: what is to be forgotten, and how.
-        out: where it is to lie; default beside the run.
-        name: which of its keys, `"key"` or `"weights_key"`, decides that a run which lies finished
-            in `out`, or beside the run without it, is taken as it is.
+        task: the task.
+        out: path of the new run; default next to the source run.
+        name: the key, `"key"` or `"weights_key"`, by which a finished run in `out` (without `out`:
+            next to the source run) is recognized and reused.
         watch: callbacks.
 
     Raises:
-        UserError: as `unlearn` does.
+        UserError: as for `unlearn`.
     """
     keys = keys_of(task)
     if out is not None and str(out) and is_finished(user_path(out), name, keys[name]):
@@ -305,7 +310,7 @@ def _compared(
     record: UnlearningRecord,
     watch: UnlearningCallbacks,
 ) -> UnlearningRecord:
-    """Measure the retrained model too, and write record and picture with it."""
+    """Measure the retrained model too, and update record and figure."""
     settings = UnlearnSettings(
         reference_method(), task.settings.forget, unlearn_seed=task.settings.unlearn_seed
     )
@@ -326,8 +331,8 @@ def _compared(
 
 
 def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict, str]:
-    """Returns the metrics of a run as it is, for what `settings.forget` names, and the checksum of
-    its weights."""
+    """Return the metrics of a run's current model for the forget set of `settings.forget`, and
+    the checksum of its weights."""
     task = task_of(open_source(run), settings)
     return (
         measures_of(task)(task.source.state.weights),
@@ -336,7 +341,7 @@ def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict
 
 
 def measures_of(task: UnlearningTask) -> ForgettingMeasures:
-    """Returns the measure of a case's models."""
+    """Return the metrics function of a task's models."""
     federation, gone = task.source.federation, task.source.gone | task.forgotten
     return ForgettingMeasures(
         OutputsOf(task.source.model), federation, task.forgotten, ~gone, task.source.gone

@@ -141,7 +141,7 @@ class Sets:
         """Return the predictions of a model with the given weights."""
         hits, losses, odds, shares = {}, {}, {}, {}
         for name, examples in self.sets.items():
-            if name == "pool":  # only the shadow models are asked about all of it
+            if name == "pool":  # only the shadow models predict on all of it
                 continue
             outputs = self._outputs_of(examples.images, weights)
             if name == "test":
