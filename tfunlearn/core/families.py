@@ -109,7 +109,9 @@ class Family(Mapping[str, M], Generic[M]):
     def __len__(self) -> int:
         return len(self._members())
 
-    __hash__ = object.__hash__  # a family is itself, whatever it holds
+    def __hash__(self) -> int:  # a family is itself, whatever it holds
+        return object.__hash__(self)
+
     __eq__ = object.__eq__
 
     def find(self, name: str) -> M:
