@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.aggregation.on_arrays import as_stack, demand
-from tfunlearn.aggregation.rule import EXPECTED_SHARES, PRE_AGGREGATORS, RULES, Round, Rule
+from tfunlearn.aggregation.rule import (
+    EXPECTED_SHARES,
+    PRE_AGGREGATORS,
+    RULES,
+    PreAggregator,
+    Round,
+    Rule,
+)
 from tfunlearn.aggregation.stacks import finite_stack, tolerated
 from tfunlearn.core.errors import choose, require, require_count_or_fraction, require_real
 from tfunlearn.core.families import settings_for
@@ -164,7 +171,7 @@ class Aggregator:
                 f"{method.condition}, here n >= {method.least(f)}",
                 strict=self.strict,
             )
-            n = method.rows_left(n, own) if method is not self.method else n
+            n = method.rows_left(n, own) if isinstance(method, PreAggregator) else n
         selected = getattr(self.own, "selected", None)
         require(
             "selected",
@@ -210,8 +217,8 @@ class Aggregator:
         if f is None:
             f = self.f(int(updates.shape[0]) + dropped)
         stack = finite_stack(updates, weights=weights)
-        rows, weights, f = stack.rows, stack.weights, tolerated(max(f - dropped, 0), stack)
-        given = Round(f, weights, reference, rng, self.strict, self.sizes)
+        rows, left = stack.rows, tolerated(max(f - dropped, 0), stack)
+        given = Round(left, stack.weights, reference, rng, self.strict, self.sizes)
         for step, own in self.steps:
             rows = step.apply(rows, given, own, self.seed, round_number)
             given = given._replace(weights=None)  # a mixed row belongs to no single client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,21 +49,21 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
             f"{aggregator.rule}; gather the updates"
         )
     aggregator.check(clients)
-    base = (
+    base = cast(
+        Any,
         tff.aggregators.WeightedAggregationFactory
         if weighted
-        else tff.aggregators.UnweightedAggregationFactory
+        else tff.aggregators.UnweightedAggregationFactory,
     )
 
+    def create_weighted(self, value_type, weight_type):
+        return _process(aggregator, clients, value_type, weight_type)
+
+    def create_unweighted(self, value_type):
+        return _process(aggregator, clients, value_type, None)
+
     class RuleFactory(base):
-        if weighted:
-
-            def create(self, value_type, weight_type):
-                return _process(aggregator, clients, value_type, weight_type)
-        else:
-
-            def create(self, value_type):
-                return _process(aggregator, clients, value_type, None)
+        create = create_weighted if weighted else create_unweighted
 
     return tff.aggregators.concat_factory(RuleFactory())
 
@@ -85,7 +86,7 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     def initialize():
         return tff.federated_eval(initial, tff.SERVER)
 
-    state_type = initialize.type_signature.result.member
+    state_type = cast(Any, initialize).type_signature.result.member
 
     aggregate = tf.function(  # a plain graph would skip its assertions
         lambda *values: _aggregate(aggregator, clients, *values),
@@ -124,17 +125,21 @@ def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     if weight_type is None:
 
         @tff.federated_computation(placed_state, placed_value)
-        def advance(state, value):
+        def advance_unweighted(state, value):
             return run(state, value, tff.federated_value(np.float32(1), tff.CLIENTS))
+
+        advance = advance_unweighted
     else:
 
         @tff.federated_computation(
             placed_state, placed_value, tff.FederatedType(weight_type, tff.CLIENTS)
         )
-        def advance(state, value, weight):
+        def advance_weighted(state, value, weight):
             return run(state, value, tff.federated_map(as_float, weight))
 
-    return tff.templates.AggregationProcess(initialize, advance)
+        advance = advance_weighted
+
+    return tff.templates.AggregationProcess(cast(Any, initialize), cast(Any, advance))
 
 
 def _collection(clients: int, size: int):
@@ -147,7 +152,7 @@ def _collection(clients: int, size: int):
     )
     def collect(value, weight):
         return tff.federated_aggregate(
-            tff.federated_zip((value, weight)), empty(), add, merge, joined
+            tff.federated_zip((value, weight)), cast(Any, empty)(), add, merge, joined
         )
 
     return collect

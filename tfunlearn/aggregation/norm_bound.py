@@ -13,7 +13,14 @@ from tfunlearn.core.errors import require, require_real
 from tfunlearn.core.fields import option
 
 
-def norm_bound(updates, *, bound: float | None = None, weights=None, noise: float = 0.0, rng=None):
+def norm_bound(
+    updates,
+    *,
+    bound: float | None = None,
+    weights=None,
+    noise: float = 0.0,
+    rng: np.random.Generator | None = None,
+):
     """Return the weighted mean of the rows, each clipped to l2 norm `bound`.
 
         mean of x_i min(1, bound / ||x_i||), plus Gaussian noise
@@ -55,6 +62,7 @@ def norm_bound(updates, *, bound: float | None = None, weights=None, noise: floa
     factors = xp.where(norms > bound, bound / xp.maximum(norms, 1e-300), 1.0)
     result = ops.combine(factors * shares_of(stack, stack.weights), stack.rows)
     if noise:
+        assert rng is not None  # checked above
         result = result + rng.normal(0.0, noise, result.shape)
     return ops.to_float32(result)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -127,9 +128,12 @@ def products(stack: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """Return the inner product of every row with `vector` `(d,)`, float64 `(n,)`."""
 
     def stripe(part: np.ndarray, direction: np.ndarray) -> np.ndarray:
-        return sum(
-            piece.astype(np.float64) @ along.astype(np.float64)
-            for piece, along in pieces_of(part, direction)
+        return cast(
+            np.ndarray,
+            sum(
+                piece.astype(np.float64) @ along.astype(np.float64)
+                for piece, along in pieces_of(part, direction)
+            ),
         )
 
     return sum_of_stripes(stripe, stack, vector)
@@ -190,10 +194,10 @@ def by_coordinate(stack: np.ndarray, reduce: Callable, chosen: np.ndarray | None
         chosen: bool `(n,)`; default all rows.
     """
     result = np.empty(stack.shape[1], np.float32)
-    chosen = slice(None) if chosen is None else np.flatnonzero(chosen)
+    rows = slice(None) if chosen is None else np.flatnonzero(chosen)
 
     def block(first: int, last: int) -> None:
-        values = np.ascontiguousarray(stack[chosen, first:last].T)
+        values = np.ascontiguousarray(stack[rows, first:last].T)
         values.sort(axis=1)
         result[first:last] = reduce(values)
 

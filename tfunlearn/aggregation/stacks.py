@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,10 +26,10 @@ class Stack(NamedTuple):
     """
 
     ops: types.ModuleType
-    rows: object
-    n: object
-    dropped: object
-    weights: object = None
+    rows: Any
+    n: Any
+    dropped: Any
+    weights: Any = None
 
 
 def finite_stack(updates, *, weights=None) -> Stack:
@@ -168,7 +168,7 @@ def vector_like(stack: Stack, vector, field: str):
             raise UserError(
                 f"{field}: {vector!r} is not allowed; allowed is a vector of {size} values"
             )
-        require(field, "not finite", np.isfinite(vector).all(), "a finite vector")
+        require(field, "not finite", bool(np.isfinite(vector).all()), "a finite vector")
     require(
         field, tuple(vector.shape), tuple(vector.shape) == (size,), f"a vector of {size} values"
     )

@@ -101,16 +101,17 @@ class Adversary:
         if self.knowledge == "full":
             order = np.concatenate([np.flatnonzero(~attacking), order])
             known["benign"] = stack[~attacking][:, columns]
-        if self.aggregate is not None:
+        rule, select = self.aggregate, self.select
+        if rule is not None:
 
             def aggregate(rows: np.ndarray) -> np.ndarray:
                 whole = stack[order]
                 whole[:, columns] = rows
-                return self.aggregate(whole, ids[order], dropped, reference, round_number)[columns]
+                return rule(whole, ids[order], dropped, reference, round_number)[columns]
 
             known["aggregate"] = aggregate
-        if self.select is not None:
-            known["select"] = lambda distances, f: self.select(distances, f, dropped)
+        if select is not None:
+            known["select"] = lambda distances, f: select(distances, f, dropped)
         if not isinstance(columns, slice):
             known["kept_apart"] = stack[order][:, ~columns]
         return known

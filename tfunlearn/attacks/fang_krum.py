@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 
 from tfunlearn.attacks.attack import KnowledgeSettings, UpdateAttack
@@ -53,6 +56,7 @@ def fang_krum(view: View) -> np.ndarray:
 
 def _full(view: View, direction: np.ndarray) -> float | None:
     benign, c, n = view.benign, len(view.own), view.clients
+    assert benign is not None  # knowledge is full
     require_minority(n, c)
     geometry = _Crafted(benign, direction, view.kept_apart)
     distances = np.sqrt(np.sort(geometry.among_honest, axis=1))
@@ -96,7 +100,7 @@ def _halved(step: float, picked) -> float | None:
 
 def _picked(view: View, distances: np.ndarray, copies: int, f: int | None) -> bool:
     """Return whether the rule selects as many crafted rows (the last ones) as possible."""
-    chosen = view.select(distances, f)
+    chosen = cast(Callable, view.select)(distances, f)
     return int(chosen[-copies:].sum()) == min(copies, int(chosen.sum()))
 
 
@@ -115,7 +119,7 @@ class _Crafted:
         self._size = products[-1, -1]
         self._apart = None if apart is None else pairwise_squared_distances(apart)
         self.among_honest = pairwise_squared_distances(honest)
-        if apart is not None:
+        if self._apart is not None:
             self.among_honest += self._apart[: len(honest), : len(honest)]
 
     def distances(self, step: float, copies: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def pieces_of(*arrays: np.ndarray) -> Iterable:
     """Yield blocks of the arrays' last axis; tuples of blocks for several arrays."""
     for first in range(0, arrays[0].shape[-1], BLOCK):
         pieces = tuple(array[..., first : first + BLOCK] for array in arrays)
-        yield pieces if len(pieces) > 1 else pieces[0]
+        yield pieces[0] if len(pieces) == 1 else pieces
 
 
 def for_blocks(work: Callable[[int, int], None], stack: np.ndarray) -> None:
@@ -93,7 +94,7 @@ def sum_of_stripes(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.n
     stripes = [
         [array[..., first:last] for array in arrays] for first, last in zip(ends[:-1], ends[1:])
     ]
-    return sum(_for_all(lambda stripe: work(*stripe), stripes, arrays[0]))
+    return cast(np.ndarray, sum(_for_all(lambda stripe: work(*stripe), stripes, arrays[0])))
 
 
 def _for_all(work: Callable, items: Iterable, stack: np.ndarray) -> list:

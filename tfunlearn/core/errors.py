@@ -6,7 +6,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 LONGEST = 200  # characters quoted from another library's error message
@@ -89,11 +89,16 @@ def require_real(field: str, value, holds, allowed: str) -> None:
     require(field, value, real and math.isfinite(value) and bool(holds(value)), allowed)
 
 
-def require_whole(field: str, value, least: int, most: int | None = None) -> None:
+def require_whole(field: str, value: Any, least: int, most: int | None = None) -> None:
     """Raise a `UserError` unless `value` is an integer, not a bool, from `least` to `most`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     allowed = f"a whole number >= {least}" if most is None else f"a whole number, {least} to {most}"
-    require(field, value, whole and least <= value and (most is None or value <= most), allowed)
+    require(
+        field,
+        value,
+        whole and least <= cast(int, value) and (most is None or value <= most),
+        allowed,
+    )
 
 
 def require_count_or_fraction(field: str, value: int | float) -> None:

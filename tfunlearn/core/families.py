@@ -111,7 +111,9 @@ class Family(Mapping[str, M], Generic[M]):
     def __len__(self) -> int:
         return len(self._members())
 
-    __hash__ = object.__hash__  # families compare by identity, not by content
+    def __hash__(self) -> int:  # families compare by identity, not by content
+        return object.__hash__(self)
+
     __eq__ = object.__eq__
 
     def find(self, name: str) -> M:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from tfunlearn.core.errors import UserError, choose, require, require_whole
 
@@ -78,7 +79,7 @@ def schedule_config(schedule: Callable) -> dict | Callable:
     """Return a schedule of this module as JSON values; return any other callable unchanged."""
     for name, kind in SCHEDULES.items():
         if type(schedule) is kind:
-            return {"name": name, **asdict(schedule)}
+            return {"name": name, **asdict(cast(Any, schedule))}
     return schedule
 
 

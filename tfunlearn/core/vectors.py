@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 
-def sizes_of(shapes: Sequence[Sequence[int]]) -> list[int]:
+def sizes_of(shapes: Sequence[Sequence[Any]]) -> list[int]:
     """Return the number of entries of each shape."""
     return [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
 
@@ -19,7 +20,7 @@ def to_vector(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.asarray(array, np.float32).reshape(-1) for array in arrays])
 
 
-def from_vector(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+def from_vector(vector: np.ndarray, shapes: Sequence[Sequence[Any]]) -> list[np.ndarray]:
     """Return `vector` split into arrays of `shapes`, as copies; the inverse of `to_vector`.
 
     Raises:
@@ -32,7 +33,7 @@ def from_vector(vector: np.ndarray, shapes: Sequence[Sequence[int]]) -> list[np.
     return [piece.reshape(shape).copy() for piece, shape in zip(pieces, shapes)]
 
 
-def tensors_from_vector(vector, shapes: Sequence[Sequence[int]]) -> list:
+def tensors_from_vector(vector, shapes: Sequence[Sequence[Any]]) -> list:
     """Return a TensorFlow vector split like `from_vector` does, differentiably."""
     from tfunlearn.core.lazy import tf
 

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any, cast
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tf
@@ -54,9 +55,8 @@ def broken_shard(files: Mapping[str, int]) -> tuple[str, str] | None:
 
 def _first(error: Exception) -> str:
     """Return the first line of an error message without the name of the TensorFlow function."""
-    text = (
-        first_line(error)
-        if not isinstance(error, tf.errors.OpError)
-        else (str(error.message).partition("}} ")[2] or str(error.message))
-    )
+    text = first_line(error)
+    if isinstance(error, tf.errors.OpError):
+        message = str(cast(Any, error).message)
+        text = message.partition("}} ")[2] or message
     return text.partition("\n")[0].partition(" [Op:")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from tfunlearn.datasets.dataset import DataSet, loaded_by
@@ -28,7 +30,7 @@ def digits(data_dir: str | None = None) -> ImageData:
 
     small, labels = load_digits(return_X_y=True)
     small = small.reshape(-1, 8, 8)
-    large = zoom(small, (1, SIDE / 8, SIDE / 8), order=1, grid_mode=False)
+    large = cast(np.ndarray, zoom(small, (1, SIDE / 8, SIDE / 8), order=1, grid_mode=False))
     images = np.rint(large * (255 / 16)).astype(np.uint8)[..., None]
     train, test = train_test_split(
         np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class ImageData:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
-        return tuple(self.images.shape[1:])
+        return cast(tuple[int, int, int], tuple(self.images.shape[1:]))
 
     def subset(self, count: int, rng: np.random.Generator) -> ImageData:
         """Return the data with `count` training examples drawn without replacement."""
@@ -57,6 +58,7 @@ class ImageData:
         return self._at(np.sort(order[count:])), self._at(np.sort(order[:count]))
 
     def _at(self, rows: np.ndarray) -> ImageData:
+        assert self.rows is not None  # set in __post_init__
         writers = None if self.writers is None else self.writers[rows]
         return ImageData(
             self.name,

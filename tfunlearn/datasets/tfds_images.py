@@ -90,7 +90,7 @@ def _load(
     if not prepared:
         _download(builder, name, data_dir)
     try:
-        return ImageData(name, *_arrays(builder, first_label, transposed), classes)
+        return ImageData(name, *_arrays(builder, first_label, transposed), classes=classes)
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # corrupt files cause errors of many types

@@ -63,7 +63,7 @@ class Rejection:
         if self.compat:
             return min(1, clients - 1)
         count = self.aggregator.byzantine if self.count is None else self.count
-        count = EXPECTED_SHARES.get(count, count)
+        count = EXPECTED_SHARES[count] if isinstance(count, str) else count
         return int(np.floor(count * clients + 0.5)) if isinstance(count, float) else count
 
     def check(self, clients: int) -> None:
@@ -112,11 +112,10 @@ class Rejection:
         if count < 1:
             return np.ones(n, bool)
         rule = Aggregator() if self.compat else self.aggregator
-        weights = None if self.compat else weights
         steps = without_each(
             rule,
             updates,
-            weights=weights,
+            weights=None if self.compat else weights,
             reference=reference,
             round_number=round_number,
             f=max(rule.f(n + dropped) - dropped, 0),

@@ -29,7 +29,7 @@ def subset_scores(values: np.ndarray, held: np.ndarray) -> np.ndarray:
         with clients instead of examples left out.
     """
     values, held = np.asarray(values, np.float64), np.asarray(held, bool)
-    require("held", held.shape, held.ndim == 2 and held.shape == values.shape, values.shape)
+    require("held", held.shape, held.ndim == 2 and held.shape == values.shape, str(values.shape))
     inside, outside = held.sum(axis=0), (~held).sum(axis=0)
     both = (inside > 0) & (outside > 0)
     require(

@@ -26,11 +26,11 @@ class Fairness:
 
 
 def local_fairness(
-    before: Sequence[float],
-    after: Sequence[float],
+    before: Sequence[float] | np.ndarray,
+    after: Sequence[float] | np.ndarray,
     *,
     kind: str = "mad",
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
 ) -> Fairness:
     """Return the deviation of the remaining clients' changes from their mean.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from typing import cast
 
 import numpy as np
 
@@ -51,7 +52,9 @@ class AveragingRounds:
         self.process = build_learning_process(
             work,
             image_dtype=image_dtype,
-            aggregator=rule_factory(aggregator, clients=clients) if self._ruled else None,
+            aggregator=rule_factory(aggregator, clients=cast(int, clients))
+            if self._ruled
+            else None,
             after_aggregation=None if flap is None else flap.on_tensors,
             equal_weights=equal_weights,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -122,7 +123,7 @@ class GatheringRounds:
         server_examples: ClientSet | None = None,
         flap=None,
         keep: Callable[[HistoryRound], None] | None = None,
-        excluded: np.ndarray = (),
+        excluded: Sequence[int] | np.ndarray = (),
         equal_weights: bool = False,
     ):
         require(
@@ -224,7 +225,8 @@ class GatheringRounds:
 
     def server_update(self, weights: list[np.ndarray], round_number: int) -> np.ndarray:
         """Return the server's own update `(d,)`; zeros if it is not finite."""
-        alone = Cohort(round_number, np.array([0]), self._server, np.ones(1))
+        server = cast(ClientSet, self._server)  # required with fltrust
+        alone = Cohort(round_number, np.array([0]), server, np.ones(1))
         stack = self._gathered(weights, alone, "server").stack
         return stack[0] if len(stack) else np.zeros(stack.shape[1], np.float32)
 
@@ -259,7 +261,7 @@ def _chunk(clients: int, size: int) -> int:
     return max(1, min(CHUNK_BYTES // size, share))
 
 
-def _client_updates(work: ClientWork, image_dtype):
+def _client_updates(work: ClientWork, image_dtype) -> Callable[..., Any]:
     """Return the TFF computation `(trainable, state, clients) -> update of each client`."""
     traced = work.trace(image_dtype)
     trainable_type = tff.TensorType(np.float32, [work.trainable_size])

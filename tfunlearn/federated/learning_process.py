@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from typing import Any, cast
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def build_learning_process(
         The process. Its metrics `client_work` hold `loss_sum` (sum of losses times weights),
         `weights` (sum of the weights) and `dropped` (client ids).
     """
-    aggregator = aggregator or tff.aggregators.MeanFactory(no_nan_division=True)
+    factory = cast(Any, aggregator or tff.aggregators.MeanFactory(no_nan_division=True))
     weights_type = _weights_type(work)
     initial = [np.asarray(w) for w in work.stateless.model.get_weights()]
     split = WeightOrder(work.stateless.model)
@@ -49,10 +50,10 @@ def build_learning_process(
         return split.to_model_weights([tf.constant(w) for w in initial])
 
     return tff.learning.templates.compose_learning_process(
-        initial_weights,
+        cast(Any, initial_weights),
         tff.learning.templates.build_broadcast_process(weights_type),
         _client_work_process(work, weights_type, image_dtype, equal_weights),
-        aggregator.create(weights_type, tff.TensorType(np.float32)),
+        factory.create(weights_type, tff.TensorType(np.float32)),
         _finalizer(weights_type, work.stateless.model, split, after_aggregation),
     )
 
@@ -64,7 +65,9 @@ def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
     def data_set(client):
         return tf.data.Dataset.from_tensors(client)
 
-    return tff.simulation.compose_dataset_computation_with_iterative_process(data_set, process)
+    return tff.simulation.compose_dataset_computation_with_iterative_process(
+        cast(Any, data_set), process
+    )
 
 
 def client_type(work: ClientWork, image_dtype) -> tff.Type:
@@ -88,7 +91,7 @@ class WeightOrder:
         places = {id(weight): n for n, weight in enumerate(model.weights)}
         self._trainable = [places[id(weight)] for weight in model.trainable_weights]
         self._non_trainable = [places[id(weight)] for weight in model.non_trainable_weights]
-        ends = np.cumsum([0, *sizes_of([weight.shape for weight in model.weights])])
+        ends = np.cumsum([0, *sizes_of([tuple(weight.shape) for weight in model.weights])])
         self._slices = [slice(first, last) for first, last in zip(ends[:-1], ends[1:])]
 
     def trainable_columns(self) -> np.ndarray:
@@ -176,7 +179,7 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weig
         return tff.federated_value((), tff.SERVER)
 
     @tff.federated_computation(
-        initialize.type_signature.result,
+        cast(Any, initialize).type_signature.result,
         tff.FederatedType(weights_type, tff.CLIENTS),
         tff.FederatedType(data_type, tff.CLIENTS),
     )
@@ -184,14 +187,14 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weig
         result, loss, dropped = tff.federated_map(train, (weights, data))
         metrics = tff.federated_zip(
             collections.OrderedDict(
-                dropped=tff.federated_aggregate(dropped, nobody(), join, join, same),
+                dropped=tff.federated_aggregate(dropped, cast(Any, nobody)(), join, join, same),
                 loss_sum=tff.federated_sum(loss),
                 weights=tff.federated_sum(result.update_weight),
             )
         )
         return tff.templates.MeasuredProcessOutput(state, result, metrics)
 
-    return tff.learning.templates.ClientWorkProcess(initialize, advance)
+    return tff.learning.templates.ClientWorkProcess(cast(Any, initialize), cast(Any, advance))
 
 
 def _finalizer(weights_type, model, split: WeightOrder, after_aggregation):
@@ -215,9 +218,9 @@ def _finalizer(weights_type, model, split: WeightOrder, after_aggregation):
 
     placed = tff.FederatedType(weights_type, tff.SERVER)
 
-    @tff.federated_computation(initialize.type_signature.result, placed, placed)
+    @tff.federated_computation(cast(Any, initialize).type_signature.result, placed, placed)
     def advance(finished, weights, update):
         finished, weights, report = tff.federated_map(apply, (finished, weights, update))
         return tff.templates.MeasuredProcessOutput(finished, weights, report)
 
-    return tff.learning.templates.FinalizerProcess(initialize, advance)
+    return tff.learning.templates.FinalizerProcess(cast(Any, initialize), cast(Any, advance))

@@ -7,6 +7,7 @@ unweighted mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -94,14 +95,18 @@ class PartialRounds:
 
 def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype):
     """Return `(partial, client) -> partial update, whether it is finite, loss`, traced once."""
-    places = np.flatnonzero(work.movable)[:, None].astype(np.int64)
+    places = np.flatnonzero(cast(np.ndarray, work.movable))[:, None].astype(np.int64)
     spec = work.client_spec(image_dtype)
 
     def update(partial, *values):
         client = dict(zip(spec, values))
         start = tf.tensor_scatter_nd_update(tf.constant(trainable), places, partial)
         delta, _, finite, loss = work.update(start, tf.constant(state), client)
-        return tf.gather_nd(delta, places), finite, loss
+        return (
+            tf.gather_nd(delta, places),  # pyright: ignore[reportArgumentType]  stub: unsigned only
+            finite,
+            loss,
+        )
 
     traced = tf.function(update, autograph=False).get_concrete_function(
         tf.TensorSpec([len(places)]), *spec.values()

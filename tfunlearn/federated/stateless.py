@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
@@ -30,12 +31,16 @@ class StatelessModel:
         self.trainable_shapes = [tuple(w.shape) for w in model.trainable_weights]
         self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
         self._places = _find_places(model)
-        self._random_layers = [m for m in model.submodules if "_random_generator" in vars(m)]
+        self._random_layers: list[Any] = [
+            m for m in model.submodules if "_random_generator" in vars(m)
+        ]
         norms = (
             tf.keras.layers.BatchNormalization,
             tf.keras.layers.experimental.SyncBatchNormalization,
         )
-        self._batch_norms = [layer for layer in model.submodules if isinstance(layer, norms)]
+        self._batch_norms: list[Any] = [
+            layer for layer in model.submodules if isinstance(layer, norms)
+        ]
 
     def call(
         self,

@@ -3,6 +3,8 @@
 Independent of federated learning; runs under Keras 2 and Keras 3.
 """
 
+from typing import TYPE_CHECKING
+
 from tfunlearn.core.schedules import at, between, every
 from tfunlearn.pruning.filters import prune_filters
 from tfunlearn.pruning.intervals.propagation import activation_bounds, predicted_impact
@@ -10,10 +12,15 @@ from tfunlearn.pruning.pairs import prune_pairs
 from tfunlearn.pruning.preview import apply, explain
 from tfunlearn.pruning.records import FilterRecord, Pair, PairRecord
 
+if TYPE_CHECKING:
+    from tfunlearn.pruning.callbacks import FLAP, FilterPruning, PairPruning
+
 _CALLBACKS = ("FLAP", "FilterPruning", "PairPruning")
 
 __all__ = [
-    *_CALLBACKS,
+    "FLAP",
+    "FilterPruning",
+    "PairPruning",
     "FilterRecord",
     "Pair",
     "PairRecord",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class _Pruning(tf.keras.callbacks.Callback):
         self.by, self.hold = by, hold
         self.layers = layers if layers is None or isinstance(layers, str) else tuple(layers)
         self.records: dict[int, dict[str, Record]] = {}
-        self._graph = None
+        self._graph: Graph | None = None
         self._forget_training()
 
     def on_train_begin(self, logs=None):
@@ -94,7 +95,7 @@ class _Pruning(tf.keras.callbacks.Callback):
         if self._is_open:  # otherwise the model is evaluated outside training
             self._close_epoch(self._epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs: dict[str, Any] | None = None):
         self._prepare()
         self._close_epoch(epoch)
         self._is_open = False
@@ -177,18 +178,20 @@ class _Pruning(tf.keras.callbacks.Callback):
                 self._prune(epoch + 1)
 
     def _prune(self, number: int) -> None:
-        before = self._graph.read()
+        graph = self._graph
+        assert graph is not None  # read by `_prepare`
+        before = graph.read()
         after, records = self._pruned(before, self._filters, self._pairs)
         self.records[number] = records
-        self._graph.write(before, after)
+        graph.write(before, after)
         sites = [site for site in [*self._filters, *self._pairs] if not site.skipped]
         for averages in averages_of(self.model):
             values = [
                 value_of(averages[id(variable)]) if id(variable) in averages else old
-                for variable, old in zip(self._graph.variables, before)
+                for variable, old in zip(graph.variables, before)
             ]
             for variable, old, new in zip(
-                self._graph.variables, values, as_recorded(values, sites, records)
+                graph.variables, values, as_recorded(values, sites, records)
             ):
                 if new is not old and id(variable) in averages:
                     set_value(averages[id(variable)], new)
@@ -297,6 +300,7 @@ class PairPruning(_Pruning):
         self.choice.check(graph, graph.read(), self._pairs)
 
     def _pruned(self, weights, filters, pairs):
+        assert self._graph is not None
         return self.choice.prune(self._graph, weights, pairs)
 
 
@@ -377,6 +381,7 @@ class FLAP(_Pruning):
         weights, records = prune_filter_sites(
             weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit
         )
+        assert self._graph is not None
         weights, merged = self.choice.prune(self._graph, weights, pairs)
         return weights, records | merged
 

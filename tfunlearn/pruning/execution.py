@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 
 
-def execute(nodes: Iterable[Node], values: dict[int, object]) -> None:
+def execute(nodes: Iterable[Node], values: dict[int, Any]) -> None:
     """Call the layers of `nodes`, which must be in graph order.
 
     Args:
@@ -25,14 +26,14 @@ def execute(nodes: Iterable[Node], values: dict[int, object]) -> None:
             values.update(zip(node.outputs, given))
 
 
-def execute_all(graph: Graph, images) -> dict[int, object]:
+def execute_all(graph: Graph, images) -> dict[int, Any]:
     """Return all tensors of a single-input model, for uint8 images or floats in [0, 1]."""
     values = {graph.inputs[0]: to_unit_range(images)}
     execute(graph.nodes, values)
     return values
 
 
-def call(node: Node, values: dict[int, object]):
+def call(node: Node, values: dict[int, Any]):
     """Return the output of one layer call, in inference mode unless the model sets `training`."""
     positional, named = tf.nest.map_structure(
         lambda value: values[node.number_of(value)] if hasattr(value, "_keras_history") else value,

@@ -90,10 +90,11 @@ def published_impacts(
     for place in range(number + 2, len(chain)):
         interval = _affine(interval, chain[place], weights)
         if place < len(chain) - 1:
-            interval = tuple(
+            low, high = (
                 np.maximum(end, 0) if chain[place - 1].is_relu else _sigmoid(end)
                 for end in interval
             )
+            interval = low, high
     return interval
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 
@@ -28,12 +29,12 @@ class Node:
         scope: key of a symbolic tensor -> its number, in the model that makes the call.
     """
 
-    layer: object
+    layer: Any
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     shape: tuple[int | None, ...]
-    call: object
+    call: Any
     scope: Mapping[tuple, int]
 
     def number_of(self, tensor) -> int:
@@ -60,14 +61,14 @@ class Graph:
         hidden: id of a layer in a nested model that cannot be flattened -> reason.
     """
 
-    model: object
+    model: tf.keras.Model
     nodes: tuple[Node, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     readers: dict[int, list[Node]]
     variables: tuple
     positions: dict[int, int]
-    layers: dict[str, object]
+    layers: dict[str, Any]
     hidden: dict[int, str]
     _names: dict[int, str]
     _calls: dict[int, list[Node]]
@@ -108,7 +109,8 @@ class Graph:
 
     def name_of(self, layer) -> str:
         """Return the name of a layer, prefixed with the names of the models that contain it."""
-        return self._names.get(id(layer), layer.name)
+        own: str = layer.name
+        return self._names.get(id(layer), own)
 
     def calls(self, layer) -> list[Node]:
         """Return the nodes that call `layer`."""
@@ -128,7 +130,13 @@ class Graph:
         """Return whether an output of `nodes` is an output of the model."""
         return any(tensor in self.outputs for node in nodes for tensor in node.outputs)
 
-    def position(self, weight) -> int | None:
+    @overload
+    def position(self, weight: None) -> None: ...
+
+    @overload
+    def position(self, weight: Any) -> int: ...
+
+    def position(self, weight: Any) -> int | None:
         """Return the position of `weight` in `model.get_weights()`; None for None."""
         return None if weight is None else self.positions[id(weight)]
 
@@ -242,7 +250,7 @@ def has_graph(model) -> bool:
     return bool(outputs) and all(hasattr(tensor, "_keras_history") for tensor in outputs)
 
 
-def _named_layers(model, before: str = "") -> Iterator[tuple[str, object]]:
+def _named_layers(model, before: str = "") -> Iterator[tuple[str, Any]]:
     """Yield all layers that are not models, each with a name prefixed by its models' names."""
     for layer in getattr(model, "operations", model.layers):
         if isinstance(layer, tf.keras.Model) and has_graph(layer):

@@ -157,7 +157,7 @@ class PairChoice:
             "(low, high), two numbers, with compat",
         )
         for name in ("alpha", "beta"):
-            value = getattr(self, name)
+            value: float = getattr(self, name)
             require(
                 name,
                 value,

@@ -126,7 +126,7 @@ def as_recorded(
     for name, record in records.items():
         if name in known and isinstance(record, FilterRecord):
             weights = zero_filters(weights, known[name], record.pruned)
-        elif name in known:
+        elif name in known and isinstance(record, PairRecord):
             weights = merge_pairs(weights, known[name], record)
     return weights
 

@@ -101,6 +101,7 @@ def _unlikeness(columns, squares, bias) -> np.ndarray:
             return block
         table[part, rest] = block
         table[rest, part] = block.T
+    assert table is not None  # else the only block is returned above
     return table
 
 

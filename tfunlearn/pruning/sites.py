@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from tfunlearn.core.errors import UserError, nearest, require
 from tfunlearn.pruning.graph import Graph, Node
@@ -128,7 +129,7 @@ def _filter_site(graph: Graph, layer, include_residual: bool) -> Site:
 
 def _channels_of(layer, calls: Sequence[Node]) -> int:
     if calls:
-        return calls[0].shape[0 if is_channels_first(layer) else -1]
+        return cast(int, calls[0].shape[0 if is_channels_first(layer) else -1])
     return int(getattr(layer, "filters", None) or layer.weights[0].shape[-1])
 
 

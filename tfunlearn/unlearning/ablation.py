@@ -191,6 +191,7 @@ class Steps:
         """Run the model to the next waist, with one channel ablated in each copy of the
         examples."""
         node, copies = ablation.node, tf.shape(channels)[0]
+        assert node is not None  # else the weights are zeroed
         with without_activation(node.layer):
             given = call(node, values)
         silent = _channels_of_copies(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def least(
         A bool mask for each array, and the largest selected score over all groups, None if nothing
         is selected.
     """
-    masks, thresholds = [None] * len(scores), []
+    masks: list[Any] = [None] * len(scores)
+    thresholds = []
     for group in groups:
         part = [scores[n] for n in group]
         count = share_of(ratio, sum(score.size for score in part))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -120,7 +121,10 @@ def _require_inference(graph: Graph) -> None:
 
 def _checked(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
     """Return the labels as int32; raise a `UserError` if the probe does not match the model."""
-    shape = tuple(model.output_shape) if not isinstance(model.output_shape, list) else ()
+    shape = cast(
+        tuple[int, ...],
+        tuple(model.output_shape) if not isinstance(model.output_shape, list) else (),
+    )
     require(
         "model",
         model.name,

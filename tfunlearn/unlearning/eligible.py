@@ -41,6 +41,7 @@ def eligible_places(
     else:
         require("include", include, include in INCLUDES, f"{', '.join(INCLUDES)}, or a function")
         require("model", None, model is not None, f"the Keras model, with include {include!r}")
+        assert model is not None  # checked above
         normal = set() if include == "trainable" else _normalising(model)
         places = [
             n

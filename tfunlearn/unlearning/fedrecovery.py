@@ -73,6 +73,7 @@ def fedrecovery(
     vector = to_vector(weights).astype(np.float64) + (total / norms if norms else 0.0)
     result = from_vector(vector.astype(np.float32), [weight.shape for weight in weights])
     if noise:
+        assert rng is not None  # checked above
         for place in range(len(result)) if noisy is None else noisy:
             drawn = rng.normal(0.0, noise, result[place].shape)
             result[place] = (result[place] + drawn).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def fedup(
         require("kernels", kernels, len(kernels) > 0, "at least one kernel")
         benign = [position for position, _ in groups[1]]
         estimate = estimate_of(global_weights, client_weights, benign, kernels[-1], similarity)
-    share = fraction if estimate is None else estimate.fraction
+    share = cast(float, fraction) if estimate is None else estimate.fraction
     weights, masks = [], {}
     for place, weight in enumerate(global_weights):
         difference = _mean(client_weights, place, groups[0]) if place in kernels else 0.0

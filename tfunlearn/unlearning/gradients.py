@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callabl
     Raises:
         UserError: raised by the returned function: no examples, or invalid labels.
     """
-    variables, from_logits = model.trainable_weights, not ends_in_softmax(model)
+    variables = cast(list[Any], model.trainable_weights)
+    from_logits = not ends_in_softmax(model)
 
     @tf.function(autograph=False, reduce_retracing=True)
     def gradients_of(images, labels):
@@ -37,7 +39,7 @@ def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callabl
                     labels, model(to_unit_range(images), training=False), from_logits=from_logits
                 )
             )
-        found = tape.gradient(loss, variables, unconnected_gradients="zero")
+        found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [tf.convert_to_tensor(gradient) for gradient in found]  # embeddings give slices
 
     def gradient_of(images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
@@ -49,6 +51,7 @@ def mean_gradient_of(model: tf.keras.Model, *, batch_size: int = 500) -> Callabl
             for sum_of, part in zip(total, gradients_of(images[first:last], labels[first:last])):
                 sum_of += part.numpy()
         found = {id(variable): sum_of / len(images) for variable, sum_of in zip(variables, total)}
-        return [found.get(id(weight), np.zeros(weight.shape)) for weight in model.weights]
+        weights = cast(list[Any], model.weights)
+        return [found.get(id(weight), np.zeros(weight.shape)) for weight in weights]
 
     return gradient_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def suggest_ratio(
         f"at least {FEWEST}",
     )
     require_knee(knee)
-    percentile, level = _knee(moved) if knee == "auto" else (None, knee)
+    percentile, level = _knee(moved) if knee == "auto" else (None, cast(float, knee))
     exponent = (
         math.log10(level) - 1 if method == "relative" else (math.floor(math.log10(level) + 0.5) - 1)
     )

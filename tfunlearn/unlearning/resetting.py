@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,12 @@ from tfunlearn.models.initial import redrawn
 from tfunlearn.unlearning.eligible import initial_bounds
 
 
-def _own(weights, masks, model, seed) -> list[np.ndarray]:
+def _own(weights, masks, model, seed) -> list[np.ndarray | None]:
     require("model", None, model is not None, "the Keras model, with rule layer")
     return redrawn(model, seed, places=[n for n, mask in enumerate(masks) if mask.any()])
 
 
-def _he_uniform(weights, masks, model, seed) -> list[np.ndarray]:
+def _he_uniform(weights, masks, model, seed) -> list[np.ndarray | None]:
     return [
         _uniform(bound, np.shape(weight), generator(seed, "reset", place)) if mask.any() else None
         for place, (weight, mask, bound) in enumerate(
@@ -86,7 +87,7 @@ def reset(
                 variable.trainable or not mask.any(),
                 "trainable weights; moving statistics are never reset",
             )
-    fresh = draw(weights, masks, model, seed)
+    fresh: Sequence[Any] = draw(weights, masks, model, seed)
     return [
         np.where(mask, new, weight) if mask.any() else np.array(weight)
         for weight, mask, new in zip(weights, masks, fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -85,7 +86,8 @@ def invert_gradient(
     known = [tf.constant(g, tf.float32) * part for g, part in zip(gradient, parts)]
     length = tf.sqrt(sum(tf.reduce_sum(g * g) for g in known))
     shape = (len(labels), *model.inputs[0].shape[1:])
-    images = tf.Variable(rng.uniform(0, 1, shape).astype(np.float32))
+    start: Any = rng.uniform(0, 1, shape).astype(np.float32)
+    images = tf.Variable(start)
     moments = [tf.Variable(tf.zeros(shape)) for _ in range(2)]
 
     @tf.function(autograph=False)
@@ -94,14 +96,13 @@ def invert_gradient(
             outer.watch(images)
             with tf.GradientTape() as inner:
                 loss = _loss(model(images, training=False), labels, from_logits)
-            own = [
-                g * part for g, part in zip(inner.gradient(loss, model.trainable_weights), parts)
-            ]
+            found = cast(list, inner.gradient(loss, model.trainable_weights))
+            own = [g * part for g, part in zip(found, parts)]
             product = sum(tf.reduce_sum(a * b) for a, b in zip(own, known))
             norm = tf.sqrt(sum(tf.reduce_sum(g * g) for g in own) + 1e-20)
             distance = 1 - product / tf.maximum(norm * length, 1e-20)
             cost = distance + smoothness * tf.reduce_sum(tf.image.total_variation(images))
-        move = tf.sign(outer.gradient(cost, images))
+        move = tf.sign(cast(Any, outer.gradient(cost, images)))
         moments[0].assign(0.9 * moments[0] + 0.1 * move)
         moments[1].assign(0.999 * moments[1] + 0.001 * move * move)
         first = moments[0] / (1 - 0.9**number)

@@ -46,7 +46,9 @@ class MembershipRoc:
 
 
 def membership_roc(
-    members: Sequence[float], others: Sequence[float], levels: Sequence[float] = LEVELS
+    members: Sequence[float] | np.ndarray,
+    others: Sequence[float] | np.ndarray,
+    levels: Sequence[float] = LEVELS,
 ) -> MembershipRoc:
     """Return the ROC of membership scores; a higher score means member.
 

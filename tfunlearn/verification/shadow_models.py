@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -43,13 +44,13 @@ class ShadowAttack:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        self._net = make_pipeline(
+        self._net: Any = make_pipeline(
             StandardScaler(),
             MLPClassifier(
                 tuple(hidden),
                 activation="relu",
                 max_iter=epochs,
-                batch_size=batch_size,
+                batch_size=cast(Any, batch_size),
                 random_state=seed,
                 n_iter_no_change=epochs,
             ),

@@ -34,7 +34,10 @@ class ThresholdAttack:
 
 
 def threshold_attack(
-    members: Sequence[float], others: Sequence[float], *, threshold: float
+    members: Sequence[float] | np.ndarray,
+    others: Sequence[float] | np.ndarray,
+    *,
+    threshold: float,
 ) -> ThresholdAttack:
     """Run the threshold attack on the losses of members and non-members.
 

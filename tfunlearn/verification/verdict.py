@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -233,7 +234,7 @@ def words_of(grades: Sequence[Grade]) -> list[str]:
         return [NO_VERDICT]
     outside = sorted((g for g in grades if g.outside), key=lambda g: g.distance, reverse=True)
     if outside:
-        return list(dict.fromkeys(g.outside for g in outside))
+        return list(dict.fromkeys(g.outside for g in outside if g.outside))
     tested = [g.closed for g in grades if g.closed is not None]
     speaks = any(g.closed for g in grades if not g.evidence.utility)
     return [FORGOTTEN if speaks and all(tested) else NOT_SHOWN]
@@ -281,7 +282,8 @@ def detectable_gap(models: int, measures: int = 1, *, sides: int = 2) -> float:
             + (float(np.nan_to_num(lower)) if sides == 2 else 0.0)
         )
 
-    return brentq(power, 0.0, 4 * limit + 10, xtol=1e-6) * math.sqrt(1 + 1 / models)
+    root = cast(float, brentq(power, 0.0, 4 * limit + 10, xtol=1e-6))
+    return root * math.sqrt(1 + 1 / models)
 
 
 _gap_of = functools.lru_cache(maxsize=1024)(detectable_gap)

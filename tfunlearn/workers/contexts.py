@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any, cast
 
 from tfunlearn.core.errors import WorkerError
 from tfunlearn.core.lazy import tff
@@ -50,7 +51,7 @@ class Connection:
             ("grpc.default_authority", "localhost"),
         ]
         self._channel = grpc.insecure_channel(target, options)
-        stub = tff.framework.RemoteExecutorGrpcStub(_Unwatched(self._channel))
+        stub = tff.framework.RemoteExecutorGrpcStub(cast(Any, _Unwatched(self._channel)))
 
         def executor(cardinalities):
             cardinalities.setdefault(tff.CLIENTS, 0)
@@ -95,6 +96,8 @@ def _context_without_retries() -> type:
     invoke_once = tff.framework.AsyncExecutionContext.invoke.__wrapped__
 
     class OneAttemptContext(tff.framework.SyncExecutionContext):
+        worker_name: str
+
         def invoke(self, comp, arg):
             try:
                 return self._async_runner.run_coro_and_return_result(

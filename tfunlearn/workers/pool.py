@@ -11,13 +11,14 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from tfunlearn.core.errors import UserError, WorkerError, require
 from tfunlearn.core.lazy import tff
 from tfunlearn.workers.contexts import Connection, is_ready
 
-Piece, Result = TypeVar("Piece"), TypeVar("Result")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 _ANSWER_SECONDS, _PATIENCE = 5, 3  # s per probe, failures in a row of a dead worker
 _REST_SECONDS = 30  # s before a dead worker is tried again
 _pool: contextvars.ContextVar[WorkerPool | None] = contextvars.ContextVar("pool", default=None)
@@ -158,6 +159,7 @@ class _Remote:
             match is not None and 0 < int(match[3]) < 65536,
             "host:port, such as 127.0.0.1:8000, an IPv6 address in brackets",
         )
+        assert match is not None  # checked above
         self._host, self._port = match[1] or match[2], int(match[3])
         self._lock = threading.Lock()
 
@@ -209,7 +211,7 @@ class _Remote:
         pieces = queue.SimpleQueue()
         pieces.put((0, None))
         threading.Thread(
-            target=self.work, args=(lambda _: one(), pieces, found), daemon=True
+            target=self.work, args=(lambda _: cast(Any, one)(), pieces, found), daemon=True
         ).start()
         try:
             result = found.get(timeout=60)[2]

@@ -12,6 +12,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 from tfunlearn.core.errors import UserError, WorkerError
 from tfunlearn.core.lazy import tff
@@ -102,6 +103,7 @@ def serving_worker(host: str, port: int) -> Iterator[tuple[str, int, Callable[[]
         if listener is None:
             yield host, port, worker.died
             return
+        assert worker.process.sockets is not None  # it did not fall back
         relay = Relay(listener, worker.connect, worker.process.sockets.give_back)
         try:
             yield host, port, worker.died
@@ -138,7 +140,7 @@ class _Worker:
     """
 
     def __init__(self, log, *, port: int | None = None, fallback: bool = True):
-        self.port = port
+        self.port: int | None = port
         if port is None:
             try:
                 self.port, self.process = _OWN_PORT, self._process(log, _OWN_PORT, confined=True)
@@ -154,6 +156,7 @@ class _Worker:
 
                 self.port = portpicker.pick_unused_port()
         if port is not None or self.port != _OWN_PORT:
+            assert self.port is not None  # given, or picked above
             self.process = self._process(log, self.port, confined=False)
         atexit.register(self.stop)
         try:
@@ -164,7 +167,8 @@ class _Worker:
 
     @staticmethod
     def _process(log, port: int, *, confined: bool) -> Process:
-        package = importlib.util.find_spec("tensorflow_federated")  # importing it takes seconds
+        found = importlib.util.find_spec("tensorflow_federated")  # importing it takes seconds
+        package = cast(Any, found)
         binary = pathlib.Path(package.origin).parent / "data" / "worker_binary"
         if not binary.is_file():
             raise WorkerError(f"tensorflow-federated: no worker program at {binary}")
@@ -175,6 +179,7 @@ class _Worker:
 
         None means that the worker does not listen or that all sockets are in use.
         """
+        assert self.process.sockets is not None and self.port is not None  # it is confined
         return self.process.sockets.connected(self.port)
 
     def died(self) -> bool:

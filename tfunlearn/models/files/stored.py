@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
@@ -85,7 +86,8 @@ class StoredModel:
         import h5py
 
         with h5py.File(self.path) as file:
-            groups = file["model_weights"] if "model_weights" in file else file  # noqa: SIM401
+            whole = cast(Any, file)  # of groups, not of data sets
+            groups = whole["model_weights"] if "model_weights" in whole else whole  # noqa: SIM401
             names = {
                 **dict.fromkeys(_texts(groups.attrs, "layer_names")),
                 **(
@@ -145,7 +147,7 @@ def _hdf5(path: pathlib.Path) -> StoredModel:
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise _unreadable(path, "it holds weights without a model; save the whole model")
-        text = file.attrs["model_config"]
+        text = cast(str | bytes, file.attrs["model_config"])
         version = file.attrs.get("keras_version", "")
     return StoredModel(path, _checked(path, json.loads(text)), _text(version))
 

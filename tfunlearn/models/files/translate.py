@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Iterable
+from typing import Any
 
 from tfunlearn.core.lazy import tf
 
@@ -31,7 +32,7 @@ SILENT = {  # settings of one Keras version that do not affect a layer's output
     "renorm_momentum",
     "renorm_clipping",
 }
-UNUSED = dict.fromkeys(  # noqa: RUF024 (never changed)  classes with kernel settings inherited in one Keras version, but unused
+UNUSED: dict[str, set[str]] = dict.fromkeys(  # noqa: RUF024 (never changed)  classes with kernel settings inherited in one Keras version, but unused
     ("SeparableConv1D", "SeparableConv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
     {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "filters"},
 )
@@ -174,7 +175,7 @@ def _operator_of(entry: dict):
     """Return the Python function of an entry that is an operator on tensors, else None."""
     kind = entry["class_name"]
     if kind == "TFOpLambda":
-        return OPERATORS.get((entry.get("config") or {}).get("function"))
+        return OPERATORS.get((entry.get("config") or {}).get("function", ""))
     calls = entry.get("inbound_nodes") or [{}]
     is_operation = str(entry.get("module")).startswith("keras.src.ops.") or (
         "module" not in entry and isinstance(calls[0], dict) and len(calls[0].get("args", ())) > 1
@@ -182,7 +183,7 @@ def _operator_of(entry: dict):
     return OPERATORS.get(kind) if is_operation else None
 
 
-def _set_trainable(layers: Iterable[tuple[object, dict]]) -> None:
+def _set_trainable(layers: Iterable[tuple[Any, dict]]) -> None:
     """Freeze the layers whose entries have `trainable` set to False.
 
     Called after the layers are built, since Keras 3.0 orders a model's weights by their
@@ -291,7 +292,8 @@ def _value(key: str, value, name: str):
     """Return a setting, with initializers, layers and the like as objects."""
     if not isinstance(value, dict) or "class_name" not in value:
         return value
-    kind, config = value["class_name"], value.get("config") or {}
+    kind: str = value["class_name"]
+    config = value.get("config") or {}
     kind = ALIASES.get(kind, kind)
     if kind in ("Sequential", "Functional", "Model"):
         return build({"class_name": kind, "config": config})

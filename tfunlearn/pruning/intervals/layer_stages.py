@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from tfunlearn.pruning.intervals.windows import convolve, depthwise
 from tfunlearn.pruning.layer_types import INACTIVE, kind_of
 
 WITHOUT_BOUNDS = "pairs chosen by saliency need none (score='saliency', --score saliency)"
-Values = Callable[[object], np.ndarray]  # variable -> its value, float64
+Values = Callable[[Any], np.ndarray]  # variable -> its value, float64
 
 
 def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
@@ -57,7 +58,7 @@ def stages_of(graph: Graph, node: Node, values: Values) -> list[Stage]:
         )
 
 
-def _dense(node, values, is_last):
+def _dense(node, values, is_last) -> list[Stage]:
     layer = node.layer
     return [
         Linear(np.matmul, values(layer.kernel), _shift(layer, values)),
@@ -65,7 +66,7 @@ def _dense(node, values, is_last):
     ]
 
 
-def _conv(node, values, is_last):
+def _conv(node, values, is_last) -> list[Stage]:
     layer = node.layer
     operate = channels_last(
         layer,
@@ -84,7 +85,7 @@ def _depthwise(layer):
     )
 
 
-def _depthwise_conv(node, values, is_last):
+def _depthwise_conv(node, values, is_last) -> list[Stage]:
     layer = node.layer
     return [
         Linear(_depthwise(layer), values(layer.weights[0]), _shift(layer, values)),
@@ -92,7 +93,7 @@ def _depthwise_conv(node, values, is_last):
     ]
 
 
-def _separable_conv(node, values, is_last):
+def _separable_conv(node, values, is_last) -> list[Stage]:
     layer = node.layer
     ones = [1] * len(layer.kernel_size)
     point = channels_last(layer, lambda x, kernel: convolve(x, kernel, ones, ones, "valid"))
@@ -111,7 +112,7 @@ def _shift(layer, values):
     return bias.reshape(-1, *[1] * len(layer.kernel_size)) if is_channels_first(layer) else bias
 
 
-def _batch_norm(node, values, is_last):
+def _batch_norm(node, values, is_last) -> list[Stage]:
     layer = node.layer
     axes = np.atleast_1d(layer.axis).tolist()
     if len(axes) > 1:
@@ -124,7 +125,7 @@ def _batch_norm(node, values, is_last):
     return [Linear(np.multiply, *(v.reshape(-1, *[1] * behind) for v in (scale, shift)))]
 
 
-def _layer_norm(node, values, is_last):
+def _layer_norm(node, values, is_last) -> list[Stage]:
     layer, rank = node.layer, len(node.shape)
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     axes = sorted(axis if axis >= 0 else axis + rank + 1 for axis in axes)
@@ -133,7 +134,7 @@ def _layer_norm(node, values, is_last):
     return _confined_norm(layer, values, [node.shape[axis - 1] for axis in axes])
 
 
-def _group_norm(node, values, is_last):
+def _group_norm(node, values, is_last) -> list[Stage]:
     layer = node.layer
     if layer.axis not in (-1, len(node.shape)):
         raise Impassable(" over an axis that is not the last one")
@@ -141,7 +142,7 @@ def _group_norm(node, values, is_last):
     return _confined_norm(layer, values, [*node.shape[:-1], node.shape[-1] // groups])
 
 
-def _confined_norm(layer, values, normalised: Sequence[int | None]):
+def _confined_norm(layer, values, normalised: Sequence[int | None]) -> list[Stage]:
     """Return the output range of a normalization.
 
     n values of mean 0 and variance at most 1 lie within ±sqrt(n - 1).
@@ -149,7 +150,7 @@ def _confined_norm(layer, values, normalised: Sequence[int | None]):
     if None in normalised:
         raise Impassable(" over an open dimension")
     gamma, beta = _gamma_and_beta(layer, values)
-    reach = np.abs(gamma) * math.sqrt(math.prod(normalised) - 1)
+    reach = np.abs(gamma) * math.sqrt(math.prod(cast(Sequence[int], normalised)) - 1)
     return [Confined(beta - reach, beta + reach)]
 
 
@@ -161,7 +162,7 @@ def _gamma_and_beta(layer, values):
     )
 
 
-def _rescaling(node, values, is_last):
+def _rescaling(node, values, is_last) -> list[Stage]:
     layer = node.layer
     return [
         Linear(
@@ -170,7 +171,7 @@ def _rescaling(node, values, is_last):
     ]
 
 
-def _prelu(node, values, is_last):
+def _prelu(node, values, is_last) -> list[Stage]:
     return [Kink(values(node.layer.alpha))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def activation_bounds(
     propagation = Propagation(graph, graph.read(), input_range)
     found: dict[str, Interval] = {}
     for node in graph.nodes:
-        interval = tuple(end[0] for end in propagation.bounds(node.outputs[0]))
+        low, high = propagation.bounds(node.outputs[0])
+        interval = low[0], high[0]
         name = graph.name_of(node.layer)
         known = found.get(name)
         found[name] = interval if known is None else _hull(known, interval)
@@ -147,7 +149,7 @@ class Propagation:
             (move,) = inputs or [self._still(node.inputs[0], 1)]
             x = self.bounds(node.inputs[0])
             for old, new in zip(self._stages(node), other._stages(node)):
-                move, x = old.change(new, x, move), old.bounds(*x)
+                move, x = old.change(cast(Any, new), x, move), old.bounds(*x)  # of one class
             return move
 
         return self._ends(
@@ -182,10 +184,11 @@ class Propagation:
             moves[tensor] if tensor in moves else self._still(tensor, batch)
             for tensor in self.graph.outputs
         ]
-        return tuple(
+        low, high = (
             np.concatenate([end[side].reshape(batch, -1) for end in ends], axis=1)
             for side in (0, 1)
         )
+        return low, high
 
     def _needed_for(self, tensor: int) -> list[Node]:
         wanted, needed = {tensor}, []
@@ -215,9 +218,9 @@ class Propagation:
                 f"{node.shape}; allowed are arrays of the full shape. {WITHOUT_BOUNDS}"
             )
         if None not in node.shape:
-            shape = node.shape
+            shape = cast(tuple[int, ...], node.shape)
         try:
-            return tuple(np.full((1, *shape), end) for end in (low, high))
+            return np.full((1, *shape), low), np.full((1, *shape), high)
         except ValueError:
             raise UserError(
                 f"input_range: shapes {low.shape}, {high.shape} do not fit the input "
