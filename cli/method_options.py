@@ -61,7 +61,7 @@ class MethodCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise self._explained(ctx, error) from error
+            raise self._explain(ctx, error) from error
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = {
@@ -138,7 +138,7 @@ class MethodCommand(click.Command):
             found[field] = tuple(name for name in names if name != "none") or choice.default
         return found
 
-    def _explained(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
+    def _explain(self, ctx: click.Context, error: click.NoSuchOption) -> click.UsageError:
         """Return the error for a flag of methods that are not chosen."""
         name = error.option_name.lstrip("-").removeprefix("no-").replace("-", "_")
         for field, choice in self._choices.items():

@@ -11,8 +11,8 @@ from tfunlearn.aggregation.krum import krum_choice
 from tfunlearn.attacks import (
     ATTACKS,
     Adversary,
+    AdversaryView,
     UpdateAttack,
-    View,
     alie,
     fang_krum,
     fang_trim,
@@ -38,7 +38,9 @@ def select(distances, f, dropped=0):
 def view(own, benign=None, *, model=None, seed=0, **options):
     n = len(own) + (5 if benign is None else len(benign))
     model = np.zeros(own.shape[1], np.float32) if model is None else np.asarray(model, np.float32)
-    return View(own, model, n, np.random.default_rng(seed), benign, select=select, **options)
+    return AdversaryView(
+        own, model, n, np.random.default_rng(seed), benign, select=select, **options
+    )
 
 
 def test_sign_flip_ipm_and_gaussian_by_hand():
@@ -369,7 +371,7 @@ def test_a_round_that_cannot_be_attacked_is_left_alone(rng):
         np.array([1]),
         lambda number: True,
         0,
-        obstacle=lambda clients, malicious: ATTACKS["alie"].infeasible_reason(
+        infeasible_reason=lambda clients, malicious: ATTACKS["alie"].infeasible_reason(
             clients, malicious, ATTACKS["alie"].settings()
         ),
     )
@@ -387,6 +389,6 @@ def test_every_scale_is_a_setting_and_no_other_attack_has_one(rng):
     for name in scaled:
         attack, found = ATTACKS[name], []
         for scale in (2.0, 3.0):
-            view = View(own, model, 9, np.random.default_rng(0), benign=benign)
+            view = AdversaryView(own, model, 9, np.random.default_rng(0), benign=benign)
             found.append(attack.craft(view, attack.settings("full", scale)))
         assert not np.array_equal(*found)

@@ -113,18 +113,18 @@ def main() -> None:
     _print(rows)
 
 
-def _trained(folder: pathlib.Path, **config) -> None:
+def _train(folder: pathlib.Path, **config) -> None:
     if not (folder / "model.keras").exists():
         train(run_config(**config), out=folder)
 
 
 def _default_rows(folder: pathlib.Path, seed: int) -> list[dict]:
-    _trained(folder, attack="label-flip", defense="flap", seed=seed)
+    _train(folder, attack="label-flip", defense="flap", seed=seed)
     return [_unlearned(folder, seed, request, "default") for request in REQUESTS]
 
 
 def _method_rows(folder: pathlib.Path, seed: int) -> list[dict]:
-    _trained(folder, rounds=20, history="all", seed=seed)
+    _train(folder, rounds=20, history="all", seed=seed)
     rows = []
     for request in list(REQUESTS)[1:]:
         for label, knobs in METHODS.items():

@@ -14,7 +14,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
-from tfunlearn.methods.ablation_channel import _perturbed, _wrong_labels
+from tfunlearn.methods.ablation_channel import _perturb, _wrong_labels
 from tfunlearn.methods.server_samples import server_samples, stratified
 from tfunlearn.methods.source import open_source
 from tfunlearn.pruning.channels import channel_layers, masks_of
@@ -126,7 +126,7 @@ def perturbed_rounds(run, words, *numbers):
     """Return a task, and the clients' training data in some rounds of DE."""
     task = task_of(open_source(run), ablation(forget=words))
     federation = task.source.remaining
-    of = _perturbed(task, federation, federation.held(task.source.rounds))
+    of = _perturb(task, federation, federation.held(task.source.rounds))
     return task, [of(1).cohort(task.source.rounds + number).clients for number in numbers]
 
 

@@ -20,7 +20,7 @@ from tfunlearn.verification import lira_scores, membership_roc
 from tfunlearn.workflows.report import report
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.membership import attack_by_likelihood
-from tfunlearn.workflows.verify.predictions import View
+from tfunlearn.workflows.verify.predictions import ModelPredictions
 
 SMALL = dict(
     train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1, attack="backdoor", history="last"
@@ -270,7 +270,7 @@ def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
 
     def view(shift=0.0):
         odds = {"forgotten": rng.normal(shift, 1, 40), "never": rng.normal(0, 1, 50)}
-        return View({}, {}, odds, {}, np.zeros((2, 2)), {})
+        return ModelPredictions({}, {}, odds, {}, np.zeros((2, 2)), {})
 
     retrained = [view() for _ in range(4)]
     found = attack_by_likelihood(view(2.0), retrained[-1], retrained, "auto")

@@ -38,7 +38,7 @@ def finite_stack(updates, *, weights=None) -> Stack:
     Raises:
         UserError: `updates` is not a stack or has no finite row, or the weights are invalid.
     """
-    ops = kernels_of(updates)
+    ops = array_module_of(updates)
     stack = ops.as_stack(updates)
     if weights is not None:
         weights = _checked_weights(weights, stack, ops)
@@ -51,7 +51,7 @@ def finite_stack(updates, *, weights=None) -> Stack:
     return Stack(ops, rows, n, ops.count_of(stack) - n, weights)
 
 
-def kernels_of(updates) -> types.ModuleType:
+def array_module_of(updates) -> types.ModuleType:
     """Return `on_tensors` for a TensorFlow object, `on_arrays` for anything else."""
     return on_tensors if type(updates).__module__.startswith("tensorflow.") else on_arrays
 
@@ -61,10 +61,10 @@ def tolerated(f: int, stack: Stack):
 
     Non-finite rows count as malicious: each dropped row uses up one of the `f`.
     """
-    if kernels_of(f) is on_arrays:
+    if array_module_of(f) is on_arrays:
         require_whole("f", f, 0)
     left = f - stack.dropped
-    return max(left, 0) if kernels_of(left) is on_arrays else stack.ops.xp.maximum(left, 0)
+    return max(left, 0) if array_module_of(left) is on_arrays else stack.ops.xp.maximum(left, 0)
 
 
 def squared_distances_of(stack: Stack):
@@ -102,7 +102,7 @@ def share_of(value: int | float, n, field: str):
             return math.floor(value * n + 1e-9)
         tf = on_tensors.tf
         return tf.cast(tf.floor(value * tf.cast(n, tf.float64) + 1e-9), tf.int64)
-    if kernels_of(value) is on_arrays:
+    if array_module_of(value) is on_arrays:
         require(
             field,
             value,
@@ -161,7 +161,7 @@ def vector_like(stack: Stack, vector, field: str):
         UserError: the shape differs, or an array is not numeric or not finite.
     """
     size = stack.rows.shape[1]
-    if kernels_of(vector) is on_arrays:
+    if array_module_of(vector) is on_arrays:
         try:
             vector = np.asarray(vector, np.float32)
         except (TypeError, ValueError):

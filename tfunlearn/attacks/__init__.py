@@ -24,7 +24,7 @@ from tfunlearn.attacks.min_max import min_max
 from tfunlearn.attacks.min_sum import min_sum
 from tfunlearn.attacks.poisoning import choose_malicious, poison
 from tfunlearn.attacks.sign_flip import sign_flip
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 
 __all__ = [
     "ATTACKS",
@@ -38,7 +38,7 @@ __all__ = [
     "DataAttack",
     "Trigger",
     "UpdateAttack",
-    "View",
+    "AdversaryView",
     "alie",
     "backdoor",
     "choose_malicious",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.attacks.attack import KNOWLEDGE
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import choose
 from tfunlearn.core.seeds import generator
 
@@ -18,7 +18,7 @@ class Adversary:
     """The adversary that crafts the updates of a round's malicious clients.
 
     Attributes:
-        craft: the attack, `View -> (c, d)`.
+        craft: the attack, `AdversaryView -> (c, d)`.
         malicious: ids of all malicious clients.
         due: attack schedule, `round -> bool`.
         seed: the run's seed.
@@ -28,14 +28,14 @@ class Adversary:
         aggregate: the server's rule, `(stack, ids, dropped, reference, round) -> (d,)`; default
             the mean.
         select: the selection step of the server's rule, `(squared distances, f or None, dropped)
-            -> bool (n,)`, see `View`.
-        obstacle: `(clients, malicious clients) -> reason or None`; a round with a reason is not
-            attacked, which can happen if clients are sampled.
+            -> bool (n,)`, see `AdversaryView`.
+        infeasible_reason: `(clients, malicious clients) -> reason or None`; a round with a reason
+            is not attacked, which can happen if clients are sampled.
         columns: bool `(d,)`, mask of the attacked coordinates; default all. Runs exclude the
             statistics of normalization layers, since variances must stay positive.
     """
 
-    craft: Callable[[View], np.ndarray]
+    craft: Callable[[AdversaryView], np.ndarray]
     malicious: np.ndarray
     due: Callable[[int], bool]
     seed: int
@@ -43,7 +43,7 @@ class Adversary:
     aggregate: Callable | None = None
     select: Callable | None = None
     columns: np.ndarray | None = None
-    obstacle: Callable[[int, int], str | None] = lambda clients, malicious: None
+    infeasible_reason: Callable[[int, int], str | None] = lambda clients, malicious: None
 
     def __post_init__(self):
         choose("knowledge", self.knowledge, KNOWLEDGE)
@@ -76,12 +76,12 @@ class Adversary:
         if (
             not self.due(round_number)
             or not attacking.any()
-            or (self.obstacle(len(ids) + dropped, int(attacking.sum())))
+            or (self.infeasible_reason(len(ids) + dropped, int(attacking.sum())))
         ):
             return stack, ids[:0]
         columns = slice(None) if self.columns is None or self.columns.all() else self.columns
         own = stack[attacking]
-        view = View(
+        view = AdversaryView(
             own[:, columns],
             model[columns],
             len(ids) + dropped,

@@ -7,11 +7,11 @@ import statistics
 import numpy as np
 
 from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import UserError
 
 
-def alie(view: View, *, scale: float | None = None) -> np.ndarray:
+def alie(view: AdversaryView, *, scale: float | None = None) -> np.ndarray:
     """Return `mean - z * deviation` of the known updates for all malicious clients, `(c, d)`.
 
         s = floor(n / 2 + 1) - c;   z = quantile of N(0, 1) at (n - c - s) / (n - c)
@@ -54,7 +54,7 @@ def little_enough(clients: int, malicious: int) -> float:
     return z
 
 
-def _obstacle(clients: int, malicious: int, own: ScaledSettings) -> str | None:
+def _condition(clients: int, malicious: int, own: ScaledSettings) -> str | None:
     if own.attack_scale is None:
         little_enough(clients, malicious)
     return None
@@ -67,5 +67,5 @@ ALIE = UpdateAttack(
     settings=ScaledSettings,
     craft=lambda view, own: alie(view, **own.scaled()),
     needs_spread=("partial", "full"),
-    obstacle=_obstacle,
+    condition=_condition,
 )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, Method, NoSettings
 from tfunlearn.core.fields import option, settings_of
@@ -105,16 +105,16 @@ class UpdateAttack(Attack):
     Attributes:
         craft: `(view, own settings) -> (c, d)`.
         needs_spread: kinds of knowledge with which at least two updates must be seen.
-        obstacle: `(clients, malicious, own settings) -> reason or None`: why it cannot be crafted
+        condition: `(clients, malicious, own settings) -> reason or None`: why it cannot be crafted
             in a round of that many clients.
         against: `(own settings, rule) -> (attack, own settings)`, if the attack to run depends on
             the server's rule; else None.
     """
 
-    craft: Callable[[View, Any], np.ndarray]
+    craft: Callable[[AdversaryView, Any], np.ndarray]
     settings: type = KnowledgeSettings
     needs_spread: tuple[str, ...] = ()
-    obstacle: Callable[[int, int, Any], str | None] = lambda clients, malicious, own: None
+    condition: Callable[[int, int, Any], str | None] = lambda clients, malicious, own: None
     against: Callable[[Any, Any], tuple[UpdateAttack, Any]] | None = None
 
     def infeasible_reason(self, clients: int, malicious: int, own: Any) -> str | None:
@@ -140,7 +140,7 @@ class UpdateAttack(Attack):
         if knowledge == "full" and not seen:
             return f"malicious: {malicious} of {clients} clients leave {self.name} no honest update"
         try:
-            return self.obstacle(clients, malicious, own)
+            return self.condition(clients, malicious, own)
         except UserError as error:
             return str(error)
 

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from tfunlearn.attacks.attack import KnowledgeSettings, UpdateAttack
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.blocks import gram, pairwise_squared_distances
 from tfunlearn.core.errors import UserError
 
@@ -16,7 +16,7 @@ SMALLEST = 1e-5  # lambda below which the attack gives up
 NEARBY = 0.01  # distance of the supporters from the crafted model
 
 
-def fang_krum(view: View) -> np.ndarray:
+def fang_krum(view: AdversaryView) -> np.ndarray:
     """Return crafted updates against the round's direction, of which the server's Krum selects one.
 
         crafted model = global model - lambda s, s_j = +1 where the aggregate would increase, else
@@ -54,7 +54,7 @@ def fang_krum(view: View) -> np.ndarray:
     return _with_supporters(view, -np.float32(step) * direction)
 
 
-def _full(view: View, direction: np.ndarray) -> float | None:
+def _full(view: AdversaryView, direction: np.ndarray) -> float | None:
     benign, c, n = view.benign, len(view.own), view.clients
     assert benign is not None  # knowledge is full
     require_minority(n, c)
@@ -63,7 +63,7 @@ def _full(view: View, direction: np.ndarray) -> float | None:
     nearest = distances[:, 1 : max(n - c - 2, 0) + 1].sum(axis=1).min()
     size = np.sqrt(benign.shape[1])
     step = nearest / ((n - 2 * c - 1) * size) + np.sqrt(geometry.norms.max()) / size
-    return _halved(step, lambda step: _picked(view, geometry.distances(step, c), c, None))
+    return _halve_until(step, lambda step: _is_picked(view, geometry.distances(step, c), c, None))
 
 
 def require_minority(clients: int, malicious: int) -> None:
@@ -76,21 +76,21 @@ def require_minority(clients: int, malicious: int) -> None:
         )
 
 
-def _partial(view: View, direction: np.ndarray) -> float | None:
+def _partial(view: AdversaryView, direction: np.ndarray) -> float | None:
     apart = view.kept_apart
     doubled = None if apart is None else np.concatenate([apart, apart])  # benign, then crafted
     geometry, step = _Crafted(view.own, direction, doubled), None
     for copies in range(1, len(view.own) + 1):
-        step = _halved(
+        step = _halve_until(
             1.0,
-            lambda step, n=copies: _picked(view, geometry.distances(step, n), n, n),
+            lambda step, n=copies: _is_picked(view, geometry.distances(step, n), n, n),
         )
         if step is not None:
             break
     return step
 
 
-def _halved(step: float, picked) -> float | None:
+def _halve_until(step: float, picked) -> float | None:
     while step >= SMALLEST:
         if picked(step):
             return step
@@ -98,7 +98,7 @@ def _halved(step: float, picked) -> float | None:
     return None
 
 
-def _picked(view: View, distances: np.ndarray, copies: int, f: int | None) -> bool:
+def _is_picked(view: AdversaryView, distances: np.ndarray, copies: int, f: int | None) -> bool:
     """Return whether the rule selects as many crafted rows (the last ones) as possible."""
     chosen = cast(Callable, view.select)(distances, f)
     return int(chosen[-copies:].sum()) == min(copies, int(chosen.sum()))
@@ -134,7 +134,7 @@ class _Crafted:
         return result
 
 
-def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:
+def _with_supporters(view: AdversaryView, crafted: np.ndarray) -> np.ndarray:
     """Return the crafted update, then uniform draws from the ball of radius 0.01 around it."""
     result = view.everywhere(crafted)
     for row in result[1:]:
@@ -144,7 +144,7 @@ def _with_supporters(view: View, crafted: np.ndarray) -> np.ndarray:
     return result
 
 
-def _obstacle(clients: int, malicious: int, own: KnowledgeSettings) -> str | None:
+def _condition(clients: int, malicious: int, own: KnowledgeSettings) -> str | None:
     if own.knowledge == "full":
         require_minority(clients, malicious)
     elif malicious < 2:
@@ -160,5 +160,5 @@ FANG_KRUM = UpdateAttack(
     summary="local model poisoning against Krum",
     paper="Fang et al., USENIX Security 2020, arXiv 1911.11815",
     craft=lambda view, own: fang_krum(view),
-    obstacle=_obstacle,
+    condition=_condition,
 )

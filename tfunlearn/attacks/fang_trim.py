@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import choose, require
 from tfunlearn.core.fields import option
 
 SPACES = {"model": None, "delta": None}
 
 
-def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.ndarray:
+def fang_trim(view: AdversaryView, *, scale: float = 2.0, space: str = "model") -> np.ndarray:
     """Return updates that push every coordinate against its direction of change.
 
     Full knowledge, per coordinate of the benign models, b = scale: where the aggregate would
@@ -46,7 +46,7 @@ def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.nda
         view.need_spread("fang-trim")
         center = origin + view.own.mean(axis=0, dtype=np.float64)
         spread = view.own.std(axis=0, dtype=np.float64)
-        near, far = _signed(rising, center, 3 * spread), _signed(rising, center, 4 * spread)
+        near, far = _sign(rising, center, 3 * spread), _sign(rising, center, 4 * spread)
     else:
         high, low = origin + view.benign.max(axis=0), origin + view.benign.min(axis=0)
         near = np.where(rising, low, high)
@@ -56,7 +56,7 @@ def fang_trim(view: View, *, scale: float = 2.0, space: str = "model") -> np.nda
     return (near + draws * (far - near) - origin).astype(np.float32)
 
 
-def _signed(rising: np.ndarray, center: np.ndarray, distance: np.ndarray) -> np.ndarray:
+def _sign(rising: np.ndarray, center: np.ndarray, distance: np.ndarray) -> np.ndarray:
     return np.where(rising, center - distance, center + distance)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 
 
-def gaussian(view: View, *, scale: float = 1.0) -> np.ndarray:
+def gaussian(view: AdversaryView, *, scale: float = 1.0) -> np.ndarray:
     """Return independent draws from N(0, scale^2) per malicious client and coordinate, `(c, d)`.
 
     Args:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 
 
-def ipm(view: View, *, scale: float = 0.5) -> np.ndarray:
+def ipm(view: AdversaryView, *, scale: float = 0.5) -> np.ndarray:
     """Return `-scale` times the mean of the known updates for all malicious clients, `(c, d)`.
 
     Args:

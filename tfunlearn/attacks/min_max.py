@@ -6,10 +6,10 @@ import numpy as np
 
 from tfunlearn.attacks.attack import UpdateAttack
 from tfunlearn.attacks.geometry import Geometry
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 
 
-def min_max(view: View) -> np.ndarray:
+def min_max(view: AdversaryView) -> np.ndarray:
     """Return the mean moved by gamma deviations, within the largest known distance, `(c, d)`.
 
         x = mean - gamma * deviation, gamma the largest with

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
-from tfunlearn.attacks.view import View
+from tfunlearn.attacks.view import AdversaryView
 
 
-def sign_flip(view: View, *, scale: float = 1.0) -> np.ndarray:
+def sign_flip(view: AdversaryView, *, scale: float = 1.0) -> np.ndarray:
     """Return each malicious client's own update times `-scale`, `(c, d)`.
 
     Args:

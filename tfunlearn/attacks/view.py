@@ -11,7 +11,7 @@ from tfunlearn.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class View:
+class AdversaryView:
     """The adversary's view of a round.
 
     Attributes:

@@ -48,7 +48,7 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
                 f"like, set: not allowed with our own rule {name}; allowed with module:function"
             )
         return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
-    call = _called(_callable(name), settings or {})
+    call = _wrap_call(_callable(name), settings or {})
     if like is None:
         return check_aggregator(RuleUnderTest(call, UNKNOWN))
     rule = choose("like", like, RULES)
@@ -123,7 +123,7 @@ def _require_fit(target: Callable, known, settings: dict, place: str | None) -> 
         )
 
 
-def _called(target: Any, settings: dict) -> Callable[[np.ndarray, int], Any]:
+def _wrap_call(target: Any, settings: dict) -> Callable[[np.ndarray, int], Any]:
     """Return `(updates, f) -> vector` for a function, or for a class of callable objects."""
     try:
         known = inspect.signature(target).parameters

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.aggregation import PreAggregator, Round
-from tfunlearn.attacks import Attack, BoostAttack, Classes, DataAttack, UpdateAttack, View
+from tfunlearn.attacks import AdversaryView, Attack, BoostAttack, Classes, DataAttack, UpdateAttack
 from tfunlearn.conformance.finding import Finding, findings_of
 from tfunlearn.conformance.properties import F, gaussian_updates
 from tfunlearn.core.lazy import tf
@@ -117,8 +117,8 @@ def _check_update_attack(attack: UpdateAttack, own: Any) -> list[Finding]:
     stack, model = rng.standard_normal((CLIENTS, 12)).astype(np.float32), np.ones(12, np.float32)
     benign = stack[3:] if own.knowledge == "full" else None
 
-    def view(own_rows: np.ndarray) -> View:
-        return View(
+    def view(own_rows: np.ndarray) -> AdversaryView:
+        return AdversaryView(
             own_rows,
             model,
             CLIENTS,

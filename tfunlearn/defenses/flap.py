@@ -110,7 +110,7 @@ class Flap:
         self._choice = PairChoice(fraction, score, limit=limit)
         self.unbounded = None
         if score == "impact":
-            self.unbounded = self._choice.obstacle(graph, graph.read(), self._dense)
+            self.unbounded = self._choice.infeasible_reason(graph, graph.read(), self._dense)
             if self.unbounded is not None:
                 self._choice = PairChoice(fraction, "saliency", limit=limit)
 
@@ -284,9 +284,9 @@ def _check(own: FlapSettings, gathers: bool) -> None:
 
 
 def _describe(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> str:
-    obstacle = _build(model, own, gathers).unbounded
-    score = "saliency" if not gathers or obstacle else own.prune_score or "impact"
-    score += f", since {obstacle}" if obstacle and gathers else ""
+    infeasible_reason = _build(model, own, gathers).unbounded
+    score = "saliency" if not gathers or infeasible_reason else own.prune_score or "impact"
+    score += f", since {infeasible_reason}" if infeasible_reason and gathers else ""
     kinds = [
         name
         for name, on in (("filters", own.prune_filters), (f"pairs by {score}", own.prune_pairs))

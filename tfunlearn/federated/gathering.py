@@ -142,9 +142,9 @@ class GatheringRounds:
 
     def gather(self, weights: list[np.ndarray], cohort: Cohort) -> Updates:
         """Train a cohort from `weights` and return its updates as trained."""
-        return self._gathered(weights, cohort, "client")
+        return self._gather_updates(weights, cohort, "client")
 
-    def _gathered(self, weights: list[np.ndarray], cohort: Cohort, who: str) -> Updates:
+    def _gather_updates(self, weights: list[np.ndarray], cohort: Cohort, who: str) -> Updates:
         seed = self._seed if who == "client" else int(integers(self._seed, who)[0])
         global_model = self._order.to_model_weights(weights)
         trainable, state = to_vector(global_model.trainable), to_vector(global_model.non_trainable)
@@ -163,14 +163,16 @@ class GatheringRounds:
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         """Run one round; a pure function of its arguments."""
         reference = self._reference(state, cohort)
-        updates, crafted = self._received(state, cohort, reference)
+        updates, crafted = self._receive(state, cohort, reference)
         if self._keep is not None:
             self._keep(
                 HistoryRound(
                     cohort.round_number, state.weights, updates.ids, updates.stack, updates.examples
                 )
             )
-        kept, rejected = self._judged(updates, state.weights, reference, cohort.round_number)
+        kept, rejected = self._evaluate_update(
+            updates, state.weights, reference, cohort.round_number
+        )
         weights, loss = state.weights, None
         if len(kept.ids):
             step = self._aggregator(
@@ -200,9 +202,9 @@ class GatheringRounds:
 
     def receive(self, state: ServerState, cohort: Cohort) -> tuple[Updates, tuple[int, ...]]:
         """Train a cohort; return the received updates and the ids of clients with crafted ones."""
-        return self._received(state, cohort, self._reference(state, cohort))
+        return self._receive(state, cohort, self._reference(state, cohort))
 
-    def _received(
+    def _receive(
         self, state: ServerState, cohort: Cohort, reference: np.ndarray | None
     ) -> tuple[Updates, tuple[int, ...]]:
         """Train a cohort; return the received updates and the ids of clients with crafted ones."""
@@ -227,10 +229,10 @@ class GatheringRounds:
         """Return the server's own update `(d,)`; zeros if it is not finite."""
         server = cast(ClientSet, self._server)  # required with fltrust
         alone = Cohort(round_number, np.array([0]), server, np.ones(1))
-        stack = self._gathered(weights, alone, "server").stack
+        stack = self._gather_updates(weights, alone, "server").stack
         return stack[0] if len(stack) else np.zeros(stack.shape[1], np.float32)
 
-    def _judged(
+    def _evaluate_update(
         self,
         updates: Updates,
         weights: list[np.ndarray],

@@ -68,13 +68,13 @@ class StatelessModel:
         moving = [_MovingStatistic(value) for value in state]
         values = dict(zip(map(id, self.model.trainable_weights), trainable))
         values |= dict(zip(map(id, self.model.non_trainable_weights), moving))
-        with self._exchanged(values, _SeededRandom(seed), fixed_norms):
+        with self._exchange(values, _SeededRandom(seed), fixed_norms):
             outputs = self.model(images, training=training)
             penalty = self._penalty()
         return outputs, [statistic.value for statistic in moving], penalty
 
     @contextlib.contextmanager
-    def _exchanged(self, values: dict, random, fixed_norms: bool) -> Iterator[None]:
+    def _exchange(self, values: dict, random, fixed_norms: bool) -> Iterator[None]:
         kept = [
             (layer, "_random_generator", layer._random_generator) for layer in self._random_layers
         ]

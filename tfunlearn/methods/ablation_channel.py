@@ -100,9 +100,9 @@ def _decentralized(task: UnlearningTask) -> Plan:
     """
     federation, training = task.source.remaining, task.training
     held = federation.held(task.source.rounds)
-    effects, chosen, movable = _selected(task, held, task.forgotten_here)
+    effects, chosen, movable = _select_channels(task, held, task.forgotten_here)
     trainable = _trainable(task, movable)
-    perturbed = _perturbed(task, federation, held)
+    perturbed = _perturb(task, federation, held)
 
     def cohort(number: int) -> Cohort:
         return perturbed(number).cohort(task.source.rounds + number, seed=task.seed)
@@ -137,7 +137,7 @@ def _decentralized(task: UnlearningTask) -> Plan:
 def _centralized(task: UnlearningTask) -> Plan:
     """Plan CE: the server trains on its own samples; a round is one epoch."""
     samples, settings = server_samples(task), task.own
-    effects, chosen, movable = _selected(task, samples.examples, samples.forgotten)
+    effects, chosen, movable = _select_channels(task, samples.examples, samples.forgotten)
     optimizer = settings.recovery_optimizer or "sgd"
     training = ClientTraining(
         optimizer,
@@ -187,7 +187,7 @@ def _centralized(task: UnlearningTask) -> Plan:
     )
 
 
-def _selected(
+def _select_channels(
     task: UnlearningTask, held: ClientSet, forgotten: np.ndarray
 ) -> tuple[ChannelEffects, dict[str, np.ndarray], list[np.ndarray]]:
     """Return the channel effects on a probe of the forget set, the channels selected by them,
@@ -241,7 +241,7 @@ def _wrong_labels(
     return labels[forgotten]
 
 
-def _perturbed(task: UnlearningTask, federation: Federation, held: ClientSet) -> Callable:
+def _perturb(task: UnlearningTask, federation: Federation, held: ClientSet) -> Callable:
     """Return `round -> federation` in which the forget set has wrong labels and its images as
     held by the clients; removed clients no longer attack."""
     mask = task.forgotten_here

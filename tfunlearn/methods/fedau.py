@@ -114,7 +114,7 @@ def _for_examples(
         second = head
         for number in range(1, task.own.head_rounds + 1):
             start = tuple(((1 - gamma) * own + gamma * other) for own, other in zip(head, second))
-            second = _trained(task, features, labels, start, int(client), number)
+            second = _train(task, features, labels, start, int(client), number)
         heads.append(second)
     return heads, _cost(task, held.sizes[leaving], head)
 
@@ -134,7 +134,7 @@ def _for_classes(
                 continue
             second, constant = start, np.full(len(inputs), label)
             for number in range(1, task.own.head_rounds + 1):
-                second = _trained(task, inputs, constant, second, client, number)
+                second = _train(task, inputs, constant, second, client, number)
             heads.append(second)
             sizes.append(len(inputs))
         if heads:  # else no client holds it under that label
@@ -148,7 +148,7 @@ def _for_classes(
     return found, _cost(task, np.array(sizes), found[0][0])
 
 
-def _trained(
+def _train(
     task: UnlearningTask,
     features: np.ndarray,
     labels: np.ndarray,

@@ -111,7 +111,7 @@ def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining)
             report = RoundReport(None)
             if len(cohort.ids):
                 fresh, crafted = engine.receive(state, cohort)
-                received = _calibrated(received, fresh, task.source.history.shapes)
+                received = _calibrate(received, fresh, task.source.history.shapes)
                 loss = (
                     float(np.average(fresh.losses, weights=engine.shares(fresh)))
                     if len(fresh.ids)
@@ -130,7 +130,7 @@ def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining)
     return made
 
 
-def _calibrated(stored: HistoryRound, fresh, shapes) -> HistoryRound:
+def _calibrate(stored: HistoryRound, fresh, shapes) -> HistoryRound:
     """Return the calibrated updates of the clients that responded."""
     old, new = (
         np.isin(one, other) for one, other in ((stored.ids, fresh.ids), (fresh.ids, stored.ids))

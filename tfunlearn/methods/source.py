@@ -31,7 +31,7 @@ class Source:
     Attributes:
         directory: the run directory.
         federation: the initial federation: all clients with all examples.
-        gone: earlier forget sets, bool `(N,)`.
+        forget_mask: earlier forget sets, bool `(N,)`.
         requests: earlier requests, each a list of terms.
         state: final state, with the final weights.
         model: Keras model with these weights.
@@ -46,7 +46,7 @@ class Source:
 
     directory: RunDirectory
     federation: Federation
-    gone: np.ndarray
+    forget_mask: np.ndarray
     requests: list[list[str]]
     state: ServerState
     model: tf.keras.Model
@@ -75,7 +75,7 @@ class Source:
     @functools.cached_property
     def remaining(self) -> Federation:
         """The current federation, without earlier forget sets; its examples are copied once."""
-        return self.federation.without(self.gone)
+        return self.federation.without(self.forget_mask)
 
 
 def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
@@ -104,19 +104,21 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     shapes = [w.shape for w in state.weights]
     federation = Federation.of(config)
     check_partition(directory, federation)
-    gone, requests = np.zeros(len(federation.clients.labels), bool), []
+    forget_mask, requests = np.zeros(len(federation.clients.labels), bool), []
     before, trained, last = 0, state.finished, None
     if record is not None:
         requests, before = record.requests, record.rounds_before
         trained, last = record.training_rounds, record.unlearned_after_round
         for words in requests:
-            gone |= ForgetRequest.parse(words).rows(federation.clients, federation.data.classes)
+            forget_mask |= ForgetRequest.parse(words).rows(
+                federation.clients, federation.data.classes
+            )
     require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
     history, lost = _history(directory, config, lines, record, shapes)
     return Source(
         directory,
         federation,
-        gone,
+        forget_mask,
         requests,
         state,
         model,

@@ -119,7 +119,7 @@ class UnlearningTask:
         """Share of the forget set's examples that a remaining client holds too, 0 to 1."""
         federation = self.source.federation
         rows = np.concatenate(federation.parts)
-        stays = np.unique(rows[~(self.forgotten | self.source.gone)])
+        stays = np.unique(rows[~(self.forgotten | self.source.forget_mask)])
         return float(np.isin(rows[self.forgotten], stays).mean())
 
     @property
@@ -146,7 +146,7 @@ class UnlearningTask:
     @property
     def forgotten_here(self) -> np.ndarray:
         """Mask of the forget set over the examples of `source.remaining`, bool."""
-        return self.forgotten[~self.source.gone]
+        return self.forgotten[~self.source.forget_mask]
 
     def read(self, number: int) -> HistoryRound:
         """Return a kept round without the clients of earlier forget sets."""

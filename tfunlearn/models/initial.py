@@ -44,7 +44,7 @@ def redrawn(
             )
         drawn.append(
             np.asarray(
-                _seeded(found[id(weight)], seed, place)(tuple(weight.shape), dtype="float32")
+                _seed_layers(found[id(weight)], seed, place)(tuple(weight.shape), dtype="float32")
             )
         )
     return drawn
@@ -67,7 +67,7 @@ def _initializer_of(layer, attribute: str):
     )
 
 
-def _seeded(initializer, seed: int, place: int):
+def _seed_layers(initializer, seed: int, place: int):
     """Return the initializer with another seed, or unchanged if it has no seed."""
     config = initializer.get_config()
     if "seed" not in config:

@@ -82,7 +82,7 @@ def load_model(
             "allowed are files without, or --allow-code (allow_code=True) if you trust "
             "who made this one"
         )
-    model = _loaded(stored, has_code=carried is not None)
+    model = _load(stored, has_code=carried is not None)
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise UserError(
             f"model: {path} has no layer graph (not built, or a class of its own); "
@@ -117,7 +117,7 @@ def require_fit(
         raise UserError(f"model: {path} gives outputs of {gives}, the data has {classes} classes")
 
 
-def _loaded(stored: StoredModel, has_code: bool) -> tf.keras.Model:
+def _load(stored: StoredModel, has_code: bool) -> tf.keras.Model:
     if stored.path.is_dir() and keras_numbers()[0] != 2:
         raise UserError(
             f"model: {stored.path} is a SavedModel folder, which Keras 3 does not read; "

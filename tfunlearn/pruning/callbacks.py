@@ -122,7 +122,7 @@ class _Pruning(tf.keras.callbacks.Callback):
         """Return the filter sites and the pair sites to prune."""
         raise NotImplementedError
 
-    def _pruned(self, weights, filters, pairs) -> tuple[list, dict[str, Record]]:
+    def _prune_layers(self, weights, filters, pairs) -> tuple[list, dict[str, Record]]:
         """Return the pruned weights and the records by layer."""
         raise NotImplementedError
 
@@ -181,7 +181,7 @@ class _Pruning(tf.keras.callbacks.Callback):
         graph = self._graph
         assert graph is not None  # read by `_prepare`
         before = graph.read()
-        after, records = self._pruned(before, self._filters, self._pairs)
+        after, records = self._prune_layers(before, self._filters, self._pairs)
         self.records[number] = records
         graph.write(before, after)
         sites = [site for site in [*self._filters, *self._pairs] if not site.skipped]
@@ -250,7 +250,7 @@ class FilterPruning(_Pruning):
     def _sites(self, graph):
         return filter_sites(graph, include_residual=self.include_residual), []
 
-    def _pruned(self, weights, filters, pairs):
+    def _prune_layers(self, weights, filters, pairs):
         return prune_filter_sites(
             weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit
         )
@@ -299,7 +299,7 @@ class PairPruning(_Pruning):
     def _check(self, graph):
         self.choice.check(graph, graph.read(), self._pairs)
 
-    def _pruned(self, weights, filters, pairs):
+    def _prune_layers(self, weights, filters, pairs):
         assert self._graph is not None
         return self.choice.prune(self._graph, weights, pairs)
 
@@ -377,7 +377,7 @@ class FLAP(_Pruning):
     def _check(self, graph):
         self.choice.check(graph, graph.read(), self._pairs)
 
-    def _pruned(self, weights, filters, pairs):
+    def _prune_layers(self, weights, filters, pairs):
         weights, records = prune_filter_sites(
             weights, filters, self.fraction, exclude_zeroed=self.exclude_zeroed, limit=self.limit
         )

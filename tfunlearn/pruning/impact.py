@@ -83,10 +83,10 @@ def pool_scores(l1: np.ndarray, entropy: np.ndarray, *, alpha: float, beta: floa
     """
     if not np.isfinite(l1).all():
         raise NoBounds("score: the impact is not finite on this model; use score='saliency'")
-    return alpha * _scaled(l1) + beta * _scaled(entropy)
+    return alpha * _scale(l1) + beta * _scale(entropy)
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
+def _scale(values: np.ndarray) -> np.ndarray:
     if not len(values):
         return values
     extent = values.max() - values.min()

@@ -181,7 +181,7 @@ class PairChoice:
         elif self.score == "impact":
             Propagation(graph, weights, self.input_range).check_range()
 
-    def obstacle(
+    def infeasible_reason(
         self, graph: Graph, weights: list[np.ndarray], sites: Iterable[Site]
     ) -> str | None:
         """Return the reason why saliency will replace the requested impact score, or None."""
@@ -202,7 +202,7 @@ class PairChoice:
         records, sites, fallbacks = {}, list(sites), {}
         widest = max((site.units for site in sites if not site.skipped), default=0)
         if widest:
-            rank = self._published(graph) if self.compat else self._sound(graph)
+            rank = self._read_published(graph) if self.compat else self._sound(graph)
         with one_blas_thread() if widest < WIDE else contextlib.nullcontext():
             for site in sites:
                 if site.skipped:
@@ -270,7 +270,7 @@ class PairChoice:
 
         return rank
 
-    def _published(self, graph: Graph):
+    def _read_published(self, graph: Graph):
         """Return `rank(weights, site, room)` as in the published code.
 
         A pair (a, b) of its list is a = column j and b = row i of S, and b is removed: the unit

@@ -105,7 +105,7 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
         )
         require("records", name, name == record.layer, f"the record's own layer, {record.layer}")
         if isinstance(record, FilterRecord):
-            if _checked(filters, record, record.filters, record.pruned):
+            if _check(filters, record, record.filters, record.pruned):
                 require(
                     "records",
                     f"all filters of '{name}'",
@@ -113,7 +113,7 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
                     "at most all but one",
                 )
                 weights = zero_filters(weights, filters[name], record.pruned)
-        elif _checked(pairs, record, record.units, record.kept + record.removed):
+        elif _check(pairs, record, record.units, record.kept + record.removed):
             weights = merge_pairs(weights, pairs[name], record)
     graph.write(before, weights)
 
@@ -131,7 +131,7 @@ def as_recorded(
     return weights
 
 
-def _checked(known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]) -> bool:
+def _check(known: Mapping[str, Site], record: Record, units: int, numbers: Sequence[int]) -> bool:
     """Return whether a record prunes anything; raise a `UserError` if it does not fit."""
     site = known.get(record.layer)
     if site is None:

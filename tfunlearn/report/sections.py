@@ -54,14 +54,14 @@ class Section:
             "note",
         )
         if facts.unlearning is not None:
-            self._asked()
+            self._ask()
             self._done()
         self._proof()
         self._rounds()
         self._behaviour()
         self._origin()
 
-    def _asked(self) -> None:
+    def _ask(self) -> None:
         page, unlearning = self._page, self._facts.unlearning
         page.heading(3, "What was asked")
         forgotten = unlearning.forgotten

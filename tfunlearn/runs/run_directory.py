@@ -103,7 +103,7 @@ class RunDirectory:
         malicious: np.ndarray,
         classes: int,
         server: np.ndarray | None = None,
-        gone: np.ndarray | None = None,
+        forget_mask: np.ndarray | None = None,
     ) -> None:
         """Write the partition of the training split, and each client's class counts.
 
@@ -113,10 +113,10 @@ class RunDirectory:
             malicious: ids of the malicious clients.
             classes: number of classes.
             server: rows that the server holds; default none.
-            gone: mask of the forgotten examples, bool `(N,)`, which class counts leave out; default
-                none.
+            forget_mask: mask of the forgotten examples, bool `(N,)`, which class counts leave out;
+                default none.
         """
-        gone = np.zeros(len(clients.labels), bool) if gone is None else gone
+        forget_mask = np.zeros(len(clients.labels), bool) if forget_mask is None else forget_mask
         write_arrays(
             self.partition,
             dict(
@@ -124,7 +124,7 @@ class RunDirectory:
                 offsets=clients.offsets,
                 malicious=malicious,
                 server=np.zeros(0, np.int64) if server is None else server,
-                forgotten=gone,
+                forgotten=forget_mask,
             ),
         )
         table = io.StringIO()
@@ -132,7 +132,7 @@ class RunDirectory:
         writer.writerow(
             ["client", "malicious", "examples", *(f"class_{c}" for c in range(classes))]
         )
-        for client, counts in enumerate(clients.where(~gone).class_histogram(classes)):
+        for client, counts in enumerate(clients.where(~forget_mask).class_histogram(classes)):
             writer.writerow([client, int(client in malicious), counts.sum(), *counts])
         write_bytes(self.clients, table.getvalue().encode())
 

@@ -26,7 +26,7 @@ def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[li
     if _is_whole(directory, cell):
         metrics = RunDirectory(directory).read_metrics()
     else:
-        metrics = _trained(directory, cell, lambda line: on_round(cell, line)).metrics
+        metrics = _train(directory, cell, lambda line: on_round(cell, line)).metrics
     lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)} for line in metrics]
     return (
         lines,
@@ -35,7 +35,7 @@ def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[li
     )
 
 
-def _trained(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
+def _train(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
     """Train a cell's run; resume it if it was interrupted after its first round."""
     if path.exists():
         try:

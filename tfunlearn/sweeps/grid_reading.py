@@ -76,7 +76,7 @@ def grid_of(content: dict, name: str) -> Grid:
         _with_source_error(measures),
         over,
         _settings("fixed", content.get("fixed", {}), known),
-        _published(content.get("published", {}), measures),
+        _read_published(content.get("published", {}), measures),
         {**content, "title": title},
     )
 
@@ -202,14 +202,14 @@ def _listed_lines(field: str, content: dict, known: Mapping[str, ConfigField]) -
                     {k: v for k, v in line.items() if k not in ("label", "published")},
                     known,
                 ),
-                _wanted(line),
+                _published_place(line),
             )
             for line in lines
         ],
     )
 
 
-def _wanted(line: Mapping) -> dict:
+def _published_place(line: Mapping) -> dict:
     """Return the entries by which a row or column is found in the published table."""
     wanted = line.get("published", {})
     require(
@@ -238,7 +238,7 @@ def _settings(where: str, values, known: Mapping[str, ConfigField]) -> dict:
     return dict(values)
 
 
-def _published(values, measures: list[str]) -> dict:
+def _read_published(values, measures: list[str]) -> dict:
     if values == {}:
         return {}
     require(

@@ -77,7 +77,7 @@ def sweep(
     require("out", out, str(out) != "", "the name of a folder")
     cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
     tf.get_logger().setLevel("ERROR")  # no warnings about functions retraced in every cell
-    with _claimed(user_path(out), grid, overrides or {}) as folder:
+    with _claim_folder(user_path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:
             result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, on_round)
@@ -104,7 +104,7 @@ def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
 
 
 @contextlib.contextmanager
-def _claimed(folder: pathlib.Path, grid: Grid, overrides: dict) -> Iterator[pathlib.Path]:
+def _claim_folder(folder: pathlib.Path, grid: Grid, overrides: dict) -> Iterator[pathlib.Path]:
     """Create or open the folder of a sweep, and lock it against other processes."""
     made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:

@@ -149,13 +149,13 @@ class Federation:
         """Number of clients in a round."""
         return self.config.participants_of(len(self.clients.present))
 
-    def without(self, gone: np.ndarray) -> Federation:
+    def without(self, forget_mask: np.ndarray) -> Federation:
         """Return the federation without the examples of a mask, bool `(N,)`.
 
         Client ids do not change; clients without examples no longer participate.
         """
-        clients = self.clients.where(~gone)
-        poisoned = clients if self.poisoned is self.clients else self.poisoned.where(~gone)
+        clients = self.clients.where(~forget_mask)
+        poisoned = clients if self.poisoned is self.clients else self.poisoned.where(~forget_mask)
         return dataclasses.replace(
             self,
             clients=clients,

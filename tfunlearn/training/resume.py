@@ -70,7 +70,7 @@ def resume_training(
                 "trained with --worker, --gather or anything that needs it"
             )
         begun = PreparedRun.of(directory, config)
-        left = _checked(begun)
+        left = _check(begun)
         for words in left.damaged:
             on_damage(words)
         state = left.state or ServerState(begun.model.get_weights())
@@ -85,7 +85,7 @@ def resume_training(
         return run_remaining_rounds(begun, begun.engine(state.finished), state, on_round)
 
 
-def _checked(begun: PreparedRun) -> RecoveryPoint:
+def _check(begun: PreparedRun) -> RecoveryPoint:
     """Return the recovery point of a run, checked against its configuration and data.
 
     Raises:

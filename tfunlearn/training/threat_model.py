@@ -36,7 +36,9 @@ def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | N
         aggregate=_aggregation(federation),
         select=_selection(config),
         columns=WeightOrder(model).trainable_columns(),
-        obstacle=lambda clients, malicious: attack.infeasible_reason(clients, malicious, own),
+        infeasible_reason=lambda clients, malicious: attack.infeasible_reason(
+            clients, malicious, own
+        ),
     )
 
 

@@ -179,9 +179,9 @@ def write_setup(
     directory: RunDirectory,
     federation: Federation,
     model: tf.keras.Model,
-    gone: np.ndarray | None = None,
+    forget_mask: np.ndarray | None = None,
 ) -> None:
-    """Write configuration and partition; `gone` is the mask of forgotten examples, bool `(N,)`."""
+    """Write configuration and partition; `forget_mask` marks forgotten examples, bool `(N,)`."""
     origins = [
         {"field": field, **dataclasses.asdict(origin)}
         for field, origin in federation.config.origins()
@@ -201,7 +201,7 @@ def write_setup(
         federation.clients,
         federation.malicious,
         federation.data.classes,
-        gone=gone,
+        forget_mask=forget_mask,
         server=None if federation.held_back is None else federation.held_back.rows,
     )
 

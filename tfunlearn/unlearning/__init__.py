@@ -12,7 +12,7 @@ from tfunlearn.unlearning.fedau import combined, train_head
 from tfunlearn.unlearning.federaser import calibrated, calibration_epochs
 from tfunlearn.unlearning.fedosd import orthogonal_step, without_return
 from tfunlearn.unlearning.fedrecovery import fedrecovery, noise_deviation
-from tfunlearn.unlearning.fedup import PrunedModel, estimate_of, fedup
+from tfunlearn.unlearning.fedup import FedUPResult, estimate_of, fedup
 from tfunlearn.unlearning.gradients import mean_gradient_of
 from tfunlearn.unlearning.kernels import kernels_of
 from tfunlearn.unlearning.locating import Located, Location, locate, mean_delta_of
@@ -33,7 +33,7 @@ __all__ = [
     "Located",
     "Location",
     "MASKS",
-    "PrunedModel",
+    "FedUPResult",
     "RateLimiter",
     "RatioSuggestion",
     "SALIENCIES",

@@ -201,8 +201,8 @@ class Steps:
             given.shape.rank,
             channel_axis(node.layer, node),
         )
-        values = {tensor: _tiled(value, copies) for tensor, value in values.items()}
-        given = tf.where(silent, tf.zeros([], given.dtype), _tiled(given, copies))
+        values = {tensor: _tile(value, copies) for tensor, value in values.items()}
+        given = tf.where(silent, tf.zeros([], given.dtype), _tile(given, copies))
         activation = node.layer.activation
         values[node.outputs[0]] = given if activation is None else activation(given)
         for later in ablation.behind[: ablation.until]:
@@ -252,7 +252,7 @@ def _blocks(
     ]
 
 
-def _tiled(value, copies):
+def _tile(value, copies):
     """Return the examples of a tensor repeated `copies` times, one copy after the other."""
     return tf.tile(value, tf.concat([[copies], tf.ones([tf.rank(value) - 1], tf.int32)], axis=0))
 

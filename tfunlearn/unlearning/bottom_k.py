@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def share_of(ratio: float, total: int) -> int:
+def share_count(ratio: float, total: int) -> int:
     """Return floor(ratio * total), robust to rounding errors such as in 0.29 * 100."""
     return int(np.floor(np.round(ratio * total, 6)))
 
@@ -33,7 +33,7 @@ def least(
     thresholds = []
     for group in groups:
         part = [scores[n] for n in group]
-        count = share_of(ratio, sum(score.size for score in part))
+        count = share_count(ratio, sum(score.size for score in part))
         flat = np.concatenate([score.reshape(-1) for score in part])
         if not last_too:  # entries with an infinite score are never selected
             able = int(np.isfinite(flat).sum())
@@ -78,7 +78,7 @@ def least_channels(scores: list[np.ndarray], ratio: float) -> tuple[list[np.ndar
         mask = np.zeros(score.shape, bool)
         if score.ndim >= 2:
             channel = score.reshape(-1, score.shape[-1])[0]
-            count = share_of(ratio, len(channel))
+            count = share_count(ratio, len(channel))
             chosen = np.argsort(channel, kind="stable")[:count]
             mask[..., chosen] = True
             thresholds += [float(channel[chosen[-1]])] if count else []

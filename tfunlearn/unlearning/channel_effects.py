@@ -90,7 +90,7 @@ def channel_effects(
     graph = Graph.of(model)
     chosen = named_layers(channel_layers(graph, parts), layers)
     _require_inference(graph)
-    probe_x, probe_y = np.asarray(probe_x), _checked(model, probe_x, probe_y)
+    probe_x, probe_y = np.asarray(probe_x), _check(model, probe_x, probe_y)
     require_whole("memory", memory, 1)
     steps = Steps(graph, chosen, parts, probe_x, probe_y, memory)
     correct = {layer.layer: np.zeros(layer.channels, np.int64) for layer in chosen}
@@ -119,7 +119,7 @@ def _require_inference(graph: Graph) -> None:
             )
 
 
-def _checked(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
+def _check(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
     """Return the labels as int32; raise a `UserError` if the probe does not match the model."""
     shape = cast(
         tuple[int, ...],

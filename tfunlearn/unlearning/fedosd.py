@@ -41,7 +41,7 @@ def orthogonal_step(forget: np.ndarray, remaining: np.ndarray) -> np.ndarray:
     inverse = (right[kept].T / values[kept]) @ left[:, kept].T
     wide = forget.astype(np.float64)
     step = wide - (inverse @ (rows @ wide)) @ rows
-    return _stretched(step, forget)
+    return _stretch(step, forget)
 
 
 def without_return(updates: np.ndarray, moved: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ def without_return(updates: np.ndarray, moved: np.ndarray) -> np.ndarray:
         return updates.copy()
     return np.stack(
         [
-            _stretched(row - (np.dot(row.astype(np.float64), moved) / length) * moved, row)
+            _stretch(row - (np.dot(row.astype(np.float64), moved) / length) * moved, row)
             for row in updates
         ]
     )
@@ -84,7 +84,7 @@ def _check(vector: np.ndarray, stack: np.ndarray) -> None:
     )
 
 
-def _stretched(vector: np.ndarray, like: np.ndarray) -> np.ndarray:
+def _stretch(vector: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Return a vector scaled to the norm of `like`; zeros if its norm is only rounding error."""
     old = float(np.linalg.norm(like.astype(np.float64)))
     new = float(np.linalg.norm(vector))

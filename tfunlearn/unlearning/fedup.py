@@ -15,7 +15,7 @@ from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
 
 
 @dataclass(frozen=True)
-class PrunedModel:
+class FedUPResult:
     """Pruned model that FedUP broadcasts for recovery.
 
     Attributes:
@@ -47,7 +47,7 @@ def fedup(
     mask: str = "divergence",
     similarity: str = "model",
     rng: np.random.Generator | None = None,
-) -> PrunedModel:
+) -> FedUPResult:
     """Return the benign average without the weights in which malicious clients diverge most.
 
     For each kernel, with G the global model that the clients started from:
@@ -111,7 +111,7 @@ def fedup(
             masks[place] = largest(MASKS[mask](difference, weight, rng), share, weight)
             average[masks[place]] = 0
         weights.append(average)
-    return PrunedModel(weights, masks, float(share), estimate)
+    return FedUPResult(weights, masks, float(share), estimate)
 
 
 def _groups(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfunlearn.core.errors import choose, require, require_real
 from tfunlearn.core.lazy import tf
-from tfunlearn.unlearning.bottom_k import least, least_channels, share_of
+from tfunlearn.unlearning.bottom_k import least, least_channels, share_count
 from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.unlearning.saliencies import SALIENCIES
 
@@ -173,7 +173,7 @@ def locate(
         if chosen.channels
         else least(scores, ratio, groups, last_too=last)
     )
-    found = _located(global_weights, places, changes, scores, masks, threshold, zeros)
+    found = _locate(global_weights, places, changes, scores, masks, threshold, zeros)
     if last and found.location.moved_share >= MOST_MOVED > ratio:
         warnings.warn(
             f"{zeros:,} of {total:,} eligible weights did not change at all (dead units?); they "
@@ -212,7 +212,7 @@ def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> No
     """Warn, or raise a `UserError`, if changes of exactly zero use up the ratio."""
     total = sum(change.size for change in changes)
     zeros = total - sum(int(np.count_nonzero(change)) for change in changes)
-    count = share_of(ratio, total)
+    count = share_count(ratio, total)
     if count and zeros >= count and policy != "exclude":
         text = (
             f"{zeros:,} of {total:,} eligible weights did not change at all, at least as many "
@@ -232,7 +232,7 @@ def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> No
             )
 
 
-def _located(weights, places, changes, scores, masks, threshold, zeros: int) -> Located:
+def _locate(weights, places, changes, scores, masks, threshold, zeros: int) -> Located:
     whole = [np.zeros(np.shape(weight), bool) for weight in weights]
     for place, mask in zip(places, masks):
         whole[place] = mask

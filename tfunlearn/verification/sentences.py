@@ -108,14 +108,14 @@ def _forgotten(grades: Sequence[Grade], beside: str) -> str:
     mute = [g.evidence.name for g in grades if not g.informative and not g.evidence.utility]
     worth = next((g for g in grades if g.evidence.name == "test accuracy" and g.detectable), None)
     return (
-        f"Forgotten: by {_listed(speak)} more than half of the way back to retraining; none of "
+        f"Forgotten: by {_list(speak)} more than half of the way back to retraining; none of "
         f"{len(grades)} measures differs from {beside}."
         + (
             f" A test accuracy lower by {worth.detectable:.2g} is noticed four times in five."
             if worth
             else ""
         )
-        + (f" {_listed(mute)[:1].upper()}{_listed(mute)[1:]} could not tell." if mute else "")
+        + (f" {_list(mute)[:1].upper()}{_list(mute)[1:]} could not tell." if mute else "")
     )
 
 
@@ -125,7 +125,7 @@ def _not_shown(grades: Sequence[Grade], beside: str, models: int, needed: int | 
         still_open = [g.evidence.name for g in tested if not g.closed]
         return (
             "Not shown: nothing differs from retraining for certain, but by "
-            f"{_listed(still_open)} it is not certain either that more than half of the way "
+            f"{_list(still_open)} it is not certain either that more than half of the way "
             f"back is gone ({beside})."
         )
     largest = max(
@@ -151,7 +151,7 @@ def _not_shown(grades: Sequence[Grade], beside: str, models: int, needed: int | 
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list(names: Sequence[str]) -> str:
     return (
         names[0]
         if len(names) == 1

@@ -225,7 +225,7 @@ def grade(evidence: Sequence[Evidence]) -> list[Grade]:
     """
     if not len(evidence):
         raise UserError("evidence: no measure; a verdict needs at least one")
-    return [_graded(e, len(evidence)) for e in evidence]
+    return [_grade(e, len(evidence)) for e in evidence]
 
 
 def words_of(grades: Sequence[Grade]) -> list[str]:
@@ -293,7 +293,7 @@ def _in_noises(gap: float, noise: float) -> float:
     return abs(gap) / noise if noise else math.inf if gap else 0.0
 
 
-def _graded(e: Evidence, measures: int) -> Grade:
+def _grade(e: Evidence, measures: int) -> Grade:
     noise = e.noise(measures)
     informative = abs(e.before - e.mean) > noise
     if e.p_value is not None:

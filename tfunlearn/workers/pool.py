@@ -233,7 +233,7 @@ class _Remote:
                 except queue.Empty:
                     return
                 try:
-                    tff.framework.set_default_context(self._connected().context)
+                    tff.framework.set_default_context(self._connect().context)
                     result = function(piece)
                 except WorkerError as error:
                     left.put((place, piece))
@@ -260,7 +260,7 @@ class _Remote:
         self._closed = True
         self.hang_up()
 
-    def _connected(self) -> Connection:
+    def _connect(self) -> Connection:
         if self._closed:
             raise WorkerError(f"worker {self.address} is no longer used")
         if self._connection is None:

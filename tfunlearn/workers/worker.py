@@ -40,7 +40,7 @@ def local_worker(log: str | os.PathLike | None = None) -> Iterator[None]:
     Raises:
         WorkerError: the worker program is missing, or it did not open its port.
     """
-    with _started(log) as target:
+    with _start(log) as target:
         connection, kept = Connection(target), tff.framework.get_context_stack().current
         try:
             tff.framework.set_default_context(connection.context)
@@ -51,7 +51,7 @@ def local_worker(log: str | os.PathLike | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _started(log) -> Iterator[str]:
+def _start(log) -> Iterator[str]:
     """Run a worker for this process; yield its gRPC target."""
     worker = _Worker(log)
     try:

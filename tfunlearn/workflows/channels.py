@@ -20,7 +20,7 @@ from tfunlearn.workflows.unlearn.workflow import measures_of, task_of
 
 
 @dataclass(frozen=True)
-class PrunedLayer:
+class AblatedLayer:
     """Accuracies with some channels of one layer zeroed, without training.
 
     Attributes:
@@ -50,7 +50,7 @@ class ChannelStudy:
     forget: ChannelEffects
     remain: ChannelEffects
     chosen: dict[str, np.ndarray]
-    pruned: list[PrunedLayer]
+    pruned: list[AblatedLayer]
 
 
 def study_channels(
@@ -115,11 +115,13 @@ def study_channels(
                 track=track,
             )
         )
-    pruned = _pruned(task, effects[0], track) if prune else []
+    pruned = _prune_layers(task, effects[0], track) if prune else []
     return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
 
 
-def _pruned(task: UnlearningTask, effects: ChannelEffects, track: Callable) -> list[PrunedLayer]:
+def _prune_layers(
+    task: UnlearningTask, effects: ChannelEffects, track: Callable
+) -> list[AblatedLayer]:
     """Return the accuracies of the model with channels zeroed, layer by layer."""
     settings, weights, measure = task.own, task.source.state.weights, measures_of(task)
     layers = channel_layers(task.source.model, settings.channel)
@@ -145,7 +147,7 @@ def _pruned(task: UnlearningTask, effects: ChannelEffects, track: Callable) -> l
         values = measure(without_channels(weights, layers, chosen))
         part = "test_accuracy" if values["forget_test_accuracy"] is not None else "accuracy"
         found.append(
-            PrunedLayer(layer, selection, values[f"forget_{part}"], values[f"remain_{part}"])
+            AblatedLayer(layer, selection, values[f"forget_{part}"], values[f"remain_{part}"])
         )
     task.source.model.set_weights(weights)
     return found

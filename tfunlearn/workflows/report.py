@@ -30,7 +30,7 @@ from tfunlearn.training.federation import Federation
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.workflows.verify.record import FILE, records
-from tfunlearn.workflows.verify.target import open_subject
+from tfunlearn.workflows.verify.target import open_target
 
 CHECKED = (
     "config.json",
@@ -215,7 +215,7 @@ def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     if unlearning.method == reference_method():
         raise UserError("a retrained run is told by the runs that are held against it")
     reference = [unlearning.reference] if unlearning.reference else []
-    subject = open_subject(run, reference, data_dir)
+    subject = open_target(run, reference, data_dir)
     sets = Sets(subject.task, 0)
     before, after, *retrained = [
         sets.view(weights)

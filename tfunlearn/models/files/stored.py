@@ -138,7 +138,7 @@ def _keras_archive(path: pathlib.Path) -> StoredModel:
             raise _unreadable(path, "its configuration is too large")
         config = json.loads(archive.read("config.json"))
         metadata = json.loads(archive.read("metadata.json"))
-    return StoredModel(path, _checked(path, config), str(metadata.get("keras_version", "")))
+    return StoredModel(path, _check(path, config), str(metadata.get("keras_version", "")))
 
 
 def _hdf5(path: pathlib.Path) -> StoredModel:
@@ -149,7 +149,7 @@ def _hdf5(path: pathlib.Path) -> StoredModel:
             raise _unreadable(path, "it holds weights without a model; save the whole model")
         text = cast(str | bytes, file.attrs["model_config"])
         version = file.attrs.get("keras_version", "")
-    return StoredModel(path, _checked(path, json.loads(text)), _text(version))
+    return StoredModel(path, _check(path, json.loads(text)), _text(version))
 
 
 def _saved_model(path: pathlib.Path) -> StoredModel:
@@ -180,7 +180,7 @@ def _saved_model(path: pathlib.Path) -> StoredModel:
         raise _unreadable(path, first_line(error))
     config = {"class_name": root["class_name"], "config": root["config"]}
     return StoredModel(
-        path, _checked(path, config), str(root.get("keras_version", "2.")), tuple(entries)
+        path, _check(path, config), str(root.get("keras_version", "2.")), tuple(entries)
     )
 
 
@@ -233,7 +233,7 @@ def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
         place += length
 
 
-def _checked(path: pathlib.Path, config) -> dict:
+def _check(path: pathlib.Path, config) -> dict:
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise _unreadable(path, "its configuration names no class")
     return config

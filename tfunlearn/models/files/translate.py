@@ -245,7 +245,7 @@ def _settings(known: type, kind: str, name: str, config: dict) -> dict:
         if len(config["axis"]) != 1:
             raise Untranslatable(f"layer '{name}' normalises over several axes")
         config["axis"] = config["axis"][0]
-    accepted = _accepted(known)
+    accepted = _accepts(known)
     found = {}
     if "dtype" not in accepted and config.pop("dtype", None) not in (None, "float32"):
         raise Untranslatable(f"layer '{name}' ({kind}) computes in another dtype than float32")
@@ -267,7 +267,7 @@ def _settings(known: type, kind: str, name: str, config: dict) -> dict:
     return found
 
 
-def _accepted(known: type) -> set[str]:
+def _accepts(known: type) -> set[str]:
     """Return the constructor parameters of a class, including parents' parameters it passes on."""
     names = set()
     for parent in known.__mro__:
@@ -351,14 +351,14 @@ def _references(value) -> list[tuple[str, int, int]]:
 def _arguments(call, tensors: dict) -> tuple[tuple, dict]:
     """Return the arguments of a layer's call."""
     if isinstance(call, dict):  # Keras 3
-        args = tuple(_filled(value, tensors) for value in call["args"])
-        kwargs = {key: _filled(value, tensors) for key, value in call.get("kwargs", {}).items()}
+        args = tuple(_fill(value, tensors) for value in call["args"])
+        kwargs = {key: _fill(value, tensors) for key, value in call.get("kwargs", {}).items()}
     else:  # Keras 2: a list of tensors; the first one carries the keyword arguments
         calls = [call] if _is_reference(call) else call
         inputs = [_tensor(value, tensors) for value in calls]
         args = (inputs[0] if len(inputs) == 1 else inputs,)
         kwargs = {
-            key: _filled(value, tensors)
+            key: _fill(value, tensors)
             for key, value in (calls[0][3] if len(calls[0]) > 3 else {}).items()
         }
     return args, {
@@ -368,15 +368,15 @@ def _arguments(call, tensors: dict) -> tuple[tuple, dict]:
     }
 
 
-def _filled(value, tensors: dict):
+def _fill(value, tensors: dict):
     if _is_history(value) or _is_reference(value):
         return _tensor(value, tensors)
     if isinstance(value, dict) and value.get("class_name") == "__tuple__":
-        return tuple(_filled(each, tensors) for each in value["config"].get("value", ()))
+        return tuple(_fill(each, tensors) for each in value["config"].get("value", ()))
     if isinstance(value, dict):
-        return {key: _filled(each, tensors) for key, each in value.items()}
+        return {key: _fill(each, tensors) for key, each in value.items()}
     if isinstance(value, list):
-        return [_filled(each, tensors) for each in value]
+        return [_fill(each, tensors) for each in value]
     return value
 
 

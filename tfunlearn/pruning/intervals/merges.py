@@ -47,7 +47,7 @@ def _hull(node, moves) -> Interval:
     return reduce(np.minimum, lows), reduce(np.maximum, highs)
 
 
-def _aligned(merge: Merge) -> Merge:
+def _align(merge: Merge) -> Merge:
     """Return `merge` for inputs of different ranks: axes are added after the batch axis."""
 
     def merged(node: Any, inputs: Sequence[Interval]) -> Interval:
@@ -63,11 +63,11 @@ def _aligned(merge: Merge) -> Merge:
 
 Merge = Callable[[Any, Sequence[Interval]], Interval]
 BOUNDS: dict[str, Merge] = {
-    "Add": _aligned(_sum),
-    "Average": _aligned(_average),
-    "Subtract": _aligned(_subtract),
-    "Maximum": _aligned(_maximum),
-    "Minimum": _aligned(_minimum),
+    "Add": _align(_sum),
+    "Average": _align(_average),
+    "Subtract": _align(_subtract),
+    "Maximum": _align(_maximum),
+    "Minimum": _align(_minimum),
     "Concatenate": _concatenate,
 }
-DIFFERENCES: dict[str, Merge] = {**BOUNDS, "Maximum": _aligned(_hull), "Minimum": _aligned(_hull)}
+DIFFERENCES: dict[str, Merge] = {**BOUNDS, "Maximum": _align(_hull), "Minimum": _align(_hull)}

@@ -22,7 +22,7 @@ def channels_last(layer, operate: Callable) -> Callable:
     return lambda x, *rest: np.moveaxis(operate(np.moveaxis(x, 1, -1), *rest), -1, 1)
 
 
-def _pooled(layer, x, fill: float) -> list[np.ndarray]:
+def _pool_scores(layer, x, fill: float) -> list[np.ndarray]:
     """Return the values at each position of the pooling windows, one array `(batch, ...)` each."""
     sizes = np.atleast_1d(layer.pool_size).tolist()
     strides = np.atleast_1d(layer.strides if layer.strides is not None else sizes).tolist()
@@ -33,16 +33,18 @@ def _pooled(layer, x, fill: float) -> list[np.ndarray]:
 
 def _max_pool(layer) -> Stage:
     highest = channels_last(
-        layer, lambda x: functools.reduce(np.maximum, _pooled(layer, x, -np.inf))
+        layer, lambda x: functools.reduce(np.maximum, _pool_scores(layer, x, -np.inf))
     )
-    lowest = channels_last(layer, lambda x: functools.reduce(np.minimum, _pooled(layer, x, np.inf)))
+    lowest = channels_last(
+        layer, lambda x: functools.reduce(np.minimum, _pool_scores(layer, x, np.inf))
+    )
     return Rearranged(highest, highest, lowest)
 
 
 def _average_pool(layer) -> Stage:
     def average(x, scale):
-        inside = functools.reduce(np.add, _pooled(layer, np.ones((1, *x.shape[1:-1], 1)), 0.0))
-        return functools.reduce(np.add, _pooled(layer, x, 0.0)) * (scale / inside)
+        inside = functools.reduce(np.add, _pool_scores(layer, np.ones((1, *x.shape[1:-1], 1)), 0.0))
+        return functools.reduce(np.add, _pool_scores(layer, x, 0.0)) * (scale / inside)
 
     return Linear(channels_last(layer, average), np.array(1.0))
 

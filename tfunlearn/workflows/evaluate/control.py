@@ -12,12 +12,12 @@ from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import require_not_failed
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import read_record
-from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned
+from tfunlearn.workflows.evaluate.runs_compared import ComparedRuns, Unlearned
 from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
 from tfunlearn.workflows.unlearn.workflow import run_task, task_of
 
 
-def with_control(subjects: Subjects, watch: UnlearningCallbacks) -> Subjects:
+def with_control(subjects: ComparedRuns, watch: UnlearningCallbacks) -> ComparedRuns:
     """Return the subjects with a control added for each run of the method memorization.
 
     Existing controls are reused, missing ones are unlearned now; controls that are already among

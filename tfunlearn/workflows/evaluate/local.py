@@ -25,7 +25,7 @@ from tfunlearn.evaluation import (
 )
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.runs.run_directory import RunDirectory, read_record
-from tfunlearn.workflows.evaluate.runs_compared import open_subjects
+from tfunlearn.workflows.evaluate.runs_compared import open_compared_runs
 from tfunlearn.workflows.evaluate.settings import GmeSettings
 
 COSTS = ("work_seconds", "client_steps")
@@ -142,7 +142,7 @@ def local_study(
         is missing, or None.
     """
     try:
-        subjects = open_subjects([run], data_dir=data_dir)
+        subjects = open_compared_runs([run], data_dir=data_dir)
     except UserError as error:
         return {}, f"this run: {error}"
     task, own = subjects.task, next(iter(subjects.methods.values()))[0]

@@ -29,7 +29,7 @@ def retrain(task: UnlearningTask, number: int, watch: UnlearningCallbacks = SILE
     retraining, and only shuffles and client sampling differ.
     """
     seed = int(integers(task.source.federation.config.seed, "retraining", number)[0])
-    return _trained(
+    return _train(
         dataclasses.replace(
             task, seed=seed, settings=dataclasses.replace(task.settings, unlearn_seed=seed)
         ),
@@ -67,7 +67,7 @@ def pool_training(
 ) -> Unlearned:
     """Return the `number`-th model of a pool, trained without the clients `omitted`."""
     seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])
-    return _trained(
+    return _train(
         dataclasses.replace(
             task_of(
                 task.source,
@@ -84,6 +84,6 @@ def pool_training(
     )
 
 
-def _trained(task: UnlearningTask, watch: UnlearningCallbacks) -> Unlearned:
+def _train(task: UnlearningTask, watch: UnlearningCallbacks) -> Unlearned:
     directory, _ = run_task(dataclasses.replace(task, keeps=False), None, "weights_key", watch)
     return Unlearned(directory, read_record(directory), directory.read_state().weights)

@@ -37,7 +37,7 @@ class Unlearned:
 
 
 @dataclass(frozen=True)
-class Subjects:
+class ComparedRuns:
     """Runs to compare.
 
     Attributes:
@@ -50,9 +50,9 @@ class Subjects:
     methods: dict[str, list[Unlearned]]
 
 
-def open_subjects(
+def open_compared_runs(
     runs: Sequence[str | os.PathLike], words: Iterable[str] = (), data_dir: str | None = None
-) -> Subjects:
+) -> ComparedRuns:
     """Read runs that were unlearned from the same source run, or one trained run and a request.
 
     Args:
@@ -91,7 +91,7 @@ def open_subjects(
             bool(words),
             "a request, such as --client 0, since the run is a trained one",
         )
-        return Subjects(_task(runs[0], words, data_dir), {})
+        return ComparedRuns(_task(runs[0], words, data_dir), {})
     for other in opened:
         _check_belongs(first, other)
     require(
@@ -100,7 +100,7 @@ def open_subjects(
         not words,
         "no request; the unlearned runs say what they have forgotten",
     )
-    return Subjects(
+    return ComparedRuns(
         _task(source_of(first), first.record.requests[-1], data_dir), _by_method(opened)
     )
 

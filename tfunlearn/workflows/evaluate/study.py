@@ -27,7 +27,7 @@ from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.workflows.evaluate.control import with_control
 from tfunlearn.workflows.evaluate.local import LocalMeasure, peak_of
 from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_training, retrain
-from tfunlearn.workflows.evaluate.runs_compared import Subjects, Unlearned, open_subjects
+from tfunlearn.workflows.evaluate.runs_compared import ComparedRuns, Unlearned, open_compared_runs
 from tfunlearn.workflows.evaluate.settings import GmeSettings
 from tfunlearn.workflows.unlearn.callbacks import SILENT, RoundsAsReference, UnlearningCallbacks
 from tfunlearn.workflows.unlearn.workflow import measures_of
@@ -103,7 +103,7 @@ def study_memorization(
             setting that is not available for this run.
         WorkerError: TFF's worker process died.
     """
-    subjects = open_subjects(runs, forget, data_dir)
+    subjects = open_compared_runs(runs, forget, data_dir)
     task = subjects.task
     require_groups(int(task.forgotten.sum()))
     _check(task, settings)
@@ -199,12 +199,12 @@ def _check(task: UnlearningTask, settings: GmeSettings) -> None:
             settings.pool,
             bool(((times > 0) & (times < settings.pool)).all()),
             "so many trainings that each leaving client is left out of some and part of others"
-            f"; {_omitted(settings, task.source.federation.clients.present)} clients are left "
+            f"; {_omit(settings, task.source.federation.clients.present)} clients are left "
             "out of each",
         )
 
 
-def _omitted(settings: GmeSettings, clients: np.ndarray) -> int:
+def _omit(settings: GmeSettings, clients: np.ndarray) -> int:
     return settings.omitted or max(1, len(clients) // 4)
 
 
@@ -213,7 +213,7 @@ def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
     federation = task.source.federation
     clients = federation.clients.present
     return omitted_clients(
-        clients, pool=settings.pool, count=_omitted(settings, clients), seed=federation.config.seed
+        clients, pool=settings.pool, count=_omit(settings, clients), seed=federation.config.seed
     )
 
 
@@ -239,7 +239,7 @@ def _scores(
 
 
 def _models(
-    subjects: Subjects,
+    subjects: ComparedRuns,
     retrained: Sequence[Unlearned],
     local: LocalMeasure,
     watch: UnlearningCallbacks,

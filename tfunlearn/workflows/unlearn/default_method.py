@@ -42,7 +42,7 @@ def _or_anything(
 ) -> tuple[str, str]:
     """Return a method and the reason; if it is infeasible, the method for anything and why."""
     own = dataclasses.replace(task, settings=task.settings.candidate(method.name))
-    obstacle = method.infeasible_reason(own, method.rounds_to_wait(own) > 0)
-    if obstacle is None:
+    infeasible_reason = method.infeasible_reason(own, method.rounds_to_wait(own) > 0)
+    if infeasible_reason is None:
         return method.name, reason
-    return anything.name, f"{method.name} cannot work here: {obstacle}"
+    return anything.name, f"{method.name} cannot work here: {infeasible_reason}"

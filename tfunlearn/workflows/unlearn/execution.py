@@ -31,7 +31,7 @@ from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
 from tfunlearn.workflows.unlearn.folders import LEFT
 from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
 from tfunlearn.workflows.unlearn.outcome import asked, failure_in_words, recovered
-from tfunlearn.workflows.unlearn.progress_log import Notebook
+from tfunlearn.workflows.unlearn.progress_log import ProgressLog
 
 PROBE = 200  # images used to detect layers without signal
 
@@ -55,7 +55,7 @@ class _Progress:
     state: ServerState
     goal: float
     left: RecoveryPoint
-    notebook: Notebook
+    notebook: ProgressLog
     cost: Cost = Cost()
     accuracies: list[float] = field(default_factory=list)
     waited: int = 0
@@ -90,12 +90,12 @@ def perform(
     """
     started, source = time.perf_counter(), task.source
     wait = rounds_to_wait(task)
-    plan = None if wait else _planned(task, watch)
+    plan = None if wait else _make_plan(task, watch)
     before = measure(source.state.weights)
     left = _left(directory, wait)
     if left.state is not None:
         watch.on_resume(left)
-    write_setup(directory, source.federation, source.model, source.gone | task.forgotten)
+    write_setup(directory, source.federation, source.model, source.forget_mask | task.forgotten)
     finished = len(left.lines)
     history = HistoryWriter(
         directory.history,
@@ -108,7 +108,7 @@ def perform(
         left.state or ServerState(source.state.weights, 0, source.state.reference),
         before["remain_accuracy"],
         left,
-        Notebook(directory.path / LEFT, started),
+        ProgressLog(directory.path / LEFT, started),
     )
     with contextlib.ExitStack() as stack:
         if wait or (plan.rounds and plan.remote):
@@ -116,8 +116,8 @@ def perform(
         if wait or plan.rounds:
             stack.enter_context(recorder.events())
         if wait:
-            task = _waited(task, directory, recorder, history, wait, done)
-            plan = _planned(task, watch)
+            task = _run_waiting_rounds(task, directory, recorder, history, wait, done)
+            plan = _make_plan(task, watch)
         start = measure(plan.start)
         guard = _guard(task, plan, before, start)
         silent = SilentLayers(task, plan.report)
@@ -220,7 +220,7 @@ def _left(directory: RunDirectory, wait: int) -> RecoveryPoint:
     return left
 
 
-def _planned(task: UnlearningTask, watch: UnlearningCallbacks) -> Plan:
+def _make_plan(task: UnlearningTask, watch: UnlearningCallbacks) -> Plan:
     """Make the plan of a task, check that its weights are finite, and announce it."""
     started = time.perf_counter()
     plan = task.method.plan(task, task.own)
@@ -251,7 +251,7 @@ def check_before_waiting(task: UnlearningTask) -> None:
         task.method.check_before_waiting(task)
 
 
-def _waited(
+def _run_waiting_rounds(
     task: UnlearningTask,
     directory: RunDirectory,
     recorder: Recorder,

@@ -38,11 +38,11 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
         settings=settings.recorded(),
         data=_digest(held.images, held.labels, held.offsets),
         rounds=source.training_rounds,
-        gone=_digest(source.gone | task.forgotten),
+        gone=_digest(source.forget_mask | task.forgotten),
     )
     asked = dict(
         source=checksum(source.directory.checkpoint),
-        before=_digest(source.gone),
+        before=_digest(source.forget_mask),
         requests=source.requests,
         rounds_before=source.rounds,
         last=source.last_unlearning,
@@ -156,7 +156,7 @@ def filled_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -
             yield folder
             for name in (LEFT, lock.name):
                 (path / name).unlink(missing_ok=True)
-            folder.target = _moved(path, target, numbered)
+            folder.target = _move(path, target, numbered)
         except BaseException:
             if not RunDirectory(path).metrics.exists():
                 shutil.rmtree(path, ignore_errors=True)
@@ -166,7 +166,7 @@ def filled_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -
             raise
 
 
-def _moved(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
+def _move(path: pathlib.Path, target: pathlib.Path, numbered: bool) -> pathlib.Path:
     """Rename a folder to `target`, or to its first free number; return the new path."""
     while True:
         name = first_free(target, os.path.lexists, folder=True) if numbered else target

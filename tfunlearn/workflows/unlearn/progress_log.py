@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tfunlearn.core.files import write_json
 
 
-class Notebook:
+class ProgressLog:
     """Log of the method's report and of the elapsed time after each of the last two rounds.
 
     Two rounds are kept, since a process may end between writing the log and the checkpoint.

@@ -102,7 +102,7 @@ def unlearn(
         WorkerError: TFF's worker process died.
     """
     require_installed("tensorflow_federated")
-    return _answered(task_of(open_source(run, data_dir), settings), out, "key", watch)
+    return _unlearn_task(task_of(open_source(run, data_dir), settings), out, "key", watch)
 
 
 def resume_unlearning(
@@ -142,9 +142,9 @@ def resume_unlearning(
         task, keeps=request["keeps"], track=watch.track, tell=watch.on_report, warn=watch.on_warning
     )
     if finished:
-        record = _compared(task, directory, unlearning_record(directory), watch)
+        record = _compare_with_retrained(task, directory, unlearning_record(directory), watch)
         return UnlearningRun(directory, record, directory.read_metrics(), False)
-    return _answered(task, request["out"], request["name"], watch)
+    return _unlearn_task(task, request["out"], request["name"], watch)
 
 
 def _lacks_reference(settings: UnlearnSettings, record: UnlearningRecord) -> bool:
@@ -155,7 +155,7 @@ def _lacks_reference(settings: UnlearnSettings, record: UnlearningRecord) -> boo
     )
 
 
-def _answered(
+def _unlearn_task(
     task: UnlearningTask,
     out: str | os.PathLike | None,
     name: str,
@@ -166,7 +166,7 @@ def _answered(
     directory, new = run_task(task, out, name, watch)
     record = unlearning_record(directory)
     if _lacks_reference(task.settings, record):
-        record = _compared(task, directory, record, watch)
+        record = _compare_with_retrained(task, directory, record, watch)
     return UnlearningRun(directory, record, directory.read_metrics(), new)
 
 
@@ -187,23 +187,29 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
     require(
         "forget",
         " ".join(words),
-        bool((rows & ~source.gone).any()),
+        bool((rows & ~source.forget_mask).any()),
         "something that is there; it was forgotten before, or nobody ever held it",
     )
-    gone = rows | source.gone
+    forget_mask = rows | source.forget_mask
     require(
         "forget",
         " ".join(words),
-        not gone.all(),
+        not forget_mask.all(),
         "anything but everything; at least one example must remain",
     )
     dropped = _with_nothing_left(source, words)
-    remaining = federation.without(gone)
+    remaining = federation.without(forget_mask)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
     seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(w for w in words if w not in dropped))
     task = UnlearningTask(
-        settings, source, rows & ~source.gone, remaining, flagged, seed, dropped=tuple(dropped)
+        settings,
+        source,
+        rows & ~source.forget_mask,
+        remaining,
+        flagged,
+        seed,
+        dropped=tuple(dropped),
     )
     task = _with_method(task)
     settings = task.settings
@@ -219,14 +225,18 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
 
 def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
     """Return the terms of a request whose examples were all forgotten before."""
-    if not source.gone.any():
+    if not source.forget_mask.any():
         return []
     federation = source.federation
     rows = [
         ForgetRequest.parse([word]).rows(federation.clients, federation.data.classes)
         for word in words
     ]
-    return [word for word, own in zip(words, rows) if own.any() and not (own & ~source.gone).any()]
+    return [
+        word
+        for word, own in zip(words, rows)
+        if own.any() and not (own & ~source.forget_mask).any()
+    ]
 
 
 def _with_method(task: UnlearningTask) -> UnlearningTask:
@@ -304,7 +314,7 @@ def run_task(
     return RunDirectory(folder.target), True
 
 
-def _compared(
+def _compare_with_retrained(
     task: UnlearningTask,
     directory: RunDirectory,
     record: UnlearningRecord,
@@ -342,7 +352,11 @@ def measure_run(run: str | os.PathLike, settings: UnlearnSettings) -> tuple[dict
 
 def measures_of(task: UnlearningTask) -> ForgettingMeasures:
     """Return the metrics function of a task's models."""
-    federation, gone = task.source.federation, task.source.gone | task.forgotten
+    federation, forget_mask = task.source.federation, task.source.forget_mask | task.forgotten
     return ForgettingMeasures(
-        OutputsOf(task.source.model), federation, task.forgotten, ~gone, task.source.gone
+        OutputsOf(task.source.model),
+        federation,
+        task.forgotten,
+        ~forget_mask,
+        task.source.forget_mask,
     )

@@ -13,7 +13,7 @@ from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.verification import anamnesis_index, invert_class, relearn_time
 from tfunlearn.workflows.verify.central import CentralTraining
-from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
 from tfunlearn.workflows.verify.settings import VerifySettings
 
 MOST_RELEARNED, POINTS_EACH_EPOCH, MOST_INVERTED, LEAST_GROUPED = 2000, 10, 3, 20
@@ -24,7 +24,9 @@ def beside(before, after, retrained: Sequence) -> dict:
     return {"before": before, "after": after, "retrained": list(retrained)}
 
 
-def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, dict]:
+def measures(
+    before: ModelPredictions, after: ModelPredictions, retrained: Sequence[ModelPredictions]
+) -> dict[str, dict]:
     """Return accuracy and loss on each set, attack success rate and source-class error."""
     views, found = (before, after, *retrained), {}
     for name in ("forgotten", "remaining", "test"):
@@ -37,7 +39,12 @@ def measures(before: View, after: View, retrained: Sequence[View]) -> dict[str, 
     return found
 
 
-def by_class(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
+def by_class(
+    sets: Sets,
+    before: ModelPredictions,
+    after: ModelPredictions,
+    retrained: Sequence[ModelPredictions],
+) -> list[dict]:
     """Return accuracy and loss on the test images of each class that has test images."""
     labels = sets.sets["test"].labels
     return [
@@ -51,7 +58,12 @@ def by_class(sets: Sets, before: View, after: View, retrained: Sequence[View]) -
     ]
 
 
-def by_client(sets: Sets, before: View, after: View, retrained: Sequence[View]) -> list[dict]:
+def by_client(
+    sets: Sets,
+    before: ModelPredictions,
+    after: ModelPredictions,
+    retrained: Sequence[ModelPredictions],
+) -> list[dict]:
     """Return accuracy and loss on the training data of each client: its part of the retain set, or
     its part of the forget set if it has none."""
     found = []
@@ -70,7 +82,9 @@ def by_client(sets: Sets, before: View, after: View, retrained: Sequence[View]) 
     return found
 
 
-def _of_rows(name: str, rows: np.ndarray, before: View, after: View, retrained) -> dict:
+def _of_rows(
+    name: str, rows: np.ndarray, before: ModelPredictions, after: ModelPredictions, retrained
+) -> dict:
     return {
         what: beside(
             *(getattr(view, what)(name, rows) for view in (before, after)),
@@ -80,7 +94,9 @@ def _of_rows(name: str, rows: np.ndarray, before: View, after: View, retrained) 
     }
 
 
-def groups(before: View, after: View, retrained: Sequence[View]) -> dict | None:
+def groups(
+    before: ModelPredictions, after: ModelPredictions, retrained: Sequence[ModelPredictions]
+) -> dict | None:
     """Return accuracy on the forget set by groups of memorization; None for fewer than 20 examples
     or 2 retrained models."""
     hits = [view.hits["forgotten"].astype(float) for view in (before, after, *retrained)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tfunlearn.verification import Evidence, Grade
 from tfunlearn.workflows.verify.membership import Attacked
-from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.shadows import Shadowed
 
@@ -16,7 +16,7 @@ LEAST_SHADOWS = 6  # of each kind; with fewer, the permutation test cannot reach
 def evidence_of(
     found: dict,
     sets: Sets,
-    views: Sequence[View],
+    views: Sequence[ModelPredictions],
     attacks: Mapping[str, Attacked | None],
     shadows: Shadowed | None,
     settings: VerifySettings,

@@ -20,7 +20,7 @@ from tfunlearn.verification import (
     threshold_attack,
 )
 from tfunlearn.workflows.verify.central import CentralTraining
-from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
 from tfunlearn.workflows.verify.settings import VerifySettings
 
 LEAST_EXAMPLES = 20  # to train the shadow-model attack; forgotten ones, for a verdict
@@ -45,9 +45,9 @@ class Attacked:
 
 
 def attack_by_threshold(
-    before: View,
-    after: View,
-    retrained: Sequence[View],
+    before: ModelPredictions,
+    after: ModelPredictions,
+    retrained: Sequence[ModelPredictions],
     totals: dict[str, int],
     name: str = "forgotten",
 ) -> Attacked:
@@ -61,7 +61,7 @@ def attack_by_threshold(
     """
     other = "never" if name == "forgotten" else "test"
 
-    def against(view: View, trained_on: Sequence[str]):
+    def against(view: ModelPredictions, trained_on: Sequence[str]):
         threshold = float(
             np.average(
                 [view.loss(part) for part in trained_on],
@@ -92,7 +92,10 @@ def attack_by_threshold(
 
 
 def attack_by_likelihood(
-    before: View, after: View, retrained: Sequence[View], variance: str
+    before: ModelPredictions,
+    after: ModelPredictions,
+    retrained: Sequence[ModelPredictions],
+    variance: str,
 ) -> Attacked | None:
     """Run offline LiRA on the forget set; None for fewer than 3 retrained models.
 
@@ -104,7 +107,7 @@ def attack_by_likelihood(
     if len(retrained) < 3:
         return None
 
-    def against(view: View, shadows: Sequence[View]) -> MembershipRoc:
+    def against(view: ModelPredictions, shadows: Sequence[ModelPredictions]) -> MembershipRoc:
         return membership_roc(
             *(
                 lira_scores(
@@ -124,7 +127,11 @@ def attack_by_likelihood(
 
 
 def attack_by_shadow_models(
-    task: UnlearningTask, sets: Sets, settings: VerifySettings, views: Sequence[View], track
+    task: UnlearningTask,
+    sets: Sets,
+    settings: VerifySettings,
+    views: Sequence[ModelPredictions],
+    track,
 ) -> Attacked | None:
     """Run the shadow-model attack on the forget set; None if there are too few examples.
 

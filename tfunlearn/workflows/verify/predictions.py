@@ -32,7 +32,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class View:
+class ModelPredictions:
     """Predictions of one model on each set.
 
     Attributes:
@@ -89,7 +89,7 @@ class Sets:
     """
 
     def __init__(self, task: UnlearningTask, seed: int):
-        federation, gone = task.source.federation, task.source.gone | task.forgotten
+        federation, gone = task.source.federation, task.source.forget_mask | task.forgotten
         attacked = [
             federation.attacked(number) for number in range(1, task.source.training_rounds + 1)
         ]
@@ -137,7 +137,7 @@ class Sets:
         self._from_logits = not ends_in_softmax(task.source.model)
         self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)
 
-    def view(self, weights: list[np.ndarray]) -> View:
+    def view(self, weights: list[np.ndarray]) -> ModelPredictions:
         """Return the predictions of a model with the given weights."""
         hits, losses, odds, shares = {}, {}, {}, {}
         for name, examples in self.sets.items():
@@ -154,4 +154,4 @@ class Sets:
             if name == "test":
                 confusion = np.zeros((self.classes, self.classes), int)
                 np.add.at(confusion, (examples.labels, predicted), 1)
-        return View(hits, losses, odds, shares, confusion, measured)
+        return ModelPredictions(hits, losses, odds, shares, confusion, measured)

@@ -19,10 +19,10 @@ from tfunlearn.verification import (
 )
 from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.workflows.unlearn.callbacks import RoundsAsReference, UnlearningCallbacks
-from tfunlearn.workflows.verify.predictions import Sets, View
+from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
 from tfunlearn.workflows.verify.record import roc_values
 from tfunlearn.workflows.verify.settings import VerifySettings
-from tfunlearn.workflows.verify.target import Subject, shadow
+from tfunlearn.workflows.verify.target import VerificationTarget, shadow
 
 DRAWS, MOST_MIXED = 10, 100
 
@@ -46,7 +46,7 @@ class Shadowed:
 
 
 def shadowed(
-    subject: Subject, sets: Sets, settings: VerifySettings, watch: UnlearningCallbacks
+    subject: VerificationTarget, sets: Sets, settings: VerifySettings, watch: UnlearningCallbacks
 ) -> Shadowed:
     """Run U-LiRA and compute the challenge score; missing models are trained first.
 
@@ -127,5 +127,5 @@ def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> fl
     return float(np.mean(found))
 
 
-def _mean(views: list[View], name: str) -> float:
+def _mean(views: list[ModelPredictions], name: str) -> float:
     return float(np.mean([view.accuracy(name) for view in views]))

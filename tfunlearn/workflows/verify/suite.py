@@ -33,7 +33,7 @@ from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.workflows.verify.record import records, roc_values, write_record
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.shadows import shadowed
-from tfunlearn.workflows.verify.target import Subject, open_subject, with_retrained
+from tfunlearn.workflows.verify.target import VerificationTarget, open_target, with_retrained
 
 RULES = 2  # version of metrics and verdict; a new version invalidates earlier verifications
 ALWAYS_LEFT_OUT = (
@@ -87,7 +87,7 @@ def verify(
     """
     require_installed("tensorflow_federated")
     started = time.perf_counter()
-    subject = open_subject(run, against, data_dir)
+    subject = open_target(run, against, data_dir)
     require(
         "shadows",
         settings.shadows,
@@ -102,13 +102,13 @@ def verify(
         if record["key"] == identity["key"]:
             return Verification(folder, record, False)
     with directory.locked():
-        content = _verified(subject, settings, watch, tell)
+        content = _run_verification(subject, settings, watch, tell)
         record = {**identity, **content, "seconds": round(time.perf_counter() - started, 3)}
         folder = write_record(directory, record)
     return Verification(folder, dict(records(directory))[folder], True)
 
 
-def _identity(subject: Subject, settings: VerifySettings) -> dict:
+def _identity(subject: VerificationTarget, settings: VerifySettings) -> dict:
     """Return the identity of a verification: runs, models, settings, and their hash as `key`."""
     unlearned = subject.unlearned
     asked = dict(
@@ -138,8 +138,11 @@ def _identity(subject: Subject, settings: VerifySettings) -> dict:
     }
 
 
-def _verified(
-    subject: Subject, settings: VerifySettings, watch: UnlearningCallbacks, tell: Callable
+def _run_verification(
+    subject: VerificationTarget,
+    settings: VerifySettings,
+    watch: UnlearningCallbacks,
+    tell: Callable,
 ) -> dict:
     task = subject.task
     sets = Sets(task, settings.verify_seed)
@@ -239,7 +242,9 @@ def _attack_values(attack: Attacked) -> dict:
     )
 
 
-def _left_out(found: dict, attacks: dict, settings: VerifySettings, subject: Subject) -> list[str]:
+def _left_out(
+    found: dict, attacks: dict, settings: VerifySettings, subject: VerificationTarget
+) -> list[str]:
     """Return sentences on what was not tested."""
     left = []
     if len(subject.retrained) < 3:

@@ -22,13 +22,13 @@ from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.training.resume import resume_training
 from tfunlearn.training.train import train
 from tfunlearn.workflows.evaluate.retraining import retrain
-from tfunlearn.workflows.evaluate.runs_compared import Unlearned, open_subjects
+from tfunlearn.workflows.evaluate.runs_compared import Unlearned, open_compared_runs
 from tfunlearn.workflows.unlearn.callbacks import RoundsAsReference, UnlearningCallbacks, Watch
 from tfunlearn.workflows.unlearn.workflow import unlearn
 
 
 @dataclass(frozen=True)
-class Subject:
+class VerificationTarget:
     """Target of a verification.
 
     Attributes:
@@ -47,9 +47,9 @@ class Subject:
         return self.task.source.state.weights
 
 
-def open_subject(
+def open_target(
     run: str | os.PathLike, against: Sequence[str | os.PathLike], data_dir: str | None
-) -> Subject:
+) -> VerificationTarget:
     """Read the target of a verification.
 
     Args:
@@ -69,7 +69,7 @@ def open_subject(
         record is not None or not begun,
         "an unlearned run; forget something first (tfunlearn unlearn)",
     )
-    subjects = open_subjects([run, *against], data_dir=data_dir)
+    subjects = open_compared_runs([run, *against], data_dir=data_dir)
     opened = [one for runs in subjects.methods.values() for one in runs]
     path = os.path.realpath(user_path(run))
     unlearned = next(one for one in opened if os.path.realpath(one.directory.path) == path)
@@ -87,10 +87,12 @@ def open_subject(
             one.record.method == reference_method(),
             f"runs of unlearn --method {reference_method()}",
         )
-    return Subject(unlearned, subjects.task, retrained)
+    return VerificationTarget(unlearned, subjects.task, retrained)
 
 
-def with_retrained(subject: Subject, count: int, watch: UnlearningCallbacks) -> Subject:
+def with_retrained(
+    subject: VerificationTarget, count: int, watch: UnlearningCallbacks
+) -> VerificationTarget:
     """Return the subject with `count` retrained models; those that do not exist next to the source
     run are trained."""
     silent = RoundsAsReference(watch)
@@ -112,7 +114,7 @@ class Shadow:
     unlearned: list[np.ndarray]
 
 
-def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> Shadow:
+def shadow(subject: VerificationTarget, number: int, on_round: Callable[[dict], None]) -> Shadow:
     """Return the `number`-th shadow federation, counted from 1, trained now if it does not exist.
 
     The same clients with the same examples are trained with other initial weights, shuffles and
@@ -127,7 +129,7 @@ def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> S
         config, training=dataclasses.replace(config.training, training_seed=seed)
     )
     path = source.directory.path.resolve()
-    trained = _trained(config, path.with_name(f"{path.name}-shadows") / str(number), on_round)
+    trained = _train(config, path.with_name(f"{path.name}-shadows") / str(number), on_round)
     knobs = {name: value for name, value in record.settings.items() if value is not None}
     request = unlearn_settings(
         **{**knobs, "forget": record.requests[-1], "unlearn_seed": seed, "reference": False}
@@ -138,7 +140,7 @@ def shadow(subject: Subject, number: int, on_round: Callable[[dict], None]) -> S
     return Shadow(trained.read_state().weights, unlearned.read_state().weights)
 
 
-def _trained(config: RunConfig, path: pathlib.Path, on_round: Callable) -> RunDirectory:
+def _train(config: RunConfig, path: pathlib.Path, on_round: Callable) -> RunDirectory:
     """Return the run of a configuration; train it if it is missing, resume it if incomplete."""
     directory = RunDirectory(path)
     if not directory.config.exists():
