@@ -139,7 +139,8 @@ class UnlearningDisplay:
     def round(self, line: dict) -> None:
         """Show a finished round."""
         signals.check()
-        self._progress.update(self._task, advance=1)
+        if self._task is not None:
+            self._progress.update(self._task, advance=1)
         self._line(line, self._rounds, line["phase"])
 
     def reference(self, rounds: int) -> None:
@@ -155,7 +156,8 @@ class UnlearningDisplay:
     def reference_round(self, line: dict) -> None:
         """Show a finished round of the retraining."""
         signals.check()
-        self._progress.update(self._task, advance=1)
+        if self._task is not None:
+            self._progress.update(self._task, advance=1)
         if line["round"] in (1, self._rounds) or line["round"] % 10 == 0:
             self._line(line, self._rounds, "retrain")
 

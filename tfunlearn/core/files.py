@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -217,7 +218,7 @@ def write_csv(path: str | os.PathLike, head: Iterable[str], lines: Iterable[Iter
         writer.writerows(lines)
 
 
-def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> str:
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, Any]) -> str:
     """Write a `.npz` file atomically and return its SHA-256."""
     with replacing(path) as temporary:
         with open(temporary, "wb") as file:

@@ -41,7 +41,9 @@ class ForgetRequest:
             object.__setattr__(self, field, tuple(sorted(set(getattr(self, field)))))
 
     @classmethod
-    def parse(cls, words: Iterable[str], *, malicious: Sequence[int] = ()) -> ForgetRequest:
+    def parse(
+        cls, words: Iterable[str], *, malicious: Sequence[int] | np.ndarray = ()
+    ) -> ForgetRequest:
         """Parse words such as `client:3`, `class:1`, `example:3:17`, `malicious`.
 
         Args:

@@ -29,7 +29,7 @@ class OutputsOf:
     def __call__(
         self,
         images: np.ndarray,
-        weights: list[np.ndarray] | None = None,
+        weights: Sequence[np.ndarray] | None = None,
         *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:

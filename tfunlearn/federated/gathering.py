@@ -196,7 +196,7 @@ class GatheringRounds:
             RoundReport(loss, updates.dropped, pruned, crafted, rejected),
         )
 
-    def shares(self, updates: Updates) -> np.ndarray:
+    def shares(self, updates: Updates | HistoryRound) -> np.ndarray:
         """Return the aggregation weight of each client, `(n,)`."""
         return np.ones(len(updates.ids)) if self._equal_weights else updates.examples
 

@@ -44,7 +44,8 @@ def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
     """Prune nothing; train for the number of rounds of the bound."""
     if own.stop_rule != "bound":
         return recovery_plan(task, task.source.state.weights)
-    report, storage = {}, 0
+    report: dict = {}
+    storage, fraction = 0, own.fraction
     if own.fraction == "auto":
         require_whole_clients(task)
         kept = round_of_both_groups(task)
@@ -57,12 +58,10 @@ def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
         )
         fraction, report = estimate.fraction, {"estimate": dataclasses.asdict(estimate)}
         storage = task.source.history.bytes([kept.round_number])
-    else:
-        fraction = own.fraction
     return recovery_plan(
         task,
         task.source.state.weights,
-        fraction=fraction,
+        fraction=float(fraction),
         report={"fraction": fraction, **report},
         storage=storage,
     )

@@ -20,7 +20,7 @@ from tfunlearn.methods.pga import mean_step
 from tfunlearn.methods.recovery import positive
 from tfunlearn.methods.requirements import missing_history, require_whole_clients
 from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.training.rounds import rounds_of
+from tfunlearn.training.rounds import gathering_rounds_of
 from tfunlearn.unlearning import calibrated, calibration_epochs
 
 
@@ -97,8 +97,8 @@ def _rebuild(task: UnlearningTask, numbers: list[int], training: ClientTraining)
     """Return `(keep or None) -> run_round`; the first stored round is applied uncalibrated."""
 
     def made(keep: Callable | None) -> Callable:
-        engine = rounds_of(
-            task.recovering, task.source.model, training=training, gather=True, seed=task.seed
+        engine = gathering_rounds_of(
+            task.recovering, task.source.model, training=training, seed=task.seed
         )
 
         def run_round(state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:

@@ -20,7 +20,7 @@ from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import DEFAULT_ROUNDS, UnlearningMethod
 from tfunlearn.methods.recovery import TrainingSettings, milder_setting, positive, whole
 from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.training.rounds import rounds_of
+from tfunlearn.training.rounds import gathering_rounds_of
 from tfunlearn.unlearning import orthogonal_step, without_return
 
 
@@ -133,12 +133,15 @@ class _Rounds:
     def __init__(self, task: UnlearningTask, leaving, forgets: int, gentle, keep: Callable | None):
         model = task.source.model
         self._task, self._leaving, self._forgets, self._keep = task, leaving, forgets, keep
-        common = dict(gather=True, seed=task.seed)
-        self._unlearn = rounds_of(leaving, model, training=gentle, loss="unlearning", **common)
-        self._beside = rounds_of(task.recovering, model, training=gentle, **common)
-        self._recover = rounds_of(task.recovering, model, training=task.training, **common)
+        self._unlearn = gathering_rounds_of(
+            leaving, model, training=gentle, loss="unlearning", seed=task.seed
+        )
+        self._beside = gathering_rounds_of(task.recovering, model, training=gentle, seed=task.seed)
+        self._recover = gathering_rounds_of(
+            task.recovering, model, training=task.training, seed=task.seed
+        )
         self._trainable = WeightOrder(model).trainable_columns()
-        self._shapes = [weight.shape for weight in model.weights]
+        self._shapes = [tuple(weight.shape) for weight in model.weights]
         self._start = to_vector(task.source.state.weights)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:

@@ -19,7 +19,7 @@ from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import Control, UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, share
 from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.training.rounds import rounds_of
+from tfunlearn.training.rounds import gathering_rounds_of, rounds_of
 from tfunlearn.unlearning import SALIENCIES, Located, locate, mean_delta_of, mean_gradient_of, reset
 from tfunlearn.unlearning.eligible import INCLUDES, names_of
 from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
@@ -187,9 +187,7 @@ def changes_of(
 def _of_forgotten(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarray]:
     """Return the mean weight change of clients that train on the forget set, for the saliency."""
     leaving = task.leaving
-    engine = rounds_of(
-        leaving, task.source.model, training=task.training, gather=True, seed=task.seed
-    )
+    engine = gathering_rounds_of(leaving, task.source.model, training=task.training, seed=task.seed)
     number = task.source.rounds + 1
     updates = engine.gather(weights, leaving.cohort(number, leaving.clients.present))
     stack, counts = updates.stack.astype(np.float64), engine.shares(updates)

@@ -17,7 +17,9 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.training.rounds import initial_model
 from tfunlearn.unlearning.stopping import STOPS, bound_rounds
 
-ADAPTIVE = dict.fromkeys(("adam", "adamw", "fisher"), 1e-3)  # default learning rates
+ADAPTIVE: dict[str, float] = dict.fromkeys(
+    ("adam", "adamw", "fisher"), 1e-3
+)  # default learning rates
 NUMBER, AT_MOST = 10**9, 1000
 
 

@@ -103,7 +103,7 @@ def named_layers(layers: Sequence[ChannelLayer], names: Sequence[str] | None) ->
 
 def masks_of(
     layers: Sequence[ChannelLayer],
-    chosen: Mapping[str, Sequence[int]],
+    chosen: Mapping[str, Sequence[int] | np.ndarray],
     shapes: Sequence[Sequence[int]],
 ) -> list[np.ndarray]:
     """Return masks of the entries of the chosen channels, one bool array per weight.
@@ -123,7 +123,7 @@ def masks_of(
 def without_channels(
     weights: Sequence[np.ndarray],
     layers: Sequence[ChannelLayer],
-    chosen: Mapping[str, Sequence[int]],
+    chosen: Mapping[str, Sequence[int] | np.ndarray],
 ) -> list[np.ndarray]:
     """Return the weights with the chosen channels zeroed; unchanged weights are the same arrays."""
     new = list(weights)

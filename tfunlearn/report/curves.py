@@ -45,7 +45,7 @@ def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
                 label=None if any(one["pruned"] for one in lines[:number]) else "pruning",
             )
     axes.set(xlabel="round", ylabel="share of test examples", ylim=(-0.02, 1.02))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  a MaxNLocator
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     save_figure(figure, path)
 
@@ -75,7 +75,7 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
     for client in malicious:
         axes.annotate("x", (client, bottom[client]), ha="center", va="bottom", color="C3")
     axes.set(xlabel="client", ylabel="training examples")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  a MaxNLocator
     axes.legend(
         title="class",
         loc="center left",

@@ -63,6 +63,6 @@ def save_recovery(
         ylabel="share of examples",
         ylim=(-0.02, 1.02),
     )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  a MaxNLocator
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     save_figure(figure, path)

@@ -63,6 +63,7 @@ class Section:
 
     def _ask(self) -> None:
         page, unlearning = self._page, self._facts.unlearning
+        assert unlearning is not None  # the caller has looked
         page.heading(3, "What was asked")
         forgotten = unlearning.forgotten
         page.paragraph(
@@ -84,6 +85,7 @@ class Section:
 
     def _done(self) -> None:
         page, unlearning = self._page, self._facts.unlearning
+        assert unlearning is not None  # the caller has looked
         page.heading(3, "What was done, and what it cost")
         page.paragraph(f"Method {unlearning.method}, then recovery: {recovery(unlearning)}.")
         page.paragraph(
@@ -119,9 +121,9 @@ class Section:
             "Measured by the unlearning itself (retrained: one model, of its own seed)",
             ["", *titles],
             [
-                [label, *(measured.of(title).get(name) for title in titles)]
+                [label, *((measured.of(title) or {}).get(name) for title in titles)]
                 for name, label in MEASURES.items()
-                if any(measured.of(title).get(name) is not None for title in titles)
+                if any((measured.of(title) or {}).get(name) is not None for title in titles)
             ],
         )
 

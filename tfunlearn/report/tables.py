@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ MEASURES = {
 
 def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
     """Return the column names and rows of a table of several runs, one column per run."""
-    rows = [
+    rows: list[list[Any]] = [
         ["verdict", *(facts.word for facts in runs)],
         ["method", *("trained" if f.unlearning is None else f.unlearning.method for f in runs)],
     ]

@@ -57,6 +57,7 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
     """
     directory = folder / "runs" / cell.training_key
     train_cell(folder, cell, on_round)
+    assert cell.unlearning is not None  # else `train_cell` is called alone
     if cell.measures_only:
         values, digest = measure_run(directory, cell.unlearning)
         return [_forgetting_line(values, None)], digest, 0.0

@@ -36,7 +36,7 @@ class TestMeasures:
 
     def __call__(
         self,
-        weights: list[np.ndarray] | None = None,
+        weights: Sequence[np.ndarray] | None = None,
         *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> dict[str, float | None]:
@@ -50,7 +50,7 @@ class TestMeasures:
 
     def outputs(
         self,
-        weights: list[np.ndarray] | None = None,
+        weights: Sequence[np.ndarray] | None = None,
         *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:

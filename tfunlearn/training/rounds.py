@@ -83,6 +83,15 @@ def rounds_of(
     )
 
 
+def gathering_rounds_of(
+    federation: Federation, model: tf.keras.Model, **options: Any
+) -> GatheringRounds:
+    """Return the round function that gathers every update; options as for `rounds_of`."""
+    engine = rounds_of(federation, model, **{**options, "gather": True})
+    assert isinstance(engine, GatheringRounds)
+    return engine
+
+
 def partial_rounds_of(
     federation: Federation,
     model: tf.keras.Model,

@@ -10,7 +10,7 @@ from tfunlearn.core.errors import require, require_real, require_whole
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 
-Head = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias (classes,)
+Head = tuple[np.ndarray, ...]  # kernel (features, classes) and bias (classes,)
 
 
 def head_places(model: tf.keras.Model) -> tuple[int, int]:

@@ -16,7 +16,7 @@ def fedrecovery(
     weights: Sequence[np.ndarray],
     history: Iterable[HistoryRound],
     *,
-    forgotten: Sequence[int],
+    forgotten: Sequence[int] | np.ndarray,
     average: str = "samples",
     noise: float = 0.0,
     noisy: Sequence[int] | None = None,

@@ -40,9 +40,9 @@ def fedup(
     global_weights: Sequence[np.ndarray],
     client_weights: Sequence[Sequence[np.ndarray]],
     *,
-    malicious: Sequence[int],
+    malicious: Sequence[int] | np.ndarray,
     fraction: float | str = "auto",
-    examples: Sequence[int] | None = None,
+    examples: Sequence[int] | np.ndarray | None = None,
     kernels: Sequence[int] | None = None,
     mask: str = "divergence",
     similarity: str = "model",
@@ -115,7 +115,7 @@ def fedup(
 
 
 def _groups(
-    clients: int, malicious: Sequence[int], examples: Sequence[int] | None
+    clients: int, malicious: Sequence[int] | np.ndarray, examples: Sequence[int] | np.ndarray | None
 ) -> list[list[tuple[int, float]]]:
     """Return (position, weight) of the malicious and of the benign clients."""
     flagged = sorted({int(k) for k in malicious})
@@ -188,7 +188,7 @@ def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndar
 def estimate_of(
     global_weights: Sequence[np.ndarray],
     client_weights: Sequence[Sequence[np.ndarray]],
-    benign: Sequence[int],
+    benign: Sequence[int] | np.ndarray,
     kernel: int,
     similarity: str = "model",
 ) -> FractionEstimate:

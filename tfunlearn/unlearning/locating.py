@@ -52,7 +52,7 @@ class Located(list):
 
 
 def mean_delta_of(
-    changes: Sequence[Sequence[np.ndarray]], weights: Sequence[float] | None = None
+    changes: Sequence[Sequence[np.ndarray]], weights: Sequence[float] | np.ndarray | None = None
 ) -> list[np.ndarray]:
     """Return the mean of the clients' changes, summed in float64, as float32.
 

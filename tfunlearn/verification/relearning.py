@@ -31,7 +31,7 @@ def relearn_time(
     return int(reached[0]) if len(reached) else None
 
 
-def anamnesis_index(unlearned: int | None, retrained: int | None) -> float | None:
+def anamnesis_index(unlearned: float | None, retrained: float | None) -> float | None:
     """Return the anamnesis index: relearn time of the unlearned model / that of the retrained one.
 
     A value of about 1 is ideal. Far below 1, the model still remembers; far above 1, it resists

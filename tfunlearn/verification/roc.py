@@ -48,7 +48,7 @@ class MembershipRoc:
 def membership_roc(
     members: Sequence[float] | np.ndarray,
     others: Sequence[float] | np.ndarray,
-    levels: Sequence[float] = LEVELS,
+    levels: Sequence[float] | np.ndarray = LEVELS,
 ) -> MembershipRoc:
     """Return the ROC of membership scores; a higher score means member.
 

@@ -116,7 +116,7 @@ def study_channels(
             )
         )
     pruned = _prune_layers(task, effects[0], track) if prune else []
-    return ChannelStudy(*effects, select_channels(effects[0], delta), pruned)
+    return ChannelStudy(effects[0], effects[1], select_channels(effects[0], delta), pruned)
 
 
 def _prune_layers(

@@ -132,7 +132,7 @@ def prune(
         type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
         f"a whole number from 1 to {MOST_REPEATS}",
     )
-    require("filters and pairs", 0.0, filters or pairs, "at least one of them above 0")
+    require("filters and pairs", 0.0, bool(filters or pairs), "at least one of them above 0")
     require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed, bounds=bounds)
     limit = limit_of(limit, filters, pairs)
     choice = PairChoice(pairs, score, compat, input_range, limit=limit)

@@ -25,7 +25,7 @@ from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
 from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import RunDirectory, read_record
+from tfunlearn.runs.run_directory import RunDirectory, read_record, unlearning_record
 from tfunlearn.training.federation import Federation
 from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.predictions import Sets
@@ -211,7 +211,7 @@ def _trained_profile(config, model) -> dict:
 
 def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     """Return the same for the models before, after and (if any) retrained."""
-    unlearning = read_record(RunDirectory(user_path(run)))
+    unlearning = unlearning_record(RunDirectory(user_path(run)))
     if unlearning.method == reference_method():
         raise UserError("a retrained run is told by the runs that are held against it")
     reference = [unlearning.reference] if unlearning.reference else []

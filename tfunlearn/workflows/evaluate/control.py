@@ -11,7 +11,7 @@ from tfunlearn.methods.method import UNLEARNING, Control
 from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import require_not_failed
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.runs.run_directory import read_record
+from tfunlearn.runs.run_directory import unlearning_record
 from tfunlearn.workflows.evaluate.runs_compared import ComparedRuns, Unlearned
 from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
 from tfunlearn.workflows.unlearn.workflow import run_task, task_of
@@ -60,6 +60,6 @@ def _control_of(
     directory, _ = run_task(
         dataclasses.replace(task_of(task.source, settings), keeps=False), None, "key", watch
     )
-    record = read_record(directory)
+    record = unlearning_record(directory)
     require_not_failed(directory, record)
     return Unlearned(directory, record, directory.read_state().weights)

@@ -24,7 +24,7 @@ from tfunlearn.evaluation import (
     time_to_peak,
 )
 from tfunlearn.models.outputs import ends_in_softmax
-from tfunlearn.runs.run_directory import RunDirectory, read_record
+from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 from tfunlearn.workflows.evaluate.runs_compared import open_compared_runs
 from tfunlearn.workflows.evaluate.settings import GmeSettings
 
@@ -149,15 +149,17 @@ def local_study(
     measure = LocalMeasure(
         OutputsOf(task.source.model), task.remaining.poisoned, settings, task.source.state.weights
     )
-    runs, missing = {own.record.method: (own.directory, own.record)}, None
+    runs: dict[str, tuple[RunDirectory, UnlearningRecord | None]] = {
+        own.record.method: (own.directory, own.record)
+    }
+    missing = None
     if own.record.reference:
         reference = RunDirectory(pathlib.Path(own.record.reference))
         runs["retrained"] = (reference, None)
     found = {}
     for title, (directory, record) in runs.items():
         try:
-            record = read_record(directory) if record is None else record
-            require("run", str(directory.path), record is not None, "a retrained run that is there")
+            record = record or unlearning_record(directory)
             found[title] = LocalStudy(
                 measure(directory.read_state().weights), peak_of(record, directory.read_metrics())
             )

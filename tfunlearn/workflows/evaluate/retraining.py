@@ -15,7 +15,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.runs.run_directory import read_record
+from tfunlearn.runs.run_directory import unlearning_record
 from tfunlearn.workflows.evaluate.runs_compared import Unlearned
 from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks
 from tfunlearn.workflows.unlearn.workflow import run_task, task_of
@@ -86,4 +86,4 @@ def pool_training(
 
 def _train(task: UnlearningTask, watch: UnlearningCallbacks) -> Unlearned:
     directory, _ = run_task(dataclasses.replace(task, keeps=False), None, "weights_key", watch)
-    return Unlearned(directory, read_record(directory), directory.read_state().weights)
+    return Unlearned(directory, unlearning_record(directory), directory.read_state().weights)

@@ -7,6 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -71,9 +72,11 @@ def open_compared_runs(
         require("run", str(run), path not in seen, "each run once")
         seen.add(path)
         directory, _, state, _ = open_run(run, data_dir)
-        opened.append(Unlearned(directory, read_record(directory), state.weights))
+        opened.append(
+            Unlearned(directory, cast(UnlearningRecord, read_record(directory)), state.weights)
+        )
         require_not_failed(directory, opened[-1].record)
-        key = opened[-1].record and opened[-1].record.key
+        key = opened[-1].record.key if opened[-1].record else None
         require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
         seen.add(key)
         _check_architecture(opened[0], opened[-1])

@@ -111,11 +111,11 @@ def perform(
         ProgressLog(directory.path / LEFT, started),
     )
     with contextlib.ExitStack() as stack:
-        if wait or (plan.rounds and plan.remote):
+        if plan is None or (plan.rounds and plan.remote):
             stack.enter_context(local_worker(directory.worker_log))
-        if wait or plan.rounds:
+        if plan is None or plan.rounds:
             stack.enter_context(recorder.events())
-        if wait:
+        if plan is None:
             task = _run_waiting_rounds(task, directory, recorder, history, wait, done)
             plan = _make_plan(task, watch)
         start = measure(plan.start)

@@ -49,7 +49,7 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
     )
     origin = settings.origin
     if origin is not None:  # a user's own method
-        weights["method_sha256"] = origin.sha256
+        weights["method_sha256"] = str(origin.sha256)
     if not task.method.from_scratch:
         weights |= asked
     return {"key": _hash(weights | asked), "weights_key": _hash(weights)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,8 @@ class CentralTraining:
         self._model, self._batch = model, batch_size
         made = _KERAS.get(optimizer, lambda lr: tf.keras.optimizers.Adam(lr))(lr)
         made.build(model.trainable_variables)
-        self._slots = made.variables() if callable(made.variables) else made.variables
+        found: Any = made.variables  # a method in Keras 2
+        self._slots = list(found() if callable(found) else found)
         self._fresh = [slot.numpy() for slot in self._slots]
         from_logits = not ends_in_softmax(model)
 

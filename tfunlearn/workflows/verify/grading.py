@@ -68,7 +68,11 @@ def evidence_of(
     else:
         graded.append(confidence)
     names = [name for name in ("LiRA", "threshold", "shadow models") if attacks[name] is not None]
-    areas = {name: _of_attack(name, attacks[name], tolerance) for name in names}
+    areas = {
+        name: _of_attack(name, attack, tolerance)
+        for name, attack in attacks.items()
+        if attack and name in names
+    }
     if shadows is not None and settings.shadows >= LEAST_SHADOWS:
         graded.append(
             Evidence(

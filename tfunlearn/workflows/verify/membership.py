@@ -77,7 +77,8 @@ def attack_by_threshold(
     ]
     names = ["before", "after", *(f"retrained {n + 1}" for n in range(len(retrained)))]
     return Attacked(
-        *(attack.roc for attack in found[:2]),
+        found[0].roc,
+        found[1].roc,
         [attack.roc for attack in found[2:]],
         {
             label: dict(

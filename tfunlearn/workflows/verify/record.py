@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,8 @@ def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
     The folder is `verification`, with a number appended if it exists. The caller must hold the
     run's lock.
     """
-    record, begun = _finite(record), directory.path / ".verification"
+    finite: Any = _finite(record)
+    record, begun = finite, directory.path / ".verification"
     shutil.rmtree(begun, ignore_errors=True)  # left by a killed process
     begun.mkdir()
     try:

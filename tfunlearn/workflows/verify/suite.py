@@ -8,6 +8,7 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import checksum, digest_of
@@ -111,7 +112,7 @@ def verify(
 def _identity(subject: VerificationTarget, settings: VerifySettings) -> dict:
     """Return the identity of a verification: runs, models, settings, and their hash as `key`."""
     unlearned = subject.unlearned
-    asked = dict(
+    asked: dict[str, Any] = dict(
         verification=RULES,
         settings=dataclasses.asdict(settings),
         method=unlearned.record.method,
@@ -153,7 +154,7 @@ def _run_verification(
         *(one.weights for one in subject.retrained),
     ]
     before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
-    found = dict(
+    found: dict[str, Any] = dict(
         counts={name: len(examples.labels) for name, examples in sets.sets.items()},
         poisoned=sets.poisoned,
         partly_poisoned=sets.partly_poisoned,
