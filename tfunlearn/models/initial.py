@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 
 
-def redrawn(
-    model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = None
-) -> list[np.ndarray | None]:
+def redrawn(model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = None) -> list[Any]:
     """Return re-initialized weights, in the order of `model.get_weights()`.
 
     Every weight is drawn with its layer's own initializer under another seed; the model is not

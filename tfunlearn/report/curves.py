@@ -73,7 +73,9 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
         )
         bottom += histogram[:, label]
     for client in malicious:
-        axes.annotate("x", (client, bottom[client]), ha="center", va="bottom", color="C3")
+        axes.annotate(
+            "x", (float(client), float(bottom[client])), ha="center", va="bottom", color="C3"
+        )
     axes.set(xlabel="client", ylabel="training examples")
     axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  a MaxNLocator
     axes.legend(

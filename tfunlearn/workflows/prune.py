@@ -254,6 +254,7 @@ class _Work:
 
     def _add_move(self, layer: str, new: list[np.ndarray]) -> None:
         try:
+            assert self._propagation is not None  # the caller has looked
             move = self._propagation.change(new)
         except NoBounds as error:
             self.unbounded = error.reason

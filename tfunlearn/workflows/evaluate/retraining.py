@@ -63,7 +63,10 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
 
 
 def pool_training(
-    task: UnlearningTask, omitted: Sequence[int], number: int, watch: UnlearningCallbacks
+    task: UnlearningTask,
+    omitted: Sequence[int] | np.ndarray,
+    number: int,
+    watch: UnlearningCallbacks,
 ) -> Unlearned:
     """Return the `number`-th model of a pool, trained without the clients `omitted`."""
     seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Models:
         paths: run directory of each model.
     """
 
-    test_accuracy: list[float]
+    test_accuracy: list[float | None]
     remain_accuracy: list[float | None]
     fairness: list[Fairness] = field(default_factory=list)
     peaks: list[TimeToPeak] = field(default_factory=list)
@@ -197,7 +198,7 @@ def _check(task: UnlearningTask, settings: GmeSettings) -> None:
         require(
             "pool",
             settings.pool,
-            bool(((times > 0) & (times < settings.pool)).all()),
+            bool(((times > 0) & (times < cast(int, settings.pool))).all()),
             "so many trainings that each leaving client is left out of some and part of others"
             f"; {_omit(settings, task.source.federation.clients.present)} clients are left "
             "out of each",
@@ -213,7 +214,10 @@ def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
     federation = task.source.federation
     clients = federation.clients.present
     return omitted_clients(
-        clients, pool=settings.pool, count=_omit(settings, clients), seed=federation.config.seed
+        clients,
+        pool=cast(int, settings.pool),
+        count=_omit(settings, clients),
+        seed=federation.config.seed,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,8 @@ def _of_rows(
 ) -> dict:
     return {
         what: beside(
-            *(getattr(view, what)(name, rows) for view in (before, after)),
+            getattr(before, what)(name, rows),
+            getattr(after, what)(name, rows),
             [getattr(view, what)(name, rows) for view in retrained],
         )
         for what in ("accuracy", "loss")
@@ -200,7 +202,9 @@ def inversions(
         mean = forgotten.images[forgotten.labels == label].astype(np.float64).mean(axis=0)
         if forgotten.images.dtype == np.uint8:
             mean /= 255
-        entry = dict(label=label, mean=_pixels(mean), images={}, costs={}, likeness={})
+        entry: dict[str, Any] = dict(
+            label=label, mean=_pixels(mean), images={}, costs={}, likeness={}
+        )
         for name, own in weights.items():
             model.set_weights(own)
             image = invert_class(model, label, from_logits=not ends_in_softmax(model))

@@ -34,7 +34,8 @@ class CentralTraining:
         made = _KERAS.get(optimizer, lambda lr: tf.keras.optimizers.Adam(lr))(lr)
         made.build(model.trainable_variables)
         found: Any = made.variables  # a method in Keras 2
-        self._slots = list(found() if callable(found) else found)
+        slots: Any = found() if callable(found) else found
+        self._slots = list(slots)
         self._fresh = [slot.numpy() for slot in self._slots]
         from_logits = not ends_in_softmax(model)
 

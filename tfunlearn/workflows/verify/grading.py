@@ -70,8 +70,8 @@ def evidence_of(
     names = [name for name in ("LiRA", "threshold", "shadow models") if attacks[name] is not None]
     areas = {
         name: _of_attack(name, attack, tolerance)
-        for name, attack in attacks.items()
-        if attack and name in names
+        for name in names
+        if (attack := attacks[name]) is not None
     }
     if shadows is not None and settings.shadows >= LEAST_SHADOWS:
         graded.append(
