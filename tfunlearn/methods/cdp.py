@@ -65,7 +65,7 @@ def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
     layers = channel_layers(model, "filter+bn")
     fixed = masks_of(layers, chosen, [weight.shape for weight in source.state.weights])
     start = without_channels(source.state.weights, layers, chosen)
-    keeps = source.federation.config.history.keeps
+    keeps = source.federation.history.keeps
 
     def rounds_by(keep: Callable | None) -> Callable:
         engine = rounds_of(

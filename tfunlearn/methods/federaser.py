@@ -44,7 +44,7 @@ def plan(task: UnlearningTask, own: FedEraserSettings) -> Plan:
     """
     require_whole_clients(task)
     _require_nothing_partly_gone(task)
-    history, training = task.source.history, task.source.federation.config.training.client
+    history, training = task.source.history, task.source.federation.client_training
     if len(history.rounds) < 2 or history.rounds[0] != 1:
         raise missing_history(task, "the first round and later ones", "every=2 (or all)")
     history.verify()

@@ -103,7 +103,7 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
         zero_updates=own.zero_updates,
         rule=own.reset_rule,
         order=own.reset_order,
-        client_weights=task.recovering.config.aggregation.client_weights,
+        client_weights=task.recovering.client_weights,
     )
 
     def rounds_by(keep: Callable | None) -> Callable:
@@ -112,7 +112,7 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
             task.source.model,
             training=task.training,
             keep=keep,
-            gather=task.source.federation.config.history.keeps,
+            gather=task.source.federation.history.keeps,
             seed=task.seed,
         )
 
@@ -202,7 +202,7 @@ def _gradient(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarra
     model, federation = task.source.model, task.recovering
     model.set_weights(weights)
     held = federation.held(task.source.rounds + 1)
-    equal = federation.config.aggregation.client_weights == "uniform"
+    equal = federation.client_weights == "uniform"
     gradient_of = mean_gradient_of(model)
     return mean_delta_of(
         [gradient_of(held.images[held.rows(k)], held.labels[held.rows(k)]) for k in held.present],

@@ -10,7 +10,7 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 def plan(task: UnlearningTask, own: MethodSettings) -> Plan:
     """Train from scratch on the retain set, with the seed of the run."""
     return plan_from_scratch(
-        task, task.source.federation.config.training.client, task.source.training_rounds
+        task, task.source.federation.client_training, task.source.training_rounds
     )
 
 

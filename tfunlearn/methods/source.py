@@ -63,7 +63,7 @@ class Source:
         Raises:
             UserError: the file is missing or was changed.
         """
-        path = self.federation.config.model.model
+        path = self.federation.model_name
         if self.model_sha256 is None or not is_model_file(path):
             return
         if not os.path.isfile(path) or checksum(path) != self.model_sha256:

@@ -96,7 +96,7 @@ class UnlearningTask:
     @property
     def training(self) -> ClientTraining:
         """The clients' local training during recovery."""
-        return self.own.training(self.source.federation.config.training.client)
+        return self.own.training(self.source.federation.client_training)
 
     @property
     def recovery_rounds(self) -> int:

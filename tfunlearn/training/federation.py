@@ -10,12 +10,14 @@ import numpy as np
 
 from tfunlearn.attacks import choose_malicious, poison
 from tfunlearn.config.run_config import DataConfig, RunConfig
-from tfunlearn.config.threats import AggregationConfig, DefenseConfig
+from tfunlearn.config.threats import AggregationConfig, AttackConfig, DefenseConfig
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
+from tfunlearn.federated.client_work import ClientTraining
 from tfunlearn.federated.cohort import Cohort, participants
 
 
@@ -113,6 +115,41 @@ class Federation:
             else poison(clients, malicious, _data_attack(config))
         )
         return cls(config, data, held_back, parts, clients, poisoned, malicious)
+
+    @property
+    def client_training(self) -> ClientTraining:
+        """The clients' local training."""
+        return self.config.training.client
+
+    @property
+    def history(self) -> HistoryPolicy:
+        """Which rounds are kept for unlearning."""
+        return self.config.history
+
+    @property
+    def client_weights(self) -> str:
+        """Weights of clients in a mean: `samples` or `uniform`."""
+        return self.config.aggregation.client_weights
+
+    @property
+    def seed(self) -> int:
+        """The run's seed, which decides the split and the malicious clients."""
+        return self.config.seed
+
+    @property
+    def draws(self) -> int:
+        """Seed of initial weights, shuffles and drawn clients."""
+        return self.config.draws
+
+    @property
+    def attack(self) -> AttackConfig:
+        """Who attacks, how and when."""
+        return self.config.attack
+
+    @property
+    def model_name(self) -> str:
+        """Name or file of the model that training began with."""
+        return self.config.model.model
 
     @property
     def poisoned_examples(self) -> int:

@@ -118,7 +118,7 @@ class ForgettingMeasures:
     ):
         self._outputs_of, held = outputs_of, federation.poisoned
         self._from_logits = not ends_in_softmax(outputs_of.model)
-        self._test = TestMeasures(outputs_of, federation.data, federation.config.attack)
+        self._test = TestMeasures(outputs_of, federation.data, federation.attack)
         parts = {
             "forget_accuracy": forgotten,
             "poisoned_accuracy": forgotten & federation.changed,
@@ -130,7 +130,7 @@ class ForgettingMeasures:
             name: at_most(
                 np.flatnonzero(rows),
                 MOST_EXAMPLES,
-                generator(federation.config.seed, "measured examples"),
+                generator(federation.seed, "measured examples"),
             )
             for name, rows in parts.items()
         }

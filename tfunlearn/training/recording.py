@@ -98,7 +98,7 @@ def _what_happened(report: RoundReport, cohort: Cohort, federation: Federation) 
     attackers = []
     if federation.attacked(cohort.round_number):
         attackers = np.intersect1d(cohort.ids, federation.malicious)
-    if federation.config.update_attack and not federation.config.attack.on_data:
+    if federation.config.update_attack and not federation.attack.on_data:
         attackers = report.crafted
     return dict(
         train_loss=report.train_loss,

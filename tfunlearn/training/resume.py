@@ -92,7 +92,7 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
         UserError: no checkpoint is valid, or its configuration, data or model file have changed.
     """
     directory, left = begun.directory, last_valid_checkpoint(begun.directory)
-    path, known = begun.federation.config.model.model, directory.model_sha256()
+    path, known = begun.federation.model_name, directory.model_sha256()
     if known is not None and checksum(path) != known:
         raise UserError(
             f"model: {path} is no longer the file that the run began with (SHA-256 "

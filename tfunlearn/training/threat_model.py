@@ -51,7 +51,7 @@ def _aggregation(federation: Federation):
     if rule.reference == "trusted":
         rule = Aggregator()
     sizes = federation.clients.sizes
-    if federation.config.aggregation.client_weights == "uniform":
+    if federation.client_weights == "uniform":
         sizes = np.ones(len(sizes))
 
     def aggregate(stack, ids, dropped, reference, round_number) -> np.ndarray:

@@ -28,7 +28,7 @@ def retrain(task: UnlearningTask, number: int, watch: UnlearningCallbacks = SILE
     not kept, regardless of the run's settings. If the run started from a model file, so does every
     retraining, and only shuffles and client sampling differ.
     """
-    seed = int(integers(task.source.federation.config.seed, "retraining", number)[0])
+    seed = int(integers(task.source.federation.seed, "retraining", number)[0])
     return _train(
         dataclasses.replace(
             task, seed=seed, settings=dataclasses.replace(task.settings, unlearn_seed=seed)
@@ -69,7 +69,7 @@ def pool_training(
     watch: UnlearningCallbacks,
 ) -> Unlearned:
     """Return the `number`-th model of a pool, trained without the clients `omitted`."""
-    seed = int(integers(task.source.federation.config.seed, "pool training", number)[0])
+    seed = int(integers(task.source.federation.seed, "pool training", number)[0])
     return _train(
         dataclasses.replace(
             task_of(

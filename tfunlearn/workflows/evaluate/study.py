@@ -217,7 +217,7 @@ def _hands(task: UnlearningTask, settings: GmeSettings) -> list[np.ndarray]:
         clients,
         pool=cast(int, settings.pool),
         count=_omit(settings, clients),
-        seed=federation.config.seed,
+        seed=federation.seed,
     )
 
 

@@ -69,7 +69,7 @@ def _group_lines(study: GmeStudy) -> Iterable[tuple]:
                 )
 
 
-def local_values(study: GmeStudy, name: str) -> dict[str, list[float]]:
+def local_values(study: GmeStudy, name: str) -> dict[str, list]:
     """Return the further metrics of a row, metric name to the values of its models."""
     models = study.models[name]
     costs = {

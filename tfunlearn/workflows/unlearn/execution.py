@@ -99,7 +99,7 @@ def perform(
     finished = len(left.lines)
     history = HistoryWriter(
         directory.history,
-        source.federation.config.history,
+        source.federation.history,
         0 if plan and plan.restarts else source.rounds,
         finished,
     )
@@ -264,7 +264,7 @@ def _run_waiting_rounds(
     Remaining clients are sampled as usual; in addition every flagged client sends its update, so
     that the last round contains both groups.
     """
-    source, config = task.source, task.source.federation.config
+    source, federation = task.source, task.source.federation
     engine = rounds_of(
         source.remaining,
         source.model,
@@ -276,7 +276,7 @@ def _run_waiting_rounds(
     for number in range(source.rounds + 1, source.rounds + wait + 1):
         ids = np.union1d(task.remaining.cohort(number).ids, task.flagged)
         cohort = source.remaining.cohort(number, ids)
-        cost = round_cost(cohort.examples, config.training.client, task.parameters)
+        cost = round_cost(cohort.examples, federation.client_training, task.parameters)
         line = done.finished_line(number - source.rounds)
         if line is None:
             done.state, line = recorder.run(
@@ -291,7 +291,7 @@ def _run_waiting_rounds(
     kept = History.of(
         directory.history,
         directory.read_metrics(),
-        config.history,
+        federation.history,
         [w.shape for w in done.state.weights],
         source.rounds,
     )
@@ -321,7 +321,7 @@ def _recover(
         done.state = ServerState(plan.start, done.waited)
     if not plan.rounds:
         return
-    keeps = source.federation.config.history.keeps
+    keeps = source.federation.history.keeps
     keep = history.keep if keeps and task.keeps else None
     run_round = (
         plan.rounds_by(keep)

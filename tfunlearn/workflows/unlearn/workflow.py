@@ -200,7 +200,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
     dropped = _with_nothing_left(source, words)
     remaining = federation.without(forget_mask)
     flagged = np.setdiff1d(source.remaining.clients.present, remaining.clients.present)
-    seed = federation.config.draws if settings.unlearn_seed is None else settings.unlearn_seed
+    seed = federation.draws if settings.unlearn_seed is None else settings.unlearn_seed
     settings = dataclasses.replace(settings, forget=tuple(w for w in words if w not in dropped))
     task = UnlearningTask(
         settings,

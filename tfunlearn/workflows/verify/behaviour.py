@@ -143,7 +143,7 @@ def relearning(
         number of examples; `original`: accuracy before unlearning; `goal`: accuracy to reach;
         `index`: anamnesis index, or None.
     """
-    forgotten, config = sets.sets["forgotten"], task.source.federation.config.training
+    forgotten, config = sets.sets["forgotten"], task.source.federation.client_training
     rows = at_most(
         np.arange(len(forgotten.labels)),
         MOST_RELEARNED,

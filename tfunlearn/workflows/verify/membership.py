@@ -157,7 +157,7 @@ def attack_by_shadow_models(
     judges = np.flatnonzero(apart[sets.alike])  # rows of `never`
     if len(judges) < LEAST_OTHERS or len(learns) < LEAST_EXAMPLES or not settings.shadow_models:
         return None
-    model, training = task.source.model, task.source.federation.config.training
+    model, training = task.source.model, task.source.federation.client_training
     kept = model.get_weights()
     central = CentralTraining(
         model, optimizer=training.optimizer, lr=training.lr, batch_size=settings.shadow_batch

@@ -125,7 +125,7 @@ class Sets:
         self.sets["pool"] = Examples(images, labels, np.full(len(labels), -1))
         self.sets["never"] = Examples(images[alike], labels[alike], np.full(int(alike.sum()), -1))
         self.stay = np.isin(data.test_labels, np.unique(federation.clients.labels[~gone]))
-        self.classes, attack = data.classes, federation.config.attack
+        self.classes, attack = data.classes, federation.attack
         self.attacked_tests = int(
             np.count_nonzero(
                 data.test_labels != attack.target
@@ -135,7 +135,7 @@ class Sets:
         )
         self._outputs_of = OutputsOf(task.source.model)
         self._from_logits = not ends_in_softmax(task.source.model)
-        self._measures = TestMeasures(self._outputs_of, data, federation.config.attack)
+        self._measures = TestMeasures(self._outputs_of, data, federation.attack)
 
     def view(self, weights: list[np.ndarray]) -> ModelPredictions:
         """Return the predictions of a model with the given weights."""

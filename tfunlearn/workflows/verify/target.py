@@ -123,7 +123,7 @@ def shadow(subject: VerificationTarget, number: int, on_round: Callable[[dict], 
     itself.
     """
     source, record = subject.task.source, subject.unlearned.record
-    seed = int(integers(source.federation.config.seed, "shadow federation", number)[0])
+    seed = int(integers(source.federation.seed, "shadow federation", number)[0])
     config = source.federation.config
     config = dataclasses.replace(
         config, training=dataclasses.replace(config.training, training_seed=seed)
