@@ -48,7 +48,9 @@ def data(config, show, png, **flags):
     if show:
         _show(run_config(**given), png)
     else:
-        require("show", False, not given and png is None, "--show where other options are given")
+        require(
+            "show", False, not given and png is None, "on (--show) where other options are given"
+        )
         _list()
 
 

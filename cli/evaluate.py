@@ -8,7 +8,7 @@ import os
 import click
 from rich.table import Table
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import refuse, require
 from tfunlearn.core.files import new_file, user_path
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS
@@ -101,7 +101,7 @@ def evaluate(
         "scores_csv",
         scores_csv,
         None in (csv, scores_csv) or not _is_same(csv, scores_csv),
-        "another file than csv's",
+        "another file than csv",
     )
     if gme:
         _evaluate_groups(runs, GmeSettings(**given), words, files, data_dir)
@@ -115,8 +115,8 @@ def evaluate(
         **({"forget": " ".join(words)} if words else {}),
     }
     for name, value in asked.items():
-        require(name, value, False, "nothing without --gme")
-    require("run", f"{len(runs)} runs", len(runs) == 1, "one, or several with --gme")
+        refuse(name, value, False, "without --gme")
+    require("run", f"{len(runs)} runs", len(runs) == 1, "one run, or several with --gme")
     _evaluate_one(runs[0], GmeSettings(**given), data_dir)
 
 

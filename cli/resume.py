@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import refuse, require
 from tfunlearn.core.files import user_path
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.run_directory import RunDirectory
@@ -41,7 +41,7 @@ def resume(run, workers, data_dir):
     """
     path = user_path(run)
     if is_sweep(path) or is_requested(path):
-        require("worker", list(workers), not workers, "nothing but with a training")
+        refuse("worker", list(workers), not workers, "except with a training")
     if is_sweep(path):
         grid, overrides = read_sweep(path)
         run_and_show(grid, run, {**overrides, **({"data_dir": data_dir} if data_dir else {})})
@@ -60,7 +60,7 @@ def _resume_training(run, workers, data_dir) -> None:
         "run",
         run,
         directory.config.is_file(),
-        "the folder of a run, an unlearning or a sweep that was begun",
+        "the folder of an existing run, unlearning or sweep",
     )
     with TrainingDisplay(stored_config(directory, data_dir)) as display:
         result = resume_training(

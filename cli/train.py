@@ -6,7 +6,7 @@ import click
 
 from tfunlearn.config.reading import METHOD_FIELDS, run_config
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import refuse
 from tfunlearn.training.train import train as train_run
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.method_options import Choice, MethodCommand
@@ -60,6 +60,4 @@ def _check_use(flags: dict, settings: RunConfig) -> None:
     """Reject a given flag that has no effect next to the other settings."""
     for one, own in settings.defense.methods():
         for name, reader in one.idle(own).items():
-            require(
-                name, flags.get(name), flags.get(name) is None, f"nothing here; it needs {reader}"
-            )
+            refuse(name, flags.get(name), flags.get(name) is None, f"without {reader}")

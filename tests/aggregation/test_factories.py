@@ -51,7 +51,7 @@ def test_structures_and_unweighted_factories(rng):
     output = process.next(process.initialize(), [[u[:4].reshape(2, 2), u[4:]] for u in updates])
     np.testing.assert_array_equal(output.result[0].ravel(), np.median(updates, axis=0)[:4])
     np.testing.assert_array_equal(output.result[1], np.median(updates, axis=0)[4:])
-    with pytest.raises(UserError, match="float64 is not allowed; allowed is float32"):
+    with pytest.raises(UserError, match="value: .*float32; got float64"):
         rule_factory(Aggregator("median", 2), clients=5).create(
             tff.TensorType(np.float64, [3]), WEIGHT
         )
@@ -75,7 +75,7 @@ def test_fewer_clients_than_slots_and_more(rng):
     ones = [np.float32(1)] * 5
     output = process.next(process.initialize(), list(updates[:3]), ones[:3])
     assert output.result.tobytes() == mean(updates[:3]).tobytes()
-    with pytest.raises(Exception, match="allowed is at most"):
+    with pytest.raises(Exception, match="clients: a round must have at most"):
         process.next(process.initialize(), list(updates), ones)
 
 
@@ -86,7 +86,7 @@ def test_fewer_clients_than_slots_and_more(rng):
 def test_a_round_with_too_few_clients_is_an_error(name, f, clients, rng):
     process = rule_factory(Aggregator(name, f), clients=11).create(VECTOR, WEIGHT)
     updates = rng.standard_normal((clients, 6)).astype(np.float32)
-    with pytest.raises(Exception, match="are not allowed; allowed is"):
+    with pytest.raises(Exception, match="needs .*got n="):
         process.next(process.initialize(), list(updates), [np.float32(1)] * clients)
 
 
@@ -153,33 +153,36 @@ def test_it_plugs_into_tffs_own_federated_averaging():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: rule_factory(Aggregator("krum", 3), clients=8), "krum with n=8 updates and f=3"),
-        (lambda: rule_factory(Aggregator("bulyan", "radical"), clients=10), "f=3.*n >= 15"),
+        (lambda: rule_factory(Aggregator("krum", 3), clients=8), "krum .*got n=8, f=3"),
+        (lambda: rule_factory(Aggregator("bulyan", "radical"), clients=10), "n >= 15; got .*f=3"),
         (
             lambda: rule_factory(Aggregator("krum", 1, before=("bucketing",)), clients=8),
-            "krum with n=4 updates and f=1",
+            "krum .*got n=4, f=1",
         ),
-        (lambda: rule_factory(Aggregator("multi-krum", 1, selected=9), clients=8), "selected: 9"),
-        (lambda: rule_factory(Aggregator("norm-bound", noise=1.0), clients=8), "noise: 1.0"),
-        (lambda: rule_factory(Aggregator(), clients=0), "clients: 0"),
+        (
+            lambda: rule_factory(Aggregator("multi-krum", 1, selected=9), clients=8),
+            "selected: .*got 9",
+        ),
+        (lambda: rule_factory(Aggregator("norm-bound", noise=1.0), clients=8), "noise: .*got 1.0"),
+        (lambda: rule_factory(Aggregator(), clients=0), "clients: .*got 0"),
         (lambda: Aggregator("krumm"), "did you mean 'krum'"),
         (lambda: Aggregator("krum", byzantine="perfekt"), "did you mean 'perfect'"),
-        (lambda: Aggregator("krum", byzantine=1.5), "byzantine: 1.5"),
+        (lambda: Aggregator("krum", byzantine=1.5), "byzantine: .*got 1.5"),
         (
             lambda: Aggregator("krum", selected=3),
-            "selected: 3 is not allowed.*it is for multi-krum",
+            "selected: .*it is for multi-krum; got 3",
         ),
-        (lambda: Aggregator("mean", clip=3.0), "clip: 3.0 .*centered-clipping, norm-bound"),
-        (lambda: Aggregator("rfa", passes=0), "passes: 0"),
-        (lambda: Aggregator("krum", compat="flap"), "compat: .flap. .*for median, multi-krum"),
+        (lambda: Aggregator("mean", clip=3.0), "clip: .*centered-clipping, norm-bound; got 3.0"),
+        (lambda: Aggregator("rfa", passes=0), "passes: .*got 0"),
+        (lambda: Aggregator("krum", compat="flap"), "compat: .*for median, multi-krum; got .flap."),
         (lambda: Aggregator(before=("mixing",)), "before: unknown name 'mixing'"),
-        (lambda: Aggregator(before="bucketing"), "before: 'bucketing' .* a tuple of names"),
-        (lambda: Aggregator(byzantine=None), "byzantine: None"),
-        (lambda: Aggregator(byzantine=[2]), "byzantine: .2."),
-        (lambda: Aggregator("multi-krum", selected="3"), "selected: '3'"),
-        (lambda: Aggregator(bucket_size=True), "bucket_size: True"),
-        (lambda: Aggregator("rfa", passes=1.5), "passes: 1.5"),
-        (lambda: Aggregator("fltrust", 1)(np.ones((4, 2), np.float32)), "reference: None"),
+        (lambda: Aggregator(before="bucketing"), "before: .*a tuple of names; got 'bucketing'"),
+        (lambda: Aggregator(byzantine=None), "byzantine: .*got None"),
+        (lambda: Aggregator(byzantine=[2]), "byzantine: .*got .2."),
+        (lambda: Aggregator("multi-krum", selected="3"), "selected: .*got '3'"),
+        (lambda: Aggregator(bucket_size=True), "bucket_size: .*got True"),
+        (lambda: Aggregator("rfa", passes=1.5), "passes: .*got 1.5"),
+        (lambda: Aggregator("fltrust", 1)(np.ones((4, 2), np.float32)), "reference: .*got None"),
     ],
 )
 def test_mistakes_are_found_when_it_is_built(make, message):

@@ -65,5 +65,5 @@ def test_wide_stacks_in_blocks(rng):
 def test_it_refuses_what_it_cannot_leave_out():
     with pytest.raises(UserError, match="at least 2 rows"):
         list(without_each(Aggregator(), np.ones((1, 3), np.float32), f=0))
-    with pytest.raises(UserError, match="finite rows only"):
+    with pytest.raises(UserError, match="finite rows; got 'NaN or infinity'"):
         list(without_each(Aggregator(), np.array([[1], [np.nan]], np.float32), f=0))

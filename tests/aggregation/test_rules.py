@@ -71,9 +71,9 @@ def test_flaps_multi_krum_by_hand():
     line = column(0, 1, 4, 5, 6.5)
     # m = 2: 0: 1 + 4, 1: 1 + 3, 4: 1 + 2.5, 5: 1 + 1.5, 6.5: 1.5 + 2.5 -> 5 and 4; (5 + 4) / 5
     assert krum_flap(line, f=1).tolist() == pytest.approx([1.8])
-    with pytest.raises(UserError, match="sizes: 3 is not allowed; allowed is sizes that add up"):
+    with pytest.raises(UserError, match="sizes: .*got 3"):
         krum_flap(updates, f=1, sizes=[1, 2])
-    with pytest.raises(UserError, match="krum_flap: n=5 updates with f=2"):
+    with pytest.raises(UserError, match="krum_flap: .*got n=5, f=2"):
         krum_flap(updates, f=2)
 
 
@@ -154,7 +154,7 @@ def test_norm_bound_by_hand():
     )
     noisy = norm_bound(updates, noise=0.1, rng=np.random.default_rng(0))
     assert 0 < np.abs(noisy - norm_bound(updates)).max() < 1
-    with pytest.raises(UserError, match="rng: None"):
+    with pytest.raises(UserError, match="rng: .*got None"):
         norm_bound(updates, noise=0.1)
 
 
@@ -242,48 +242,48 @@ def test_single_distances_survive_a_common_offset_of_large_norm():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda u: krum(u, f=2), "krum: n=6 updates with f=2 are not allowed.*2f . 3, here n >= 7"),
-        (lambda u: multi_krum(u, f=2), "multi_krum: n=6 updates with f=2"),
-        (lambda u: multi_krum(u, f=1, m=7), "m: 7 is not allowed; allowed is 1 to n .6."),
-        (lambda u: multi_krum(u, f=1, m=0), "m: 0"),
-        (lambda u: bulyan(u, f=1), "bulyan: n=6 updates with f=1.*4f . 3, here n >= 7"),
-        (lambda u: trimmed_mean(u, trim=3), "trimmed_mean: n=6 updates with f=3.*trim < n / 2"),
-        (lambda u: trimmed_mean(u, trim=0.5), "trimmed_mean: n=6 updates with f=3"),
-        (lambda u: trimmed_mean(u, trim=1.5), "trim: 1.5 is not allowed"),
-        (lambda u: trimmed_mean(u, trim=-1), "trim: -1"),
-        (lambda u: krum(u, f=-1), "f: -1 is not allowed"),
-        (lambda u: krum(u, f=1.0), "f: 1.0 is not allowed"),
-        (lambda u: krum(u, f=True), "f: True is not allowed"),
+        (lambda u: krum(u, f=2), "krum: .*2f . 3, here n >= 7; got n=6, f=2"),
+        (lambda u: multi_krum(u, f=2), "multi_krum: .*got n=6, f=2"),
+        (lambda u: multi_krum(u, f=1, m=7), "m: .*1 to n .6.; got 7"),
+        (lambda u: multi_krum(u, f=1, m=0), "m: .*got 0"),
+        (lambda u: bulyan(u, f=1), "bulyan: .*4f . 3, here n >= 7; got n=6, f=1"),
+        (lambda u: trimmed_mean(u, trim=3), "trimmed_mean: .*trim < n / 2.*got n=6, f=3"),
+        (lambda u: trimmed_mean(u, trim=0.5), "trimmed_mean: .*got n=6, f=3"),
+        (lambda u: trimmed_mean(u, trim=1.5), "trim: .*got 1.5"),
+        (lambda u: trimmed_mean(u, trim=-1), "trim: .*got -1"),
+        (lambda u: krum(u, f=-1), "f: .*got -1"),
+        (lambda u: krum(u, f=1.0), "f: .*got 1.0"),
+        (lambda u: krum(u, f=True), "f: .*got True"),
         (
             lambda u: nearest_neighbor_mixing(u, f=3),
-            "nearest_neighbor_mixing: n=6 updates with f=3",
+            "nearest_neighbor_mixing: .*got n=6, f=3",
         ),
-        (lambda u: bucketing(u, size=0, seed=0), "size: 0"),
-        (lambda u: geometric_median(u, nu=0), "nu: 0"),
-        (lambda u: geometric_median(u, passes=0), "passes: 0"),
-        (lambda u: geometric_median(u, weights=np.zeros(6)), "sum 0"),
-        (lambda u: centered_clipping(u, clip=-1), "clip: -1"),
-        (lambda u: centered_clipping(u, center=np.zeros(9)), "center: .9,."),
-        (lambda u: norm_bound(u, bound=0), "bound: 0"),
-        (lambda u: median(u, compat="x"), "compat: 'x'"),
-        (lambda u: centered_clipping(u, clip="x"), "clip: 'x'"),
-        (lambda u: centered_clipping(u, center="x"), "center: 'x'"),
-        (lambda u: centered_clipping(u, center=[np.nan] * 3), "center: 'not finite'"),
-        (lambda u: centered_clipping(u, passes=True), "passes: True"),
-        (lambda u: fltrust(u, trusted=[1, 2]), r"trusted: .2,. .* a vector of 3 values"),
-        (lambda u: norm_bound(u, noise=1e308), "noise: 1e.308"),
-        (lambda u: norm_bound(u, noise=1, rng=3), "rng: 3"),
-        (lambda u: geometric_median(u, nu="x"), "nu: 'x'"),
-        (lambda u: geometric_median(u, tolerance=None), "tolerance: None"),
-        (lambda u: bucketing(u, seed="x"), "seed: 'x'"),
-        (lambda u: bucketing(u, seed=2**70), "seed: .* 0 to 2147483648"),
-        (lambda u: bucketing(u, size=True, seed=0), "size: True"),
-        (lambda u: multi_krum(u, f=1, m=True), "m: True"),
-        (lambda u: mean(u, weights="abc"), "weights: not numbers"),
-        (lambda u: mean(u, weights=[1e308] * 6), "weights: 1e.308"),
+        (lambda u: bucketing(u, size=0, seed=0), "size: .*got 0"),
+        (lambda u: geometric_median(u, nu=0), "nu: .*got 0"),
+        (lambda u: geometric_median(u, passes=0), "passes: .*got 0"),
+        (lambda u: geometric_median(u, weights=np.zeros(6)), "weights: .*a sum > 0; got 0"),
+        (lambda u: centered_clipping(u, clip=-1), "clip: .*got -1"),
+        (lambda u: centered_clipping(u, center=np.zeros(9)), "center: .*got .9,."),
+        (lambda u: norm_bound(u, bound=0), "bound: .*got 0"),
+        (lambda u: median(u, compat="x"), "compat: .*got 'x'"),
+        (lambda u: centered_clipping(u, clip="x"), "clip: .*got 'x'"),
+        (lambda u: centered_clipping(u, center="x"), "center: .*got 'x'"),
+        (lambda u: centered_clipping(u, center=[np.nan] * 3), "center: .*got 'not finite'"),
+        (lambda u: centered_clipping(u, passes=True), "passes: .*got True"),
+        (lambda u: fltrust(u, trusted=[1, 2]), r"trusted: .*a vector of 3 values; got .2,."),
+        (lambda u: norm_bound(u, noise=1e308), "noise: .*got 1e.308"),
+        (lambda u: norm_bound(u, noise=1, rng=3), "rng: .*got 3"),
+        (lambda u: geometric_median(u, nu="x"), "nu: .*got 'x'"),
+        (lambda u: geometric_median(u, tolerance=None), "tolerance: .*got None"),
+        (lambda u: bucketing(u, seed="x"), "seed: .*got 'x'"),
+        (lambda u: bucketing(u, seed=2**70), "seed: .* from 0 to 2147483648"),
+        (lambda u: bucketing(u, size=True, seed=0), "size: .*got True"),
+        (lambda u: multi_krum(u, f=1, m=True), "m: .*got True"),
+        (lambda u: mean(u, weights="abc"), "weights: .*one number per update"),
+        (lambda u: mean(u, weights=[1e308] * 6), "weights: .*got 1e.308"),
     ],
 )
-def test_preconditions_name_field_value_and_what_is_allowed(call, message):
+def test_preconditions_name_field_condition_and_value(call, message):
     with pytest.raises(UserError, match=message):
         call(np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32))
 
@@ -296,5 +296,5 @@ def test_strict_off_warns_and_goes_on():
         lambda: bulyan(updates, f=1, strict=False),
         lambda: trimmed_mean(updates, trim=2, strict=False),
     ):
-        with pytest.warns(UserWarning, match="not allowed"):
+        with pytest.warns(UserWarning, match="needs .*got n="):
             assert np.isfinite(call()).all()

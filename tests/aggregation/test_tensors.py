@@ -63,7 +63,7 @@ def test_both_kinds_of_stack_offer_the_same_functions():
 
 def test_conditions_hold_on_tensors_too():
     few = tf.zeros([6, 3])
-    with pytest.raises(UserError, match="krum: n=6 updates with f=2"):
+    with pytest.raises(UserError, match="krum: .*got n=6, f=2"):
         aggregation.krum(few, f=2)
     with pytest.raises(UserError, match="float64 of shape"):
         aggregation.mean(tf.zeros([6, 3], tf.float64))
@@ -74,5 +74,5 @@ def test_conditions_hold_on_tensors_too():
     )
     with pytest.raises(tf.errors.InvalidArgumentError, match="n >= 2f"):
         traced(few)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="no row is finite"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at least one row must be finite"):
         traced(few + np.nan)

@@ -63,10 +63,10 @@ def test_only_malicious_clients_get_it(rng):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Trigger(0), "trigger_size: 0"),
+        (lambda: Trigger(0), "trigger_size: .*got 0"),
         (lambda: Trigger(position="middle"), "'center'|known"),
-        (lambda: Trigger(value=2.0), "trigger_value: 2.0"),
-        (lambda: Trigger(9).stamped(np.zeros((1, 8, 8, 1))), "images are 8x8"),
+        (lambda: Trigger(value=2.0), "trigger_value: .*got 2.0"),
+        (lambda: Trigger(9).stamped(np.zeros((1, 8, 8, 1))), "trigger_size: .*1 to 8 .*8x8; got 9"),
         (
             lambda: backdoor(
                 np.zeros((1, 8, 8, 1)),
@@ -75,7 +75,7 @@ def test_only_malicious_clients_get_it(rng):
                 share=0.0,
                 rng=np.random.default_rng(0),
             ),
-            "trigger_share: 0.0",
+            "trigger_share: .*got 0.0",
         ),
     ],
 )

@@ -63,7 +63,7 @@ def test_alie_by_hand():
     assert crafted.tolist() == [[0], [0]]  # mean 2, deviation 1
     assert alie(view(column(1, 3)), scale=1.5).tolist() == [[0.5], [0.5]]
     for clients, malicious in ((10, 6), (3, 2), (2, 1)):
-        with pytest.raises(UserError, match="leave alie no shift"):
+        with pytest.raises(UserError, match=f"z > 0.*got {malicious} of {clients}"):
             little_enough(clients, malicious)
 
 
@@ -123,7 +123,7 @@ def test_fang_trim_with_partial_knowledge_by_hand():
     assert -2 <= crafted.min() < -1.97 and -1.03 < crafted.max() <= -1
     crafted = fang_trim(view(-own, model=[10]))
     assert 1 <= crafted.min() < 1.03 and 1.97 < crafted.max() <= 2
-    with pytest.raises(UserError, match="attack_scale: 1"):
+    with pytest.raises(UserError, match="attack_scale: .*got 1"):
         fang_trim(view(own), scale=1)
     with pytest.raises(UserError, match="attack_space"):
         fang_trim(view(own), space="weights")
@@ -167,7 +167,7 @@ def test_fang_krum_with_partial_knowledge_adds_copies():
 
 
 def test_fang_krum_needs_a_minority():
-    with pytest.raises(UserError, match="2 attackers among n=5 .*allowed is n > 2c"):
+    with pytest.raises(UserError, match="n > 2c.*got n=5 clients, c=2"):
         fang_krum(view(column(0, 0), column(0, 1, 2)))
 
 
@@ -186,7 +186,7 @@ def test_the_direction_is_the_servers_rule_with_full_knowledge_only():
 
 def test_boost_replaces_the_model():
     assert replacement_factor(20, 4) == 5
-    with pytest.raises(UserError, match="malicious: 0"):
+    with pytest.raises(UserError, match="malicious: .*got 0"):
         replacement_factor(20, 0)
 
 
@@ -276,15 +276,15 @@ def test_statistics_of_normalisation_are_left_as_trained(rng):
             "partial",
             10,
             1,
-            "alie with knowledge partial sees 1 honest updates.*knowledge full",
+            "alie with knowledge partial .*knowledge full; got 1$",
         ),
         ("min-max", "partial", 10, 1, "at least 2 malicious clients"),
         ("fang-trim", "partial", 10, 1, "at least 2 malicious"),
-        ("min-sum", "full", 4, 3, "sees 1 honest updates; allowed are at least 2$"),
+        ("min-sum", "full", 4, 3, "at least 2 benign updates; got 1$"),
         ("ipm", "full", 4, 4, "leave ipm no honest update"),
         ("fang-krum", "full", 10, 5, "n > 2c . 1, here n > 11"),
-        ("alie", "partial", 10, 7, "leave alie no shift"),
-        ("alie", "partial", 10, 2, "leave alie no shift, z=0.00"),
+        ("alie", "partial", 10, 7, "z > 0.*got 7 of 10"),
+        ("alie", "partial", 10, 2, "z > 0.*got 2 of 10 clients, z=0.00"),
         ("fang-krum", "partial", 10, 1, "needs 2 malicious clients in a round"),
         ("fang-krum", "partial", 10, 5, None),
         ("fang-trim", "full", 10, 1, None),

@@ -40,18 +40,18 @@ def test_table_picture_and_csv(call, trained):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--class", 1, "--delta", 0], "delta: 0.0 is not allowed"),
-        (["--class", 1, "--delta", 1.1], "delta: 1.1 is not allowed"),
+        (["--class", 1, "--delta", 0], "delta: .*got 0.0"),
+        (["--class", 1, "--delta", 1.1], "delta: .*got 1.1"),
         (["--class", 1, "--layer", "conv"], "no Conv or Dense layer 'conv'"),
-        (["--class", 11], "class: 11 is not allowed"),
-        ([], "nobody attacked here"),
+        (["--class", 11], "class: .*0 to 9; got 11"),
+        ([], "no client of this run is malicious"),
         (["--class", 1, "--channel", "all"], "channel: unknown name 'all'"),
-        (["--class", 1, "--probe", 0], "probe: 0"),
-        (["--class", 1, "--plot", "run/config.json/x.png"], "plot: .* a folder that exists"),
+        (["--class", 1, "--probe", 0], "probe: .*got 0"),
+        (["--class", 1, "--plot", "run/config.json/x.png"], "plot: .*a folder that exists"),
         (["--class", 1, "--plot", "run/curves.png"], "a new file; this one exists"),
-        (["--class", 1, "--plot", "effects.pdf"], "plot: 'effects.pdf' .* ends in .png"),
+        (["--class", 1, "--plot", "effects.pdf"], "plot: .*ends in .png.*got 'effects.pdf'"),
         (["--class", 1, "--csv", "run/config.json"], "a file name that ends in .csv"),
-        (["--class", 1, "--csv", ""], "csv: ''"),
+        (["--class", 1, "--csv", ""], "csv: .*got ''"),
         (["--class", 1, "--csv", "no/x.csv"], "that exists"),
     ],
 )
@@ -78,7 +78,7 @@ def test_a_finished_run_is_found_in_the_folder_that_is_named(call, trained):
     code, out, err = call(*asked)
     assert (code, err) == (0, "") and "found     named, unlearned so earlier" in out
     code, _, err = call(*(value if value != 2 else 3 for value in asked))
-    assert code == 2 and "out: 'named' is not allowed" in err
+    assert code == 2 and re.search("out: .*got 'named'", err)
 
 
 def test_unlearning_says_what_is_kept_and_how_fine_the_probe_is(call, trained):

@@ -4,6 +4,7 @@ memorization`."""
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_unlearn_then_evaluate_by_groups(call, trained):
     line = next(r for r in rows if (r["model"], r["group"]) == ("memorization", "all"))
     assert f"{100 * float(line['accuracy']):.1f} (" in out
     code, _, err = call("evaluate", "run-memorization", "--gme", "--csv", "g.csv")
-    assert code == 2 and "csv: 'g.csv' is not allowed; allowed is a new file" in err
+    assert code == 2 and re.search("csv: .*a new file.*got 'g.csv'", err)
     code, out, _ = call("evaluate", "run-memorization", "--gme", "--retrains", "2")
     assert code == 0 and "not there yet" not in out  # they are reused
     code, out, _ = call("evaluate", "run-memorization")
@@ -61,37 +62,45 @@ def test_a_ratio_is_suggested_and_nothing_is_changed(call, trained):
     assert sorted(path.name for path in trained.iterdir()) == sorted([*before, "ratio.png"])
     for knee in ("nan", "0", "low"):
         code, _, err = call("ratio", "run", "--client", "0", "--knee", knee)
-        assert (code, err.count("\n")) == (2, 1) and "allowed is auto, or 1e-30 to 1e30" in err
+        assert (code, err.count("\n")) == (2, 1) and re.search(
+            f"knee: .*1e-30 to 1e30; got .*{knee}", err
+        )
     code, _, err = call("ratio", "run", "--client", "0", "--saliency", "salun")
-    assert (code, err.count("\n")) == (2, 1) and "saliency: 'salun' is not allowed" in err
+    assert (code, err.count("\n")) == (2, 1) and re.search("saliency: .*got 'salun'", err)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run", "run"], "run: '2 runs' is not allowed; allowed is one, or several with --gme"),
+        (["run", "run"], "run: .*got '2 runs'"),
         (
             ["run", "--retrains", "3"],
-            "retrains: 3 is not allowed; allowed is nothing without --gme",
+            "retrains: .*without --gme; got 3",
         ),
-        (["run", "--client", "0"], "forget: 'client:0' is not allowed; allowed is nothing without"),
+        (["run", "--client", "0"], "forget: .*without --gme; got 'client:0'"),
         (
             ["run", "--gme", "--retrains", "1"],
-            "retrains: 1 is not allowed; allowed is a whole number",
+            "retrains: .*got 1",
         ),
-        (["run", "--gme"], "forget: 'nothing' is not allowed; allowed is a request"),
-        (["run", "--gme", "--client", "77"], "client: 77 is not allowed; allowed is 0 to 5"),
-        (["run", "--gme", "--examples", "0:1,0:2"], "whose groups are too small: 95-100 (0)"),
-        (["run", "--gme", "--client", "0", "--plot", "x.jpg"], "plot: 'x.jpg' is not allowed"),
-        (["run", "--gme", "--client", "0", "--scores", "checkpoints"], "scores: 'checkpoints'"),
-        (["run", "--gme", "--client", "0", "--scores", "subsets", "--omitted", "6"], "omitted: 6"),
+        (["run", "--gme"], r"forget: .*a request.*got \[\]"),
+        (["run", "--gme", "--client", "77"], "client: .*0 to 5; got 77"),
+        (["run", "--gme", "--examples", "0:1,0:2"], r"whose groups are too small: 95-100 \(0\)"),
+        (["run", "--gme", "--client", "0", "--plot", "x.jpg"], "plot: .*got 'x.jpg'"),
+        (
+            ["run", "--gme", "--client", "0", "--scores", "checkpoints"],
+            "scores: .*got 'checkpoints'",
+        ),
+        (
+            ["run", "--gme", "--client", "0", "--scores", "subsets", "--omitted", "6"],
+            "omitted: .*got 6",
+        ),
         (
             ["run", "--gme", "--client", "0", "--csv", "x.csv", "--scores-csv", "./x.csv"],
-            "scores_csv: './x.csv' is not allowed; allowed is another file than csv's",
+            "scores_csv: .*got './x.csv'",
         ),
         (["nowhere", "--gme"], "run: 'nowhere' is no run directory"),
     ],
 )
 def test_mistakes_are_one_line(call, words, message):
     code, out, err = call("evaluate", *words)
-    assert (code, err.count("\n")) == (2, 1) and message in err
+    assert (code, err.count("\n")) == (2, 1) and re.search(message, err)

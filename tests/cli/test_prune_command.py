@@ -54,22 +54,28 @@ def test_table_and_file(call, tmp_path):
         (["folder", "-o", "x.keras"], "model: folder folder holds no SavedModel"),
         (
             ["net.keras", "-o", "net.keras"],
-            "out: 'net.keras' is not allowed; allowed is a new file",
+            "out: .*a new file.*got 'net.keras'",
         ),
         (["net.keras", "-o", "x"], "a file name that ends in .keras or .h5"),
         (["net.keras", "-o", "no/x.keras"], "a file in a folder that exists"),
-        (["net.keras", "-o", "x.keras", "--filters", "1"], "filters: 1.0 is not allowed"),
-        (["net.keras", "-o", "x.keras", "--pairs", "-1"], "pairs: -1.0 is not allowed"),
-        (["net.keras", "-o", "x.keras", "--pairs", "0", "--filters", "0"], "at least one of them"),
-        (["net.keras", "-o", "x.keras", "--repeat", "0"], "repeat: 0 is not allowed"),
+        (["net.keras", "-o", "x.keras", "--filters", "1"], "filters: .*got 1.0"),
+        (["net.keras", "-o", "x.keras", "--pairs", "-1"], "pairs: .*got -1.0"),
+        (
+            ["net.keras", "-o", "x.keras", "--pairs", "0", "--filters", "0"],
+            "filters and pairs: .*got 0.0",
+        ),
+        (["net.keras", "-o", "x.keras", "--repeat", "0"], "repeat: .*got 0"),
         (["net.keras", "-o", "x.keras", "--repeat", "9" * 20], "a whole number from 1 to 10000"),
         (["net.keras", "-o", "link.keras"], "a new file; this one exists"),
         (["net.keras", "-o", "x.keras", "--score", "impakt"], "did you mean 'impact'"),
         (["net.keras", "-o", "x.keras", "--compat", "flip"], "did you mean 'flap'"),
-        (["net.keras", "-o", "x.keras", "--layer", "logits"], "'logits' cannot be pruned (output"),
+        (
+            ["net.keras", "-o", "x.keras", "--layer", "logits"],
+            r"'logits' cannot be pruned \(output",
+        ),
         (["net.keras", "-o", "x.keras", "--input-range", "1", "0"], "input_range"),
         (["net.keras", "-o", "x.keras", "--dataset", "digit"], "did you mean 'digits'"),
-        (["flat.keras", "-o", "x.keras", "--dataset", "digits"], "takes images of (8,)"),
+        (["flat.keras", "-o", "x.keras", "--dataset", "digits"], r"takes images of \(8,\)"),
         (["small.keras", "-o", "x.keras"], "no layer with filters or unit pairs"),
     ],
 )
@@ -83,7 +89,7 @@ def test_one_line_code_2_and_nothing_written(call, tmp_path, arguments, message)
         )
     before = {path.name: path.lstat().st_mtime_ns for path in tmp_path.iterdir()}
     code, out, err = call(*arguments)
-    assert code == 2 and message in err and err.count("\n") == 1 and not out
+    assert code == 2 and re.search(message, err) and err.count("\n") == 1 and not out
     assert {path.name: path.lstat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
@@ -96,7 +102,7 @@ def test_a_file_that_comes_meanwhile_is_not_written_over(call, tmp_path, monkeyp
 
     monkeypatch.setattr(tf.keras.Sequential, "save", slow)
     code, _, err = call("net.keras", "-o", "x.keras")
-    assert code == 2 and "this one has come meanwhile" in err
+    assert code == 2 and "created meanwhile" in err
     assert (tmp_path / "x.keras").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.keras", "x.keras"]
 

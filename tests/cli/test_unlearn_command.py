@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pty
+import re
 import signal
 import time
 
@@ -151,7 +152,7 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
     [
         ([], "Missing argument 'RUN'"),
         (["nowhere"], "'nowhere' is no run directory"),
-        (["bare"], "forget: 'malicious' is not allowed"),
+        (["bare"], "forget: .*got 'malicious'"),
         (
             ["bare", "--client", 0, "--method", "fedup"],
             "fedup needs a round with flagged clients and more benign ones; this "
@@ -161,33 +162,36 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
             ["run", "--method", "fedrecovery"],
             "every round, 1 to 3; this run has kept round 3; train with --history all",
         ),
-        (["run", "--method", "federaser"], "train with --history every=2 (or all)"),
+        (["run", "--method", "federaser"], r"train with --history every=2 \(or all\)"),
         (["run", "--method", "fedupp"], "did you mean 'fedup'"),
-        (["run", "--client", 6], "client: 6 is not allowed; allowed is 0 to 5"),
+        (["run", "--client", 6], "client: .*0 to 5; got 6"),
         (["run", "--client", -1], "--client"),
         (["run", "--client", "x"], "--client"),
-        (["run", "--class", 10], "class: 10 is not allowed; allowed is 0 to 9"),
+        (["run", "--class", 10], "class: .*0 to 9; got 10"),
         (
             ["run", "--examples", "1:99"],
-            "examples: '1:99' is not allowed; allowed is indices 0 to 39",
+            "examples: .*0 to 39 .*got '1:99'",
         ),
         (["run", "--examples", "1:x"], "neither client:index,... nor a file"),
         (["run", "--examples", ""], "client:index,... or a file"),
-        (["run", *[f for k in range(6) for f in ("--client", k)]], "anything but everything"),
+        (
+            ["run", *[f for k in range(6) for f in ("--client", k)]],
+            "at least one example must remain",
+        ),
         (
             ["run", "--method", "fedup", *[f for k in range(3) for f in ("--client", k)]],
             "3 of 6 clients",
         ),
         (
             ["run", "--method", "cdp", "--client", 0],
-            "classes alone, with cdp; this request is taken by ablation-channel",
+            "classes only, with cdp; this request is taken by ablation-channel",
         ),
         (
             ["run", "--method", "finetune", "--recovery-rounds", 0],
-            "recovery_rounds: 0 is not allowed; allowed is at least 1",
+            "recovery_rounds: .*got 0",
         ),
-        (["run", "--fraction", "1.2"], "fraction: 1.2"),
-        (["run", "--fraction", "x"], "fraction: 'x'"),
+        (["run", "--fraction", "1.2"], "fraction: .*got 1.2"),
+        (["run", "--fraction", "x"], "fraction: .*got 'x'"),
         (["run", "--stop", "soon"], "stop: unknown name 'soon'"),
         (["run", "--mask", "randm"], "did you mean 'random'"),
         (
@@ -203,7 +207,7 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
 def test_one_line_and_code_2(call, trained, arguments, message):
     before = sums(trained)
     code, out, err = call(*arguments)
-    assert code == 2 and message in err and err.count("\n") == 1, err
+    assert code == 2 and re.search(message, err) and err.count("\n") == 1, err
     assert sums(trained) == before
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError, choose, require_fraction
+from tfunlearn.core.errors import UserError, choose, refuse, require, require_fraction
 from tfunlearn.core.files import (
     checksum,
     first_free,
@@ -39,6 +39,17 @@ def test_choose_names_the_nearest_member():
     with pytest.raises(UserError, match=r"known: lenet5, mlp\)") as error:
         choose("model", "xyz", {"lenet5": 1, "mlp": 2})
     assert "did you mean" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_messages_say_what_must_hold_and_what_was_received():
+    require("clip", 1.0, True, "a number > 0")
+    refuse("clip", None, True, "with rule krum")
+    with pytest.raises(UserError) as error:
+        require("clip", -1.0, False, "a number > 0")
+    assert str(error.value) == "clip: must be a number > 0; got -1.0"
+    with pytest.raises(UserError) as error:
+        refuse("worker", ["a:1"], False, "except with a training")
+    assert str(error.value) == "worker: not allowed except with a training; got ['a:1']"
 
 
 @pytest.mark.parametrize("value", [1, -0.1, 1.01, float("nan"), True, "0.1", None])
@@ -99,7 +110,7 @@ def test_schedules_of_ones_own_stand_as_they_are():
     assert schedule_of(schedule_config(own)) is own
     with pytest.raises(UserError, match="did you mean 'every'"):
         schedule_of({"name": "evry"})
-    with pytest.raises(UserError, match="period: 0"):
+    with pytest.raises(UserError, match="period: .*got 0"):
         every(0)
 
 

@@ -95,7 +95,7 @@ def test_an_object_that_no_module_holds_is_known_in_this_process_only():
         ("mine.py:none", "cannot be loaded .*no attribute 'none'"),
         ("none.py:scaled", "cannot be loaded .*No such file"),
         ("no.such.module:x", "cannot be loaded"),
-        ("mine.py:NUMBER", "NUMBER is a int; allowed is a Rule, or a function"),
+        ("mine.py:NUMBER", "NUMBER must be of type Rule, or a function.*got int"),
         ("krumm", "did you mean 'krum'.*yours: package.module:name or file.py:name"),
     ],
 )
@@ -105,9 +105,9 @@ def test_what_is_no_method_is_said(file, spec, message):
 
 
 def test_a_method_of_another_family_is_refused():
-    with pytest.raises(UserError, match="allowed is a UnlearningMethod"):
+    with pytest.raises(UserError, match="must be of type UnlearningMethod"):
         UNLEARNING.find("tfunlearn.aggregation.krum:KRUM")
-    with pytest.raises(UserError, match="attack: .* allowed is a Attack"):
+    with pytest.raises(UserError, match="attack: .*must be of type Attack"):
         ATTACKS.find("tfunlearn.methods.not_:NOT")
 
 
@@ -130,7 +130,7 @@ def test_settings_of_functions():
 
     for function, message in (
         (without_default, "'share' has no default"),
-        (of_another_type, "'share' is of type"),
+        (of_another_type, "'share' must be bool.*got .*list"),
     ):
         with pytest.raises(UserError, match=message):
             settings_of(function)
@@ -141,11 +141,11 @@ def test_fields_of_methods_that_are_not_chosen():
     chosen = [(RULES, "krum"), (PRE_AGGREGATORS, "bucketing")]
     _, step = settings_for(chosen, {"bucket_size": 3, "clip": None})
     assert step.bucket_size == 3
-    with pytest.raises(UserError, match="clip: 2.0 .* rule krum; it is for centered-clipping"):
+    with pytest.raises(UserError, match="clip: .* rule krum; it is for centered-clipping.*got 2.0"):
         settings_for(chosen, {"clip": 2.0})
     with pytest.raises(UserError, match="unknown field 'bucketsize'; did you mean 'bucket_size'"):
         settings_for(chosen, {"bucketsize": 3})
-    with pytest.raises(UserError, match="bucket_size: '3' is not allowed; allowed is a whole"):
+    with pytest.raises(UserError, match="bucket_size: .*got '3'"):
         settings_for(chosen, {"bucket_size": "3"})
 
 

@@ -55,10 +55,10 @@ def test_words_are_read_back_and_sorted():
     "words, message",
     [
         ([], "at least one client"),
-        (["client:x"], "'client:x' is not allowed"),
+        (["client:x"], "forget: .*got 'client:x'"),
         (["client:-1"], "malicious, client:ID"),
         (["clients:1"], "class:LABEL"),
-        (["malicious"], "nobody attacked here"),
+        (["malicious"], "no client of this run is malicious"),
         (["example:1"], "example:CLIENT:INDEX"),
     ],
 )
@@ -70,10 +70,10 @@ def test_words_that_are_refused(words, message):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["client:4"], "client: 4 is not allowed; allowed is 0 to 3"),
-        (["class:3"], "class: 3 is not allowed; allowed is 0 to 2"),
-        (["example:1:3"], "indices 0 to 2 for client 1, who holds 3 examples"),
-        (["example:9:0"], "client: 9"),
+        (["client:4"], "client: .*0 to 3; got 4"),
+        (["class:3"], "class: .*0 to 2; got 3"),
+        (["example:1:3"], "examples: .*0 to 2 for client 1.*got '1:3'"),
+        (["example:9:0"], "client: .*got 9"),
     ],
 )
 def test_what_does_not_exist(clients, words, message):

@@ -95,10 +95,10 @@ def test_clients_dropped_already_count_as_rejected(rng):
 @pytest.mark.parametrize(
     "by, rule, byzantine, count, clients, message",
     [
-        ("err", "krum", 2, 1, 7, "err, with one client left out: krum with n=6 updates and f=2"),
-        ("union", "krum", 2, 2, 10, "union, with up to 4 rejected: krum with n=6 updates and f=2"),
-        ("err", "mean", 0, None, 10, "reject: 0 is not allowed; allowed is at least 1"),
-        ("union", "mean", 5, None, 10, "union may reject 10 of 10 clients"),
+        ("err", "krum", 2, 1, 7, "err, with one client left out: krum .*got n=6, f=2"),
+        ("union", "krum", 2, 2, 10, "union, with up to 4 rejected: krum .*got n=6, f=2"),
+        ("err", "mean", 0, None, 10, "reject: .*got 0"),
+        ("union", "mean", 5, None, 10, "reject: union .*all 10 clients.*got 10"),
     ],
 )
 def test_the_rule_must_hold_with_fewer_clients(by, rule, byzantine, count, clients, message):
@@ -110,5 +110,5 @@ def test_names():
     assert {"err", "lfr", "union", "flap"} == set(DEFENSES)
     with pytest.raises(UserError, match="did you mean 'err'"):
         Rejection("eer", Aggregator(), None)
-    with pytest.raises(UserError, match="compat: 'fang'"):
+    with pytest.raises(UserError, match="compat: .*got 'fang'"):
         Rejection("err", Aggregator(), None, compat="fang")

@@ -134,17 +134,17 @@ def test_scores_from_elsewhere_leave_all_models_to_grade(rng):
 
 
 def test_too_little_is_refused(rng):
-    with pytest.raises(UserError, match="retrained: '1 models' is not allowed.*at least 2"):
+    with pytest.raises(UserError, match="retrained: .*at least 2.*got '1 models'"):
         report_of(rng, models=1)
     with pytest.raises(
         UserError,
-        match=r"a request of 12 examples, whose groups are too small: "
-        r"90-95 \(0\), 80-85 \(0\).*at least 20",
+        match=r"at least 20.*a request of 12 examples, whose groups are too small: "
+        r"90-95 \(0\), 80-85 \(0\)",
     ):
         report_of(rng, n=12)
     with pytest.raises(UserError, match="at least 20"):
         report_of(rng, n=19)
-    with pytest.raises(UserError, match="grading: 'in-sample'"):
+    with pytest.raises(UserError, match="grading: .*got 'in-sample'"):
         report_of(rng, grading="in-sample")
     for edges in ((), (0.2, 0.1), (0, 0.5), (0.5, 1.0)):
         with pytest.raises(UserError, match="edges"):

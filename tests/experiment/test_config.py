@@ -42,41 +42,41 @@ def test_malicious_as_count_or_fraction(value, count):
         (dict(attack="labelflip"), "did you mean 'label-flip'"),
         (dict(defense=["flapp"]), "did you mean 'flap'"),
         (dict(model="mlp", norm="batch"), "it is for resnet18"),
-        (dict(clients=0), "clients: 0"),
-        (dict(clients=2.5), "clients: 2.5 is not allowed; allowed is a whole number"),
-        (dict(rounds=0), "rounds: 0"),
-        (dict(rounds=True), "rounds: True"),
-        (dict(lr=0.0), "lr: 0.0"),
-        (dict(lr="fast"), "lr: 'fast' is not allowed; allowed is a number"),
-        (dict(lr=float("nan")), "lr: nan"),
-        (dict(batch_size=-1), "batch_size: -1"),
-        (dict(local_epochs=0), "local_epochs: 0"),
-        (dict(alpha=0.0), "alpha: 0.0"),
-        (dict(participation=0.0), "participation: 0.0"),
-        (dict(participation=11), "participation: 11 is not allowed; allowed is at most the number"),
+        (dict(clients=0), "clients: .*got 0"),
+        (dict(clients=2.5), "clients: .*got 2.5"),
+        (dict(rounds=0), "rounds: .*got 0"),
+        (dict(rounds=True), "rounds: .*got True"),
+        (dict(lr=0.0), "lr: .*got 0.0"),
+        (dict(lr="fast"), "lr: .*got 'fast'"),
+        (dict(lr=float("nan")), "lr: .*got nan"),
+        (dict(batch_size=-1), "batch_size: .*got -1"),
+        (dict(local_epochs=0), "local_epochs: .*got 0"),
+        (dict(alpha=0.0), "alpha: .*got 0.0"),
+        (dict(participation=0.0), "participation: .*got 0.0"),
+        (dict(participation=11), "participation: .*number of clients .10.; got 11"),
         (
             dict(malicious=11),
-            "malicious: 11 is not allowed; allowed is at most the number of clients",
+            "malicious: .*number of clients .10.; got 11",
         ),
-        (dict(malicious=1.5), "malicious: 1.5"),
-        (dict(malicious=-1), "malicious: -1"),
-        (dict(attack="label-flip", source=7), "target: 7 is not allowed; allowed is a class other"),
-        (dict(attack_start=0), "attack_start: 0"),
-        (dict(attack_start=5, attack_stop=4), "attack_stop: 4"),
-        (dict(boost=float("inf")), "boost: inf"),
-        (dict(prune_fraction=0.0), "prune_fraction: 0.0"),
-        (dict(prune_fraction=1.5), "prune_fraction: 1.5"),
-        (dict(prune_every=0), "prune_every: 0"),
-        (dict(seed=-1), "seed: -1"),
-        (dict(train_examples=5), "train_examples: 5"),
-        (dict(gather="yes"), "gather: 'yes' is not allowed; allowed is true or false"),
-        (dict(defense=3), "defense: 3"),
+        (dict(malicious=1.5), "malicious: .*got 1.5"),
+        (dict(malicious=-1), "malicious: .*got -1"),
+        (dict(attack="label-flip", source=7), "target: .*got 7"),
+        (dict(attack_start=0), "attack_start: .*got 0"),
+        (dict(attack_start=5, attack_stop=4), "attack_stop: .*got 4"),
+        (dict(boost=float("inf")), "boost: .*got inf"),
+        (dict(prune_fraction=0.0), "prune_fraction: .*got 0.0"),
+        (dict(prune_fraction=1.5), "prune_fraction: .*got 1.5"),
+        (dict(prune_every=0), "prune_every: .*got 0"),
+        (dict(seed=-1), "seed: .*got -1"),
+        (dict(train_examples=5), "train_examples: .*got 5"),
+        (dict(gather="yes"), "gather: .*true or false.*got 'yes'"),
+        (dict(defense=3), "defense: .*got 3"),
     ],
 )
 def test_what_is_not_allowed_is_said_in_one_line(values, message):
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match=message) as error:
         run_config(**values)
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_files_in_both_formats(tmp_path):
@@ -91,7 +91,7 @@ def test_files_in_both_formats(tmp_path):
     [
         ("a.json", "{", "is not valid json"),
         ("a.toml", "x = = 1", "is not valid toml"),
-        ("a.json", "[1]", "holds a list; allowed is a table"),
+        ("a.json", "[1]", "must hold a table; got a list"),
         ("a.yaml", "x: 1", "ends in .json or .toml"),
         ("none.json", None, "cannot be read"),
     ],
@@ -120,8 +120,6 @@ def test_a_flap_run_of_before_keeps_its_meaning_and_its_hash(tmp_path):
     assert not set(earlier) & set(content_of(stored_config(directory)))
     assert set(earlier) <= set(content_of(new))
     assert not set(earlier) & set(content_of(run_config()))
-    with pytest.raises(
-        UserError, match="prune_score: 'impact' is not allowed; allowed is saliency"
-    ):
+    with pytest.raises(UserError, match="prune_score: .*saliency.*got 'impact'"):
         run_config(defense="flap", prune_score="impact")
     assert run_config(defense="flap", prune_score="impact", gather=True)

@@ -169,7 +169,7 @@ def test_cheaper_scores(unlearned):
     )
     assert -1 <= pool.correlation <= 1 and pool.report.graders == 2
     assert set(SCORES) == {"retraining", "subsets", "checkpoints"}
-    with pytest.raises(UserError, match="scores: 'subsets'.*whole clients"):
+    with pytest.raises(UserError, match="scores: .*whole clients.*got 'subsets'"):
         study_memorization([unlearned / "run"], GmeSettings(scores="subsets"), forget=["class:3"])
 
 
@@ -179,7 +179,7 @@ def test_everybody_is_left_out_equally_often():
         assert len(dealt) == pool and all(len(set(hand)) == count for hand in dealt)
         times = np.bincount(np.concatenate(dealt), minlength=12)[2:]
         assert times.sum() == pool * count and np.ptp(times) <= 1
-    with pytest.raises(UserError, match="omitted: 10 is not allowed; allowed is 1 to 9"):
+    with pytest.raises(UserError, match="omitted: .*1 to 9; got 10"):
         omitted_clients(np.arange(10), pool=3, count=10, seed=0)
 
 
@@ -199,10 +199,10 @@ def test_files_say_what_was_found(unlearned, tmp_path):
 
 def test_what_cannot_be_compared_is_refused(unlearned, kept_run, tmp_path):
     one = unlearned / "run-not"
-    with pytest.raises(UserError, match="run: .*run-not/' is not allowed.*each run once"):
+    with pytest.raises(UserError, match="run: must be given once; got .*run-not/'"):
         study_memorization([one, f"{one}/"], TWO)
     shutil.copytree(one, tmp_path / "copy")
-    with pytest.raises(UserError, match="each run once; this is a copy"):
+    with pytest.raises(UserError, match="given once; this is a copy"):
         study_memorization([one, tmp_path / "copy"], TWO)
     shutil.copy(unlearned / "run-memorization" / "unlearning.json", tmp_path / "copy")
     with pytest.raises(UserError, match="one of them belongs to another run"):
@@ -213,37 +213,37 @@ def test_what_cannot_be_compared_is_refused(unlearned, kept_run, tmp_path):
     with pytest.raises(UserError, match="the line of round 1 of metrics.jsonl"):
         study_memorization([tmp_path / "copy"], TWO)
     assert "metrics.jsonl" in evaluate(tmp_path / "copy").missing
-    with pytest.raises(UserError, match="pool: 5 is not allowed; allowed is nothing with scores"):
+    with pytest.raises(UserError, match="pool: .*with scores retraining.*got 5"):
         GmeSettings(pool=5)
-    with pytest.raises(UserError, match="pool: 2 is not allowed.*left out of some"):
+    with pytest.raises(UserError, match="pool: .*left out of some.*got 2"):
         study_memorization(
             [unlearned / "run"],
             GmeSettings(retrains=2, scores="subsets", pool=2, omitted=1),
             forget=["client:0", "client:1", "client:2"],
         )
     for settings, message in (
-        (dict(retrains=1), "retrains: 1"),
+        (dict(retrains=1), "retrains: .*got 1"),
         (dict(grading="all"), "grading"),
         (dict(scores="guess"), "scores"),
         (dict(fairness="range"), "fairness"),
-        (dict(scores="subsets", grading="disjoint"), "grading: 'disjoint'"),
+        (dict(scores="subsets", grading="disjoint"), "grading: .*got 'disjoint'"),
     ):
         with pytest.raises(UserError, match=message):
             GmeSettings(**settings)
     with pytest.raises(UserError, match="a request, such as --client 0"):
         study_memorization([unlearned / "run"], TWO)
-    with pytest.raises(UserError, match="the unlearned runs say"):
+    with pytest.raises(UserError, match="forget: .*got 'client:0'"):
         study_memorization([one], TWO, forget=["client:0"])
-    with pytest.raises(UserError, match="run is a trained run"):
+    with pytest.raises(UserError, match="run, which is a trained run"):
         study_memorization([one, unlearned / "run"], TWO)
-    with pytest.raises(UserError, match=r"example.* whose groups are too small: .*at least 20"):
+    with pytest.raises(UserError, match=r"at least 20.*whose groups are too small: "):
         study_memorization([unlearned / "run"], TWO, forget=["example:0:1", "example:2:3"])
     with pytest.raises(UserError, match="has forgotten something else"):
         other = unlearn(unlearned / "run", quick("not", forget=["client:1"]), out=tmp_path / "b")
         study_memorization([one, other.directory.path], TWO)
     small = train(run_config(**{**SMALL, "model": "mlp", "rounds": 1}), out=tmp_path / "mlp")
     mixed = unlearn(small.directory.path, quick("not", forget=["client:0"]), out=tmp_path / "c")
-    with pytest.raises(UserError, match="another architecture.*weights against.*runs of one model"):
+    with pytest.raises(UserError, match="one architecture.*weights.*weights"):
         study_memorization([one, mixed.directory.path], TWO)
     shutil.rmtree(tmp_path / "mlp")
     with pytest.raises(UserError, match="unlearned from, is gone or was changed"):

@@ -144,7 +144,7 @@ def test_the_example_package_trains_and_unlearns(plugin, tmp_path, monkeypatch):
         plugin / "tfunlearn_example" / "shrink.py"
     )
     assert UNLEARNING.find("shrink").describe(got.notes["report"])[0].startswith("shrunk ")
-    with pytest.raises(UserError, match="largest: -1.0 is not allowed; allowed is a number > 0"):
+    with pytest.raises(UserError, match="largest: .*got -1.0"):
         run_config(rule="clipped-mean", largest=-1.0)
     with pytest.raises(UserError, match="largest: .* unknown field|unknown field 'largest'"):
         run_config(rule="krum", largest=1.0)

@@ -156,7 +156,7 @@ def test_two_sweeps_do_not_share_a_folder_and_others_folders_are_left(grid, tmp_
     with pytest.raises(UserError, match="is in use and no sweep"):
         sweep(made, tmp_path / "mine")
     assert (tmp_path / "mine" / "sweep.json").read_text() == "my own notes"
-    with pytest.raises(UserError, match="out: ''"):
+    with pytest.raises(UserError, match="out: .*got ''"):
         sweep(made, "")
 
 
@@ -247,10 +247,10 @@ def test_another_model_file_is_another_cell(tmp_path):
         (GRID.replace("title", 'measures = ["acc"]\ntitle'), "measures: unknown name 'acc'"),
         (GRID.replace("rounds", "roundz"), "fixed: unknown field 'roundz'; did you mean 'rounds'"),
         (GRID.replace("rounds = 2", "seed = 2"), "seeds are a list at the top"),
-        (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .* lists of rule"),
-        (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense, attack and method"),
-        (GRID + "[[rows]]\nlabel = 'x'\n", "either a grid, or rows and columns"),
-        ("[[rows]]\nlabel = 'x'\n", "columns: None"),
+        (GRID.replace('rule = ["mean", "median"]', 'rule = "mean"'), "grid: .*lists of rule"),
+        (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense, attack or method"),
+        (GRID + "[[rows]]\nlabel = 'x'\n", "grid: not allowed with rows or columns.*rows"),
+        ("[[rows]]\nlabel = 'x'\n", "columns: .*got None"),
         ("[[rows]]\nrule = 'mean'\n[[columns]]\nlabel = 'x'\n", "rows: .* each with a label"),
         (
             "[[rows]]\nlabel = 'x'\n[[rows]]\nlabel = 'x'\n[[columns]]\nlabel = 'y'\n",
@@ -262,23 +262,29 @@ def test_another_model_file_is_another_cell(tmp_path):
         ),
         (
             "[[rows]]\nlabel = 'x'\nrule = 'bulyan'\nbyzantine = 3\n[[columns]]\nlabel = 'y'\n",
-            "cell 'x' / 'y': rule: bulyan with n=10 updates and f=3",
+            "cell 'x' / 'y': rule: bulyan .*got n=10, f=3",
         ),
         (GRID + "[published]\ntable = 'x'\n", "a table with table, value, scale and measure"),
-        (GRID.replace("[fixed]", "[fixed]\nrule = 'krum'"), "grid: 'rule' .* fixed does not have"),
-        (GRID.replace('["mean", "median"]', '["mean", 3]'), "grid: rule: 3 .* a name or a list"),
-        (GRID.replace('["mean", "median"]', '[["mean", "median"]]'), "rule: .* is not allowed"),
+        (GRID.replace("[fixed]", "[fixed]\nrule = 'krum'"), "grid: .*not in fixed; got 'rule'"),
+        (
+            GRID.replace('["mean", "median"]', '["mean", 3]'),
+            "grid: rule: .* a name or a list.*got 3",
+        ),
+        (GRID.replace('["mean", "median"]', '[["mean", "median"]]'), "rule: must be .*got "),
         (
             GRID.replace("[grid]", "before = 3\n[grid]"),
-            "fixed: before: 3 .* a name or a list of names",
+            "fixed: before: .* a name or a list of names; got 3",
         ),
-        (GRID.replace('title = "small"', "title = nan"), "title: nan .* text"),
-        (GRID.replace("title", "measures = 5\ntitle"), "measures: 5 .* a list of"),
+        (GRID.replace('title = "small"', "title = nan"), "title: .* text; got nan"),
+        (GRID.replace("title", "measures = 5\ntitle"), "measures: .* a list of.*got 5"),
         (GRID.replace("title", "measures = []\ntitle"), "measures: .* a list of"),
-        (GRID.split("[grid]")[0] + "[grid]\n", "grid: {} is not allowed"),
-        ("[[rows]]\nlabel = 'x'\nseed = 3\n[[columns]]\nlabel = 'y'\n", "x: 'seed' is not allowed"),
+        (GRID.split("[grid]")[0] + "[grid]\n", "grid: .*got {}"),
+        ("[[rows]]\nlabel = 'x'\nseed = 3\n[[columns]]\nlabel = 'y'\n", "x: .*got 'seed'"),
         ("[[rows]]\nlabel = ' '\n[[columns]]\nlabel = 'y'\n", "each with a label"),
-        ("[[rows]]\nlabel = 'x'\npublished = 3\n[[columns]]\nlabel = 'y'\n", "x: published: 3"),
+        (
+            "[[rows]]\nlabel = 'x'\npublished = 3\n[[columns]]\nlabel = 'y'\n",
+            "x: published: .*got 3",
+        ),
     ],
 )
 def test_mistakes_in_a_grid(grid, text, message):
@@ -362,10 +368,10 @@ stop = "bound"
 @pytest.mark.parametrize(
     "values, message",
     [
-        ('forget = "malicious"', "method: None is not allowed"),
+        ('forget = "malicious"', "method: .*got None"),
         ('method = "fedupp"', "did you mean 'fedup'"),
-        ('method = "not"\nmask = "random"', "nothing with method not"),
-        ('method = "fedup"\nforget = "x"', "forget: 'x'"),
+        ('method = "not"\nmask = "random"', "not allowed with method not"),
+        ('method = "fedup"\nforget = "x"', "forget: .*got 'x'"),
     ],
 )
 def test_mistakes_in_what_a_cell_unlearns(grid, values, message):

@@ -207,7 +207,7 @@ def test_stratified_by_hand():
         assert np.bincount(strata[rows], minlength=8)[5:].tolist() == expected
         assert (np.diff(rows) > 0).all()
     assert stratified(strata, 100, rng).tolist() == list(range(100))
-    with pytest.raises(UserError, match="server_samples: 2 is not allowed; allowed is at least 3"):
+    with pytest.raises(UserError, match="server_samples: .*at least 3.*got 2"):
         stratified(strata, 2, rng)
 
 
@@ -236,7 +236,7 @@ def test_a_class_that_the_server_does_not_have(held_back):
     object.__setattr__(data, "labels", np.where(data.labels == 3, 4, data.labels))
     with pytest.raises(
         UserError,
-        match="class: 3 is not allowed; allowed is a class of which the server has samples",
+        match="class: .*of which the server has samples.*got 3",
     ):
         server_samples(task)
 
@@ -320,7 +320,7 @@ def test_a_class_that_no_client_has(copied, tmp_path):
     )
     unlearn(run.directory.path, quick("retrain", forget=["class:4"]), out=tmp_path / "gone")
     for mode in ("decentralized", "centralized"):
-        with pytest.raises(UserError, match="forgotten before, or nobody ever held it"):
+        with pytest.raises(UserError, match="forget: .*forgotten before.*got"):
             unlearn(tmp_path / "gone", ablation(mode=mode, forget=["class:4"]))
 
 
@@ -337,29 +337,32 @@ def test_cdp_prunes_and_keeps_pruned(kept_run, copied):
     per_round = 4 * 6 * kept_run.model.count_params()
     assert got.notes["cost"]["bytes_up"] == sent + 2 * per_round
     for words in (["client:0"], ["class:3", "example:0:0"]):
-        with pytest.raises(UserError, match="allowed is classes alone, with cdp"):
+        with pytest.raises(UserError, match="forget: .*classes only, with cdp"):
             unlearn(copied, quick("cdp", forget=words))
 
 
 @pytest.mark.parametrize(
     "values, message",
     [
-        (dict(delta=0), "delta: 0.0 is not allowed"),
-        (dict(delta=1.5), "delta: 1.5"),
+        (dict(delta=0), "delta: .*got 0.0"),
+        (dict(delta=1.5), "delta: .*got 1.5"),
         (dict(delta=-1), "delta"),
         (dict(mode="server"), "mode: unknown name 'server'"),
         (dict(channel="bn"), "channel: unknown name"),
         (dict(selection="best"), "selection"),
-        (dict(probe=0), "probe: 0"),
-        (dict(server_samples=100), "nothing with mode decentralized"),
-        (dict(mode="centralized", server_samples=0), "server_samples: 0"),
-        (dict(mode="centralized", recovery_epochs=2), "nothing with mode centralized"),
-        (dict(stop="bound"), "stop: 'bound'"),
-        (dict(keep_defense=True), "nothing with method ablation-channel"),
-        (dict(method="fedup", delta=0.5), "nothing with method fedup; it is for ablation-channel"),
-        (dict(method="cdp", prune_share=1), "prune_share: 1"),
-        (dict(method="cdp", delta=0.1), "nothing with method cdp"),
-        (dict(method="cdp", channel="filter+bn"), "nothing with method cdp"),
+        (dict(probe=0), "probe: .*got 0"),
+        (dict(server_samples=100), "not allowed with mode decentralized; got 100"),
+        (dict(mode="centralized", server_samples=0), "server_samples: .*got 0"),
+        (dict(mode="centralized", recovery_epochs=2), "not allowed with mode centralized; got 2"),
+        (dict(stop="bound"), "stop: .*got 'bound'"),
+        (dict(keep_defense=True), "not allowed with method ablation-channel"),
+        (
+            dict(method="fedup", delta=0.5),
+            "delta: .*with method fedup; it is for ablation-channel.*got 0.5",
+        ),
+        (dict(method="cdp", prune_share=1), "prune_share: .*got 1"),
+        (dict(method="cdp", delta=0.1), "not allowed with method cdp"),
+        (dict(method="cdp", channel="filter+bn"), "not allowed with method cdp"),
     ],
 )
 def test_settings_that_are_refused(values, message):

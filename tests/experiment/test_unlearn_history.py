@@ -109,7 +109,7 @@ def test_history_defaults():
     for text in ("every=0", "every", "some", "every=-1", "every=1.5"):
         with pytest.raises(UserError, match="history: .*every=K"):
             run_config(history=text)
-    with pytest.raises(UserError, match="gather: False.*since history needs every update"):
+    with pytest.raises(UserError, match="gather: .*since history needs every update; got False"):
         run_config(history="last", gather=False)
 
 

@@ -118,7 +118,7 @@ def test_classes_and_examples_are_forgotten_too(kept_run, copied):
     assert classes.notes["forgotten"]["clients"] == []
     some = unlearn(copied, quick("memorization", ratio=None, forget=["example:0:1", "example:5:2"]))
     assert some.notes["report"]["ratio"] == 0.3 and some.notes["forgotten"]["examples"] == 2
-    with pytest.raises(UserError, match="ratio: 1.5 is not allowed; allowed is 0 to 1"):
+    with pytest.raises(UserError, match="ratio: .*got 1.5"):
         quick("memorization", ratio=1.5)
     with pytest.raises(UserError, match="zero_updates"):
         unlearn(copied, quick("memorization", ratio=1e-4, zero_updates="error"))
@@ -251,7 +251,7 @@ def test_fedau_changes_the_head_alone(kept_run, copied, source):
         assert (before[-2] != after[-2]).any() and (before[-1] != after[-1]).any()
         assert got.notes["rounds"] == 0 and got.notes["cost"]["rounds"] == 2
         assert got.notes["report"]["classes"] == ([3] if method == "classes" else None)
-    with pytest.raises(UserError, match="head_alpha: 0.9 is not allowed; allowed is nothing where"):
+    with pytest.raises(UserError, match="head_alpha: .*got 0.9"):
         plan_of(task_of(source, quick("fedau", forget=["class:3"], head_alpha=0.9)))
     same = unlearn(copied, quick("fedau", forget=["client:1"], head_alpha=0.0))
     for a, b in zip(kept_run.model.get_weights(), same.directory.read_state().weights):

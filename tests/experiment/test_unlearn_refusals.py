@@ -17,12 +17,12 @@ from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, u
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["client:6"], "client: 6 is not allowed; allowed is 0 to 5"),
-        (["class:10"], "class: 10 is not allowed; allowed is 0 to 9"),
-        (["example:0:40"], "indices 0 to 39 for client 0"),
-        ([f"client:{k}" for k in range(6)], "anything but everything"),
-        ([f"class:{k}" for k in range(10)], "anything but everything"),
-        (["client:0", "client:1", "client:2"], "3 of 6 clients.*benign majority"),
+        (["client:6"], "client: .*0 to 5; got 6"),
+        (["class:10"], "class: .*0 to 9; got 10"),
+        (["example:0:40"], "examples: .*0 to 39 for client 0.*got '0:40'"),
+        ([f"client:{k}" for k in range(6)], "at least one example must remain"),
+        ([f"class:{k}" for k in range(10)], "at least one example must remain"),
+        (["client:0", "client:1", "client:2"], "benign majority.*got .3 of 6 clients"),
     ],
 )
 def test_requests_that_cannot_be_met(copied, words, message):
@@ -39,8 +39,8 @@ def test_where_the_new_run_goes(copied, tmp_path):
         (tmp_path / "used", "a new or empty folder"),
         ("", "name of a folder"),
         (copied, "a new or empty folder"),
-        (copied / "new", "apart from the run"),
-        (copied / "history" / "x" / "y", "apart from the run"),
+        (copied / "new", "outside the run"),
+        (copied / "history" / "x" / "y", "outside the run"),
         (tmp_path / ("x" * 300), "File name too long"),
         (tmp_path / "used" / "mine.txt" / "x", "cannot be written"),
     ):
@@ -59,15 +59,21 @@ def test_where_the_new_run_goes(copied, tmp_path):
     [
         (dict(method="fedupp"), "did you mean 'fedup'"),
         (dict(mask="all"), "mask"),
-        (dict(method="not", mask="random"), "nothing with method not; it is for fedup"),
-        (dict(method="retrain", recovery_rounds=3), "nothing with method retrain"),
-        (dict(fraction=1.5), "fraction: 1.5"),
-        (dict(fraction="most"), "fraction: 'most'"),
-        (dict(method="fedup", stop="bound", recovery_rounds=3), "nothing with stop bound"),
-        (dict(method="not", stop="bound"), "stop: 'bound'"),
-        (dict(recovery_rounds=-1), "recovery_rounds: -1"),
-        (dict(method="finetune", recovery_rounds=0), "recovery_rounds: 0.*at least 1"),
-        (dict(rate_limit=-1), "rate_limit: -1"),
+        (
+            dict(method="not", mask="random"),
+            "mask: .*with method not; it is for fedup.*got 'random'",
+        ),
+        (dict(method="retrain", recovery_rounds=3), "not allowed with method retrain.*got 3"),
+        (dict(fraction=1.5), "fraction: .*got 1.5"),
+        (dict(fraction="most"), "fraction: .*got 'most'"),
+        (
+            dict(method="fedup", stop="bound", recovery_rounds=3),
+            "not allowed with stop bound.*got 3",
+        ),
+        (dict(method="not", stop="bound"), "stop: .*got 'bound'"),
+        (dict(recovery_rounds=-1), "recovery_rounds: .*got -1"),
+        (dict(method="finetune", recovery_rounds=0), "recovery_rounds: .*at least 1.*got 0"),
+        (dict(rate_limit=-1), "rate_limit: .*got -1"),
         (dict(recovery_optimizer="adm"), "did you mean 'adam'"),
         (dict(recovery_lr=0), "recovery_lr"),
         (dict(forget=[]), "at least one"),
@@ -75,7 +81,7 @@ def test_where_the_new_run_goes(copied, tmp_path):
         (dict(unlearn_seed=-2), "unlearn_seed"),
         (dict(methd="x"), "did you mean 'method'"),
         (dict(method="pga", ascent_stop=2), "ascent_stop"),
-        (dict(method="not", negate=0), "negate: 0"),
+        (dict(method="not", negate=0), "negate: .*got 0"),
     ],
 )
 def test_settings_that_are_refused(values, message):
@@ -84,7 +90,7 @@ def test_settings_that_are_refused(values, message):
 
 
 def test_too_many_kernels_to_negate(copied):
-    with pytest.raises(UserError, match="negate: 3 is not allowed; allowed is at most 2"):
+    with pytest.raises(UserError, match="negate: .*at most 2.*got 3"):
         unlearn(copied, quick("not", negate=3))
 
 
@@ -92,7 +98,7 @@ def test_data_that_are_not_the_runs(copied):
     stored = read_arrays(copied / "partition.npz")
     stored["rows"] = stored["rows"][::-1]
     np.savez(copied / "partition.npz", **stored)
-    with pytest.raises(UserError, match="is not how its config.json spreads the data"):
+    with pytest.raises(UserError, match="partition.npz does not match"):
         unlearn(copied, quick())
 
 
@@ -119,7 +125,7 @@ def test_damaged_notes(copied):
 def test_the_rule_must_bear_those_who_remain(tmp_path):
     config = run_config(**{**SMALL, "rule": "krum", "byzantine": 1})
     train(config, out=tmp_path / "run")
-    with pytest.raises(UserError, match="krum with n=4 updates and f=1"):
+    with pytest.raises(UserError, match="krum .*got n=4, f=1"):
         unlearn(tmp_path / "run", quick(reference=True))
     assert unlearn(tmp_path / "run", quick()).notes["rounds"] == 1
 
@@ -206,7 +212,7 @@ def test_the_new_run_lies_beside_the_run_however_it_is_named(copied, monkeypatch
     ]  # the same one each time, reused
     (copied.parent / "empty").mkdir()
     monkeypatch.chdir(copied.parent / "empty")
-    with pytest.raises(UserError, match="apart from the run and from here"):
+    with pytest.raises(UserError, match="outside the run, and not the working directory"):
         unlearn("../run", quick("finetune"), out=".")
 
 

@@ -126,7 +126,7 @@ def test_only_what_is_still_there_is_ascended_on(copied):
 
 def test_federaser_refuses_updates_that_hold_what_was_forgotten(copied):
     first = unlearn(copied, quick("finetune", forget=["class:3"]))
-    with pytest.raises(UserError, match="whose stored updates hold them; take retrain"):
+    with pytest.raises(UserError, match="forget: .*federaser.*take retrain; got 'client:1'"):
         unlearn(first.directory.path, quick("federaser", forget=["client:1"]))
 
 
@@ -194,7 +194,7 @@ def test_a_model_of_ones_own_that_was_replaced(tmp_path):
         (("sgd", 0.3), dict(method="finetune"), ("sgd", 0.3)),
         (("sgd", 0.3), dict(method="finetune", recovery_optimizer="fisher"), ("fisher", 1e-3)),
         (("adam", 3e-3), dict(method="finetune", recovery_optimizer="adam"), ("adam", 3e-3)),
-        (("adam", 3e-3), dict(recovery_optimizer="sgd"), "recovery_lr: None is not allowed"),
+        (("adam", 3e-3), dict(recovery_optimizer="sgd"), "recovery_lr: .*got None"),
         (("adam", 3e-3), dict(recovery_optimizer="sgd", recovery_lr=0.1), ("sgd", 0.1)),
     ],
 )

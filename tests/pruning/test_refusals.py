@@ -45,7 +45,7 @@ def refused(prune, model, message, *arguments, **options):
 @pytest.mark.parametrize("prune", PRUNINGS)
 @pytest.mark.parametrize("fraction", [-0.01, 1, 1.5, float("nan"), "1%", None, True])
 def test_fractions(prune, fraction):
-    refused(prune, lenet(), "fraction: .* allowed is 0 <= fraction < 1", fraction)
+    refused(prune, lenet(), f"fraction: .*got {fraction!r}", fraction)
 
 
 @pytest.mark.parametrize("prune", PRUNINGS)
@@ -76,7 +76,7 @@ def test_weights_that_are_not_finite(prune, value):
     weights = model.get_weights()
     weights[5][3] = value
     model.set_weights(weights)
-    refused(prune, model, "weight '.*dense_1/bias.*' holds NaN or infinity")
+    refused(prune, model, "weight '.*dense_1/bias.*' .*NaN or infinity")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_models_without_a_graph(prune):
     [
         ({"score": "impct"}, "score: unknown name 'impct'; did you mean 'impact'"),
         ({"compat": "flop"}, "compat: unknown name 'flop'; did you mean 'flap'"),
-        ({"alpha": -1}, "alpha: -1 is not allowed; allowed is a number >= 0"),
-        ({"beta": "x"}, "beta: 'x' is not allowed"),
+        ({"alpha": -1}, "alpha: .*got -1"),
+        ({"beta": "x"}, "beta: .*got 'x'"),
         ({"input_range": (1, 0)}, "input_range"),
         ({"compat": "flap", "input_range": ([0, 0, 0], [1, 1, 1])}, "two numbers, with compat"),
     ],
@@ -143,10 +143,10 @@ def test_knobs_of_pair_pruning(options, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"fraction": 1}, "fraction: 1 "),
+        ({"fraction": 1}, "fraction: .*got 1"),
         ({"by": "batch"}, "by: unknown name 'batch'"),
-        ({"schedule": 5}, "schedule: 5 is not allowed"),
-        ({"hold": None}, "hold: None"),
+        ({"schedule": 5}, "schedule: .*got 5"),
+        ({"hold": None}, "hold: .*got None"),
     ],
 )
 def test_arguments_of_callbacks(callback, options, message):
@@ -318,16 +318,16 @@ def test_what_would_stop_a_later_pruning_stops_the_training_before_it(callback):
     ],
 )
 def test_schedules_that_would_never_be_due(wrong):
-    with pytest.raises(UserError, match="allowed is"):
+    with pytest.raises(UserError, match="must be .*got"):
         wrong()
 
 
 @pytest.mark.parametrize(
     "prune, options, message",
     [
-        (prune_filters, {"include_residual": "no"}, "include_residual: 'no'"),
-        (prune_filters, {"layers": "conv_1"}, "layers: 'conv_1' is not allowed"),
-        (prune_pairs, {"layers": 5}, "layers: 5 is not allowed"),
+        (prune_filters, {"include_residual": "no"}, "include_residual: .*got 'no'"),
+        (prune_filters, {"layers": "conv_1"}, "layers: .*got 'conv_1'"),
+        (prune_pairs, {"layers": 5}, "layers: .*got 5"),
         (prune_pairs, {"score": ["impact"]}, "score: unknown name"),
         (prune_pairs, {"input_range": (-1e308, 1e308)}, "at most 1e\\+30 in size"),
     ],

@@ -45,7 +45,7 @@ def test_negation():
     got[1][0] = 7
     assert weights[1][0] == 3 and weights[0][0, 0] == 1
     for places in ([], [2], [-1]):
-        with pytest.raises(UserError, match="places 0 to 1"):
+        with pytest.raises(UserError, match="from 0 to 1; got"):
             negate(weights, places=places)
 
 

@@ -193,7 +193,7 @@ def test_layers_that_insist_on_training_are_refused():
     x = layers.BatchNormalization(name="norm")(x, training=True)
     model = tf.keras.Model(inputs, layers.Dense(2, name="scores")(layers.Flatten()(x)))
     before = model.get_weights()
-    with pytest.raises(UserError, match="layer 'norm' is called with training=True"):
+    with pytest.raises(UserError, match="layer 'norm' .*training=True"):
         channel_effects(model, np.ones((4, 6, 6, 2), np.float32), np.array([0, 1, 0, 1]))
     assert all((a == b).all() for a, b in zip(before, model.get_weights()))
 
@@ -310,7 +310,7 @@ def without_kernels():
         (by_hand, dict(empty=True), "at least one"),
         (by_hand, dict(layers=["hiden"]), "did you mean 'hidden'"),
         (by_hand, dict(parts="bn"), "channel: unknown name 'bn'"),
-        (by_hand, dict(memory=0), "memory: 0"),
+        (by_hand, dict(memory=0), "memory: .*got 0"),
     ],
 )
 def test_what_is_refused(make, arguments, message):
@@ -399,5 +399,5 @@ def test_the_forgotten_classes_own_output_units():
         assert set(both["last"]) == {2, *plain["last"]} and both["last"][0] == 2
     assert undecided_layers(effects, 0.25, selection="output-unit") == []
     for units in ([], [4]):
-        with pytest.raises(UserError, match="selection: 'output-unit' is not allowed"):
+        with pytest.raises(UserError, match="selection: .*got 'output-unit'"):
             select_channels(effects, 0.25, selection="output-unit", output_units=units)

@@ -115,8 +115,8 @@ def test_at_least_one_channel_stays():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(share=0), "prune_share: 0"),
-        (dict(share=1), "prune_share: 1"),
+        (dict(share=0), "prune_share: .*got 0"),
+        (dict(share=1), "prune_share: .*got 1"),
         (dict(scope="net"), "prune_scope: unknown name 'net'"),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_is_refused(arguments, message):
 
 def test_a_class_nobody_holds_cannot_go():
     holes = {name: np.insert(a, 1, np.nan, axis=0) for name, a in ACTIVATIONS.items()}
-    with pytest.raises(UserError, match="class: 1 is not allowed; .* some client holds"):
+    with pytest.raises(UserError, match="class: .*some client holds; got 1"):
         discriminative_channels(holes, [1])
 
 
@@ -157,7 +157,7 @@ def test_no_example_gets_a_forgotten_class():
 
 def test_where_no_wrong_label_is_left():
     rng = np.random.default_rng(0)
-    with pytest.raises(UserError, match="2 of 2 classes.*leaves every example a wrong label"):
+    with pytest.raises(UserError, match="forget: .*a wrong label.*got '2 of 2 classes'"):
         wrong_labels(np.array([0, 1]), classes=2, forgotten=[0, 1], rng=rng)
     with pytest.raises(UserError, match="leaves every example a wrong label"):
         wrong_labels(np.array([0]), classes=2, forgotten=[1], rng=rng)

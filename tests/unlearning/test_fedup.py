@@ -230,10 +230,10 @@ def test_one_benign_client_gets_the_least_fraction_and_a_warning():
     "values, message",
     [
         (dict(malicious=[]), "at least one client"),
-        (dict(malicious=[0, 1]), "2 of 3 clients.*benign majority"),
-        (dict(malicious=[3]), "positions 0 to 2"),
-        (dict(fraction=1.2), "fraction: 1.2"),
-        (dict(fraction=-0.1), "fraction: -0.1"),
+        (dict(malicious=[0, 1]), "malicious: .*benign majority; got '2 of 3 clients'"),
+        (dict(malicious=[3]), "malicious: .*from 0 to 2; got .3."),
+        (dict(fraction=1.2), "fraction: .*got 1.2"),
+        (dict(fraction=-0.1), "fraction: .*got -0.1"),
         (dict(fraction=math.nan), "fraction"),
         (dict(fraction="all"), "fraction"),
         (dict(mask="rand"), "did you mean 'random'"),
@@ -252,16 +252,16 @@ def test_refusals(values, message):
 def test_broken_weights_are_refused():
     G, clients = by_hand()
     clients[1][0][0, 0] = np.nan
-    with pytest.raises(UserError, match="array 0 holds NaN"):
+    with pytest.raises(UserError, match="array 0 must be finite"):
         fedup(G, clients, malicious=[0], fraction=0.5)
     for value in (np.nan, np.inf):
         G, clients = by_hand()
         G[0][1, 1] = value
-        with pytest.raises(UserError, match="global_weights: 'NaN or infinity in array 0'"):
+        with pytest.raises(UserError, match="global_weights: .*got 'NaN or infinity in array 0'"):
             fedup(G, clients, malicious=[0], fraction=0.5)
     G, clients = by_hand()
     clients[2][1] = np.zeros(3, np.float32)
-    with pytest.raises(UserError, match=r"array 1 of client 2 has shape \(3,\)"):
+    with pytest.raises(UserError, match=r"array 1 of client 2 .*got \(3,\)"):
         fedup(G, clients, malicious=[0], fraction=0.5)
     clients[2] = clients[2][:1]
     with pytest.raises(UserError, match="1 arrays of client 2"):

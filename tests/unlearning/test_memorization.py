@@ -207,13 +207,15 @@ def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
     with pytest.warns(UserWarning, match="at least as many as are to be reset.*arbitrary"):
         void = locate(dead, deltas, 0.3, zero_updates="include", model=model)
     assert void.location.moved_share == 0
-    with pytest.raises(UserError, match="zero_updates: '100 of 163.*allowed is fewer"):
+    with pytest.raises(UserError, match="zero_updates: .*100 of 163.*got 'error'"):
         locate(dead, deltas, 0.3, zero_updates="error", model=model)
-    with pytest.raises(UserError, match="'80 of 128 eligible"):  # layer by layer: the first kernel
+    with pytest.raises(
+        UserError, match="zero_updates: .*80 of 128 eligible"
+    ):  # layer by layer: the first kernel
         locate(dead, deltas, 0.5, scope="layer", zero_updates="error", model=model)
-    with pytest.raises(UserError, match="mean_delta: '163 of 163 changes of exactly zero'"):
+    with pytest.raises(UserError, match="mean_delta: .*got '163 of 163 changes of exactly zero'"):
         locate(dead, [0 * delta for delta in deltas], 0.3, model=model)
-    with pytest.raises(UserError, match="rng: None"):
+    with pytest.raises(UserError, match="rng: .*got None"):
         locate(dead, deltas, 0.3, saliency="random", model=model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -225,16 +227,16 @@ def test_zero_updates_of_a_dead_unit_are_warned_of(rng):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(ratio=1.5), "ratio: 1.5 is not allowed; allowed is 0 to 1"),
-        (dict(ratio=-0.1), "ratio: -0.1"),
-        (dict(ratio=float("nan")), "ratio: nan"),
-        (dict(ratio=True), "ratio: True"),
-        (dict(scope="all"), "scope: 'all'"),
+        (dict(ratio=1.5), "ratio: .*got 1.5"),
+        (dict(ratio=-0.1), "ratio: .*got -0.1"),
+        (dict(ratio=float("nan")), "ratio: .*got nan"),
+        (dict(ratio=True), "ratio: .*got True"),
+        (dict(scope="all"), "scope: .*got 'all'"),
         (dict(saliency="salin"), "saliency: unknown name 'salin'; did you mean 'salun'"),
-        (dict(zero_updates="drop"), "zero_updates: 'drop'"),
+        (dict(zero_updates="drop"), "zero_updates: .*got 'drop'"),
         (dict(include="kernels"), "include"),
-        (dict(model=None), "model: None is not allowed; allowed is the Keras model"),
-        (dict(include=lambda name, array: False), "include.*leaves at least one"),
+        (dict(model=None), "model: .*got None"),
+        (dict(include=lambda name, array: False), "include: .*at least one weight"),
     ],
 )
 def test_bad_settings_are_named(change, message, rng):
@@ -247,10 +249,10 @@ def test_bad_settings_are_named(change, message, rng):
 def test_updates_that_do_not_fit_or_are_not_finite_are_refused(rng):
     model = net()
     deltas = drawn(model, rng)
-    with pytest.raises(UserError, match="mean_delta: '9 arrays'"):
+    with pytest.raises(UserError, match="mean_delta: .*got '9 arrays'"):
         locate(model.get_weights(), deltas[:-1], 0.3, model=model)
     deltas[4][:2] = np.nan
-    with pytest.raises(UserError, match="mean_delta: '2 entries of array 4 that are not finite'"):
+    with pytest.raises(UserError, match="mean_delta: .*got '2 entries of array 4"):
         locate(model.get_weights(), deltas, 0.3, model=model)
 
 
@@ -289,7 +291,7 @@ def test_everything_and_nothing():
             reset(weights, masks, seed=0, model=model)
     with pytest.raises(UserError, match="rule: unknown name 'he'"):
         reset(weights, none, rule="he", seed=0, model=model)
-    with pytest.raises(UserError, match="model: None"):
+    with pytest.raises(UserError, match="model: .*got None"):
         reset(weights, none, seed=0, rule="layer")
 
 
@@ -386,11 +388,11 @@ def test_a_ratio_is_suggested_from_the_knee():
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        (np.zeros(500), {}, "saliency: '0 changes that are not zero'.*at least 100"),
+        (np.zeros(500), {}, "saliency: .*at least 100.*got '0 changes"),
         (np.full(500, np.nan), {}, "not finite"),
         (np.ones(500), dict(method="knee"), "method"),
-        (np.ones(500), dict(knee=-1), "knee: -1"),
-        (np.ones(500), dict(knee="none"), "knee: 'none'"),
+        (np.ones(500), dict(knee=-1), "knee: .*got -1"),
+        (np.ones(500), dict(knee="none"), "knee: .*got 'none'"),
     ],
 )
 def test_no_ratio_without_changes(values, options, message):

@@ -88,7 +88,7 @@ def test_a_head_takes_the_steps_of_keras(rng):
         model.set_weights(start)
     np.testing.assert_allclose(kernel, start[0], atol=1e-5)
     np.testing.assert_allclose(bias, start[1], atol=1e-5)
-    with pytest.raises(UserError, match="features: 0"):
+    with pytest.raises(UserError, match="features: .*got 0"):
         train_head(features[:0], labels[:0], tuple(start), rng=rng)
 
 
@@ -104,9 +104,9 @@ def test_heads_are_combined_as_the_papers_formula_says():
     kernel, bias = combined(head, others, alpha=None)
     np.testing.assert_allclose(kernel, [[0, -13]])
     np.testing.assert_allclose(bias, [1, 1])
-    with pytest.raises(UserError, match="auxiliary: 0"):
+    with pytest.raises(UserError, match="auxiliary: .*got 0"):
         combined(head, [])
-    with pytest.raises(UserError, match="alpha: 1.5"):
+    with pytest.raises(UserError, match="alpha: .*got 1.5"):
         combined(head, others, alpha=1.5)
 
 

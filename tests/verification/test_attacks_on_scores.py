@@ -41,9 +41,9 @@ def test_a_roc_by_hand():
 def test_infinite_scores_are_ranks_and_nan_is_refused():
     assert membership_roc([math.inf, 1], [0, -math.inf]).auc == 1
     assert membership_roc([math.inf], [math.inf]).auc == 0.5
-    with pytest.raises(UserError, match="members: 'NaN' is not allowed"):
+    with pytest.raises(UserError, match="members: .*got 'NaN'"):
         membership_roc([math.nan], [0])
-    with pytest.raises(UserError, match="others: '0 scores'"):
+    with pytest.raises(UserError, match="others: .*got '0 scores'"):
         membership_roc([1.0], [])
 
 
@@ -147,7 +147,7 @@ def test_the_band_of_chance_holds_where_a_models_examples_move_together(rng):
 
 
 def test_values_without_a_meaning_are_refused():
-    with pytest.raises(UserError, match="remaining: 0.0 is not allowed; allowed is an accuracy"):
+    with pytest.raises(UserError, match="remaining: .*got 0.0"):
         challenge_score(0.5, remaining=(0.5, 0.0), test=(0.5, 0.5))
     with pytest.raises(UserError, match="test: .*nan"):
         challenge_score(0.5, remaining=(0.5, 0.5), test=(math.nan, 0.5))

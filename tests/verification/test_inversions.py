@@ -27,7 +27,7 @@ def test_a_class_shows_its_pattern(linear):
     found = invert_class(linear, 1, from_logits=True)
     flat = found.image.ravel()
     assert found.cost <= 0.01 and flat[4:8].min() > 0.2 > flat[[*range(4), *range(8, 16)]].max()
-    with pytest.raises(UserError, match="label: 3 is not allowed"):
+    with pytest.raises(UserError, match="label: .*got 3"):
         invert_class(linear, 3, from_logits=True)
 
 

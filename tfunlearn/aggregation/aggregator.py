@@ -18,7 +18,7 @@ from tfunlearn.aggregation.rule import (
     Rule,
 )
 from tfunlearn.aggregation.stacks import finite_stack, tolerated
-from tfunlearn.core.errors import choose, require, require_count_or_fraction, require_real
+from tfunlearn.core.errors import choose, refuse, require, require_count_or_fraction, require_real
 from tfunlearn.core.families import settings_for
 
 
@@ -71,11 +71,11 @@ class Aggregator:
             }
         }
         for name, value in unused.items():
-            require(
+            refuse(
                 name,
                 value,
                 value == PRE_AGGREGATORS.built_in_fields()[name].default,
-                f"nothing without {', '.join(PRE_AGGREGATORS.users(name))}",
+                f"without {', '.join(PRE_AGGREGATORS.users(name))}",
             )
         self.own, *steps = settings_for(
             chosen,
@@ -166,9 +166,8 @@ class Aggregator:
         for method, own in (*self.steps, (self.method, None)):
             demand(
                 n >= method.least(f),
-                f"{field}: {method.name} with n={n} updates and f={f} "
-                f"malicious ones (byzantine {self.byzantine}) is not allowed; allowed is "
-                f"{method.condition}, here n >= {method.least(f)}",
+                f"{field}: {method.name} needs {method.condition}, here n >= {method.least(f)}; "
+                f"got n={n}, f={f} (byzantine {self.byzantine})",
                 strict=self.strict,
             )
             n = method.rows_left(n, own) if isinstance(method, PreAggregator) else n

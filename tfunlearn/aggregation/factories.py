@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from tfunlearn.aggregation.aggregator import Aggregator
-from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.errors import UserError, refuse, require
 from tfunlearn.core.lazy import tf, tff
 
 
@@ -44,10 +44,8 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
     obstacle = aggregator.needs_arrays
     if obstacle is not None:
         value = getattr(aggregator.own, obstacle, aggregator.rule)
-        raise UserError(
-            f"{obstacle}: {value!r} is not allowed inside TFF, with rule "
-            f"{aggregator.rule}; gather the updates"
-        )
+        reason = f"inside TFF with rule {aggregator.rule}; gather the updates"
+        refuse(obstacle, value, False, reason)
     aggregator.check(clients)
     base = cast(
         Any,
@@ -71,9 +69,7 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
 def _process(aggregator: Aggregator, clients: int, value_type, weight_type):
     """Return the `tff.templates.AggregationProcess` for float32 vectors."""
     if value_type.dtype != np.float32:
-        raise UserError(
-            f"value: {np.dtype(value_type.dtype).name} is not allowed; allowed is float32"
-        )
+        raise UserError(f"value: must be of dtype float32; got {np.dtype(value_type.dtype).name}")
     size = int(value_type.shape[0])
     collect = _collection(clients, size)
     kept = size if aggregator.reference else 0
@@ -221,7 +217,7 @@ def _aggregate(aggregator: Aggregator, clients: int, finished, reference, count,
     """
     tf.debugging.Assert(
         count <= clients,
-        ["clients: a round with", count, "is not allowed; allowed is at most", clients],
+        ["clients: a round must have at most", clients, "clients; got", count],
     )
     counted = weights > 0
     rows = tf.where(counted[:, None], rows, np.float32(np.nan))  # dropped, uses up one of the f

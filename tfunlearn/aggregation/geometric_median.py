@@ -51,7 +51,7 @@ def geometric_median(
         dominates, so that z would stop far from the solution; the median distance is not affected.
     """
     require_real("nu", nu, lambda value: value > 0, "a number > 0")
-    require_real("tolerance", tolerance, lambda value: 0 < value < 1, "0 < tolerance < 1")
+    require_real("tolerance", tolerance, lambda value: 0 < value < 1, "a number > 0 and < 1")
     if passes is not None:
         require_whole("passes", passes, 1)
     stack = finite_stack(updates, weights=weights)

@@ -79,7 +79,9 @@ def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
     if m is not None:
         require_whole("m", m, 1)
         if isinstance(stack.n, int):
-            require("m", m, m <= stack.n + stack.dropped, f"1 to n ({stack.n + stack.dropped})")
+            require(
+                "m", m, m <= stack.n + stack.dropped, f"from 1 to n ({stack.n + stack.dropped})"
+            )
             if m > max(stack.n - f - 2, 1):
                 warnings.warn(
                     f"{rule}: m={m} is more than n - f - 2 = {stack.n - f - 2}, the "

@@ -43,7 +43,7 @@ def without_each(
     require("updates", len(updates), len(updates) >= 2, "at least 2 rows")
     stack = finite_stack(updates, weights=weights)
     aggregator = aggregator.without_noise()
-    require("updates", len(updates), stack.n == len(updates), "finite rows only")
+    require("updates", "NaN or infinity", stack.n == len(updates), "finite rows")
     rule = aggregator.method
     if rule.without_each is not None and not aggregator.before:
         shared = rule.without_each(stack, f, aggregator.own)

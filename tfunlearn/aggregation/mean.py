@@ -42,7 +42,7 @@ def weighted_mean(stack, weights):
     total = xp.sum(weights)
     ops.demand(
         total > 0,
-        f"weights: sum {total} of {stack.n} updates is not allowed; allowed is a sum > 0",
+        f"weights: must have a sum > 0; got {total} over {stack.n} updates",
         strict=True,
     )
     return ops.to_float32(ops.combine(weights, stack.rows) / total)

@@ -8,7 +8,7 @@ from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.krum import krum_without_each, mean_of_best
 from tfunlearn.aggregation.krum_flap import krum_flap
 from tfunlearn.aggregation.rule import Rule
-from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.errors import refuse, require, require_whole
 from tfunlearn.core.fields import option
 
 
@@ -47,11 +47,11 @@ class MultiKrumSettings:
         if self.selected is not None:
             require_whole("selected", self.selected, 1)
         require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
-        require(
+        refuse(
             "selected",
             self.selected,
             self.selected is None or not self.compat,
-            "nothing with compat flap",
+            "with compat flap",
         )
 
 

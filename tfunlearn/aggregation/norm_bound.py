@@ -45,7 +45,7 @@ def norm_bound(
     """
     if bound is not None:
         require_real("bound", bound, lambda value: value > 0, "a number > 0")
-    require_real("noise", noise, lambda value: 0 <= value <= 1e30, "0 to 1e30")
+    require_real("noise", noise, lambda value: 0 <= value <= 1e30, "a number from 0 to 1e30")
     require(
         "rng",
         rng,
@@ -77,7 +77,7 @@ class NormBoundSettings:
     def __post_init__(self):
         if self.clip is not None:
             require_real("clip", self.clip, lambda value: value > 0, "a number > 0")
-        require_real("noise", self.noise, lambda value: 0 <= value <= 1e6, "0 to 1e6")
+        require_real("noise", self.noise, lambda value: 0 <= value <= 1e6, "a number from 0 to 1e6")
 
 
 NORM_BOUND = Rule(

@@ -49,11 +49,11 @@ def as_stack(updates) -> np.ndarray:
     try:
         stack = np.asarray(updates)
     except ValueError:
-        raise UserError("updates: rows of different lengths are not allowed; allowed is (n, d)")
+        raise UserError("updates: must be of shape (n, d); got rows of different lengths")
     if stack.dtype.kind not in "fiu" or stack.ndim != 2 or 0 in stack.shape:
         raise UserError(
-            f"updates: {stack.dtype} of shape {stack.shape} is not allowed; allowed "
-            "is a float32 stack (n, d), n and d at least 1"
+            "updates: must be a float32 stack (n, d), n and d at least 1; "
+            f"got {stack.dtype} of shape {stack.shape}"
         )
     with np.errstate(over="ignore"):  # float64 beyond float32's range becomes inf
         return np.ascontiguousarray(stack, np.float32)
@@ -95,7 +95,7 @@ def demand(holds: bool, message: str, *, strict: bool) -> None:
 def demand_some(stack: np.ndarray) -> None:
     """Raise a `UserError` if no row is left."""
     if not len(stack):
-        raise UserError("updates: no row is finite; allowed is at least one")
+        raise UserError("updates: at least one row must be finite; got none")
 
 
 def squared_distances(stack: np.ndarray, point: np.ndarray | None = None) -> np.ndarray:

@@ -26,8 +26,8 @@ def as_stack(updates):
     """Return `updates` if it is a float32 tensor `(n, d)`; raise a `UserError` otherwise."""
     if updates.dtype != tf.float32 or updates.shape.rank != 2 or 0 in updates.shape.as_list():
         raise UserError(
-            f"updates: {updates.dtype.name} of shape {updates.shape} is not allowed; "
-            "allowed is a float32 stack (n, d), n and d at least 1"
+            "updates: must be a float32 stack (n, d), n and d at least 1; "
+            f"got {updates.dtype.name} of shape {updates.shape}"
         )
     return updates
 
@@ -68,7 +68,7 @@ def demand(holds, message: str, *, strict: bool) -> None:
 def demand_some(stack) -> None:
     """Assert in the graph that a row is left."""
     tf.debugging.Assert(
-        tf.shape(stack)[0] > 0, ["updates: no row is finite; allowed is at least one"]
+        tf.shape(stack)[0] > 0, ["updates: at least one row must be finite; got none"]
     )
 
 

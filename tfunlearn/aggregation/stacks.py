@@ -84,8 +84,7 @@ def require_rows(rule: str, stack: Stack, f, least, text: str, *, strict: bool) 
     """Check that n is at least `least`, an int or a tensor; raise or warn as `strict` says."""
     stack.ops.demand(
         stack.n >= least,
-        f"{rule}: n={stack.n} updates with f={f} are not allowed; "
-        f"allowed is {text}, here n >= {least}",
+        f"{rule}: needs {text}, here n >= {least}; got n={stack.n}, f={f}",
         strict=strict,
     )
 
@@ -97,7 +96,7 @@ def share_of(value: int | float, n, field: str):
         UserError: a fraction outside [0, 1), or a count that is not a whole number >= 0.
     """
     if isinstance(value, float):
-        require(field, value, 0 <= value < 1, f"a count, or a fraction 0.0 <= {field} < 1.0")
+        require(field, value, 0 <= value < 1, "a count, or a fraction >= 0.0 and < 1.0")
         if isinstance(n, (int, np.integer)):
             return math.floor(value * n + 1e-9)
         tf = on_tensors.tf
@@ -117,26 +116,24 @@ def _checked_weights(weights, stack, ops):
         weights = on_tensors.tf.cast(weights, "float64")
         if not weights.shape.is_compatible_with(stack.shape[:1]):
             raise UserError(
-                f"weights: shape {weights.shape} is not allowed; allowed is one weight "
-                f"per update, {stack.shape[:1]}"
+                f"weights: must be one weight per update, {stack.shape[:1]}; "
+                f"got shape {weights.shape}"
             )
         fine = on_tensors.tf.reduce_all((weights >= 0) & (weights <= MOST_WEIGHT))
-        ops.demand(fine, f"weights: allowed are numbers from 0 to {MOST_WEIGHT:g}", strict=True)
+        ops.demand(fine, f"weights: must be numbers from 0 to {MOST_WEIGHT:g}", strict=True)
         return weights
     try:
         weights = np.asarray(weights, np.float64)
     except (TypeError, ValueError):
-        raise UserError("weights: not numbers; allowed is one weight per update")
+        raise UserError("weights: must be one number per update; got other values")
     if weights.shape != stack.shape[:1]:
         raise UserError(
-            f"weights: shape {weights.shape} is not allowed; allowed is one weight "
-            f"per update, ({len(stack)},)"
+            f"weights: must be one weight per update, ({len(stack)},); got shape {weights.shape}"
         )
     bad = ~((weights >= 0) & (weights <= MOST_WEIGHT))
     if bad.any():
         raise UserError(
-            f"weights: {weights[bad][0]} is not allowed; allowed are numbers from 0 to "
-            f"{MOST_WEIGHT:g}"
+            f"weights: must be numbers from 0 to {MOST_WEIGHT:g}; got {weights[bad][0]}"
         )
     return weights
 
@@ -150,7 +147,7 @@ def shares_of(stack: Stack, weights=None):
     if weights is None:
         weights = stack.ops.xp.ones([stack.n], stack.ops.xp.float64)
     total = stack.ops.xp.sum(weights)
-    stack.ops.demand(total > 0, "weights: sum 0 is not allowed; allowed is a sum > 0", strict=True)
+    stack.ops.demand(total > 0, "weights: must have a sum > 0; got 0", strict=True)
     return weights / total
 
 
@@ -165,9 +162,7 @@ def vector_like(stack: Stack, vector, field: str):
         try:
             vector = np.asarray(vector, np.float32)
         except (TypeError, ValueError):
-            raise UserError(
-                f"{field}: {vector!r} is not allowed; allowed is a vector of {size} values"
-            )
+            raise UserError(f"{field}: must be a vector of {size} values; got {vector!r}")
         require(field, "not finite", bool(np.isfinite(vector).all()), "a finite vector")
     require(
         field, tuple(vector.shape), tuple(vector.shape) == (size,), f"a vector of {size} values"

@@ -48,8 +48,8 @@ def little_enough(clients: int, malicious: int) -> float:
         z = statistics.NormalDist().inv_cdf((honest - supporters) / honest)
     if z <= 0:
         raise UserError(
-            f"malicious: {malicious} of {clients} clients leave alie no shift, z="
-            f"{z:.2f}; allowed are numbers with z > 0, or an attack_scale"
+            "malicious: alie needs z > 0; give another number of malicious clients, or "
+            f"attack_scale; got {malicious} of {clients} clients, z={z:.2f}"
         )
     return z
 

@@ -62,7 +62,7 @@ class ScaledSettings(KnowledgeSettings):
             "attack_scale",
             self.attack_scale,
             self.attack_scale is None or 0 < self.attack_scale <= 1e6,
-            "0 < attack_scale <= 1e6",
+            "a number > 0, at most 1e6",
         )
 
     def scaled(self) -> dict[str, float]:
@@ -129,13 +129,13 @@ class UpdateAttack(Attack):
         seen = malicious if knowledge == "partial" else clients - malicious
         if knowledge in self.needs_spread and seen < 2:
             return (
-                f"knowledge: {self.name} with knowledge {knowledge} sees {seen} honest updates; "
-                "allowed are at least 2"
+                f"knowledge: {self.name} with knowledge {knowledge} needs at least 2 "
                 + (
-                    " malicious clients in a round, or knowledge full"
+                    "malicious clients in a round, or knowledge full"
                     if knowledge == "partial"
-                    else ""
+                    else "benign updates"
                 )
+                + f"; got {seen}"
             )
         if knowledge == "full" and not seen:
             return f"malicious: {malicious} of {clients} clients leave {self.name} no honest update"

@@ -40,7 +40,7 @@ class Trigger:
     def __post_init__(self):
         require("trigger_size", self.size, self.size >= 1, "at least 1")
         choose("trigger_position", self.position, POSITIONS)
-        require("trigger_value", self.value, 0 <= self.value <= 1, "0 (black) to 1 (white)")
+        require("trigger_value", self.value, 0 <= self.value <= 1, "from 0 (black) to 1 (white)")
 
     def stamped(self, images: np.ndarray) -> np.ndarray:
         """Return copies of images `(m, h, w, channels)` with the patch.
@@ -51,8 +51,8 @@ class Trigger:
         height, width = images.shape[1:3]
         if self.size > min(height, width):
             raise UserError(
-                f"trigger_size: {self.size} is not allowed; the images are {height}x"
-                f"{width}, allowed is 1 to {min(height, width)}"
+                f"trigger_size: must be from 1 to {min(height, width)} for images of "
+                f"{height}x{width}; got {self.size}"
             )
         down, right = POSITIONS[self.position]
         top, left = int((height - self.size) * down), int((width - self.size) * right)
@@ -91,7 +91,7 @@ def backdoor(
         Gu et al., "BadNets: identifying vulnerabilities in the machine learning model supply
         chain", 2017 (arXiv 1708.06733).
     """
-    require("trigger_share", share, 0 < share <= 1, "0 < trigger_share <= 1")
+    require("trigger_share", share, 0 < share <= 1, "a number > 0, at most 1")
     labels = require_labels(labels, count=len(images))
     count = min(len(labels), max(1, int(share * len(labels) + 0.5)))
     rows = rng.choice(len(labels), count, replace=False)
@@ -116,7 +116,7 @@ class BackdoorSettings:
             "trigger_share",
             self.trigger_share,
             0 < self.trigger_share <= 1,
-            "0 < trigger_share <= 1",
+            "a number > 0, at most 1",
         )
         Trigger(self.trigger_size, self.trigger_position, self.trigger_value)  # checks them
 

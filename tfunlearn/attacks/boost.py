@@ -25,7 +25,7 @@ def replacement_factor(clients: int, malicious: int) -> float:
         Bagdasaryan et al., "How to backdoor federated learning", AISTATS 2020
         (arXiv 1807.00459), with eta = 1 and c malicious clients instead of one.
     """
-    require("malicious", malicious, 1 <= malicious <= clients, f"1 to {clients}")
+    require("malicious", malicious, 1 <= malicious <= clients, f"from 1 to {clients}")
     return clients / malicious
 
 

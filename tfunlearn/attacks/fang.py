@@ -8,7 +8,7 @@ from typing import Any
 from tfunlearn.attacks.attack import KnowledgeSettings, ScaledSettings, UpdateAttack
 from tfunlearn.attacks.fang_krum import FANG_KRUM
 from tfunlearn.attacks.fang_trim import FANG_TRIM, SPACES, FangTrimSettings
-from tfunlearn.core.errors import choose, require
+from tfunlearn.core.errors import choose, refuse, require
 from tfunlearn.core.fields import option
 
 
@@ -33,11 +33,11 @@ def _against(own: FangSettings, rule: Any) -> tuple[UpdateAttack, KnowledgeSetti
     """Return fang-krum against the Krum family, fang-trim against any other rule."""
     if not rule.selects_neighbors:
         return FANG_TRIM, FangTrimSettings(own.knowledge, own.attack_scale, own.attack_space)
-    require(
+    refuse(
         "attack_scale",
         own.attack_scale,
         own.attack_scale is None,
-        f"nothing with fang-krum and knowledge {own.knowledge}",
+        f"with fang-krum and knowledge {own.knowledge}",
     )
     return FANG_KRUM, KnowledgeSettings(own.knowledge)
 

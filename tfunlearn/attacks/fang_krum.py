@@ -70,9 +70,8 @@ def require_minority(clients: int, malicious: int) -> None:
     """Raise a `UserError` unless `n > 2c + 1`."""
     if clients <= 2 * malicious + 1:
         raise UserError(
-            f"malicious: fang-krum with {malicious} attackers among n={clients} "
-            "clients is not allowed with knowledge full; allowed is n > 2c + 1, here "
-            f"n > {2 * malicious + 1}"
+            "malicious: fang-krum with knowledge full needs n > 2c + 1, here "
+            f"n > {2 * malicious + 1}; got n={clients} clients, c={malicious} malicious"
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfunlearn.attacks.attack import ScaledSettings, UpdateAttack
 from tfunlearn.attacks.view import AdversaryView
-from tfunlearn.core.errors import choose, require
+from tfunlearn.core.errors import choose, refuse, require
 from tfunlearn.core.fields import option
 
 SPACES = {"model": None, "delta": None}
@@ -69,11 +69,11 @@ class FangTrimSettings(ScaledSettings):
     def __post_init__(self):
         super().__post_init__()
         choose("attack_space", self.attack_space, SPACES)
-        require(
+        refuse(
             "attack_scale",
             self.attack_scale,
             self.attack_scale is None or self.knowledge == "full",
-            "nothing with fang-trim and knowledge partial",
+            "with fang-trim and knowledge partial",
         )
         require(
             "attack_scale",

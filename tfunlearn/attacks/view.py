@@ -57,9 +57,8 @@ class AdversaryView:
         """Raise a `UserError` unless at least two updates are in `known`."""
         if len(self.known) < 2:
             raise UserError(
-                f"knowledge: {attack} estimates a spread and sees {len(self.known)} "
-                "update; allowed are at least 2 malicious clients in a round, or "
-                "knowledge full"
+                f"knowledge: {attack} needs at least 2 malicious clients in a round to estimate "
+                f"the spread, or knowledge full; got {len(self.known)}"
             )
 
     def everywhere(self, vector: np.ndarray) -> np.ndarray:

@@ -37,6 +37,6 @@ def preset(name: str, command: str) -> dict:
         "preset",
         name,
         command in table,
-        f"one that sets something for {command}; this one is for {' and '.join(table)}",
+        f"a preset for {command}; this one is for {' and '.join(table)}",
     )
     return table[command]

@@ -157,7 +157,7 @@ def read_table(path: str) -> dict:
     except (ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"config: {path} is not valid {suffix[1:]} ({first_line(error)})")
     if not isinstance(content, Mapping):
-        raise UserError(f"config: {path} holds a {type(content).__name__}; allowed is a table")
+        raise UserError(f"config: {path} must hold a table; got a {type(content).__name__}")
     return dict(content)
 
 

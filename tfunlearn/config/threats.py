@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tfunlearn.aggregation import EXPECTED_SHARES, PRE_AGGREGATORS, RULES, Aggregator
 from tfunlearn.attacks import ATTACKS, BoostAttack, Classes, DataAttack, UpdateAttack
 from tfunlearn.config.sections import Section
-from tfunlearn.core.errors import choose, require, require_count_or_fraction
+from tfunlearn.core.errors import choose, refuse, require, require_count_or_fraction
 from tfunlearn.core.families import Family
 from tfunlearn.core.fields import option
 from tfunlearn.defenses import DEFENSES, ModelDefense, UpdateDefense
@@ -39,7 +39,7 @@ class AttackConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         named = " + ".join(self.attack)
-        require("attack", named, len(set(self.attack)) == len(self.attack), "each once")
+        require("attack", named, len(set(self.attack)) == len(self.attack), "different attacks")
         for kind, what in ((DataAttack, "data"), (UpdateAttack, "updates")):
             require("attack", named, len(self._of(kind)) <= 1, f"at most one attack on {what}")
         require_count_or_fraction("malicious", self.malicious)
@@ -49,11 +49,11 @@ class AttackConfig(Section):
             self.boost is None or abs(self.boost) <= 1e6,
             "a number from -1e6 to 1e6",
         )
-        require(
+        refuse(
             "boost",
-            "with an attack on updates",
+            named if self.boost is None else self.boost,
             not self._of(UpdateAttack) or (self.boost is None and not self._of(BoostAttack)),
-            "boost with an attack on data",
+            "with an attack on updates; it is for attacks on data",
         )
         require("attack_start", self.attack_start, self.attack_start >= 1, "at least 1")
         require(
@@ -140,13 +140,13 @@ class DefenseConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         named = " + ".join(self.defense)
-        require("defense", named, len(set(self.defense)) == len(self.defense), "each once")
+        require("defense", named, len(set(self.defense)) == len(self.defense), "different defenses")
         criteria = [name for one, _ in self._of(UpdateDefense) for name in one.criteria]
         require(
             "defense",
             named,
             len(criteria) == len(set(criteria)),
-            "err, lfr or union once; err with lfr is the union",
+            "at most one of err, lfr and union; union is err and lfr together",
         )
         require(
             "validation_examples",

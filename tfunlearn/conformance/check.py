@@ -83,7 +83,12 @@ def _family(name: str) -> Family:
         bool(found),
         "a built-in method (see tfunlearn methods), package.module:name or file.py:name",
     )
-    require("family", name, len(found) == 1, f"named with --family: {' or '.join(found)} has it")
+    require(
+        "family",
+        name,
+        len(found) == 1,
+        f"given with --family: {' and '.join(found)} have this name",
+    )
     return FAMILIES[found[0]]
 
 

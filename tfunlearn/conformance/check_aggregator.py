@@ -12,7 +12,7 @@ from tfunlearn.aggregation import RULES, Aggregator, rule_factory
 from tfunlearn.aggregation.rule import F_NAMES, Round, Rule
 from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_subject
 from tfunlearn.conformance.properties import RuleUnderTest
-from tfunlearn.core.errors import UserError, choose, first_line
+from tfunlearn.core.errors import UserError, choose, first_line, refuse
 from tfunlearn.core.families import load_object
 from tfunlearn.core.lazy import tff
 from tfunlearn.workers import local_worker
@@ -45,7 +45,7 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
         choose("aggregator", name, RULES)
         if like or settings:
             raise UserError(
-                f"like, set: not allowed with our own rule {name}; allowed with module:function"
+                f"like, set: not allowed with a built-in rule; give module:function; got {name}"
             )
         return [*check_aggregator(our_subject(name)), same_bits_in_tff(name)]
     call = _wrap_call(_callable(name), settings or {})
@@ -53,10 +53,11 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
         return check_aggregator(RuleUnderTest(call, UNKNOWN))
     rule = choose("like", like, RULES)
     if rule.reference == "trusted":
-        raise UserError(
-            f"like: {like} is not allowed, since it needs the server's own update; "
-            "write a function that brings one along and leave out --like"
+        reason = (
+            "with a rule that needs the server's own update; write a function that provides one "
+            "and leave out --like"
         )
+        refuse("like", like, False, reason)
 
     def oracle(updates: np.ndarray, f: int) -> np.ndarray:
         assert rule.oracle is not None
@@ -104,7 +105,7 @@ def _callable(name: str) -> Callable:
     found = load_object("aggregator", name)
     if not callable(found):
         raise UserError(
-            f"aggregator: {name} is a {type(found).__name__}; allowed is a function or a class"
+            f"aggregator: {name} must be a function or a class; got a {type(found).__name__}"
         )
     return found
 
@@ -118,8 +119,8 @@ def _require_fit(target: Callable, known, settings: dict, place: str | None) -> 
         inspect.signature(target).bind(*values, **settings, **({place: 0} if place else {}))
     except TypeError as error:
         raise UserError(
-            f"set: {first_line(error)}; allowed are the arguments of the aggregator, "
-            f"{inspect.signature(target)}"
+            f"set: must be arguments of the aggregator, {inspect.signature(target)}; "
+            f"{first_line(error)}"
         )
 
 
@@ -131,7 +132,7 @@ def _wrap_call(target: Any, settings: dict) -> Callable[[np.ndarray, int], Any]:
         known = {}
     place = next((name for name in F_NAMES if name in known), None)
     if place in settings:
-        raise UserError(f"set: {place} is not allowed, since the suite decides it")
+        raise UserError(f"set: {place} must not be set, since the checks set it")
     _require_fit(target, known, settings, place)
     is_class = inspect.isclass(target)
 

@@ -205,7 +205,7 @@ def _condition(subject: RuleUnderTest) -> tuple[bool | None, str]:
     except (Exception, SystemExit) as error:
         told = all(re.search(rf"\b{number}\b", text_of(error)) for number in (least - 1, F))
         return told, "" if told else f"the error does not name n and f: {text_of(error)}"[:160]
-    return False, f"n={least - 1}, f={F} is accepted; allowed is {subject.rule.condition}"
+    return False, f"n={least - 1}, f={F} is accepted; the rule needs {subject.rule.condition}"
 
 
 def _oracle(subject: RuleUnderTest) -> tuple[bool | None, str]:

@@ -1,4 +1,4 @@
-"""User-facing validation errors: one line with field, received value and allowed values."""
+"""User-facing validation errors: one line with field, allowed values and received value."""
 
 from __future__ import annotations
 
@@ -67,14 +67,27 @@ def require_fraction(field: str, value: float) -> float:
         UserError: `value` is a bool, not a number, or outside [0, 1).
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
-        raise UserError(f"{field}: {value!r} is not allowed; allowed is 0 <= {field} < 1")
+        raise UserError(f"{field}: must be a number >= 0 and < 1; got {value!r}")
     return float(value)
 
 
 def require(field: str, value, holds: bool, allowed: str) -> None:
-    """Raise a `UserError` naming field, value and allowed values, unless `holds` is true."""
+    """Raise a `UserError` naming field, allowed values and value, unless `holds` is true."""
     if not holds:
-        raise UserError(f"{field}: {value!r} is not allowed; allowed is {allowed}")
+        raise UserError(f"{field}: must be {allowed}; got {value!r}")
+
+
+def refuse(field: str, value, holds: bool, reason: str) -> None:
+    """Raise a `UserError` for a setting that does not apply here, unless `holds` is true.
+
+    Args:
+        field: name of the setting in the user's terms.
+        value: the value given by the user.
+        holds: whether the setting applies, or was not given.
+        reason: text that follows "not allowed", such as "with mode centralized".
+    """
+    if not holds:
+        raise UserError(f"{field}: not allowed {reason}; got {value!r}")
 
 
 def require_flags(**flags: bool) -> None:
@@ -92,7 +105,9 @@ def require_real(field: str, value, holds, allowed: str) -> None:
 def require_whole(field: str, value: Any, least: int, most: int | None = None) -> None:
     """Raise a `UserError` unless `value` is an integer, not a bool, from `least` to `most`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    allowed = f"a whole number >= {least}" if most is None else f"a whole number, {least} to {most}"
+    allowed = (
+        f"a whole number >= {least}" if most is None else f"a whole number from {least} to {most}"
+    )
     require(
         field,
         value,

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from tfunlearn.core.errors import UserError, first_line, nearest
+from tfunlearn.core.errors import UserError, first_line, nearest, refuse
 from tfunlearn.core.fields import ConfigField, fields_of, typed
 from tfunlearn.core.files import checksum, user_path
 
@@ -243,8 +243,8 @@ class Family(Mapping[str, M], Generic[M]):
             return self._adapt(name, found)
         takes = f", or {self._takes}" if self._takes else ""
         raise UserError(
-            f"{self.field}: {name} is a {type(found).__name__}; allowed is a "
-            f"{self.kind.__name__}{takes}"
+            f"{self.field}: {name} must be of type {self.kind.__name__}{takes}; "
+            f"got {type(found).__name__}"
         )
 
 
@@ -322,11 +322,8 @@ def _require_unused(
             f"{family.field} {method}" for family, method in chosen if family.field in users
         )
     )
-    raise UserError(
-        f"{name}: {value!r} is not allowed; allowed is nothing with "
-        f"{named or 'the chosen methods'}; it is for "
-        + ", ".join(method for methods in users.values() for method in methods)
-    )
+    methods = ", ".join(method for methods in users.values() for method in methods)
+    refuse(name, value, False, f"with {named or 'the chosen methods'}; it is for {methods}")
 
 
 def short_name(name: str) -> str:
@@ -350,8 +347,8 @@ def load_object(field: str, spec: str) -> Any:
         return found
     except (Exception, SystemExit) as error:  # importing runs other people's code
         raise UserError(
-            f"{field}: {spec} cannot be loaded ({first_line(error)}); allowed is a "
-            "built-in name, package.module:name or file.py:name"
+            f"{field}: {spec} cannot be loaded ({first_line(error)}); give a built-in name, "
+            "package.module:name or file.py:name"
         ) from error
 
 

@@ -79,7 +79,7 @@ def typed_value(name: str, value: Any, field: ConfigField) -> Any:
     elif float in field.kinds and isinstance(value, int) and abs(value) < 2**53:
         return float(value)
     allowed = "a list of names" if field.many else " or ".join(_WORDS[kind] for kind in field.kinds)
-    raise UserError(f"{name}: {value!r} is not allowed; allowed is {allowed}")
+    raise UserError(f"{name}: must be {allowed}; got {value!r}")
 
 
 def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
             )
         if not set(kinds) <= {*SIMPLE, type(None)} or set(kinds) == {type(None)}:
             raise UserError(
-                f"{name}: the parameter {parameter.name!r} is of type {hint}; allowed "
-                "are bool, int, float, str, and None beside one of them"
+                f"{name}: the type of parameter {parameter.name!r} must be bool, int, float or "
+                f"str, optionally with None; got {hint}"
             )
         found.append((parameter.name, hint, option(default, f"{parameter.name} of {name}.")))
     return dataclasses.make_dataclass(

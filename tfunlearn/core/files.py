@@ -33,8 +33,8 @@ def user_path(path: str | os.PathLike) -> pathlib.Path:
         return pathlib.Path(path).expanduser()
     except RuntimeError:
         raise UserError(
-            f"path: {str(path)!r} is not allowed; no home folder is known for it, "
-            "write the whole path"
+            "path: must be an absolute path, since no home folder is known for it; "
+            f"got {str(path)!r}"
         )
 
 

@@ -40,7 +40,7 @@ class HistoryPolicy:
             return cls(text, periods[text])
         match = re.fullmatch(r"every=(\d{1,9})", text)
         if match is None or int(match[1]) < 1:
-            raise UserError(f"history: {text!r} is not allowed; allowed is {ALLOWED}")
+            raise UserError(f"history: must be {ALLOWED}; got {text!r}")
         return cls(text, int(match[1]))
 
     @property

@@ -32,8 +32,8 @@ def require_labels(
         UserError: another shape (such as one-hot rows), other values, or another count.
     """
     found = np.asarray(labels)
-    span = "whole numbers from 0" if classes is None else f"whole numbers 0 to {classes - 1}"
-    allowed = f"(n,) or (n, 1), {span}"
+    span = "whole numbers from 0" if classes is None else f"whole numbers from 0 to {classes - 1}"
+    allowed = f"{span}, of shape (n,) or (n, 1)"
     one_hot = found.ndim == 2 and found.shape[1] > 1
     require(
         field,

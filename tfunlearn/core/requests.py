@@ -61,8 +61,8 @@ class ForgetRequest:
                     "forget",
                     word,
                     len(malicious) > 0,
-                    "a request by name (--client 3, --class 1, --examples 3:17): nobody "
-                    "attacked here",
+                    "a request by name (--client 3, --class 1, --examples 3:17), since no client "
+                    "of this run is malicious",
                 )
                 found["clients"] += [int(k) for k in malicious]
                 continue
@@ -73,9 +73,11 @@ class ForgetRequest:
                     found[field].append(numbers if field == "examples" else numbers[0])
                     break
             else:
-                raise UserError(f"forget: {word!r} is not allowed; allowed is {FORMS}")
+                raise UserError(f"forget: must be {FORMS}; got {word!r}")
         request = cls(*(tuple(found[field]) for field in found))
-        require("forget", "nothing", bool(request.words()), "at least one client, class or example")
+        require(
+            "forget", list(words), bool(request.words()), "at least one client, class or example"
+        )
         return request
 
     def words(self) -> list[str]:
@@ -103,9 +105,9 @@ class ForgetRequest:
         """
         owners = clients.owners
         for client in (*self.clients, *(client for client, _ in self.examples)):
-            require("client", client, client < len(clients), f"0 to {len(clients) - 1}")
+            require("client", client, client < len(clients), f"from 0 to {len(clients) - 1}")
         for label in self.classes:
-            require("class", label, label < classes, f"0 to {classes - 1}")
+            require("class", label, label < classes, f"from 0 to {classes - 1}")
         gone = np.isin(owners, self.clients) | np.isin(clients.labels, self.classes)
         for client, index in self.examples:
             size = int(clients.sizes[client])
@@ -113,7 +115,7 @@ class ForgetRequest:
                 "examples",
                 f"{client}:{index}",
                 index < size,
-                f"indices 0 to {size - 1} for client {client}, who holds {size} examples",
+                f"an index from 0 to {size - 1} for client {client}, which holds {size} examples",
             )
             gone[clients.offsets[client] + index] = True
         return gone
@@ -145,8 +147,8 @@ def _pairs(texts: Iterable[str], where: str) -> list[str]:
         match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text)
         if match is None:
             raise UserError(
-                f"examples: {text.strip()[:40]!r} (entry {number} of {where}) is not "
-                "allowed; allowed is client:index"
+                f"examples: must be client:index; got {text.strip()[:40]!r} "
+                f"(entry {number} of {where})"
             )
         words.append(f"example:{match[1]}:{match[2]}")
     require("examples", where, bool(words), "at least one client:index")

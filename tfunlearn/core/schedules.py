@@ -36,7 +36,7 @@ class Between:
         require_whole("first", self.first, 1)
         if self.last is not None:
             require_whole("last", self.last, 1)
-            require("last", self.last, self.last >= self.first, f"at least first, {self.first}")
+            require("last", self.last, self.last >= self.first, f"at least first ({self.first})")
 
     def __call__(self, number: int) -> bool:
         return number >= self.first and (self.last is None or number <= self.last)
@@ -107,6 +107,6 @@ def schedule_of(config: dict | Callable) -> Callable:
         return kind(**values)
     except TypeError:
         raise UserError(
-            f"schedule: {config!r} is not allowed; allowed are the fields of "
-            f"{kind.__name__}: {', '.join(kind.__dataclass_fields__)}"
+            f"schedule: {kind.__name__} takes the fields {', '.join(kind.__dataclass_fields__)}; "
+            f"got {config!r}"
         )

@@ -239,13 +239,13 @@ class FlapSettings:
             "prune_fraction",
             self.prune_fraction,
             0 < self.prune_fraction < 1,
-            "0 < prune_fraction < 1",
+            "a number > 0 and < 1",
         )
         require(
             "prune_limit",
             self.prune_limit,
             self.prune_limit is None or self.prune_fraction <= self.prune_limit <= 1,
-            f"prune_fraction ({self.prune_fraction:g}) to 1",
+            f"from prune_fraction ({self.prune_fraction:g}) to 1",
         )
         require(
             "prune_filters and prune_pairs",

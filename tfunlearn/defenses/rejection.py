@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.aggregation import EXPECTED_SHARES, Aggregator
 from tfunlearn.aggregation.leave_one_out import without_each
-from tfunlearn.core.errors import UserError, choose, require, require_count_or_fraction
+from tfunlearn.core.errors import UserError, choose, refuse, require, require_count_or_fraction
 from tfunlearn.core.fields import option
 from tfunlearn.defenses.defense import UpdateDefense
 
@@ -51,11 +51,11 @@ class Rejection:
     def __post_init__(self):
         choose("defense", self.by, CRITERIA)
         require("compat", self.compat, self.compat in (None, "flap"), "None or 'flap'")
-        require(
+        refuse(
             "reject",
             self.count,
             self.count is None or not self.compat,
-            "nothing with compat flap, which rejects one client by each criterion",
+            "with compat flap, which rejects one client by each criterion",
         )
 
     def rejected_of(self, clients: int) -> int:
@@ -77,8 +77,8 @@ class Rejection:
         most = len(CRITERIA[self.by]) * count
         if most >= clients:
             raise UserError(
-                f"reject: {self.by} may reject {most} of {clients} clients; allowed "
-                f"is less than {clients}"
+                f"reject: {self.by} must reject fewer than all {clients} clients of a round; "
+                f"got {most}"
             )
         if not self.compat:
             self.aggregator.check(

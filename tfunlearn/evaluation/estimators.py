@@ -29,7 +29,12 @@ def subset_scores(values: np.ndarray, held: np.ndarray) -> np.ndarray:
         with clients instead of examples left out.
     """
     values, held = np.asarray(values, np.float64), np.asarray(held, bool)
-    require("held", held.shape, held.ndim == 2 and held.shape == values.shape, str(values.shape))
+    require(
+        "held",
+        held.shape,
+        held.ndim == 2 and held.shape == values.shape,
+        f"of shape {values.shape}",
+    )
     inside, outside = held.sum(axis=0), (~held).sum(axis=0)
     both = (inside > 0) & (outside > 0)
     require(
@@ -75,7 +80,7 @@ def checkpoint_scores(probabilities: np.ndarray) -> np.ndarray:
         "probabilities",
         probabilities.shape,
         probabilities.ndim == 2 and len(probabilities) >= 2,
-        "(R, n) with R >= 2 rounds",
+        "of shape (R, n), with R >= 2 rounds",
     )
     return 1 - probabilities.mean(axis=0)
 

@@ -42,11 +42,11 @@ def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarr
         "retrained",
         retrained.shape,
         retrained.ndim == 2 and len(retrained) > 0 and retrained.shape[1:] == original.shape,
-        f"(K, {original.size}), K >= 1",
+        f"of shape (K, {original.size}), K >= 1",
     )
     for name, values in (("original", original), ("retrained", retrained)):
         inside = (values >= -1e-6) & (values <= 1 + 1e-6)
-        require(name, "values beyond 0 to 1", bool(inside.all()), "probabilities")
+        require(name, "values outside 0 to 1", bool(inside.all()), "probabilities")
     return original - retrained.mean(axis=0)
 
 
@@ -75,7 +75,7 @@ def assign_groups(
         "edges",
         tuple(edges),
         bool(len(edges)) and all(low < high for low, high in zip((0, *edges), (*edges, 1))),
-        "rising shares between 0 and 1",
+        "increasing fractions between 0 and 1",
     )
     require("ties", ties, ties in TIES, " or ".join(TIES))
     if ties == "reference":

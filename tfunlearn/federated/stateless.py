@@ -135,7 +135,7 @@ def _find_places(model) -> list[tuple]:
     for layer in model.submodules:
         dtype = getattr(layer, "compute_dtype", "float32")
         if dtype != "float32":
-            raise UserError(f"model: layer {layer.name} computes in {dtype}; allowed is float32")
+            raise UserError(f"model: layer {layer.name} must compute in float32; got {dtype}")
         if getattr(layer, "activity_regularizer", None) is not None or (
             type(layer).__name__ == "AddLoss"
         ):

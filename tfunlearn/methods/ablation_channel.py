@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError, choose, require, require_real, require_whole
+from tfunlearn.core.errors import UserError, choose, refuse, require_real, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.federated.client_work import ClientTraining
@@ -74,7 +74,7 @@ class AblationChannelSettings(TrainingSettings):
         }
         for name, default in unused[self.mode].items():
             value = getattr(self, name)
-            require(name, value, value == default, f"nothing with mode {self.mode}")
+            refuse(name, value, value == default, f"with mode {self.mode}")
 
 
 def plan(task: UnlearningTask, own: AblationChannelSettings) -> Plan:

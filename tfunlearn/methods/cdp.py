@@ -49,7 +49,7 @@ def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
         "forget",
         task.request,
         task.classes_only,
-        f"classes alone, with cdp; this request is taken by {methods_for(task)}",
+        f"classes only, with cdp; this request is taken by {methods_for(task)}",
     )
     source = task.source
     model, held = source.model, federation.held(source.rounds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.errors import refuse, require, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator
@@ -65,11 +65,11 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
     if task.classes_only:
         for name in ("head_alpha", "head_gamma"):
             value = getattr(own, name)
-            require(
+            refuse(
                 name,
                 value,
                 value == getattr(FedAUSettings, name),
-                "nothing where classes alone are forgotten",
+                "where only classes are forgotten",
             )
         second, cost = _for_classes(task, features_of, head)
         new = head
@@ -143,7 +143,7 @@ def _for_classes(
         "forget",
         task.request,
         bool(found),
-        "a class that somebody holds under its own label, with fedau",
+        "a class that some client holds under its own label, with fedau",
     )
     return found, _cost(task, np.array(sizes), found[0][0])
 

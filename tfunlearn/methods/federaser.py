@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import refuse
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.federated.client_work import ClientTraining
@@ -85,11 +85,12 @@ def _require_nothing_partly_gone(task: UnlearningTask) -> None:
     source = task.source
     before, now = source.federation.clients.sizes, source.remaining.clients.sizes
     partly = [int(k) for k in task.remaining.clients.present if now[k] < before[k]]
-    require(
+    refuse(
         "forget",
-        f"examples of clients {partly[:5]} were forgotten before, which",
+        task.request,
         not partly,
-        "nothing with federaser, whose stored updates hold them; take retrain",
+        f"with federaser, whose stored updates of clients {partly[:5]} contain examples that were "
+        "forgotten before; take retrain",
     )
 
 

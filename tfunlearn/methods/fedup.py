@@ -30,7 +30,7 @@ SIMILARITIES = ("model", "update")
 def check_fraction(fraction: float | str) -> None:
     """Check a share of each kernel, 0 to 1, or `auto`."""
     if fraction != "auto":
-        require_real("fraction", fraction, lambda p: 0 <= p <= 1, "0 to 1, or auto")
+        require_real("fraction", fraction, lambda p: 0 <= p <= 1, "a number from 0 to 1, or auto")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,12 @@ def plan(task: UnlearningTask, own: NoTSettings) -> Plan:
     recover."""
     model, count = task.source.model, own.negate
     places = kernels_of(model, convolutions_only=True) or kernels_of(model)
-    require("negate", count, count <= len(places), f"at most {len(places)}, the model's kernels")
+    require(
+        "negate",
+        count,
+        count <= len(places),
+        f"at most {len(places)}, the model's number of kernels",
+    )
     return recovery_plan(
         task,
         negate(task.source.state.weights, places=places[:count]),

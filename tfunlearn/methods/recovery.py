@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfunlearn.core.errors import choose, require, require_real, require_whole
+from tfunlearn.core.errors import choose, refuse, require, require_real, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
 from tfunlearn.methods.cost import Cost
@@ -69,18 +69,18 @@ class TrainingSettings(MethodSettings):
                 "stop",
                 self.stop,
                 self.stop in self.stops,
-                f"{', '.join(self.stops)} with this method",
+                f"one of {', '.join(self.stops)} with this method",
             )
         if self.recovery_optimizer is not None:
             choose("recovery_optimizer", self.recovery_optimizer, OPTIMIZERS)
         whole("recovery_rounds", self.recovery_rounds, least=0)
         whole("recovery_epochs", self.recovery_epochs)
         positive("recovery_lr", self.recovery_lr)
-        require(
+        refuse(
             "recovery_rounds",
             self.recovery_rounds,
             self.recovery_rounds is None or self.stop_rule != "bound",
-            "nothing with stop bound; take stop rounds, plateau or target",
+            "with stop bound; take stop rounds, plateau or target",
         )
         require(
             "recovery_rounds",
@@ -206,7 +206,7 @@ def positive(name: str, value: float | None) -> None:
 def share(name: str, value: float | None) -> None:
     """Check an optional number from 0 to 1."""
     if value is not None:
-        require_real(name, value, lambda v: 0 <= v <= 1, "0 to 1")
+        require_real(name, value, lambda v: 0 <= v <= 1, "a number from 0 to 1")
 
 
 __all__ = [

@@ -87,8 +87,8 @@ def require_whole_clients(task: UnlearningTask, method: str | None = None) -> No
     """
     if not covers_clients(task):
         raise UserError(
-            f"forget: {task.request!r} is not allowed with {method or task.settings.method}; "
-            f"allowed are whole clients. This request is taken by {methods_for(task)}"
+            f"forget: must be whole clients with {method or task.settings.method}; got "
+            f"{task.request!r}, which is taken by {methods_for(task)}"
         )
 
 

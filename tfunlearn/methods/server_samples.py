@@ -52,13 +52,13 @@ def server_samples(task: UnlearningTask) -> ServerSamples:
             "class",
             label,
             bool((forgotten & (true == label)).any()),
-            "a class of which the server has samples, for mode centralized; take decentralized",
+            "a class of which the server has samples, with mode centralized; take decentralized",
         )
     require(
         "forget",
         " ".join(task.settings.forget)[:80],
         bool(forgotten.any()) and not forgotten.all(),
-        "a part of what the server has samples of, for mode centralized",
+        "a proper subset of the data that the server has samples of, with mode centralized",
     )
     rows = stratified(
         pool.labels + (pool.labels.max() + 1) * forgotten,
@@ -89,7 +89,7 @@ def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.n
         "server_samples",
         count,
         count >= len(names),
-        f"at least {len(names)}: one of each class, and of each to be forgotten",
+        f"at least {len(names)}: one per class, and one per class to be forgotten",
     )
     exact = sizes * count / len(strata)
     quota = np.maximum(1, np.floor(exact).astype(int))

@@ -68,7 +68,7 @@ class UnlearnSettings:
         Raises:
             UserError: the method is auto and not chosen yet.
         """
-        require("method", self.method, self.method != AUTO, "a method by name here")
+        require("method", self.method, self.method != AUTO, "the name of a method")
         return UNLEARNING.find(self.method)
 
     @property

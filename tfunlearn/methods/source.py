@@ -113,7 +113,12 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
             forget_mask |= ForgetRequest.parse(words).rows(
                 federation.clients, federation.data.classes
             )
-    require("run", f"{run} with {state.finished} rounds", trained >= 1, "a run with a round")
+    require(
+        "run",
+        f"{run} with {state.finished} rounds",
+        trained >= 1,
+        "a run with at least one finished round",
+    )
     history, lost = _history(directory, config, lines, record, shapes)
     return Source(
         directory,

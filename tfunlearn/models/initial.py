@@ -38,8 +38,8 @@ def redrawn(model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = 
             continue
         if id(weight) not in found:
             raise UserError(
-                f"model: weight {weight.name} has no initializer; allowed are layers "
-                "that carry one for every weight"
+                "model: every weight must belong to a layer that has its initializer; "
+                f"{weight.name} has none"
             )
         drawn.append(
             np.asarray(

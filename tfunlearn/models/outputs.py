@@ -23,4 +23,6 @@ def ends_in_softmax(model: tf.keras.Model) -> bool:
     if activation is tf.keras.activations.softmax:
         return True
     name = getattr(activation, "__name__", str(activation))
-    raise UserError(f"model: '{model.name}' ends in {name}; allowed is softmax, or none (logits)")
+    raise UserError(
+        f"model: '{model.name}' must end in softmax or without activation (logits); got {name}"
+    )

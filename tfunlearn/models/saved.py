@@ -79,19 +79,19 @@ def load_model(
         name, kind = carried
         raise UserError(
             f"model: {path} carries code: '{name}' is {kind}, and loading would run it; "
-            "allowed are files without, or --allow-code (allow_code=True) if you trust "
-            "who made this one"
+            "give a file without code, or --allow-code (allow_code=True) if you trust its "
+            "source"
         )
     model = _load(stored, has_code=carried is not None)
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise UserError(
-            f"model: {path} has no layer graph (not built, or a class of its own); "
-            "allowed are built Sequential and functional models"
+            f"model: must be a built Sequential or functional model; {path} has no layer graph "
+            "(not built, or a subclass)"
         )
     if plain and not _is_plain(model):
         raise UserError(
-            f"model: {path} has named or several inputs or outputs; allowed is one "
-            "plain tensor of each"
+            f"model: must have one unnamed input tensor and one unnamed output tensor; {path} has "
+            "named or several"
         )
     if input_shape is not None or classes is not None:
         require_fit(model, path, input_shape, classes)
@@ -107,8 +107,8 @@ def require_fit(
     """Raise a `UserError` unless a model fits the images and classes; None skips a check."""
     if not _is_plain(model):
         raise UserError(
-            f"model: {path} has named or several inputs or outputs; allowed with data "
-            "is one plain tensor of each"
+            "model: must have one unnamed input tensor and one unnamed output tensor to be used "
+            f"with data; {path} has named or several"
         )
     takes, gives = (tuple(ends[0].shape[1:]) for ends in (model.inputs, model.outputs))
     if input_shape is not None and not _fits(takes, tuple(input_shape)):

@@ -57,8 +57,8 @@ def channel_layers(model: tf.keras.Model | Graph, parts: str = "filter") -> list
             continue
         if has_other_kernel(layer):
             raise UserError(
-                f"model: the kernel of layer '{name}' is quantised or adapted "
-                "(LoRA); allowed are plain kernels"
+                f"model: the kernel of layer '{name}' must be a plain variable; it is quantised or "
+                "adapted (LoRA)"
             )
         norms = norms_of(graph, layer) if parts == "filter+bn" else []
         weights = [layer.kernel, *([] if layer.bias is None else [layer.bias])]

@@ -47,8 +47,8 @@ def dense_chain(graph: Graph) -> list[Link]:
         if readers != [following] or len(graph.calls(node.layer)) > 1:
             names = ", ".join(f"'{graph.name_of(reader.layer)}'" for reader in readers) or "nothing"
             raise UserError(
-                f"compat: 'flap' with '{graph.name_of(node.layer)}' read by {names}; allowed are "
-                "chains of Dense layers with nothing but Dropout between them"
+                "compat: 'flap' needs a chain of Dense layers with nothing but Dropout between "
+                f"them; '{graph.name_of(node.layer)}' is read by {names}"
             )
     return [
         Link(

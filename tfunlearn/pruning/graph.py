@@ -160,9 +160,7 @@ class Graph:
         for n in doubtful:
             if not np.isfinite(weights[n]).all():
                 name = getattr(self.variables[n], "path", self.variables[n].name)
-                raise UserError(
-                    f"model: weight '{name}' holds NaN or infinity; allowed are finite weights"
-                )
+                raise UserError(f"model: weight '{name}' must be finite; it holds NaN or infinity")
         return weights
 
     def write(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> None:
@@ -178,8 +176,8 @@ def _outputs_of(model) -> list:
         raise UserError(f"model: a {type(model).__name__} is not a Keras model")
     if not has_graph(model):
         raise UserError(
-            f"model: '{model.name}' has no layer graph; allowed are built Sequential and "
-            "functional models"
+            f"model: must be a built Sequential or functional model; '{model.name}' has no layer "
+            "graph"
         )
     return list(model.outputs)
 

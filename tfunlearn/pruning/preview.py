@@ -101,7 +101,7 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
             "records",
             record,
             isinstance(record, FilterRecord | PairRecord),
-            "FilterRecord and PairRecord",
+            "a FilterRecord or a PairRecord",
         )
         require("records", name, name == record.layer, f"the record's own layer, {record.layer}")
         if isinstance(record, FilterRecord):
@@ -110,7 +110,7 @@ def apply(model: tf.keras.Model, records: Mapping[str, Record] | Record) -> None
                     "records",
                     f"all filters of '{name}'",
                     len(record.pruned) < record.filters,
-                    "at most all but one",
+                    "at most all filters but one",
                 )
                 weights = zero_filters(weights, filters[name], record.pruned)
         elif _check(pairs, record, record.units, record.kept + record.removed):
@@ -149,7 +149,7 @@ def _check(known: Mapping[str, Site], record: Record, units: int, numbers: Seque
         isinstance(number, int | np.integer) and 0 <= number < units for number in numbers
     ) or len(set(numbers)) < len(numbers):
         raise UserError(
-            f"records: '{record.layer}' names units {list(numbers)}; allowed are "
-            f"0 to {units - 1}, each once"
+            f"records: '{record.layer}' must name units from 0 to {units - 1}, each once; "
+            f"got {list(numbers)}"
         )
     return True

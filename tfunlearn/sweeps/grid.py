@@ -175,7 +175,7 @@ def _unlearning(asked: dict) -> tuple[UnlearnSettings | None, bool]:
         "method",
         None,
         "method" in asked,
-        f"none, {', '.join(UNLEARNING)}, where a cell has {next(iter(asked))}",
+        f"none or one of {', '.join(UNLEARNING)}, where a cell sets {next(iter(asked))}",
     )
     if asked["method"] != "none":
         return unlearn_settings(**asked), False

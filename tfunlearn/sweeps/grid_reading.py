@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfunlearn.config.reading import METHOD_FIELDS, read_table
-from tfunlearn.core.errors import UserError, choose, nearest, require
+from tfunlearn.core.errors import UserError, choose, nearest, refuse, require
 from tfunlearn.core.fields import ConfigField
 from tfunlearn.core.files import user_path
 from tfunlearn.methods.method import UNLEARNING
@@ -139,12 +139,8 @@ def _lines(content: dict, known: Mapping[str, ConfigField]) -> tuple[list[Line],
     grid = content.get("grid")
     if grid is None:
         return (_listed_lines("rows", content, known), _listed_lines("columns", content, known))
-    require(
-        "grid",
-        "with rows or columns",
-        not {"rows", "columns"} & content.keys(),
-        "either a grid, or rows and columns",
-    )
+    listed_too = sorted({"rows", "columns"} & content.keys())
+    refuse("grid", listed_too, not listed_too, "with rows or columns")
     require(
         "grid",
         grid,
@@ -152,10 +148,10 @@ def _lines(content: dict, known: Mapping[str, ConfigField]) -> tuple[list[Line],
         and bool(grid)
         and set(grid) <= {"rule", "defense", "attack", "method"}
         and all(isinstance(values, list) and values for values in grid.values()),
-        "lists of rule, defense, attack and method",
+        "a table with lists of rule, defense, attack or method",
     )
     both = grid.keys() & content.get("fixed", {}).keys()
-    require("grid", ", ".join(sorted(both)), not both, "fields that fixed does not have")
+    require("grid", ", ".join(sorted(both)), not both, "fields that are not in fixed")
     for name, values in grid.items():
         for value in values:
             _names_in(f"grid: {name}", value)
@@ -229,7 +225,7 @@ def _different(field: str, lines: list[Line]) -> list[Line]:
 
 def _settings(where: str, values, known: Mapping[str, ConfigField]) -> dict:
     require(where, values, isinstance(values, Mapping), "a table of configuration fields")
-    require(where, "seed", "seed" not in values, "any field but that; seeds are a list at the top")
+    require(where, "seed", "seed" not in values, "any field but seed; seeds are a list at the top")
     for name in values:
         if name not in known:
             raise UserError(f"{where}: unknown field '{name}'{nearest(name, known)}")

@@ -97,8 +97,8 @@ def read_sweep(folder: str | os.PathLike) -> tuple[Grid, dict]:
         content, overrides = mark["content"], mark["overrides"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
-            f"sweep: {folder} does not say what was asked ({first_line(error)}); "
-            "tfunlearn sweep CONFIG --out goes on with it"
+            f"sweep: {folder} holds no readable grid ({first_line(error)}); resume it with "
+            "tfunlearn sweep CONFIG --out"
         )
     return grid_of(content, str(folder)), overrides
 

@@ -28,6 +28,6 @@ def check_partition(directory: RunDirectory, federation: Federation) -> None:
         raise UserError(f"run: {directory.partition} cannot be read ({first_line(error)})")
     if not same:
         raise UserError(
-            f"run: {directory.partition} is not how its config.json spreads the data "
+            f"run: {directory.partition} does not match the partition that its config.json gives "
             "now; the data set, the file or this program has changed"
         )

@@ -28,8 +28,8 @@ def load_data(config: DataConfig, seed: int) -> ImageData:
         return data
     if config.train_examples > len(data.labels):
         raise UserError(
-            f"train_examples: {config.train_examples} is not allowed; {data.name} has "
-            f"{len(data.labels)} training examples"
+            f"train_examples: must be at most {len(data.labels)}, the training examples of "
+            f"{data.name}; got {config.train_examples}"
         )
     return data.subset(config.train_examples, generator(seed, "training subset"))
 
@@ -98,8 +98,8 @@ class Federation:
         for field in ("source", "target"):
             if not 0 <= getattr(attack, field) < data.classes:
                 raise UserError(
-                    f"{field}: {getattr(attack, field)} is no class of {data.name}; "
-                    f"allowed is 0 to {data.classes - 1}"
+                    f"{field}: must be a class of {data.name}, from 0 to {data.classes - 1}; "
+                    f"got {getattr(attack, field)}"
                 )
         if attack.on_data is not None:
             on_data, own = attack.on_data

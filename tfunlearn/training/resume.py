@@ -59,15 +59,15 @@ def resume_training(
         raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
     if directory.unlearning.exists() or directory.request.exists():
         raise UserError(
-            f"run: {run} was unlearned; allowed is a run of train, whose rounds may "
-            "see what was forgotten here"
+            "run: must be a run of train, since its rounds would train on the forgotten data; "
+            f"got {run}, which was unlearned"
         )
     with directory.locked(), contextlib.ExitStack() as stack:
         config = stored_config(directory, data_dir)
         if workers and not config.gathers:
             raise UserError(
-                "worker: this run does not gather updates; allowed are runs that were "
-                "trained with --worker, --gather or anything that needs it"
+                "worker: not allowed with a run that does not gather updates; it must have been "
+                "trained with --worker, --gather or a setting that needs gathering"
             )
         begun = PreparedRun.of(directory, config)
         left = _check(begun)

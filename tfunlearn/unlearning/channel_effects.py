@@ -114,8 +114,8 @@ def _require_inference(graph: Graph) -> None:
         positional, named = arguments_of(node)
         if named.get("training") is True or (len(positional) > 1 and positional[1] is True):
             raise UserError(
-                f"model: layer '{node.layer.name}' is called with training=True; "
-                "allowed are layers that can work in inference"
+                f"model: layer '{node.layer.name}' must run in inference mode too; it is called "
+                "with training=True"
             )
 
 

@@ -48,7 +48,7 @@ def eligible_places(
             for n, weight in enumerate(model.weights)
             if weight.trainable and id(weight) not in normal
         ]
-    require("include", include, bool(places), "something that leaves at least one weight")
+    require("include", include, bool(places), "a selection of at least one weight")
     return places
 
 

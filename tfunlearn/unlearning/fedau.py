@@ -107,9 +107,9 @@ def combined(head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5
         training; applied after training, 0.9 costs half of a LeNet-5's accuracy when a benign
         client is forgotten.
     """
-    require("auxiliary", len(auxiliary), len(auxiliary) > 0, "at least one second head")
+    require("auxiliary", len(auxiliary), len(auxiliary) > 0, "at least one auxiliary head")
     if alpha is not None:
-        require_real("alpha", alpha, lambda value: 0 <= value <= 1, "0 to 1")
+        require_real("alpha", alpha, lambda value: 0 <= value <= 1, "a number from 0 to 1")
     second = [
         np.mean([np.asarray(one[part], np.float64) for one in auxiliary], axis=0) for part in (0, 1)
     ]

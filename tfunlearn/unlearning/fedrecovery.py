@@ -95,7 +95,7 @@ def noise_deviation(distance: float, epsilon: float, beta: float) -> float:
         ("epsilon", epsilon, epsilon > 0),
         ("beta", beta, 0 < beta < 1),
     ):
-        require(name, value, holds, "a number > 0" if name != "beta" else "0 < beta < 1")
+        require(name, value, holds, "a number > 0" if name != "beta" else "a number > 0 and < 1")
     root = math.sqrt(math.log(1 / beta))
     return distance / math.sqrt(2) / (math.sqrt(math.log(1 / beta) + epsilon) - root)
 

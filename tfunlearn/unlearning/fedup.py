@@ -123,7 +123,7 @@ def _groups(
         "malicious",
         flagged,
         all(0 <= k < clients for k in flagged),
-        f"positions 0 to {clients - 1}",
+        f"positions from 0 to {clients - 1}",
     )
     require("malicious", flagged, len(flagged) > 0, "at least one client")
     require(
@@ -145,7 +145,9 @@ def _groups(
 
 def _check(global_weights, client_weights, fraction, mask, similarity, rng) -> None:
     if fraction != "auto":
-        require_real("fraction", fraction, lambda value: 0 <= value <= 1, "0 to 1, or auto")
+        require_real(
+            "fraction", fraction, lambda value: 0 <= value <= 1, "a number from 0 to 1, or auto"
+        )
     choose("mask", mask, MASKS)
     choose("similarity", similarity, dict.fromkeys(("model", "update")))
     require("rng", rng, mask != "random" or rng is not None, "a generator, with a random mask")
@@ -172,16 +174,14 @@ def _mean(client_weights, place: int, group: list[tuple[int, float]]) -> np.ndar
         array = client_weights[position][place]
         if array.shape != total.shape:
             raise UserError(
-                f"client_weights: array {place} of client {position} has shape "
-                f"{array.shape}; allowed is {total.shape}"
+                f"client_weights: array {place} of client {position} must have shape "
+                f"{total.shape}; got {array.shape}"
             )
         for sums, piece in pieces_of(total.reshape(-1), array.reshape(-1)):
             sums += np.multiply(piece, weight, dtype=np.float64)
     total /= sum(weight for _, weight in group)
     if not np.isfinite(total).all():
-        raise UserError(
-            f"client_weights: array {place} holds NaN or infinity; allowed are finite weights"
-        )
+        raise UserError(f"client_weights: array {place} must be finite; it holds NaN or infinity")
     return total
 
 

@@ -158,7 +158,7 @@ def locate(
             "mean_delta",
             f"{zeros:,} of {total:,} changes of exactly zero",
             zeros < total or ratio in (0, 1),
-            "at least one weight that moved",
+            "changes of which at least one is not zero",
         )
         for group in groups:
             _judge_zeros([changes[n] for n in group], ratio, zero_updates)
@@ -186,7 +186,7 @@ def locate(
 
 def require_ratio(ratio: float) -> None:
     """Raise a `UserError` unless a pruning ratio is between 0 and 1."""
-    require_real("ratio", ratio, lambda value: 0 <= value <= 1, "0 to 1")
+    require_real("ratio", ratio, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def _check_arrays(weights: Sequence[np.ndarray], deltas: Sequence[np.ndarray]) -> None:
@@ -220,9 +220,9 @@ def _judge_zeros(changes: Sequence[np.ndarray], ratio: float, policy: str) -> No
         )
         require(
             "zero_updates",
-            text,
+            policy,
             policy != "error",
-            "fewer; take another ratio, or zero_updates exclude",
+            f"exclude or include with this ratio ({text})",
         )
         if policy == "include":
             warnings.warn(

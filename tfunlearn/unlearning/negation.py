@@ -29,6 +29,6 @@ def negate(weights: Sequence[np.ndarray], *, places: Sequence[int]) -> list[np.n
         "places",
         list(places),
         len(places) > 0 and all(0 <= place < len(weights) for place in places),
-        f"places 0 to {len(weights) - 1}",
+        f"places from 0 to {len(weights) - 1}",
     )
     return [-weight if place in places else weight.copy() for place, weight in enumerate(weights)]

@@ -39,7 +39,7 @@ def wrong_labels(
         "forget",
         f"{len(np.unique(forgotten))} of {classes} classes",
         bool((choices > 0).all()),
-        "a request that leaves every example a wrong label among the classes that stay",
+        "a request that leaves every example a wrong label among the remaining classes",
     )
     drawn = rng.integers(0, choices)
     drawn += own & (drawn >= places)

@@ -107,7 +107,12 @@ def suggest_ratio(
 def require_knee(knee: str | float) -> None:
     """Raise a `UserError` unless `knee` is `"auto"` or a number from 1e-30 to 1e30."""
     if knee != "auto":
-        require_real("knee", knee, lambda value: 1e-30 <= value <= 1e30, "auto, or 1e-30 to 1e30")
+        require_real(
+            "knee",
+            knee,
+            lambda value: 1e-30 <= value <= 1e30,
+            "auto, or a number from 1e-30 to 1e30",
+        )
 
 
 def _knee(moved: np.ndarray) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def invert_class(
     """
     shape = tuple(model.inputs[0].shape[1:])
     classes = model.outputs[0].shape[-1]
-    require("label", label, 0 <= label < classes, f"a class of the model, 0 to {classes - 1}")
+    require("label", label, 0 <= label < classes, f"a class of the model, from 0 to {classes - 1}")
     starts = (
         [np.zeros(shape), np.full(shape, 0.5), np.random.default_rng(0).random(shape)]
         if (start is None)

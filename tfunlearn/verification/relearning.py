@@ -26,7 +26,7 @@ def relearn_time(
         The number of steps, 0 if the accuracy is reached before the first step; None if it is
         never reached.
     """
-    require("alpha", alpha, 0 <= alpha < 1, "0 <= alpha < 1")
+    require("alpha", alpha, 0 <= alpha < 1, "a number >= 0 and < 1")
     reached = np.flatnonzero(np.asarray(accuracies, float) >= (1 - alpha) * original - 1e-12)
     return int(reached[0]) if len(reached) else None
 

@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from tfunlearn.verification.verdict import Grade
 
 SUBJECTS = {  # metric -> its meaning, for non-specialist readers
-    "forgotten accuracy": "of the examples to be forgotten recognised",
-    "test accuracy": "of test images right",
-    "remaining accuracy": "of the remaining training images right",
-    "attack success": "of the attack's test images still taken for its target",
-    "forgotten confidence": "confidence in the labels of the examples to be forgotten",
+    "forgotten accuracy": "of the forget set classified correctly",
+    "test accuracy": "of the test images classified correctly",
+    "remaining accuracy": "of the retained training images classified correctly",
+    "attack success": "of the attack's test images classified as its target",
+    "forgotten confidence": "confidence in the labels of the forget set",
 }
 OPENINGS = {
-    "forgotten": "The model behaves as if it had never seen what it was to forget",
-    "still remembers": "The model still knows what it was to forget",
-    "over-forgotten": "The model avoids what it was to forget, which gives it away",
-    "damaged": "The model has lost accuracy on what it was to keep",
-    "not shown": "It cannot be told whether the model has forgotten",
+    "forgotten": "The model behaves as if it had never been trained on the forget set",
+    "still remembers": "The model still remembers the forget set",
+    "over-forgotten": "The model avoids the labels of the forget set, revealing what was forgotten",
+    "damaged": "The model has lost accuracy on the data that it was to retain",
+    "not shown": "The evidence does not show whether the model has forgotten",
     "no verdict": "There are too few retrained models for a verdict",
 }
 BROKEN = 0.5  # a model below this share of the retrained models' accuracy no longer works
@@ -35,10 +35,10 @@ def plain_sentence(word: str, grades: Sequence[Grade]) -> str:
     if word == "damaged" and e.after < BROKEN * e.mean:
         opening = "The model no longer works"
     if e.name not in SUBJECTS:
-        return f"{opening}: {e.name} {e.after:.3g}, {e.mean:.3g} after retraining without it."
-    return (f"{opening}: {e.after:.0%} {SUBJECTS[e.name]}, {e.mean:.0%} after retraining.").replace(
-        "%", " %"
-    )
+        return f"{opening}: {e.name} {e.after:.3g}, {e.mean:.3g} for retrained models."
+    return (
+        f"{opening}: {e.after:.0%} {SUBJECTS[e.name]}, {e.mean:.0%} for retrained models."
+    ).replace("%", " %")
 
 
 def sentence(words: Sequence[str], grades: Sequence[Grade], models: int, needed: int | None) -> str:
@@ -54,8 +54,8 @@ def sentence(words: Sequence[str], grades: Sequence[Grade], models: int, needed:
     beside = f"{models} retrained model{'s' if models != 1 else ''}"
     if words[0] == "no verdict":
         return (
-            f"No verdict: {beside} give{'s' if models == 1 else ''} no usable noise; the "
-            "figures stand for themselves. Take three or more, best five (--retrains)."
+            f"No verdict: {beside} give{'s' if models == 1 else ''} no usable noise estimate; "
+            "only the values are reported. Train at least three, better five (--retrains)."
         )
     if words[0] == "forgotten":
         return _forgotten(grades, beside)
@@ -91,7 +91,7 @@ def _outside(word: str, grades: Sequence[Grade]) -> str:
                 f"{e.name} {e.after:.4g}, retrained {e.mean:.4g} ± {g.noise:.2g}, before "
                 f"{e.before:.4g}" + _way(g)
             )
-    ending = "; that gives itself away too." if word == "over-forgotten" else "."
+    ending = "; this too reveals what was forgotten." if word == "over-forgotten" else "."
     return f"{word[0].upper()}{word[1:]}: {'; '.join(parts)}{ending}"
 
 
@@ -100,7 +100,9 @@ def _way(g: Grade) -> str:
     if not g.informative or g.outside != "still remembers":
         return ""
     e = g.evidence
-    return f" ({(e.before - e.after) / (e.before - e.mean):.0%} of the way)".replace("%", " %")
+    return f" ({(e.before - e.after) / (e.before - e.mean):.0%} of the gap closed)".replace(
+        "%", " %"
+    )
 
 
 def _forgotten(grades: Sequence[Grade], beside: str) -> str:
@@ -108,14 +110,14 @@ def _forgotten(grades: Sequence[Grade], beside: str) -> str:
     mute = [g.evidence.name for g in grades if not g.informative and not g.evidence.utility]
     worth = next((g for g in grades if g.evidence.name == "test accuracy" and g.detectable), None)
     return (
-        f"Forgotten: by {_list(speak)} more than half of the way back to retraining; none of "
-        f"{len(grades)} measures differs from {beside}."
+        f"Forgotten: {_list(speak)} closed more than half of the gap to retraining; none of "
+        f"{len(grades)} metrics differs significantly from {beside}."
         + (
-            f" A test accuracy lower by {worth.detectable:.2g} is noticed four times in five."
+            f" A drop in test accuracy of {worth.detectable:.2g} would be detected with 80 % power."
             if worth
             else ""
         )
-        + (f" {_list(mute)[:1].upper()}{_list(mute)[1:]} could not tell." if mute else "")
+        + (f" Not informative: {_list(mute)}." if mute else "")
     )
 
 
@@ -124,9 +126,9 @@ def _not_shown(grades: Sequence[Grade], beside: str, models: int, needed: int | 
     if tested:
         still_open = [g.evidence.name for g in tested if not g.closed]
         return (
-            "Not shown: nothing differs from retraining for certain, but by "
-            f"{_list(still_open)} it is not certain either that more than half of the way "
-            f"back is gone ({beside})."
+            "Not shown: no metric differs significantly from retraining, but "
+            f"{_list(still_open)} did not significantly close more than half of the gap "
+            f"({beside})."
         )
     largest = max(
         (g for g in grades if not g.evidence.utility and g.detectable is not None),
@@ -134,20 +136,20 @@ def _not_shown(grades: Sequence[Grade], beside: str, models: int, needed: int | 
         default=None,
     )
     if largest is None:
-        return f"Not shown: no measure of forgetting could be graded beside {beside}."
+        return f"Not shown: no forgetting metric could be graded against {beside}."
     more = (
-        f" {needed} would do."
+        f" {needed} retrained models would suffice."
         if needed is not None and needed > models
-        else " No number of them would do: the model before is like them."
+        else " No number of retrained models would suffice: the original model resembles them."
         if needed is None
         else ""
     )
     e = largest.evidence
     return (
-        f"Not shown: nothing differs, but {beside} see only gaps of {e.name} above "
-        f"{largest.detectable:.2g} four times in five, and judge forgetting only where the "
-        f"model before lay {2 * largest.noise:.2g} off; it lay {abs(e.before - e.mean):.2g} "
-        f"off.{more}"
+        f"Not shown: no metric differs significantly, but with {beside} gaps of {e.name} are "
+        f"detected with 80 % power only above {largest.detectable:.2g}, and forgetting is graded "
+        f"only if the original model differs by {2 * largest.noise:.2g}; it differs by "
+        f"{abs(e.before - e.mean):.2g}.{more}"
     )
 
 

@@ -64,11 +64,13 @@ class Evidence:
             self.name,
             "NaN or infinity",
             all(isinstance(v, (int, float, np.number)) and math.isfinite(v) for v in values),
-            "finite numbers; leave a measure out that has none",
+            "finite numbers; leave out a metric that has none",
         )
         require(self.name, "no retrained model", len(self.retrained) > 0, "at least one")
         if self.p_value is not None:
-            require_real(f"{self.name}: p_value", self.p_value, lambda p: 0 <= p <= 1, "0 to 1")
+            require_real(
+                f"{self.name}: p_value", self.p_value, lambda p: 0 <= p <= 1, "a number from 0 to 1"
+            )
 
     @property
     def mean(self) -> float:

@@ -95,8 +95,8 @@ def serving_worker(host: str, port: int) -> Iterator[tuple[str, int, Callable[[]
         listener.close()
         if host not in _EVERYWHERE:
             raise UserError(
-                f"host: {host!r} is not allowed here: this system gives no process a network of "
-                "its own, and TFF's worker by itself listens everywhere; allowed is 0.0.0.0"
+                "host: must be 0.0.0.0 on this system, which supports no network namespaces, "
+                f"since TFF's worker listens on all interfaces; got {host!r}"
             )
         worker, listener = _Worker(None, port=port), None
     try:

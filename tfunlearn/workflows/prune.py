@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require, require_flags, require_fraction
+from tfunlearn.core.errors import refuse, require, require_flags, require_fraction
 from tfunlearn.core.files import creating, new_file
 from tfunlearn.core.lazy import tf
 from tfunlearn.datasets import load
@@ -132,7 +132,7 @@ def prune(
         type(repeat) is int and 1 <= repeat <= MOST_REPEATS,
         f"a whole number from 1 to {MOST_REPEATS}",
     )
-    require("filters and pairs", 0.0, bool(filters or pairs), "at least one of them above 0")
+    require("filters and pairs", 0.0, bool(filters or pairs), "above 0 for at least one of them")
     require_flags(include_residual=include_residual, exclude_zeroed=exclude_zeroed, bounds=bounds)
     limit = limit_of(limit, filters, pairs)
     choice = PairChoice(pairs, score, compat, input_range, limit=limit)
@@ -160,7 +160,7 @@ def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
     """Return a function that measures accuracy on test images scaled to the input range."""
     require_fit(model, name, data.image_shape, data.classes)
     kind = tf.as_dtype(model.inputs[0].dtype)
-    require("dataset", data.name, kind.is_floating, f"none for a model that takes {kind.name}")
+    refuse("dataset", data.name, kind.is_floating, f"with a model that takes {kind.name}")
     low, high = input_range
     images = data.test_images
     if (low, high) != (0, 1):
@@ -175,7 +175,7 @@ def _save(model, path: pathlib.Path) -> None:
             warnings.simplefilter("ignore")
             model.save(temporary)
     except FileExistsError:
-        require("out", str(path), False, "a new file; this one has come meanwhile")
+        require("out", str(path), False, "a new file; this one was created meanwhile")
 
 
 def _sites(graph: Graph, filters, pairs, include_residual, layers) -> list[tuple[str, Site]]:

@@ -65,7 +65,7 @@ def report(
     Raises:
         UserError: there is no run, a run is damaged, or `out` is in use.
     """
-    require("run", "nothing", len(runs) > 0, "at least one run")
+    require("run", list(runs), len(runs) > 0, "at least one run")
     facts = _told_apart([facts_of(run, data_dir) for run in track(list(runs))])
     title = facts[0].name if len(facts) == 1 else f"{len(facts)} runs"
     with _new_folder(out, pathlib.Path(os.path.abspath(user_path(runs[0])))) as (folder, target):
@@ -213,7 +213,9 @@ def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
     """Return the same for the models before, after and (if any) retrained."""
     unlearning = unlearning_record(RunDirectory(user_path(run)))
     if unlearning.method == reference_method():
-        raise UserError("a retrained run is told by the runs that are held against it")
+        raise UserError(
+            "this is a retrained run; the reports of the runs compared with it show them"
+        )
     reference = [unlearning.reference] if unlearning.reference else []
     subject = open_target(run, reference, data_dir)
     sets = Sets(subject.task, 0)
@@ -248,7 +250,7 @@ def _new_folder(
             "out", str(out), str(out) != "" and not os.path.lexists(user_path(out)), "a new folder"
         )
         target = pathlib.Path(os.path.abspath(user_path(out)))
-        require("out", str(out), run not in target.parents, "a folder apart from the run")
+        require("out", str(out), run not in target.parents, "a folder outside the run")
     folder = target.with_name(f".{target.name[:100]}.{os.getpid()}")
     try:
         folder.mkdir(parents=True)

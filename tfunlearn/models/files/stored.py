@@ -118,10 +118,7 @@ def read_stored(path: pathlib.Path) -> StoredModel:
         raise UserError(f"model: no file {path}")
     reader = {".keras": _keras_archive, ".h5": _hdf5}.get(path.suffix)
     if reader is None:
-        raise UserError(
-            f"model: {path} is not a Keras model that can be read; allowed are .keras "
-            "and .h5 files, and SavedModel folders"
-        )
+        raise UserError(f"model: must be a .keras or .h5 file or a SavedModel folder; got {path}")
     try:
         return reader(path)
     except UserError:
@@ -158,8 +155,8 @@ def _saved_model(path: pathlib.Path) -> StoredModel:
     metadata = path / "keras_metadata.pb"
     if not metadata.is_file():
         raise UserError(
-            f"model: {path} is a SavedModel that Keras did not write; allowed are "
-            ".keras files, .h5 files and folders that model.save wrote"
+            "model: must be a .keras file, a .h5 file or a folder that model.save wrote; "
+            f"{path} is a SavedModel that Keras did not write"
         )
     try:
         entries = [
@@ -173,8 +170,8 @@ def _saved_model(path: pathlib.Path) -> StoredModel:
         )
     except StopIteration:
         raise UserError(
-            f"model: {path} has no layer graph (not built, or a class of its own); "
-            "allowed are built Sequential and functional models"
+            f"model: must be a built Sequential or functional model; {path} has no layer graph "
+            "(not built, or a subclass)"
         )
     except (ValueError, IndexError) as error:
         raise _unreadable(path, first_line(error))

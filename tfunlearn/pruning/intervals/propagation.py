@@ -77,7 +77,7 @@ def predicted_impact(
     if [w.shape for w in old] != [np.shape(w) for w in weights]:
         raise UserError("weights: their shapes are not those of the model's own weights")
     if not all(np.isfinite(w).all() for w in weights):
-        raise UserError("weights: some are NaN or infinite; allowed are finite weights")
+        raise UserError("weights: must be finite; some are NaN or infinite")
     new = [own if np.array_equal(own, w) else np.asarray(w) for own, w in zip(old, weights)]
     lo, hi = Propagation(graph, old, input_range).change(new)
     return lo[0], hi[0]
@@ -214,8 +214,8 @@ class Propagation:
         shape = np.broadcast_shapes(low.shape, high.shape)
         if None in node.shape and len(shape) != len(node.shape):
             raise NoBounds(
-                f"input_range: the input '{node.layer.name}' has an open dimension "
-                f"{node.shape}; allowed are arrays of the full shape. {WITHOUT_BOUNDS}"
+                "input_range: must be arrays of the full shape, since the input "
+                f"'{node.layer.name}' has an open dimension {node.shape}; {WITHOUT_BOUNDS}"
             )
         if None not in node.shape:
             shape = cast(tuple[int, ...], node.shape)
@@ -265,8 +265,8 @@ def range_ends(input_range: InputRange) -> Interval:
         holds = False
     if not holds:
         raise UserError(
-            f"input_range: {input_range!r} is not allowed; allowed is (low, high), "
-            f"low <= high, both at most {LARGEST:g} in size"
+            f"input_range: must be (low, high), low <= high, both at most {LARGEST:g} in size; "
+            f"got {input_range!r}"
         )
     return low, high
 

@@ -52,7 +52,7 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
     Raises:
         UserError: `count` out of range.
     """
-    require("omitted", count, 1 <= count < len(clients), f"1 to {len(clients) - 1}")
+    require("omitted", count, 1 <= count < len(clients), f"from 1 to {len(clients) - 1}")
     rng, times, dealt = generator(seed, "pool"), np.zeros(len(clients), int), []
     for _ in range(pool):
         order = rng.permutation(len(clients))

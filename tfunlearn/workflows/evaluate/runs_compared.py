@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.errors import UserError, refuse, require
 from tfunlearn.core.files import checksum, user_path
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
@@ -65,11 +65,11 @@ def open_compared_runs(
         UserError: no run, a duplicate or damaged run, a missing or unexpected request, or runs of
             different architectures, sources or requests.
     """
-    require("run", "nothing", len(runs) > 0, "at least one run")
+    require("run", list(runs), len(runs) > 0, "at least one run")
     opened, seen, words = [], set(), list(words)
     for run in runs:
         path = os.path.realpath(user_path(run))
-        require("run", str(run), path not in seen, "each run once")
+        require("run", str(run), path not in seen, "given once")
         seen.add(path)
         directory, _, state, _ = open_run(run, data_dir)
         opened.append(
@@ -77,7 +77,12 @@ def open_compared_runs(
         )
         require_not_failed(directory, opened[-1].record)
         key = opened[-1].record.key if opened[-1].record else None
-        require("run", str(run), key is None or key not in seen, "each run once; this is a copy")
+        require(
+            "run",
+            str(run),
+            key is None or key not in seen,
+            "given once; this is a copy of another one",
+        )
         seen.add(key)
         _check_architecture(opened[0], opened[-1])
     first = opened[0]
@@ -86,22 +91,22 @@ def open_compared_runs(
             "run",
             f"{len(runs)} runs",
             len(runs) == 1,
-            "one trained run, or unlearned ones; the first here is a trained run",
+            "one trained run, or unlearned runs only; the first one here is a trained run",
         )
         require(
             "forget",
-            "nothing",
+            words,
             bool(words),
             "a request, such as --client 0, since the run is a trained one",
         )
         return ComparedRuns(_task(runs[0], words, data_dir), {})
     for other in opened:
         _check_belongs(first, other)
-    require(
+    refuse(
         "forget",
         " ".join(words)[:80],
         not words,
-        "no request; the unlearned runs say what they have forgotten",
+        "with unlearned runs, whose request is stored with them",
     )
     return ComparedRuns(
         _task(source_of(first), first.record.requests[-1], data_dir), _by_method(opened)
@@ -139,9 +144,8 @@ def _check_architecture(first: Unlearned, other: Unlearned) -> None:
     shapes = [[weight.shape for weight in run.weights] for run in (first, other)]
     if shapes[0] != shapes[1]:
         raise UserError(
-            f"run: {other.directory.path} has another architecture than "
-            f"{first.directory.path} ({_sizes(other)} against {_sizes(first)}); "
-            "allowed are runs of one model"
+            f"run: must all have one architecture; got {other.directory.path} with "
+            f"{_sizes(other)}, {first.directory.path} with {_sizes(first)}"
         )
 
 
@@ -152,8 +156,8 @@ def _sizes(run: Unlearned) -> str:
 def _check_belongs(first: Unlearned, other: Unlearned) -> None:
     if other.record is None:
         raise UserError(
-            f"run: {other.directory.path} is a trained run; allowed beside "
-            f"{first.directory.path} are runs unlearned from the same run"
+            f"run: must all be unlearned from one run, as {first.directory.path}; got "
+            f"{other.directory.path}, which is a trained run"
         )
     for field, what in (
         ("source_checkpoint_sha256", "was unlearned from another run"),
@@ -161,8 +165,8 @@ def _check_belongs(first: Unlearned, other: Unlearned) -> None:
     ):
         if getattr(other.record, field) != getattr(first.record, field):
             raise UserError(
-                f"run: {other.directory.path} {what} than {first.directory.path}; "
-                "allowed are runs of one source and one request"
+                "run: must all have one source and one request; "
+                f"{other.directory.path} {what} than {first.directory.path}"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tfunlearn.core.errors import choose, require, require_flags, require_whole
+from tfunlearn.core.errors import choose, refuse, require, require_flags, require_whole
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS, LEAST_RETRAINED
 
@@ -52,11 +52,11 @@ class GmeSettings:
         require_flags(control=self.control)
         for name, least in (("pool", 2), ("omitted", 1)):
             value = getattr(self, name)
-            require(
+            refuse(
                 name,
                 value,
                 value is None or self.scores == "subsets",
-                f"nothing with scores {self.scores}; it is for subsets",
+                f"with scores {self.scores}; it is for subsets",
             )
             if value is not None:
                 require_whole(name, value, least, 10**6)
@@ -73,5 +73,5 @@ class GmeSettings:
             "grading",
             self.grading,
             self.grading == "leave-one-out" or self.scores == "retraining",
-            "nothing with scores from elsewhere",
+            f"leave-one-out with scores {self.scores}",
         )

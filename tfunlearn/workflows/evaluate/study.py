@@ -199,9 +199,9 @@ def _check(task: UnlearningTask, settings: GmeSettings) -> None:
             "pool",
             settings.pool,
             bool(((times > 0) & (times < cast(int, settings.pool))).all()),
-            "so many trainings that each leaving client is left out of some and part of others"
-            f"; {_omit(settings, task.source.federation.clients.present)} clients are left "
-            "out of each",
+            "large enough that each client to be forgotten is left out of some trainings and part "
+            f"of others; {_omit(settings, task.source.federation.clients.present)} clients are "
+            "left out of each",
         )
 
 

@@ -87,7 +87,7 @@ def target_of(task: UnlearningTask, out: str | os.PathLike | None) -> pathlib.Pa
             "out",
             str(out),
             run.resolve() not in target.resolve().parents and target.resolve() not in within,
-            "a folder apart from the run and from here",
+            "a folder outside the run, and not the working directory",
         )
     except OSError as error:
         raise UserError(f"out: {str(target)[:100]} cannot be written ({error.strerror})")

@@ -188,14 +188,14 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         "forget",
         " ".join(words),
         bool((rows & ~source.forget_mask).any()),
-        "something that is there; it was forgotten before, or nobody ever held it",
+        "examples that the run still holds; these were forgotten before, or no client held them",
     )
     forget_mask = rows | source.forget_mask
     require(
         "forget",
         " ".join(words),
         not forget_mask.all(),
-        "anything but everything; at least one example must remain",
+        "a proper subset; at least one example must remain",
     )
     dropped = _with_nothing_left(source, words)
     remaining = federation.without(forget_mask)

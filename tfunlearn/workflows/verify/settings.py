@@ -59,10 +59,12 @@ class VerifySettings:
             ("verify_seed", 0),
         ):
             require_whole(name, getattr(self, name), least, 2**31 - 1)
-        require_real("relearn_alpha", self.relearn_alpha, lambda v: 0 <= v < 1, "0 <= alpha < 1")
+        require_real(
+            "relearn_alpha", self.relearn_alpha, lambda v: 0 <= v < 1, "a number >= 0 and < 1"
+        )
         require_real(
             "tolerance",
             self.tolerance,
             lambda v: 0 <= v <= 0.1,
-            "0 to 0.1, a tenth of all there is",
+            "a number from 0 to 0.1",
         )

@@ -38,9 +38,9 @@ from tfunlearn.workflows.verify.target import VerificationTarget, open_target, w
 
 RULES = 2  # version of metrics and verdict; a new version invalidates earlier verifications
 ALWAYS_LEFT_OUT = (
-    "attacks on the unlearning while it goes on (a client that lies about its data or its updates)",
-    "what the difference of the models before and after shows to who has both",
-    "per-example attacks on the data of those who stay",
+    "attacks during unlearning (a client that submits false data or updates)",
+    "leakage to an adversary who compares the models before and after unlearning",
+    "per-example attacks on retained data",
 )
 
 
@@ -93,7 +93,7 @@ def verify(
         "shadows",
         settings.shadows,
         not settings.shadows or not subject.task.source.requests,
-        "0 where the run before was unlearned itself: shadows are trained like it",
+        "0 where the source run was itself unlearned, since shadow models are trained like it",
     )
     if not against:
         subject = with_retrained(subject, settings.retrains, watch)
@@ -147,7 +147,7 @@ def _run_verification(
 ) -> dict:
     task = subject.task
     sets = Sets(task, settings.verify_seed)
-    tell("asking the models")
+    tell("evaluating the models")
     weights = [
         subject.before,
         subject.unlearned.weights,
@@ -169,7 +169,7 @@ def _run_verification(
         ),
         groups=behaviour.groups(before, after, retrained),
     )
-    tell("attacking them")
+    tell("membership-inference attacks")
     views = (before, after, *retrained)
     attacks = {
         "threshold": attack_by_threshold(before, after, retrained, sets.totals),
@@ -194,7 +194,7 @@ def _run_verification(
             watch.track,
         )
     if settings.inversion:
-        tell("inverting")
+        tell("model inversion")
         found["inversion"] = behaviour.inversions(
             task, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track
         )
@@ -220,13 +220,13 @@ def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
         if utility.word == "damaged":
             return utility
         words = (
-            f"{examples} forgotten example{'s' * (examples > 1)}, fewer than {LEAST_EXAMPLES}, "
-            "are too few to tell"
+            f"{examples} forgotten example{'s' * (examples > 1)}; the metrics need at least "
+            f"{LEAST_EXAMPLES}"
         )
         return Verdict(
             "not shown",
-            f"It cannot be told whether the model has forgotten: {words}.",
-            f"Not shown: {words}; the figures stand for themselves.",
+            f"The evidence does not show whether the model has forgotten: {words}.",
+            f"Not shown: {words}; only the values are reported.",
             ("not shown",),
         )
     return judge(evidence)
@@ -250,7 +250,7 @@ def _left_out(
     left = []
     if len(subject.retrained) < 3:
         left.append(
-            f"the spread of retraining beyond {len(subject.retrained)} seed"
+            f"the variance of retraining beyond {len(subject.retrained)} seed"
             f"{'s' * (len(subject.retrained) > 1)}, without which there is no verdict "
             "(--retrains)"
         )
@@ -258,8 +258,8 @@ def _left_out(
         left.append("LiRA, which needs 3 retrained models (--retrains)")
     if 0 < settings.shadows < LEAST_SHADOWS:
         left.append(
-            f"U-LiRA in the verdict: {settings.shadows} shadows of each kind can show "
-            f"nothing at its level, {LEAST_SHADOWS} or more can"
+            f"U-LiRA in the verdict: {settings.shadows} shadow models of each kind cannot reach "
+            f"significance; at least {LEAST_SHADOWS} are needed (--shadows)"
         )
     if not settings.shadows:
         left.append("U-LiRA and the NeurIPS 2023 score, which need shadow federations (--shadows)")
@@ -269,7 +269,7 @@ def _left_out(
             + (
                 " (--shadow-models)"
                 if not settings.shadow_models
-                else ": too few test images like the forgotten ones"
+                else ": too few test images of the classes in the forget set"
             )
         )
     if not settings.relearn_epochs:
@@ -277,24 +277,24 @@ def _left_out(
     if not settings.inversion:
         left.append("model inversion (--inversion)")
     if found["groups"] is None:
-        left.append("groups of memorisation, which need 20 examples and 2 retrained models")
+        left.append("memorization groups, which need 20 examples and 2 retrained models")
     if not was_poisoned(found):
-        left.append("attack success: nothing that was forgotten was poisoned")
+        left.append("attack success: the forget set holds no poisoned examples")
     threshold = attacks["threshold"].after
     left += [
         f"true-positive rates at a false-positive rate of {level:.1%}: {threshold.others} "
-        f"non-members show none below {threshold.resolution:.2%}"
+        f"non-members resolve only rates of at least {threshold.resolution:.2%}"
         for level in threshold.tpr_at
         if not threshold.resolves(level)
     ]
     if found["partly_poisoned"]:
         left.append(
-            "poisoned examples as such: only some of what was forgotten was poisoned, or "
-            "only in some rounds, and the non-members are not"
+            "poisoned examples as such: only part of the forget set was poisoned, or only in "
+            "some rounds, and the non-members are not poisoned"
         )
     if found["overlap"]:
         left.append(
-            f"{found['overlap']:.1%} of the forgotten examples are held by somebody who "
-            "stays too: what they teach need not vanish"
+            f"{found['overlap']:.1%} of the forgotten examples are also held by remaining "
+            "clients, so the model may legitimately keep what it learned from them"
         )
     return [*left, *ALWAYS_LEFT_OUT]

@@ -77,7 +77,7 @@ def open_target(
         "run",
         str(run),
         unlearned.record.method != reference_method(),
-        "an unlearned run, not a retrained one: that is what it is held against",
+        "an unlearned run, not a retrained one, which is the reference",
     )
     retrained = [one for one in opened if one is not unlearned]
     for one in retrained:
