@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -44,12 +46,10 @@ def test_every_rule_runs(rule, tmp_path):
 
 
 def test_flaps_multi_krum_sees_the_models_tensors(tmp_path, monkeypatch):
-    from tfunlearn.aggregation import rules
-
-    seen = []
-    original = rules.krum_flap
+    module, seen = sys.modules["tfunlearn.aggregation.multi_krum"], []
+    original = module.krum_flap
     monkeypatch.setattr(
-        rules, "krum_flap", lambda u, **options: seen.append(options) or original(u, **options)
+        module, "krum_flap", lambda u, **options: seen.append(options) or original(u, **options)
     )
     run = train(
         run_config(rule="multi-krum", compat="flap", **{**SMALL, "rounds": 1}), out=tmp_path / "run"
