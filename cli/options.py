@@ -170,5 +170,5 @@ def option_of(name: str, field: ConfigField) -> click.Option:
             [flag], type=_CountOrFraction(str in field.kinds), metavar="N", **options
         )
     return click.Option(
-        [flag], type=next(kind for kind in (float, int, str) if kind in field.kinds), **options
+        [flag], type=next(kind for kind in (str, float, int) if kind in field.kinds), **options
     )

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from tfunlearn.aggregation import PRE_AGGREGATORS, RULES, Aggregator, Rule, median
-from tfunlearn.attacks import ATTACKS
+from tfunlearn.attacks import ATTACKS, UpdateAttack
+from tfunlearn.config.reading import run_config
 from tfunlearn.conformance.families import FAMILIES
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.families import require_origin, settings_for, short_name
+from tfunlearn.core.families import require_origin, require_same, settings_for, short_name
 from tfunlearn.core.fields import fields_of, settings_of
-from tfunlearn.methods.method import UNLEARNING
+from tfunlearn.defenses import UpdateDefense
+from tfunlearn.methods.method import UNLEARNING, UnlearningMethod
 
 SOURCE = '''
 import numpy as np
@@ -177,3 +179,108 @@ def test_two_built_in_methods_of_one_name_are_our_mistake(monkeypatch):
     with pytest.raises(RuntimeError, match="two methods named krum"):
         family["krum"]
     assert callable(module)
+
+
+def test_functions_that_cannot_be_called_as_methods_are_refused():
+    def two(updates, tau):
+        return updates[0]
+
+    def none():
+        return None
+
+    for family, function in ((RULES, two), (RULES, none), (RULES, max), (ATTACKS, none)):
+        with pytest.raises(UserError, match=f"{function.__name__}: must be a function .*; got"):
+            family.name_of(function)
+    for name in ("seed", "sizes", "before"):
+        scope = {}
+        exec(f"def r(updates, *, {name}=3): return updates[0]", scope)
+        with pytest.raises(UserError, match=f"rule: r must have settings of other names.*{name}"):
+            RULES.name_of(scope["r"])
+    for name in ("rounds", "stop", "training", "reference"):
+        scope = {}
+        exec(f"def u(task, *, {name}=3): return []", scope)
+        with pytest.raises(UserError, match=f"method: .*'{name}'"):
+            UNLEARNING.name_of(scope["u"])
+
+
+def test_errors_and_results_of_functions_are_said_in_one_line():
+    def fails(updates):
+        raise RuntimeError("first\nsecond")
+
+    def scalar(updates):
+        return 1.0
+
+    updates = np.ones((5, 3), np.float32)
+    with pytest.raises(UserError, match=r"rule: fails raised RuntimeError \(.*py:\d+: first\)"):
+        Aggregator(fails)(updates)
+    with pytest.raises(UserError, match=r"must return an array of shape \(3,\); got float"):
+        Aggregator(scalar)(updates)
+
+
+def test_a_rule_without_f_is_not_taken_for_the_mean():
+    rule = Rule(name="first", summary="s", apply=lambda u, given, own: u[0] * 0, takes_f=False)
+    assert not Aggregator(rule).is_plain_mean and Aggregator("mean").is_plain_mean
+
+
+def test_functions_of_one_name_stay_apart():
+    def scaled(factor):
+        def rule(updates):
+            return updates[0] * factor
+
+        return rule
+
+    one, two = Aggregator(scaled(1)), Aggregator(scaled(2))
+    updates = np.ones((3, 2), np.float32)
+    np.testing.assert_array_equal(one(updates), [1, 1])
+    np.testing.assert_array_equal(two(updates), [2, 2])
+    assert one.replace(seed=1)(updates)[0] == 1
+
+
+def test_a_declared_method_comes_from_its_own_file(tmp_path, monkeypatch):
+    (tmp_path / "ours.py").write_text(
+        "from tfunlearn.attacks import UpdateAttack\n"
+        "ATTACK = UpdateAttack(name='a', summary='s', craft=lambda view, own: view.own)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    origin = ATTACKS.origin("ours:ATTACK")
+    assert origin.file == str(tmp_path / "ours.py")
+    require_same("attack", dataclasses.asdict(origin), ATTACKS)
+    with pytest.raises(UserError, match="attack: ours:ATTACK is now that of .*ours.py"):
+        require_same("attack", {**dataclasses.asdict(origin), "sha256": "0" * 64}, ATTACKS)
+    del sys.modules["ours"]
+
+
+def test_declarations_must_fit_their_family():
+    @dataclasses.dataclass(frozen=True)
+    class Own:
+        pass
+
+    with pytest.raises(UserError, match="settings: must be a dataclass.*got"):
+        Rule(name="r", summary="s", apply=lambda u, given, own: u[0], settings=dict)
+    with pytest.raises(UserError, match="settings: must be a subclass of KnowledgeSettings"):
+        UpdateAttack(name="a", summary="s", craft=lambda view, own: view.own, settings=Own)
+    with pytest.raises(UserError, match="settings: must be a dataclass with the fields reject"):
+        UpdateDefense(name="d", summary="s", criteria=("loss",), settings=Own)
+    with pytest.raises(UserError, match="settings: must be a subclass of MethodSettings"):
+        UnlearningMethod(name="u", summary="s", plan=lambda task, own: None, settings=Own)
+
+
+def test_settings_of_one_name_have_one_value_in_a_run():
+    def rule(updates, *, lr=0.5):
+        return updates[0]
+
+    def attack(view, *, strength=2.0):
+        return view.own
+
+    def defense(weights, *, strength=1.0):
+        return weights
+
+    with pytest.raises(UserError, match="rule: .* other names than the fields of a run; got 'lr'"):
+        run_config(rule=rule)
+    with pytest.raises(UserError, match="strength: must be equal in .*got 2.0 and 1.0"):
+        run_config(attack=attack, defense=(defense,))
+    config = run_config(attack=attack, defense=(defense,), strength=3.0)
+    assert [own.strength for section in (config.attack, config.defense) for own in section.own] == [
+        3.0,
+        3.0,
+    ]

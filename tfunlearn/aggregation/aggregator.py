@@ -138,7 +138,7 @@ class Aggregator:
     @property
     def is_plain_mean(self) -> bool:
         """Whether it is the weighted mean of the updates, which needs no f, and nothing before."""
-        return not self.method.takes_f and not self.before
+        return self.method.is_mean and not self.before
 
     @property
     def needs_arrays(self) -> str | None:
@@ -175,7 +175,7 @@ class Aggregator:
         require(
             "selected",
             selected,
-            selected is None or selected <= n,
+            not isinstance(selected, int) or selected <= n,
             f"at most the number of updates ({n})",
         )
 

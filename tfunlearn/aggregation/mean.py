@@ -61,6 +61,7 @@ MEAN = Rule(
     apply=lambda updates, given, own: mean(updates, weights=given.weights),
     weighted=True,
     takes_f=False,
+    is_mean=True,
     averages={},
     without_each=_without_each,
     oracle=oracles.mean,

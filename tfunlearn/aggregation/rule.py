@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import settings_of
+from tfunlearn.core.fields import reporting, require_positional, settings_of
 
 EXPECTED_SHARES = {"conservative": 0.1, "perfect": 0.2, "radical": 0.3}  # FLAP's words for f / n
+AGGREGATOR_FIELDS = ("rule", "byzantine", "before", "seed", "strict", "sizes")
 F_NAMES = (
     "f",
     "trim",
@@ -63,6 +67,7 @@ class Rule(Method):
             update; None for neither.
         weighted: whether it weights clients by their examples.
         takes_f: whether it takes a number of malicious rows.
+        is_mean: whether it is the weighted mean, which TFF computes without gathering updates.
         validates_f: whether the function itself takes f and rejects too few updates.
         needs_arrays: `own settings -> setting or None`: the setting that prevents the rule from
             running on tensors, inside TFF; default none.
@@ -88,6 +93,7 @@ class Rule(Method):
     reference: str | None = None
     weighted: bool = False
     takes_f: bool = True
+    is_mean: bool = False
     validates_f: bool = False
     needs_arrays: Callable[[Any], str | None] = lambda own: None
     selects_neighbors: bool = False
@@ -132,6 +138,8 @@ def _given_f(function: Callable) -> str | None:
 
 def _rule_of(name: str, function: Callable) -> Rule:
     """Return the rule of a plain function `(updates, *, f, settings ...) -> (d,)`."""
+    require_positional(function, 1, "a function `(updates, *, f)`")
+    function = reporting("rule", function)
     place = _given_f(function)
     given = tuple(word for word in (place, "weights", "rng") if word)
     known = inspect.signature(function).parameters
@@ -143,7 +151,13 @@ def _rule_of(name: str, function: Callable) -> Rule:
         for word in ("weights", "rng"):
             if word in known:
                 words[word] = getattr(context, word)
-        return function(updates, **words)
+        found = function(updates, **words)
+        if np.shape(found) != tuple(updates.shape[1:]):
+            raise UserError(
+                f"rule: {name} must return an array of shape {tuple(updates.shape[1:])}; "
+                f"got {type(found).__name__} of shape {np.shape(found)}"
+            )
+        return found
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return Rule(
@@ -161,11 +175,19 @@ def _rule_of(name: str, function: Callable) -> Rule:
 
 def _step_of(name: str, function: Callable) -> PreAggregator:
     """Return the step of a plain function `(updates, *, f, settings ...) -> stack`."""
+    require_positional(function, 1, "a function `(updates, *, f)`")
+    function = reporting("before", function)
     place = _given_f(function)
 
     def apply(updates: Any, context: Round, own: Any, seed: int, round_number: Any) -> Any:
         words = dict(vars(own))
-        return function(updates, **({place: context.f} if place else {}), **words)
+        found = function(updates, **({place: context.f} if place else {}), **words)
+        if np.ndim(found) != 2 or np.shape(found)[1] != updates.shape[1]:
+            raise UserError(
+                f"before: {name} must return an array of shape (rows, {updates.shape[1]}); "
+                f"got {type(found).__name__} of shape {np.shape(found)}"
+            )
+        return found
 
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return PreAggregator(
@@ -183,6 +205,7 @@ RULES: Family[Rule] = Family(
     package="tfunlearn.aggregation",
     adapt=_rule_of,
     takes="a function `(updates, *, f) -> vector`",
+    reserved=AGGREGATOR_FIELDS,
 )
 PRE_AGGREGATORS: Family[PreAggregator] = Family(
     "pre-aggregator",
@@ -191,4 +214,5 @@ PRE_AGGREGATORS: Family[PreAggregator] = Family(
     package="tfunlearn.aggregation",
     adapt=_step_of,
     takes="a function `(updates, *, f) -> stack`",
+    reserved=AGGREGATOR_FIELDS,
 )

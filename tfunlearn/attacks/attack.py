@@ -16,7 +16,7 @@ import numpy as np
 from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, Method, NoSettings
-from tfunlearn.core.fields import option, settings_of
+from tfunlearn.core.fields import option, reporting, require_positional, settings_of
 
 KNOWLEDGE = {
     "partial": "their own updates and the global model",
@@ -117,6 +117,10 @@ class UpdateAttack(Attack):
     condition: Callable[[int, int, Any], str | None] = lambda clients, malicious, own: None
     against: Callable[[Any, Any], tuple[UpdateAttack, Any]] | None = None
 
+    def __post_init__(self):
+        super().__post_init__()
+        self._require_settings(KnowledgeSettings)
+
     def infeasible_reason(self, clients: int, malicious: int, own: Any) -> str | None:
         """Return why the attack cannot be crafted in a round, or None if it can.
 
@@ -162,32 +166,61 @@ def _attack_of(name: str, function: Callable) -> Attack:
     `(view, *, settings ...) -> (c, d)` attacks updates. `(images, labels, *, settings ...) ->
     (images, labels)` attacks data, and may also take `source`, `target` and `rng`.
     """
-    words = list(inspect.signature(function).parameters)
+    takes = "a function `(view, *, ...)` or `(images, labels, *, ...)`"
+    words = _parameters(function)
+    require_positional(function, 2 if words[:2] == ["images", "labels"] else 1, takes)
+    function = reporting("attack", function)
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     if words[:2] == ["images", "labels"]:
         knobs = settings_of(function, given=("source", "target", "rng"))
 
         def poison(images, labels, own, classes, rng):
             given = {"source": classes.source, "target": classes.target, "rng": rng}
-            return function(
+            found = function(
                 images,
                 labels,
                 **vars(own),
                 **{word: value for word, value in given.items() if word in words},
             )
+            if (
+                not isinstance(found, tuple)
+                or len(found) != 2
+                or np.shape(found[0])[1:] != images.shape[1:]
+                or np.shape(found[1]) != np.shape(found[0])[:1]
+            ):
+                raise UserError(
+                    f"attack: {name} must return (images, labels) of equally many examples of "
+                    f"shape {images.shape[1:]}; got {type(found).__name__}"
+                )
+            return found
 
         return DataAttack(name=name, summary=summary, settings=knobs, poison=poison)
-    require(
-        "attack", name, len(words) >= 1, "a function (view, *, ...) or (images, labels, *, ...)"
-    )
     knobs = settings_of(function)
     own_words = list(knobs.__dataclass_fields__)
+
+    def craft(view: AdversaryView, own: Any) -> np.ndarray:
+        found = function(view, **{word: getattr(own, word) for word in own_words})
+        if np.shape(found) != view.own.shape:
+            raise UserError(
+                f"attack: {name} must return an array of shape {view.own.shape}; "
+                f"got {type(found).__name__} of shape {np.shape(found)}"
+            )
+        return found
+
     return UpdateAttack(
         name=name,
         summary=summary,
         settings=_with_knowledge(knobs),
-        craft=lambda view, own: function(view, **{word: getattr(own, word) for word in own_words}),
+        craft=craft,
     )
+
+
+def _parameters(function: Callable) -> list[str]:
+    """Return the names of a function's parameters; empty if it has no readable signature."""
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _with_knowledge(knobs: type) -> type:

@@ -20,7 +20,7 @@ from tfunlearn.config.threats import AggregationConfig, AttackConfig, DefenseCon
 from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import Family, Origin
-from tfunlearn.core.fields import option
+from tfunlearn.core.fields import fields_of, option
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import Rejection
@@ -47,6 +47,7 @@ class RunConfig:
 
     def __post_init__(self):
         require("seed", self.seed, self.seed >= 0, "at least 0")
+        self._check_names()
         for field in ("malicious", "participation"):
             self._check_count(field)
         self._check_server_examples()
@@ -170,6 +171,33 @@ class RunConfig:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in (*leaves(self), *self.kept)
         }
+
+    def _check_names(self) -> None:
+        """Check that a flat name stands for one value, so that files preserve the settings."""
+        parts = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        ours = {
+            one.name
+            for part in parts
+            if dataclasses.is_dataclass(part)
+            for one in dataclasses.fields(part)
+        } | {field.name for field in dataclasses.fields(self)}
+        found: dict[str, tuple[str, Any]] = {}
+        for section in self.sections:
+            for (family, method), own in zip(section.chosen(), section.own):
+                for name in fields_of(type(own)):
+                    value = getattr(own, name)
+                    if name in ours:
+                        raise UserError(
+                            f"{family.field}: {method} must have settings of other names than "
+                            f"the fields of a run; got {name!r}; rename it"
+                        )
+                    other, before = found.setdefault(name, (method, value))
+                    if (type(before), before) != (type(value), value):
+                        raise UserError(
+                            f"{name}: must be equal in {other} and {method}, which both have a "
+                            f"setting of this name; got {before!r} and {value!r}; give one "
+                            "value, or rename a setting"
+                        )
 
     def _check_server_examples(self) -> None:
         need = self.needs_server_examples

@@ -24,6 +24,7 @@ from tfunlearn.core.errors import UserError, first_line, nearest, refuse
 from tfunlearn.core.fields import ConfigField, fields_of, typed
 from tfunlearn.core.files import checksum, user_path
 
+_OURS = __name__.partition(".")[0]
 GROUP = "tfunlearn"  # entry points are in the groups `tfunlearn.<family>`
 
 
@@ -48,6 +49,21 @@ class Method:
     summary: str
     paper: str = ""
     settings: type = NoSettings
+
+    def __post_init__(self):
+        if not isinstance(self.settings, type) or not dataclasses.is_dataclass(self.settings):
+            raise UserError(
+                f"settings: must be a dataclass in the declaration of {self.name}; "
+                f"got {self.settings!r}"
+            )
+
+    def _require_settings(self, base: type) -> None:
+        """Check that the settings are a subclass of `base`."""
+        if not issubclass(self.settings, base):
+            raise UserError(
+                f"settings: must be a subclass of {base.__name__} in the declaration of "
+                f"{self.name}; got {self.settings.__name__}"
+            )
 
 
 M = TypeVar("M", bound=Method)
@@ -85,6 +101,7 @@ class Family(Mapping[str, M], Generic[M]):
         adapt: makes a method of a plain function, `(name, function) -> method`; None if the family
             takes no plain functions.
         takes: signature of such a function, for messages.
+        reserved: names that a method's own settings may not have.
     """
 
     def __init__(
@@ -96,11 +113,14 @@ class Family(Mapping[str, M], Generic[M]):
         package: str,
         adapt: Callable[[str, Callable], M] | None = None,
         takes: str = "",
+        reserved: Iterable[str] = (),
     ):
+        self.reserved = frozenset(reserved)
         self.name, self.field, self.kind, self._package = name, field, kind, package
         self._adapt, self._takes = adapt, takes
         self._built_in: dict[str, M] | None = None
         self._loaded: dict[str, tuple[M, Origin]] = {}
+        self._objects: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> M:
         return self._members()[name]
@@ -149,9 +169,18 @@ class Family(Mapping[str, M], Generic[M]):
         if isinstance(method, self.kind) and self.get(member.name) is method:
             return member.name
         module, attribute = _place_of(method)
-        name = f"{module}:{attribute}" if module else f"object:{attribute}"
+        name = f"{module}:{attribute}" if module else self._free_name(f"object:{attribute}", method)
         self._loaded[name] = (member, _origin(name, _file_of(method)))
         return name
+
+    def _free_name(self, name: str, method: Any) -> str:
+        """Return `name`, numbered if another object of this process has it."""
+        number = 1
+        while True:
+            numbered = name if number == 1 else f"{name}#{number}"
+            if self._objects.setdefault(numbered, method) is method:
+                return numbered
+            number += 1
 
     def fields(self, name: str) -> dict[str, ConfigField]:
         """Return a method's own settings by field name, inherited ones last."""
@@ -232,15 +261,25 @@ class Family(Mapping[str, M], Generic[M]):
         found = load_object(self.field, spec)
         member = self._adapted(spec.rpartition(":")[2], found)
         target = spec.rpartition(":")[0]
-        file = os.path.abspath(user_path(target)) if target.endswith(".py") else _file_of(found)
+        file = (
+            os.path.abspath(user_path(target))
+            if target.endswith(".py")
+            else _file_of(found, sys.modules.get(target))
+        )
         return member, _origin(name, file, package)
 
     def _adapted(self, name: str, found: Any) -> M:
         """Return an object as a method of this family; plain functions are adapted."""
-        if isinstance(found, self.kind):
-            return found
+        member = found
         if self._adapt is not None and callable(found) and not isinstance(found, Method):
-            return self._adapt(name, found)
+            member = self._adapt(name, found)
+        if isinstance(member, self.kind):
+            for taken in self.reserved & fields_of(member.settings).keys():
+                raise UserError(
+                    f"{self.field}: {name} must have settings of other names than "
+                    f"{', '.join(sorted(self.reserved))}; got {taken!r}; rename it"
+                )
+            return member
         takes = f", or {self._takes}" if self._takes else ""
         raise UserError(
             f"{self.field}: {name} must be of type {self.kind.__name__}{takes}; "
@@ -346,8 +385,9 @@ def load_object(field: str, spec: str) -> Any:
             found = getattr(found, part)
         return found
     except (Exception, SystemExit) as error:  # importing runs other people's code
+        reason = "it calls exit" if isinstance(error, SystemExit) else first_line(error)
         raise UserError(
-            f"{field}: {spec} cannot be loaded ({first_line(error)}); give a built-in name, "
+            f"{field}: {spec} cannot be loaded ({reason}); give a built-in name, "
             "package.module:name or file.py:name"
         ) from error
 
@@ -369,14 +409,33 @@ def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> Non
             f"{field}: {name} came from the package {origin['package']}, which is not "
             "installed here; install it"
         )
-    if file is None:
-        return
+    if file is None or (origin.get("package") and not os.path.isfile(file)):
+        return  # `require_same` compares the installed package's file
     if not os.path.isfile(file):
         raise UserError(f"{field}: {name} came from {file}, which is missing; put the file back")
     if checksum(file) != origin["sha256"]:
         raise UserError(
             f"{field}: {file}, where {name} came from, has changed since the run began "
             f"(SHA-256 then {origin['sha256'][:16]}...); put that file back"
+        )
+
+
+def require_same(field: str, origin: Mapping[str, Any], family: Family) -> None:
+    """Check, after it was imported, that a method comes from the same file content as in a run.
+
+    Args:
+        field: the configuration field that names it.
+        origin: an `Origin` as stored in a run's `config.json`.
+        family: the method's family.
+
+    Raises:
+        UserError: its name now stands for another file's method.
+    """
+    now = family.origin(origin["name"])
+    if now is not None and now.sha256 != origin.get("sha256"):
+        raise UserError(
+            f"{field}: {origin['name']} is now that of {now.file}, another than the run's "
+            f"({origin.get('file')}); run where that one is found, or name it as file.py:name"
         )
 
 
@@ -419,15 +478,27 @@ def _place_of(method: Any) -> tuple[str | None, str]:
     return module, attribute
 
 
-def _file_of(found: Any) -> str | None:
-    """Return the file that defines a function, or a method's functions; None without one."""
+def _file_of(found: Any, module: Any = None) -> str | None:
+    """Return the file that defines a function, or a method's functions; None without one.
+
+    Args:
+        found: a function, or a method.
+        module: the module that it was found in; its file if the method has no function of the same
+            package.
+    """
     parts = [found]
     if isinstance(found, Method):
         parts = [getattr(found, field.name) for field in dataclasses.fields(found)]
+    package = None if module is None else module.__name__.partition(".")[0]
     for part in parts:
-        if inspect.isfunction(part) or (inspect.isclass(part) and part is not NoSettings):
-            return inspect.getsourcefile(inspect.unwrap(part))
-    return None
+        if inspect.isfunction(part) or inspect.isclass(part):
+            owner = str(part.__module__).partition(".")[0]
+            if owner != _OURS and (package is None or owner == package or part is found):
+                try:
+                    return inspect.getsourcefile(inspect.unwrap(part))
+                except TypeError:  # defined where there is no file
+                    break
+    return getattr(module, "__file__", None)
 
 
 def _origin(name: str, file: str | None, package: str | None = None) -> Origin:
@@ -447,6 +518,7 @@ __all__ = [
     "Origin",
     "load_object",
     "require_origin",
+    "require_same",
     "require_known",
     "settings_for",
     "short_name",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import traceback
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tfunlearn.core.errors import UserError, nearest
+from tfunlearn.core.errors import UserError, first_line, nearest
 
 SIMPLE = (bool, int, float, str)
 _WORDS = {
@@ -92,6 +94,63 @@ def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
         if name not in known:
             raise UserError(f"config: unknown field '{name}'{nearest(name, known)}")
     return {name: typed_value(name, value, known[name]) for name, value in values.items()}
+
+
+def require_positional(function: Callable, count: int, takes: str) -> None:
+    """Check that a user's function can be called with `count` positional arguments.
+
+    Args:
+        function: the user's function.
+        count: number of positional arguments that it is called with.
+        takes: required signature, for the message.
+
+    Raises:
+        UserError: the function takes fewer, needs more, or has no readable signature.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        known = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        raise UserError(f"{name}: must be {takes}; got a function without a readable signature")
+    places = [p for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in places if p.default is p.empty]
+    enough = len(places) >= count or any(p.kind is p.VAR_POSITIONAL for p in known)
+    if len(needed) > count or not enough:
+        got = ", ".join(p.name for p in places)
+        raise UserError(
+            f"{name}: must be {takes}, with {count} positional "
+            f"parameter{'s' if count > 1 else ''} and settings after `*`; got ({got})"
+        )
+
+
+def reporting(field: str, function: Callable) -> Callable:
+    """Return a user's function whose exceptions are raised as a `UserError` of one line.
+
+    Args:
+        field: configuration field that names the function.
+        function: the user's function.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    code = getattr(function, "__code__", None)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except UserError:
+            raise
+        except Exception as error:
+            lines = [
+                frame.lineno
+                for frame in traceback.extract_tb(error.__traceback__)
+                if code is not None and frame.filename == code.co_filename
+            ]
+            place = f"{code.co_filename}:{lines[-1]}: " if code is not None and lines else ""
+            raise UserError(
+                f"{field}: {name} raised {type(error).__name__} ({place}{first_line(error)})"
+            ) from error
+
+    return call
 
 
 def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:

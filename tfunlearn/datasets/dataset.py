@@ -9,7 +9,7 @@ from typing import Any
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import settings_of
+from tfunlearn.core.fields import reporting, require_positional, settings_of
 from tfunlearn.datasets.images import ImageData
 
 
@@ -34,6 +34,9 @@ def loaded_by(function: Callable) -> Callable[[str, Any], ImageData]:
 
 
 def _data_set_of(name: str, function: Callable) -> DataSet:
+    require_positional(function, 1, "a function `(data_dir, *, ...)`")
+    function = reporting("dataset", function)
+
     def load(data_dir: str, own: Any) -> ImageData:
         found = function(data_dir, **vars(own))
         if not isinstance(found, ImageData):

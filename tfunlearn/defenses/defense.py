@@ -6,6 +6,7 @@ settings, its requirements, its function, and its description on the command lin
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import settings_of
+from tfunlearn.core.fields import reporting, require_positional, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,26 @@ class UpdateDefense(Defense):
 
     Attributes:
         criteria: criteria of rejection: `error`, `loss`.
+        settings: must have the fields `reject` and `compat`, like `RejectionSettings`.
     """
 
     criteria: tuple[str, ...]
+
+    def __post_init__(self):
+        super().__post_init__()
+        fields = [one.name for one in dataclasses.fields(self.settings)]
+        require(
+            "settings",
+            self.settings.__name__,
+            {"reject", "compat"} <= set(fields),
+            f"a dataclass with the fields reject and compat, since {self.name} rejects updates",
+        )
+        require(
+            "criteria",
+            self.criteria,
+            bool(self.criteria) and set(self.criteria) <= {"error", "loss"},
+            "a tuple of 'error', 'loss' or both",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +102,8 @@ def _defense_of(name: str, function: Callable) -> ModelDefense:
 
     The function is called after each aggregation, and may also take `round_number`.
     """
+    require_positional(function, 1, "a function `(weights, *, ...)`")
+    function = reporting("defense", function)
     takes_round = "round_number" in inspect.signature(function).parameters
 
     def build(model: Any, own: Any, gathers: bool) -> Callable:

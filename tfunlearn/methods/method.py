@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import settings_of
+from tfunlearn.core.fields import require_positional, settings_of
 from tfunlearn.federated.client_work import ClientTraining
 
 if TYPE_CHECKING:
@@ -125,6 +125,10 @@ class UnlearningMethod(Method):
     milder: Callable[[UnlearningTask, Plan], str | None] = _nothing
     control: Control | None = None
 
+    def __post_init__(self):
+        super().__post_init__()
+        self._require_settings(MethodSettings)
+
 
 def in_words(name: str, report: dict) -> str:
     """Return the description of a method's record as `: phrase; phrase`, empty if there is none.
@@ -140,6 +144,7 @@ def _of_function(name: str, function: Callable) -> UnlearningMethod:
     """Return the method of a plain function `(task, *, settings ...) -> Plan or weights`."""
     from tfunlearn.methods.plain import plain_method
 
+    require_positional(function, 1, "a function `(task, *, ...)`")
     return plain_method(name, function, settings_of(function))
 
 
@@ -150,4 +155,5 @@ UNLEARNING: Family[UnlearningMethod] = Family(
     package="tfunlearn.methods",
     adapt=_of_function,
     takes="a function `task -> weights or Plan`",
+    reserved=("method", "forget", "unlearn_seed", "reference", "own", "given"),
 )

@@ -6,7 +6,8 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, refuse
+from tfunlearn.core.fields import reporting
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, recovery_plan
 from tfunlearn.methods.task import Plan, UnlearningTask
@@ -23,6 +24,14 @@ def plain_method(name: str, function: Callable, knobs: type) -> UnlearningMethod
         function: the user's function.
         knobs: dataclass of its keyword-only parameters.
     """
+    for field in dataclasses.fields(knobs):
+        refuse(
+            "method",
+            f"{name} with the setting '{field.name}'",
+            not hasattr(RecoverySettings, field.name),
+            "as this name is used by all unlearning methods; rename the parameter",
+        )
+    function = reporting("method", function)
     own = [field.name for field in dataclasses.fields(knobs)]
     settings = dataclasses.make_dataclass(
         f"{knobs.__name__}WithRecovery",

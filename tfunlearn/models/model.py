@@ -9,7 +9,7 @@ from typing import Any
 
 from tfunlearn.core.errors import choose
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import option, settings_of
+from tfunlearn.core.fields import option, reporting, require_positional, settings_of
 from tfunlearn.models.blocks import NORMS
 
 
@@ -49,11 +49,17 @@ def built_by(function: Callable) -> Callable:
 
 
 def _model_of(name: str, function: Callable) -> Model:
+    require_positional(function, 2, "a function `(input_shape, classes, *, seed)`")
+    function = reporting("model", function)
+
+    def build(input_shape: tuple[int, ...], classes: int, seed: int, own: Any) -> Any:
+        return function(input_shape, classes, seed=seed, **vars(own))
+
     summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return Model(
         name=name,
         summary=summary,
-        build=built_by(function),
+        build=build,
         settings=settings_of(function, given=("seed",)),
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
 from tfunlearn.config.reading import METHOD_FIELDS, read_config, read_table, run_config
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.families import require_origin
+from tfunlearn.core.families import require_origin, require_same
 from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.federated.state import ServerState
@@ -64,10 +65,27 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
         UserError: it is damaged, or a method of the run is missing or has changed.
     """
     stored = read_table(str(directory.config))
-    for origin in stored.get("origins", ()):
+    origins = stored.get("origins", [])
+    if not _are_origins(origins):
+        raise UserError(f"run: {directory.config} is damaged (origins); put back the original")
+    for origin in origins:
         require_origin(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     fields = read_config(str(directory.config))
     for name, method in DEFENSES.items():  # runs of earlier builds keep their meaning
         if name in fields.get("defense", ()) and not method.earlier.keys() <= fields.keys():
             fields = {**method.earlier, **fields}
-    return run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    for origin in origins:
+        require_same(origin["field"], origin, METHOD_FIELDS[origin["field"]])
+    return config
+
+
+def _are_origins(found: Any) -> bool:
+    """Return whether a stored value is a list of origins."""
+    return isinstance(found, list) and all(
+        isinstance(one, dict)
+        and one.get("field") in METHOD_FIELDS
+        and isinstance(one.get("name"), str)
+        and all(isinstance(one.get(name), (str, type(None))) for name in ("file", "sha256"))
+        for one in found
+    )

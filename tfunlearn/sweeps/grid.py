@@ -6,11 +6,12 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tfunlearn.config.fingerprint import content_of
-from tfunlearn.config.reading import all_fields, run_config
+from tfunlearn.config.reading import METHOD_FIELDS, all_fields, run_config
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.fields import ConfigField
@@ -143,7 +144,10 @@ class Grid:
                 )
         try:
             own = UNLEARN_FIELDS | _own_fields(values.get("method"))
-            asked = {name: values.pop(name) for name in list(values) if name in own}
+            taken = _fields_of_run_methods(values)
+            asked = {
+                name: values.pop(name) for name in list(values) if name in own and name not in taken
+            }
             config = run_config(**{**values, **overrides, "seed": seed})
             return Cell(row.label, column.label, seed, config, *_unlearning(asked))
         except UserError as error:
@@ -153,6 +157,17 @@ class Grid:
 def _is_list(name: str) -> bool:
     known = known_fields()
     return name in known and known[name].many
+
+
+def _fields_of_run_methods(values: Mapping[str, Any]) -> set[str]:
+    """Return the settings of a cell's rules, attacks and others that are not built in."""
+    return {
+        name
+        for field, family in METHOD_FIELDS.items()
+        for method in listed(values.get(field, ()))
+        if isinstance(method, str) and method not in family and ":" in method
+        for name in family.fields(method)
+    }
 
 
 def _own_fields(method: Any) -> dict[str, ConfigField]:

@@ -43,6 +43,7 @@ def grid_of(content: dict, name: str) -> Grid:
             raise UserError(
                 f"grid: unknown key '{key}'{nearest(key, KEYS)} (known: {', '.join(KEYS)})"
             )
+    content = _with_paths(content)
     known = {**known_fields(), **_fields_of_others(content)}
     rows, columns = _lines(content, known)
     seeds = content.get("seeds", [0])
@@ -116,8 +117,7 @@ def _fields_of_others(content: dict) -> dict[str, ConfigField]:
     tables = [
         content.get("fixed"),
         content.get("grid"),
-        *(content.get("rows") or ()),
-        *(content.get("columns") or ()),
+        *(lines for name in ("rows", "columns") for lines in _listed(content.get(name))),
     ]
     for table in tables:
         for field, family in {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}.items():
@@ -126,6 +126,25 @@ def _fields_of_others(content: dict) -> dict[str, ConfigField]:
                 if (name not in family and ":" in name) or name in family.entry_points():
                     found |= family.fields(family.name_of(name))
     return found
+
+
+def _with_paths(content: dict) -> dict:
+    """Return a grid's content with absolute paths of methods in files, for other folders."""
+
+    def of(value: Any, family: Any = None) -> Any:
+        if isinstance(value, dict):
+            return {name: of(one, families.get(name)) for name, one in value.items()}
+        if isinstance(value, list):
+            return [of(one, family) for one in value]
+        return family.name_of(value) if family is not None and isinstance(value, str) else value
+
+    families = {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}
+    tables = ("fixed", "grid", "rows", "columns")
+    return {key: of(value) if key in tables else value for key, value in content.items()}
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else []
 
 
 def _words(values) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from tfunlearn.core.files import checksum, first_free, locked, user_path
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 
+_PROCESS = uuid.uuid4().hex  # in keys of methods that exist in this process only
 LEFT = "left.json"  # state of an interrupted unlearning in addition to its checkpoint
 
 
@@ -49,7 +51,9 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
     )
     origin = settings.origin
     if origin is not None:  # a user's own method
-        weights["method_sha256"] = str(origin.sha256)
+        weights["method_sha256"] = (
+            _PROCESS if origin.name.startswith("object:") else str(origin.sha256)
+        )
     if not task.method.from_scratch:
         weights |= asked
     return {"key": _hash(weights | asked), "weights_key": _hash(weights)}

@@ -14,6 +14,7 @@ from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
+from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.settings import (
     AUTO,
     COMMON,
@@ -126,8 +127,14 @@ def resume_unlearning(
     request, directory = read_request(run), RunDirectory(user_path(run))
     asked = request["settings"]  # only the method's own: defaults of others have changed
     names = (*COMMON, *own_fields(asked.get("method", AUTO)))
+    built_in = asked.get("method", AUTO) in (AUTO, *UNLEARNING)
     settings = unlearn_settings(
-        **{name: asked[name] for name in names if asked.get(name) is not None}
+        **{
+            name: asked[name]
+            for name in names
+            if asked.get(name) is not None
+            or (name in asked and name not in COMMON and not built_in)
+        }
     )
     finished = directory.unlearning.exists()
     if finished:
