@@ -213,7 +213,7 @@ def test_every_writer_is_a_client_unless_a_number_is_asked_for(monkeypatch, rng)
         10,
         np.repeat(np.arange(12, dtype=np.int32), 5),
     )
-    monkeypatch.setattr(federation, "load", lambda name, folder: data)
+    monkeypatch.setattr(federation, "load", lambda *given: data)
     made = Federation.of(run_config(dataset="femnist-digits", partition="writers"))
     assert len(made.clients) == made.config.data.clients == 12
     assert made.clients.sizes.tolist() == [5] * 12

@@ -14,7 +14,7 @@ from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_sub
 from tfunlearn.conformance.properties import RuleUnderTest
 from tfunlearn.core.errors import UserError, choose, first_line, refuse
 from tfunlearn.core.families import load_object
-from tfunlearn.core.lazy import tff
+from tfunlearn.core.lazy import require_installed, tff
 from tfunlearn.workers import local_worker
 
 UNKNOWN = Rule(
@@ -67,7 +67,12 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
 
 
 def same_bits_in_tff(name: str) -> Finding:
-    """Check whether a rule gives bit-identical results on arrays and inside TFF."""
+    """Check whether a rule gives bit-identical results on arrays and inside TFF.
+
+    Raises:
+        UserError: TensorFlow Federated is not installed.
+    """
+    require_installed("tensorflow_federated")
     rule, rounds, different = RULES[name], 3, 0
     f = 2
     clients = max(11, rule.least(f))
