@@ -15,7 +15,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import reporting, require_positional, settings_of
+from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
 
 EXPECTED_SHARES = {"conservative": 0.1, "perfect": 0.2, "radical": 0.3}  # FLAP's words for f / n
 AGGREGATOR_FIELDS = ("rule", "byzantine", "before", "seed", "strict", "sizes")
@@ -159,10 +159,9 @@ def _rule_of(name: str, function: Callable) -> Rule:
             )
         return found
 
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return Rule(
         name=name,
-        summary=summary,
+        summary=summary_of(function, name),
         settings=settings_of(function, given=given),
         apply=apply,
         weighted="weights" in known,
@@ -189,10 +188,9 @@ def _step_of(name: str, function: Callable) -> PreAggregator:
             )
         return found
 
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return PreAggregator(
         name=name,
-        summary=summary,
+        summary=summary_of(function, name),
         apply=apply,
         settings=settings_of(function, given=(place,) if place else ()),
     )

@@ -16,7 +16,7 @@ import numpy as np
 from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, Method, NoSettings
-from tfunlearn.core.fields import option, reporting, require_positional, settings_of
+from tfunlearn.core.fields import option, reporting, require_positional, settings_of, summary_of
 
 KNOWLEDGE = {
     "partial": "their own updates and the global model",
@@ -170,7 +170,6 @@ def _attack_of(name: str, function: Callable) -> Attack:
     words = _parameters(function)
     require_positional(function, 2 if words[:2] == ["images", "labels"] else 1, takes)
     function = reporting("attack", function)
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
     if words[:2] == ["images", "labels"]:
         knobs = settings_of(function, given=("source", "target", "rng"))
 
@@ -194,7 +193,9 @@ def _attack_of(name: str, function: Callable) -> Attack:
                 )
             return found
 
-        return DataAttack(name=name, summary=summary, settings=knobs, poison=poison)
+        return DataAttack(
+            name=name, summary=summary_of(function, name), settings=knobs, poison=poison
+        )
     knobs = settings_of(function)
     own_words = list(knobs.__dataclass_fields__)
 
@@ -209,7 +210,7 @@ def _attack_of(name: str, function: Callable) -> Attack:
 
     return UpdateAttack(
         name=name,
-        summary=summary,
+        summary=summary_of(function, name),
         settings=_with_knowledge(knobs),
         craft=craft,
     )

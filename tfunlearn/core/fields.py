@@ -96,6 +96,11 @@ def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
     return {name: typed_value(name, value, known[name]) for name, value in values.items()}
 
 
+def summary_of(function: Callable, name: str) -> str:
+    """Return the first line of a function's docstring; `name` if it has none."""
+    return (inspect.getdoc(function) or name).partition("\n")[0]
+
+
 def require_positional(function: Callable, count: int, takes: str) -> None:
     """Check that a user's function can be called with `count` positional arguments.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import reporting, require_positional, settings_of
+from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
 from tfunlearn.datasets.images import ImageData
 
 
@@ -45,8 +44,9 @@ def _data_set_of(name: str, function: Callable) -> DataSet:
             )
         return found
 
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
-    return DataSet(name=name, summary=summary, load=load, settings=settings_of(function))
+    return DataSet(
+        name=name, summary=summary_of(function, name), load=load, settings=settings_of(function)
+    )
 
 
 DATASETS: Family[DataSet] = Family(

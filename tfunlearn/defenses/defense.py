@@ -16,7 +16,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import reporting, require_positional, settings_of
+from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +123,9 @@ def _defense_of(name: str, function: Callable) -> ModelDefense:
 
         return stage
 
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return ModelDefense(
         name=name,
-        summary=summary,
+        summary=summary_of(function, name),
         build=build,
         settings=settings_of(function, given=("round_number",)),
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 
 from tfunlearn.core.errors import UserError, refuse
-from tfunlearn.core.fields import reporting
+from tfunlearn.core.fields import reporting, summary_of
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, recovery_plan
 from tfunlearn.methods.task import Plan, UnlearningTask
@@ -62,5 +61,6 @@ def plain_method(name: str, function: Callable, knobs: type) -> UnlearningMethod
             )
         return recovery_plan(task, [weight.astype("float32") for weight in found])
 
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
-    return UnlearningMethod(name=name, summary=summary, settings=settings, plan=plan)
+    return UnlearningMethod(
+        name=name, summary=summary_of(function, name), settings=settings, plan=plan
+    )

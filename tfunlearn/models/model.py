@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tfunlearn.core.errors import choose
 from tfunlearn.core.families import Family, Method
-from tfunlearn.core.fields import option, reporting, require_positional, settings_of
+from tfunlearn.core.fields import option, reporting, require_positional, settings_of, summary_of
 from tfunlearn.models.blocks import NORMS
 
 
@@ -55,10 +54,9 @@ def _model_of(name: str, function: Callable) -> Model:
     def build(input_shape: tuple[int, ...], classes: int, seed: int, own: Any) -> Any:
         return function(input_shape, classes, seed=seed, **vars(own))
 
-    summary = (inspect.getdoc(function) or name).partition("\n")[0]
     return Model(
         name=name,
-        summary=summary,
+        summary=summary_of(function, name),
         build=build,
         settings=settings_of(function, given=("seed",)),
     )
