@@ -161,11 +161,19 @@ def test_what_a_killed_writer_left_goes_with_the_next_lock_on_its_folder(tmp_pat
     for name in ("notes.json", "history/round_00006.npz", "history/without_suffix"):
         subprocess.run([sys.executable, "-c", die, str(tmp_path / name)])
     assert len(list(tmp_path.rglob(".*"))) == 3
-    for name in (".config.v2.toml", "history/.keep", "a.1234567.npz"):
+    for name in (".config.v2.toml", ".notes.1234567.txt", "history/.keep", "a.1234567.npz"):
         (tmp_path / name).touch()
     with replacing(tmp_path / "mine.npz") as mine:
         mine.touch()
         with locked(tmp_path / ".lock", "busy"):
             assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == sorted(
-                [".config.v2.toml", ".lock", mine.name, "a.1234567.npz", "history", "history/.keep"]
+                [
+                    ".config.v2.toml",
+                    ".notes.1234567.txt",
+                    ".lock",
+                    mine.name,
+                    "a.1234567.npz",
+                    "history",
+                    "history/.keep",
+                ]
             )

@@ -78,7 +78,7 @@ def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Temporary files of killed processes are removed with the next lock on their folder, see
     `locked`.
     """
-    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:100]}.tmp{os.getpid()}{path.suffix}")
     with naming(path):
         try:
             yield temporary
@@ -151,7 +151,7 @@ def locked(path: str | os.PathLike, busy: str) -> Iterator[None]:
 def _remove_leftovers(folder: pathlib.Path) -> None:
     """Remove temporary files (see `_beside`) of dead processes, at any depth."""
     for path in folder.rglob(".*"):
-        found = re.fullmatch(r"\..+\.(\d+)(\.\w+)?", path.name)
+        found = re.fullmatch(r"\..+\.tmp(\d+)(\.\w+)?", path.name)
         if found and not path.is_dir() and not _is_alive(int(found[1])):
             with contextlib.suppress(OSError):  # e.g. no permission to delete it
                 path.unlink()
