@@ -9,6 +9,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.training.callbacks import TrainingCallbacks
+from tfunlearn.training.federation import Federation
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
@@ -21,7 +24,7 @@ COLUMNS = {
 }
 
 
-class TrainingDisplay:
+class TrainingDisplay(TrainingCallbacks):
     """Show a training run in progress; a context manager.
 
     Args:
@@ -58,13 +61,15 @@ class TrainingDisplay:
             self._live.stop()
         if self._path is not None and kind in (KeyboardInterrupt, SystemExit):
             last = self._lines[-1]["round"] if self._lines else self._finished
-            self._say(f"stopped   after round {last}; tfunlearn resume {self._path} goes on")
+            self._say(f"stopped   after round {last}; tfunlearn resume {self._path} continues")
 
-    def damage(self, words: str) -> None:
+    def on_damage(self, words: str) -> None:
         """Print a description of damage."""
         self._say(f"warning: {words}")
 
-    def start(self, directory, federation, model, finished) -> None:
+    def on_start(
+        self, directory: RunDirectory, federation: Federation, model, finished: int
+    ) -> None:
         """Print what will be trained, after `finished` rounds."""
         config, data = self._config, federation.data
         self._say(
@@ -81,7 +86,7 @@ class TrainingDisplay:
         if finished:
             self._say(f"resume    after round {finished} of {config.training.rounds}")
 
-    def round(self, line: dict) -> None:
+    def on_round_end(self, line: dict) -> None:
         """Show a finished round."""
         signals.check()
         self._lines.append(line)

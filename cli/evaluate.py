@@ -126,9 +126,7 @@ def _is_same(one: str, other: str) -> bool:
 
 def _evaluate_groups(runs, settings, words, files, data_dir) -> None:
     with GmeDisplay(settings) as display:
-        study = study_memorization(
-            runs, settings, forget=words, data_dir=data_dir, watch=display.watch()
-        )
+        study = study_memorization(runs, settings, forget=words, data_dir=data_dir, watch=display)
     display.finish(study)
     for name, write in (("csv", write_groups), ("scores_csv", write_scores), ("plot", draw_groups)):
         if files[name] is not None:

@@ -31,7 +31,7 @@ class GmeDisplay(RetrainingDisplay):
             f"forgotten {request_in_words(study.request)}: "
             f"{count(len(report.scores), 'example')}"
             + (
-                f", {study.overlap:.1%} of them held by somebody who stays too"
+                f", {study.overlap:.1%} of them also held by remaining clients"
                 if study.overlap
                 else ""
             )

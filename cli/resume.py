@@ -47,7 +47,7 @@ def resume(run, workers, data_dir):
         run_and_show(grid, run, {**overrides, **({"data_dir": data_dir} if data_dir else {})})
     elif is_requested(path):
         with UnlearningDisplay(run) as display:
-            result = resume_unlearning(run, data_dir=data_dir, watch=display.watch())
+            result = resume_unlearning(run, data_dir=data_dir, watch=display)
         display.finish(result)
         end_if_failed(result)
     else:
@@ -63,12 +63,5 @@ def _resume_training(run, workers, data_dir) -> None:
         "the folder of an existing run, unlearning or sweep",
     )
     with TrainingDisplay(stored_config(directory, data_dir)) as display:
-        result = resume_training(
-            run,
-            data_dir=data_dir,
-            workers=workers,
-            on_damage=display.damage,
-            on_start=display.start,
-            on_round=display.round,
-        )
+        result = resume_training(run, data_dir=data_dir, workers=workers, watch=display)
     display.finish(result)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from tfunlearn.methods.callbacks import UnlearningCallbacks
+from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.report.summaries import count, request_in_words
-from tfunlearn.workflows.unlearn.callbacks import Watch
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
 
 
-class RetrainingDisplay:
+class RetrainingDisplay(UnlearningCallbacks):
     """Show trainings in progress; a context manager."""
 
     def __init__(self):
@@ -25,22 +29,18 @@ class RetrainingDisplay:
     def __exit__(self, kind, *_):
         self._progress.stop()
         if kind in (KeyboardInterrupt, SystemExit) and self._begun:
-            self._say("stopped   models that are whole stay; the same command goes on from them")
+            self._say("stopped   complete models are kept; the same command continues after them")
 
-    def watch(self) -> Watch:
-        """Return the callbacks of the trainings."""
-        return Watch(
-            start=self.start,
-            reference_round=self.round,
-            track=lambda steps: measuring(self._progress, steps),
-        )
+    def track(self, steps: Sequence) -> Iterable:
+        """Show a bar while iterating over the steps of a measurement."""
+        return measuring(self._progress, steps)
 
-    def tell(self, words: str) -> None:
-        """Print the next step, and remove the bar of the last training."""
+    def on_stage(self, words: str) -> None:
+        """Print the next stage, and remove the bar of the last training."""
         self._end_task()
         self._say(words)
 
-    def start(self, task, waiting: int, target) -> None:
+    def on_start(self, task: UnlearningTask, waiting: int, folder: pathlib.Path) -> None:
         """Print that a model is about to be trained."""
         self._begun, self._rounds = self._begun + 1, task.source.training_rounds
         self._end_task()
@@ -57,7 +57,7 @@ class RetrainingDisplay:
         )
         self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)
 
-    def round(self, line: dict) -> None:
+    def on_reference_round_end(self, line: dict) -> None:
         """Show a finished round of a training."""
         signals.check()
         if self._task is None:

@@ -8,7 +8,10 @@ import time
 import click
 from rich.table import Table
 
+from tfunlearn.sweeps.callbacks import SweepCallbacks
+from tfunlearn.sweeps.grid import Cell
 from tfunlearn.sweeps.grid_reading import read_grid
+from tfunlearn.sweeps.result import CellResult
 from tfunlearn.sweeps.sweep import sweep as run_sweep
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars
@@ -48,9 +51,7 @@ def sweep(config, out, data_dir, rounds):
 def run_and_show(grid, out: str, overrides: dict) -> None:
     """Run the unfinished cells of a grid, and print its tables."""
     with SweepDisplay(grid, out) as display:
-        matrices = run_sweep(
-            grid, out, overrides=overrides, on_cell=display.cell, on_round=display.round
-        )
+        matrices = run_sweep(grid, out, overrides=overrides, watch=display)
     for matrix in matrices:
         display.show(matrix)
     display.console.print(
@@ -59,7 +60,7 @@ def run_and_show(grid, out: str, overrides: dict) -> None:
     )
 
 
-class SweepDisplay:
+class SweepDisplay(SweepCallbacks):
     """Show a sweep in progress: a bar on a terminal, a line per cell in a pipe."""
 
     def __init__(self, grid, out: str):
@@ -88,11 +89,11 @@ class SweepDisplay:
                 markup=False,
             )
 
-    def round(self, cell, line) -> None:
+    def on_round_end(self, cell: Cell, line: dict) -> None:
         signals.check()
         self._progress.update(self._task, description=f"cell (round {line['round']})")
 
-    def cell(self, result) -> None:
+    def on_cell_end(self, result: CellResult) -> None:
         self._done += 1
         self._new += result.new
         self._progress.update(self._task, advance=1)

@@ -50,9 +50,7 @@ def train(config, preset, out, workers, **flags):
     settings = run_config(**merged(config, flags, preset_fields(preset, "train")))
     _check_use(flags, settings)
     with TrainingDisplay(settings) as display:
-        run = train_run(
-            settings, out=out, workers=workers, on_start=display.start, on_round=display.round
-        )
+        run = train_run(settings, out=out, workers=workers, watch=display)
     display.finish(run)
 
 

@@ -54,6 +54,6 @@ def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir
         given["forget"] = words
     settings = unlearn_settings(**given)
     with UnlearningDisplay(run) as display:
-        result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=display.watch())
+        result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=display)
     display.finish(result)
     end_if_failed(result)

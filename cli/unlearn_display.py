@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
 from tfunlearn.core.errors import FailedRun
+from tfunlearn.methods.callbacks import UnlearningCallbacks
 from tfunlearn.methods.method import UNLEARNING, in_words
 from tfunlearn.methods.settings import reference_method
+from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.report.summaries import (
     cost_in_words,
     count,
@@ -17,7 +20,7 @@ from tfunlearn.report.summaries import (
     request_in_words,
     rounds_behind,
 )
-from tfunlearn.workflows.unlearn.callbacks import Watch
+from tfunlearn.runs.recovery_point import RecoveryPoint
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
 from tfunlearn_cli.display import number
@@ -27,16 +30,16 @@ ROWS = {
     "test_loss": "test loss",
     "attack_success": "attack success",
     "source_error": "source error",
-    "forget_accuracy": "forgotten data, accuracy",
-    "poisoned_accuracy": "poisoned among them, accuracy",
-    "remain_accuracy": "remaining data, accuracy",
-    "earlier_forget_accuracy": "forgotten before, accuracy",
-    "forget_test_accuracy": "forgotten classes, test accuracy",
-    "remain_test_accuracy": "other classes, test accuracy",
+    "forget_accuracy": "accuracy on the forget set",
+    "poisoned_accuracy": "accuracy on its poisoned examples",
+    "remain_accuracy": "accuracy on the retain set",
+    "earlier_forget_accuracy": "accuracy on earlier forget sets",
+    "forget_test_accuracy": "test accuracy, forgotten classes",
+    "remain_test_accuracy": "test accuracy, other classes",
 }
 
 
-class UnlearningDisplay:
+class UnlearningDisplay(UnlearningCallbacks):
     """Show an unlearning in progress; a context manager."""
 
     def __init__(self, run: str):
@@ -54,34 +57,19 @@ class UnlearningDisplay:
         self._progress.stop()
         if kind in (KeyboardInterrupt, SystemExit) and self._begun:
             self._say(
-                f"stopped   the same command, or tfunlearn resume {self._folder}, goes on "
+                f"stopped   the same command, or tfunlearn resume {self._folder}, continues "
                 "from the last finished round"
             )
 
-    def watch(self) -> Watch:
-        """Return the callbacks of an unlearning."""
-        return Watch(
-            start=self.start,
-            plan=self.plan,
-            round=self.round,
-            track=self.track,
-            tell=self.tell,
-            warn=self.warn,
-            reference=self.reference,
-            reference_round=self.reference_round,
-            resume=self.resume,
-            damage=self.damage,
-        )
-
-    def damage(self, words: str) -> None:
+    def on_damage(self, words: str) -> None:
         """Print a description of repaired damage."""
-        self._say(f"warning: {words}; mended")
+        self._say(f"warning: {words}; repaired")
 
-    def warn(self, words: str) -> None:
+    def on_warning(self, words: str) -> None:
         """Print a warning."""
         self._say(f"warning: {words}")
 
-    def start(self, task, waiting: int, folder) -> None:
+    def on_start(self, task: UnlearningTask, waiting: int, folder: pathlib.Path) -> None:
         """Print the request, the method, warnings, and the remaining clients."""
         self._folder = os.path.relpath(folder)
         self._begun, source, self._method = True, task.source, task.settings.method
@@ -89,14 +77,16 @@ class UnlearningDisplay:
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
         self._say(f"forget    {self._request(task)}")
         if task.dropped:
-            self._say(f"dropped   {request_in_words(list(task.dropped))}: forgotten before")
+            self._say(
+                f"dropped   {request_in_words(list(task.dropped))}: forgotten by an earlier request"
+            )
         if task.reason:
             self._say(f"method    {self._method}: {task.reason} (--method names another)")
         for words in task.warnings:
-            self.warn(words)
+            self.on_warning(words)
         if task.overlap:
             self._say(
-                f"overlap   {task.overlap:.1%} of these examples are held by somebody who stays too"
+                f"overlap   {task.overlap:.1%} of these examples are also held by remaining clients"
             )
         self._say(
             f"remain    {count(len(remaining.present), 'client')} with "
@@ -104,26 +94,25 @@ class UnlearningDisplay:
         )
         if waiting:
             self._say(
-                f"wait      {count(waiting, 'round')} without the forgotten: from one "
-                f"unlearning to the next there are at least {task.own.rate_limit} "
-                "(--rate-limit)"
+                f"wait      {count(waiting, 'round')} on the retain set: at least "
+                f"{task.own.rate_limit} between two unlearnings (--rate-limit)"
             )
             self._rounds = waiting
             self._task = self._progress.add_task("waiting", total=waiting)
 
-    def resume(self, left) -> None:
+    def on_resume(self, point: RecoveryPoint) -> None:
         """Print the round from which the unlearning resumes."""
-        for words in left.damaged:
+        for words in point.damaged:
             self._say(f"warning: {words}")
-        self._say(f"resume    after {count(len(left.lines), 'round')}")
+        self._say(f"resume    after {count(len(point.lines), 'round')}")
         if self._task is not None:
-            self._progress.update(self._task, completed=len(left.lines))
+            self._progress.update(self._task, completed=len(point.lines))
 
     def track(self, steps: Sequence) -> Iterator:
         """Show a bar while iterating over the steps of a measurement."""
         return measuring(self._progress, steps)
 
-    def plan(self, plan) -> None:
+    def on_plan(self, plan: Plan) -> None:
         """Print what the method will do."""
         self._say(f"method    {self._method}{in_words(self._method, plan.report)}")
         for line in UNLEARNING.find(self._method).remarks(plan.report):
@@ -132,28 +121,28 @@ class UnlearningDisplay:
             self._rounds += plan.rounds
             self._task = self._progress.add_task("recovery", total=plan.rounds)
 
-    def tell(self, report: dict) -> None:
+    def on_report(self, report: dict) -> None:
         """Print what a method reports between its rounds."""
         self._say(f"method    {self._method}{in_words(self._method, report)}")
 
-    def round(self, line: dict) -> None:
+    def on_round_end(self, line: dict) -> None:
         """Show a finished round."""
         signals.check()
         if self._task is not None:
             self._progress.update(self._task, advance=1)
         self._line(line, self._rounds, line["phase"])
 
-    def reference(self, rounds: int) -> None:
+    def on_reference_start(self, rounds: int) -> None:
         """Print that the retraining for comparison starts."""
         if self._task is not None:  # a stop rule may have ended it early
             self._progress.remove_task(self._task)
         self._say(
-            f"retrain   {rounds} rounds from scratch, for comparison (--no-reference leaves it out)"
+            f"retrain   {rounds} rounds from scratch, for comparison (skip with --no-reference)"
         )
         self._rounds = rounds
         self._task = self._progress.add_task("retraining", total=rounds)
 
-    def reference_round(self, line: dict) -> None:
+    def on_reference_round_end(self, line: dict) -> None:
         """Show a finished round of the retraining."""
         signals.check()
         if self._task is not None:
@@ -166,11 +155,12 @@ class UnlearningDisplay:
         record = run.record
         if not run.new:
             self._say(
-                f"found     {run.directory.path}, unlearned so earlier; {record.method} "
+                f"found     {run.directory.path}, an earlier unlearning with these settings; "
+                f"{record.method} "
                 f"of {request_in_words(record.requests[-1])}"
             )
             for words in record.warnings:
-                self.warn(words)
+                self.on_warning(words)
         measured = record.measured
         titles = [
             title
@@ -190,10 +180,10 @@ class UnlearningDisplay:
         PlainConsole(width=100).print(table)
         self._say(f"recovery  {recovery(record)}")
         if record.recovered.stop == "target" and not record.recovered.reached:
-            self._say("warning: accuracy on the remaining data is more than a point below before")
+            self._say("warning: accuracy on the retain set is over a percentage point below before")
         if record.damaged and not record.failed:
             self._say(f"damaged   {record.damaged}")
-        self._say(f"cost      {cost_in_words(record.cost)}" + ("" if run.new else " (then)"))
+        self._say(f"cost      {cost_in_words(record.cost)}" + ("" if run.new else " (of that run)"))
         self._say(
             f"files     {run.directory.path}: model.keras, unlearning.json, metrics.jsonl, "
             "curves.png"

@@ -61,7 +61,6 @@ def verify(run, against, config, preset, data_dir, **knobs):
             settings,
             against=against,
             data_dir=data_dir,
-            watch=display.watch(),
-            tell=display.tell,
+            watch=display,
         )
     display.finish(found)

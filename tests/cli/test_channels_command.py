@@ -76,7 +76,7 @@ def test_a_finished_run_is_found_in_the_folder_that_is_named(call, trained):
     )
     assert call(*asked)[0] == 0
     code, out, err = call(*asked)
-    assert (code, err) == (0, "") and "found     named, unlearned so earlier" in out
+    assert (code, err) == (0, "") and "found     named, an earlier unlearning" in out
     code, _, err = call(*(value if value != 2 else 3 for value in asked))
     assert code == 2 and re.search("out: .*got 'named'", err)
 

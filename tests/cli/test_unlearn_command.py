@@ -50,7 +50,7 @@ def test_without_flags_it_forgets_the_attackers_and_compares(commands, trained):
     assert "before  after   retrained" in done.stdout
     for name in ("before", "after", "retrained"):
         assert f"{notes['measured'][name]['forget_accuracy']:.4f}" in done.stdout
-    assert "kept at the server" in done.stdout and "retrained " in done.stdout
+    assert "stored on the server" in done.stdout and "retrained " in done.stdout
     shown = commands.run("evaluate", "run-fedup", cwd=trained)
     assert shown.returncode == 0 and (
         f"test accuracy   {notes['measured']['after']['test_accuracy']:.4f}" in shown.stdout
@@ -79,7 +79,11 @@ def test_requests_of_every_kind(call, trained):
     code, out, _ = call("run", *quick, "--class", 2)
     assert code == 0 and "forget    class:2: " in out
     code, out, _ = call("run", *quick, "--class", 2)
-    assert code == 0 and "found     run-finetune, unlearned so earlier; finetune of class:2" in out
+    assert (
+        code == 0
+        and "found     run-finetune, an earlier unlearning with these settings; finetune of class:2"
+        in out
+    )
 
 
 def test_settings_from_a_file(call, trained):
@@ -230,7 +234,7 @@ def test_an_interrupted_command_is_gone_on_with(commands, trained):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and time.monotonic() - started < 10
-    assert "goes on from the last finished round" in out and err == ("tfunlearn: interrupted\n")
+    assert "continues from the last finished round" in out and err == ("tfunlearn: interrupted\n")
     assert not (trained / "stopped").exists()
     (begun,) = [path for path in trained.iterdir() if path.name.startswith(".stopped")]
     finished = len((begun / "metrics.jsonl").read_text().splitlines())

@@ -46,16 +46,16 @@ def test_evidence_attacks_and_verdict_are_shown_then_found_again(unlearned, trai
     verdicts = [n for n, line in enumerate(told) if line.startswith("verdict   ")]
     assert told[verdicts[0]] == f"verdict   {record['verdict']['plain']}"
     assert told[verdicts[0] + 1] == f"reasons   {record['verdict']['sentence']}"
-    assert "shadows   recall on the forgotten (false-positive rate beside it): before" in out
+    assert "shadows   recall on the forget set (false-positive rate in brackets): before" in out
     for e in record["evidence"]:
         assert any(
             line.strip().startswith(e["name"]) and f"{e['after']:.4g}" in line
             for line in out.splitlines()
         )
-    assert "non-members show no false-positive rate below" in out
+    assert "non-members resolve false-positive rates of at" in out
     assert "untested  model inversion (--inversion)" in out and "anamnesis index" in out
     code, out, err = unlearned(*words)
-    assert code == 0 and "found     run-not/verification, verified so earlier" in out
+    assert code == 0 and "found     run-not/verification, an earlier verification" in out
     assert {path.name for path in (trained / "run-not" / "verification").iterdir()} == {
         "verification.json",
         "roc.png",

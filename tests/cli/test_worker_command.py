@@ -93,7 +93,7 @@ def test_without_a_worker_it_stops_and_resumes(commands, worker, undisturbed, tm
     assert process.returncode == 1 and err.count("\n") == 2
     assert err.endswith(
         f"no worker is left of {address}; start them again, then tfunlearn resume "
-        "goes on from the last finished round\n"
+        "continues after the last finished round\n"
     )
     _, address = worker()
     done = commands.run("resume", "run", *with_workers(address), cwd=tmp_path)

@@ -165,6 +165,36 @@ def test_a_file_that_changed_or_went_is_said_before_it_runs(file):
         require_origin("rule", {"name": "x", "file": None, "package": "gone 1.0"}, RULES)
 
 
+def test_an_edited_file_is_loaded_again_when_it_is_next_named(file):
+    updates = np.ones((3, 2), np.float32)
+    first = Aggregator("mine.py:scaled", 1)
+    np.testing.assert_array_equal(first(updates), [2, 2])
+    then = dataclasses.asdict(RULES.origin(RULES.name_of("mine.py:scaled")))
+    file.write_text(SOURCE.replace("strength: float = 2.0", "strength: float = 5.0"))
+    np.testing.assert_array_equal(Aggregator("mine.py:scaled", 1)(updates), [5, 5])
+    assert RULES.origin(f"{file}:scaled").sha256 != then["sha256"]
+    file.write_text(SOURCE)  # put back, as a run that began with it demands
+    require_origin("rule", then, RULES)
+    require_same("rule", then, RULES)
+    np.testing.assert_array_equal(Aggregator(f"{file}:scaled", 1)(updates), [2, 2])
+
+
+def test_one_method_under_two_names_is_applied_once(file, monkeypatch):
+    file.write_text("def calmed(weights, *, round_number):\n    return weights\n")
+    monkeypatch.syspath_prepend(str(file.parent))
+    twice = ["mine.py:calmed", "mine:calmed"]
+    with pytest.raises(UserError, match="defense: must be different defenses"):
+        run_config(defense=twice)
+    run_config(defense=twice[:1])
+    sys.modules.pop("mine", None)
+
+
+def test_a_file_that_ends_the_program_is_said_in_one_line(file):
+    file.write_text("raise SystemExit(3)\n")
+    with pytest.raises(UserError, match="^rule: .*mine.py:scaled cannot be loaded .it calls exit"):
+        RULES.find(RULES.name_of("mine.py:scaled"))
+
+
 def test_two_built_in_methods_of_one_name_are_our_mistake(monkeypatch):
     from tfunlearn.aggregation import krum as module
     from tfunlearn.core.families import Family

@@ -85,7 +85,7 @@ def test_attacks_and_their_resolution(made):
         "threshold",
         "LiRA",
         "shadow models",
-        "threshold, those who stay",
+        "threshold, retain set",
     }
     roc = record["membership"]["threshold"]["after"]
     assert roc["members"] == record["counts"]["forgotten"] == 48
@@ -125,7 +125,7 @@ def test_the_same_again_is_found_and_other_settings_are_not(made):
     without = dict(FAST, relearn_epochs=0, shadow_models=0, inversion=False, retrains=1)
     other = verify(folder / "run-not", VerifySettings(**without))
     assert other.new and other.folder.name == "verification-2"
-    assert set(other.record["membership"]) == {"threshold", "threshold, those who stay"}
+    assert set(other.record["membership"]) == {"threshold", "threshold, retain set"}
     told = "\n".join(other.record["not_tested"])
     for words in (
         "beyond 1 seed, without which there is no verdict",

@@ -195,7 +195,7 @@ def test_what_it_says(made):
     record = json.loads((made / "run-not" / "verification" / "verification.json").read_text())
     plain = re.sub(r"<[^>]+>", "", text)
     for words in (
-        "What was asked",
+        "Request",
         "Forget client:",
         "What was not tested",
         "Method not",
@@ -211,8 +211,8 @@ def test_what_it_says(made):
     for words in (
         "Side by side",
         "Not verified yet",
-        "This run has forgotten nothing",
-        "retrained without the forgotten data",
+        "nothing was unlearned",
+        "retrained without the forget set",
     ):
         assert words in together, words
 
@@ -267,5 +267,5 @@ def test_without_the_run_before(made, tmp_path):
         json.dumps({**notes, "sha256": digest_of(notes)})
     )
     text = pathlib.Path(report([tmp_path / "alone"]), "report.html").read_text()
-    assert "is gone or was changed: its training is not shown" in text
-    assert "Figures by client and class are not known" in text
+    assert "is missing or was changed; its training is not shown" in text
+    assert "Metrics by client and class are unknown" in text

@@ -54,7 +54,7 @@ class KnowledgeSettings:
 class ScaledSettings(KnowledgeSettings):
     """Settings of attacks on updates with a strength."""
 
-    attack_scale: float | None = option(None, "Strength of the attack; none: its own default.")
+    attack_scale: float | None = option(None, "Strength of the attack; none: the attack's default.")
 
     def __post_init__(self):
         super().__post_init__()

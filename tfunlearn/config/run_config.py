@@ -42,7 +42,7 @@ class RunConfig:
     attack: AttackConfig = dataclasses.field(default_factory=AttackConfig)
     aggregation: AggregationConfig = dataclasses.field(default_factory=AggregationConfig)
     defense: DefenseConfig = dataclasses.field(default_factory=DefenseConfig)
-    seed: int = option(0, "Seed of everything that is drawn at random.")
+    seed: int = option(0, "Seed of all random draws.")
     kept: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):

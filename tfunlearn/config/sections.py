@@ -42,6 +42,11 @@ class Section:
             found += [(family, name) for name in (value if isinstance(value, tuple) else (value,))]
         return found
 
+    def distinct(self, field: str) -> bool:
+        """Return whether the names of a field stand for different methods."""
+        names = [self.families[field].same_as(name) for name in getattr(self, field)]
+        return len(set(names)) == len(names)
+
     def methods(self) -> list[tuple[Any, Any]]:
         """Return every method that the section names, with its settings."""
         return [(family.find(name), own) for (family, name), own in zip(self.chosen(), self.own)]

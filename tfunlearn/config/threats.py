@@ -23,7 +23,7 @@ class AttackConfig(Section):
     attack: tuple[str, ...] = option(
         (),
         "Attack of the malicious clients, may be repeated: at most one on data and one on "
-        "updates; boost goes with one on data.",
+        "updates; boost needs one on data.",
     )
     malicious: int | float = option(0.4, "Malicious clients: a count, or a fraction.")
     source: int = option(
@@ -39,7 +39,7 @@ class AttackConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         named = " + ".join(self.attack)
-        require("attack", named, len(set(self.attack)) == len(self.attack), "different attacks")
+        require("attack", named, self.distinct("attack"), "different attacks")
         for kind, what in ((DataAttack, "data"), (UpdateAttack, "updates")):
             require("attack", named, len(self._of(kind)) <= 1, f"at most one attack on {what}")
         require_count_or_fraction("malicious", self.malicious)
@@ -109,7 +109,7 @@ class AggregationConfig(Section):
     )
     before: tuple[str, ...] = option((), "Pre-aggregation step, may be repeated.")
     client_weights: str = option("samples", "Weights of clients in a mean: samples or uniform.")
-    strict: bool = option(True, "Refuse rounds with too few clients for the rule, else warn.")
+    strict: bool = option(True, "Refuse rounds with too few clients for the rule; off, warn.")
 
     def __post_init__(self):
         super().__post_init__()
@@ -133,14 +133,14 @@ class DefenseConfig(Section):
     defense: tuple[str, ...] = option((), "Defense, may be repeated.")
     validation_examples: int | None = option(
         None,
-        "Training examples that the server holds back for defenses and rules that need them; "
-        "none: 100 where one is on.",
+        "Training examples held by the server for defenses and rules that need them; none: 100 "
+        "if one does.",
     )
 
     def __post_init__(self):
         super().__post_init__()
         named = " + ".join(self.defense)
-        require("defense", named, len(set(self.defense)) == len(self.defense), "different defenses")
+        require("defense", named, self.distinct("defense"), "different defenses")
         criteria = [name for one, _ in self._of(UpdateDefense) for name in one.criteria]
         require(
             "defense",

@@ -25,15 +25,19 @@ class DataConfig(Section):
 
     dataset: str = option("digits", "Data set.")
     data_dir: str = option("data", "Folder of data sets on disk; new ones are downloaded to it.")
-    train_examples: int | None = option(None, "Use only so many training examples, at random.")
+    train_examples: int | None = option(
+        None, "Number of training examples to use, drawn at random; none: all."
+    )
     clients: int | None = option(
         None,
         f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
         "one per writer in the writers partition.",
     )
-    partition: str = option("iid", f"How examples are spread: {', '.join(PARTITIONS)}.")
+    partition: str = option(
+        "iid", f"Partition of the examples among clients: {', '.join(PARTITIONS)}."
+    )
     alpha: float = option(0.5, "Concentration of the dirichlet partition.")
-    classes_per_client: int = option(1, "Classes each client holds in the classes partition.")
+    classes_per_client: int = option(1, "Classes per client in the classes partition.")
 
     def __post_init__(self):
         super().__post_init__()
@@ -88,16 +92,15 @@ class TrainingConfig:
     """Federated training settings."""
 
     rounds: int = option(30, "Number of rounds.")
-    participation: int | float = option(1.0, "Clients in a round: a count, or a fraction.")
+    participation: int | float = option(1.0, "Clients per round: a count, or a fraction.")
     optimizer: str = option("adam", f"Client optimizer: {', '.join(OPTIMIZERS)}.")
     lr: float = option(1e-3, "Client learning rate.")
-    local_epochs: int = option(2, "Passes of a client over its examples in a round.")
-    batch_size: int = option(32, "Examples in a local step.")
+    local_epochs: int = option(2, "Local epochs per round.")
+    batch_size: int = option(32, "Batch size of local training.")
     gather: bool | None = option(
         None,
-        "Gather every update on the server, or aggregate "
-        "inside TFF; none: gather for any rule but the mean, and "
-        "where history is kept.",
+        "Gather every update on the server instead of aggregating inside TFF; none: if the "
+        "rule is not the mean, or history is kept.",
     )
     history: str | None = option(
         None,
@@ -106,8 +109,8 @@ class TrainingConfig:
     )
     training_seed: int | None = option(
         None,
-        "Seed of initial weights, shuffles and drawn clients, "
-        "if another than that of the data's split and the attack.",
+        "Seed of initial weights, shuffling and client sampling; none: seed, which also sets "
+        "the partition and the attack.",
     )
 
     def __post_init__(self):

@@ -161,7 +161,8 @@ class Family(Mapping[str, M], Generic[M]):
         if isinstance(method, str):
             target, _, attribute = method.rpartition(":")
             if target.endswith(".py"):
-                return f"{os.path.abspath(user_path(target))}:{attribute}"
+                method = f"{os.path.abspath(user_path(target))}:{attribute}"
+            self.forget_changed(method)
             return method
         member = self._adapted(
             getattr(method, "__name__", None) or getattr(method, "name", "it"), method
@@ -172,6 +173,23 @@ class Family(Mapping[str, M], Generic[M]):
         name = f"{module}:{attribute}" if module else self._free_name(f"object:{attribute}", method)
         self._loaded[name] = (member, _origin(name, _file_of(method)))
         return name
+
+    def forget_changed(self, name: str) -> None:
+        """Load a method given as `file.py:name` again at its next use if its file has changed."""
+        _, origin = self._loaded.get(name, (None, None))
+        if origin is None or not name.startswith(f"{origin.file}:"):
+            return
+        if os.path.isfile(str(origin.file)) and checksum(str(origin.file)) != origin.sha256:
+            del self._loaded[name]
+
+    def same_as(self, name: str) -> tuple[str, str]:
+        """Return a key that is equal for all names of one method: its file and its attribute."""
+        origin = self.origin(name)
+        if origin is None or origin.file is None:
+            return "", name
+        points = self.entry_points()
+        spec = points[name].value if origin.package and name in points else name
+        return origin.file, spec.rpartition(":")[2]
 
     def _free_name(self, name: str, method: Any) -> str:
         """Return `name`, numbered if another object of this process has it."""
@@ -413,6 +431,7 @@ def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> Non
         return  # `require_same` compares the installed package's file
     if not os.path.isfile(file):
         raise UserError(f"{field}: {name} came from {file}, which is missing; put the file back")
+    family.forget_changed(name)
     if checksum(file) != origin["sha256"]:
         raise UserError(
             f"{field}: {file}, where {name} came from, has changed since the run began "

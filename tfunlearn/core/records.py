@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfunlearn.core.json_values import from_json
+
 Metrics = dict[str, Any]  # metric -> number, None where it cannot be measured
 
 
@@ -162,20 +164,9 @@ class UnlearningRecord:
         """Return the record of a JSON object; fields unknown to earlier builds get their defaults.
 
         Raises:
-            KeyError, TypeError: a field is missing, unknown or of another type.
+            TypeError: a field is missing, unknown or of another structure.
         """
-        nested = {
-            "forgotten": Forgotten,
-            "measured": Measured,
-            "recovered": Recovered,
-            "cost": Cost,
-        }
-        return cls(
-            **{
-                name: nested[name](**value) if name in nested else value
-                for name, value in content.items()
-            }
-        )
+        return from_json(cls, dict(content))
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""

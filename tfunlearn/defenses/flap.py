@@ -207,30 +207,29 @@ class _Step:
 class FlapSettings:
     """Settings of FLAP."""
 
-    prune_fraction: float = option(0.01, "Share of filters and units that is pruned at a time.")
-    prune_start: int = option(1, "First round after which the model is pruned.")
-    prune_every: int = option(5, "Rounds from one pruning to the next.")
+    prune_fraction: float = option(0.01, "Share of filters and units removed by each pruning.")
+    prune_start: int = option(1, "First round that is followed by pruning.")
+    prune_every: int = option(5, "Number of rounds between prunings.")
     prune_filters: bool = option(True, "Prune filters of convolutions.")
     prune_pairs: bool = option(True, "Prune pairs of units of Dense layers.")
     prune_progressive: bool = option(
         False,
-        "Skip filters that are zero already, so that every pruning takes others; off, they "
-        "stay in the ranking, as in the paper's text.",
+        "Leave filters that are zero already out of the ranking, so that every pruning removes "
+        "others; off, they stay in it, as in the paper.",
     )
     prune_limit: float | None = option(
         None,
-        "Largest share of a layer's filters or units that all prunings together may take, at "
-        "least one always stays; none: 0.2, or prune_fraction if that is larger.",
+        "Largest share of a layer's filters or units that all prunings together may remove "
+        "(one always remains); none: 0.2, or prune_fraction if larger.",
     )
     prune_narrow: bool = option(
         False,
-        "Also prune layers of fewer than 10 filters or units, where one is more than a "
-        "tenth; prune_limit still holds.",
+        "Also prune layers of fewer than 10 filters or units; prune_limit still applies.",
     )
     prune_score: str | None = option(
         None,
-        f"Score that pairs are chosen by: {', '.join(SCORES)}; none: impact where updates are "
-        "gathered, saliency inside TFF.",
+        f"Score that ranks pairs: {', '.join(SCORES)}; none: impact where updates are gathered, "
+        "saliency inside TFF.",
     )
     include_residual: bool = option(True, "Also prune inside residual blocks.")
 

@@ -2,6 +2,7 @@
 
 from tfunlearn.config.reading import read_config, run_config
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.training.callbacks import TrainingCallbacks
 from tfunlearn.training.train import TrainingRun, train
 
-__all__ = ["RunConfig", "TrainingRun", "read_config", "run_config", "train"]
+__all__ = ["RunConfig", "TrainingCallbacks", "TrainingRun", "read_config", "run_config", "train"]

@@ -46,16 +46,18 @@ INDEX_BYTES = 4  # of a channel's index in the message to each client
 class AblationChannelSettings(TrainingSettings):
     """Settings of ablation-channel unlearning."""
 
-    mode: str = option("decentralized", f"Who trains: {', '.join(MODES)}.")
-    delta: float = option(0.05, "Share of each layer's channels that is updated.")
-    channel: str = option("filter", f"What a channel consists of: {', '.join(PARTS)}.")
+    mode: str = option("decentralized", f"Where training takes place: {', '.join(MODES)}.")
+    delta: float = option(0.05, "Share of each layer's channels to update.")
+    channel: str = option("filter", f"Weights that form a channel: {', '.join(PARTS)}.")
     selection: str = option(
         "important",
         f"Selected channels: {', '.join(ALL_SELECTIONS)}; all but "
         "the first are controls, those with output-unit for classes.",
     )
-    probe: int = option(1000, "Largest number of forgotten examples that effects are measured on.")
-    redraw: bool = option(False, "Draw new wrong labels in every round.")
+    probe: int = option(
+        1000, "Largest number of examples of the forget set used to measure channel effects."
+    )
+    redraw: bool = option(False, "Draw new random labels in every round.")
     server_samples: int = option(1600, "Largest number of the server's samples, mode centralized.")
     server_batch: int = option(64, "Samples per step of the server, mode centralized.")
 

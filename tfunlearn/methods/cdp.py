@@ -23,8 +23,8 @@ from tfunlearn.unlearning.class_discriminative import SCOPES
 class CDPSettings(RecoverySettings):
     """Settings of CDP."""
 
-    prune_share: float = option(0.1, "Share of the channels that is pruned.")
-    prune_scope: str = option("layer", f"What the share is of: {', '.join(SCOPES)}.")
+    prune_share: float = option(0.1, "Share of channels to prune.")
+    prune_scope: str = option("layer", f"Scope of the share: {', '.join(SCOPES)}.")
 
     def __post_init__(self):
         super().__post_init__()

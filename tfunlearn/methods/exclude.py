@@ -24,10 +24,10 @@ class ExcludeSettings(RecoverySettings):
 
     fraction: int | float | str = option(
         "auto",
-        "The share that fedup would zero, which sets the number of rounds, or auto: from "
-        "the similarity of the benign clients.",
+        "Pruning share of fedup, which determines the number of rounds; auto: from the "
+        "similarity of the benign clients.",
     )
-    similarity: str = option("model", "What auto compares: model or update.")
+    similarity: str = option("model", "Vectors compared by auto: model or update.")
 
     stops: ClassVar[tuple[str, ...]] = ("rounds", "plateau", "target", "bound")
     default_stop: ClassVar[str] = "bound"

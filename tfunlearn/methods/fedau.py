@@ -23,11 +23,13 @@ from tfunlearn.unlearning.fedau import Head, head_layer, head_places
 class FedAUSettings(MethodSettings):
     """Settings of FedAU."""
 
-    head_rounds: int = option(10, "Rounds of the auxiliary head, local epochs as in training.")
+    head_rounds: int = option(10, "Rounds of training of the auxiliary head.")
     head_lr: float = option(0.01, "Learning rate of the auxiliary head.")
-    head_alpha: float = option(0.5, "Weight of the auxiliary head in the sum; not for classes.")
+    head_alpha: float = option(
+        0.5, "Weight of the auxiliary head in the interpolation; unused for classes."
+    )
     head_gamma: float = option(
-        0.5, "What the auxiliary head keeps of itself from round to round; not for classes."
+        0.5, "Momentum of the auxiliary head between rounds; unused for classes."
     )
 
     def __post_init__(self):

@@ -28,7 +28,9 @@ from tfunlearn.unlearning import calibrated, calibration_epochs
 class FedEraserSettings(MethodSettings):
     """Settings of FedEraser."""
 
-    calibration: float = option(0.5, "Share of the local epochs that a calibration takes.")
+    calibration: float = option(
+        0.5, "Local epochs of a calibration round, as a share of those in training."
+    )
 
     def __post_init__(self):
         positive("calibration", self.calibration)

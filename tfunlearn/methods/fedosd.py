@@ -29,11 +29,13 @@ class FedOSDSettings(TrainingSettings):
     """Settings of FedOSD."""
 
     unlearn_rounds: int | None = option(
-        None, f"Rounds that forget; none: recovery_rounds, or {DEFAULT_ROUNDS}."
+        None, f"Number of unlearning rounds; none: recovery_rounds, or {DEFAULT_ROUNDS}."
     )
-    unlearn_lr: float = option(0.01, "Learning rate in these rounds, one epoch of plain SGD each.")
+    unlearn_lr: float = option(
+        0.01, "Learning rate of the unlearning rounds (one epoch of plain SGD each)."
+    )
     unlearn_batch: int | None = option(
-        None, "Examples per step of these rounds; none: as in training."
+        None, "Batch size of the unlearning rounds; none: as in training."
     )
 
     default_stop: ClassVar[str] = "target"

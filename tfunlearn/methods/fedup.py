@@ -39,13 +39,13 @@ class FedUPSettings(RecoverySettings):
 
     fraction: int | float | str = option(
         "auto",
-        "Share of each kernel's live weights that is zeroed, or auto: from the similarity "
-        "of the benign clients.",
+        "Share of each kernel's nonzero weights to zero; auto: from the similarity of the "
+        "benign clients.",
     )
     mask: str = option(
-        "divergence", f"Which weights are zeroed: {', '.join(MASKS)}; the last two are controls."
+        "divergence", f"Weights to zero: {', '.join(MASKS)}; the last two are controls."
     )
-    similarity: str = option("model", "What auto compares: model or update.")
+    similarity: str = option("model", "Vectors compared by auto: model or update.")
     average: str = option("samples", "Weights of means over clients: samples or uniform.")
     rate_limit: int = option(10, "Minimum number of rounds between two unlearnings.")
 

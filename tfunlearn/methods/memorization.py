@@ -35,28 +35,27 @@ class MemorizationSettings(RecoverySettings):
 
     ratio: float | None = option(
         None,
-        f"Share of the weights that is reset; none: {CLASS_RATIO} for requests of classes "
-        f"alone, else {OTHER_RATIO}.",
+        f"Share of weights to reset; none: {CLASS_RATIO} for classes only, else {OTHER_RATIO}.",
     )
-    ratio_scope: str = option("global", f"What the ratio is of: {', '.join(RANGES)}.")
+    ratio_scope: str = option("global", f"Scope of the ratio: {', '.join(RANGES)}.")
     saliency: str = option(
         "abs_mean_delta",
-        f"Saliency whose smallest weights are reset: {', '.join(SALIENCIES)}; "
-        "from random on they are controls.",
+        f"Saliency; the weights with the smallest are reset: {', '.join(SALIENCIES)}; those "
+        "from random on are controls.",
     )
     include: str = option(
         "kernels+bias", f"Weights that may be reset: {', '.join(INCLUDES)} (normalization too)."
     )
     zero_updates: str = option(
         "exclude",
-        "Weights that do not move at all: last in the ranking (exclude), first "
-        "(include), or an error if they fill the ratio (error).",
+        "Ranking of weights with zero saliency: last (exclude), first (include), or an error "
+        "if they fill the ratio (error).",
     )
     reset_rule: str = option("he_uniform_compat", f"Re-initialization: {', '.join(RESETS)}.")
     reset_order: str = option(
         "apply_then_reset",
-        f"What is reset: {', '.join(ORDERS)}: the model after the round that "
-        "locates, or before it.",
+        f"Order of resetting: {', '.join(ORDERS)}; resets the model after or before the "
+        "localization round.",
     )
 
     default_stop: ClassVar[str] = "target"
@@ -120,7 +119,7 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
             after, happened = engine(state, cohort)
             if state.finished == 0:
                 after = dataclasses.replace(after, weights=_reset(task, state, after, report))
-                task.tell(report)
+                task.watch.on_report(report)
             return after, happened
 
         return run_round

@@ -17,7 +17,7 @@ from tfunlearn.unlearning import kernels_of, negate
 class NoTSettings(RecoverySettings):
     """Settings of NoT."""
 
-    negate: int = option(1, "Number of kernels that are negated, from the first layer on.")
+    negate: int = option(1, "Number of kernels to negate, starting at the first layer.")
 
     default_stop: ClassVar[str] = "target"
 

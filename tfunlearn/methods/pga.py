@@ -39,7 +39,7 @@ class PGASettings(RecoverySettings):
     ascent_epochs: int = option(5, "Largest number of epochs of the ascent.")
     ascent_batch: int = option(128, "Examples per step of the ascent.")
     ascent_clip: float = option(5.0, "Largest norm of a gradient in the ascent.")
-    ascent_stop: float = option(0.12, "Accuracy on a batch below which the ascent ends.")
+    ascent_stop: float = option(0.12, "Batch accuracy below which the ascent stops.")
 
     def __post_init__(self):
         super().__post_init__()

@@ -40,8 +40,8 @@ class TrainingSettings(MethodSettings):
     )
     recovery_rounds: int | None = option(
         None,
-        f"Rounds of recovery with stop rounds (none: {DEFAULT_ROUNDS}), at most so many with "
-        "plateau and target (none: the rounds of the training); 0 for no recovery.",
+        f"Recovery rounds with stop rule rounds (none: {DEFAULT_ROUNDS}); their maximum with "
+        "plateau and target (none: the rounds of the training). 0: no recovery.",
     )
     recovery_optimizer: str | None = option(
         None,
@@ -50,11 +50,11 @@ class TrainingSettings(MethodSettings):
     )
     recovery_lr: float | None = option(
         None,
-        "Client learning rate of recovery; none: 0.001 where another adaptive optimizer than "
-        "in training is taken, else as in training.",
+        "Client learning rate of recovery; none: as in training, or 0.001 with a different, "
+        "adaptive optimizer.",
     )
     recovery_epochs: int | None = option(
-        None, "Local epochs per round of recovery; none: as in training."
+        None, "Local epochs per recovery round; none: as in training."
     )
 
     default_stop: ClassVar[str] = "rounds"
@@ -132,7 +132,9 @@ class RecoverySettings(TrainingSettings):
     """Settings of methods whose recovery can keep the run's aggregation rule and defenses."""
 
     keep_defense: bool = option(
-        False, "Recover under the run's rule and defenses, not by plain federated averaging."
+        False,
+        "Keep the run's aggregation rule and defenses during recovery instead of plain "
+        "federated averaging.",
     )
 
 

@@ -28,15 +28,14 @@ class UnlearnSettings:
 
     method: str = option(
         AUTO,
-        "Unlearning method: auto (the one that was made for the request), a "
-        "name, package.module:name or file.py:name; tfunlearn methods --family "
-        "unlearning lists them.",
+        "Unlearning method: auto (chosen by the request), a name, package.module:name or "
+        "file.py:name; see tfunlearn methods --family unlearning.",
     )
     forget: tuple[str, ...] = option(("malicious",), f"Forget set: {FORMS}.")
     unlearn_seed: int | None = option(
         None, "Seed of the unlearning's random draws; none: the run's."
     )
-    reference: bool = option(True, "Retrain for comparison, once for equal requests.")
+    reference: bool = option(True, "Also retrain from scratch for comparison (once per request).")
     own: MethodSettings | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
 

@@ -98,7 +98,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     if record is None and state.finished < config.training.rounds:
         warnings.warn(
             f"{directory.path} has {state.finished} of {config.training.rounds} rounds; "
-            f"tfunlearn resume {directory.path} goes on with it",
+            f"tfunlearn resume {directory.path} resumes it",
             stacklevel=2,
         )
     shapes = [w.shape for w in state.weights]

@@ -12,6 +12,7 @@ import numpy as np
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.methods.callbacks import SILENT, UnlearningCallbacks
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.settings import UnlearnSettings
@@ -30,13 +31,11 @@ class UnlearningTask:
         remaining: federation of the retain set: without this and all earlier forget sets.
         flagged: ids of the clients that the request leaves without any example.
         seed: seed of the unlearning's random draws.
-        track: wraps the steps of a measurement before the first round, to show progress.
-        tell: called with findings of the method in the middle of its rounds, JSON values.
+        watch: callbacks of the unlearning.
         keeps: whether rounds are kept, if the run's history settings say so.
         dropped: terms of the request that match no example left to forget.
         reason: why the method was chosen if the user named none; else None.
         warnings: warnings for the user; filled during the unlearning.
-        warn: called with each warning.
     """
 
     settings: UnlearnSettings
@@ -45,19 +44,21 @@ class UnlearningTask:
     remaining: Federation
     flagged: np.ndarray
     seed: int
-    track: Callable[[Sequence], Iterable] = iter
-    tell: Callable[[dict], None] = lambda _: None
+    watch: UnlearningCallbacks = SILENT
     keeps: bool = True
     dropped: tuple[str, ...] = ()
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
-    warn: Callable[[str], None] = lambda _: None
 
     def caution(self, words: str) -> None:
         """Warn the user, once per message, and record the warning."""
         if words not in self.warnings:
             self.warnings.append(words)
-            self.warn(words)
+            self.watch.on_warning(words)
+
+    def track(self, steps: Sequence) -> Iterable:
+        """Return the steps of a measurement before the first round, wrapped to show progress."""
+        return self.watch.track(steps)
 
     @property
     def honest(self) -> np.ndarray:

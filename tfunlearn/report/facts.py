@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tfunlearn.core.records import UnlearningRecord
+from tfunlearn.core.verification_record import (
+    ClassMetrics,
+    ClientMetrics,
+    ConfusionMatrices,
+    MemorizationGroups,
+    VerificationRecord,
+)
 
 WORDS = {
     "forgotten": "forgotten",
@@ -16,6 +24,39 @@ WORDS = {
     "partly": "partly forgotten (older rule)",
     "not": "not forgotten (older rule)",
 }
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Behavior of the models before, after and retrained, as far as they are available.
+
+    Attributes:
+        classes, clients: accuracy and loss by class and by client.
+        confusion: confusion matrices of the test images.
+        groups: accuracy by memorization.
+    """
+
+    classes: list[ClassMetrics] = field(default_factory=list)
+    clients: list[ClientMetrics] = field(default_factory=list)
+    confusion: ConfusionMatrices | None = None
+    groups: MemorizationGroups | None = None
+
+
+@dataclass(frozen=True)
+class PastVerification:
+    """One verification of a run, for a table of all of them.
+
+    Attributes:
+        folder: its folder within the run directory.
+        verdict: the verdict as a short label.
+        retrained: number of retrained models.
+        settings: its settings.
+    """
+
+    folder: str
+    verdict: str
+    retrained: int
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,10 +73,8 @@ class RunFacts:
         unlearning: content of `unlearning.json`, None for a trained run.
         trained_lines: the lines of the source run's `metrics.jsonl`; empty if it no longer exists.
         record: the latest verification, None if there is none.
-        earlier: folder, verdict, number of retrained models and settings of every verification of
-            this model, the latest last.
-        profile: `classes`, `clients`, `confusion` and `groups` as in a verification, for those of
-            the models before, after and retrained that are available.
+        earlier: every verification of this model, the latest last.
+        profile: behavior by class, client and memorization.
         missing: sentences on the facts that are unknown, with the reason.
         method_words: description of the method's record, empty if there is none.
         is_reference: whether the run was retrained as a reference.
@@ -49,9 +88,9 @@ class RunFacts:
     checksums: dict[str, str]
     unlearning: UnlearningRecord | None = None
     trained_lines: list[dict] = field(default_factory=list)
-    record: dict | None = None
-    earlier: list[dict] = field(default_factory=list)
-    profile: dict = field(default_factory=dict)
+    record: VerificationRecord | None = None
+    earlier: list[PastVerification] = field(default_factory=list)
+    profile: Profile = Profile()
     missing: list[str] = field(default_factory=list)
     method_words: str = ""
     is_reference: bool = False
@@ -60,23 +99,21 @@ class RunFacts:
     def verdict(self) -> str:
         """The verdict in one plain sentence, or how to obtain one if there is none."""
         if self.failed:
-            return f"This unlearning failed, its model is of no use: {self.failed}."
+            return f"This unlearning failed, and its model is unusable: {self.failed}."
         if self.record is not None:
-            return self.record["verdict"].get("plain") or self.record["verdict"]["sentence"]
+            return self.record.verdict.plain or self.record.verdict.sentence
         if self.unlearning is not None and self.unlearning.damaged:
             return (
-                f"This unlearning has damaged the model: {self.unlearning.damaged}. It is not "
-                f"verified yet: tfunlearn verify {self.path} gives a verdict."
+                f"This unlearning has damaged the model: {self.unlearning.damaged}. Not verified "
+                f"yet; run tfunlearn verify {self.path} for a verdict."
             )
         if self.unlearning is None:
-            return "This run has forgotten nothing: it is a trained model."
+            return "A trained model; nothing was unlearned."
         if self.is_reference:
-            return (
-                "This model was retrained without the forgotten data; others are held against it."
-            )
+            return "A model retrained without the forget set: the reference of other runs."
         return (
-            "Not verified yet: the figures below are what the unlearning measured itself. "
-            f"tfunlearn verify {self.path} gives a verdict."
+            "Not verified yet; the values below were measured by the unlearning run. Run "
+            f"tfunlearn verify {self.path} for a verdict."
         )
 
     @property
@@ -89,13 +126,11 @@ class RunFacts:
         """The verdict as a short label."""
         if self.failed:
             return "failed"
-        return "not verified" if self.record is None else WORDS[self.record["verdict"]["word"]]
+        return "not verified" if self.record is None else WORDS[self.record.verdict.word]
 
     @property
     def mark(self) -> str:
         """CSS class that sets the color of the verdict."""
         if self.failed:
             return "failed"
-        return (
-            "unknown" if self.record is None else self.record["verdict"]["word"].replace(" ", "-")
-        )
+        return "unknown" if self.record is None else self.record.verdict.word.replace(" ", "-")

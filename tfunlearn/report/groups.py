@@ -48,8 +48,8 @@ def save_groups(
         )
     axes.set_xticks(places, [f"{name} %" if name != "all" else "all" for name in groups])
     axes.set(
-        xlabel="percentiles of the memorisation score",
-        ylabel="accuracy on forgotten data",
+        xlabel="percentile of the memorization score",
+        ylabel="accuracy on the forget set",
         ylim=(0, 1.02),
         title=title,
     )

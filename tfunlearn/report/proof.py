@@ -7,33 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfunlearn.core.verification_record import ClientMetrics, Inversion, Relearning, RocRecord
 from tfunlearn.report.figures import empty_figure, new_figure, save_figure
 
 COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
 
 
-def curves_of(record: dict) -> dict[str, dict[str, dict]]:
-    """Return the ROC curves of a verification record, attack to model to ROC."""
-    found = {
-        name: {
-            "before": part["before"],
-            "after": part["after"],
-            **{f"retrained {n + 1}": roc for n, roc in enumerate(part["retrained"])},
-        }
-        for name, part in record["membership"].items()
-    }
-    if record.get("shadows"):
-        found["U-LiRA"] = {name: record["shadows"][name] for name in ("before", "after")}
-    return found
-
-
-def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) -> None:
+def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, RocRecord]]) -> None:
     """Draw ROC curves on logarithmic axes, one panel per attack.
 
     Args:
         path: the PNG file.
-        curves: attack to model (`before`, `after`, `retrained 1`, ...) to a ROC with `fpr`, `tpr`,
-            `auc` and `resolution`.
+        curves: attack to model (`before`, `after`, `retrained 1`, ...) to its ROC.
     """
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
@@ -42,15 +27,15 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) 
     for axes in panels[len(curves) :]:
         axes.remove()
     for axes, (attack, models) in zip(panels, curves.items()):
-        lowest = min(roc["resolution"] for roc in models.values())
+        lowest = min(roc.resolution for roc in models.values())
         for name, roc in models.items():
             color = COLORS.get(name.split()[0], "C0")
             axes.plot(
-                np.maximum(roc["fpr"], lowest / 2),
-                np.maximum(roc["tpr"], lowest / 2),
+                np.maximum(roc.fpr, lowest / 2),
+                np.maximum(roc.tpr, lowest / 2),
                 color=color,
                 lw=0.8 if name.startswith("retrained") else 1.8,
-                label=f"{name}: AUC {roc['auc']:.3f}",
+                label=f"{name}: AUC {roc.auc:.3f}",
             )
         axes.plot([lowest / 2, 1], [lowest / 2, 1], color="0.7", ls=":", lw=1)
         axes.axvline(lowest, color="0.7", lw=0.8)
@@ -67,22 +52,22 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, dict]]) 
     save_figure(figure, path)
 
 
-def save_clients(path: str | os.PathLike, clients: Sequence[dict]) -> None:
+def save_clients(path: str | os.PathLike, clients: Sequence[ClientMetrics]) -> None:
     """Draw each client's accuracy on its own training data, before, after and retrained.
 
     Args:
         path: the PNG file.
-        clients: `client`, `data` and `accuracy` of each client, see `behaviour.by_client`.
+        clients: metrics of each client.
     """
     figure, axes = new_figure(max(7, 1.5 + 0.45 * len(clients)), 4.2)
     places = np.arange(len(clients))
     for offset, (name, color) in zip((-0.28, 0.0, 0.28), COLORS.items()):
-        values = [_mean_of(client["accuracy"].get(name)) for client in clients]
+        values = [_mean_of(getattr(client.accuracy, name)) for client in clients]
         if not all(np.isnan(values)):
             axes.bar(places + offset, values, 0.26, color=color, label=name)
     axes.set_xticks(
         places,
-        [f"{c['client']}" + ("*" if c["data"] == "forgotten" else "") for c in clients],
+        [f"{c.client}" + ("*" if c.data == "forgotten" else "") for c in clients],
         fontsize="small" if len(clients) < 40 else 4,
     )
     axes.set(xlabel="client (*: forgotten)", ylabel="accuracy on its training data", ylim=(0, 1.02))
@@ -121,10 +106,10 @@ def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) ->
     save_figure(figure, path)
 
 
-def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
-    """Draw accuracy on the forget set while the models relearn it, see `behaviour.relearning`."""
+def save_relearning(path: str | os.PathLike, relearned: Relearning) -> None:
+    """Draw accuracy on the forget set while the models relearn it."""
     figure, axes = new_figure(7.5, 4.0)
-    for name, points in relearned["curves"].items():
+    for name, points in relearned.curves.items():
         steps, values = zip(*points)
         axes.plot(
             steps,
@@ -134,28 +119,28 @@ def save_relearning(path: str | os.PathLike, relearned: dict) -> None:
             lw=1.8 if name == "after" else 0.9,
             label=name,
         )
-    axes.axhline(relearned["goal"], color="0.6", ls=":", label="relearned")
+    axes.axhline(relearned.goal, color="0.6", ls=":", label="relearned")
     axes.set(
-        xlabel="steps of training on the forgotten data",
-        ylabel="accuracy on it",
+        xlabel="training steps on the forget set",
+        ylabel="accuracy on the forget set",
         ylim=(-0.02, 1.02),
     )
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save_figure(figure, path)
 
 
-def save_inversions(path: str | os.PathLike, entries: Sequence[dict]) -> None:
-    """Draw inverted images, one row per class; see `behaviour.inversions`."""
-    names = ["mean", *entries[0]["images"]]
+def save_inversions(path: str | os.PathLike, entries: Sequence[Inversion]) -> None:
+    """Draw inverted images, one row per class."""
+    names = ["mean", *entries[0].images]
     figure = empty_figure(1.7 * len(names), 1.8 * len(entries) + 0.3)
     panels = figure.subplots(len(entries), len(names), squeeze=False)
     for row, entry in zip(panels, entries):
         for axes, name in zip(row, names):
-            pixels = np.asarray(entry["mean"] if name == "mean" else entry["images"][name])
+            pixels = np.asarray(entry.mean if name == "mean" else entry.images[name])
             axes.imshow(
                 pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255
             )
-            title = f"class {entry['label']}: mean" if name == "mean" else name
+            title = f"class {entry.label}: mean" if name == "mean" else name
             axes.set_title(title, fontsize="small")
             axes.axis("off")
     save_figure(figure, path)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tfunlearn.core.files import write_csv
+from tfunlearn.core.verification_record import Inversion, VerificationRecord
 from tfunlearn.report import proof
 from tfunlearn.report.curves import save_curves
 from tfunlearn.report.facts import RunFacts
@@ -20,11 +21,12 @@ from tfunlearn.report.summaries import cost_in_words, count, recovery, request_i
 from tfunlearn.report.tables import MEASURES, beside_retraining, gap_row, mean_matrix, round_table
 
 GLOSSARY = (
-    "A membership attack guesses which examples a model was trained on. AUC: how well, 0.5 is "
-    "guessing, 1 is certainty. Balanced accuracy: the same with the best threshold. TPR at 1 % "
-    "FPR: share of the forgotten examples that are found when 1 % of the others are taken for "
-    "them too. Threshold, shadow models, LiRA and U-LiRA are attacks, from weak to strong. Relearn "
-    "time: steps of training until what was forgotten is known again."
+    "A membership-inference attack classifies examples as members or non-members of a model's "
+    "training data. AUC: area under its ROC curve; 0.5 is guessing, 1 is perfect. Balanced "
+    "accuracy: mean of true-positive and true-negative rate at the best threshold. TPR at 1 % FPR: "
+    "share of members found when 1 % of non-members are classified as members. The threshold "
+    "attack, shadow models, LiRA and U-LiRA are ordered from weak to strong. Relearn time: "
+    "training steps on the forget set until its original accuracy is reached."
 )
 
 
@@ -64,13 +66,13 @@ class Section:
     def _ask(self) -> None:
         page, unlearning = self._page, self._facts.unlearning
         assert unlearning is not None  # the caller has looked
-        page.heading(3, "What was asked")
+        page.heading(3, "Request")
         forgotten = unlearning.forgotten
         page.paragraph(
             f"Forget {request_in_words(unlearning.requests[-1])}: "
             f"{count(forgotten.examples, 'example')}"
             + (
-                f", all that {count(len(forgotten.clients), 'client')} held"
+                f", all data of {count(len(forgotten.clients), 'client')}"
                 if forgotten.clients
                 else ""
             )
@@ -78,7 +80,7 @@ class Section:
         )
         if len(unlearning.requests) > 1:
             page.paragraph(
-                f"{count(len(unlearning.requests) - 1, 'request')} came before: "
+                f"{count(len(unlearning.requests) - 1, 'request')} before this one: "
                 + "; ".join(request_in_words(r) for r in unlearning.requests[:-1])
                 + "."
             )
@@ -86,16 +88,15 @@ class Section:
     def _done(self) -> None:
         page, unlearning = self._page, self._facts.unlearning
         assert unlearning is not None  # the caller has looked
-        page.heading(3, "What was done, and what it cost")
+        page.heading(3, "Method and cost")
         page.paragraph(f"Method {unlearning.method}, then recovery: {recovery(unlearning)}.")
         page.paragraph(
-            f"Cost: {cost_in_words(unlearning.cost)}. Seconds are of the wall clock, "
-            f"measuring included; {unlearning.cost.work_seconds:.1f} s of them were "
-            "work."
+            f"Cost: {cost_in_words(unlearning.cost)}. Seconds are wall time, evaluation included; "
+            f"{unlearning.cost.work_seconds:.1f} s without evaluation."
         )
         for words in (
-            f"The request decided the method: {unlearning.reason}." if unlearning.reason else "",
-            "Forgotten before, and dropped from the request: "
+            f"Method chosen by default: {unlearning.reason}." if unlearning.reason else "",
+            "Forgotten by an earlier request, and dropped from this one: "
             f"{request_in_words(unlearning.dropped)}."
             if unlearning.dropped
             else "",
@@ -106,10 +107,10 @@ class Section:
                 page.paragraph(words)
         told = self._facts.method_words
         if told:
-            page.paragraph(f"In detail{told}.", "note")
+            page.paragraph(f"Details{told}.", "note")
         self._table(
             "settings",
-            "Settings of the method",
+            "Method settings",
             ["setting", "value"],
             [[name, _plain(value)] for name, value in unlearning.settings.items()],
             folded=True,
@@ -118,7 +119,7 @@ class Section:
         titles = [t for t in ("before", "start", "after", "retrained") if measured.of(t)]
         self._table(
             "measured",
-            "Measured by the unlearning itself (retrained: one model, of its own seed)",
+            "Metrics of the unlearning run (retrained: one model, with its own seed)",
             ["", *titles],
             [
                 [label, *((measured.of(title) or {}).get(name) for title in titles)]
@@ -132,72 +133,76 @@ class Section:
         if record is None:
             return
         page.heading(3, "Verification")
-        seeds = ", ".join(str(one["seed"]) for one in record["retrained"])
-        models = len(record["retrained"])
+        seeds = ", ".join(str(one.seed) for one in record.retrained)
+        models = len(record.retrained)
         page.paragraph(
-            f"Held against {count(models, 'model')} retrained from scratch without what was "
-            f"forgotten (seed{'s' * (models > 1)} {seeds}): that is what perfect forgetting looks "
-            "like. Noise is how far a perfectly unlearned model may lie from their mean by chance"
+            f"Compared with {count(models, 'model')} retrained from scratch without the forget set "
+            f"(seed{'s' * (models > 1)} {seeds}), the result of perfect unlearning. Noise is the "
+            "deviation from their mean that a perfectly unlearned model may show by chance"
             + (
-                ": all graded measures together call no more than 4 % of perfect unlearnings failed"
-                if "plain" in record["verdict"]
-                else " (95 % for each measure)"
+                " (at most 4 % false alarms over all graded metrics together)"
+                if record.verdict.plain
+                else " (95 % for each metric)"
             )
-            + ("" if models > 1 else "; of one model it is not known, only the tolerance is")
-            + f". It is at least the tolerance of {record['settings']['tolerance']:g} that was set "
-            "before. A measure that cannot tell the model before from retraining says nothing."
+            + (
+                ""
+                if models > 1
+                else "; with one model it is unknown, and only the tolerance is used"
+            )
+            + f". It is at least the tolerance of {record.settings['tolerance']:g}. A metric that "
+            "does not distinguish the model before unlearning from retraining is not informative."
         )
-        if "plain" in record["verdict"]:
-            page.paragraph(record["verdict"]["sentence"])
+        if record.verdict.plain:
+            page.paragraph(record.verdict.sentence)
         self._table(
             "evidence",
             "Evidence",
             [
-                "measure",
+                "metric",
                 "before",
                 "after",
                 "retrained, mean",
                 "noise",
-                "noticed from",
+                "detectable",
                 "graded",
                 "grade",
             ],
             [
                 [
-                    e["name"],
-                    e["before"],
-                    e["after"],
-                    e["mean"],
-                    e["noise"],
-                    e.get("detectable"),
-                    "yes" if e.get("graded", True) else "no",
-                    e.get("word", e.get("grade")),
+                    e.name,
+                    e.before,
+                    e.after,
+                    e.mean,
+                    e.noise,
+                    e.detectable,
+                    "yes" if e.graded else "no",
+                    e.word,
                 ]
-                for e in record["evidence"]
+                for e in record.evidence
             ],
         )
         self._verifications()
         page.paragraph(GLOSSARY, "note")
         self._table(
             "measures",
-            "Accuracy and loss beside retraining",
+            "Accuracy and loss compared with retraining",
             ["", "before", "after", "retrained, mean", "retrained, deviation", "gap"],
-            [[name, *gap_row(values)] for name, values in record["measures"].items()],
+            [[name, *gap_row(values)] for name, values in record.measures.items()],
         )
         self._attacks(record)
-        if record.get("relearning"):
-            relearned = record["relearning"]
+        if record.relearning:
+            relearned = record.relearning
             self._figure(
                 "relearning",
                 proof.save_relearning,
                 [relearned],
-                "Accuracy on the forgotten data while each model learns it again. "
+                "Accuracy on the forget set while each model is trained on it. "
                 + ", ".join(
                     f"{name}: {'never' if n is None else f'{n} steps'}"
-                    for name, n in relearned["steps"].items()
+                    for name, n in relearned.steps.items()
                 ),
-                "Relearning what was forgotten. A model that needs far fewer steps than "
-                "the retrained ones has kept something.",
+                "Relearning the forget set. A model that needs far fewer steps than the "
+                "retrained models still remembers it.",
             )
             self._table(
                 "relearning",
@@ -205,39 +210,39 @@ class Section:
                 ["model", "steps", "accuracy"],
                 [
                     [name, step, value]
-                    for name, points in relearned["curves"].items()
+                    for name, points in relearned.curves.items()
                     for step, value in points
                 ],
                 folded=True,
             )
-        if record.get("inversion"):
-            self._inversion(record["inversion"])
+        if record.inversion:
+            self._inversion(record.inversion)
         page.heading(3, "What was not tested")
-        page.listing(record["not_tested"])
+        page.listing(record.not_tested)
 
     def _verifications(self) -> None:
         """Add a table of all verifications of this model, with their settings."""
         earlier = self._facts.earlier
-        names = list(earlier[-1]["settings"])
+        names = list(earlier[-1].settings)
         self._table(
             "verifications",
-            f"All {count(len(earlier), 'verification')} of this model; the last is shown here",
+            f"All {count(len(earlier), 'verification')} of this model; the last one is shown here",
             ["folder", "verdict", "retrained", *names],
             [
                 [
-                    one["folder"],
-                    one["verdict"],
-                    one["retrained"],
-                    *(_plain(one["settings"].get(name)) for name in names),
+                    one.folder,
+                    one.verdict,
+                    one.retrained,
+                    *(_plain(one.settings.get(name)) for name in names),
                 ]
                 for one in earlier
             ],
             folded=len(earlier) == 1,
         )
 
-    def _attacks(self, record: dict) -> None:
-        curves = proof.curves_of(record)
-        levels = list(next(iter(curves.values()))["after"]["tpr_at"])
+    def _attacks(self, record: VerificationRecord) -> None:
+        curves = record.curves
+        levels = list(next(iter(curves.values()))["after"].tpr_at)
         self._figure(
             "roc",
             proof.save_roc,
@@ -245,16 +250,15 @@ class Section:
             "Receiver operating characteristic of each "
             "membership attack on logarithmic axes. "
             + "; ".join(
-                f"{attack}: AUC before {models['before']['auc']:.3f}, after "
-                f"{models['after']['auc']:.3f}"
+                f"{attack}: AUC before {models['before'].auc:.3f}, after {models['after'].auc:.3f}"
                 for attack, models in curves.items()
             ),
-            "Membership attacks. The dotted line is guessing; left of the vertical line "
-            "there are too few non-members to measure.",
+            "Membership-inference attacks. Dotted: guessing. Left of the vertical line there are "
+            "too few non-members to measure a rate.",
         )
         self._table(
             "attacks",
-            "Membership attacks",
+            "Membership-inference attacks",
             [
                 "attack, model",
                 "AUC",
@@ -265,15 +269,15 @@ class Section:
             [
                 [
                     f"{attack}, {name}",
-                    roc["auc"],
-                    roc["balanced_accuracy"],
+                    roc.auc,
+                    roc.balanced_accuracy,
                     *(
-                        roc["tpr_at"][level]
-                        if roc["resolved"][level]
-                        else f"{roc['tpr_at'][level]:.4g} (not resolved)"
+                        roc.tpr_at[level]
+                        if roc.resolved[level]
+                        else f"{roc.tpr_at[level]:.4g} (not resolved)"
                         for level in levels
                     ),
-                    roc["others"],
+                    roc.others,
                 ]
                 for attack, models in curves.items()
                 for name, roc in models.items()
@@ -286,33 +290,31 @@ class Section:
                 [attack, name, x, y]
                 for attack, models in curves.items()
                 for name, roc in models.items()
-                for x, y in zip(roc["fpr"], roc["tpr"])
+                for x, y in zip(roc.fpr, roc.tpr)
             ],
         )
-        shadow = record["membership"].get("shadow models", {}).get("more")
+        shadow = record.membership.get("shadow models")
         if shadow:
             self._table(
                 "shadow_models",
-                "Shadow-model attack: recall on the forgotten examples, and "
-                "beside it the share of examples like them that no model saw and that are "
-                "classified as members all the same",
+                "Shadow-model attack: recall on the forget set, and false-positive rate on "
+                "similar non-members",
                 ["model", "recall", "false-positive rate"],
-                [[name, part["recall"], part["fpr"]] for name, part in shadow.items()],
+                [[name, part["recall"], part["fpr"]] for name, part in shadow.more.items()],
             )
-        if record.get("shadows"):
-            score = record["shadows"]["challenge"]
+        if record.shadows:
+            score = record.shadows.challenge
             self._page.paragraph(
-                f"NeurIPS 2023 score {_number(score['score'])} (F {score['quality']:.4g}) over "
-                f"{count(record['shadows']['count'], 'model')} of each kind; as many models that "
-                f"nothing tells apart would have F {score['chance']:.4g}."
+                f"NeurIPS 2023 score {_number(score.score)} (F {score.quality:.4g}) over "
+                f"{count(record.shadows.count, 'model')} of each kind; by chance, "
+                f"indistinguishable models have F {score.chance:.4g}."
             )
 
-    def _inversion(self, entries: Sequence[dict]) -> None:
+    def _inversion(self, entries: Sequence[Inversion]) -> None:
         likeness = "; ".join(
-            f"class {e['label']}: "
+            f"class {e.label}: "
             + ", ".join(
-                f"{name} {'-' if v is None else format(v, '.2f')}"
-                for name, v in e["likeness"].items()
+                f"{name} {'-' if v is None else format(v, '.2f')}" for name, v in e.likeness.items()
             )
             for e in entries
         )
@@ -320,20 +322,20 @@ class Section:
             "inversion",
             proof.save_inversions,
             [entries],
-            f"Images that each model takes for the forgotten classes. Likeness to the "
-            f"mean forgotten image, as a correlation: {likeness}",
-            "Model inversion: what each model shows of a class, beside the mean of the "
-            "forgotten images. It counts only if one can see in it what the retrained "
-            "model does not show; images like noise say nothing.",
+            "Images that each model assigns to the classes of the forget set. Correlation with "
+            f"the mean image of the forget set: {likeness}",
+            "Model inversion: images reconstructed from each model, and the mean image of the "
+            "forget set. Evidence only if they show something that those of the retrained model "
+            "do not; noise-like images are inconclusive.",
         )
         self._table(
             "inversion",
             "Model inversion",
-            ["class, model", "cost", "likeness"],
+            ["class, model", "cost", "correlation"],
             [
-                [f"{e['label']}, {name}", e["costs"][name], e["likeness"][name]]
+                [f"{e.label}, {name}", e.costs[name], e.likeness[name]]
                 for e in entries
-                for name in e["costs"]
+                for name in e.costs
             ],
             folded=True,
         )
@@ -363,7 +365,7 @@ class Section:
                 save_recovery,
                 [facts.lines, facts.unlearning.measured],
                 "Accuracy before unlearning, at the start of recovery and in each of its "
-                f"{count(len(facts.lines), 'round')}; on forgotten data it ends at "
+                f"{count(len(facts.lines), 'round')}; on the forget set it ends at "
                 f"{_number(facts.unlearning.measured.after.get('forget_accuracy'))}.",
                 "Unlearning and recovery; dotted: retrained.",
             )
@@ -373,53 +375,50 @@ class Section:
 
     def _behaviour(self) -> None:
         page, profile = self._page, self._facts.profile
-        if profile.get("groups"):
-            groups = profile["groups"]
-            names = groups["groups"]
-            rows = {name: groups[name] for name in ("before", "after", "retrained")}
-            page.heading(3, "By groups of memorisation")
+        if profile.groups:
+            names, rows = profile.groups.groups, profile.groups.rows
+            page.heading(3, "By degree of memorization")
             self._figure(
                 "groups",
                 save_groups,
                 [
-                    {name: np.array(row["mean"]) for name, row in rows.items()},
-                    {name: np.array(row["spread"]) for name, row in rows.items()},
+                    {name: np.array(row.mean, float) for name, row in rows.items()},
+                    {name: np.array(row.spread, float) for name, row in rows.items()},
                     names,
                 ],
-                "Accuracy on forgotten data by how much it was memorised. "
+                "Accuracy on the forget set by degree of memorization. "
                 + "; ".join(
-                    f"{name}: {', '.join(f'{100 * v:.0f} %' for v in row['mean'])}"
-                    for name, row in rows.items()
+                    f"{name}: {', '.join(map(_percent, row.mean))}" for name, row in rows.items()
                 ),
-                "What was memorized (right) is what forgetting must change.",
+                "Accuracy by memorization score; unlearning mostly affects the right-hand groups.",
             )
             self._table(
                 "groups",
-                "Groups of memorisation",
+                "Groups of memorization",
                 ["model", *names],
-                [[name, *row["mean"]] for name, row in rows.items()],
+                [[name, *row.mean] for name, row in rows.items()],
             )
-        if profile.get("clients"):
+        if profile.clients:
             page.heading(3, "By client")
             self._figure(
                 "clients",
                 proof.save_clients,
-                [profile["clients"]],
-                f"Accuracy of {count(len(profile['clients']), 'client')} on their own "
+                [profile.clients],
+                f"Accuracy of {count(len(profile.clients), 'client')} on their own "
                 "training data; the table below has the numbers.",
                 "Accuracy on each client's own training data.",
             )
             self._table(
                 "clients",
                 "Clients",
-                *beside_retraining("client", "data", profile["clients"]),
+                *beside_retraining("client", "data", profile.clients),
                 folded=True,
             )
-        if profile.get("confusion"):
+        if profile.confusion:
             page.heading(3, "By class")
             matrices = {
                 name: mean_matrix(value)
-                for name, value in profile["confusion"].items()
+                for name, value in vars(profile.confusion).items()
                 if value not in (None, [])
             }
             self._figure(
@@ -428,10 +427,10 @@ class Section:
                 [matrices],
                 f"Confusion matrices of the test images: {', '.join(matrices)}; the table "
                 "below has the accuracy on each class.",
-                "What test images of each class are taken for, in percent.",
+                "Predicted class of the test images of each class, in percent.",
             )
             self._table(
-                "classes", "Classes", *beside_retraining("label", "examples", profile["classes"])
+                "classes", "Classes", *beside_retraining("label", "examples", profile.classes)
             )
             self._csv(
                 "confusion",
@@ -488,6 +487,10 @@ class Section:
 
 def _plain(value) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def _number(value: float | None) -> str:

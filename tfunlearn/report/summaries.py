@@ -26,7 +26,7 @@ def recovery(unlearning: UnlearningRecord) -> str:
     recovered = unlearning.recovered
     words = [f"{count(unlearning.rounds, 'round')}, stop {recovered.stop}"]
     if unlearning.waited_rounds:
-        words.append(f"after {count(unlearning.waited_rounds, 'round')} of waiting")
+        words.append(f"after waiting {count(unlearning.waited_rounds, 'round')}")
     for name in ("bound", "plateau", "target"):
         if name != recovered.stop and getattr(recovered, name):
             words.append(f"{name} after {getattr(recovered, name)}")
@@ -42,5 +42,5 @@ def cost_in_words(cost: Cost) -> str:
     return (
         f"{count(cost.rounds, 'round')} of clients, {cost.seconds:.1f} s, "
         f"{count(cost.client_steps, 'client step')}, {size['bytes_down']} down, "
-        f"{size['bytes_up']} up, {size['server_storage_bytes']} kept at the server"
+        f"{size['bytes_up']} up, {size['server_storage_bytes']} stored on the server"
     )

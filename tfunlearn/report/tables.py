@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.core.verification_record import ClassMetrics, ClientMetrics, Comparison
 from tfunlearn.report.facts import RunFacts
 
 ROUND_COLUMNS = (
@@ -27,8 +28,8 @@ MEASURES = {
     "test_loss": "test loss",
     "attack_success": "attack success",
     "source_error": "source error",
-    "forget_accuracy": "accuracy on forgotten data",
-    "remain_accuracy": "accuracy on remaining data",
+    "forget_accuracy": "accuracy on the forget set",
+    "remain_accuracy": "accuracy on the retain set",
 }
 
 
@@ -63,17 +64,13 @@ def side_by_side(runs: Sequence[RunFacts]) -> tuple[list[str], list[list]]:
                 *(f.unlearning and getattr(f.unlearning.cost, name) for f in runs),
             ]
         )
-    for name in dict.fromkeys(e["name"] for f in runs if f.record for e in f.record["evidence"]):
+    for name in dict.fromkeys(e.name for f in runs if f.record for e in f.record.evidence):
         rows.append(
             [
-                f"{name}, distance to retraining",
+                f"{name}, gap to retraining",
                 *(
                     next(
-                        (
-                            e["gap"]
-                            for e in (f.record or {"evidence": []})["evidence"]
-                            if e["name"] == name
-                        ),
+                        (e.gap for e in (f.record.evidence if f.record else ()) if e.name == name),
                         None,
                     )
                     for f in runs
@@ -95,42 +92,41 @@ def round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
 
 
 def beside_retraining(
-    name: str, second: str, entries: Sequence[dict]
+    name: str, second: str, entries: Sequence[ClassMetrics] | Sequence[ClientMetrics]
 ) -> tuple[list[str], list[list]]:
     """Return column names and rows of accuracy and loss of each entry: before, after, retrained.
 
     Args:
-        name: key of the first column in each entry, such as `client`.
-        second: key of the second column.
-        entries: see `behaviour.by_client` and `behaviour.by_class`.
+        name: attribute of the first column, such as `client`.
+        second: attribute of the second column.
+        entries: metrics of each client or class.
     """
     kinds = [
         kind
         for kind in ("before", "after", "retrained")
-        if entries[0]["accuracy"].get(kind) not in (None, [])
+        if getattr(entries[0].accuracy, kind) not in (None, [])
     ]
     head, told = [name, second], "retrained" in kinds
     for what in ("accuracy", "loss"):
         head += [f"{what}, {kind}" for kind in kinds] + ([f"{what}, gap"] if told else [])
     rows = []
     for entry in entries:
-        row = [entry[name], entry[second]]
-        for what in ("accuracy", "loss"):
-            row += [float(np.mean(entry[what][kind])) for kind in kinds]
-            row += [gap_row(entry[what])[-1]] if told else []
+        row = [getattr(entry, name), getattr(entry, second)]
+        for values in (entry.accuracy, entry.loss):
+            row += [float(np.mean(getattr(values, kind))) for kind in kinds]
+            row += [gap_row(values)[-1]] if told else []
         rows.append(row)
     return head, rows
 
 
-def gap_row(values: dict) -> list[float | None]:
+def gap_row(values: Comparison) -> list[float | None]:
     """Return a metric before and after unlearning, mean and standard deviation of the retrained
     models, and the gap to their mean; None for unknown values."""
-    after = values["after"]
-    known = [value for value in values["retrained"] if value is not None]
+    after, known = values.after, values.known
     mean = float(np.mean(known)) if known else None
     spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
     gap = None if mean is None or after is None else after - mean
-    return [values["before"], after, mean, spread, gap]
+    return [values.before, after, mean, spread, gap]
 
 
 def mean_matrix(value) -> list:

@@ -22,13 +22,13 @@ def read_checkpoint(path: pathlib.Path) -> ServerState:
         return ServerState([arrays[name] for name in sorted(arrays)], finished, reference)
     except FileNotFoundError:
         raise UserError(
-            f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} goes "
-            "on from what there is"
+            f"run: there is no checkpoint {path}; tfunlearn resume {path.parent} "
+            "continues from the files that exist"
         )
     except Exception as error:  # numpy and zipfile raise many types of errors
         raise UserError(
             f"run: {path} cannot be read ({first_line(error)}); tfunlearn resume "
-            f"{path.parent} goes on from the newest good one"
+            f"{path.parent} continues from the newest valid one"
         )
 
 

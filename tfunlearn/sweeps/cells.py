@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.sweeps.callbacks import SweepCallbacks
 from tfunlearn.sweeps.grid import MEASURES, TRAINED, Cell
 from tfunlearn.training.resume import resume_training
 from tfunlearn.training.train import TrainingRun, train
@@ -16,7 +17,7 @@ from tfunlearn.workflows.unlearn.callbacks import Watch
 from tfunlearn.workflows.unlearn.workflow import measure_run, unlearn
 
 
-def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
+def train_cell(folder: pathlib.Path, cell: Cell, watch: SweepCallbacks) -> tuple[list, str, float]:
     """Train the cell's run, unless it is finished already.
 
     Returns:
@@ -26,7 +27,7 @@ def train_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[li
     if _is_whole(directory, cell):
         metrics = RunDirectory(directory).read_metrics()
     else:
-        metrics = _train(directory, cell, lambda line: on_round(cell, line)).metrics
+        metrics = _train(directory, cell, lambda line: watch.on_round_end(cell, line)).metrics
     lines = [{name: line[name] for name in ("round", "attackers", *TRAINED)} for line in metrics]
     return (
         lines,
@@ -47,7 +48,9 @@ def _train(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
     return train(cell.config, out=path, on_round=on_round)
 
 
-def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[list, str, float]:
+def unlearn_cell(
+    folder: pathlib.Path, cell: Cell, watch: SweepCallbacks
+) -> tuple[list, str, float]:
     """Unlearn from the cell's run, which is trained first if necessary.
 
     Returns:
@@ -56,7 +59,7 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
         failed, which has no figures.
     """
     directory = folder / "runs" / cell.training_key
-    train_cell(folder, cell, on_round)
+    train_cell(folder, cell, watch)
     assert cell.unlearning is not None  # else `train_cell` is called alone
     if cell.measures_only:
         values, digest = measure_run(directory, cell.unlearning)
@@ -65,8 +68,8 @@ def unlearn_cell(folder: pathlib.Path, cell: Cell, on_round: Callable) -> tuple[
         directory,
         cell.unlearning,
         watch=Watch(
-            round=lambda line: on_round(cell, line),
-            reference_round=lambda line: on_round(cell, line),
+            round=lambda line: watch.on_round_end(cell, line),
+            reference_round=lambda line: watch.on_round_end(cell, line),
         ),
     )
     measured, record = run.record.measured, run.record

@@ -12,7 +12,6 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,30 +19,13 @@ from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.files import digest_of, locked, replacing, user_path, write_json
 from tfunlearn.core.lazy import tf
 from tfunlearn.report.matrix import Matrix, save_matrix
+from tfunlearn.sweeps.callbacks import SILENT, FunctionCallbacks, SweepCallbacks
 from tfunlearn.sweeps.cells import train_cell, unlearn_cell
 from tfunlearn.sweeps.grid import MEASURES, Cell, Grid
 from tfunlearn.sweeps.grid_reading import grid_of
+from tfunlearn.sweeps.result import CellResult
 
 MARK, MARK_VERSION, LOCK = "sweep.json", 1, ".lock"
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """Result of a cell.
-
-    Attributes:
-        cell: the cell.
-        values: each measure, None where the run has none.
-        seconds: seconds that its rounds took.
-        new: whether it was run in this call, not earlier.
-        state: ok, damaged or failed for an unlearning; ok for a training.
-    """
-
-    cell: Cell
-    values: dict[str, float | None]
-    seconds: float
-    new: bool
-    state: str = "ok"
 
 
 def sweep(
@@ -51,8 +33,9 @@ def sweep(
     out: str | os.PathLike,
     *,
     overrides: dict | None = None,
-    on_cell: Callable[[CellResult], None] = lambda _: None,
-    on_round: Callable[[Cell, dict], None] = lambda *_: None,
+    watch: SweepCallbacks = SILENT,
+    on_cell: Callable[[CellResult], None] | None = None,
+    on_round: Callable[[Cell, dict], None] | None = None,
 ) -> list[Matrix]:
     """Run the unfinished cells of a grid, and write its tables.
 
@@ -64,8 +47,8 @@ def sweep(
         grid: the grid.
         out: folder of the sweep: new, empty, or the folder of an earlier sweep.
         overrides: settings that replace the grid's; default none.
-        on_cell: called with every result, also of cells that were finished earlier.
-        on_round: called with the cell and each line of its metrics.
+        watch: callbacks.
+        on_cell, on_round: called in place of `watch.on_cell_end` and `watch.on_round_end`.
 
     Returns:
         One matrix per measure. `out` holds `cells.csv`, and per measure `<measure>.csv`, `.tex`
@@ -76,13 +59,14 @@ def sweep(
     """
     require("out", out, str(out) != "", "the name of a folder")
     cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
+    watch = FunctionCallbacks(watch, on_cell, on_round)
     tf.get_logger().setLevel("ERROR")  # no warnings about functions retraced in every cell
     with _claim_folder(user_path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:
-            result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, on_round)
+            result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, watch)
             results.append(result)
-            on_cell(result)
+            watch.on_cell_end(result)
         return _write_tables(folder, grid, results, figures)
 
 
@@ -174,12 +158,12 @@ def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
         )
 
 
-def _run(folder: pathlib.Path, cell: Cell, over: str, on_round: Callable) -> CellResult:
+def _run(folder: pathlib.Path, cell: Cell, over: str, watch: SweepCallbacks) -> CellResult:
     try:
         if cell.unlearning is None:
-            lines, digest, seconds = train_cell(folder, cell, on_round)
+            lines, digest, seconds = train_cell(folder, cell, watch)
         else:
-            lines, digest, seconds = unlearn_cell(folder, cell, on_round)
+            lines, digest, seconds = unlearn_cell(folder, cell, watch)
     except UserError as error:
         raise UserError(f"cell '{cell.row}' / '{cell.column}': {error}")
     tf.keras.backend.clear_session()

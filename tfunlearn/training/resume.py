@@ -15,6 +15,7 @@ from tfunlearn.federated.state import ServerState
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
 from tfunlearn.training.consistency import check_partition
 from tfunlearn.training.train import (
     PreparedRun,
@@ -31,9 +32,10 @@ def resume_training(
     *,
     data_dir: str | None = None,
     workers: Sequence[str] = (),
-    on_damage: Callable[[str], None] = lambda _: None,
-    on_start: Callable = lambda *_: None,
-    on_round: Callable[[dict], None] = lambda _: None,
+    watch: TrainingCallbacks = SILENT,
+    on_damage: Callable[[str], None] | None = None,
+    on_start: Callable | None = None,
+    on_round: Callable[[dict], None] | None = None,
 ) -> TrainingRun:
     """Resume an interrupted training run from its last valid checkpoint.
 
@@ -44,9 +46,9 @@ def resume_training(
         run: the run directory.
         data_dir: folder of the data set; default the one in the run's configuration.
         workers: as for `train`; they may differ from those used before.
-        on_damage: called with a description of each damage.
-        on_start: as for `train`.
-        on_round: called with each new line of `metrics.jsonl`.
+        watch: callbacks.
+        on_damage, on_start, on_round: called in place of `watch.on_damage`, `watch.on_start` and
+            `watch.on_round_end`.
 
     Raises:
         UserError: no training run there, its data or model file have changed, no checkpoint is
@@ -54,6 +56,7 @@ def resume_training(
         WorkerError: as for `train`.
     """
     require_installed("tensorflow_federated")
+    watch = FunctionCallbacks(watch, on_start, on_round, on_damage)
     directory = RunDirectory(user_path(run))
     if not directory.config.is_file():
         raise UserError(f"run: '{run}' is no run directory (no {directory.config.name})")
@@ -72,17 +75,17 @@ def resume_training(
         begun = PreparedRun.of(directory, config)
         left = _check(begun)
         for words in left.damaged:
-            on_damage(words)
+            watch.on_damage(words)
         state = left.state or ServerState(begun.model.get_weights())
         rewind(directory, left)
         if left.state is None:
             write_start(begun)
-        on_start(directory, begun.federation, begun.model, state.finished)
+        watch.on_start(directory, begun.federation, begun.model, state.finished)
         if state.finished < config.training.rounds:
             stack.enter_context(
                 remote_workers(workers) if workers else local_worker(directory.worker_log)
             )
-        return run_remaining_rounds(begun, begun.engine(state.finished), state, on_round)
+        return run_remaining_rounds(begun, begun.engine(state.finished), state, watch)
 
 
 def _check(begun: PreparedRun) -> RecoveryPoint:

@@ -24,6 +24,7 @@ from tfunlearn.federated.state import ServerState
 from tfunlearn.report import save_curves
 from tfunlearn.runs.history_store import HistoryWriter
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
+from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import TestMeasures
 from tfunlearn.training.recording import Recorder
@@ -53,8 +54,9 @@ def train(
     *,
     out: str | os.PathLike | None = None,
     workers: Sequence[str] = (),
-    on_start: Callable = lambda *_: None,
-    on_round: Callable[[dict], None] = lambda _: None,
+    watch: TrainingCallbacks = SILENT,
+    on_start: Callable | None = None,
+    on_round: Callable[[dict], None] | None = None,
 ) -> TrainingRun:
     """Train a model federatedly, with the attacks and defenses of `config`.
 
@@ -66,9 +68,8 @@ def train(
         out: the run directory; default `runs/<data>-<model>-<attack>-<defense>-seed<n>`.
         workers: `host:port` of TFF workers that share the clients; default a local worker. With
             workers every update is gathered, so that any set of workers gives the same bits.
-        on_start: called once before the first round with the run directory, the federation, the
-            model and the number of rounds that are finished already.
-        on_round: called with each line of `metrics.jsonl`.
+        watch: callbacks.
+        on_start, on_round: called in place of `watch.on_start` and `watch.on_round_end`.
 
     Raises:
         UserError: TensorFlow Federated is missing, the configuration does not fit the data, `out`
@@ -76,6 +77,7 @@ def train(
         WorkerError: TFF's worker process died, or the last of several workers did.
     """
     require_installed("tensorflow_federated")
+    watch = FunctionCallbacks(watch, on_start, on_round)
     config = _gathering(config) if workers else config
     directory = new_run_directory(out, _name(config), config.flat())
     with directory.locked(), contextlib.ExitStack() as stack:
@@ -90,8 +92,8 @@ def train(
         except BaseException:
             directory.discard()
             raise
-        on_start(directory, begun.federation, begun.model, 0)
-        return run_remaining_rounds(begun, engine, ServerState(begun.model.get_weights()), on_round)
+        watch.on_start(directory, begun.federation, begun.model, 0)
+        return run_remaining_rounds(begun, engine, ServerState(begun.model.get_weights()), watch)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def run_remaining_rounds(
     begun: PreparedRun,
     engine: tuple[HistoryWriter, Callable | None],
     state: ServerState,
-    on_round: Callable,
+    watch: TrainingCallbacks,
 ) -> TrainingRun:
     """Run the remaining rounds after `state`, and return the finished run.
 
@@ -140,12 +142,12 @@ def run_remaining_rounds(
         begun: the prepared run.
         engine: result of `PreparedRun.engine` for that state.
         state: state after the last finished round.
-        on_round: called with each line of `metrics.jsonl`.
+        watch: callbacks.
     """
     directory, federation, model = begun.directory, begun.federation, begun.model
     config, (history, run_round) = federation.config, engine
     measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
-    recorder = Recorder(directory, model, history, measure, on_round)
+    recorder = Recorder(directory, model, history, measure, watch.on_round_end)
     if run_round is None:
         directory.restore(model, state)
     else:

@@ -111,7 +111,7 @@ class WorkerPool:
             if not running:
                 raise WorkerError(
                     f"no worker is left of {', '.join(w.address for w in self.workers)}; start them"
-                    " again, then tfunlearn resume goes on from the last finished round"
+                    " again, then tfunlearn resume continues after the last finished round"
                 )
             if time.monotonic() - listened >= _ANSWER_SECONDS:
                 self._listen(running, silent)

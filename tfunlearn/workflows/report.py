@@ -16,11 +16,17 @@ import tfunlearn
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free, user_path, write_bytes, write_csv
 from tfunlearn.core.records import UnlearningRecord
+from tfunlearn.core.verification_record import (
+    ClassMetrics,
+    ClientMetrics,
+    Comparison,
+    ConfusionMatrices,
+)
 from tfunlearn.evaluation import OutputsOf, cross_entropies
 from tfunlearn.methods.method import in_words
 from tfunlearn.methods.settings import reference_method
 from tfunlearn.models.outputs import ends_in_softmax
-from tfunlearn.report.facts import WORDS, RunFacts
+from tfunlearn.report.facts import WORDS, PastVerification, Profile, RunFacts
 from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
@@ -41,7 +47,6 @@ CHECKED = (
     "unlearning.json",
     "request.json",
 )
-PROFILE = ("classes", "clients", "confusion", "groups")
 
 
 def report(
@@ -72,9 +77,8 @@ def report(
         page = Page(
             f"Report on {title}",
             f"Written {datetime.date.today().isoformat()} by tfunlearn "
-            f"{tfunlearn.__version__}. Everything shown lies as PNG and CSV beside this "
-            "page; the checksums below tell whether the files are still the ones that were "
-            "measured.",
+            f"{tfunlearn.__version__}. All figures and tables are also stored next to this page, "
+            "as PNG and CSV files. The checksums below identify the files that were measured.",
         )
         if len(facts) > 1:
             head, rows = side_by_side(facts)
@@ -106,25 +110,22 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     """
     directory, config, _, model = open_run(run, data_dir)
     path, lines, unlearning = directory.path, directory.read_metrics(), read_record(directory)
-    missing, trained, record, profile = [], [], None, {}
+    missing, trained, record, profile = [], [], None, Profile()
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
     earlier = []
     for folder, found in records(directory):
-        if found["run_checkpoint_sha256"] == sums["checkpoint.npz"]:
+        if found.run_checkpoint_sha256 == sums["checkpoint.npz"]:
             record = found
             sums[f"{folder.name}/{FILE}"] = checksum(folder / FILE)
             earlier.append(
-                dict(
-                    folder=folder.name,
-                    verdict=WORDS[found["verdict"]["word"]],
-                    retrained=len(found["retrained"]),
-                    settings=found["settings"],
+                PastVerification(
+                    folder.name, WORDS[found.verdict.word], len(found.retrained), found.settings
                 )
             )
     if unlearning is not None:
         trained, missing = _training(unlearning)
     if record is not None:
-        profile = {name: record[name] for name in PROFILE}
+        profile = Profile(record.classes, record.clients, record.confusion, record.groups)
     else:
         try:
             profile = (
@@ -133,13 +134,13 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
                 else _unlearned_profile(run, data_dir)
             )
         except UserError as error:
-            missing.append(f"Figures by client and class are not known: {error}.")
+            missing.append(f"Metrics by client and class are unknown: {error}.")
     name, words = path.name or path.resolve().name, ""
     if unlearning is not None:
         try:
             words = in_words(unlearning.method, unlearning.report)
         except UserError as error:  # a user's own method that is not installed
-            missing.append(f"The method's own words are not known: {error}.")
+            missing.append(f"The description of the method is unknown: {error}.")
     return RunFacts(
         name,
         os.path.abspath(user_path(path)),
@@ -169,11 +170,11 @@ def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
     except (OSError, UserError):
         pass
     return [], [
-        f"The run before, {source.path}, is gone or was changed: its training is not shown."
+        f"The source run {source.path} is missing or was changed; its training is not shown."
     ]
 
 
-def _trained_profile(config, model) -> dict:
+def _trained_profile(config, model) -> Profile:
     """Return accuracy and loss by class and client, and the confusion, of a trained model."""
     federation, outputs_of = Federation.of(config), OutputsOf(model)
     data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
@@ -182,40 +183,39 @@ def _trained_profile(config, model) -> dict:
         outputs = outputs_of(images)
         return outputs.argmax(axis=1), cross_entropies(outputs, labels, from_logits=from_logits)
 
-    def values(hits: np.ndarray, losses: np.ndarray) -> dict:
-        return {"accuracy": {"after": float(hits.mean())}, "loss": {"after": float(losses.mean())}}
+    def values(hits: np.ndarray, losses: np.ndarray) -> tuple[Comparison, Comparison]:
+        accuracy, loss = (
+            Comparison(None, float(values.mean()), retrained=[]) for values in (hits, losses)
+        )
+        return accuracy, loss
 
     predicted, losses = of(data.test_images, data.test_labels)
     confusion = np.zeros((data.classes, data.classes), int)
     np.add.at(confusion, (data.test_labels, predicted), 1)
     classes = [
-        dict(
-            label=label, examples=int(rows.sum()), **values(predicted[rows] == label, losses[rows])
-        )
+        ClassMetrics(label, int(rows.sum()), *values(predicted[rows] == label, losses[rows]))
         for label in range(data.classes)
         if (rows := data.test_labels == label).any()
     ]
     own, own_losses = of(held.images, held.labels)
     hits = own == held.labels
     clients = [
-        dict(
-            client=int(k),
-            data="training",
-            examples=int(held.sizes[k]),
-            **values(hits[held.rows(k)], own_losses[held.rows(k)]),
+        ClientMetrics(
+            int(k),
+            "training",
+            int(held.sizes[k]),
+            *values(hits[held.rows(k)], own_losses[held.rows(k)]),
         )
         for k in held.present
     ]
-    return dict(classes=classes, clients=clients, confusion={"after": confusion.tolist()})
+    return Profile(classes, clients, ConfusionMatrices(None, confusion.tolist(), retrained=[]))
 
 
-def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
+def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> Profile:
     """Return the same for the models before, after and (if any) retrained."""
     unlearning = unlearning_record(RunDirectory(user_path(run)))
     if unlearning.method == reference_method():
-        raise UserError(
-            "this is a retrained run; the reports of the runs compared with it show them"
-        )
+        raise UserError("this is a retrained run; see the reports of the runs compared with it")
     reference = [unlearning.reference] if unlearning.reference else []
     subject = open_target(run, reference, data_dir)
     sets = Sets(subject.task, 0)
@@ -227,14 +227,10 @@ def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> dict:
             *(one.weights for one in subject.retrained),
         )
     ]
-    return dict(
-        classes=behaviour.by_class(sets, before, after, retrained),
-        clients=behaviour.by_client(sets, before, after, retrained),
-        confusion=behaviour.beside(
-            before.confusion.tolist(),
-            after.confusion.tolist(),
-            [view.confusion.tolist() for view in retrained],
-        ),
+    return Profile(
+        behaviour.by_class(sets, before, after, retrained),
+        behaviour.by_client(sets, before, after, retrained),
+        behaviour.confusion(before, after, retrained),
     )
 
 

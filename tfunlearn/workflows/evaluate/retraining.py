@@ -17,7 +17,7 @@ from tfunlearn.methods.settings import UnlearnSettings, reference_method
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import unlearning_record
 from tfunlearn.workflows.evaluate.runs_compared import Unlearned
-from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks
+from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks, Watch
 from tfunlearn.workflows.unlearn.workflow import run_task, task_of
 
 
@@ -81,7 +81,7 @@ def pool_training(
                     reference=False,
                 ),
             ),
-            track=task.track,
+            watch=Watch(track=task.track),
         ),
         watch,
     )

@@ -145,9 +145,7 @@ def resume_unlearning(
         if not _lacks_reference(settings, record):
             return UnlearningRun(directory, record, directory.read_metrics(), False)
     task = task_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
-    task = dataclasses.replace(
-        task, keeps=request["keeps"], track=watch.track, tell=watch.on_report, warn=watch.on_warning
-    )
+    task = dataclasses.replace(task, keeps=request["keeps"], watch=watch)
     if finished:
         record = _compare_with_retrained(task, directory, unlearning_record(directory), watch)
         return UnlearningRun(directory, record, directory.read_metrics(), False)
@@ -169,7 +167,7 @@ def _unlearn_task(
     watch: UnlearningCallbacks,
 ) -> UnlearningRun:
     """Run a task, and compare it with retraining if that was asked for."""
-    task = dataclasses.replace(task, track=watch.track, tell=watch.on_report, warn=watch.on_warning)
+    task = dataclasses.replace(task, watch=watch)
     directory, new = run_task(task, out, name, watch)
     record = unlearning_record(directory)
     if _lacks_reference(task.settings, record):

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.core.verification_record import (
+    ClassMetrics,
+    ClientMetrics,
+    Comparison,
+    ConfusionMatrices,
+    GroupRow,
+    Inversion,
+    MemorizationGroups,
+    Relearning,
+)
 from tfunlearn.evaluation import OutputsOf, gme_report
 from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.methods.task import UnlearningTask
@@ -20,23 +29,26 @@ from tfunlearn.workflows.verify.settings import VerifySettings
 MOST_RELEARNED, POINTS_EACH_EPOCH, MOST_INVERTED, LEAST_GROUPED = 2000, 10, 3, 20
 
 
-def beside(before, after, retrained: Sequence) -> dict:
-    """Return the values of a metric for all models as JSON values."""
-    return {"before": before, "after": after, "retrained": list(retrained)}
+def confusion(
+    before: ModelPredictions, after: ModelPredictions, retrained: Sequence[ModelPredictions]
+) -> ConfusionMatrices:
+    """Return the confusion matrices of the test images."""
+    first, second, *others = (view.confusion.tolist() for view in (before, after, *retrained))
+    return ConfusionMatrices(first, second, others)
 
 
 def measures(
     before: ModelPredictions, after: ModelPredictions, retrained: Sequence[ModelPredictions]
-) -> dict[str, dict]:
+) -> dict[str, Comparison]:
     """Return accuracy and loss on each set, attack success rate and source-class error."""
     views, found = (before, after, *retrained), {}
     for name in ("forgotten", "remaining", "test"):
         for what in ("accuracy", "loss"):
             values = [getattr(view, what)(name) for view in views]
-            found[f"{name} {what}"] = beside(values[0], values[1], values[2:])
+            found[f"{name} {what}"] = Comparison(values[0], values[1], values[2:])
     for name in ("attack_success", "source_error"):
         values = [view.measured[name] for view in views]
-        found[name.replace("_", " ")] = beside(values[0], values[1], values[2:])
+        found[name.replace("_", " ")] = Comparison(values[0], values[1], values[2:])
     return found
 
 
@@ -45,13 +57,13 @@ def by_class(
     before: ModelPredictions,
     after: ModelPredictions,
     retrained: Sequence[ModelPredictions],
-) -> list[dict]:
+) -> list[ClassMetrics]:
     """Return accuracy and loss on the test images of each class that has test images."""
     labels = sets.sets["test"].labels
     return [
-        dict(
-            label=label,
-            examples=int((labels == label).sum()),
+        ClassMetrics(
+            label,
+            int((labels == label).sum()),
             **_of_rows("test", labels == label, before, after, retrained),
         )
         for label in range(sets.classes)
@@ -64,7 +76,7 @@ def by_client(
     before: ModelPredictions,
     after: ModelPredictions,
     retrained: Sequence[ModelPredictions],
-) -> list[dict]:
+) -> list[ClientMetrics]:
     """Return accuracy and loss on the training data of each client: its part of the retain set, or
     its part of the forget set if it has none."""
     found = []
@@ -73,10 +85,10 @@ def by_client(
         name = "remaining" if (held["remaining"] == client).any() else "forgotten"
         rows = held[name] == client
         found.append(
-            dict(
-                client=int(client),
-                data=name,
-                examples=int(rows.sum()),
+            ClientMetrics(
+                int(client),
+                name,
+                int(rows.sum()),
                 **_of_rows(name, rows, before, after, retrained),
             )
         )
@@ -85,9 +97,9 @@ def by_client(
 
 def _of_rows(
     name: str, rows: np.ndarray, before: ModelPredictions, after: ModelPredictions, retrained
-) -> dict:
+) -> dict[str, Comparison]:
     return {
-        what: beside(
+        what: Comparison(
             getattr(before, what)(name, rows),
             getattr(after, what)(name, rows),
             [getattr(view, what)(name, rows) for view in retrained],
@@ -98,7 +110,7 @@ def _of_rows(
 
 def groups(
     before: ModelPredictions, after: ModelPredictions, retrained: Sequence[ModelPredictions]
-) -> dict | None:
+) -> MemorizationGroups | None:
     """Return accuracy on the forget set by groups of memorization; None for fewer than 20 examples
     or 2 retrained models."""
     hits = [view.hits["forgotten"].astype(float) for view in (before, after, *retrained)]
@@ -109,11 +121,11 @@ def groups(
         chances[0], np.stack(chances[1:]), {"after": hits[1]}, hits[0], np.stack(hits[2:])
     )
     names = {"original": "before", "after": "after", "retrained": "retrained"}
-    return dict(
-        groups=[*GROUPS, "all"],
-        sizes=report.sizes,
+    return MemorizationGroups(
+        [*GROUPS, "all"],
+        report.sizes,
         **{
-            name: dict(mean=report.rows[row].mean.tolist(), spread=report.rows[row].spread.tolist())
+            name: GroupRow(report.rows[row].mean.tolist(), report.rows[row].spread.tolist())
             for row, name in names.items()
         },
     )
@@ -126,7 +138,7 @@ def relearning(
     weights: dict[str, list[np.ndarray]],
     before: Sequence[np.ndarray],
     track,
-) -> dict:
+) -> Relearning:
     """Return the relearn time of each model, trained on the forget set alone.
 
     Args:
@@ -136,12 +148,6 @@ def relearning(
         weights: name to the model's weights; `after` and the retrained models.
         before: weights of the model before unlearning, whose accuracy is to be reached.
         track: wraps the models, to show progress.
-
-    Returns:
-        `curves`: name to a list of `[steps, accuracy]`; `steps`: name to relearn time in steps, or
-        None; `limit`: maximum number of steps; `each`: steps between two measurements; `examples`:
-        number of examples; `original`: accuracy before unlearning; `goal`: accuracy to reach;
-        `index`: anamnesis index, or None.
     """
     forgotten, config = sets.sets["forgotten"], task.source.federation.client_training
     rows = at_most(
@@ -171,7 +177,7 @@ def relearning(
         curves[name], steps[name] = points, None if reached is None else points[reached][0]
     others = [value for name, value in steps.items() if name != "after"]
     mean = float(np.mean(others)) if others and None not in others else None
-    return dict(
+    return Relearning(
         curves=curves,
         steps=steps,
         limit=limit,
@@ -189,7 +195,7 @@ def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
 
 def inversions(
     task: UnlearningTask, sets: Sets, weights: dict[str, list[np.ndarray]], track
-) -> list[dict]:
+) -> list[Inversion]:
     """Return images that each model assigns to the forgotten classes, and the classes' mean images.
 
     The three most frequent classes of the forget set are inverted.
@@ -202,15 +208,13 @@ def inversions(
         mean = forgotten.images[forgotten.labels == label].astype(np.float64).mean(axis=0)
         if forgotten.images.dtype == np.uint8:
             mean /= 255
-        entry: dict[str, Any] = dict(
-            label=label, mean=_pixels(mean), images={}, costs={}, likeness={}
-        )
+        entry = Inversion(label, _pixels(mean), images={}, costs={}, likeness={})
         for name, own in weights.items():
             model.set_weights(own)
             image = invert_class(model, label, from_logits=not ends_in_softmax(model))
-            entry["images"][name] = _pixels(image.image)
-            entry["costs"][name] = image.cost
-            entry["likeness"][name] = _correlation(image.image, mean)
+            entry.images[name] = _pixels(image.image)
+            entry.costs[name] = image.cost
+            entry.likeness[name] = _correlation(image.image, mean)
         found.append(entry)
     return found
 

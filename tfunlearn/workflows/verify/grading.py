@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tfunlearn.core.verification_record import Comparison, EvidenceRecord
 from tfunlearn.verification import Evidence, Grade
 from tfunlearn.workflows.verify.membership import Attacked
 from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
@@ -14,7 +15,7 @@ LEAST_SHADOWS = 6  # of each kind; with fewer, the permutation test cannot reach
 
 
 def evidence_of(
-    found: dict,
+    measures: Mapping[str, Comparison],
     sets: Sets,
     views: Sequence[ModelPredictions],
     attacks: Mapping[str, Attacked | None],
@@ -30,15 +31,14 @@ def evidence_of(
     (restricted to classes with remaining examples).
 
     Args:
-        found: `counts` of the sets, `measures` as returned by `behaviour.measures`, `poisoned` and
-            `partly_poisoned`.
+        measures: as returned by `behaviour.measures`.
         sets: the evaluation sets.
         views: predictions of the models before, after and retrained.
         attacks: `LiRA`, `threshold` and `shadow models`, None for attacks that were not run.
         shadows: result of U-LiRA, or None.
         settings: the tolerance and the number of shadow models.
     """
-    counts = found["counts"]
+    counts = sets.counts
     tolerance = max(settings.tolerance, 1 / counts["forgotten"])
     graded = [
         _of_views(
@@ -51,15 +51,21 @@ def evidence_of(
     confidence = _of_views(
         "forgotten confidence", [v.confidence("forgotten") for v in views], tolerance
     )
-    success, shown = found["measures"]["attack success"], []
-    if was_poisoned(found) and None not in (success["before"], *success["retrained"]):
+    success, shown = measures["attack success"], []
+    before, after, known = success.before, success.after, success.known
+    if (
+        was_poisoned(sets)
+        and before is not None
+        and after is not None
+        and len(known) == len(success.retrained)
+    ):
         eligible = sets.attacked_tests
         graded.append(
             Evidence(
                 "attack success",
-                success["before"],
-                success["after"],
-                tuple(success["retrained"]),
+                before,
+                after,
+                tuple(known),
                 max(settings.tolerance, 1 / eligible),
                 examples=eligible,
             )
@@ -122,15 +128,15 @@ def _of_attack(name: str, attack: Attacked, tolerance: float) -> Evidence:
     )
 
 
-def was_poisoned(found: dict) -> bool:
+def was_poisoned(sets: Sets) -> bool:
     """Return whether any forgotten example was poisoned."""
-    return found["poisoned"] or found["partly_poisoned"]
+    return sets.poisoned or sets.partly_poisoned
 
 
-def grade_values(g: Grade, *, graded: bool) -> dict:
-    """Return a grade as JSON values; `graded` is False for a metric that is only shown."""
+def evidence_record(g: Grade, *, graded: bool) -> EvidenceRecord:
+    """Return the record of a grade; `graded` is False for a metric that is only shown."""
     e = g.evidence
-    return dict(
+    return EvidenceRecord(
         name=e.name,
         before=e.before,
         after=e.after,

@@ -35,13 +35,13 @@ class Attacked:
         before: ROC against the model before unlearning.
         after: ROC against the unlearned model.
         retrained: ROC against each retrained model.
-        more: further results, JSON values.
+        more: further results by model, see `AttackRecord`.
     """
 
     before: MembershipRoc
     after: MembershipRoc
     retrained: list[MembershipRoc]
-    more: dict = field(default_factory=dict)
+    more: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
 
 def attack_by_threshold(

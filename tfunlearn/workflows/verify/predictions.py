@@ -137,6 +137,11 @@ class Sets:
         self._from_logits = not ends_in_softmax(task.source.model)
         self._measures = TestMeasures(self._outputs_of, data, federation.attack)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of examples of each set."""
+        return {name: len(examples.labels) for name, examples in self.sets.items()}
+
     def view(self, weights: list[np.ndarray]) -> ModelPredictions:
         """Return the predictions of a model with the given weights."""
         hits, losses, odds, shares = {}, {}, {}, {}

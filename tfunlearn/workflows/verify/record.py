@@ -14,15 +14,16 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import digest_of, first_free, write_json
-from tfunlearn.report.proof import curves_of, save_inversions, save_relearning, save_roc
+from tfunlearn.core.verification_record import RocRecord, VerificationRecord
+from tfunlearn.report.proof import save_inversions, save_relearning, save_roc
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.verification import MembershipRoc
 
 FILE, MOST_POINTS = "verification.json", 400
 
 
-def roc_values(roc: MembershipRoc) -> dict:
-    """Return a ROC as JSON values, its curve subsampled to at most 400 points."""
+def roc_record(roc: MembershipRoc) -> RocRecord:
+    """Return the record of a ROC, its curve subsampled to at most 400 points."""
     places = np.arange(len(roc.fpr))
     if len(places) > MOST_POINTS:  # denser at low false-positive rates
         spread = np.unique(
@@ -34,7 +35,7 @@ def roc_values(roc: MembershipRoc) -> dict:
             )
         )
         places = spread
-    return dict(
+    return RocRecord(
         auc=roc.auc,
         balanced_accuracy=roc.balanced_accuracy,
         tpr_at={f"{level:g}": value for level, value in roc.tpr_at.items()},
@@ -47,23 +48,23 @@ def roc_values(roc: MembershipRoc) -> dict:
     )
 
 
-def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
+def write_record(directory: RunDirectory, record: VerificationRecord) -> pathlib.Path:
     """Write a record and its figures into a new folder of the run, and return the folder.
 
     The folder is `verification`, with a number appended if it exists. The caller must hold the
     run's lock.
     """
-    finite: Any = _finite(record)
-    record, begun = finite, directory.path / ".verification"
+    content: Any = _finite(record.as_json())
+    begun = directory.path / ".verification"
     shutil.rmtree(begun, ignore_errors=True)  # left by a killed process
     begun.mkdir()
     try:
-        save_roc(begun / "roc.png", curves_of(record))
-        if record.get("relearning"):
-            save_relearning(begun / "relearning.png", record["relearning"])
-        if record.get("inversion"):
-            save_inversions(begun / "inversion.png", record["inversion"])
-        write_json(begun / FILE, {**record, "sha256": digest_of(record)})
+        save_roc(begun / "roc.png", record.curves)
+        if record.relearning:
+            save_relearning(begun / "relearning.png", record.relearning)
+        if record.inversion:
+            save_inversions(begun / "inversion.png", record.inversion)
+        write_json(begun / FILE, {**content, "sha256": digest_of(content)})
         folder = first_free(directory.path / "verification", os.path.lexists, folder=True)
         os.rename(begun, folder)
     except BaseException:
@@ -72,8 +73,8 @@ def write_record(directory: RunDirectory, record: dict) -> pathlib.Path:
     return folder
 
 
-def records(directory: RunDirectory) -> list[tuple[pathlib.Path, dict]]:
-    """Return folder and content of every verification of a run, oldest first.
+def records(directory: RunDirectory) -> list[tuple[pathlib.Path, VerificationRecord]]:
+    """Return folder and record of every verification of a run, oldest first.
 
     Raises:
         UserError: a damaged record.
@@ -86,12 +87,12 @@ def records(directory: RunDirectory) -> list[tuple[pathlib.Path, dict]]:
     return [(path.parent, _read(path)) for _, path in sorted(found)]
 
 
-def _read(path: pathlib.Path) -> dict:
+def _read(path: pathlib.Path) -> VerificationRecord:
     try:
-        record = json.loads(path.read_text())
-        if record.pop("sha256") != digest_of(record):
+        content = json.loads(path.read_text())
+        if content.pop("sha256") != digest_of(content):
             raise ValueError("its checksum differs")
-        return record
+        return VerificationRecord.of(content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"run: {path} is damaged ({first_line(error)})")
 

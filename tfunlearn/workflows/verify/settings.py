@@ -20,31 +20,34 @@ class VerifySettings:
     """
 
     retrains: int = option(
-        5, "Models retrained without what was forgotten, at least 1; fewer than 3 give no verdict."
+        5,
+        "Number of models retrained without the forget set, at least 1; fewer than 3 give no "
+        "verdict.",
     )
     shadows: int = option(
         0,
-        "Shadow federations for U-LiRA and the NeurIPS 2023 score: so many "
-        "are trained and unlearned, and as many retrained; 0 leaves both "
-        "out, else at least 3; 8, 16 or 64 are usual.",
+        "Number of shadow federations for U-LiRA and the NeurIPS 2023 score, each trained, "
+        "unlearned and retrained: 0 (skips both), or at least 3; usually 8, 16 or 64.",
     )
     variance: str = option(
         "auto", f"Deviations of LiRA: {', '.join(VARIANCES)}; auto pools below 16 models."
     )
     shadow_models: int = option(
         4,
-        "Shadow models of the shadow-model attack, trained on one half "
-        "of the test images; 0 leaves it out.",
+        "Number of shadow models of the shadow-model attack, trained on half of the test "
+        "images; 0 skips it.",
     )
-    shadow_epochs: int = option(10, "Epochs of each of them.")
-    shadow_batch: int = option(64, "Images in a step of their training.")
-    relearn_epochs: int = option(10, "Most epochs of relearning; 0 leaves it out.")
+    shadow_epochs: int = option(10, "Epochs of each shadow model.")
+    shadow_batch: int = option(64, "Batch size of the shadow models.")
+    relearn_epochs: int = option(10, "Largest number of epochs of relearning; 0 skips it.")
     relearn_alpha: float = option(
-        ALPHA, "Share of the original accuracy that may be missing when it counts as relearned."
+        ALPHA, "Relative loss of the original accuracy at which the forget set counts as relearned."
     )
-    inversion: bool = option(True, "Whether images are inverted from the models.")
-    tolerance: float = option(TOLERANCE, "Difference to retraining that never counts, at most 0.1.")
-    verify_seed: int = option(0, "Seed of what the attacks draw.")
+    inversion: bool = option(True, "Run model inversion.")
+    tolerance: float = option(
+        TOLERANCE, "Difference from retraining that is always ignored, at most 0.1."
+    )
+    verify_seed: int = option(0, "Seed of the attacks' random draws.")
 
     def __post_init__(self):
         require_whole("retrains", self.retrains, 1, 1000)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfunlearn.core.seeds import at_most, generator
+from tfunlearn.core.verification_record import ChallengeScore, RocRecord, ShadowRecord
 from tfunlearn.verification import (
     MembershipRoc,
     challenge_score,
@@ -20,7 +22,7 @@ from tfunlearn.verification import (
 from tfunlearn.workflows.evaluate.retraining import retrain
 from tfunlearn.workflows.unlearn.callbacks import RoundsAsReference, UnlearningCallbacks
 from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
-from tfunlearn.workflows.verify.record import roc_values
+from tfunlearn.workflows.verify.record import roc_record
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.target import VerificationTarget, shadow
 
@@ -36,13 +38,13 @@ class Shadowed:
             raised to at least 0.5, since an attack worse than guessing shows nothing.
         after: AUC of U-LiRA between unlearned and retrained models, raised to at least 0.5.
         p_value: p-value of `after` under perfect unlearning, by a permutation test.
-        values: all results, JSON values.
+        record: all results.
     """
 
     before: float
     after: float
     p_value: float
-    values: dict
+    record: ShadowRecord
 
 
 def shadowed(
@@ -83,37 +85,37 @@ def shadowed(
     p_value = permutation_p_value(
         odds["unlearned"], odds["retrained"], rng, variance=settings.variance
     )
-    values = dict(
+    record = ShadowRecord(
         count=count,
         before=_of_models(rocs["trained"], count),
         after=_of_models(rocs["unlearned"], count),
         accuracy=float(np.mean([np.mean(scores[0] > 0), np.mean(scores[1] <= 0)])),
         p_value=p_value,
-        challenge=dict(
+        challenge=ChallengeScore(
             quality=quality,
             chance=_chance_quality(odds, rng),
             score=None
             if 0 in (kept[0][1], kept[1][1])
             else challenge_score(quality, remaining=kept[0], test=kept[1]),
-            remaining=kept[0],
-            test=kept[1],
+            remaining=list(kept[0]),
+            test=list(kept[1]),
             epsilon_median=float(np.median(epsilons)),
             epsilon_limit=math.ceil(math.log(count - 1)),
             epsilons=[round(float(e), 4) for e in epsilons],
         ),
     )
-    return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), p_value, values)
+    return Shadowed(max(0.5, rocs["trained"].auc), max(0.5, rocs["unlearned"].auc), p_value, record)
 
 
-def _of_models(roc: MembershipRoc, count: int) -> dict:
-    """Return a ROC as JSON values, with the resolution set by the number of models, not of
+def _of_models(roc: MembershipRoc, count: int) -> RocRecord:
+    """Return the record of a ROC, with the resolution set by the number of models, not of
     examples."""
-    values = roc_values(roc)
-    return {
-        **values,
-        "resolved": {level: count * float(level) >= 1 for level in values["resolved"]},
-        "resolution": 1 / count,
-    }
+    record = roc_record(roc)
+    return dataclasses.replace(
+        record,
+        resolved={level: count * float(level) >= 1 for level in record.resolved},
+        resolution=1 / count,
+    )
 
 
 def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> float:

@@ -13,6 +13,13 @@ from typing import Any
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import checksum, digest_of
 from tfunlearn.core.lazy import require_installed
+from tfunlearn.core.verification_record import (
+    RETAIN_ATTACK,
+    AttackRecord,
+    ComparedModel,
+    VerdictRecord,
+    VerificationRecord,
+)
 from tfunlearn.training.train import versions
 from tfunlearn.verification import Evidence, Verdict, grade, judge
 from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks
@@ -20,7 +27,7 @@ from tfunlearn.workflows.verify import behaviour
 from tfunlearn.workflows.verify.grading import (
     LEAST_SHADOWS,
     evidence_of,
-    grade_values,
+    evidence_record,
     was_poisoned,
 )
 from tfunlearn.workflows.verify.membership import (
@@ -31,7 +38,7 @@ from tfunlearn.workflows.verify.membership import (
     attack_by_threshold,
 )
 from tfunlearn.workflows.verify.predictions import Sets
-from tfunlearn.workflows.verify.record import records, roc_values, write_record
+from tfunlearn.workflows.verify.record import records, roc_record, write_record
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.shadows import shadowed
 from tfunlearn.workflows.verify.target import VerificationTarget, open_target, with_retrained
@@ -50,13 +57,18 @@ class Verification:
 
     Attributes:
         folder: folder of the verification within the run directory.
-        record: content of `verification.json`.
+        results: settings, results and verdict.
         new: False if the verification existed already.
     """
 
     folder: pathlib.Path
-    record: dict
+    results: VerificationRecord
     new: bool
+
+    @property
+    def record(self) -> dict:
+        """The results as `verification.json` holds them."""
+        return self.results.as_json()
 
 
 def verify(
@@ -66,7 +78,7 @@ def verify(
     against: Sequence[str | os.PathLike] = (),
     data_dir: str | None = None,
     watch: UnlearningCallbacks = SILENT,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Verification:
     """Verify that an unlearned run has forgotten, by comparison with retrained models.
 
@@ -79,8 +91,8 @@ def verify(
         settings: attacks to run, and numbers of models.
         against: retrained runs of the same request, which replace those of `settings.retrains`.
         data_dir: directory of the data set; default that of the run's configuration.
-        watch: callbacks of trainings and progress, as for `study_memorization`.
-        tell: called with the description of each stage before it starts.
+        watch: callbacks of trainings, stages and progress.
+        tell: called instead of `watch.on_stage`; for compatibility with earlier builds.
 
     Raises:
         UserError: no unlearned run, damaged files, or runs of different sources or requests.
@@ -100,17 +112,18 @@ def verify(
     identity = _identity(subject, settings)
     directory = subject.unlearned.directory
     for folder, record in records(directory):
-        if record["key"] == identity["key"]:
+        if record.key == identity["key"]:
             return Verification(folder, record, False)
     with directory.locked():
-        content = _run_verification(subject, settings, watch, tell)
-        record = {**identity, **content, "seconds": round(time.perf_counter() - started, 3)}
+        content = _run_verification(subject, settings, watch, tell or watch.on_stage)
+        seconds = round(time.perf_counter() - started, 3)
+        record = VerificationRecord(**identity, **content, seconds=seconds)
         folder = write_record(directory, record)
     return Verification(folder, dict(records(directory))[folder], True)
 
 
 def _identity(subject: VerificationTarget, settings: VerifySettings) -> dict:
-    """Return the identity of a verification: runs, models, settings, and their hash as `key`."""
+    """Return the fields of the record that identify a verification, with their hash as `key`."""
     unlearned = subject.unlearned
     asked: dict[str, Any] = dict(
         verification=RULES,
@@ -120,7 +133,7 @@ def _identity(subject: VerificationTarget, settings: VerifySettings) -> dict:
         run_checkpoint_sha256=checksum(unlearned.directory.checkpoint),
         source_checkpoint_sha256=checksum(subject.task.source.directory.checkpoint),
         retrained=[
-            dict(
+            ComparedModel(
                 path=os.path.abspath(one.directory.path),
                 seed=one.record.seed,
                 checkpoint_sha256=checksum(one.directory.checkpoint),
@@ -128,7 +141,7 @@ def _identity(subject: VerificationTarget, settings: VerifySettings) -> dict:
             for one in subject.retrained
         ],
     )
-    content = {**asked, "retrained": [one["checkpoint_sha256"] for one in asked["retrained"]]}
+    content = {**asked, "retrained": [one.checkpoint_sha256 for one in asked["retrained"]]}
     return {
         "key": digest_of(content)[:16],
         **asked,
@@ -143,7 +156,7 @@ def _run_verification(
     subject: VerificationTarget,
     settings: VerifySettings,
     watch: UnlearningCallbacks,
-    tell: Callable,
+    tell: Callable[[str], None],
 ) -> dict:
     task = subject.task
     sets = Sets(task, settings.verify_seed)
@@ -154,19 +167,16 @@ def _run_verification(
         *(one.weights for one in subject.retrained),
     ]
     before, after, *retrained = [sets.view(own) for own in watch.track(weights)]
+    measures = behaviour.measures(before, after, retrained)
     found: dict[str, Any] = dict(
-        counts={name: len(examples.labels) for name, examples in sets.sets.items()},
+        counts=sets.counts,
         poisoned=sets.poisoned,
         partly_poisoned=sets.partly_poisoned,
         overlap=task.overlap,
-        measures=behaviour.measures(before, after, retrained),
+        measures=measures,
         classes=behaviour.by_class(sets, before, after, retrained),
         clients=behaviour.by_client(sets, before, after, retrained),
-        confusion=behaviour.beside(
-            before.confusion.tolist(),
-            after.confusion.tolist(),
-            [view.confusion.tolist() for view in retrained],
-        ),
+        confusion=behaviour.confusion(before, after, retrained),
         groups=behaviour.groups(before, after, retrained),
     )
     tell("membership-inference attacks")
@@ -175,12 +185,10 @@ def _run_verification(
         "threshold": attack_by_threshold(before, after, retrained, sets.totals),
         "LiRA": attack_by_likelihood(before, after, retrained, settings.variance),
         "shadow models": attack_by_shadow_models(task, sets, settings, views, watch.track),
-        "threshold, those who stay": attack_by_threshold(
-            before, after, retrained, sets.totals, "remaining"
-        ),
+        RETAIN_ATTACK: attack_by_threshold(before, after, retrained, sets.totals, "remaining"),
     }
     found["membership"] = {
-        name: _attack_values(attack) for name, attack in attacks.items() if attack is not None
+        name: _attack_record(attack) for name, attack in attacks.items() if attack is not None
     }
     names = [f"retrained {n + 1}" for n in range(len(retrained))]
     if settings.relearn_epochs:
@@ -202,14 +210,19 @@ def _run_verification(
     if settings.shadows:
         tell(f"{settings.shadows} shadow federations")
         shadows = shadowed(subject, sets, settings, watch)
-        found["shadows"] = shadows.values
-    graded, shown = evidence_of(found, sets, views, attacks, shadows, settings)
+        found["shadows"] = shadows.record
+    graded, shown = evidence_of(measures, sets, views, attacks, shadows, settings)
     found["evidence"] = [
-        *(grade_values(g, graded=True) for g in grade(graded)),
-        *(grade_values(grade([e])[0], graded=False) for e in shown),
+        *(evidence_record(g, graded=True) for g in grade(graded)),
+        *(evidence_record(grade([e])[0], graded=False) for e in shown),
     ]
-    found["verdict"] = dataclasses.asdict(_verdict_on(graded, found["counts"]["forgotten"]))
-    found["not_tested"] = _left_out(found, attacks, settings, subject)
+    verdict = _verdict_on(graded, sets.counts["forgotten"])
+    found["verdict"] = VerdictRecord(
+        verdict.word, verdict.sentence, verdict.plain, list(verdict.words)
+    )
+    found["not_tested"] = _left_out(
+        sets, attacks, settings, subject, groups=found["groups"] is not None
+    )
     return found
 
 
@@ -232,19 +245,22 @@ def _verdict_on(evidence: Sequence[Evidence], examples: int) -> Verdict:
     return judge(evidence)
 
 
-def _attack_values(attack: Attacked) -> dict:
-    return dict(
-        **behaviour.beside(
-            roc_values(attack.before),
-            roc_values(attack.after),
-            [roc_values(roc) for roc in attack.retrained],
-        ),
-        more=attack.more,
+def _attack_record(attack: Attacked) -> AttackRecord:
+    return AttackRecord(
+        roc_record(attack.before),
+        roc_record(attack.after),
+        [roc_record(roc) for roc in attack.retrained],
+        attack.more,
     )
 
 
 def _left_out(
-    found: dict, attacks: dict, settings: VerifySettings, subject: VerificationTarget
+    sets: Sets,
+    attacks: dict,
+    settings: VerifySettings,
+    subject: VerificationTarget,
+    *,
+    groups: bool,
 ) -> list[str]:
     """Return sentences on what was not tested."""
     left = []
@@ -276,9 +292,9 @@ def _left_out(
         left.append("relearn time (--relearn-epochs)")
     if not settings.inversion:
         left.append("model inversion (--inversion)")
-    if found["groups"] is None:
+    if not groups:
         left.append("memorization groups, which need 20 examples and 2 retrained models")
-    if not was_poisoned(found):
+    if not was_poisoned(sets):
         left.append("attack success: the forget set holds no poisoned examples")
     threshold = attacks["threshold"].after
     left += [
@@ -287,14 +303,14 @@ def _left_out(
         for level in threshold.tpr_at
         if not threshold.resolves(level)
     ]
-    if found["partly_poisoned"]:
+    if sets.partly_poisoned:
         left.append(
             "poisoned examples as such: only part of the forget set was poisoned, or only in "
             "some rounds, and the non-members are not poisoned"
         )
-    if found["overlap"]:
+    if subject.task.overlap:
         left.append(
-            f"{found['overlap']:.1%} of the forgotten examples are also held by remaining "
+            f"{subject.task.overlap:.1%} of the forgotten examples are also held by remaining "
             "clients, so the model may legitimately keep what it learned from them"
         )
     return [*left, *ALWAYS_LEFT_OUT]

@@ -1,0 +1,64 @@
+"""Conversion of JSON values to records: frozen dataclasses with annotated fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+INFINITE = {"inf": float("inf"), "-inf": float("-inf")}  # JSON has no infinity
+
+
+def from_json(kind: type[T], value: Any) -> T:
+    """Return a JSON value as a value of a type.
+
+    Args:
+        kind: a dataclass, `list[X]`, `dict[str, X]`, `X | None`, or a plain type. A missing field
+            of a dataclass gets its default. A `float` may be stored as text: `inf` or `-inf`.
+        value: the JSON value, as `json.loads` returns it.
+
+    Raises:
+        TypeError: a field is missing or unknown, or a value is of another structure.
+    """
+    return _converted(kind, value)
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return _converted(next(a for a in arguments if a is not type(None)), value)
+    if origin is list:
+        return [_converted(arguments[0], part) for part in _of_type(list, value)]
+    if origin is dict:
+        return {
+            name: _converted(arguments[1], part) for name, part in _of_type(dict, value).items()
+        }
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = _hints(kind)
+        return kind(
+            **{
+                name: _converted(hints[name], part) if name in hints else part
+                for name, part in _of_type(dict, value).items()
+            }
+        )
+    if kind is float and isinstance(value, str):
+        if value not in INFINITE:
+            raise TypeError(f"{value!r} is no number")
+        return INFINITE[value]
+    return value
+
+
+def _of_type(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {'object' if kind is dict else 'list'}")
+    return value
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
