@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from tfunlearn.conformance.families import FAMILIES, installed
+from tfunlearn.conformance.families import FAMILIES, list_installed
 from tfunlearn_cli.console import PlainConsole
 
 
@@ -22,6 +22,6 @@ def methods(family):
     Example: tfunlearn methods --family rule
     """
     table = Table("family", "name", "source", "what it does", "paper", box=None)
-    for one in installed(family):
+    for one in list_installed(family):
         table.add_row(*one)
     PlainConsole(width=240).print(table)

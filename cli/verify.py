@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tfunlearn.config.reading import fields_of, typed
+from tfunlearn.config.reading import check_types, fields_of
 from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.suite import verify as verify_run
 from tfunlearn_cli.options import (
@@ -53,7 +53,7 @@ def verify(run, against, config, preset, data_dir, **knobs):
     Example: tfunlearn verify runs/digits-lenet5-label-flip-flap-seed0-fedup
     """
     settings = VerifySettings(
-        **typed(merged(config, knobs, preset_fields(preset, "verify")), KNOBS)
+        **check_types(merged(config, knobs, preset_fields(preset, "verify")), KNOBS)
     )
     with VerifyDisplay() as display:
         found = verify_run(

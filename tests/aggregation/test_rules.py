@@ -202,11 +202,11 @@ def test_bucketing_averages_every_row_once():
 
 
 def test_the_order_of_bucketing_is_uniform():
-    from tfunlearn.core.seeds import shuffled
+    from tfunlearn.core.seeds import shuffle
 
     counts = np.zeros((6, 6))
     for number in range(6000):
-        counts[np.arange(6), shuffled(np, np.arange(6), 12345, number)] += 1
+        counts[np.arange(6), shuffle(np, np.arange(6), 12345, number)] += 1
     assert np.abs(counts / 1000 - 1).max() < 0.15  # five standard deviations of 1000 draws
 
 

@@ -22,14 +22,14 @@ from tfunlearn.core.errors import UserError
 )
 def test_where_the_patch_lies(position, rows, columns):
     images = np.zeros((2, 6, 5, 3), np.uint8)
-    stamped = Trigger(2, position, 0.5).stamped(images)
+    stamped = Trigger(2, position, 0.5).stamp(images)
     expected = np.zeros((6, 5), bool)
     expected[np.ix_(rows, columns)] = True
     np.testing.assert_array_equal(
         stamped, np.broadcast_to(np.where(expected, 128, 0)[None, :, :, None], stamped.shape)
     )
     assert not images.any()
-    floats = Trigger(2, position, 0.5).stamped(images.astype(np.float32))
+    floats = Trigger(2, position, 0.5).stamp(images.astype(np.float32))
     assert set(np.unique(floats)) == {0, 0.5}
 
 
@@ -66,7 +66,7 @@ def test_only_malicious_clients_get_it(rng):
         (lambda: Trigger(0), "trigger_size: .*got 0"),
         (lambda: Trigger(position="middle"), "'center'|known"),
         (lambda: Trigger(value=2.0), "trigger_value: .*got 2.0"),
-        (lambda: Trigger(9).stamped(np.zeros((1, 8, 8, 1))), "trigger_size: .*1 to 8 .*8x8; got 9"),
+        (lambda: Trigger(9).stamp(np.zeros((1, 8, 8, 1))), "trigger_size: .*1 to 8 .*8x8; got 9"),
         (
             lambda: backdoor(
                 np.zeros((1, 8, 8, 1)),

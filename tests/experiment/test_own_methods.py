@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tfunlearn.conformance.check import check_named
-from tfunlearn.conformance.families import FAMILIES, installed
+from tfunlearn.conformance.families import FAMILIES, list_installed
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
 from tfunlearn.experiment import run_config, train
@@ -117,7 +117,7 @@ def test_the_example_package_trains_and_unlearns(plugin, tmp_path, monkeypatch):
     found = {
         one.name: one
         for family in ("rule", "attack", "unlearning")
-        for one in installed(family)
+        for one in list_installed(family)
         if one.source.startswith("tfunlearn-example")
     }
     assert set(found) == {"clipped-mean", "random-labels", "shrink"}

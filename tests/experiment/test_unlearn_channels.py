@@ -15,7 +15,7 @@ from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.methods.ablation_channel import _perturb, _wrong_labels
-from tfunlearn.methods.server_samples import server_samples, stratified
+from tfunlearn.methods.server_samples import sample_stratified, server_samples
 from tfunlearn.methods.source import open_source
 from tfunlearn.pruning.channels import channel_layers, masks_of
 from tfunlearn.unlearning import channel_effects, select_channels
@@ -203,12 +203,12 @@ def test_stratified_by_hand():
     strata = np.repeat([5, 6, 7], [60, 30, 10])
     rng = np.random.default_rng(0)
     for count, expected in ((10, [6, 3, 1]), (3, [1, 1, 1]), (50, [30, 15, 5]), (99, [59, 30, 10])):
-        rows = stratified(strata, count, rng)
+        rows = sample_stratified(strata, count, rng)
         assert np.bincount(strata[rows], minlength=8)[5:].tolist() == expected
         assert (np.diff(rows) > 0).all()
-    assert stratified(strata, 100, rng).tolist() == list(range(100))
+    assert sample_stratified(strata, 100, rng).tolist() == list(range(100))
     with pytest.raises(UserError, match="server_samples: .*at least 3.*got 2"):
-        stratified(strata, 2, rng)
+        sample_stratified(strata, 2, rng)
 
 
 @pytest.fixture(scope="module")

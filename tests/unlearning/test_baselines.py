@@ -12,7 +12,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.unlearning import (
     ascend,
-    calibrated,
+    calibrate,
     calibration_epochs,
     fedrecovery,
     kernels_of,
@@ -54,15 +54,15 @@ def test_calibration_by_hand():
     stored = np.array([[3.0, 4.0, -2.0], [0.0, 1.0, 1.0]], np.float32)
     fresh = np.array([[0.0, 2.0, 1.0], [0.0, 0.0, -4.0]], np.float32)
     np.testing.assert_allclose(
-        calibrated(stored, fresh, [(2,), (1,)]), [[0, 5, 2], [0, 0, -1]], rtol=1e-6
+        calibrate(stored, fresh, [(2,), (1,)]), [[0, 5, 2], [0, 0, -1]], rtol=1e-6
     )
     with pytest.raises(UserError, match="shape"):
-        calibrated(stored, fresh[:1], [(2,), (1,)])
+        calibrate(stored, fresh[:1], [(2,), (1,)])
 
 
 def test_calibration_keeps_lengths_and_directions(rng):
     stored, fresh = (rng.normal(size=(6, 20)).astype(np.float32) for _ in range(2))
-    got, first = calibrated(stored, fresh, [(3, 4), (2,), (6,)]), 0
+    got, first = calibrate(stored, fresh, [(3, 4), (2,), (6,)]), 0
     for size in (12, 2, 6):
         part = slice(first, first + size)
         for row in range(6):

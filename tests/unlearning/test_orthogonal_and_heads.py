@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.unlearning import combined, orthogonal_step, train_head, without_return
+from tfunlearn.unlearning import combine_heads, orthogonal_step, train_head, without_return
 from tfunlearn.unlearning.fedau import head_places
 
 layers = tf.keras.layers
@@ -98,16 +98,16 @@ def test_heads_are_combined_as_the_papers_formula_says():
         (np.array([[0.0, 10.0]]), np.array([1.0, 1.0])),
         (np.array([[2.0, 20.0]]), np.array([3.0, 5.0])),
     ]
-    kernel, bias = combined(head, others, alpha=0.9)  # 0.1 W1 + 0.9 mean(W2)
+    kernel, bias = combine_heads(head, others, alpha=0.9)  # 0.1 W1 + 0.9 mean(W2)
     np.testing.assert_allclose(kernel, [[1.0, 13.7]], rtol=1e-6)
     np.testing.assert_allclose(bias, [2.1, 3.1], rtol=1e-6)
-    kernel, bias = combined(head, others, alpha=None)
+    kernel, bias = combine_heads(head, others, alpha=None)
     np.testing.assert_allclose(kernel, [[0, -13]])
     np.testing.assert_allclose(bias, [1, 1])
     with pytest.raises(UserError, match="auxiliary: .*got 0"):
-        combined(head, [])
+        combine_heads(head, [])
     with pytest.raises(UserError, match="alpha: .*got 1.5"):
-        combined(head, others, alpha=1.5)
+        combine_heads(head, others, alpha=1.5)
 
 
 def test_the_head_is_the_last_dense_layer():

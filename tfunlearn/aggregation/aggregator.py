@@ -17,7 +17,7 @@ from tfunlearn.aggregation.rule import (
     Round,
     Rule,
 )
-from tfunlearn.aggregation.stacks import finite_stack, tolerated
+from tfunlearn.aggregation.stacks import check_f, finite_stack
 from tfunlearn.core.errors import choose, refuse, require, require_count_or_fraction, require_real
 from tfunlearn.core.families import settings_for
 
@@ -216,7 +216,7 @@ class Aggregator:
         if f is None:
             f = self.f(int(updates.shape[0]) + dropped)
         stack = finite_stack(updates, weights=weights)
-        rows, left = stack.rows, tolerated(max(f - dropped, 0), stack)
+        rows, left = stack.rows, check_f(max(f - dropped, 0), stack)
         given = Round(left, stack.weights, reference, rng, self.strict, self.sizes)
         for step, own in self.steps:
             rows = step.apply(rows, given, own, self.seed, round_number)

@@ -10,7 +10,7 @@ from tfunlearn.aggregation.rule import PreAggregator
 from tfunlearn.aggregation.stacks import finite_stack
 from tfunlearn.core.errors import require_whole
 from tfunlearn.core.fields import option
-from tfunlearn.core.seeds import shuffled
+from tfunlearn.core.seeds import shuffle
 
 
 def bucketing(updates, *, size: int = 2, seed: int, round_number=0):
@@ -40,7 +40,7 @@ def bucketing(updates, *, size: int = 2, seed: int, round_number=0):
     require_whole("seed", seed, 0, 2**31)
     stack = finite_stack(updates)
     xp, n = stack.ops.xp, stack.n
-    bucket = shuffled(xp, stack.ops.positions(n), seed, round_number) // size
+    bucket = shuffle(xp, stack.ops.positions(n), seed, round_number) // size
     buckets = (n + size - 1) // size
     members = xp.equal(bucket[None, :], stack.ops.positions(buckets)[:, None])
     return stack.ops.mix(members, stack.rows)

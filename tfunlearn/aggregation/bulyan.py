@@ -8,10 +8,10 @@ from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import (
     Stack,
+    check_f,
     finite_stack,
     require_rows,
     squared_distances_of,
-    tolerated,
 )
 
 CONDITION = "n >= 4f + 3"
@@ -41,7 +41,7 @@ def bulyan(updates, *, f: int, strict: bool = True):
         ICML 2018 (arXiv 1802.07927). All selections use one Gram matrix.
     """
     stack = finite_stack(updates)
-    f = tolerated(f, stack)
+    f = check_f(f, stack)
     require_rows("bulyan", stack, f, 4 * f + 3, CONDITION, strict=strict)
     return around_the_median(stack, repeated_krum(stack, squared_distances_of(stack), f), f)
 

@@ -51,7 +51,7 @@ def _pass(stack, center, clip: float):
     ops, xp = stack.ops, stack.ops.xp
     distances = xp.sqrt(ops.squared_distances(stack.rows, center))
     factors = clip / xp.maximum(distances, clip)  # 1 within the radius, also at the center
-    factors = ops.rounded(factors)  # as in `combine`
+    factors = ops.round_to_24_bits(factors)  # as in `combine`
     wide = xp.asarray(center, xp.float64)
     moved = ops.combine(factors, stack.rows) - xp.sum(factors) * wide
     return wide + moved / xp.asarray(stack.n, xp.float64)

@@ -10,7 +10,7 @@ from tfunlearn.aggregation import oracles
 from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.rule import Rule
-from tfunlearn.aggregation.stacks import finite_stack, require_rows, squared_distances_of, tolerated
+from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows, squared_distances_of
 from tfunlearn.core.errors import require, require_whole
 
 CONDITION = "n >= 2f + 3"
@@ -72,7 +72,7 @@ def krum_scores(xp, distances, neighbors):
 def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
     """Return the mean of the `m` rows with the lowest scores; see `krum` and `multi_krum`."""
     stack = finite_stack(updates)
-    f = tolerated(f, stack)
+    f = check_f(f, stack)
     require_rows(rule, stack, f, 2 * f + 3, CONDITION, strict=strict)
     xp = stack.ops.xp
     chosen = xp.maximum(stack.n - f - 2, 1) if m is None else m

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfunlearn.aggregation.krum import CONDITION, best_rows
-from tfunlearn.aggregation.stacks import Stack, finite_stack, require_rows, tolerated
+from tfunlearn.aggregation.stacks import Stack, check_f, finite_stack, require_rows
 from tfunlearn.core.blocks import pairwise_squared_distances
 from tfunlearn.core.errors import require
 
@@ -41,7 +41,7 @@ def krum_flap(
         The published code of Meng et al. (FLAP); three deviations from Blanchard et al.
     """
     stack = finite_stack(updates)
-    f = tolerated(f, stack)
+    f = check_f(f, stack)
     require_rows("krum_flap", stack, f, 2 * f + 3, CONDITION, strict=strict)
     sizes = [stack.rows.shape[1]] if sizes is None else list(sizes)
     require(

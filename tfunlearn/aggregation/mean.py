@@ -38,7 +38,7 @@ def weighted_mean(stack, weights):
     ops, xp = stack.ops, stack.ops.xp
     if weights is None:
         weights = xp.ones([stack.n], xp.float64)
-    weights = ops.rounded(xp.asarray(weights, xp.float64))  # as in `combine`
+    weights = ops.round_to_24_bits(xp.asarray(weights, xp.float64))  # as in `combine`
     total = xp.sum(weights)
     ops.demand(
         total > 0,

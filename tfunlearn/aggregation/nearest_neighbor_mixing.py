@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfunlearn.aggregation.rule import PreAggregator
-from tfunlearn.aggregation.stacks import finite_stack, require_rows, squared_distances_of, tolerated
+from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows, squared_distances_of
 
 CONDITION = "n >= 2f + 1"
 
@@ -30,7 +30,7 @@ def nearest_neighbor_mixing(updates, *, f: int, strict: bool = True):
         AISTATS 2023 (arXiv 2302.01772).
     """
     stack = finite_stack(updates)
-    f, xp = tolerated(f, stack), stack.ops.xp
+    f, xp = check_f(f, stack), stack.ops.xp
     require_rows("nearest_neighbor_mixing", stack, f, 2 * f + 1, CONDITION, strict=strict)
     order = xp.argsort(squared_distances_of(stack), axis=1, kind="stable")
     ranks = xp.argsort(order, axis=1, kind="stable")

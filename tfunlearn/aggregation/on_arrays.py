@@ -30,7 +30,7 @@ __all__ = [
     "products",
     "repeat",
     "repeat_until",
-    "rounded",
+    "round_to_24_bits",
     "rows_where",
     "squared_distances",
     "to_float32",
@@ -146,7 +146,7 @@ def combine(coefficients: np.ndarray, stack: np.ndarray) -> np.ndarray:
         coefficients: float64 `(n,)`; rounded to 24 bits here.
         stack: float32 `(n, d)`.
     """
-    coefficients = rounded(coefficients)
+    coefficients = round_to_24_bits(coefficients)
     chosen = np.flatnonzero(coefficients)
     factors, result = coefficients[chosen, None], np.zeros(stack.shape[1])
 
@@ -159,7 +159,7 @@ def combine(coefficients: np.ndarray, stack: np.ndarray) -> np.ndarray:
     return result
 
 
-def rounded(numbers: np.ndarray) -> np.ndarray:
+def round_to_24_bits(numbers: np.ndarray) -> np.ndarray:
     """Return float64 numbers rounded to 24 bits, without the range limits of float32.
 
     The last bits, in which the two modules may differ, then do not affect the result.

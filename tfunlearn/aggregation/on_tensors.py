@@ -103,7 +103,7 @@ def products(stack, vector):
 
 def combine(coefficients, stack):
     """Return `sum_i coefficients_i stack_i`, float64 `(d,)`, in row order, without zero terms."""
-    coefficients = rounded(tf.cast(coefficients, tf.float64))
+    coefficients = round_to_24_bits(tf.cast(coefficients, tf.float64))
     chosen = tf.reshape(tf.where(tf.not_equal(coefficients, 0)), [-1])
 
     def add(index, total):
@@ -122,7 +122,7 @@ def combine(coefficients, stack):
     return total
 
 
-def rounded(numbers):
+def round_to_24_bits(numbers):
     """Return float64 numbers rounded to 24 bits, without the range limits of float32."""
     spread = numbers * tf.constant(2.0**29 + 1, tf.float64)
     return spread - (spread - numbers)

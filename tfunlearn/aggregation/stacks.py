@@ -41,7 +41,7 @@ def finite_stack(updates, *, weights=None) -> Stack:
     ops = array_module_of(updates)
     stack = ops.as_stack(updates)
     if weights is not None:
-        weights = _checked_weights(weights, stack, ops)
+        weights = _check_weights(weights, stack, ops)
     finite = ops.finite_rows(stack)
     rows = ops.rows_where(finite, stack)
     ops.demand_some(rows)
@@ -56,7 +56,7 @@ def array_module_of(updates) -> types.ModuleType:
     return on_tensors if type(updates).__module__.startswith("tensorflow.") else on_arrays
 
 
-def tolerated(f: int, stack: Stack):
+def check_f(f: int, stack: Stack):
     """Return the number of malicious rows to tolerate among the finite rows, at least 0.
 
     Non-finite rows count as malicious: each dropped row uses up one of the `f`.
@@ -111,7 +111,7 @@ def share_of(value: int | float, n, field: str):
     return value
 
 
-def _checked_weights(weights, stack, ops):
+def _check_weights(weights, stack, ops):
     if ops is on_tensors:
         weights = on_tensors.tf.cast(weights, "float64")
         if not weights.shape.is_compatible_with(stack.shape[:1]):

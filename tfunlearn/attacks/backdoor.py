@@ -42,7 +42,7 @@ class Trigger:
         choose("trigger_position", self.position, POSITIONS)
         require("trigger_value", self.value, 0 <= self.value <= 1, "from 0 (black) to 1 (white)")
 
-    def stamped(self, images: np.ndarray) -> np.ndarray:
+    def stamp(self, images: np.ndarray) -> np.ndarray:
         """Return copies of images `(m, h, w, channels)` with the patch.
 
         Raises:
@@ -96,7 +96,7 @@ def backdoor(
     count = min(len(labels), max(1, int(share * len(labels) + 0.5)))
     rows = rng.choice(len(labels), count, replace=False)
     images, labels = images.copy(), labels.copy()
-    images[rows], labels[rows] = trigger.stamped(images[rows]), target
+    images[rows], labels[rows] = trigger.stamp(images[rows]), target
     return images, labels
 
 
@@ -127,7 +127,7 @@ class BackdoorSettings:
 
 
 def _check(images: np.ndarray, own: BackdoorSettings) -> None:
-    own.trigger.stamped(images[:1])  # does it fit?
+    own.trigger.stamp(images[:1])  # does it fit?
 
 
 BACKDOOR = DataAttack(
@@ -138,7 +138,7 @@ BACKDOOR = DataAttack(
     poison=lambda images, labels, own, classes, rng: backdoor(
         images, labels, target=classes.target, trigger=own.trigger, share=own.trigger_share, rng=rng
     ),
-    triggered=lambda images, own: own.trigger.stamped(images),
+    triggered=lambda images, own: own.trigger.stamp(images),
     check=_check,
     describe=lambda own, classes: f" -> {classes.target}",
 )

@@ -14,7 +14,7 @@ from tfunlearn.config.run_config import RunConfig
 from tfunlearn.config.sections import Section
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.families import Family, settings_for
-from tfunlearn.core.fields import ConfigField, fields_of, typed
+from tfunlearn.core.fields import ConfigField, check_types, fields_of
 from tfunlearn.core.files import user_path
 from tfunlearn.models import is_model_file
 
@@ -40,7 +40,7 @@ def run_config(**values: Any) -> RunConfig:
     values = _with_names(values)
     known = fields_by_name()
     common = with_whole_paths(
-        typed({name: value for name, value in values.items() if name in known}, known)
+        check_types({name: value for name, value in values.items() if name in known}, known)
     )
     chosen = []
     for section in _sections().values():
@@ -49,7 +49,7 @@ def run_config(**values: Any) -> RunConfig:
     flat = [pair for pairs in chosen for pair in pairs]
     used = {name for family, method in flat for name in family.fields(method)}
     kept = tuple(
-        typed(
+        check_types(
             {
                 name: value
                 for name, value in rest.items()

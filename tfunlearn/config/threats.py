@@ -84,7 +84,7 @@ class AttackConfig(Section):
         return next(iter(self._of(UpdateAttack)), None)
 
     @property
-    def boosted(self) -> BoostAttack | None:
+    def boost_attack(self) -> BoostAttack | None:
         """The attack that scales malicious updates, or None."""
         return next((attack for attack, _ in self._of(BoostAttack)), None)
 

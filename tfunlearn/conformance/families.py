@@ -37,7 +37,7 @@ class Installed(NamedTuple):
     paper: str
 
 
-def installed(family: str | None = None) -> list[Installed]:
+def list_installed(family: str | None = None) -> list[Installed]:
     """Return the built-in methods and the entry points of one family; default of all families.
 
     Raises:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tfunlearn.core.errors import UserError, first_line, nearest, refuse
-from tfunlearn.core.fields import ConfigField, fields_of, typed
+from tfunlearn.core.fields import ConfigField, check_types, fields_of
 from tfunlearn.core.files import checksum, user_path
 
 _OURS = __name__.partition(".")[0]
@@ -164,7 +164,7 @@ class Family(Mapping[str, M], Generic[M]):
                 method = f"{os.path.abspath(user_path(target))}:{attribute}"
             self.forget_changed(method)
             return method
-        member = self._adapted(
+        member = self._adapt_object(
             getattr(method, "__name__", None) or getattr(method, "name", "it"), method
         )
         if isinstance(method, self.kind) and self.get(member.name) is method:
@@ -277,7 +277,7 @@ class Family(Mapping[str, M], Generic[M]):
 
     def _load(self, name: str, spec: str, package: str | None) -> tuple[M, Origin]:
         found = load_object(self.field, spec)
-        member = self._adapted(spec.rpartition(":")[2], found)
+        member = self._adapt_object(spec.rpartition(":")[2], found)
         target = spec.rpartition(":")[0]
         file = (
             os.path.abspath(user_path(target))
@@ -286,7 +286,7 @@ class Family(Mapping[str, M], Generic[M]):
         )
         return member, _origin(name, file, package)
 
-    def _adapted(self, name: str, found: Any) -> M:
+    def _adapt_object(self, name: str, found: Any) -> M:
         """Return an object as a method of this family; plain functions are adapted."""
         member = found
         if self._adapt is not None and callable(found) and not isinstance(found, Method):
@@ -334,7 +334,7 @@ def settings_for(
     known, found = [family.fields(name) for family, name in chosen], []
     for (family, method), fields in zip(chosen, known):
         own = {name: value for name, value in values.items() if name in fields}
-        found.append(family.find(method).settings(**typed(own, fields) if as_typed else own))
+        found.append(family.find(method).settings(**check_types(own, fields) if as_typed else own))
     return found
 
 

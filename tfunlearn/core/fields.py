@@ -84,7 +84,7 @@ def typed_value(name: str, value: Any, field: ConfigField) -> Any:
     raise UserError(f"{name}: must be {allowed}; got {value!r}")
 
 
-def typed(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
+def check_types(values: Mapping, known: Mapping[str, ConfigField]) -> dict[str, Any]:
     """Return field values, each as its field's type.
 
     Raises:

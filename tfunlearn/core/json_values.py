@@ -23,26 +23,24 @@ def from_json(kind: type[T], value: Any) -> T:
     Raises:
         TypeError: a field is missing or unknown, or a value is of another structure.
     """
-    return _converted(kind, value)
+    return _convert(kind, value)
 
 
-def _converted(kind: Any, value: Any) -> Any:
+def _convert(kind: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
-        return _converted(next(a for a in arguments if a is not type(None)), value)
+        return _convert(next(a for a in arguments if a is not type(None)), value)
     if origin is list:
-        return [_converted(arguments[0], part) for part in _of_type(list, value)]
+        return [_convert(arguments[0], part) for part in _of_type(list, value)]
     if origin is dict:
-        return {
-            name: _converted(arguments[1], part) for name, part in _of_type(dict, value).items()
-        }
+        return {name: _convert(arguments[1], part) for name, part in _of_type(dict, value).items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = _hints(kind)
         return kind(
             **{
-                name: _converted(hints[name], part) if name in hints else part
+                name: _convert(hints[name], part) if name in hints else part
                 for name, part in _of_type(dict, value).items()
             }
         )

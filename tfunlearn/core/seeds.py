@@ -32,7 +32,7 @@ def integers(seed: int, purpose: str, *numbers: int, count: int = 1) -> np.ndarr
     return (state & 0x7FFFFFFF).astype(np.int32)
 
 
-def shuffled(xp, positions, seed, number):
+def shuffle(xp, positions, seed, number):
     """Return random ranks of `positions`, bit-identical in NumPy and in TensorFlow.
 
     The positions are sorted by a hash of (seed, number, position): two rounds of multiplying by an

@@ -76,7 +76,7 @@ class AveragingRounds:
                     round=np.int32(cohort.round_number - 1),
                     reference=before.aggregator["reference"]
                     if reference is None
-                    else self._order.flattened(reference),
+                    else self._order.flatten(reference),
                 )
             )
         after, metrics = self._next(before, cohort.tensors(self._work.training, self._seed))
@@ -91,5 +91,5 @@ class AveragingRounds:
         weights = [np.asarray(w) for w in self._order.to_list(after.global_model_weights)]
         reference = None
         if self._aggregator.reference == "previous":
-            reference = self._order.unflattened(after.aggregator["reference"])
+            reference = self._order.unflatten(after.aggregator["reference"])
         return ServerState(weights, state.finished + 1, reference), report

@@ -101,15 +101,15 @@ class WeightOrder:
             columns[self._slices[place]] = True
         return columns
 
-    def flattened(self, vector: np.ndarray) -> np.ndarray:
+    def flatten(self, vector: np.ndarray) -> np.ndarray:
         """Return a vector `(d,)` reordered from model order to TFF order (trainable first)."""
         return np.concatenate(
             [vector[self._slices[place]] for place in [*self._trainable, *self._non_trainable]]
         )
 
-    def unflattened(self, vector: np.ndarray) -> np.ndarray:
+    def unflatten(self, vector: np.ndarray) -> np.ndarray:
         """Return a vector `(d,)` reordered from TFF order to model order; undoes `flattened`."""
-        order = self.flattened(np.arange(len(vector)))
+        order = self.flatten(np.arange(len(vector)))
         result = np.empty_like(vector)
         result[order] = vector
         return result

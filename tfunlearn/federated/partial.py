@@ -53,8 +53,8 @@ class PartialRounds:
         self._work, self._seed, self._adversary = work, seed, adversary
         model = work.stateless.model
         order, self._shapes = WeightOrder(model), [tuple(w.shape) for w in model.weights]
-        start, size = order.flattened(to_vector(weights)), work.trainable_size
-        self._entries = order.flattened(np.arange(len(start)))[:size][work.movable]
+        start, size = order.flatten(to_vector(weights)), work.trainable_size
+        self._entries = order.flatten(np.arange(len(start)))[:size][work.movable]
         update = _partial_update(work, start[:size], start[size:], image_dtype)
         self._train = (
             _here(update)

@@ -15,7 +15,7 @@ from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import MethodSettings, UnlearningMethod
 from tfunlearn.methods.recovery import NUMBER, milder_setting, positive, share
 from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.unlearning import combined, train_head, wrong_labels
+from tfunlearn.unlearning import combine_heads, train_head, wrong_labels
 from tfunlearn.unlearning.fedau import Head, head_layer, head_places
 
 
@@ -76,10 +76,10 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
         second, cost = _for_classes(task, features_of, head)
         new = head
         for heads in second:
-            new = combined(new, heads, alpha=None)
+            new = combine_heads(new, heads, alpha=None)
     else:
         heads, cost = _for_examples(task, features_of, head)
-        new = combined(head, heads, alpha=task.own.head_alpha)
+        new = combine_heads(head, heads, alpha=task.own.head_alpha)
     for place, part in zip(places, new):
         weights[place] = part
     return Plan(

@@ -21,7 +21,7 @@ from tfunlearn.methods.recovery import positive
 from tfunlearn.methods.requirements import missing_history, require_whole_clients
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.training.rounds import gathering_rounds_of
-from tfunlearn.unlearning import calibrated, calibration_epochs
+from tfunlearn.unlearning import calibrate, calibration_epochs
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _calibrate(stored: HistoryRound, fresh, shapes) -> HistoryRound:
         stored.round_number,
         stored.weights,
         stored.ids[old],
-        calibrated(stored.updates[old], fresh.stack[new], shapes),
+        calibrate(stored.updates[old], fresh.stack[new], shapes),
         stored.examples[old],
     )
 

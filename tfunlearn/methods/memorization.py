@@ -141,7 +141,7 @@ def _reset(
 ) -> list[np.ndarray]:
     """Return the weights after the reset, and write its findings into the report."""
     own, model = task.own, task.source.model
-    masks = located(task, before.weights, after.weights)
+    masks = locate_weights(task, before.weights, after.weights)
     earlier = len(task.source.requests)  # each request has a seed of its own
     seed = int(integers(task.seed, "reset", *([earlier] if earlier else []))[0])
     start = after if own.reset_order == "apply_then_reset" else before
@@ -154,7 +154,9 @@ def _reset(
     return reset(start.weights, masks, rule=own.reset_rule, seed=seed, model=model)
 
 
-def located(task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarray]) -> Located:
+def locate_weights(
+    task: UnlearningTask, before: list[np.ndarray], after: list[np.ndarray]
+) -> Located:
     """Return the entries to reset, given the weights before and after an ordinary round."""
     own = task.own
     return locate(

@@ -60,7 +60,7 @@ def server_samples(task: UnlearningTask) -> ServerSamples:
         bool(forgotten.any()) and not forgotten.all(),
         "a proper subset of the data that the server has samples of, with mode centralized",
     )
-    rows = stratified(
+    rows = sample_stratified(
         pool.labels + (pool.labels.max() + 1) * forgotten,
         task.own.server_samples,
         generator(task.seed, "server samples"),
@@ -69,7 +69,7 @@ def server_samples(task: UnlearningTask) -> ServerSamples:
     return ServerSamples(examples, forgotten[rows], origin)
 
 
-def stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def sample_stratified(strata: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return sorted rows of a stratified sample: `count` of them, or all if there are fewer.
 
     Shares are rounded to the largest remainders; each stratum gets at least one row.

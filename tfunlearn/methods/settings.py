@@ -10,7 +10,7 @@ from typing import Any
 from tfunlearn.config.legacy import UNLEARNING_FIELDS
 from tfunlearn.core.errors import UserError, require, require_whole
 from tfunlearn.core.families import Origin, require_known, settings_for
-from tfunlearn.core.fields import ConfigField, fields_of, option, typed
+from tfunlearn.core.fields import ConfigField, check_types, fields_of, option
 from tfunlearn.core.requests import FORMS, ForgetRequest
 from tfunlearn.methods.method import UNLEARNING, MethodSettings, UnlearningMethod
 
@@ -83,7 +83,7 @@ class UnlearnSettings:
         )
         return dataclasses.replace(self, method=method, own=own, given={})
 
-    def resolved(self, method: str) -> UnlearnSettings:
+    def with_method(self, method: str) -> UnlearnSettings:
         """Return the settings with the method that was chosen for `auto`.
 
         Raises:
@@ -164,7 +164,9 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
     """
     if "method" in values:
         values["method"] = UNLEARNING.name_of(values["method"])
-    common = typed({name: values.pop(name) for name in COMMON if name in values}, common_fields())
+    common = check_types(
+        {name: values.pop(name) for name in COMMON if name in values}, common_fields()
+    )
     method = common.get("method", AUTO)
     if method != AUTO:
         (own,) = settings_for([(UNLEARNING, method)], values, common=COMMON)
@@ -174,5 +176,5 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
     known = own_fields(AUTO)
     return UnlearnSettings(
         **common,
-        given=typed({name: value for name, value in values.items() if name in known}, known),
+        given=check_types({name: value for name, value in values.items() if name in known}, known),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, choose, nearest, require
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.counting import zeroed
+from tfunlearn.pruning.counting import zero_entries
 from tfunlearn.pruning.graph import Graph, Node
 from tfunlearn.pruning.layer_types import has_other_kernel, is_conv, is_dense
 from tfunlearn.pruning.norms import channel_axis, norm_axis, norm_entries, norms_behind
@@ -130,5 +130,5 @@ def without_channels(
     for layer in layers:
         removed = np.isin(np.arange(layer.channels), chosen.get(layer.layer, ()))
         if removed.any():
-            new = zeroed(new, layer.entries, removed, np)
+            new = zero_entries(new, layer.entries, removed, np)
     return new

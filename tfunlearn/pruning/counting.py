@@ -69,7 +69,7 @@ def rank_of(scores, xp):
     return xp.argsort(xp.argsort(scores, kind="stable"), kind="stable")
 
 
-def zeroed(weights: list, entries, removed, xp) -> list:
+def zero_entries(weights: list, entries, removed, xp) -> list:
     """Return `weights` with the channels `removed` (bool, last axis) of `entries` zeroed."""
     new = list(weights)
     for entry in entries:

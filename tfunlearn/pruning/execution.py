@@ -105,11 +105,11 @@ class Tail:
                 execute(nodes, values)
                 return values[wanted]
 
-            self._stretches[number] = traced(run, [value])
+            self._stretches[number] = trace_batches(run, [value])
         return self._stretches[number]
 
 
-def traced(function, examples: Iterable):
+def trace_batches(function, examples: Iterable):
     """Return `function`, traced for tensors like `examples` with any length of the first axis."""
     return tf.function(function, autograph=False).get_concrete_function(
         *(tf.TensorSpec([None, *example.shape[1:]], example.dtype) for example in examples)

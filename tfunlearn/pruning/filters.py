@@ -8,7 +8,7 @@ import numpy as np
 
 from tfunlearn.core.errors import require_flags, require_fraction
 from tfunlearn.core.lazy import tf
-from tfunlearn.pruning.counting import cast, count_of, limit_of, most_lost, rank_of, zeroed
+from tfunlearn.pruning.counting import cast, count_of, limit_of, most_lost, rank_of, zero_entries
 from tfunlearn.pruning.graph import Graph
 from tfunlearn.pruning.records import FilterRecord
 from tfunlearn.pruning.sites import Site, chosen_sites, filter_sites, require_prunable
@@ -124,13 +124,13 @@ def prune_filter_site(
         zero=xp.logical_or(dead, removed),
         spared=xp.logical_and(due, xp.logical_not(removed)),
     )
-    return zeroed(weights, _entries(site), removed, xp), decision
+    return zero_entries(weights, _entries(site), removed, xp), decision
 
 
 def zero_filters(weights: list[np.ndarray], site: Site, pruned: Sequence[int]) -> list[np.ndarray]:
     """Return `weights` with the given filters of one layer zeroed; changed arrays are copies."""
     removed = np.isin(np.arange(site.units), pruned)
-    return zeroed(weights, _entries(site), removed, np)
+    return zero_entries(weights, _entries(site), removed, np)
 
 
 def is_zero_filter(weights: list[np.ndarray], site: Site, number: int) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.pruning.counting import cast, most_lost, pair_count_of, zeroed
+from tfunlearn.pruning.counting import cast, most_lost, pair_count_of, zero_entries
 from tfunlearn.pruning.records import Pair, PairRecord
 from tfunlearn.pruning.sites import Site
 
@@ -52,7 +52,7 @@ def prune_pair_site(
         new[entry] = xp.where(xp.any(gone, axis=0)[:, None], xp.zeros_like(rows), rows + moved)
     if zero_incoming:
         entries = [site.kernel, *site.followers, *([] if site.bias is None else [site.bias])]
-        new = zeroed(new, entries, xp.any(gone, axis=0), xp)
+        new = zero_entries(new, entries, xp.any(gone, axis=0), xp)
     return new, dict(kept=kept, removed=removed, saliency=saliency, allowed=allowed)
 
 

@@ -117,7 +117,7 @@ def _fields_of_others(content: dict) -> dict[str, ConfigField]:
     tables = [
         content.get("fixed"),
         content.get("grid"),
-        *(lines for name in ("rows", "columns") for lines in _listed(content.get(name))),
+        *(lines for name in ("rows", "columns") for lines in _as_list(content.get(name))),
     ]
     for table in tables:
         for field, family in {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}.items():
@@ -143,7 +143,7 @@ def _with_paths(content: dict) -> dict:
     return {key: of(value) if key in tables else value for key, value in content.items()}
 
 
-def _listed(value: Any) -> list:
+def _as_list(value: Any) -> list:
     return value if isinstance(value, list) else []
 
 

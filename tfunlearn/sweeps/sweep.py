@@ -64,7 +64,7 @@ def sweep(
     with _claim_folder(user_path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:
-            result = _finished(folder, cell, grid.over) or _run(folder, cell, grid.over, watch)
+            result = _read_finished(folder, cell, grid.over) or _run(folder, cell, grid.over, watch)
             results.append(result)
             watch.on_cell_end(result)
         return _write_tables(folder, grid, results, figures)
@@ -137,7 +137,7 @@ def _discard(folder: pathlib.Path, made: list[pathlib.Path]) -> None:
             path.rmdir()
 
 
-def _finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
+def _read_finished(folder: pathlib.Path, cell: Cell, over: str) -> CellResult | None:
     path = folder / "results" / f"{cell.key}.json"
     try:
         stored = json.loads(path.read_text())

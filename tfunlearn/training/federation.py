@@ -261,9 +261,9 @@ class Federation:
 
     def _boost(self, clients: int, malicious: int) -> float:
         attack = self.config.attack
-        if attack.boost is not None or attack.boosted is None or not malicious:
+        if attack.boost is not None or attack.boost_attack is None or not malicious:
             return 1.0 if attack.boost is None else attack.boost
-        return attack.boosted.factor(clients, malicious)
+        return attack.boost_attack.factor(clients, malicious)
 
 
 def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:

@@ -8,8 +8,8 @@ from tfunlearn.unlearning.class_discriminative import (
     mean_over_clients,
     tf_idf,
 )
-from tfunlearn.unlearning.fedau import combined, train_head
-from tfunlearn.unlearning.federaser import calibrated, calibration_epochs
+from tfunlearn.unlearning.fedau import combine_heads, train_head
+from tfunlearn.unlearning.federaser import calibrate, calibration_epochs
 from tfunlearn.unlearning.fedosd import orthogonal_step, without_return
 from tfunlearn.unlearning.fedrecovery import fedrecovery, noise_deviation
 from tfunlearn.unlearning.fedup import FedUPResult, estimate_of, fedup
@@ -26,6 +26,8 @@ from tfunlearn.unlearning.resetting import reset
 from tfunlearn.unlearning.saliencies import SALIENCIES
 from tfunlearn.unlearning.similarity import FractionEstimate, estimate_fraction
 
+calibrated, combined = calibrate, combine_heads  # names of earlier builds
+
 __all__ = [
     "ChannelEffects",
     "ClassActivations",
@@ -39,9 +41,11 @@ __all__ = [
     "SALIENCIES",
     "SELECTIONS",
     "ascend",
+    "calibrate",
     "calibrated",
     "calibration_epochs",
     "channel_effects",
+    "combine_heads",
     "combined",
     "discriminative_channels",
     "estimate_fraction",

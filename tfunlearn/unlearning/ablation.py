@@ -16,7 +16,7 @@ from tfunlearn.pruning.execution import (
     call,
     execute,
     execute_all,
-    traced,
+    trace_batches,
     without_activation,
 )
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
@@ -130,7 +130,7 @@ class Steps:
         self._ablations = {ablation.layer.layer: ablation for ablation in ablations}
         self._from_logits = not ends_in_softmax(graph.model)
         self._reads = tuple(dict.fromkeys(t for a in ablations for t in a.reads))
-        self._forward = traced(self._values_of, [images])
+        self._forward = trace_batches(self._values_of, [images])
         self._beginnings, self._rows, self._values = {}, None, ()
         sizes = self._sizes()
         cached = max(1, sum(sizes[tensor] for tensor in self._reads))
@@ -158,7 +158,7 @@ class Steps:
         known = dict(zip(self._reads, self._values))
         tensors = [tf.constant(channels, tf.int32), *(known[tensor] for tensor in ablation.reads)]
         if layer not in self._beginnings:
-            self._beginnings[layer] = traced(
+            self._beginnings[layer] = trace_batches(
                 lambda channels, *values: self._without(
                     ablation, channels, dict(zip(ablation.reads, values))
                 ),

@@ -43,7 +43,7 @@ class ClassActivations:
             if is_conv(self._graph.layers[layer.layer])
         ]
         require("model", model.name, bool(self._layers), "a model with a convolution, for cdp")
-        self._forward = tf.function(self._pooled, autograph=False, reduce_retracing=True)
+        self._forward = tf.function(self._pool, autograph=False, reduce_retracing=True)
 
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, classes: int
@@ -62,13 +62,11 @@ class ClassActivations:
                 name: np.where(counts > 0, total / counts, np.nan) for name, total in sums.items()
             }
 
-    def _pooled(self, images) -> list:
+    def _pool(self, images) -> list:
         values = execute_all(self._graph, images)
-        return [
-            self._pooled_layer(self._graph.layers[layer.layer], values) for layer in self._layers
-        ]
+        return [self._pool_layer(self._graph.layers[layer.layer], values) for layer in self._layers]
 
-    def _pooled_layer(self, layer, values: dict):
+    def _pool_layer(self, layer, values: dict):
         """Return the mean of relu(output) of a layer over space and over the layer's calls."""
         means = []
         for node in self._graph.calls(layer):

@@ -87,7 +87,7 @@ def train_head(
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def combined(head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5) -> Head:
+def combine_heads(head: Head, auxiliary: Sequence[Head], *, alpha: float | None = 0.5) -> Head:
     """Return the unlearned head.
 
         (1 - alpha) W1 + alpha mean(W2),    or for classes    W1 - mean(W2)

@@ -10,9 +10,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.vectors import sizes_of
 
 
-def calibrated(
-    stored: np.ndarray, fresh: np.ndarray, shapes: Sequence[Sequence[int]]
-) -> np.ndarray:
+def calibrate(stored: np.ndarray, fresh: np.ndarray, shapes: Sequence[Sequence[int]]) -> np.ndarray:
     """Return calibrated updates: the norm of the stored, the direction of the fresh updates.
 
         |stored| * fresh / |fresh|    for each client and array

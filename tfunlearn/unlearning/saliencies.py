@@ -41,7 +41,7 @@ def shallow(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
     return _only(salun(weights, changes), range(len(changes) // 2))
 
 
-def localized(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
+def localize(weights: Arrays, changes: Arrays, rng=None) -> list[np.ndarray]:
     """Return scores of whole output channels (last axis) of kernels: minus the mean of a channel's
     five largest |weight * change|; vectors are never selected."""
     scores = []
@@ -86,7 +86,7 @@ SALIENCIES = {
     "abs_mean_grad": Saliency(abs_mean, "gradient"),
     "random": Saliency(random, "nothing"),
     "salun": Saliency(salun, "forgotten"),
-    "localized": Saliency(localized, "forgotten", channels=True),
+    "localized": Saliency(localize, "forgotten", channels=True),
     "deep": Saliency(deep, "forgotten"),
     "shallow": Saliency(shallow, "forgotten"),
 }

@@ -308,7 +308,7 @@ def _grade(e: Evidence, measures: int) -> Grade:
         noise,
         informative,
         _outside(e, noise, informative),
-        _closed(e, noise),
+        _closes_gap(e, noise),
         None
         if e.spread is None or len(e.retrained) < LEAST_MODELS
         else max(
@@ -325,7 +325,7 @@ def _outside(e: Evidence, noise: float, informative: bool) -> str | None:
     return REMEMBERS if e.gap * (e.before - e.mean) > 0 else OVER
 
 
-def _closed(e: Evidence, noise: float) -> bool | None:
+def _closes_gap(e: Evidence, noise: float) -> bool | None:
     """Return whether more than half of the gap was significantly closed, None if the gap is too
     small to be tested."""
     b, models = abs(e.before - e.mean), len(e.retrained)

@@ -101,7 +101,7 @@ class _Sockets:
         for own in free:
             own.close()
 
-    def connected(self, port: int) -> socket.socket | None:
+    def connect(self, port: int) -> socket.socket | None:
         """Return a socket connected to a port in that network namespace, or None if nothing
         listens on the port or all sockets are in use."""
         with self._lock:

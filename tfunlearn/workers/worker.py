@@ -180,7 +180,7 @@ class _Worker:
         None means that the worker does not listen or that all sockets are in use.
         """
         assert self.process.sockets is not None and self.port is not None  # it is confined
-        return self.process.sockets.connected(self.port)
+        return self.process.sockets.connect(self.port)
 
     def died(self) -> bool:
         """Return False, or raise a `WorkerError` if the worker process has exited."""

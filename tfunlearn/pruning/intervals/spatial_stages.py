@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfunlearn.pruning.intervals.stages import Impassable, Linear, Rearranged, Stage
-from tfunlearn.pruning.intervals.windows import padded, windows
+from tfunlearn.pruning.intervals.windows import pad, windows
 
 
 def is_channels_first(layer) -> bool:
@@ -27,7 +27,7 @@ def _pool_scores(layer, x, fill: float) -> list[np.ndarray]:
     sizes = np.atleast_1d(layer.pool_size).tolist()
     strides = np.atleast_1d(layer.strides if layer.strides is not None else sizes).tolist()
     ones = [1] * len(sizes)
-    view = windows(padded(x, sizes, strides, ones, layer.padding, fill), sizes, strides, ones)
+    view = windows(pad(x, sizes, strides, ones, layer.padding, fill), sizes, strides, ones)
     return [view[(..., *place)] for place in np.ndindex(*sizes)]
 
 

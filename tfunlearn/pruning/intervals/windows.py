@@ -10,7 +10,7 @@ import numpy as np
 BLOCK_BYTES = 64 * 2**20  # bytes of window values per block of a convolution
 
 
-def padded(x: np.ndarray, sizes, strides, dilations, padding: str, fill: float = 0.0) -> np.ndarray:
+def pad(x: np.ndarray, sizes, strides, dilations, padding: str, fill: float = 0.0) -> np.ndarray:
     """Return `x` with the border for padding `"valid"`, `"same"` or `"causal"`."""
     if padding == "valid":
         return x
@@ -46,7 +46,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray, strides, dilations, padding: str
     """Return the cross-correlation of `x` with `kernel` `(*sizes, channels / groups, filters)`."""
     sizes, (depth, filters) = kernel.shape[:-2], kernel.shape[-2:]
     groups = x.shape[-1] // depth
-    x = padded(x, sizes, strides, dilations, padding)
+    x = pad(x, sizes, strides, dilations, padding)
     columns = np.moveaxis(kernel, -2, 0).reshape(-1, groups, filters // groups)
     view = windows(x, sizes, strides, dilations)
     if groups == 1:

@@ -30,7 +30,7 @@ from tfunlearn.workers import local_worker
 from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
 from tfunlearn.workflows.unlearn.folders import LEFT
 from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
-from tfunlearn.workflows.unlearn.outcome import asked, failure_in_words, recovered
+from tfunlearn.workflows.unlearn.outcome import failure_in_words, recovery_outcome, request_fields
 from tfunlearn.workflows.unlearn.progress_log import ProgressLog
 
 PROBE = 200  # images used to detect layers without signal
@@ -139,11 +139,11 @@ def perform(
         directory,
         UnlearningRecord(
             **keys,
-            **asked(task, plan, done.waited),
+            **request_fields(task, plan, done.waited),
             rounds=len(done.accuracies) - 1,
             report=plan.report,
             measured=measured,
-            recovered=recovered(task, plan, done.accuracies, done.goal),
+            recovered=recovery_outcome(task, plan, done.accuracies, done.goal),
             failed=done.failed,
             damaged=None if task.method.is_reference else damage(before, after, None),
             warnings=task.warnings,

@@ -133,7 +133,7 @@ def begun_name(task: UnlearningTask, target: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def filled_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
+def fill_folder(path: pathlib.Path, target: pathlib.Path, *, numbered: bool) -> Iterator[Folder]:
     """Yield the hidden folder `path`, which is renamed to `target` if the block succeeds.
 
     If the block fails after a finished round, the folder stays, and the next block resumes from it;

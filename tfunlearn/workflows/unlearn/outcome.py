@@ -14,7 +14,7 @@ from tfunlearn.unlearning.stopping import bound_rounds, plateau_round, target_ro
 from tfunlearn.workflows.unlearn.request import origin_note
 
 
-def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
+def request_fields(task: UnlearningTask, plan: Plan, waited: int) -> dict:
     """Return the record's fields on the request and on the new run's place in the history."""
     source = task.source
     return dict(
@@ -35,7 +35,9 @@ def asked(task: UnlearningTask, plan: Plan, waited: int) -> dict:
     )
 
 
-def recovered(task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float) -> Recovered:
+def recovery_outcome(
+    task: UnlearningTask, plan: Plan, accuracies: list[float], goal: float
+) -> Recovered:
     """Return the number of rounds each stop rule would have taken, None if more than were run.
 
     Args:

@@ -34,7 +34,7 @@ from tfunlearn.workflows.unlearn.default_method import default_method
 from tfunlearn.workflows.unlearn.execution import check_before_waiting, perform, rounds_to_wait
 from tfunlearn.workflows.unlearn.folders import (
     begun_name,
-    filled_folder,
+    fill_folder,
     finished_run,
     is_finished,
     keys_of,
@@ -248,7 +248,7 @@ def _with_method(task: UnlearningTask) -> UnlearningTask:
     """Return the task with a method chosen, if none was named."""
     if task.settings.method == AUTO:
         method, reason = default_method(task)
-        return dataclasses.replace(task, reason=reason, settings=task.settings.resolved(method))
+        return dataclasses.replace(task, reason=reason, settings=task.settings.with_method(method))
     require(
         "recovery_rounds",
         0,
@@ -306,7 +306,7 @@ def run_task(
         if found is not None:
             return found, False
     check_before_waiting(task)
-    with filled_folder(begun_name(task, target), target, numbered=out is None) as folder:
+    with fill_folder(begun_name(task, target), target, numbered=out is None) as folder:
         write_request(task, RunDirectory(folder.path), out, name)
         watch.on_start(task, rounds_to_wait(task), folder.path)
         perform(

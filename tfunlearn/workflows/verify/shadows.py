@@ -47,7 +47,7 @@ class Shadowed:
     record: ShadowRecord
 
 
-def shadowed(
+def attack_with_shadow_federations(
     subject: VerificationTarget, sets: Sets, settings: VerifySettings, watch: UnlearningCallbacks
 ) -> Shadowed:
     """Run U-LiRA and compute the challenge score; missing models are trained first.

@@ -40,7 +40,7 @@ from tfunlearn.workflows.verify.membership import (
 from tfunlearn.workflows.verify.predictions import Sets
 from tfunlearn.workflows.verify.record import records, roc_record, write_record
 from tfunlearn.workflows.verify.settings import VerifySettings
-from tfunlearn.workflows.verify.shadows import shadowed
+from tfunlearn.workflows.verify.shadows import attack_with_shadow_federations
 from tfunlearn.workflows.verify.target import VerificationTarget, open_target, with_retrained
 
 RULES = 2  # version of metrics and verdict; a new version invalidates earlier verifications
@@ -209,7 +209,7 @@ def _run_verification(
     shadows = None
     if settings.shadows:
         tell(f"{settings.shadows} shadow federations")
-        shadows = shadowed(subject, sets, settings, watch)
+        shadows = attack_with_shadow_federations(subject, sets, settings, watch)
         found["shadows"] = shadows.record
     graded, shown = evidence_of(measures, sets, views, attacks, shadows, settings)
     found["evidence"] = [
