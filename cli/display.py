@@ -137,7 +137,7 @@ class TrainingDisplay(TrainingCallbacks):
                 + (
                     ""
                     if len(run.federation.malicious)
-                    else " --client 0  (or --class, --examples: nobody attacked)"
+                    else " --client 0  (or --class, --examples: no client attacked)"
                 )
             )
         else:

@@ -47,9 +47,7 @@ def worker(port, host):
             f"worker    listens at {shown}:{port}; tfunlearn train --worker {shown}:{port}"
         )
         if host not in ("127.0.0.1", "::1", "localhost"):
-            console.print(
-                "warning: nobody who calls is asked who they are, and nothing is encrypted"
-            )
+            console.print("warning: callers are not authenticated, and nothing is encrypted")
         console.file.flush()
         while not died():
             signals.check()

@@ -127,7 +127,7 @@ def test_a_worker_is_bound_to_loopback_and_leaves_nothing(worker):
 def test_everybody_if_it_was_told_so(worker):
     process, address = worker("--host", "0.0.0.0")
     assert listening(int(address.rpartition(":")[2])) == {"00000000"}
-    assert process.stdout.readline().startswith("warning: nobody who calls is asked")
+    assert process.stdout.readline().startswith("warning: callers are not authenticated")
 
 
 def test_wrong_addresses(commands, worker, tmp_path):

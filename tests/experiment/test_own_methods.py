@@ -16,13 +16,14 @@ from tfunlearn.conformance.families import FAMILIES, list_installed
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
 from tfunlearn.experiment import run_config, train
-from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
+from tfunlearn.experiment.unlearning import resume_unlearning, unlearn, unlearn_settings
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.sweeps.grid_reading import grid_of
-from tfunlearn.sweeps.sweep import sweep
+from tfunlearn.sweeps.sweep import read_sweep, sweep
 from tfunlearn.training.resume import resume_training
 from tfunlearn.workflows.evaluate.evaluate import evaluate
+from tfunlearn.workflows.unlearn.callbacks import Watch
 
 PLUGIN = pathlib.Path(__file__).resolve().parents[2] / "examples" / "plugin"
 SMALL = dict(train_examples=120, clients=4, rounds=2, malicious=1, model="mlp")
@@ -216,7 +217,7 @@ def test_an_attack_on_data_and_python_objects(file, tmp_path, monkeypatch):
     del sys.modules["mine"]
 
 
-def test_a_sweep_takes_them_with_their_settings(file):
+def test_a_sweep_takes_them_with_their_settings(file, monkeypatch):
     grid = grid_of(
         {
             "fixed": {
@@ -234,11 +235,19 @@ def test_a_sweep_takes_them_with_their_settings(file):
     )
     (cell,) = grid.cells()
     assert cell.config.aggregator.own.factor == 0.5 and cell.unlearning.own.share == 0.2
+    assert cell.config.aggregation.rule == f"{file}:halves"
+    with pytest.raises(UserError, match="^rows: .*tables.*got 3"):
+        grid_of({"rows": 3, "columns": [{"label": "a"}]}, "mine")
     with pytest.raises(UserError, match="unknown field 'factr'; did you mean 'factor'"):
         grid_of(
             {"fixed": {"rule": "mine.py:halves", "factr": 1}, "grid": {"attack": ["none"]}}, "mine"
         )
     assert sweep(grid, "swept")[0].rows == ["halves"]
+    (file.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(file.parent / "elsewhere")
+    seen = []
+    sweep(*read_sweep("../swept")[:1], "../swept", on_cell=seen.append)
+    assert [result.new for result in seen] == [False]  # the same cells, found by absolute path
 
 
 @pytest.mark.parametrize(
@@ -287,3 +296,38 @@ def test_a_loaded_run_directory_names_a_damaged_origin(file, tmp_path):
     with pytest.raises(UserError, match=f"came from {file}, which is missing"):
         evaluate(run.directory.path)
     assert RunDirectory(pathlib.Path("run")).checkpoint.exists()
+    for damage in (3, [3], [{"field": "rule"}], [{**stored["origins"][0], "sha256": 1}]):
+        run.directory.config.write_text(json.dumps({**stored, "origins": damage}))
+        with pytest.raises(UserError, match="^run: .*config.json is damaged .origins."):
+            evaluate(run.directory.path)
+
+
+def test_a_setting_of_none_survives_resuming_an_unlearning(file, tmp_path):
+    """None is a value of its own, where the default is another."""
+    file.write_text(
+        FILE
+        + """
+def kept(task, *, share: float | None = 0.5, label: float | str = 1.0):
+    weights = [weight.copy() for weight in task.source.state.weights]
+    if share is not None:
+        weights[-1][:] = 0
+    return weights
+"""
+    )
+    train(run_config(**SMALL, attack="label-flip", history="last"), out="run")
+    settings = unlearn_settings(
+        method="mine.py:kept", share=None, label="low", recovery_rounds=2, reference=False
+    )
+
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        raise Stop
+
+    with pytest.raises(Stop):
+        unlearn("run", settings, watch=Watch(round=stop))
+    got = resume_unlearning("run-kept")
+    assert got.record.settings["share"] is None and got.record.settings["label"] == "low"
+    assert got.directory.read_state().weights[-1].any()
+    assert UNLEARNING.fields("mine.py:kept")["label"].kinds == (float, str)

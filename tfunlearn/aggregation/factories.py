@@ -41,11 +41,10 @@ def rule_factory(aggregator: Aggregator, *, clients: int, weighted: bool = True)
             model_aggregator=rule_factory(Aggregator("krum", 2), clients=20))
     """
     require("clients", clients, isinstance(clients, int) and clients >= 1, "a whole number >= 1")
-    obstacle = aggregator.needs_arrays
-    if obstacle is not None:
-        value = getattr(aggregator.own, obstacle, aggregator.rule)
-        reason = f"inside TFF with rule {aggregator.rule}; gather the updates"
-        refuse(obstacle, value, False, reason)
+    setting = aggregator.needs_arrays
+    if setting is not None:
+        value = getattr(aggregator.own, setting, aggregator.rule)
+        refuse(setting, value, False, f"inside TFF with rule {aggregator.rule}; gather the updates")
     aggregator.check(clients)
     base = cast(
         Any,

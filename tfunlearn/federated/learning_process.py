@@ -163,7 +163,7 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weig
     ids_type = tff.TensorType(np.int32, [None])
 
     @tff.tensorflow.computation
-    def nobody():
+    def no_clients():
         return tf.zeros([0], tf.int32)
 
     @tff.tensorflow.computation(ids_type, ids_type)
@@ -187,7 +187,7 @@ def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weig
         result, loss, dropped = tff.federated_map(train, (weights, data))
         metrics = tff.federated_zip(
             collections.OrderedDict(
-                dropped=tff.federated_aggregate(dropped, cast(Any, nobody)(), join, join, same),
+                dropped=tff.federated_aggregate(dropped, cast(Any, no_clients)(), join, join, same),
                 loss_sum=tff.federated_sum(loss),
                 weights=tff.federated_sum(result.update_weight),
             )

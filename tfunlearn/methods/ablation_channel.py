@@ -147,7 +147,7 @@ def _centralized(task: UnlearningTask) -> Plan:
         local_epochs=1,
         batch_size=settings.server_batch,
     )
-    nobody = task.source.remaining.cohort(task.source.rounds + 1, np.zeros(0, int))
+    no_clients = task.source.remaining.cohort(task.source.rounds + 1, np.zeros(0, int))
 
     def rounds_by(keep: Callable | None) -> Callable:
         engine = partial_rounds_of(
@@ -171,7 +171,7 @@ def _centralized(task: UnlearningTask) -> Plan:
         return run_round
 
     def cohort(number: int) -> Cohort:
-        return dataclasses.replace(nobody, round_number=number)
+        return dataclasses.replace(no_clients, round_number=number)
 
     return _plan(
         task,

@@ -179,7 +179,7 @@ def _unread(stored: StoredModel, cause: str) -> UserError:
     return UserError(
         f"model: {stored.path} cannot be read: it was written by {stored.writer}, this is "
         f"{keras_name()} ({cause}); run this command where {stored.writer} is installed, or save "
-        "the model anew with it, of layers that both have"
+        "the model again with it, of layers that both have"
     )
 
 

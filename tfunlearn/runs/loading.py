@@ -39,7 +39,7 @@ def open_run(
     if settled and not is_model_of(directory, state, model):
         raise UserError(
             f"run: {directory.model} is not the model of {directory.checkpoint}; "
-            f"tfunlearn resume {directory.path} mends it"
+            f"tfunlearn resume {directory.path} repairs it"
         )
     model.set_weights(state.weights)
     return directory, config, state, model

@@ -63,7 +63,7 @@ def last_valid_checkpoint(directory: RunDirectory) -> RecoveryPoint:
         raise UserError(
             f"run: {directory.path} has {len(lines)} whole lines of metrics but no "
             f"good checkpoint of them ({found}); tfunlearn train --config "
-            f"{directory.config} begins anew"
+            f"{directory.config} starts over"
         )
     return RecoveryPoint(None, [], damaged)
 

@@ -203,7 +203,7 @@ class RunDirectory:
         """Delete the files of a run that never started; the caller holds its lock."""
         for path in self.path.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with contextlib.suppress(OSError):  # somebody else may use a parent by now
+        with contextlib.suppress(OSError):  # another process may use a parent by now
             for folder in self.made:
                 folder.rmdir()
 

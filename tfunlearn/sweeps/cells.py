@@ -43,7 +43,7 @@ def _train(path: pathlib.Path, cell: Cell, on_round: Callable) -> TrainingRun:
             return resume_training(path, data_dir=cell.config.data.data_dir, on_round=on_round)
         except UserError as error:
             if RunDirectory(path).read_metrics():
-                raise UserError(f"{error} (remove {path} to run the cell anew)")
+                raise UserError(f"{error} (remove {path} to run the cell again)")
             shutil.rmtree(path)  # stopped before its first round
     return train(cell.config, out=path, on_round=on_round)
 

@@ -108,7 +108,7 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
     if named is not None and named != digest_of(content_of(begun.federation.config)):
         raise UserError(
             f"run: {directory.config} was changed since the run began; put it back, or "
-            f"begin anew with tfunlearn train --config {directory.config}"
+            f"start over with tfunlearn train --config {directory.config}"
         )
     check_partition(directory, begun.federation)
     shapes = [weight.shape for weight in begun.model.get_weights()]

@@ -53,13 +53,13 @@ def omitted_clients(clients: np.ndarray, *, pool: int, count: int, seed: int) ->
         UserError: `count` out of range.
     """
     require("omitted", count, 1 <= count < len(clients), f"from 1 to {len(clients) - 1}")
-    rng, times, dealt = generator(seed, "pool"), np.zeros(len(clients), int), []
+    rng, times, sampled = generator(seed, "pool"), np.zeros(len(clients), int), []
     for _ in range(pool):
         order = rng.permutation(len(clients))
         chosen = order[np.argsort(times[order], kind="stable")[:count]]
         times[chosen] += 1
-        dealt.append(np.sort(clients[chosen]))
-    return dealt
+        sampled.append(np.sort(clients[chosen]))
+    return sampled
 
 
 def pool_training(

@@ -124,8 +124,8 @@ def _chance_quality(odds: dict[str, np.ndarray], rng: np.random.Generator) -> fl
     columns = at_most(np.arange(both.shape[1]), MOST_MIXED, rng)
     found = []
     for _ in range(DRAWS):
-        dealt = both[rng.permutation(len(both))][:, columns]
-        found.append(forgetting_quality(forgetting_epsilons(dealt[:count], dealt[count:]), count))
+        pooled = both[rng.permutation(len(both))][:, columns]
+        found.append(forgetting_quality(forgetting_epsilons(pooled[:count], pooled[count:]), count))
     return float(np.mean(found))
 
 
