@@ -1,8 +1,8 @@
 """Stopping rules of the recovery after unlearning: bound, plateau and target.
 
 Deviation: FedUP's rules use a held-out validation set and benign accuracy. The accuracies here are
-on the remaining clients' own training data, which a federation can measure without other data; examples
-poisoned by malicious clients among them are included.
+on the remaining clients' own training data, which a federation can measure without other data;
+examples poisoned by malicious clients among them are included.
 """
 
 from __future__ import annotations
