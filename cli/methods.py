@@ -24,4 +24,4 @@ def methods(family):
     table = Table("family", "name", "source", "what it does", "paper", box=None)
     for one in list_installed(family):
         table.add_row(*one)
-    PlainConsole(width=240).print(table)
+    PlainConsole(width=200).print(table)

@@ -46,13 +46,11 @@ class RetrainingDisplay(UnlearningCallbacks):
         self._end_task()
         if not task.method.is_reference:
             self._say(
-                f"unlearn   control that is not there yet: {task.settings.method}, "
-                f"{task.settings.saliency} weights"
+                f"unlearn   control: {task.settings.method}, {task.settings.saliency} weights"
             )
             return
         self._say(
-            f"retrain   model {self._begun} that is not there yet: "
-            f"{count(self._rounds, 'round')} without "
+            f"retrain   model {self._begun}: {count(self._rounds, 'round')} without "
             f"{request_in_words(list(task.settings.forget))}, seed {task.seed}"
         )
         self._task = self._progress.add_task(f"model {self._begun}", total=self._rounds)

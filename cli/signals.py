@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
+
+from tfunlearn.core.errors import Terminated
 
 received: list[int] = []
 
@@ -33,4 +34,4 @@ def _end(number: int, _) -> None:
 def _raise(number: int) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    sys.exit(128 + number)
+    raise Terminated(128 + number)

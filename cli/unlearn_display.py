@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from rich.table import Table
 
 from tfunlearn.core.errors import FailedRun
@@ -90,7 +91,7 @@ class UnlearningDisplay(UnlearningCallbacks):
             )
         self._say(
             f"remain    {count(len(remaining.present), 'client')} with "
-            f"{count(len(remaining.labels), 'example')}"
+            f"{count(len(remaining.labels), 'example')}{_attackers(task)}"
         )
         if waiting:
             self._say(
@@ -189,7 +190,9 @@ class UnlearningDisplay(UnlearningCallbacks):
             "curves.png"
         )
         if record.reference:
-            self._say(f"retrained {record.reference}")
+            self._say(f"retrained {os.path.relpath(record.reference)}")
+        if not record.failed and record.method != reference_method():
+            self._say(f"next      tfunlearn verify {run.directory.path}")
 
     def _request(self, task) -> str:
         words = []
@@ -212,8 +215,8 @@ class UnlearningDisplay(UnlearningCallbacks):
             f"{label} {number(line[name])}"
             for name, label in (
                 ("test_accuracy", "test"),
-                ("forget_accuracy", "forgotten"),
-                ("remain_accuracy", "remaining"),
+                ("forget_accuracy", "forget set"),
+                ("remain_accuracy", "retain set"),
                 ("attack_success", "attack success"),
                 ("source_error", "source error"),
             )
@@ -226,6 +229,14 @@ class UnlearningDisplay(UnlearningCallbacks):
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
+
+
+def _attackers(task: UnlearningTask) -> str:
+    """Return a note on remaining malicious clients that attack during recovery."""
+    attacking = np.intersect1d(task.remaining.malicious, task.remaining.clients.present)
+    if not len(attacking) or not task.remaining.attacked(task.source.rounds + 1):
+        return ""
+    return f"; {count(len(attacking), 'client')} of them malicious, attacking during recovery"
 
 
 def end_if_failed(run) -> None:

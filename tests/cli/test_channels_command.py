@@ -105,7 +105,7 @@ def test_unlearning_says_what_is_kept_and_how_fine_the_probe_is(call, trained):
         f"probe: {report['probe']['examples']} examples tell effects apart in steps of "
         f"{step:.3g}; in " in str(warned[0].message)
     )
-    assert "forgotten classes, test accuracy" in out
+    assert "test accuracy, forgotten classes" in out
 
 
 def test_the_extension_is_marked(call):

@@ -88,9 +88,9 @@ def test_examples_from_text_and_file(tmp_path):
     (tmp_path / "bad.txt").write_text("3:5\nx\n")
     for text, message in (
         (str(tmp_path / "bad.txt"), "entry 2 of"),
-        ("3:5,4", "neither"),
-        (str(tmp_path), "neither"),
-        ("", "neither"),
+        ("3:5,4", "must be client:index pairs"),
+        (str(tmp_path), "must be client:index pairs"),
+        ("", "must be client:index pairs"),
         (str(tmp_path / "none"), "No such file"),
     ):
         with pytest.raises(UserError, match=message):

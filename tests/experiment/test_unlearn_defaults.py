@@ -142,4 +142,4 @@ def test_nothing_downstream_takes_a_ruin_for_an_unlearning(ruined, tmp_path):
     assert facts.word == "failed" and facts.verdict.startswith("This unlearning failed")
     page = (report([path], out=tmp_path / "page") / "report.html").read_text()
     opening = page[page.index('class="verdict failed"') :][:200]
-    assert "This unlearning failed, its model is of no use: memorization has ruined" in opening
+    assert "This unlearning failed, and its model is unusable: memorization has ruined" in opening

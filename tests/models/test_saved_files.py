@@ -139,9 +139,15 @@ def frozen():
 
 
 @pytest.mark.parametrize(
-    "make", [recurrent, attention, others, two_ends, operators, twice, adapted, frozen]
+    "make, suffix",
+    [
+        (make, ".h5" if number % 2 else ".keras")
+        for number, make in enumerate(
+            (recurrent, attention, others, two_ends, operators, twice, adapted, frozen)
+        )
+    ]
+    + [(attention, ".keras"), (operators, ".h5")],
 )
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_translation_into_the_same_keras_changes_nothing(make, suffix, tmp_path):
     tf.keras.utils.set_random_seed(0)
     model, path = make(), tmp_path / f"net{suffix}"

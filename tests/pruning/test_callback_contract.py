@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -100,8 +101,14 @@ def equal(weights, others):
     return all(np.array_equal(a, b) for a, b in zip(weights, others, strict=True))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", ORDERS)
+def crossed(names: str, *settings: tuple):
+    """Every kind with the first setting, and FLAP's callback, which does both, with the others."""
+    cases = [(kind, *settings[0]) for kind in KINDS]
+    cases += [(FLAP, *setting) for setting in settings[1:]]
+    return pytest.mark.parametrize(f"kind, {names}", cases)
+
+
+@crossed("first", *((first,) for first in ORDERS))
 def test_early_stopping_gives_the_best_epoch_back_as_it_was(kind, first):
     class Worse(keras.callbacks.Callback):  # the second epoch is the best
         def on_epoch_end(self, epoch, logs=None):
@@ -118,9 +125,7 @@ def test_early_stopping_gives_the_best_epoch_back_as_it_was(kind, first):
     assert equal(model.get_weights(), kept[0]) and dead(model) == [[], []]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", ORDERS)
-@pytest.mark.parametrize("options", [{}, {"by": "step"}])
+@crossed("first, options", *itertools.product(ORDERS, [{}, {"by": "step"}]))
 def test_a_backup_goes_on_where_the_training_was_stopped(tmp_path, kind, first, options):
     schedule = every(4, start=2) if options else at(1, 2, 4)
 
@@ -146,17 +151,14 @@ def test_a_backup_goes_on_where_the_training_was_stopped(tmp_path, kind, first, 
     assert [len(part) for part in dead(resumed)] == [len(part) for part in dead(whole)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
+@crossed(
     "first, moment",
-    [
-        (True, {"epoch_end": 2}),
-        (False, {"epoch_end": 2}),
-        (True, {"epoch_begin": 3}),
-        (False, {"epoch_begin": 3}),
-        (False, {"batch_begin": (3, 1)}),
-        (True, {"batch_end": (3, 1)}),
-    ],
+    (True, {"epoch_end": 2}),
+    (False, {"epoch_end": 2}),
+    (True, {"epoch_begin": 3}),
+    (False, {"epoch_begin": 3}),
+    (False, {"batch_begin": (3, 1)}),
+    (True, {"batch_end": (3, 1)}),
 )
 def test_weights_that_are_loaded_in_between_are_left_as_they_are(tmp_path, kind, first, moment):
     """Weights from before the pruning come back; what was pruned is not taken out of them.
@@ -213,8 +215,7 @@ def test_a_checkpoint_that_is_loaded_after_training_is_trained_on(tmp_path, kind
     assert dead(model) == expected == pruned(ours) != [[], []]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", ORDERS)
+@crossed("first", *((first,) for first in ORDERS))
 def test_a_pruned_file_that_is_trained_anew_stays_pruned(tmp_path, kind, first):
     """The optimizer is a new one, so that nothing but the weights tells what was pruned."""
     model, ours = net(), kind(0.25, at(1), limit=0.5)
@@ -226,8 +227,7 @@ def test_a_pruned_file_that_is_trained_anew_stays_pruned(tmp_path, kind, first):
     assert dead(loaded) == pruned(ours) != [[], []]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", ORDERS)
+@crossed("first", *((first,) for first in ORDERS))
 def test_learning_rates_make_no_difference(kind, first):
     one, other = net(), net()
     ours = [kind(0.25, at(1, 3), limit=0.6) for _ in range(2)]
@@ -236,8 +236,7 @@ def test_learning_rates_make_no_difference(kind, first):
     assert equal(one.get_weights(), other.get_weights()) and pruned(ours[0]) == pruned(ours[1])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [2, 3, 6])
+@crossed("size", (2,), (3,), (6,))
 def test_several_steps_at_a_time(kind, size):
     by_step, by_epoch = (kind(0.25, at(2), limit=0.5, by=by) for by in ("step", "epoch"))
     for ours in (by_step, by_epoch):
@@ -247,8 +246,7 @@ def test_several_steps_at_a_time(kind, size):
     assert list(by_epoch.records) == [2] and len(by_step.records) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("by", ["step", "epoch"])
+@crossed("by", ("step",), ("epoch",))
 def test_a_loop_of_ones_own_does_what_fit_does(kind, by):
     looped, fitted = net(), net()
     ours, other = (kind(0.25, at(1, 3), limit=0.6, by=by) for _ in range(2))
@@ -332,8 +330,7 @@ def averages(model):
     return [np.asarray(average) for average in found]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", ORDERS)
+@crossed("first", *((first,) for first in ORDERS))
 def test_averages_of_weights_are_pruned_by_the_same_decisions(kind, first):
     """Merged like the weights: what was removed is added to what was kept, then zero."""
     before, after = [], []
@@ -374,9 +371,7 @@ def test_averages_that_replace_the_weights_now_and_then(kind):
     assert dead(model) == pruned(ours) != [[], []]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", ORDERS)
-@pytest.mark.parametrize("swap_on_epoch", [True, False])
+@crossed("first, swap_on_epoch", *itertools.product(ORDERS, [True, False]))
 def test_swapped_averages(kind, first, swap_on_epoch):
     if not hasattr(keras.callbacks, "SwapEMAWeights"):
         pytest.skip("this Keras swaps no averages")

@@ -20,6 +20,7 @@ from tfunlearn.aggregation.rule import (
 from tfunlearn.aggregation.stacks import check_f, finite_stack
 from tfunlearn.core.errors import choose, refuse, require, require_count_or_fraction, require_real
 from tfunlearn.core.families import settings_for
+from tfunlearn.core.results import as_array
 
 
 class Aggregator:
@@ -175,7 +176,7 @@ class Aggregator:
         require(
             "selected",
             selected,
-            not isinstance(selected, int) or selected <= n,
+            not self.method.selects_neighbors or selected is None or selected <= n,
             f"at most the number of updates ({n})",
         )
 
@@ -220,5 +221,18 @@ class Aggregator:
         given = Round(left, stack.weights, reference, rng, self.strict, self.sizes)
         for step, own in self.steps:
             rows = step.apply(rows, given, own, self.seed, round_number)
+            if isinstance(updates, np.ndarray):
+                count = len(rows) if isinstance(rows, (np.ndarray, list, tuple)) else 0
+                rows = as_array(
+                    "before",
+                    step.name,
+                    rows,
+                    (max(count, 1), updates.shape[1]),
+                    finite=step.name not in PRE_AGGREGATORS,
+                )
             given = given._replace(weights=None)  # a mixed row belongs to no single client
-        return self.method.apply(rows, given, self.own)
+        found = self.method.apply(rows, given, self.own)
+        if not isinstance(updates, np.ndarray):  # a tensor, inside TFF
+            return found
+        own = self.rule not in RULES
+        return as_array("rule", self.method.name, found, updates.shape[1:], finite=own)

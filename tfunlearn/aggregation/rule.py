@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
 
@@ -151,13 +148,7 @@ def _rule_of(name: str, function: Callable) -> Rule:
         for word in ("weights", "rng"):
             if word in known:
                 words[word] = getattr(context, word)
-        found = function(updates, **words)
-        if np.shape(found) != tuple(updates.shape[1:]):
-            raise UserError(
-                f"rule: {name} must return an array of shape {tuple(updates.shape[1:])}; "
-                f"got {type(found).__name__} of shape {np.shape(found)}"
-            )
-        return found
+        return function(updates, **words)
 
     return Rule(
         name=name,
@@ -180,13 +171,7 @@ def _step_of(name: str, function: Callable) -> PreAggregator:
 
     def apply(updates: Any, context: Round, own: Any, seed: int, round_number: Any) -> Any:
         words = dict(vars(own))
-        found = function(updates, **({place: context.f} if place else {}), **words)
-        if np.ndim(found) != 2 or np.shape(found)[1] != updates.shape[1]:
-            raise UserError(
-                f"before: {name} must return an array of shape (rows, {updates.shape[1]}); "
-                f"got {type(found).__name__} of shape {np.shape(found)}"
-            )
-        return found
+        return function(updates, **({place: context.f} if place else {}), **words)
 
     return PreAggregator(
         name=name,

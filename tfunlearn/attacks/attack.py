@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfunlearn.attacks.poisoning import require_poisoned
 from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, Method, NoSettings
 from tfunlearn.core.fields import option, reporting, require_positional, settings_of, summary_of
+from tfunlearn.core.results import as_array
 
 KNOWLEDGE = {
     "partial": "their own updates and the global model",
@@ -181,17 +183,7 @@ def _attack_of(name: str, function: Callable) -> Attack:
                 **vars(own),
                 **{word: value for word, value in given.items() if word in words},
             )
-            if (
-                not isinstance(found, tuple)
-                or len(found) != 2
-                or np.shape(found[0])[1:] != images.shape[1:]
-                or np.shape(found[1]) != np.shape(found[0])[:1]
-            ):
-                raise UserError(
-                    f"attack: {name} must return (images, labels) of equally many examples of "
-                    f"shape {images.shape[1:]}; got {type(found).__name__}"
-                )
-            return found
+            return require_poisoned(name, found, images, labels)
 
         return DataAttack(
             name=name, summary=summary_of(function, name), settings=knobs, poison=poison
@@ -201,12 +193,7 @@ def _attack_of(name: str, function: Callable) -> Attack:
 
     def craft(view: AdversaryView, own: Any) -> np.ndarray:
         found = function(view, **{word: getattr(own, word) for word in own_words})
-        if np.shape(found) != view.own.shape:
-            raise UserError(
-                f"attack: {name} must return an array of shape {view.own.shape}; "
-                f"got {type(found).__name__} of shape {np.shape(found)}"
-            )
-        return found
+        return as_array("attack", name, found, view.own.shape)
 
     return UpdateAttack(
         name=name,

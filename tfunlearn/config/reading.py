@@ -12,6 +12,7 @@ from typing import Any
 from tfunlearn.config.legacy import KEPT_FIELDS, RUN_FIELDS
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.config.sections import Section
+from tfunlearn.core.declarations import FILE_WORDS
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.families import Family, settings_for
 from tfunlearn.core.fields import ConfigField, check_types, fields_of
@@ -19,7 +20,6 @@ from tfunlearn.core.files import user_path
 from tfunlearn.models import is_model_file
 
 # Keys of a run's config.json that are notes, not fields.
-IGNORED_KEYS = ("versions", "weights", "model_sha256", "content_sha256", "origins")
 
 PATHS = ("data_dir", "model")  # fields that name files or folders
 
@@ -138,7 +138,7 @@ def read_config(path: str) -> dict:
     Raises:
         UserError: see `read_table`.
     """
-    return {name: value for name, value in read_table(path).items() if name not in IGNORED_KEYS}
+    return {name: value for name, value in read_table(path).items() if name not in FILE_WORDS}
 
 
 def read_table(path: str) -> dict:

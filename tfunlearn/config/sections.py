@@ -31,7 +31,7 @@ class Section:
             object.__setattr__(self, field, found if isinstance(value, tuple) else found[0])
         if not self.own:
             object.__setattr__(
-                self, "own", tuple(family.find(name).settings() for family, name in self.chosen())
+                self, "own", tuple(family.make_settings(name) for family, name in self.chosen())
             )
 
     def chosen(self) -> list[tuple[Family, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from tfunlearn.aggregation import Aggregator, PreAggregator, Round, Rule
 from tfunlearn.attacks import Attack
+from tfunlearn.config.reading import METHOD_FIELDS, fields_by_name
 from tfunlearn.conformance.aggregators import check_aggregator
 from tfunlearn.conformance.check_aggregator import same_bits_in_tff
 from tfunlearn.conformance.contracts import (
@@ -24,6 +26,7 @@ from tfunlearn.conformance.properties import RuleUnderTest, gaussian_updates
 from tfunlearn.conformance.unlearning import check_method
 from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, load_object, settings_for
+from tfunlearn.core.fields import fields_of
 from tfunlearn.defenses import Defense
 
 
@@ -50,20 +53,41 @@ def check_named(
     word = members.name_of(name)
     method = members.find(word)
     (own,) = settings_for([(members, word)], dict(settings or {}))
+    findings = _check_contract(members, method, own, word, data_dir)
+    return members.name, [*_check_names(members, own), *findings]
+
+
+def _check_names(members: Family, own: Any) -> list[Finding]:
+    """Return a finding if a setting has the name of a field of a run, which `train` refuses."""
+    if members.field not in METHOD_FIELDS or not dataclasses.fields(own):
+        return []
+    taken = sorted(fields_of(type(own)).keys() & fields_by_name().keys())
+    return [
+        Finding(
+            "names of settings",
+            not taken,
+            f"{', '.join(taken)}: also a field of a run; rename" if taken else "no field of a run",
+        )
+    ]
+
+
+def _check_contract(
+    members: Family, method: Any, own: Any, word: str, data_dir: str
+) -> list[Finding]:
     if isinstance(method, Rule):
-        return members.name, _check_rule(method, own, word, members)
+        return _check_rule(method, own, word, members)
     if isinstance(method, PreAggregator):
-        return members.name, check_step(method, own)
+        return check_step(method, own)
     if isinstance(method, Attack):
-        return members.name, check_attack(method, own)
+        return check_attack(method, own)
     if isinstance(method, Defense):
-        return members.name, check_defense(method, own)
+        return check_defense(method, own)
     checks = {
         "unlearning": lambda: check_method(method, own, word),
         "model": lambda: check_model(method, own),
         "dataset": lambda: check_data_set(method, own, data_dir),
     }
-    return members.name, checks[members.name]()
+    return checks[members.name]()
 
 
 def _family(name: str) -> Family:

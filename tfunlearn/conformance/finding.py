@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.core.errors import UserError
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -45,6 +47,7 @@ def findings_of(checks: Mapping[str, Callable[[Any], tuple]], subject: Any) -> l
             try:
                 passed, detail = check(subject)
             except (Exception, SystemExit, GeneratorExit) as error:  # third-party code
-                passed, detail = False, f"raises {type(error).__name__}: {text_of(error)}"[:160]
+                name_of = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                passed, detail = False, f"raises {name_of}{text_of(error)}"[:160]
             findings.append(Finding(name, None if passed is None else bool(passed), detail))
     return findings

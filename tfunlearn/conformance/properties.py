@@ -89,7 +89,7 @@ def _permutation(subject: RuleUnderTest) -> tuple[bool, str]:
 
 def _translation(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not subject.rule.translates:
-        return None, "the rule is centred on zero or on a reference"
+        return None, "not tested: only for rules that declare it (translates)"
     updates = gaussian_updates(1, subject.rule)
     shift = np.random.default_rng(2).integers(-8, 9, SIZE).astype(np.float32)
     near = _same(_result(subject, updates + shift), _result(subject, updates) + shift)
@@ -100,7 +100,7 @@ def _translation(subject: RuleUnderTest) -> tuple[bool | None, str]:
 
 def _scale(subject: RuleUnderTest) -> tuple[bool | None, str]:
     if not subject.rule.scales:
-        return None, "the rule has a length of its own"
+        return None, "not tested: only for rules that declare it (scales)"
     updates = gaussian_updates(3, subject.rule)
     base, worst = _result(subject, updates), 0.0
     for factor in (2.0**-10, 0.1, 3.0, 2.0**10):

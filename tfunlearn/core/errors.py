@@ -20,6 +20,10 @@ class WorkerError(RuntimeError):
     """The process that runs federated computations failed to start or died."""
 
 
+class Terminated(SystemExit):
+    """A signal that ends the program, as opposed to `exit()` in a user's function."""
+
+
 class FailedRun(RuntimeError):
     """A run that failed although the request was valid.
 
@@ -32,7 +36,11 @@ def first_line(error: BaseException) -> str:
 
     Lines longer than `LONGEST` are cut at a word boundary.
     """
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    try:
+        text = str(error)
+    except Exception:  # a third-party error that fails to provide its text
+        text = ""
+    line = (text.strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0]} ..."
 
 

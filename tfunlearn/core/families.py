@@ -16,12 +16,14 @@ import os
 import pathlib
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from tfunlearn.core.errors import UserError, first_line, nearest, refuse
-from tfunlearn.core.fields import ConfigField, check_types, fields_of
+from tfunlearn.core.declarations import require_declaration, require_settings
+from tfunlearn.core.errors import Terminated, UserError, first_line, nearest, refuse
+from tfunlearn.core.fields import ConfigField, check_types, fields_of, reporting
 from tfunlearn.core.files import checksum, user_path
 
 _OURS = __name__.partition(".")[0]
@@ -235,17 +237,21 @@ class Family(Mapping[str, M], Generic[M]):
     def _members(self) -> dict[str, M]:
         if self._built_in is None:
             found: dict[str, M] = {}
+            places: dict[str, str] = {}
             package = importlib.import_module(self._package)
             for info in pkgutil.iter_modules(package.__path__):
                 if info.name.startswith("_"):
                     continue
                 module = importlib.import_module(f"{self._package}.{info.name}")
                 for value in list(vars(module).values()):
-                    if (
-                        isinstance(value, self.kind)
-                        and found.setdefault(value.name, value) is not value
-                    ):
-                        raise RuntimeError(f"two methods named {value.name} in {self._package}")
+                    if not isinstance(value, self.kind):
+                        continue
+                    if found.setdefault(value.name, value) is not value:
+                        raise RuntimeError(
+                            f"two methods named {value.name}, in {places[value.name]} and "
+                            f"{module.__name__}; rename one"
+                        )
+                    places.setdefault(value.name, module.__name__)
             self._built_in = dict(sorted(found.items()))
         return self._built_in
 
@@ -268,6 +274,11 @@ class Family(Mapping[str, M], Generic[M]):
             member, origin = self._load(name, name, None)
         else:
             known = [*self, *points]
+            if name.endswith(".py"):
+                raise UserError(
+                    f"{self.field}: must be file.py:name, with the name of the function or "
+                    f"object in the file; got {name!r}"
+                )
             raise UserError(
                 f"{self.field}: unknown name '{name}'{nearest(name, known)} (known: "
                 f"{', '.join(sorted(known))}; yours: package.module:name or file.py:name)"
@@ -290,19 +301,59 @@ class Family(Mapping[str, M], Generic[M]):
         """Return an object as a method of this family; plain functions are adapted."""
         member = found
         if self._adapt is not None and callable(found) and not isinstance(found, Method):
-            member = self._adapt(name, found)
-        if isinstance(member, self.kind):
-            for taken in self.reserved & fields_of(member.settings).keys():
-                raise UserError(
-                    f"{self.field}: {name} must have settings of other names than "
-                    f"{', '.join(sorted(self.reserved))}; got {taken!r}; rename it"
-                )
-            return member
-        takes = f", or {self._takes}" if self._takes else ""
-        raise UserError(
-            f"{self.field}: {name} must be of type {self.kind.__name__}{takes}; "
-            f"got {type(found).__name__}"
-        )
+            try:
+                member = self._adapt(name, found)
+            except UserError as error:
+                raise UserError(f"{self.field}: {error}")
+        if not isinstance(member, tuple(self._kinds())):
+            kinds = ", ".join(kind.__name__ for kind in self._kinds())
+            takes = f", or {self._takes}" if self._takes else ""
+            raise UserError(
+                f"{self.field}: {name} must be of type {kinds}{takes}; got {type(found).__name__}"
+            )
+        if isinstance(found, Method):
+            require_declaration(member)
+        require_settings(member.settings, name)
+        for taken in self.reserved & fields_of(member.settings).keys():
+            raise UserError(
+                f"{self.field}: {name} must have settings of other names than "
+                f"{', '.join(sorted(self.reserved))}; got {taken!r}; rename it"
+            )
+        return self._reporting(member)
+
+    def make_settings(self, name: str, values: Mapping[str, Any] = {}) -> Any:
+        """Return the own settings of a method with the given values, others at their defaults.
+
+        Raises:
+            UserError: a value out of range, or the check of a user's settings failed.
+        """
+        settings = self.find(name).settings
+        if name in self:
+            return settings(**values)
+        try:
+            return settings(**values)
+        except (UserError, Terminated):
+            raise
+        except (Exception, SystemExit) as error:
+            raise UserError(
+                f"{self.field}: the settings of {name} raised {type(error).__name__} "
+                f"({first_line(error)}); got {values}"
+            ) from error
+
+    def _kinds(self) -> list[type]:
+        """Return the classes that methods may be of; a base with subclasses is none of them."""
+        ours = [kind for kind in self.kind.__subclasses__() if kind.__module__.startswith(_OURS)]
+        return ours or [self.kind]
+
+    def _reporting(self, member: M) -> M:
+        """Return a method whose own functions raise errors of one line."""
+        own = {
+            field.name: reporting(self.field, value)
+            for field in dataclasses.fields(member)
+            if inspect.isfunction(value := getattr(member, field.name))
+            and value.__module__.partition(".")[0] != _OURS
+        }
+        return dataclasses.replace(member, **own) if own else member
 
 
 def settings_for(
@@ -334,7 +385,7 @@ def settings_for(
     known, found = [family.fields(name) for family, name in chosen], []
     for (family, method), fields in zip(chosen, known):
         own = {name: value for name, value in values.items() if name in fields}
-        found.append(family.find(method).settings(**check_types(own, fields) if as_typed else own))
+        found.append(family.make_settings(method, check_types(own, fields) if as_typed else own))
     return found
 
 
@@ -400,14 +451,35 @@ def load_object(field: str, spec: str) -> Any:
     try:
         found: Any = _file_module(user_path(target)) if target.endswith(".py") else _module(target)
         for part in attribute.split("."):
+            if not hasattr(found, part):
+                raise UserError(
+                    f"{field}: {target} must have the name {attribute!r}"
+                    f"{nearest(attribute, [name for name in vars(found) if name[0] != '_'])}"
+                )
             found = getattr(found, part)
         return found
+    except UserError:
+        raise
+    except Terminated:
+        raise
     except (Exception, SystemExit) as error:  # importing runs other people's code
-        reason = "it calls exit" if isinstance(error, SystemExit) else first_line(error)
         raise UserError(
-            f"{field}: {spec} cannot be loaded ({reason}); give a built-in name, "
-            "package.module:name or file.py:name"
+            f"{field}: {spec} cannot be loaded ({_load_error(error, target)}); give a built-in "
+            "name, package.module:name or file.py:name"
         ) from error
+
+
+def _load_error(error: BaseException, target: str) -> str:
+    """Return type, text and line of an error of an import."""
+    if isinstance(error, SystemExit):
+        return "it calls exit"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.endswith(os.path.basename(target))
+    ]
+    place = f", line {lines[-1]}" if lines and target.endswith(".py") else ""
+    return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
 def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> None:

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tfunlearn.core.errors import UserError, first_line, nearest
+from tfunlearn.core.errors import Terminated, UserError, first_line, nearest
 
 SIMPLE = (bool, int, float, str)
 _WORDS = {
@@ -120,16 +120,18 @@ def require_positional(function: Callable, count: int, takes: str) -> None:
     places = [p for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in places if p.default is p.empty]
     enough = len(places) >= count or any(p.kind is p.VAR_POSITIONAL for p in known)
-    if len(needed) > count or not enough:
+    if len(places) > count or len(needed) > count or not enough:
         got = ", ".join(p.name for p in places)
         raise UserError(
             f"{name}: must be {takes}, with {count} positional "
-            f"parameter{'s' if count > 1 else ''} and settings after `*`; got ({got})"
+            f"parameter{'s' if count > 1 else ''}, and everything else after `*`; got ({got})"
         )
 
 
 def reporting(field: str, function: Callable) -> Callable:
     """Return a user's function whose exceptions are raised as a `UserError` of one line.
+
+    If it returns a function, such as the stage of a defense, that one is treated likewise.
 
     Args:
         field: configuration field that names the function.
@@ -141,10 +143,10 @@ def reporting(field: str, function: Callable) -> Callable:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
-        except UserError:
+            found = function(*args, **kwargs)
+        except (UserError, Terminated):
             raise
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:
             lines = [
                 frame.lineno
                 for frame in traceback.extract_tb(error.__traceback__)
@@ -154,6 +156,7 @@ def reporting(field: str, function: Callable) -> Callable:
             raise UserError(
                 f"{field}: {name} raised {type(error).__name__} ({place}{first_line(error)})"
             ) from error
+        return reporting(field, found) if inspect.isfunction(found) else found
 
     return call
 
@@ -197,10 +200,26 @@ def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
                 f"{name}: the type of parameter {parameter.name!r} must be bool, int, float or "
                 f"str, optionally with None; got {hint}"
             )
+        if not is_default(default, kinds):
+            raise UserError(
+                f"{name}: the default of parameter {parameter.name!r} must be of its type "
+                f"{getattr(hint, '__name__', hint)}; got {default!r}"
+            )
         found.append((parameter.name, hint, option(default, f"{parameter.name} of {name}.")))
     return dataclasses.make_dataclass(
         f"{name.title().replace('_', '')}Settings", found, frozen=True
     )
+
+
+def is_default(value: Any, kinds: tuple) -> bool:
+    """Return whether a default has one of a setting's types, so that files preserve it.
+
+    A whole number is accepted as a float. Subclasses, such as NumPy's numbers, are not accepted,
+    since JSON lacks them.
+    """
+    if type(value) is int and float in kinds and bool not in kinds:
+        return abs(value) < 2**53
+    return type(value) in kinds
 
 
 def _is_plain(text: str) -> bool:

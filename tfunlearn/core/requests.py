@@ -62,7 +62,7 @@ class ForgetRequest:
                     word,
                     len(malicious) > 0,
                     "a request by name (--client 3, --class 1, --examples 3:17), since no client "
-                    "of this run is malicious",
+                    "of this run is malicious (malicious is the default)",
                 )
                 found["clients"] += [int(k) for k in malicious]
                 continue
@@ -134,7 +134,8 @@ def read_examples(text: str) -> list[str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(
-            f"examples: {text!r} is neither client:index,... nor a file that can be read ({reason})"
+            f"examples: must be client:index pairs, such as 3:17,3:18, or a file of them; "
+            f"got {text!r} ({reason})"
         )
     return _pairs([line.partition("#")[0] for line in lines], text)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tfunlearn.core.files import user_path
-from tfunlearn.datasets.dataset import DATASETS, DataSet
+from tfunlearn.datasets.dataset import DATASETS, DataSet, require_image_data
 from tfunlearn.datasets.digits import digits
 from tfunlearn.datasets.femnist import femnist, femnist_digits
 from tfunlearn.datasets.images import ImageData
@@ -31,7 +31,8 @@ def load(name: str, data_dir: str = "data", own: Any = None) -> ImageData:
         UserError: unknown name, or neither data on disk nor network.
     """
     found = DATASETS.find(name)
-    return found.load(str(user_path(data_dir)), found.settings() if own is None else own)
+    own = DATASETS.make_settings(name) if own is None else own
+    return require_image_data(name, found.load(str(user_path(data_dir)), own))
 
 
 __all__ = [

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
@@ -32,20 +34,42 @@ def loaded_by(function: Callable) -> Callable[[str, Any], ImageData]:
     return load
 
 
+def require_image_data(name: str, data: Any) -> ImageData:
+    """Return a loaded data set, checked.
+
+    Raises:
+        UserError: it is no `ImageData`, or its images are not uint8 of one shape, with at least one
+            for training and one for testing.
+    """
+    if not isinstance(data, ImageData):
+        raise UserError(f"dataset: {name} must return an ImageData; got {type(data).__name__}")
+    parts = (data.images, data.test_images)
+    good = (
+        all(isinstance(part, np.ndarray) and part.dtype == np.uint8 for part in parts)
+        and all(part.ndim == 4 and len(part) for part in parts)
+        and data.images.shape[1:] == data.test_images.shape[1:]
+        and isinstance(data.classes, (int, np.integer))
+    )
+    if not good:
+        got = " and ".join(
+            f"{getattr(part, 'dtype', type(part).__name__)} {np.shape(part)}" for part in parts
+        )
+        raise UserError(
+            f"dataset: {name} must have uint8 images (n, height, width, channels) for training "
+            f"and testing, and a whole number of classes; got {got}, {data.classes!r} classes"
+        )
+    return data
+
+
 def _data_set_of(name: str, function: Callable) -> DataSet:
     require_positional(function, 1, "a function `(data_dir, *, ...)`")
     function = reporting("dataset", function)
 
-    def load(data_dir: str, own: Any) -> ImageData:
-        found = function(data_dir, **vars(own))
-        if not isinstance(found, ImageData):
-            raise UserError(
-                f"dataset: {name} must return an ImageData, not a {type(found).__name__}"
-            )
-        return found
-
     return DataSet(
-        name=name, summary=summary_of(function, name), load=load, settings=settings_of(function)
+        name=name,
+        summary=summary_of(function, name),
+        load=loaded_by(function),
+        settings=settings_of(function),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import numpy as np
@@ -24,6 +25,13 @@ def digits(data_dir: str | None = None) -> ImageData:
     Reference:
         Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI repository, 1998.
     """
+    images, labels, train, test = _enlarged()
+    return ImageData("digits", images[train], labels[train], images[test], labels[test], 10)
+
+
+@functools.cache
+def _enlarged() -> tuple[np.ndarray, ...]:
+    """Return all images, their labels, and the rows of the training and of the test split."""
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -35,8 +43,7 @@ def digits(data_dir: str | None = None) -> ImageData:
     train, test = train_test_split(
         np.arange(len(labels)), test_size=TEST_SHARE, stratify=labels, random_state=0
     )
-    labels = labels.astype(np.int32)
-    return ImageData("digits", images[train], labels[train], images[test], labels[test], 10)
+    return images, labels.astype(np.int32), np.asarray(train), np.asarray(test)
 
 
 DIGITS = DataSet(

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.errors import require
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
+from tfunlearn.core.results import as_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +111,7 @@ def _defense_of(name: str, function: Callable) -> ModelDefense:
         def stage(round_number: int, weights: list[np.ndarray]) -> tuple[list[np.ndarray], dict]:
             given = {"round_number": round_number} if takes_round else {}
             found = function([weight.copy() for weight in weights], **vars(own), **given)
-            shapes = [weight.shape for weight in weights]
-            if (
-                not isinstance(found, (list, tuple))
-                or [getattr(weight, "shape", None) for weight in found] != shapes
-            ):
-                raise UserError(
-                    f"defense: {name} must return {len(shapes)} arrays of the shapes of "
-                    "the model's weights"
-                )
-            return [np.asarray(weight, old.dtype) for weight, old in zip(found, weights)], {}
+            return as_weights("defense", name, found, weights), {}
 
         return stage
 

@@ -155,10 +155,10 @@ def remarks(report: dict) -> list[str]:
     if not estimate or estimate["similarity"] is None or estimate["similarity"] <= ALIKE:
         return []
     return [
-        f"auto      does not tell IID from other clients here: their last layers are alike (mean "
-        f"cosine {estimate['similarity']:.4f}), so that P is near its largest, "
-        f"{estimate['p_max']:.2f}; the paper has 10 to 15 % for IID clients, 3 to 6 % for "
-        "others: --fraction 0.10 or 0.05"
+        f"auto      fraction near its maximum of {estimate['p_max']:.2f}, since the clients' last "
+        f"layers are alike (mean cosine {estimate['similarity']:.4f}) whether or not their data "
+        "are IID; the paper uses 0.10 to 0.15 for IID clients and 0.03 to 0.06 for others "
+        "(--fraction)"
     ]
 
 

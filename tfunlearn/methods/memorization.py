@@ -228,17 +228,17 @@ def _extra_cost(task: UnlearningTask) -> Cost:
 
 def describe(report: dict) -> list[str]:
     text = (
-        f"ratio {report['ratio']:g} by {report['saliency']}, {report['rule']} rule, clients "
-        f"weighted by {report['client_weights']}"
+        f"ratio {report['ratio']:g}, saliency {report['saliency']}, reset rule {report['rule']}, "
+        f"client weights {report['client_weights']}"
     )
     if "count" not in report:  # the locating round has not run yet
-        return [text + "; one round locates"]
+        return [text, "one round on the retain set measures the saliency"]
     threshold = report["threshold"]
     return [
         text,
         f"{report['count']:,} of {report['eligible']:,} weights reset ("
         + (f"threshold {threshold:.3g}, " if threshold is not None else "")
-        + f"{report['zeros']:,} did not move at all); by layer "
+        + f"{report['zeros']:,} of zero saliency); share by layer "
         + ", ".join(f"{name} {part:.0%}" for name, part in _extremes(report["shares"])),
     ]
 

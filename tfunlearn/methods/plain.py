@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from tfunlearn.core.errors import UserError, refuse
+from tfunlearn.core.errors import refuse
 from tfunlearn.core.fields import reporting, summary_of
+from tfunlearn.core.results import as_weights
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, recovery_plan
 from tfunlearn.methods.task import Plan, UnlearningTask
@@ -50,16 +51,8 @@ def plain_method(name: str, function: Callable, knobs: type) -> UnlearningMethod
         found = function(task, **{field: getattr(values, field) for field in own})
         if isinstance(found, Plan):
             return found
-        shapes = [weight.shape for weight in task.source.state.weights]
-        if (
-            not isinstance(found, (list, tuple))
-            or [getattr(weight, "shape", None) for weight in found] != shapes
-        ):
-            raise UserError(
-                f"method: {name} must return a Plan, or {len(shapes)} arrays of the "
-                "shapes of the model's weights"
-            )
-        return recovery_plan(task, [weight.astype("float32") for weight in found])
+        weights = as_weights("method", name, found, task.source.state.weights, or_else="a Plan")
+        return recovery_plan(task, weights)
 
     return UnlearningMethod(
         name=name, summary=summary_of(function, name), settings=settings, plan=plan

@@ -62,14 +62,32 @@ def build_model(
     model = MODELS.find(name)
     if own is None:
         check_model(name, norm)
-        own = model.settings(**({} if norm is None else {"norm": norm}))
+        own = MODELS.make_settings(name, {} if norm is None else {"norm": norm})
     try:
-        return model.build(input_shape, classes, seed, own)
+        return _checked(name, model.build(input_shape, classes, seed, own), input_shape, classes)
     except ValueError as error:
         if isinstance(error, UserError):
             raise
         shape = "x".join(map(str, input_shape))
         raise UserError(f"model: {name} cannot take images of {shape} ({first_line(error)})")
+
+
+def _checked(name: str, built: Any, input_shape: tuple[int, ...], classes: int) -> tf.keras.Model:
+    """Return a built model, checked.
+
+    Raises:
+        UserError: it is no Keras model with weights, of one input and one output per class.
+    """
+    got = type(built).__name__
+    if isinstance(built, tf.keras.Model):
+        shapes = getattr(built, "input_shape", None), getattr(built, "output_shape", None)
+        if built.built and shapes == ((None, *input_shape), (None, classes)):
+            return built
+        got = f"{shapes[0]} -> {shapes[1]}" if built.built else "a model that is not built yet"
+    raise UserError(
+        f"model: {name} must return a built keras.Model {(None, *input_shape)} -> "
+        f"{(None, classes)}; got {got}"
+    )
 
 
 __all__ = [

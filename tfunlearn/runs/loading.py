@@ -72,20 +72,38 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
         require_origin(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     fields = read_config(str(directory.config))
     for name, method in DEFENSES.items():  # runs of earlier builds keep their meaning
-        if name in fields.get("defense", ()) and not method.earlier.keys() <= fields.keys():
+        if name in _names(fields.get("defense")) and not method.earlier.keys() <= fields.keys():
             fields = {**method.earlier, **fields}
     config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    named = sorted((field, origin.name) for field, origin in config.origins())
+    if named != sorted((origin["field"], origin["name"]) for origin in origins):
+        raise UserError(
+            f"run: {directory.config} is damaged (origins): it names "
+            f"{', '.join(f'{field} {name}' for field, name in named) or 'built-in methods only'}; "
+            "put back the original"
+        )
     for origin in origins:
         require_same(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     return config
+
+
+def _names(value: Any) -> tuple:
+    """Return a list of names; anything else is refused when the configuration is made."""
+    return tuple(value) if isinstance(value, (list, tuple, str)) else ()
 
 
 def _are_origins(found: Any) -> bool:
     """Return whether a stored value is a list of origins."""
     return isinstance(found, list) and all(
         isinstance(one, dict)
-        and one.get("field") in METHOD_FIELDS
+        and isinstance(one.get("field"), str)
+        and one["field"] in METHOD_FIELDS
         and isinstance(one.get("name"), str)
-        and all(isinstance(one.get(name), (str, type(None))) for name in ("file", "sha256"))
+        and all(
+            isinstance(one.get(name, 0), (str, type(None)))
+            for name in ("file", "sha256", "package")
+        )
+        and {"file", "sha256"} <= one.keys()
+        and (one["file"] is None) == (one["sha256"] is None)
         for one in found
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.attacks import choose_malicious, poison
+from tfunlearn.attacks.poisoning import require_poisoned
 from tfunlearn.config.run_config import DataConfig, RunConfig
 from tfunlearn.config.threats import AggregationConfig, AttackConfig, DefenseConfig
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.errors import UserError, require, require_real
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
@@ -112,7 +113,7 @@ class Federation:
         poisoned = (
             clients
             if not len(malicious) or not attack.on_data
-            else poison(clients, malicious, _data_attack(config))
+            else poison(clients, malicious, _data_attack(config, data.classes))
         )
         return cls(config, data, held_back, parts, clients, poisoned, malicious)
 
@@ -169,7 +170,8 @@ class Federation:
         self, images: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return examples after the run's attack on data, as a malicious client would hold them."""
-        return _data_attack(self.config)(len(self.clients), images, labels)
+        attack = _data_attack(self.config, self.data.classes)
+        return attack(len(self.clients), images, labels)
 
     @property
     def server_examples(self) -> ClientSet | None:
@@ -263,7 +265,14 @@ class Federation:
         attack = self.config.attack
         if attack.boost is not None or attack.boost_attack is None or not malicious:
             return 1.0 if attack.boost is None else attack.boost
-        return attack.boost_attack.factor(clients, malicious)
+        factor = attack.boost_attack.factor(clients, malicious)
+        require_real(
+            "attack",
+            factor,
+            lambda value: value > 0,
+            f"a positive number as factor of {attack.boost_attack.name}",
+        )
+        return float(factor)
 
 
 def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:
@@ -281,10 +290,14 @@ def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData
     return data.held_back(count, generator(config.seed, "validation"))
 
 
-def _data_attack(config: RunConfig) -> Callable:
+def _data_attack(config: RunConfig, count: int) -> Callable:
     """Return the attack on data, `(client, images, labels) -> (images, labels)`."""
     assert config.attack.on_data is not None
     (attack, own), classes = config.attack.on_data, config.attack.classes
-    return lambda client, images, labels: attack.poison(
-        images, labels, own, classes, generator(config.seed, attack.name, client)
-    )
+
+    def poison_examples(client: int, images: np.ndarray, labels: np.ndarray):
+        rng = generator(config.seed, attack.name, client)
+        found = attack.poison(images, labels, own, classes, rng)
+        return require_poisoned(attack.name, found, images, labels, classes=count)
+
+    return poison_examples

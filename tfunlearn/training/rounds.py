@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.results import as_weights
 from tfunlearn.core.seeds import integers
-from tfunlearn.defenses import Stages
+from tfunlearn.defenses import DEFENSES, ModelDefense, Stages
 from tfunlearn.federated import AveragingRounds, GatheringRounds, PartialRounds
 from tfunlearn.federated.client_work import ClientTraining, ClientWork
 from tfunlearn.models import build_model
@@ -126,9 +129,29 @@ def partial_rounds_of(
     )
 
 
+def _stage(method: ModelDefense, own: Any, gathers: bool, model: tf.keras.Model) -> Callable:
+    """Return the stage of a defense; the results of a user's function are checked."""
+    stage = method.build(model, own, gathers)
+    if not callable(stage):
+        raise UserError(f"defense: build of {method.name} must return a function; got {stage!r}")
+    if not inspect.isfunction(stage) or DEFENSES.get(method.name) is method:
+        return stage
+
+    def checked(round_number: int, weights: list[np.ndarray]) -> tuple[list[np.ndarray], dict]:
+        found = stage(round_number, weights)
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], dict):
+            raise UserError(
+                f"defense: {method.name} must return (weights, records by layer) after a round; "
+                f"got {type(found).__name__}"
+            )
+        return as_weights("defense", method.name, found[0], weights), found[1]
+
+    return checked
+
+
 def model_stage(config: RunConfig, model: tf.keras.Model) -> Callable | None:
     """Return the defenses that change the global model after an aggregation, or None."""
-    stages = [one.build(model, own, config.gathers) for one, own in config.defense.on_model]
+    stages = [_stage(one, own, config.gathers, model) for one, own in config.defense.on_model]
     if len(stages) > 1:
         return Stages(tuple(stages))
     return stages[0] if stages else None

@@ -11,6 +11,7 @@ from tfunlearn.aggregation.krum import krum_choice
 from tfunlearn.attacks import Adversary
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.results import as_array
 from tfunlearn.core.schedules import between
 from tfunlearn.core.vectors import from_vector
 from tfunlearn.defenses import Rejection
@@ -28,7 +29,7 @@ def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | N
         return None
     attack, own = found
     return Adversary(
-        lambda view: attack.craft(view, own),
+        lambda view: as_array("attack", attack.name, attack.craft(view, own), view.own.shape),
         federation.malicious,
         between(config.attack.attack_start, config.attack.attack_stop),
         config.seed,

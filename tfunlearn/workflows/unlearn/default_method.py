@@ -26,7 +26,7 @@ def default_method(task: UnlearningTask) -> tuple[str, str]:
     try:
         require_whole_clients(task, default["attackers"].name)
     except UserError:
-        return default["anything"].name, "not only whole clients go"
+        return default["anything"].name, "the request is not whole clients only"
     if len(task.honest):
         return default["anything"].name, (
             f"{in_words(task.honest, 'client')} did not attack; {default['attackers'].name} was "
