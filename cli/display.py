@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+from typing import Any
 
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn.core.fields import fields_of
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import TrainingCallbacks
 from tfunlearn.training.federation import Federation
@@ -186,16 +188,17 @@ class TrainingDisplay(TrainingCallbacks):
         config = self._config
         rule = config.aggregator
         f = f" (f={rule.f(config.participants)})" if rule.method.takes_f else ""
-        chain = " after ".join([rule.rule + f, *reversed(rule.before)])
+        steps = [name + given_settings(own) for name, (_, own) in zip(rule.before, rule.steps)]
+        chain = " after ".join([rule.rule + f + given_settings(rule.own), *reversed(steps)])
         words = {
             id(one): one.describe(model, own, config.gathers)
             for one, own in config.defense.on_model
         }
         named = [
-            name + (f" ({words[id(one)]})" if words.get(id(one)) else "")
-            for name, (one, _) in zip(config.defense.defense, config.defense.methods())
+            name + (f" ({words[id(one)]})" if words.get(id(one)) else given_settings(own))
+            for name, (one, own) in zip(config.defense.defense, config.defense.methods())
         ]
-        return f"{chain}; {', '.join(named) or 'no other defense'}"
+        return f"rule {chain}; {', '.join(named) or 'no defense after it'}"
 
     def _picture(self):
         if not self._lines:
@@ -213,6 +216,16 @@ class TrainingDisplay(TrainingCallbacks):
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
+
+
+def given_settings(own: Any) -> str:
+    """Return the settings that differ from their defaults as ` (name value, ...)`, else nothing."""
+    named = [
+        f"{name} {getattr(own, name)}"
+        for name, field in fields_of(type(own)).items()
+        if getattr(own, name) != field.default
+    ]
+    return f" ({', '.join(named)})" if named else ""
 
 
 def number(value: float | None) -> str:

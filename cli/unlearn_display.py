@@ -24,7 +24,7 @@ from tfunlearn.report.summaries import (
 from tfunlearn.runs.recovery_point import RecoveryPoint
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
-from tfunlearn_cli.display import number
+from tfunlearn_cli.display import given_settings, number
 
 ROWS = {
     "test_accuracy": "test accuracy",
@@ -83,6 +83,9 @@ class UnlearningDisplay(UnlearningCallbacks):
             )
         if task.reason:
             self._say(f"method    {self._method}: {task.reason} (--method names another)")
+        settings = given_settings(task.own)
+        if settings:
+            self._say(f"settings {settings}")
         for words in task.warnings:
             self.on_warning(words)
         if task.overlap:

@@ -32,8 +32,6 @@ class VerifyDisplay(RetrainingDisplay):
         record = found.results
         if not found.new:
             self._say(f"found     {found.folder}, an earlier verification with these settings")
-        self._say(f"verdict   {record.verdict.plain}")
-        self._say(f"reasons   {record.verdict.sentence}")
         self._say(
             f"forgotten {request_in_words(record.requests[-1])}: "
             f"{count(record.counts['forgotten'], 'example')}, and "
@@ -47,6 +45,9 @@ class VerifyDisplay(RetrainingDisplay):
         self._others(record)
         for words in record.not_tested:
             self._say(f"untested  {words}")
+        if record.verdict.plain:
+            self._say(f"verdict   {record.verdict.plain}")
+        self._say(f"reasons   {record.verdict.sentence}")
         self._say(f"files     {found.folder}: verification.json, roc.png")
         self._say(f"next      tfunlearn report {found.folder.parent}")
 
@@ -55,6 +56,10 @@ class VerifyDisplay(RetrainingDisplay):
         for name, values in record.measures.items():
             table.add_row(name, *map(value, gap_row(values)))
         self.console.print(table)
+        self._say(
+            "          retrained: mean of the retrained models; ±: their standard deviation; gap: "
+            "after - retrained"
+        )
 
     def _parts(self, record: VerificationRecord) -> None:
         """Print gaps to retraining per class and per client; only the widest if there are many."""
@@ -94,6 +99,14 @@ class VerifyDisplay(RetrainingDisplay):
                 e.word if e.graded else f"({e.word}; not graded)",
             )
         self.console.print(table)
+        self._say(
+            "          noise: deviation from retraining expected by chance; detectable: gap "
+            "that is found with a probability of 80 %"
+        )
+        self._say(
+            "          not informative: does not distinguish the model before unlearning from "
+            "retraining; not graded: does not count in the verdict"
+        )
 
     def _attacks(self, record: VerificationRecord) -> None:
         levels = list(record.membership["threshold"].after.tpr_at)

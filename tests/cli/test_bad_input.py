@@ -84,7 +84,7 @@ def call(monkeypatch, tmp_path, typed):
         (["sweep", "robustness-digits", "--rounds", "0"], "rounds: .*got 0"),
         (["check-aggregator", "krumm"], "did you mean 'krum'"),
         (["check-aggregator", "krum", "--like", "mean"], "like, set: .*module:function; got krum"),
-        (["check-aggregator", "os:nothing"], "os:nothing cannot be loaded"),
+        (["check-aggregator", "os:nothing"], "os must have the name"),
         (["check-aggregator", "os:name"], "os:name must be .*got a str"),
         (["check-aggregator", "os:getcwd", "--set", "x"], "is not NAME=VALUE"),
         (

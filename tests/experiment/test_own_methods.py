@@ -197,9 +197,15 @@ def test_functions_of_a_file_everywhere(file, tmp_path):
     got = unlearn("whole", unlearn_settings(method="mine.py:zeroed", share=1.0, recovery_rounds=0))
     assert got.directory.path.name == "whole-zeroed"
     assert not got.directory.read_state().weights[-1].any()
+    assert [path.read_text() for path in pathlib.Path("whole-zeroed", "methods").iterdir()] == [
+        FILE
+    ]
     file.write_text(FILE + "\n# changed\n")
     for path in ("half", "whole-zeroed"):
-        with pytest.raises(UserError, match="mine.py, where .* has changed since the run began"):
+        copy = next(pathlib.Path(path, "methods").iterdir())
+        with pytest.raises(
+            UserError, match=f"mine.py, where .* has changed since the run.*a copy is {copy}"
+        ):
             evaluate(path)
 
 
@@ -243,6 +249,12 @@ def test_a_sweep_takes_them_with_their_settings(file, monkeypatch):
             {"fixed": {"rule": "mine.py:halves", "factr": 1}, "grid": {"attack": ["none"]}}, "mine"
         )
     assert sweep(grid, "swept")[0].rows == ["halves"]
+
+    def first(updates):
+        return updates[0]
+
+    (cell,) = grid_of({"grid": {"rule": [first]}}, "mine").cells()
+    assert cell.config.aggregator.method.name == "first"
     (file.parent / "elsewhere").mkdir()
     monkeypatch.chdir(file.parent / "elsewhere")
     seen = []
@@ -278,7 +290,7 @@ def none(task): return None
 """)
     for name, family, failing in (
         ("greedy", "defense", {"finite"}),
-        ("random", "attack", {"shape and type", "deterministic"}),
+        ("random", "attack", {"deterministic"}),
         ("short", "rule", {"shape and type"}),
         ("none", "unlearning", {"ends"}),
     ):
@@ -292,11 +304,25 @@ def test_a_loaded_run_directory_names_a_damaged_origin(file, tmp_path):
     run = train(run_config(**SMALL, rule="mine.py:halves"), out="run")
     stored = json.loads(run.directory.config.read_text())
     assert stored["rule"] == f"{file}:halves" and stored["origins"][0]["file"] == str(file)
+    file.write_text(FILE + "# a note")
+    with pytest.warns(UserWarning, match=f"rule: {file} has changed since the run"):
+        evaluate(run.directory.path)  # which does not use the rule
+    with pytest.raises(UserError, match="has changed since the run began"):
+        resume_training(run.directory.path)
     file.unlink()
     with pytest.raises(UserError, match=f"came from {file}, which is missing"):
         evaluate(run.directory.path)
     assert RunDirectory(pathlib.Path("run")).checkpoint.exists()
-    for damage in (3, [3], [{"field": "rule"}], [{**stored["origins"][0], "sha256": 1}]):
+    for damage in (
+        3,
+        [3],
+        [{"field": "rule"}],
+        [{**stored["origins"][0], "sha256": 1}],
+        [],
+        [{**stored["origins"][0], "field": ["rule"]}],
+        [{**stored["origins"][0], "sha256": None}],
+        [{"field": "rule", "name": stored["rule"]}],
+    ):
         run.directory.config.write_text(json.dumps({**stored, "origins": damage}))
         with pytest.raises(UserError, match="^run: .*config.json is damaged .origins."):
             evaluate(run.directory.path)

@@ -253,6 +253,11 @@ def test_another_model_file_is_another_cell(tmp_path):
         (GRID.replace("[grid]", "[grid]\nlr = [1]"), "lists of rule, defense, attack or method"),
         (GRID + "[[rows]]\nlabel = 'x'\n", "grid: not allowed with rows or columns.*rows"),
         ("[[rows]]\nlabel = 'x'\n", "columns: .*got None"),
+        ("fixed = [1]\n[grid]\nrule = ['krum']\n", "fixed: must be a table.*got .1."),
+        (
+            "[[rows]]\nlabel = 'x'\nrule = 3\n[[columns]]\nlabel = 'y'\n",
+            "x: rule: must be a name; got 3",
+        ),
         ("[[rows]]\nrule = 'mean'\n[[columns]]\nlabel = 'x'\n", "rows: .* each with a label"),
         (
             "[[rows]]\nlabel = 'x'\n[[rows]]\nlabel = 'x'\n[[columns]]\nlabel = 'y'\n",

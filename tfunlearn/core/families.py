@@ -454,7 +454,7 @@ def load_object(field: str, spec: str) -> Any:
             if not hasattr(found, part):
                 raise UserError(
                     f"{field}: {target} must have the name {attribute!r}"
-                    f"{nearest(attribute, [name for name in vars(found) if name[0] != '_'])}"
+                    f"{nearest(attribute, [name for name in dir(found) if name[0] != '_'])}"
                 )
             found = getattr(found, part)
         return found
@@ -482,13 +482,25 @@ def _load_error(error: BaseException, target: str) -> str:
     return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
-def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> None:
+def copy_name(origin: Mapping[str, Any]) -> str:
+    """Return the name of the copy of a method's file in a run directory."""
+    path = pathlib.Path(origin["file"])
+    return f"{path.stem}-{origin['sha256'][:8]}{path.suffix}"
+
+
+def require_origin(
+    field: str,
+    origin: Mapping[str, Any],
+    family: Family,
+    copies: str | os.PathLike | None = None,
+) -> None:
     """Check, before it is imported, that a method is the one that a run used.
 
     Args:
         field: the configuration field that names it.
         origin: an `Origin` as stored in a run's `config.json`.
         family: the method's family.
+        copies: folder that holds copies of the run's own methods, named in messages.
 
     Raises:
         UserError: its package or file is missing, or the file has changed.
@@ -501,13 +513,17 @@ def require_origin(field: str, origin: Mapping[str, Any], family: Family) -> Non
         )
     if file is None or (origin.get("package") and not os.path.isfile(file)):
         return  # `require_same` compares the installed package's file
+    copy = "" if copies is None else os.path.join(copies, copy_name(origin))
+    kept = f" (a copy is {copy})" if os.path.isfile(copy) else ""
     if not os.path.isfile(file):
-        raise UserError(f"{field}: {name} came from {file}, which is missing; put the file back")
+        raise UserError(
+            f"{field}: {name} came from {file}, which is missing; put the file back{kept}"
+        )
     family.forget_changed(name)
     if checksum(file) != origin["sha256"]:
         raise UserError(
             f"{field}: {file}, where {name} came from, has changed since the run began "
-            f"(SHA-256 then {origin['sha256'][:16]}...); put that file back"
+            f"(SHA-256 then {origin['sha256'][:16]}...); put that file back{kept}"
         )
 
 
@@ -607,6 +623,7 @@ __all__ = [
     "Method",
     "NoSettings",
     "Origin",
+    "copy_name",
     "load_object",
     "require_origin",
     "require_same",

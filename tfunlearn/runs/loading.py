@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from tfunlearn.config.reading import METHOD_FIELDS, read_config, read_table, run
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import require_origin, require_same
+from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.federated.state import ServerState
@@ -19,19 +22,21 @@ from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 
 
 def open_run(
-    run: str | os.PathLike, data_dir: str | None = None
+    run: str | os.PathLike, data_dir: str | None = None, *, reading: bool = False
 ) -> tuple[RunDirectory, RunConfig, ServerState, tf.keras.Model]:
     """Return directory, configuration, last state and model of a run.
 
     Args:
         run: the run directory.
         data_dir: folder of the data set; default the one in the run's configuration.
+        reading: whether rule and defenses will not be used, so that a changed file of one of them
+            is a warning only.
 
     Raises:
         UserError: no run there, or a damaged file.
     """
     directory = open_run_directory(run)
-    config = stored_config(directory, data_dir)
+    config = stored_config(directory, data_dir, reading=reading)
     model, state = load_model(directory.model), directory.read_state()
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
@@ -58,8 +63,12 @@ def is_model_of(
     )
 
 
-def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunConfig:
+def stored_config(
+    directory: RunDirectory, data_dir: str | None = None, *, reading: bool = False
+) -> RunConfig:
     """Return the configuration of a run; `data_dir` replaces the folder of its data set.
+
+    With `reading`, a changed file of a rule or defense is a warning, see `open_run`.
 
     Raises:
         UserError: it is damaged, or a method of the run is missing or has changed.
@@ -68,8 +77,12 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
     origins = stored.get("origins", [])
     if not _are_origins(origins):
         raise UserError(f"run: {directory.config} is damaged (origins); put back the original")
+    changed = [origin for origin in origins if reading and _is_unused(origin)]
     for origin in origins:
-        require_origin(origin["field"], origin, METHOD_FIELDS[origin["field"]])
+        if origin not in changed:
+            require_origin(
+                origin["field"], origin, METHOD_FIELDS[origin["field"]], directory.methods
+            )
     fields = read_config(str(directory.config))
     for name, method in DEFENSES.items():  # runs of earlier builds keep their meaning
         if name in _names(fields.get("defense")) and not method.earlier.keys() <= fields.keys():
@@ -83,8 +96,19 @@ def stored_config(directory: RunDirectory, data_dir: str | None = None) -> RunCo
             "put back the original"
         )
     for origin in origins:
-        require_same(origin["field"], origin, METHOD_FIELDS[origin["field"]])
+        if origin in changed:
+            warnings.warn(
+                f"{origin['field']}: {origin['file']} has changed since the run", stacklevel=2
+            )
+        else:
+            require_same(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     return config
+
+
+def _is_unused(origin: Mapping[str, Any]) -> bool:
+    """Return whether the file of a rule or defense exists and has changed."""
+    file, unused = origin["file"], origin["field"] in ("rule", "before", "defense")
+    return bool(unused and file and os.path.isfile(file) and checksum(file) != origin["sha256"])
 
 
 def _names(value: Any) -> tuple:

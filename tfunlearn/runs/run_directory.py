@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
+import hashlib
 import io
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, first_line, require
+from tfunlearn.core.families import Origin, copy_name
 from tfunlearn.core.files import (
     checksum,
     create_json,
@@ -45,7 +48,8 @@ class RunDirectory:
         path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`, `clients.csv`,
             `checkpoint.npz` (newest round), `previous.npz` (round before), `model.keras`,
             `curves.png`, `tensorboard/`, `worker.log` (output of TFF's worker process), `history/`
-            (rounds kept for unlearning), `.lock` (held by the writing process) and, for an
+            (rounds kept for unlearning), `methods/` (copies of the files of your own methods, for
+            you to put back; never loaded), `.lock` (held by the writing process) and, for an
             unlearned run, `unlearning.json` and `request.json`.
         made: folders that were created for it, innermost first.
     """
@@ -66,6 +70,7 @@ class RunDirectory:
     unlearning = property(lambda self: self.path / "unlearning.json")
     request = property(lambda self: self.path / "request.json")
     tensorboard = property(lambda self: self.path / "tensorboard")
+    methods = property(lambda self: self.path / "methods")
     lock = property(lambda self: self.path / ".lock")
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
@@ -90,6 +95,16 @@ class RunDirectory:
         if "model" in paths and os.path.isfile(paths["model"]):
             notes["model_sha256"] = checksum(paths["model"])
         (create_json if new else write_json)(self.config, {**flat, **paths, **notes})
+
+    def copy_methods(self, origins: Iterable[Origin]) -> None:
+        """Copy the files of the user's own methods, except those of installed packages."""
+        for origin in origins:
+            if origin.file is None or origin.package:
+                continue
+            content = pathlib.Path(origin.file).read_bytes()
+            if hashlib.sha256(content).hexdigest() == origin.sha256:  # not edited just now
+                self.methods.mkdir(exist_ok=True)
+                write_bytes(self.methods / copy_name(dataclasses.asdict(origin)), content)
 
     def model_sha256(self) -> str | None:
         """Return the SHA-256 of the model file that training started from; None without one."""

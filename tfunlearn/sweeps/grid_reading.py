@@ -10,6 +10,7 @@ from typing import Any
 
 from tfunlearn.config.reading import METHOD_FIELDS, read_table
 from tfunlearn.core.errors import UserError, choose, nearest, refuse, require
+from tfunlearn.core.families import Method
 from tfunlearn.core.fields import ConfigField
 from tfunlearn.core.files import user_path
 from tfunlearn.methods.method import UNLEARNING
@@ -43,6 +44,8 @@ def grid_of(content: dict, name: str) -> Grid:
             raise UserError(
                 f"grid: unknown key '{key}'{nearest(key, KEYS)} (known: {', '.join(KEYS)})"
             )
+    fixed = content.get("fixed", {})
+    require("fixed", fixed, isinstance(fixed, Mapping), "a table of configuration fields")
     content = _with_paths(content)
     known = {**known_fields(), **_fields_of_others(content)}
     rows, columns = _lines(content, known)
@@ -129,14 +132,15 @@ def _fields_of_others(content: dict) -> dict[str, ConfigField]:
 
 
 def _with_paths(content: dict) -> dict:
-    """Return a grid's content with absolute paths of methods in files, for other folders."""
+    """Return a grid's content with absolute paths of methods in files, and objects by name."""
 
     def of(value: Any, family: Any = None) -> Any:
         if isinstance(value, dict):
             return {name: of(one, families.get(name)) for name, one in value.items()}
         if isinstance(value, list):
             return [of(one, family) for one in value]
-        return family.name_of(value) if family is not None and isinstance(value, str) else value
+        named = isinstance(value, (str, Method)) or callable(value)
+        return family.name_of(value) if family is not None and named else value
 
     families = {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}
     tables = ("fixed", "grid", "rows", "columns")
@@ -250,6 +254,8 @@ def _settings(where: str, values, known: Mapping[str, ConfigField]) -> dict:
             raise UserError(f"{where}: unknown field '{name}'{nearest(name, known)}")
         if known[name].many:
             _names_in(f"{where}: {name}", values[name])
+        elif name in METHOD_FIELDS or name == UNLEARNING.field:
+            require(f"{where}: {name}", values[name], isinstance(values[name], str), "a name")
     return dict(values)
 
 

@@ -184,10 +184,9 @@ def write_setup(
     forget_mask: np.ndarray | None = None,
 ) -> None:
     """Write configuration and partition; `forget_mask` marks forgotten examples, bool `(N,)`."""
-    origins = [
-        {"field": field, **dataclasses.asdict(origin)}
-        for field, origin in federation.config.origins()
-    ]
+    found = federation.config.origins()
+    origins = [{"field": field, **dataclasses.asdict(origin)} for field, origin in found]
+    directory.copy_methods(origin for _, origin in found)
     rows = federation.data.rows
     assert rows is not None
     notes: dict[str, Any] = {"origins": origins} if origins else {}

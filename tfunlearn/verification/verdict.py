@@ -156,7 +156,7 @@ class Grade:
             return self.outside
         if self.closed is not None:
             return FORGOTTEN if self.closed else NOT_SHOWN
-        return "within the noise" if self.informative else "cannot tell"
+        return "within the noise" if self.informative else "not informative"
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     Raises:
         UserError: there is no run, or a file is damaged.
     """
-    directory, config, _, model = open_run(run, data_dir)
+    directory, config, _, model = open_run(run, data_dir, reading=True)
     path, lines, unlearning = directory.path, directory.read_metrics(), read_record(directory)
     missing, trained, record, profile = [], [], None, Profile()
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}

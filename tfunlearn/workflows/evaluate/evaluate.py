@@ -67,7 +67,7 @@ def evaluate(
     Raises:
         UserError: there is no run, a file is damaged, or the data set is missing.
     """
-    directory, config, state, model = open_run(run, data_dir)
+    directory, config, state, model = open_run(run, data_dir, reading=True)
     data = load_data(config.data, config.seed)
     outputs_of = OutputsOf(model)
     outputs = outputs_of(data.test_images, track=track)

@@ -96,6 +96,8 @@ def perform(
     if left.state is not None:
         watch.on_resume(left)
     write_setup(directory, source.federation, source.model, source.forget_mask | task.forgotten)
+    if task.settings.origin is not None:
+        directory.copy_methods([task.settings.origin])
     finished = len(left.lines)
     history = HistoryWriter(
         directory.history,

@@ -63,7 +63,9 @@ def read_request(run: str | os.PathLike) -> dict:
         if not all(isinstance(request[name], kind) for name, kind in FIELDS.items()):
             raise ValueError("a field is of another type")
         if "method_origin" in request:
-            require_origin("method", request["method_origin"], UNLEARNING)
+            require_origin(
+                "method", request["method_origin"], UNLEARNING, RunDirectory(path.parent).methods
+            )
         return {"out": None, **request}
     except UserError:
         raise
