@@ -42,7 +42,9 @@ def check(name, family, settings, data_dir):
     Example: tfunlearn check krum
     """
     console = PlainConsole(width=160)
-    console.print(f"checking {name}", markup=False)
+    console.print(
+        f"checking {name} (a rule or an unlearning method takes up to a minute)", markup=False
+    )
     console.file.flush()
     found, findings = check_named(name, family=family, settings=dict(settings), data_dir=data_dir)
     show_findings(console, f"{found} {name}", findings)

@@ -96,6 +96,12 @@ def allow_code_option(function: Callable) -> Callable:
     )(function)
 
 
+class _Number(click.IntRange):
+    """A whole number from 0; Click's own name of the type is `integer range`."""
+
+    name = "whole number"
+
+
 def request_options(function: Callable, *, default: bool = True) -> Callable:
     """Add the flags of the forget set; `default` marks malicious clients as the default."""
     told = "  [default, if nothing else is named]" if default else ""
@@ -106,7 +112,7 @@ def request_options(function: Callable, *, default: bool = True) -> Callable:
                 "--client",
                 "clients",
                 multiple=True,
-                type=click.IntRange(min=0),
+                type=_Number(min=0),
                 metavar="ID",
                 help="Forget a client, may be repeated.",
             ),
@@ -114,7 +120,7 @@ def request_options(function: Callable, *, default: bool = True) -> Callable:
                 "--class",
                 "classes",
                 multiple=True,
-                type=click.IntRange(min=0),
+                type=_Number(min=0),
                 metavar="LABEL",
                 help="Forget a class at all clients, may be repeated.",
             ),

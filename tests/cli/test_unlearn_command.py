@@ -176,7 +176,7 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
             ["run", "--examples", "1:99"],
             "examples: .*0 to 39 .*got '1:99'",
         ),
-        (["run", "--examples", "1:x"], "neither client:index,... nor a file"),
+        (["run", "--examples", "1:x"], "must be client:index pairs"),
         (["run", "--examples", ""], "client:index,... or a file"),
         (
             ["run", *[f for k in range(6) for f in ("--client", k)]],

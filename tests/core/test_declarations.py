@@ -215,13 +215,13 @@ def test_errors_of_declared_functions_are_one_line(error):
         raise error
 
     kind = type(error).__name__
-    with pytest.raises(UserError, match=f"rule: fail raised {kind} .*test_declarations.py:"):
+    with pytest.raises(UserError, match=f"rule: mine raised {kind} .*test_declarations.py:"):
         Aggregator(rule(fail), 0)(UPDATES)
     name = ATTACKS.name_of(UpdateAttack(name="mine", summary="", craft=fail))
-    with pytest.raises(UserError, match=f"attack: fail raised {kind}"):
+    with pytest.raises(UserError, match=f"attack: mine raised {kind}"):
         ATTACKS.find(name).craft(None, None)
     name = ATTACKS.name_of(BoostAttack(name="mine", summary="", factor=fail))
-    with pytest.raises(UserError, match=f"attack: fail raised {kind}"):
+    with pytest.raises(UserError, match=f"attack: mine raised {kind}"):
         ATTACKS.find(name).factor(3, 1)
 
 

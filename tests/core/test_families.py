@@ -188,6 +188,8 @@ def test_one_method_under_two_names_is_applied_once(file, monkeypatch):
     with pytest.raises(UserError, match="defense: must be different defenses"):
         run_config(defense=twice)
     run_config(defense=twice[:1])
+    with pytest.raises(UserError, match="defense: must be different defenses"):
+        run_config(defense=["flap", "tfunlearn.defenses.flap:FLAP"])
     sys.modules.pop("mine", None)
 
 

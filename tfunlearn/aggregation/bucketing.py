@@ -58,7 +58,7 @@ class BucketingSettings:
 
 BUCKETING = PreAggregator(
     name="bucketing",
-    summary="updates are averaged in random groups",
+    summary="updates are averaged in random buckets",
     paper="Karimireddy et al., ICLR 2022, arXiv 2006.09365",
     settings=BucketingSettings,
     apply=lambda updates, given, own, seed, number: bucketing(

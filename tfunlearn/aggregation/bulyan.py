@@ -102,7 +102,7 @@ def _without_each(stack, f, own):
 
 BULYAN = Rule(
     name="bulyan",
-    summary="Krum's selection, then the values around the median",
+    summary="Krum selection, then a trimmed mean around the median per coordinate",
     paper="El Mhamdi et al., ICML 2018, arXiv 1802.07927",
     apply=lambda updates, given, own: bulyan(updates, f=given.f, strict=given.strict),
     least=lambda f: 4 * f + 3,

@@ -127,7 +127,7 @@ def weiszfeld_without_each(stack, passes):
 
 GEOMETRIC_MEDIAN = Rule(
     name="geometric-median",
-    summary="least sum of distances, by Weiszfeld's algorithm",
+    summary="geometric median, by Weiszfeld's algorithm",
     paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445",
     settings=GeometricMedianSettings,
     apply=lambda updates, given, own: geometric_median(

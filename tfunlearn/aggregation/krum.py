@@ -102,7 +102,7 @@ def krum_without_each(stack, f, selected):
 
 KRUM = Rule(
     name="krum",
-    summary="the update closest to its nearest others",
+    summary="the update with the smallest sum of distances to its nearest neighbors",
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
     apply=lambda updates, given, own: krum(updates, f=given.f, strict=given.strict),
     least=lambda f: 2 * f + 3,

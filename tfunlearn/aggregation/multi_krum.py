@@ -72,7 +72,7 @@ def _without_each(stack, f, own):
 
 MULTI_KRUM = Rule(
     name="multi-krum",
-    summary="mean of the updates closest to their nearest others",
+    summary="mean of the updates with the smallest Krum scores",
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
     settings=MultiKrumSettings,
     apply=_apply,

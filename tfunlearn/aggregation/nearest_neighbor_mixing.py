@@ -39,7 +39,7 @@ def nearest_neighbor_mixing(updates, *, f: int, strict: bool = True):
 
 NEAREST_NEIGHBOR_MIXING = PreAggregator(
     name="nearest-neighbor-mixing",
-    summary="each update is averaged with its nearest others",
+    summary="each update is averaged with its nearest neighbors",
     paper="Allouah et al., AISTATS 2023, arXiv 2302.01772",
     apply=lambda updates, given, own, seed, number: nearest_neighbor_mixing(
         updates, f=given.f, strict=given.strict

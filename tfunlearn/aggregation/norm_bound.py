@@ -82,7 +82,7 @@ class NormBoundSettings:
 
 NORM_BOUND = Rule(
     name="norm-bound",
-    summary="mean of updates shortened to a norm",
+    summary="mean of updates clipped to a norm, optionally with noise",
     paper="Sun et al., 2019, arXiv 1911.07963",
     settings=NormBoundSettings,
     apply=lambda updates, given, own: norm_bound(

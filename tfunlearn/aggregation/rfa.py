@@ -44,7 +44,7 @@ class RFASettings:
 
 RFA = Rule(
     name="rfa",
-    summary="least sum of distances, by three passes of Weiszfeld's algorithm",
+    summary="approximate geometric median, by three passes of Weiszfeld's algorithm",
     paper="Pillutla et al., IEEE TSP 2022, arXiv 1912.13445",
     settings=RFASettings,
     apply=lambda updates, given, own: rfa(

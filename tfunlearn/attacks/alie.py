@@ -62,7 +62,7 @@ def _condition(clients: int, malicious: int, own: ScaledSettings) -> str | None:
 
 ALIE = UpdateAttack(
     name="alie",
-    summary="a shift within the spread of honest updates (attack_scale: z, from n)",
+    summary="shifts the mean by z standard deviations of benign updates (--attack-scale: z)",
     paper="Baruch et al., NeurIPS 2019, arXiv 1902.06156",
     settings=ScaledSettings,
     craft=lambda view, own: alie(view, **own.scaled()),

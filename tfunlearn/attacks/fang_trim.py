@@ -85,8 +85,8 @@ class FangTrimSettings(ScaledSettings):
 
 FANG_TRIM = UpdateAttack(
     name="fang-trim",
-    summary="values just outside the range of honest ones, against trimmed mean and median "
-    "(attack_scale: b, 2)",
+    summary="values just outside the range of benign ones, against trimmed mean and median "
+    "(--attack-scale: b, 2)",
     paper="Fang et al., USENIX Security 2020, arXiv 1911.11815",
     settings=FangTrimSettings,
     craft=lambda view, own: fang_trim(view, space=own.attack_space, **own.scaled()),

@@ -23,7 +23,7 @@ def gaussian(view: AdversaryView, *, scale: float = 1.0) -> np.ndarray:
 
 GAUSSIAN = UpdateAttack(
     name="gaussian",
-    summary="sends noise (attack_scale: standard deviation, 1)",
+    summary="sends Gaussian noise (--attack-scale: standard deviation, 1)",
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
     settings=ScaledSettings,
     craft=lambda view, own: gaussian(view, **own.scaled()),

@@ -25,7 +25,7 @@ def ipm(view: AdversaryView, *, scale: float = 0.5) -> np.ndarray:
 
 IPM = UpdateAttack(
     name="ipm",
-    summary="sends the mean with the opposite sign (attack_scale: factor, 0.5)",
+    summary="sends the negated mean of benign updates (--attack-scale: factor, 0.5)",
     paper="Xie et al., UAI 2019, arXiv 1903.03936",
     settings=ScaledSettings,
     craft=lambda view, own: ipm(view, **own.scaled()),

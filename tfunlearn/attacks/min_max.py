@@ -38,7 +38,7 @@ def min_max(view: AdversaryView) -> np.ndarray:
 
 MIN_MAX = UpdateAttack(
     name="min-max",
-    summary="as far off as the largest honest distance allows",
+    summary="largest shift whose distances stay below the largest distance of benign updates",
     paper="Shejwalkar & Houmansadr, NDSS 2021",
     craft=lambda view, own: min_max(view),
     needs_spread=("partial", "full"),

@@ -34,7 +34,7 @@ def min_sum(view: AdversaryView) -> np.ndarray:
 
 MIN_SUM = UpdateAttack(
     name="min-sum",
-    summary="as far off as the largest sum of squared honest distances allows",
+    summary="largest shift whose squared distances sum to at most those of a benign update",
     paper="Shejwalkar & Houmansadr, NDSS 2021",
     craft=lambda view, own: min_sum(view),
     needs_spread=("partial", "full"),

@@ -24,7 +24,7 @@ def sign_flip(view: AdversaryView, *, scale: float = 1.0) -> np.ndarray:
 
 SIGN_FLIP = UpdateAttack(
     name="sign-flip",
-    summary="sends the negated update (attack_scale: factor, 1)",
+    summary="sends the negated update (--attack-scale: factor, 1)",
     paper="Li et al., AAAI 2019, arXiv 1811.03761",
     settings=ScaledSettings,
     craft=lambda view, own: sign_flip(view, **own.scaled()),

@@ -186,9 +186,9 @@ class Family(Mapping[str, M], Generic[M]):
 
     def same_as(self, name: str) -> tuple[str, str]:
         """Return a key that is equal for all names of one method: its file and its attribute."""
-        origin = self.origin(name)
-        if origin is None or origin.file is None:
-            return "", name
+        member, origin = self._found(name)
+        if origin is None or origin.file is None or self.get(member.name) is member:
+            return "", name if origin is None else member.name
         points = self.entry_points()
         spec = points[name].value if origin.package and name in points else name
         return origin.file, spec.rpartition(":")[2]
@@ -348,7 +348,7 @@ class Family(Mapping[str, M], Generic[M]):
     def _reporting(self, member: M) -> M:
         """Return a method whose own functions raise errors of one line."""
         own = {
-            field.name: reporting(self.field, value)
+            field.name: reporting(self.field, value, member.name)
             for field in dataclasses.fields(member)
             if inspect.isfunction(value := getattr(member, field.name))
             and value.__module__.partition(".")[0] != _OURS

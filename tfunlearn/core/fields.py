@@ -128,7 +128,7 @@ def require_positional(function: Callable, count: int, takes: str) -> None:
         )
 
 
-def reporting(field: str, function: Callable) -> Callable:
+def reporting(field: str, function: Callable, name: str | None = None) -> Callable:
     """Return a user's function whose exceptions are raised as a `UserError` of one line.
 
     If it returns a function, such as the stage of a defense, that one is treated likewise.
@@ -136,8 +136,9 @@ def reporting(field: str, function: Callable) -> Callable:
     Args:
         field: configuration field that names the function.
         function: the user's function.
+        name: its name in messages; default its own.
     """
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name or getattr(function, "__name__", type(function).__name__)
     code = getattr(function, "__code__", None)
 
     @functools.wraps(function)

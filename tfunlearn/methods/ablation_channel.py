@@ -345,8 +345,8 @@ def remarks(report: dict) -> list[str]:
 
 ABLATION_CHANNEL = UnlearningMethod(
     name="ablation-channel",
-    summary="trains the channels that matter most for the forget set, on the retain set and on the "
-    "forget set under wrong labels",
+    summary="trains the channels with the largest effect on the forget set, with random labels for "
+    "it",
     paper='Xu et al., "Update Selective Parameters: Federated Machine Unlearning Based on Model '
     'Explanation"',
     settings=AblationChannelSettings,

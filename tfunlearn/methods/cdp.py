@@ -113,7 +113,8 @@ def describe(report: dict) -> list[str]:
 
 CDP = UnlearningMethod(
     name="cdp",
-    summary="prunes the channels that tell the forgotten classes from others (TF-IDF); recovery",
+    summary="prunes the most class-discriminative channels of the forgotten classes (TF-IDF); "
+    "recovery",
     paper="Wang et al., WWW 2022, arXiv 2110.11794",
     settings=CDPSettings,
     plan=plan,

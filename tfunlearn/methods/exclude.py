@@ -75,7 +75,7 @@ def describe(report: dict) -> list[str]:
 
 EXCLUDE = UnlearningMethod(
     name="exclude",
-    summary="FedUP's control: trains without the forget set, for the bound's number of rounds",
+    summary="FedUP's control: training without the forget set for FedUP's number of rounds",
     paper="Romandini et al., 2025, arXiv 2508.13853",
     settings=ExcludeSettings,
     plan=plan,

@@ -187,7 +187,7 @@ def milder(task: UnlearningTask, plan: Plan) -> str | None:
 
 FEDAU = UnlearningMethod(
     name="fedau",
-    summary="interpolates the last layer with an auxiliary head trained on wrong labels for the "
+    summary="interpolates the last layer with an auxiliary head trained on random labels for the "
     "forget set; no recovery",
     paper="Gu et al., IJCAI 2024, arXiv 2405.15474",
     settings=FedAUSettings,

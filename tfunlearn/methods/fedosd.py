@@ -195,7 +195,8 @@ def describe(report: dict) -> list[str]:
 
 FEDOSD = UnlearningMethod(
     name="fedosd",
-    summary="steps that forget, orthogonal to what the others learn; recovery without return",
+    summary="gradient ascent orthogonal to the remaining clients' gradients; recovery that does "
+    "not revert it",
     paper="Pan et al., AAAI 2025, arXiv 2412.20200",
     settings=FedOSDSettings,
     plan=plan,

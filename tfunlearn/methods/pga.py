@@ -146,7 +146,8 @@ def describe(report: dict) -> list[str]:
 
 PGA = UnlearningMethod(
     name="pga",
-    summary="projected gradient ascent at the forgotten clients, within a ball; recovery",
+    summary="gradient ascent at the forgotten clients, projected onto a ball around a reference; "
+    "recovery",
     paper="Halimi et al., 2022, arXiv 2207.05521",
     settings=PGASettings,
     plan=plan,

@@ -16,7 +16,7 @@ def plan(task: UnlearningTask, own: MethodSettings) -> Plan:
 
 RETRAIN = UnlearningMethod(
     name="retrain",
-    summary="trains from scratch without the forget set, seeded as the run was: the reference",
+    summary="trains from scratch without the forget set, with the run's seed: the reference",
     plan=plan,
     from_scratch=True,
     is_reference=True,

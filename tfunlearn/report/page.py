@@ -97,7 +97,7 @@ def _template() -> Any:
         keep_trailing_newline=True,
     )
     environment.filters["shown"] = lambda value: (
-        f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        f"{value:,}" if isinstance(value, int) else "0" if abs(value) < 1e-12 else f"{value:.4g}"
     )
     environment.filters["exact"] = repr
     return environment.get_template("page.html.j2")

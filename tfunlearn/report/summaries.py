@@ -24,12 +24,16 @@ def rounds_behind(unlearning: UnlearningRecord) -> str:
 def recovery(unlearning: UnlearningRecord) -> str:
     """Return text on the recovery, and on when other stopping rules would have ended it."""
     recovered = unlearning.recovered
-    words = [f"{count(unlearning.rounds, 'round')}, stop {recovered.stop}"]
+    words = [f"{count(unlearning.rounds, 'round')} with stop rule {recovered.stop}"]
     if unlearning.waited_rounds:
         words.append(f"after waiting {count(unlearning.waited_rounds, 'round')}")
-    for name in ("bound", "plateau", "target"):
-        if name != recovered.stop and getattr(recovered, name):
-            words.append(f"{name} after {getattr(recovered, name)}")
+    others = [
+        f"{name} after {getattr(recovered, name)}"
+        for name in ("bound", "plateau", "target")
+        if name != recovered.stop and getattr(recovered, name)
+    ]
+    if others:
+        words.append(f"other rules would have stopped: {', '.join(others)}")
     return "; ".join(words)
 
 
