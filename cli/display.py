@@ -61,7 +61,7 @@ class TrainingDisplay(TrainingCallbacks):
     def __exit__(self, kind, *_):
         if self._live is not None:
             self._live.stop()
-        if self._path is not None and kind in (KeyboardInterrupt, SystemExit):
+        if self._path is not None and signals.stopped(kind):
             last = self._lines[-1]["round"] if self._lines else self._finished
             self._say(f"stopped   after round {last}; tfunlearn resume {self._path} continues")
 

@@ -28,7 +28,7 @@ class RetrainingDisplay(UnlearningCallbacks):
 
     def __exit__(self, kind, *_):
         self._progress.stop()
-        if kind in (KeyboardInterrupt, SystemExit) and self._begun:
+        if signals.stopped(kind) and self._begun:
             self._say("stopped   complete models are kept; the same command continues after them")
 
     def track(self, steps: Sequence) -> Iterable:

@@ -26,6 +26,11 @@ def check() -> None:
         _raise(received[0])
 
 
+def stopped(kind: type[BaseException] | None) -> bool:
+    """Return whether an exception of this type ends the program on request."""
+    return kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
+
+
 def _end(number: int, _) -> None:
     received.append(number)
     _raise(number)

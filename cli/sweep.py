@@ -82,7 +82,7 @@ class SweepDisplay(SweepCallbacks):
 
     def __exit__(self, kind, *_):
         self._progress.stop()
-        if kind in (KeyboardInterrupt, SystemExit):
+        if signals.stopped(kind):
             self.console.print(
                 f"stopped   after {self._done} of {self._cells} cells; the same "
                 f"command continues {self._out}",

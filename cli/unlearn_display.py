@@ -56,7 +56,7 @@ class UnlearningDisplay(UnlearningCallbacks):
 
     def __exit__(self, kind, *_):
         self._progress.stop()
-        if kind in (KeyboardInterrupt, SystemExit) and self._begun:
+        if signals.stopped(kind) and self._begun:
             self._say(
                 f"stopped   the same command, or tfunlearn resume {self._folder}, continues "
                 "from the last finished round"

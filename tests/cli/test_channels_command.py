@@ -102,8 +102,8 @@ def test_unlearning_says_what_is_kept_and_how_fine_the_probe_is(call, trained):
     step = 1 / report["probe"]["examples"]
     assert (code, err) == (0, "") and "extension" not in out
     assert (
-        f"probe: {report['probe']['examples']} examples tell effects apart in steps of "
-        f"{step:.3g}; in " in str(warned[0].message)
+        f"probe: effects of {report['probe']['examples']} examples are multiples of {step:.3g}; in "
+        in str(warned[0].message)
     )
     assert "test accuracy, forgotten classes" in out
 

@@ -23,8 +23,8 @@ def test_unlearn_then_evaluate_by_groups(call, trained):
         "1",
         "--no-reference",
     )
-    assert code == 0 and "method    memorization: ratio 0.2 by abs_mean_delta" in out
-    assert "one round locates" in out and "weights reset (threshold" in out
+    assert code == 0 and "method    memorization: ratio 0.2, saliency abs_mean_delta" in out
+    assert "one round on the retain set" in out and "weights reset (threshold" in out
     code, out, err = call(
         "evaluate",
         "run-memorization",

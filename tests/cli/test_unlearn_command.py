@@ -89,7 +89,7 @@ def test_requests_of_every_kind(call, trained):
 def test_settings_from_a_file(call, trained):
     (trained / "not.toml").write_text('method = "not"\nrecovery_rounds = 3\nreference = false\n')
     code, out, err = call("run", "--config", "not.toml", "--recovery-rounds", 1)
-    assert code == 0 and "recovery  1 round, stop target" in out
+    assert code == 0 and "recovery  1 round with stop rule target" in out
 
 
 def test_the_request_decides_the_method_and_the_first_lines_say_why(call, trained):

@@ -97,7 +97,7 @@ def test_a_finished_unlearning_is_found_and_told(earlier):
     found = unlearn(earlier / "flip", settings)
     assert not found.new and found.directory.path == earlier / "forgot"
     page = (report([earlier / "forgot"], out=earlier / "page") / "report.html").read_text()
-    assert "ratio 0.2 by abs_mean_delta" in page
+    assert "ratio 0.2, saliency abs_mean_delta" in page
 
 
 def test_the_cells_of_a_sweep_are_found(earlier):

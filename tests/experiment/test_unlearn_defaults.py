@@ -39,7 +39,10 @@ def test_the_method_fits_the_request(source):
     assert chosen(source, attackers[0], honest)[0] == "memorization"
     assert chosen(source, "class:1", "class:2") == ("ablation-channel", "made for classes")
     assert task_of(source, unlearn_settings(forget=["class:1"])).own.mode == "decentralized"
-    assert chosen(source, "example:0:1") == ("memorization", "not only whole clients go")
+    assert chosen(source, "example:0:1") == (
+        "memorization",
+        "the request is not whole clients only",
+    )
     assert chosen(source, "class:1", "client:0")[0] == "memorization"
 
 

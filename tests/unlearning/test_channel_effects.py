@@ -332,7 +332,7 @@ def test_a_probe_too_small_is_named_with_its_resolution():
     )
     with pytest.warns(
         UserWarning,
-        match="8 examples tell effects apart in steps of 0.125; in 1 of 2 layers the loss decided",
+        match="effects of 8 examples are multiples of 0.125; in 1 of 2 layers ties were broken",
     ):
         assert select_channels(effects, 0.3)["a"].tolist() == [1]
     effects.examples = 200

@@ -91,9 +91,9 @@ def select_channels(
     undecided = undecided_layers(effects, delta, selection=selection)
     if effects.resolution > COARSE and undecided:
         warnings.warn(
-            f"probe: {effects.examples} examples tell effects apart in steps of "
-            f"{effects.resolution:.3g}; in {len(undecided)} of {len(effects)} layers the loss "
-            "decided between equal ones",
+            f"probe: effects of {effects.examples} examples are multiples of "
+            f"{effects.resolution:.3g}; in {len(undecided)} of {len(effects)} layers ties were "
+            "broken by the loss",
             stacklevel=2,
         )
     return {
