@@ -148,12 +148,12 @@ def _evaluate_one(run, settings, data_dir) -> None:
         console.print(f"{title:<15} {number(result.measured[name])}")
     for title, after in result.local.items():
         console.print(
-            f"{title}: {settings.fairness} of the clients' change in "
-            f"{settings.fairness_metric} {after.fairness.value:.4g}" + peak_in_words(after.peak)
+            f"{title}: local fairness ({settings.fairness} of the clients' changes in "
+            f"{settings.fairness_metric}) {after.fairness.value:.4g}" + peak_in_words(after.peak)
         )
     if result.missing:
         console.print(
-            f"local fairness and time to peak are not known of {result.missing}", markup=False
+            f"local fairness and time to peak are unknown for {result.missing}", markup=False
         )
     table = Table("class", "test images", "accuracy", box=None)
     for label, (count, share) in enumerate(zip(result.class_counts, result.class_accuracies)):

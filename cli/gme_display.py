@@ -40,25 +40,25 @@ class GmeDisplay(RetrainingDisplay):
         self._groups(study)
         self._others(study)
         self._say(
-            f"gap       distance to the {count(report.graders, 'retrained model')} that "
-            f"grade{'s' if report.graders == 1 else ''}; ± is the spread over models"
+            f"          in brackets: gap to {count(report.graders, 'retrained model')} (mean); ±: "
+            "standard deviation over models"
         )
         if report.graders < 3:
             self._say(
-                f"warning: {report.graders} retrained models grade, 3 or more are better "
-                "(--retrains)"
+                f"warning: {count(report.graders, 'retrained model')} for comparison; 3 or more "
+                "are better (--retrains)"
             )
         self._say(
             f"fairness  {settings.fairness} of the remaining clients' changes in "
-            f"{settings.fairness_metric}, lower is fairer; time to peak: until test accuracy "
-            "is half a point below its highest"
+            f"{settings.fairness_metric}, lower is fairer; time to peak: until test accuracy is "
+            "within half a percentage point of its maximum"
         )
 
     def _groups(self, study) -> None:
         report = study.report
         heads = [f"{name} % ({size})" for name, size in zip(GROUPS, report.sizes)]
         table = Table(
-            "accuracy on forgotten data", "models", *heads, f"all ({len(report.scores)})", box=None
+            "accuracy on the forget set", "models", *heads, f"all ({len(report.scores)})", box=None
         )
         for name, row in report.rows.items():
             table.add_row(
@@ -75,7 +75,7 @@ class GmeDisplay(RetrainingDisplay):
         table = Table(
             "",
             "test accuracy",
-            "remaining data",
+            "retain set",
             "fairness",
             "rounds to peak",
             "seconds",
@@ -120,7 +120,7 @@ def peak_in_words(peak) -> str:
         for name, digits, what in (("work_seconds", 1, "s"), ("client_steps", 0, "client steps"))
         if name in peak.costs
     ]
-    return f"; peak {peak.peak:.4f} (less 0.005) after {count(peak.rounds, 'round')}" + (
+    return f"; within 0.005 of the peak {peak.peak:.4f} after {count(peak.rounds, 'round')}" + (
         f", {', '.join(costs)}" if costs else ""
     )
 
@@ -131,8 +131,8 @@ def _scores_in_words(study) -> str:
         return (
             f"by {count(report.scorers, 'retrained model')}, {report.grading}"
             if report.grading == "disjoint"
-            else f"leave-one-out: the groups that a model grades are made by the other "
-            f"{report.scorers}"
+            else f"leave-one-out: a model is compared in groups that the other "
+            f"{report.scorers} define"
         )
     what = {
         "subsets": f"a pool of {settings.pool} trainings",
