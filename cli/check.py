@@ -35,9 +35,9 @@ from tfunlearn_cli.console import PlainConsole
 def check(name, family, settings, data_dir):
     """Check a method against the contract of its family.
 
-    NAME is a built-in method, or your own method as package.module:name or file.py:name. Only
-    properties that the method declares are checked; check-aggregator checks whether any rule is
-    robust. The exit code is 1 if a property fails.
+    NAME is a built-in method, or your own method as package.module:name or file.py:name. Of a
+    rule, robustness is checked as far as the rule declares it; check-aggregator tests it for every
+    rule. The exit code is 1 if a property fails.
 
     Example: tfunlearn check krum
     """

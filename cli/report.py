@@ -29,6 +29,6 @@ def report(runs, out, data_dir):
     folder = write_report(runs, out=out, data_dir=data_dir, track=console.track)
     console.print(
         f"written   {os.path.relpath(folder)}/report.html, with PNG and CSV files of "
-        "everything beside it",
+        "everything next to it",
         markup=False,
     )

@@ -47,7 +47,7 @@ class UnlearningDisplay(UnlearningCallbacks):
         self._run, self._console = run, PlainConsole()
         self._progress = bars(self._console)
         self._task, self._rounds, self._begun, self._method = None, 0, False, ""
-        self._folder = ""
+        self._folder, self._unlearning = "", None
 
     def __enter__(self):
         self._say("loading TensorFlow Federated")
@@ -94,8 +94,9 @@ class UnlearningDisplay(UnlearningCallbacks):
             )
         self._say(
             f"remain    {count(len(remaining.present), 'client')} with "
-            f"{count(len(remaining.labels), 'example')}{_attackers(task)}"
+            f"{count(len(remaining.labels), 'example')}"
         )
+        self._unlearning = task
         if waiting:
             self._say(
                 f"wait      {count(waiting, 'round')} on the retain set: at least "
@@ -122,6 +123,9 @@ class UnlearningDisplay(UnlearningCallbacks):
         for line in UNLEARNING.find(self._method).remarks(plan.report):
             self._say(line)
         if plan.rounds:
+            note = _attackers(self._unlearning, plan.rounds)
+            if note:
+                self._say(f"attack    {note}")
             self._rounds += plan.rounds
             self._task = self._progress.add_task("recovery", total=plan.rounds)
 
@@ -234,12 +238,16 @@ class UnlearningDisplay(UnlearningCallbacks):
         self._console.file.flush()
 
 
-def _attackers(task: UnlearningTask) -> str:
-    """Return a note on remaining malicious clients that attack during recovery."""
-    attacking = np.intersect1d(task.remaining.malicious, task.remaining.clients.present)
-    if not len(attacking) or not task.remaining.attacked(task.source.rounds + 1):
+def _attackers(task: UnlearningTask | None, rounds: int) -> str:
+    """Return a note on remaining malicious clients that attack in the method's rounds."""
+    if task is None:
         return ""
-    return f"; {count(len(attacking), 'client')} of them malicious, attacking during recovery"
+    remaining = task.remaining
+    attacking = np.intersect1d(remaining.malicious, remaining.clients.present)
+    first = 1 if task.method.from_scratch else task.source.rounds + 1
+    if not len(attacking) or not any(map(remaining.attacked, range(first, first + rounds))):
+        return ""
+    return f"{count(len(attacking), 'remaining client')} malicious, attacking in these rounds too"
 
 
 def end_if_failed(run) -> None:

@@ -150,10 +150,7 @@ class VerifyDisplay(RetrainingDisplay):
         if "shadow models" in record.membership:
             found = record.membership["shadow models"].more
             others = [part for name, part in found.items() if name.startswith("retrained")]
-            mean = {
-                name: sum(part[name] or 0 for part in others) / len(others)
-                for name in ("recall", "fpr")
-            }
+            mean = {name: _mean([part[name] for part in others]) for name in ("recall", "fpr")}
             self._say(
                 "shadows   recall on the forget set (false-positive rate in brackets): "
                 + ", ".join(
@@ -190,6 +187,11 @@ class VerifyDisplay(RetrainingDisplay):
                 f"{count(record.shadows.count, 'model')} of each kind resolve epsilon "
                 f"up to {score.epsilon_limit})"
             )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _name(entry: ClassMetrics | ClientMetrics) -> int:

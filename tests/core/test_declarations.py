@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import sys
 import typing
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from tfunlearn.aggregation import RULES, Aggregator, PreAggregator, Rule
 from tfunlearn.attacks import ATTACKS, Attack, BoostAttack, UpdateAttack
 from tfunlearn.attacks.poisoning import require_poisoned
 from tfunlearn.conformance.families import FAMILIES
+from tfunlearn.conformance.finding import findings_of
 from tfunlearn.core.declarations import require_declaration, require_settings
-from tfunlearn.core.errors import Terminated, UserError
+from tfunlearn.core.errors import FailedRun, Terminated, UserError, WorkerError
 from tfunlearn.core.fields import option, reporting
 from tfunlearn.core.results import as_array, as_weights
 from tfunlearn.datasets.dataset import require_image_data
 from tfunlearn.datasets.images import ImageData
-from tfunlearn.defenses import DEFENSES, Defense
+from tfunlearn.defenses import DEFENSES, Defense, ModelDefense
 
 UPDATES = np.arange(15, dtype=np.float32).reshape(5, 3)
 
@@ -33,7 +35,7 @@ def rule(apply=lambda updates, given, own: updates[0], **fields) -> Rule:
 def test_every_built_in_method_fulfils_what_is_asked_of_users(family):
     for method in FAMILIES[family].values():
         require_declaration(method)
-        require_settings(method.settings, method.name, run_fields=True)
+        require_settings(method.settings, method.name, FAMILIES[family].flags)
 
 
 def settings(**fields) -> type:
@@ -47,10 +49,13 @@ def settings(**fields) -> type:
         (settings(k=(int, option(1.5, "h"))), "k: must have a default of its type int.*got 1.5"),
         (settings(k=(float, option(np.float32(1), "h"))), "k: must have a default of its type"),
         (settings(k=(int, option(dataclasses.MISSING, "h"))), "k: must have a default.*got none"),
-        (settings(k=(int, 3)), "declared as option.default, help. .*got 'k'"),
+        (
+            settings(k=(int, 3)),
+            "rule: settings of mine: every field must be declared as option.*got 'k'",
+        ),
         (settings(mode=(typing.Literal["a"], option("a", "h"))), "mode: must be annotated as bool"),
         (settings(k=(list[int], option((), "h"))), "k: must be annotated as bool"),
-        (settings(k=("Nope", option(1, "h"))), "the types of mine cannot be read"),
+        (settings(k=("Nope", option(1, "h"))), "settings of mine: their types cannot be read"),
         (settings(weights=(float, option(1.0, "h"))), "other names than .*weights.*got 'weights'"),
         (settings(out=(str, option("a", "h"))), "other names than .*got 'out'"),
         (settings(no_gather=(bool, option(True, "h"))), "without leading no_.*got 'no_gather'"),
@@ -98,7 +103,7 @@ def test_a_base_class_is_no_method():
         (UPDATES[0, :2], "got ndarray of shape .2,. and type float32"),
         ("abc", "got str of shape"),
         (UPDATES[0] + 1j, "type complex"),
-        ([1, [2]], "got list, which is no array"),
+        ([1, [2]], "got list, which is not an array"),
         (UPDATES[0] * np.nan, "rule: mine must return finite numbers; got NaN or infinity"),
         (UPDATES[0].astype(float) + 1e300, "rule: mine must return finite numbers"),
     ],
@@ -120,8 +125,9 @@ def test_numbers_of_any_real_type_become_float32(kind):
 
 def test_results_of_a_step_before_a_rule():
     for found, message in (
-        (UPDATES[:0], "before: mine must return an array of shape .1, 3."),
-        (UPDATES[0], "before: mine must return an array of shape .3, 3."),
+        (UPDATES[:0], "before: mine must return an array of shape .rows, 3. with .*shape .0, 3."),
+        (UPDATES[0], "before: mine must return an array of shape .3, 3.*got ndarray of shape .3,."),
+        (None, "before: mine must return an array of shape .rows, 3.*got NoneType of shape ..$"),
         (UPDATES + np.inf, "before: mine must return finite numbers"),
     ):
         step = PreAggregator(name="mine", summary="mine", apply=lambda *_, found=found: found)
@@ -145,8 +151,9 @@ def test_results_of_an_attack_on_data(images, labels):
     require_poisoned("mine", (x, y[::-1]), x, y, classes=10)
     with pytest.raises(UserError, match="attack: mine must return .images, labels., uint8 .4, 2"):
         require_poisoned("mine", (images(x), labels(y)), x, y, classes=10)
-    with pytest.raises(UserError, match="got NoneType"):
-        require_poisoned("mine", None, x, y)
+    for odd, got in ((None, "NoneType"), ((list(x[:1]) + [x[0, :1]], y), "tuple")):
+        with pytest.raises(UserError, match=f"got {got}"):
+            require_poisoned("mine", odd, x, y)
 
 
 def test_weights_of_a_defense_or_an_unlearning():
@@ -163,6 +170,49 @@ def test_weights_of_a_defense_or_an_unlearning():
             as_weights("defense", "mine", wrong, like)
     with pytest.raises(UserError, match="a Plan, or a list of 2 arrays"):
         as_weights("method", "mine", 3, like, or_else="a Plan")
+
+
+def test_weights_that_were_not_finite_before_are_not_the_methods_fault():
+    broken = [np.array([np.nan, 1], np.float32)]
+    assert np.isnan(as_weights("defense", "mine", broken, broken)[0][0])
+
+
+class Stage:
+    """A stage with the attributes of one that also runs inside TFF."""
+
+    def __init__(self, result):
+        self.result = result
+
+    def __call__(self, round_number, weights):
+        return self.result(weights), {"layer": round_number}
+
+    def on_tensors(self):
+        return "tensors"
+
+    def records_of(self):
+        return "records"
+
+
+def test_stages_of_every_kind_are_checked_and_keep_their_attributes():
+    from tfunlearn.training.rounds import _stage
+
+    weights = [np.ones(2, np.float32)]
+    for stage in (Stage(list), lambda number, found: (found, {"layer": number})):
+        made = ModelDefense(name="mine", summary="", build=lambda *_, stage=stage: stage)
+        checked = _stage(made, None, True, None)
+        found, records = checked(3, weights)
+        assert (found[0] == 1).all() and records == {"layer": 3}
+        assert hasattr(checked, "on_tensors") == isinstance(stage, Stage)
+    for result, message in (
+        (lambda _: [np.nan * weights[0]], "finite"),
+        (lambda _: None, "list of"),
+    ):
+        made = ModelDefense(name="mine", summary="", build=lambda *_, r=result: Stage(r))
+        with pytest.raises(UserError, match=f"defense: mine must return .*{message}"):
+            _stage(made, None, True, None)(1, weights)
+    made = ModelDefense(name="mine", summary="", build=lambda *_: lambda number, found: found)
+    with pytest.raises(UserError, match="defense: mine must return .weights, records by layer."):
+        _stage(made, None, True, None)(1, weights)
 
 
 def test_data_sets():
@@ -232,14 +282,21 @@ def test_a_returned_function_reports_likewise_and_signals_pass():
 
         return stage
 
-    with pytest.raises(UserError, match="defense: stage raised Wordless .*: Wordless"):
-        reporting("defense", build)()()
+    with pytest.raises(UserError, match="defense: mine raised Wordless .*: Wordless"):
+        reporting("defense", build, "mine")()()
 
-    def signalled():
-        raise Terminated(143)
+    full = OSError(errno.ENOSPC, "No space left")
+    for error in (Terminated(143), WorkerError(), FailedRun(), MemoryError(), full):
 
-    with pytest.raises(Terminated):
-        reporting("rule", signalled)()
+        def fail(error=error):
+            raise error
+
+        with pytest.raises(type(error)):
+            reporting("rule", fail)()
+        check = findings_of if isinstance(error, Terminated) else None
+        if check:
+            with pytest.raises(Terminated):
+                check({"property": lambda _: fail()}, None)
 
 
 def test_an_array_keeps_its_bits():

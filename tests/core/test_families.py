@@ -167,15 +167,21 @@ def test_a_file_that_changed_or_went_is_said_before_it_runs(file):
         require_origin("rule", {"name": "x", "file": None, "package": "gone 1.0"}, RULES)
 
 
-def test_an_edited_file_is_loaded_again_when_it_is_next_named(file):
+def test_an_edited_file_is_loaded_again_when_a_configuration_is_made(file):
+    source = SOURCE.replace("rounds:", "top:")
+    file.write_text(source)
     updates = np.ones((3, 2), np.float32)
-    first = Aggregator("mine.py:scaled", 1)
-    np.testing.assert_array_equal(first(updates), [2, 2])
+    first = run_config(rule="mine.py:scaled")
+    np.testing.assert_array_equal(first.aggregator(updates), [2, 2])
     then = dataclasses.asdict(RULES.origin(RULES.name_of("mine.py:scaled")))
-    file.write_text(SOURCE.replace("strength: float = 2.0", "strength: float = 5.0"))
-    np.testing.assert_array_equal(Aggregator("mine.py:scaled", 1)(updates), [5, 5])
-    assert RULES.origin(f"{file}:scaled").sha256 != then["sha256"]
-    file.write_text(SOURCE)  # put back, as a run that began with it demands
+    file.write_text(source.replace("strength: float = 2.0", "strength: float = 5.0"))
+    # a configuration in use keeps its method, and the checksum of what it runs
+    np.testing.assert_array_equal(first.aggregator(updates), [2, 2])
+    assert first.origins()[0][1].sha256 == then["sha256"]
+    again = run_config(rule="mine.py:scaled")
+    np.testing.assert_array_equal(again.aggregator(updates), [5, 5])
+    assert again.origins()[0][1].sha256 != then["sha256"]
+    file.write_text(source)  # put back, as a run that began with it demands
     require_origin("rule", then, RULES)
     require_same("rule", then, RULES)
     np.testing.assert_array_equal(Aggregator(f"{file}:scaled", 1)(updates), [2, 2])

@@ -20,7 +20,7 @@ from tfunlearn.aggregation.rule import (
 from tfunlearn.aggregation.stacks import check_f, finite_stack
 from tfunlearn.core.errors import choose, refuse, require, require_count_or_fraction, require_real
 from tfunlearn.core.families import settings_for
-from tfunlearn.core.results import as_array
+from tfunlearn.core.results import as_array, as_rows
 
 
 class Aggregator:
@@ -222,13 +222,12 @@ class Aggregator:
         for step, own in self.steps:
             rows = step.apply(rows, given, own, self.seed, round_number)
             if isinstance(updates, np.ndarray):
-                count = len(rows) if isinstance(rows, (np.ndarray, list, tuple)) else 0
-                rows = as_array(
+                rows = as_rows(
                     "before",
                     step.name,
                     rows,
-                    (max(count, 1), updates.shape[1]),
-                    finite=step.name not in PRE_AGGREGATORS,
+                    updates.shape[1],
+                    finite=PRE_AGGREGATORS.get(step.name) is not step,
                 )
             given = given._replace(weights=None)  # a mixed row belongs to no single client
         found = self.method.apply(rows, given, self.own)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
 
@@ -189,6 +190,7 @@ RULES: Family[Rule] = Family(
     adapt=_rule_of,
     takes="a function `(updates, *, f) -> vector`",
     reserved=AGGREGATOR_FIELDS,
+    flags=TRAIN_FLAGS,
 )
 PRE_AGGREGATORS: Family[PreAggregator] = Family(
     "pre-aggregator",
@@ -198,4 +200,5 @@ PRE_AGGREGATORS: Family[PreAggregator] = Family(
     adapt=_step_of,
     takes="a function `(updates, *, f) -> stack`",
     reserved=AGGREGATOR_FIELDS,
+    flags=TRAIN_FLAGS,
 )

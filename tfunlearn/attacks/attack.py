@@ -15,6 +15,7 @@ import numpy as np
 
 from tfunlearn.attacks.poisoning import require_poisoned
 from tfunlearn.attacks.view import AdversaryView
+from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, Method, NoSettings
 from tfunlearn.core.fields import option, reporting, require_positional, settings_of, summary_of
@@ -223,6 +224,7 @@ ATTACKS: Family[Attack] = Family(
     package="tfunlearn.attacks",
     adapt=_attack_of,
     takes="a function `(view)` or `(images, labels)`",
+    flags=TRAIN_FLAGS,
 )
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,10 @@ def require_poisoned(
     Raises:
         UserError: it is not a pair of images and labels of the shape and type of its input.
     """
-    parts = [np.asarray(part) for part in found] if isinstance(found, (tuple, list)) else []
+    parts = []
+    if isinstance(found, (tuple, list)):
+        with contextlib.suppress(ValueError):  # a list of images of several shapes
+            parts = [np.asarray(part) for part in found]
     good = (
         len(parts) == 2
         and parts[0].shape == images.shape

@@ -19,8 +19,6 @@ from tfunlearn.core.fields import ConfigField, check_types, fields_of
 from tfunlearn.core.files import user_path
 from tfunlearn.models import is_model_file
 
-# Keys of a run's config.json that are notes, not fields.
-
 PATHS = ("data_dir", "model")  # fields that name files or folders
 
 
@@ -99,6 +97,9 @@ def _with_names(values: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(values)
     for field, family in METHOD_FIELDS.items():
         value = found.get(field)
+        for name in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(name, str):
+                family.refresh(name)
         if isinstance(value, (list, tuple)):
             found[field] = [
                 name if isinstance(name, str) else family.name_of(name) for name in value

@@ -51,6 +51,7 @@ def check_named(
     """
     members = choose("family", family, FAMILIES) if family else _family(name)
     word = members.name_of(name)
+    members.refresh(word)
     method = members.find(word)
     (own,) = settings_for([(members, word)], dict(settings or {}))
     findings = _check_contract(members, method, own, word, data_dir)

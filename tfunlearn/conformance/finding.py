@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import Terminated, UserError
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ def findings_of(checks: Mapping[str, Callable[[Any], tuple]], subject: Any) -> l
         for name, check in checks.items():
             try:
                 passed, detail = check(subject)
+            except Terminated:
+                raise
             except (Exception, SystemExit, GeneratorExit) as error:  # third-party code
                 name_of = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
                 passed, detail = False, f"raises {name_of}{text_of(error)}"[:160]

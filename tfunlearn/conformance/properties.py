@@ -15,6 +15,7 @@ import numpy as np
 
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.conformance.finding import text_of
+from tfunlearn.core.errors import Terminated
 
 F, SIZE = 2, 17
 HOSTILE = {
@@ -135,6 +136,8 @@ def _hostile(subject: RuleUnderTest, check: Callable) -> tuple[bool, str]:
             try:
                 if not check(_result(subject, updates), benign):
                     bad.append(name)
+            except Terminated:
+                raise
             except (Exception, SystemExit) as error:  # one failure must not stop the rest
                 bad.append(f"{name} ({type(error).__name__})")
     bad = list(dict.fromkeys(bad))
@@ -202,6 +205,8 @@ def _condition(subject: RuleUnderTest) -> tuple[bool | None, str]:
     least = subject.rule.least(F)
     try:
         subject.call(gaussian_updates(10)[: least - 1], F)
+    except Terminated:
+        raise
     except (Exception, SystemExit) as error:
         told = all(re.search(rf"\b{number}\b", text_of(error)) for number in (least - 1, F))
         return told, "" if told else f"the error does not name n and f: {text_of(error)}"[:160]

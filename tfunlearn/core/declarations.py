@@ -8,28 +8,19 @@ import functools
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.fields import SIMPLE, is_default
 
-COMMAND_WORDS = [
-    "allow_code",
-    "classes",
-    "client",
-    "clients",
-    "config",
-    "data_dir",
-    "examples",
-    "help",
-    "malicious",
-    "out",
-    "preset",
-    "run",
-    "worker",
-    "workers",
-]
+TRAIN_FLAGS = ("allow_code", "config", "help", "out", "preset", "worker", "workers")
+# tests/cli/test_method_flags.py compares both with the commands.
+UNLEARN_FLAGS = (
+    *("allow_code", "classes", "client", "clients", "config", "data_dir", "examples", "help"),
+    *("malicious", "out", "preset", "run"),
+)
+# Keys of a run's config.json that are notes, not fields.
 FILE_WORDS = ("versions", "weights", "model_sha256", "content_sha256", "origins")
 
 
@@ -51,13 +42,13 @@ def require_declaration(method: Any) -> None:
         )
 
 
-def require_settings(settings: type, owner: str, *, run_fields: bool = False) -> None:
+def require_settings(settings: type, owner: str, flags: Collection[str] = ()) -> None:
     """Check that settings can be given by flags and stored in files.
 
     Args:
         settings: a dataclass.
         owner: name of its method, for messages.
-        run_fields: whether fields may have the names of commands' parameters; for our own classes.
+        flags: parameters of the command whose flags the settings become.
 
     Raises:
         UserError: a field is not declared by `option`, has a type that files cannot hold, a default
@@ -66,13 +57,13 @@ def require_settings(settings: type, owner: str, *, run_fields: bool = False) ->
     try:
         hints = typing.get_type_hints(settings)
     except Exception as error:  # a name that is undefined at run time, or not a type
-        raise UserError(f"settings: the types of {owner} cannot be read ({error})") from error
+        raise UserError(f"settings of {owner}: their types cannot be read ({error})") from error
     for field in dataclasses.fields(settings):
         name, hint = field.name, hints[field.name]
         if "help" not in field.metadata or not field.init:
             raise UserError(
-                f"settings: every field must be declared as option(default, help) in "
-                f"{settings.__name__} of {owner}; got {name!r}"
+                f"settings of {owner}: every field must be declared as option(default, help) in "
+                f"{settings.__name__}; got {name!r}"
             )
         if dataclasses.is_dataclass(hint):
             continue
@@ -88,16 +79,16 @@ def require_settings(settings: type, owner: str, *, run_fields: bool = False) ->
                 f"{name}: must have a default of its type {_type_name(hint)} in {owner}; "
                 f"got {'none' if field.default is dataclasses.MISSING else repr(field.default)}"
             )
-        if not run_fields and (
-            name in COMMAND_WORDS
+        if (
+            name in flags
             or name in FILE_WORDS
             or name != name.lower()
             or name.startswith(("no_", "_"))
         ):
             raise UserError(
-                f"settings: {owner} must have settings in lower case, without leading no_ or _, "
-                f"and with other names than {', '.join([*COMMAND_WORDS, *FILE_WORDS])}; "
-                f"got {name!r}; rename it"
+                f"{owner} must have settings in lower case, without leading no_ or _, and with "
+                f"other names than {', '.join(sorted({*flags, *FILE_WORDS}))}; got {name!r}; "
+                "rename it"
             )
 
 
@@ -117,6 +108,8 @@ def _fits(value: Any, kind: Any) -> bool:
     origin = typing.get_origin(kind) or kind
     if origin is collections.abc.Callable:
         return callable(value)
+    if origin is float and type(value) is int:
+        return True
     if isinstance(origin, type) and origin is not type:
         return isinstance(value, origin)
     return isinstance(value, type) if origin is type else True
@@ -143,7 +136,7 @@ def _hints(kind: type) -> dict[str, Any]:
     """Return the types of a declaration's fields; those that only type checkers know as text."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        names = vars(sys.modules[base.__module__])
+        names = vars(sys.modules.get(base.__module__, typing))
         for name, text in vars(base).get("__annotations__", {}).items():
             try:
                 found[name] = eval(text, dict(names)) if isinstance(text, str) else text  # ours
@@ -154,4 +147,4 @@ def _hints(kind: type) -> dict[str, Any]:
     return found
 
 
-__all__ = ["COMMAND_WORDS", "FILE_WORDS", "require_declaration", "require_settings"]
+__all__ = ["FILE_WORDS", "TRAIN_FLAGS", "UNLEARN_FLAGS", "require_declaration", "require_settings"]

@@ -104,6 +104,7 @@ class Family(Mapping[str, M], Generic[M]):
             takes no plain functions.
         takes: signature of such a function, for messages.
         reserved: names that a method's own settings may not have.
+        flags: parameters of the command whose flags the settings become; also not allowed.
     """
 
     def __init__(
@@ -116,8 +117,9 @@ class Family(Mapping[str, M], Generic[M]):
         adapt: Callable[[str, Callable], M] | None = None,
         takes: str = "",
         reserved: Iterable[str] = (),
+        flags: Iterable[str] = (),
     ):
-        self.reserved = frozenset(reserved)
+        self.reserved, self.flags = frozenset(reserved), frozenset(flags)
         self.name, self.field, self.kind, self._package = name, field, kind, package
         self._adapt, self._takes = adapt, takes
         self._built_in: dict[str, M] | None = None
@@ -163,8 +165,7 @@ class Family(Mapping[str, M], Generic[M]):
         if isinstance(method, str):
             target, _, attribute = method.rpartition(":")
             if target.endswith(".py"):
-                method = f"{os.path.abspath(user_path(target))}:{attribute}"
-            self.forget_changed(method)
+                return f"{os.path.abspath(user_path(target))}:{attribute}"
             return method
         member = self._adapt_object(
             getattr(method, "__name__", None) or getattr(method, "name", "it"), method
@@ -176,22 +177,27 @@ class Family(Mapping[str, M], Generic[M]):
         self._loaded[name] = (member, _origin(name, _file_of(method)))
         return name
 
-    def forget_changed(self, name: str) -> None:
-        """Load a method given as `file.py:name` again at its next use if its file has changed."""
+    def refresh(self, name: str) -> None:
+        """Load a method given as `file.py:name` again at its next use if its file has changed.
+
+        For the functions that make a configuration of names: a configuration that exists already
+        must not change while it is used.
+        """
+        name = self.name_of(name)
         _, origin = self._loaded.get(name, (None, None))
         if origin is None or not name.startswith(f"{origin.file}:"):
             return
         if os.path.isfile(str(origin.file)) and checksum(str(origin.file)) != origin.sha256:
             del self._loaded[name]
 
-    def same_as(self, name: str) -> tuple[str, str]:
+    def same_as(self, name: str) -> tuple[str, str, str]:
         """Return a key that is equal for all names of one method: its file and its attribute."""
         member, origin = self._found(name)
         if origin is None or origin.file is None or self.get(member.name) is member:
-            return "", name if origin is None else member.name
+            return "", name if origin is None else member.name, ""
         points = self.entry_points()
         spec = points[name].value if origin.package and name in points else name
-        return origin.file, spec.rpartition(":")[2]
+        return origin.file, spec.rpartition(":")[2], member.name
 
     def _free_name(self, name: str, method: Any) -> str:
         """Return `name`, numbered if another object of this process has it."""
@@ -311,9 +317,12 @@ class Family(Mapping[str, M], Generic[M]):
             raise UserError(
                 f"{self.field}: {name} must be of type {kinds}{takes}; got {type(found).__name__}"
             )
-        if isinstance(found, Method):
-            require_declaration(member)
-        require_settings(member.settings, name)
+        try:
+            if isinstance(found, Method):
+                require_declaration(member)
+            require_settings(member.settings, name, self.flags)
+        except UserError as error:
+            raise UserError(f"{self.field}: {error}")
         for taken in self.reserved & fields_of(member.settings).keys():
             raise UserError(
                 f"{self.field}: {name} must have settings of other names than "
@@ -351,7 +360,7 @@ class Family(Mapping[str, M], Generic[M]):
             field.name: reporting(self.field, value, member.name)
             for field in dataclasses.fields(member)
             if inspect.isfunction(value := getattr(member, field.name))
-            and value.__module__.partition(".")[0] != _OURS
+            and str(value.__module__).partition(".")[0] != _OURS
         }
         return dataclasses.replace(member, **own) if own else member
 
@@ -519,7 +528,7 @@ def require_origin(
         raise UserError(
             f"{field}: {name} came from {file}, which is missing; put the file back{kept}"
         )
-    family.forget_changed(name)
+    family.refresh(name)
     if checksum(file) != origin["sha256"]:
         raise UserError(
             f"{field}: {file}, where {name} came from, has changed since the run began "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import inspect
 import traceback
@@ -11,9 +12,10 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tfunlearn.core.errors import Terminated, UserError, first_line, nearest
+from tfunlearn.core.errors import FailedRun, Terminated, UserError, WorkerError, first_line, nearest
 
 SIMPLE = (bool, int, float, str)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the machine, not of the function
 _WORDS = {
     type(None): "null",
     str: "text",
@@ -145,9 +147,11 @@ def reporting(field: str, function: Callable, name: str | None = None) -> Callab
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             found = function(*args, **kwargs)
-        except (UserError, Terminated):
+        except (UserError, WorkerError, FailedRun, Terminated, MemoryError):
             raise
         except (Exception, SystemExit, GeneratorExit) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             lines = [
                 frame.lineno
                 for frame in traceback.extract_tb(error.__traceback__)
@@ -157,7 +161,7 @@ def reporting(field: str, function: Callable, name: str | None = None) -> Callab
             raise UserError(
                 f"{field}: {name} raised {type(error).__name__} ({place}{first_line(error)})"
             ) from error
-        return reporting(field, found) if inspect.isfunction(found) else found
+        return reporting(field, found, name) if inspect.isfunction(found) else found
 
     return call
 
@@ -218,7 +222,7 @@ def is_default(value: Any, kinds: tuple) -> bool:
     A whole number is accepted as a float. Subclasses, such as NumPy's numbers, are not accepted,
     since JSON lacks them.
     """
-    if type(value) is int and float in kinds and bool not in kinds:
+    if type(value) is int and float in kinds:
         return abs(value) < 2**53
     return type(value) in kinds
 

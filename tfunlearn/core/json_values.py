@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -21,9 +22,21 @@ def from_json(kind: type[T], value: Any) -> T:
         value: the JSON value, as `json.loads` returns it.
 
     Raises:
-        TypeError: a field is missing or unknown, or a value is of another structure.
+        TypeError: a field is missing or unknown, or an object or list is something else. Other
+            values are not checked.
     """
     return _convert(kind, value)
+
+
+def to_json(value: Any) -> Any:
+    """Return JSON values with infinity replaced by text and NaN by None, which JSON lacks."""
+    if isinstance(value, dict):
+        return {name: to_json(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
 
 
 def _convert(kind: Any, value: Any) -> Any:
@@ -46,14 +59,15 @@ def _convert(kind: Any, value: Any) -> Any:
         )
     if kind is float and isinstance(value, str):
         if value not in INFINITE:
-            raise TypeError(f"{value!r} is no number")
+            raise TypeError(f"a number is expected, not {value[:40]!r}")
         return INFINITE[value]
     return value
 
 
 def _of_type(kind: type, value: Any) -> Any:
     if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is no {'object' if kind is dict else 'list'}")
+        wanted = "an object" if kind is dict else "a list"
+        raise TypeError(f"{wanted} is expected, not a {type(value).__name__}")
     return value
 
 

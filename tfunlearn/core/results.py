@@ -30,7 +30,7 @@ def as_array(
         if array.shape == tuple(shape) and array.dtype.kind in "fiub":
             with np.errstate(over="ignore"):
                 array = np.asarray(array, np.float32)
-            if not finite or np.isfinite(array).all():
+            if not finite or all(np.isfinite(row).all() for row in np.atleast_2d(array)):
                 return array
             raise UserError(
                 f"{field}: {name} must return finite numbers; got NaN or infinity (as float32)"
@@ -39,16 +39,42 @@ def as_array(
     except UserError:
         raise
     except Exception:  # ragged lists, or an object whose conversion fails
-        got = f"{type(found).__name__}, which is no array"
+        got = f"{type(found).__name__}, which is not an array"
     raise UserError(
         f"{field}: {name} must return an array of shape {tuple(shape)} of real numbers; got {got}"
     )
+
+
+def as_rows(field: str, name: str, found: Any, columns: int, *, finite: bool) -> np.ndarray:
+    """Return the result of a user's method as a float32 array of at least one row.
+
+    Args:
+        field, name, found, finite: as for `as_array`.
+        columns: required length of the rows.
+
+    Raises:
+        UserError: as for `as_array`.
+    """
+    shape = np.shape(found) if hasattr(found, "shape") else (len(found),) if _sized(found) else ()
+    rows = shape[0] if shape else 0
+    if not rows:
+        raise UserError(
+            f"{field}: {name} must return an array of shape (rows, {columns}) with at least one "
+            f"row; got {type(found).__name__} of shape {tuple(shape)}"
+        )
+    return as_array(field, name, found, (rows, columns), finite=finite)
+
+
+def _sized(found: Any) -> bool:
+    return isinstance(found, (list, tuple))
 
 
 def as_weights(
     field: str, name: str, found: Any, like: Sequence[np.ndarray], *, or_else: str = ""
 ) -> list[np.ndarray]:
     """Return the result of a user's method as weights of the shapes of other weights, float32.
+
+    They must be finite if the other weights are.
 
     Args:
         field, name, found: as for `as_array`.
@@ -66,4 +92,5 @@ def as_weights(
             f"{len(like)} arrays of the shapes of the model's weights; "
             f"got {type(found).__name__}{got}"
         )
-    return [as_array(field, name, part, old.shape, finite=True) for part, old in zip(found, like)]
+    finite = all(np.isfinite(old).all() for old in like)  # else not the method's fault
+    return [as_array(field, name, part, old.shape, finite=finite) for part, old in zip(found, like)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfunlearn.core.json_values import from_json
+from tfunlearn.core.json_values import from_json, to_json
 
 RETAIN_ATTACK = "threshold, retain set"
 OPTIONAL = ("relearning", "inversion", "shadows")  # absent from the JSON if not run
@@ -392,7 +392,8 @@ class VerificationRecord:
         """Return the record of a JSON object, also of one written by an earlier build.
 
         Raises:
-            KeyError, TypeError: a field is missing, unknown or of another structure.
+            KeyError, TypeError, AttributeError: a field is missing, unknown, or of another
+                structure.
         """
         content = dict(content)
         if content["verification"] == 1:
@@ -408,7 +409,7 @@ class VerificationRecord:
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        found = dataclasses.asdict(self)
+        found = to_json(dataclasses.asdict(self))
         for name in OPTIONAL:
             if found[name] is None:
                 del found[name]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
@@ -80,4 +81,5 @@ DATASETS: Family[DataSet] = Family(
     package="tfunlearn.datasets",
     adapt=_data_set_of,
     takes="a function `(data_dir) -> ImageData`",
+    flags=TRAIN_FLAGS,
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import require
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
@@ -130,4 +131,5 @@ DEFENSES: Family[Defense] = Family(
     package="tfunlearn.defenses",
     adapt=_defense_of,
     takes="a function `weights -> weights`",
+    flags=TRAIN_FLAGS,
 )

@@ -108,7 +108,7 @@ class WeightOrder:
         )
 
     def unflatten(self, vector: np.ndarray) -> np.ndarray:
-        """Return a vector `(d,)` reordered from TFF order to model order; undoes `flattened`."""
+        """Return a vector `(d,)` reordered from TFF order to model order; undoes `flatten`."""
         order = self.flatten(np.arange(len(vector)))
         result = np.empty_like(vector)
         result[order] = vector

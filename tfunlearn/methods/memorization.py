@@ -119,7 +119,7 @@ def plan(task: UnlearningTask, own: MemorizationSettings) -> Plan:
             after, happened = engine(state, cohort)
             if state.finished == 0:
                 after = dataclasses.replace(after, weights=_reset(task, state, after, report))
-                task.watch.on_report(report)
+                task.tell(report)
             return after, happened
 
         return run_round

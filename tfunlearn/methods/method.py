@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfunlearn.core.declarations import UNLEARN_FLAGS
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import require_positional, settings_of
 from tfunlearn.federated.client_work import ClientTraining
@@ -156,4 +157,5 @@ UNLEARNING: Family[UnlearningMethod] = Family(
     adapt=_of_function,
     takes="a function `task -> weights or Plan`",
     reserved=("method", "forget", "unlearn_seed", "reference", "own", "given"),
+    flags=UNLEARN_FLAGS,
 )

@@ -164,6 +164,7 @@ def unlearn_settings(**values: Any) -> UnlearnSettings:
     """
     if "method" in values:
         values["method"] = UNLEARNING.name_of(values["method"])
+        UNLEARNING.refresh(values["method"])
     common = check_types(
         {name: values.pop(name) for name in COMMON if name in values}, common_fields()
     )

@@ -56,6 +56,10 @@ class UnlearningTask:
             self.warnings.append(words)
             self.watch.on_warning(words)
 
+    def tell(self, report: dict) -> None:
+        """Report findings of the method in the middle of its rounds, JSON values."""
+        self.watch.on_report(report)
+
     def track(self, steps: Sequence) -> Iterable:
         """Return the steps of a measurement before the first round, wrapped to show progress."""
         return self.watch.track(steps)

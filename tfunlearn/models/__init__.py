@@ -11,7 +11,7 @@ from tfunlearn.models.lenet5 import lenet5
 from tfunlearn.models.mlp import mlp
 from tfunlearn.models.model import MODELS, Model
 from tfunlearn.models.resnet import resnet18, resnet18_flap, resnet20
-from tfunlearn.models.saved import is_model_file, load_model
+from tfunlearn.models.saved import is_model_file, load_model, require_fit
 from tfunlearn.models.vgg11 import vgg11
 
 
@@ -76,18 +76,17 @@ def _checked(name: str, built: Any, input_shape: tuple[int, ...], classes: int) 
     """Return a built model, checked.
 
     Raises:
-        UserError: it is no Keras model with weights, of one input and one output per class.
+        UserError: it is not a Sequential or functional Keras model, or does not fit the data.
     """
-    got = type(built).__name__
-    if isinstance(built, tf.keras.Model):
-        shapes = getattr(built, "input_shape", None), getattr(built, "output_shape", None)
-        if built.built and shapes == ((None, *input_shape), (None, classes)):
-            return built
-        got = f"{shapes[0]} -> {shapes[1]}" if built.built else "a model that is not built yet"
-    raise UserError(
-        f"model: {name} must return a built keras.Model {(None, *input_shape)} -> "
-        f"{(None, classes)}; got {got}"
-    )
+    if not isinstance(built, tf.keras.Model):
+        raise UserError(f"model: {name} must return a keras.Model; got {type(built).__name__}")
+    if not getattr(built, "inputs", None) or not getattr(built, "outputs", None):
+        raise UserError(
+            f"model: {name} must return a built Sequential or functional model; got "
+            f"{type(built).__name__} without a layer graph (not built, or a subclass)"
+        )
+    require_fit(built, name, input_shape, classes)
+    return built
 
 
 __all__ = [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import choose
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import option, reporting, require_positional, settings_of, summary_of
@@ -69,4 +70,5 @@ MODELS: Family[Model] = Family(
     package="tfunlearn.models",
     adapt=_model_of,
     takes="a function `(input_shape, classes, *, seed) -> keras.Model`",
+    flags=TRAIN_FLAGS,
 )

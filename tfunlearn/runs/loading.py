@@ -87,7 +87,18 @@ def stored_config(
     for name, method in DEFENSES.items():  # runs of earlier builds keep their meaning
         if name in _names(fields.get("defense")) and not method.earlier.keys() <= fields.keys():
             fields = {**method.earlier, **fields}
-    config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    for origin in changed:
+        warnings.warn(
+            f"{origin['field']}: {origin['file']} has changed since the run", stacklevel=2
+        )
+    try:
+        config = run_config(**{**fields, **({"data_dir": data_dir} if data_dir else {})})
+    except UserError:
+        for origin in changed:  # what it was is the reason, and is said with its copy
+            require_origin(
+                origin["field"], origin, METHOD_FIELDS[origin["field"]], directory.methods
+            )
+        raise
     named = sorted((field, origin.name) for field, origin in config.origins())
     if named != sorted((origin["field"], origin["name"]) for origin in origins):
         raise UserError(
@@ -96,11 +107,7 @@ def stored_config(
             "put back the original"
         )
     for origin in origins:
-        if origin in changed:
-            warnings.warn(
-                f"{origin['field']}: {origin['file']} has changed since the run", stacklevel=2
-            )
-        else:
+        if origin not in changed:
             require_same(origin["field"], origin, METHOD_FIELDS[origin["field"]])
     return config
 

@@ -31,10 +31,11 @@ class FunctionCallbacks(SweepCallbacks):
 
     def __init__(
         self,
-        watch: SweepCallbacks = SILENT,
+        watch: SweepCallbacks | None = SILENT,
         cell: Callable[[CellResult], None] | None = None,
         round: Callable[[Cell, dict], None] | None = None,
     ):
+        watch = watch or SILENT
         self._cell, self._round = cell or watch.on_cell_end, round or watch.on_round_end
 
     def on_cell_end(self, result: CellResult) -> None:

@@ -140,7 +140,11 @@ def _with_paths(content: dict) -> dict:
         if isinstance(value, list):
             return [of(one, family) for one in value]
         named = isinstance(value, (str, Method)) or callable(value)
-        return family.name_of(value) if family is not None and named else value
+        if family is None or not named:
+            return value
+        name = family.name_of(value)
+        family.refresh(name)
+        return name
 
     families = {**METHOD_FIELDS, UNLEARNING.field: UNLEARNING}
     tables = ("fixed", "grid", "rows", "columns")

@@ -52,11 +52,12 @@ class FunctionCallbacks(TrainingCallbacks):
 
     def __init__(
         self,
-        watch: TrainingCallbacks = SILENT,
+        watch: TrainingCallbacks | None = SILENT,
         start: Callable | None = None,
         round: Callable | None = None,
         damage: Callable | None = None,
     ):
+        watch = watch or SILENT
         self._start, self._round = start or watch.on_start, round or watch.on_round_end
         self._damage = damage or watch.on_damage
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -134,7 +133,7 @@ def _stage(method: ModelDefense, own: Any, gathers: bool, model: tf.keras.Model)
     stage = method.build(model, own, gathers)
     if not callable(stage):
         raise UserError(f"defense: build of {method.name} must return a function; got {stage!r}")
-    if not inspect.isfunction(stage) or DEFENSES.get(method.name) is method:
+    if DEFENSES.get(method.name) is method:
         return stage
 
     def checked(round_number: int, weights: list[np.ndarray]) -> tuple[list[np.ndarray], dict]:
@@ -146,6 +145,9 @@ def _stage(method: ModelDefense, own: Any, gathers: bool, model: tf.keras.Model)
             )
         return as_weights("defense", method.name, found[0], weights), found[1]
 
+    for name in ("on_tensors", "records_of"):  # of stages that also run inside TFF
+        if hasattr(stage, name):
+            setattr(checked, name, getattr(stage, name))
     return checked
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pathlib
 import re
 import shutil
-from typing import Any
+import warnings
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def write_record(directory: RunDirectory, record: VerificationRecord) -> pathlib
     The folder is `verification`, with a number appended if it exists. The caller must hold the
     run's lock.
     """
-    content: Any = _finite(record.as_json())
+    content = record.as_json()
     begun = directory.path / ".verification"
     shutil.rmtree(begun, ignore_errors=True)  # left by a killed process
     begun.mkdir()
@@ -76,6 +75,8 @@ def write_record(directory: RunDirectory, record: VerificationRecord) -> pathlib
 def records(directory: RunDirectory) -> list[tuple[pathlib.Path, VerificationRecord]]:
     """Return folder and record of every verification of a run, oldest first.
 
+    Records of builds whose fields are unknown here are left out, with a warning.
+
     Raises:
         UserError: a damaged record.
     """
@@ -84,25 +85,21 @@ def records(directory: RunDirectory) -> list[tuple[pathlib.Path, VerificationRec
         match = re.fullmatch(r"verification(?:-(\d+))?", path.parent.name)
         if match:
             found.append((int(match[1] or 1), path))
-    return [(path.parent, _read(path)) for _, path in sorted(found)]
+    records = [(path.parent, _read(path)) for _, path in sorted(found)]
+    return [(folder, record) for folder, record in records if record is not None]
 
 
-def _read(path: pathlib.Path) -> VerificationRecord:
+def _read(path: pathlib.Path) -> VerificationRecord | None:
     try:
         content = json.loads(path.read_text())
         if content.pop("sha256") != digest_of(content):
             raise ValueError("its checksum differs")
-        return VerificationRecord.of(content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"run: {path} is damaged ({first_line(error)})")
-
-
-def _finite(value):
-    """Return JSON values with infinity replaced by text and NaN by None, which JSON lacks."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
+    try:
+        return VerificationRecord.of(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        warnings.warn(
+            f"{path} is left out, as another build wrote it ({first_line(error)})", stacklevel=2
+        )
+        return None
