@@ -11,6 +11,7 @@ from unlearn_cases import contents, quick
 
 from tfunlearn.config.presets import preset
 from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import digest_of
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn
 from tfunlearn.experiment.verification import VerifySettings, verify
@@ -21,6 +22,7 @@ from tfunlearn.workflows.report import report
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.membership import attack_by_likelihood
 from tfunlearn.workflows.verify.predictions import ModelPredictions
+from tfunlearn.workflows.verify.record import records
 
 SMALL = dict(
     train_examples=240, clients=5, rounds=3, lr=3e-3, malicious=1, attack="backdoor", history="last"
@@ -285,3 +287,16 @@ def test_every_model_is_attacked_by_likelihood_with_as_many_shadows(rng):
     ]
     assert found.after.auc == membership_roc(*scores).auc
     assert attack_by_likelihood(view(), view(), retrained[:2], "auto") is None
+
+
+def test_records_of_another_build_are_left_out_and_torn_ones_are_named(tmp_path):
+    folder = tmp_path / "run" / "verification"
+    folder.mkdir(parents=True)
+    content = {"key": "k", "verification": 1, "evidence": [{"name": "n"}], "membership": {}}
+    (folder / "verification.json").write_text(json.dumps({**content, "sha256": digest_of(content)}))
+    directory = RunDirectory(tmp_path / "run")
+    with pytest.warns(UserWarning, match="verification.json is left out, as another build wrote"):
+        assert records(directory) == []
+    (folder / "verification.json").write_text(json.dumps({**content, "sha256": "0"}))
+    with pytest.raises(UserError, match="^run: .*verification.json is damaged .its checksum"):
+        records(directory)
