@@ -196,7 +196,7 @@ def test_run_directories(runs, monkeypatch, tmp_path, typed):
         ["unlearn", "--method", "finetune", "--client", "1", "--no-reference"],
     )
 
-    @settings(FUZZ, max_examples=30)
+    @settings(FUZZ, max_examples=20)
     @given(st.data(), st.sampled_from(["run", "run-not"]), st.sampled_from(names))
     def ends_in_one_line(data, run, name):
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)

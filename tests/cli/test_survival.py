@@ -86,7 +86,7 @@ def lines_of(run):
 
 def test_training_killed_at_random_moments(commands, whole, tmp_path):
     folder, (seconds, _, _) = whole
-    killed(commands, np.random.default_rng(1), 4, tmp_path, TRAIN, ["resume", "run"], seconds)
+    killed(commands, np.random.default_rng(1), 3, tmp_path, TRAIN, ["resume", "run"], seconds)
     assert checksum(tmp_path / "run" / "checkpoint.npz") == checksum(
         folder / "run" / "checkpoint.npz"
     )
@@ -103,7 +103,7 @@ def test_unlearning_killed_at_random_moments(commands, whole, tmp_path):
     killed(
         commands,
         np.random.default_rng(2),
-        4,
+        3,
         tmp_path,
         UNLEARN,
         ["resume", "run-memorization"],
@@ -129,7 +129,7 @@ def test_a_sweep_killed_at_random_moments(commands, whole, tmp_path):
     killed(
         commands,
         np.random.default_rng(3),
-        4,
+        3,
         tmp_path,
         ["sweep", "grid.toml", "--out", "swept"],
         ["resume", "swept"],
