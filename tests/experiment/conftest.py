@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from PIL import Image
 from unlearn_cases import SMALL
 
 from tfunlearn.experiment import run_config, train
@@ -21,3 +22,25 @@ def copied(kept_run, tmp_path):
     """A copy of the run in a folder of its own, without finished runs next to it."""
     shutil.copytree(kept_run.directory.path, tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="session")
+def rasterizer():
+    """Matplotlib's own function that renders a figure to a file."""
+    import matplotlib.figure
+
+    return matplotlib.figure.Figure.savefig
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures_without_rendering(rasterizer):
+    """Figures are composed but not rendered here; tests/report and tests/cli render them."""
+    import matplotlib.figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            matplotlib.figure.Figure,
+            "savefig",
+            lambda figure, path, **_: Image.new("L", (1, 1)).save(path, "PNG"),
+        )
+        yield

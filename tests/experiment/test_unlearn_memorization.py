@@ -306,11 +306,12 @@ def test_the_published_settings_of_fedosd_are_a_preset():
     assert settings.unlearn_batch >= 10**6  # one step over all of a client's data
 
 
-def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path):
+def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path, monkeypatch, rasterizer):
     study = study_ratio(copied, ["client:0"])
     assert [found.rule for found in study.suggestions] == ["relative", "decade"]
     assert all(0.05 <= found.ratio <= 0.95 for found in study.suggestions)
     assert len(study.sizes) == kept_run.model.count_params()
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", rasterizer)
     draw_ratio(tmp_path / "ratio.png", study)
     assert (tmp_path / "ratio.png").stat().st_size > 5000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ratio.png", "run"]
