@@ -164,8 +164,7 @@ class UnlearningDisplay(UnlearningCallbacks):
         if not run.new:
             self._say(
                 f"found     {run.directory.path}, an earlier unlearning with these settings; "
-                f"{record.method} "
-                f"of {request_in_words(record.requests[-1])}"
+                f"{record.method} of {request_in_words(record.requests[-1])}"
             )
             for words in record.warnings:
                 self.on_warning(words)

@@ -12,7 +12,8 @@ from tfunlearn.attacks import AdversaryView, Attack, BoostAttack, Classes, DataA
 from tfunlearn.conformance.finding import Finding, findings_of
 from tfunlearn.conformance.properties import F, gaussian_updates
 from tfunlearn.core.lazy import tf
-from tfunlearn.datasets import DataSet, ImageData
+from tfunlearn.datasets import DataSet
+from tfunlearn.datasets.dataset import require_image_data
 from tfunlearn.defenses import Defense, ModelDefense, UpdateDefense
 from tfunlearn.models import Model, lenet5
 
@@ -249,13 +250,8 @@ def check_data_set(data_set: DataSet, own: Any, data_dir: str = "data") -> list[
     """Check a data set: types, and that loading it again gives the same images."""
 
     def types(_: Any) -> tuple:
-        data = data_set.load(data_dir, own)
-        good = (
-            isinstance(data, ImageData)
-            and data.images.ndim == 4
-            and (data.images.dtype == data.test_images.dtype == np.uint8)
-        )
-        return good, (
+        data = require_image_data(data_set.name, data_set.load(data_dir, own))
+        return True, (
             f"{len(data.labels)} + {len(data.test_labels)} images {data.images.shape[1:]} "
             f"{data.images.dtype}, {data.classes} classes"
         )

@@ -6,13 +6,12 @@ import collections.abc
 import dataclasses
 import functools
 import sys
-import types
 import typing
 from collections.abc import Callable, Collection
 from typing import Any
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.fields import SIMPLE, is_default
+from tfunlearn.core.fields import alternatives, are_plain, is_default
 
 TRAIN_FLAGS = ("allow_code", "config", "help", "out", "preset", "worker", "workers")
 # tests/cli/test_method_flags.py compares both with the commands.
@@ -33,7 +32,7 @@ def require_declaration(method: Any) -> None:
     hints = _hints(type(method))
     for field in dataclasses.fields(method):
         value = getattr(method, field.name)
-        kinds = _alternatives(hints[field.name])
+        kinds = alternatives(hints[field.name])
         if any(_fits(value, kind) for kind in kinds):
             continue
         wanted = " or ".join(_word(kind) for kind in kinds)
@@ -67,9 +66,9 @@ def require_settings(settings: type, owner: str, flags: Collection[str] = ()) ->
             )
         if dataclasses.is_dataclass(hint):
             continue
-        kinds = _alternatives(hint)
+        kinds = alternatives(hint)
         names = hint == tuple[str, ...]
-        if not names and (not set(kinds) <= {*SIMPLE, type(None)} or set(kinds) == {type(None)}):
+        if not names and not are_plain(kinds):
             raise UserError(
                 f"{name}: must be annotated as bool, int, float, str (also with None) or "
                 f"tuple[str, ...] in {owner}; got {hint}"
@@ -96,12 +95,6 @@ def _is_default(value: Any, kinds: tuple, names: bool) -> bool:
     if names:
         return isinstance(value, tuple) and all(type(one) is str for one in value)
     return is_default(value, kinds)
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return typing.get_args(hint)
-    return (hint,)
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -195,8 +195,7 @@ class Family(Mapping[str, M], Generic[M]):
         member, origin = self._found(name)
         if origin is None or origin.file is None or self.get(member.name) is member:
             return "", name if origin is None else member.name, ""
-        points = self.entry_points()
-        spec = points[name].value if origin.package and name in points else name
+        spec = self.entry_points()[name].value if origin.package else name
         return origin.file, spec.rpartition(":")[2], member.name
 
     def _free_name(self, name: str, method: Any) -> str:
@@ -305,30 +304,29 @@ class Family(Mapping[str, M], Generic[M]):
 
     def _adapt_object(self, name: str, found: Any) -> M:
         """Return an object as a method of this family; plain functions are adapted."""
+        try:
+            return self._reporting(self._checked(name, found))
+        except UserError as error:
+            raise UserError(f"{self.field}: {error}")
+
+    def _checked(self, name: str, found: Any) -> M:
+        """Return an object as a checked method of this family; see `_adapt_object`."""
         member = found
         if self._adapt is not None and callable(found) and not isinstance(found, Method):
-            try:
-                member = self._adapt(name, found)
-            except UserError as error:
-                raise UserError(f"{self.field}: {error}")
+            member = self._adapt(name, found)
         if not isinstance(member, tuple(self._kinds())):
             kinds = ", ".join(kind.__name__ for kind in self._kinds())
             takes = f", or {self._takes}" if self._takes else ""
-            raise UserError(
-                f"{self.field}: {name} must be of type {kinds}{takes}; got {type(found).__name__}"
-            )
-        try:
-            if isinstance(found, Method):
-                require_declaration(member)
-            require_settings(member.settings, name, self.flags)
-        except UserError as error:
-            raise UserError(f"{self.field}: {error}")
+            raise UserError(f"{name} must be of type {kinds}{takes}; got {type(found).__name__}")
+        if isinstance(found, Method):
+            require_declaration(member)
+        require_settings(member.settings, name, self.flags)
         for taken in self.reserved & fields_of(member.settings).keys():
             raise UserError(
-                f"{self.field}: {name} must have settings of other names than "
+                f"{name} must have settings of other names than "
                 f"{', '.join(sorted(self.reserved))}; got {taken!r}; rename it"
             )
-        return self._reporting(member)
+        return member
 
     def make_settings(self, name: str, values: Mapping[str, Any] = {}) -> Any:
         """Return the own settings of a method with the given values, others at their defaults.
@@ -336,14 +334,13 @@ class Family(Mapping[str, M], Generic[M]):
         Raises:
             UserError: a value out of range, or the check of a user's settings failed.
         """
-        settings = self.find(name).settings
-        if name in self:
-            return settings(**values)
         try:
-            return settings(**values)
+            return self.find(name).settings(**values)
         except (UserError, Terminated):
             raise
         except (Exception, SystemExit) as error:
+            if name in self:
+                raise
             raise UserError(
                 f"{self.field}: the settings of {name} raised {type(error).__name__} "
                 f"({first_line(error)}); got {values}"
@@ -467,9 +464,7 @@ def load_object(field: str, spec: str) -> Any:
                 )
             found = getattr(found, part)
         return found
-    except UserError:
-        raise
-    except Terminated:
+    except (UserError, Terminated):
         raise
     except (Exception, SystemExit) as error:  # importing runs other people's code
         raise UserError(

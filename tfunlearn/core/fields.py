@@ -190,17 +190,13 @@ def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in given:
             continue
         default, hint = parameter.default, hints.get(parameter.name, type(parameter.default))
-        kinds = (
-            typing.get_args(hint)
-            if isinstance(hint, types.UnionType) or (typing.get_origin(hint) is typing.Union)
-            else (hint,)
-        )
+        kinds = alternatives(hint)
         if default is parameter.empty:
             raise UserError(
                 f"{name}: the parameter {parameter.name!r} has no default; every "
                 "keyword-only parameter needs one"
             )
-        if not set(kinds) <= {*SIMPLE, type(None)} or set(kinds) == {type(None)}:
+        if not are_plain(kinds):
             raise UserError(
                 f"{name}: the type of parameter {parameter.name!r} must be bool, int, float or "
                 f"str, optionally with None; got {hint}"
@@ -214,6 +210,18 @@ def settings_of(function: Callable, *, given: tuple[str, ...] = ()) -> type:
     return dataclasses.make_dataclass(
         f"{name.title().replace('_', '')}Settings", found, frozen=True
     )
+
+
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """Return the types of a union such as `float | None`; any other type alone."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def are_plain(kinds: tuple) -> bool:
+    """Return whether flags and files can hold values of the types: plain ones, also with None."""
+    return set(kinds) <= {*SIMPLE, type(None)} and set(kinds) != {type(None)}
 
 
 def is_default(value: Any, kinds: tuple) -> bool:

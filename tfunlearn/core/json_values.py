@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import types
 import typing
 from typing import Any, TypeVar
+
+from tfunlearn.core.fields import alternatives
 
 T = TypeVar("T")
 INFINITE = {"inf": float("inf"), "-inf": float("-inf")}  # JSON has no infinity
@@ -40,11 +41,11 @@ def to_json(value: Any) -> Any:
 
 
 def _convert(kind: Any, value: Any) -> Any:
+    kinds = alternatives(kind)
+    if type(None) in kinds and value is None:
+        return None
+    kind = next(one for one in kinds if one is not type(None))
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None:
-            return None
-        return _convert(next(a for a in arguments if a is not type(None)), value)
     if origin is list:
         return [_convert(arguments[0], part) for part in _of_type(list, value)]
     if origin is dict:

@@ -27,6 +27,9 @@ def as_array(
     """
     try:
         array = np.asarray(found)
+    except Exception:  # ragged lists, or an object whose conversion fails
+        got = f"{type(found).__name__}, which is not an array"
+    else:
         if array.shape == tuple(shape) and array.dtype.kind in "fiub":
             with np.errstate(over="ignore"):
                 array = np.asarray(array, np.float32)
@@ -36,10 +39,6 @@ def as_array(
                 f"{field}: {name} must return finite numbers; got NaN or infinity (as float32)"
             )
         got = f"{type(found).__name__} of shape {array.shape} and type {array.dtype}"
-    except UserError:
-        raise
-    except Exception:  # ragged lists, or an object whose conversion fails
-        got = f"{type(found).__name__}, which is not an array"
     raise UserError(
         f"{field}: {name} must return an array of shape {tuple(shape)} of real numbers; got {got}"
     )
@@ -55,18 +54,13 @@ def as_rows(field: str, name: str, found: Any, columns: int, *, finite: bool) ->
     Raises:
         UserError: as for `as_array`.
     """
-    shape = np.shape(found) if hasattr(found, "shape") else (len(found),) if _sized(found) else ()
-    rows = shape[0] if shape else 0
-    if not rows:
+    shape = (len(found),) if isinstance(found, (list, tuple)) else np.shape(found)
+    if not shape or not shape[0]:
         raise UserError(
             f"{field}: {name} must return an array of shape (rows, {columns}) with at least one "
             f"row; got {type(found).__name__} of shape {tuple(shape)}"
         )
-    return as_array(field, name, found, (rows, columns), finite=finite)
-
-
-def _sized(found: Any) -> bool:
-    return isinstance(found, (list, tuple))
+    return as_array(field, name, found, (shape[0], columns), finite=finite)
 
 
 def as_weights(
