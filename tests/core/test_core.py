@@ -15,6 +15,7 @@ from tfunlearn.core.files import (
     checksum,
     first_free,
     locked,
+    naming,
     read_arrays,
     replacing,
     write_arrays,
@@ -132,6 +133,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
             temporary.write_text("half")
             raise RuntimeError
     assert path.read_text() == '{\n  "x": 1\n}\n' and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device: 'file'"),
+        (OSError(2, "No such file", "other"), "[Errno 2] No such file: 'other'"),
+        (TimeoutError("The read operation timed out"), "The read operation timed out"),
+    ],
+)
+def test_errors_of_the_file_system_name_a_path_and_all_keep_their_message(error, message):
+    with pytest.raises(OSError) as raised:
+        with naming("file"):
+            raise error
+    assert str(raised.value) == message
 
 
 def test_arrays_round_trip_without_pickle(tmp_path, rng):

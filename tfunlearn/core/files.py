@@ -88,11 +88,15 @@ def _beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-    """Add the path to any OSError raised in the block; a full disk reports no path itself."""
+    """Add the path to errors of the file system in the block; a full disk reports no path itself.
+
+    An OSError without a number is another library's: with a path, it would lose its message.
+    """
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.errno is not None:
+            error.filename = error.filename or str(path)
         raise
 
 
