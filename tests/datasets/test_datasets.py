@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.datasets import DATASETS, load, tfds_images
-from tfunlearn.datasets.femnist import FILE, from_client_data, like_mnist
 
 
 def test_digits_are_real_split_and_scaled():
@@ -40,22 +39,6 @@ def test_subset_is_drawn_from_the_data(rng):
     assert part.images.shape == (100, 28, 28, 1) and part.test_images is data.test_images
     whole = {image.tobytes(): label for image, label in zip(data.images, data.labels)}
     assert all(whole[i.tobytes()] == label for i, label in zip(part.images, part.labels))
-
-
-def test_femnist_becomes_like_mnist_with_writers_as_clients():
-    import tensorflow_federated as tff
-
-    source = tff.simulation.datasets.emnist.get_synthetic()
-    data = from_client_data("femnist-digits", source, source, 10)
-    assert data.images.shape == (20, 28, 28, 1) and data.images.dtype == np.uint8
-    assert data.writers.tolist() == [0] * 10 + [1] * 10
-    assert data.labels.tolist() == list(range(10)) * 2
-    first = next(iter(source.create_tf_dataset_for_client("synthetic1")))["pixels"].numpy()
-    np.testing.assert_array_equal(data.images[0, ..., 0], np.rint((1 - first) * 255))
-
-
-def test_background_becomes_zero():
-    assert like_mnist(np.array([[[1.0, 0.0, 0.5]]])).ravel().tolist() == [0, 255, 128]
 
 
 @pytest.mark.parametrize(
@@ -125,29 +108,6 @@ def test_an_unreachable_host_is_noticed_at_once(monkeypatch):
         tfds_images._require_host("http://nowhere.invalid/file")
     monkeypatch.setattr(tfds_images.urllib.request, "getproxies", lambda: {"http": "proxy"})
     tfds_images._require_host("http://nowhere.invalid/file")
-
-
-def test_femnist_without_network_leaves_no_half_file(monkeypatch, tmp_path):
-    import tensorflow_federated as tff
-
-    def broken(only_digits, cache_dir):
-        (tmp_path / FILE).write_bytes(b"half")
-        raise OSError("connection lost")
-
-    monkeypatch.setattr(tff.simulation.datasets.emnist, "load_data", broken)
-    with pytest.raises(UserError, match="connection lost.*emnist_all.sqlite.lzma"):
-        load("femnist", str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_garbage_femnist_file_is_told_from_a_missing_one(tmp_path):
-    (tmp_path / FILE).write_bytes(b"this is no data base" * 100)
-    with pytest.raises(
-        UserError, match="femnist is damaged: .*emnist_all.sqlite .*remove"
-    ) as error:
-        load("femnist", str(tmp_path))
-    assert "downloaded" not in str(error.value) and "\n" not in str(error.value)
-    assert (tmp_path / FILE).read_bytes() == b"this is no data base" * 100
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def broken_json(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
         try:
             json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return path, _first(error)
+            return path, reason_of(error)
     return None
 
 
@@ -47,13 +47,13 @@ def broken_shard(files: Mapping[str, int]) -> tuple[str, str] | None:
         try:
             found = sum(1 for _ in tf.data.TFRecordDataset(path))
         except tf.errors.OpError as error:
-            return path, _first(error)
+            return path, reason_of(error)
         if found != expected:
             return path, f"{found} records in place of {expected}"
     return None
 
 
-def _first(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the first line of an error message without the name of the TensorFlow function."""
     text = first_line(error)
     if isinstance(error, tf.errors.OpError):
