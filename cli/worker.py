@@ -6,8 +6,7 @@ import time
 
 import click
 
-from tfunlearn.core.lazy import require_installed
-from tfunlearn.workers import serving_worker
+from tfunlearn.engines import choose_engine
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
@@ -39,7 +38,9 @@ def worker(port, host):
 
     Example: tfunlearn worker --port 8000
     """
-    require_installed("tensorflow_federated")
+    choose_engine("tff")  # raises unless it is installed
+    from tfunlearn.engines.tff import serving_worker
+
     console = PlainConsole()
     with serving_worker(host, port) as (address, port, died):
         shown = f"[{address}]" if ":" in address else address

@@ -14,6 +14,7 @@ from tfunlearn.core.clients import ClientSet
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # as runs do; modules use TensorFlow early
 
 
 @pytest.fixture
@@ -21,12 +22,24 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture(scope="session")
-def tff_worker():
-    """One TFF worker for all tests that run federated computations."""
-    from tfunlearn.workers import local_worker
+@pytest.fixture(params=["tff", "tensorflow"], scope="session")
+def engine(request):
+    """Each engine, with what does its work; TFF where it is installed."""
+    from tfunlearn.engines import choose_engine, tff_is_usable
 
-    with local_worker():
+    if request.param == "tff" and not tff_is_usable():
+        pytest.skip("TensorFlow Federated is not installed")
+    engine = choose_engine(request.param)
+    with engine.at_work():
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def at_work():
+    """What does the work of the default engine."""
+    from tfunlearn.engines import choose_engine
+
+    with choose_engine().at_work():
         yield
 
 

@@ -21,7 +21,9 @@ FLOORS = {  # arrows go down only, and rooms on one floor do not know each other
     "training": 4,
     "runs": 3,
     "config": 2,
-    "federated": 1.5,
+    "federated": 1.75,
+    "engines": 1.5,
+    "local_training": 1.25,
     "defenses": 1.5,
     "evaluation": 1.5,
     "report": 1.5,
@@ -32,7 +34,6 @@ FLOORS = {  # arrows go down only, and rooms on one floor do not know each other
     "pruning": 1,
     "datasets": 1,
     "models": 1,
-    "workers": 1,
     "core": 0,
 }
 

@@ -22,12 +22,12 @@ from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.lazy import tf, tff
 from tfunlearn.core.schedules import every
 from tfunlearn.defenses import Flap
+from tfunlearn.engines.tff import local_worker
 from tfunlearn.federated import AveragingRounds, GatheringRounds
-from tfunlearn.federated.client_work import ClientTraining, ClientWork
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.client_work import ClientTraining, ClientWork
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.models import build_model
-from tfunlearn.workers import local_worker
 
 CLIENTS, EXAMPLES, MALICIOUS = 80, 100, 16
 TRAINING = ClientTraining(optimizer="adam", lr=1e-3, local_epochs=2, batch_size=32)

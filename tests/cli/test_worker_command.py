@@ -14,6 +14,8 @@ from forkserver import worker_of
 
 from tfunlearn.core.files import checksum
 
+pytest.importorskip("tensorflow_federated")
+
 TRAIN = [
     "train",
     "--train-examples",

@@ -14,7 +14,7 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.experiment import run_config
 from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.methods import fedau as fedau_plan
 from tfunlearn.methods.source import open_source
 from tfunlearn.training.federation import Federation
@@ -43,7 +43,7 @@ def first_rounds(source, count=1, **settings):
     return task, plan, states
 
 
-@pytest.mark.usefixtures("tff_worker")
+@pytest.mark.usefixtures("at_work")
 @pytest.mark.parametrize("order", ["apply_then_reset", "reset_original"])
 def test_the_first_round_is_ordinary_and_then_reset(source, order):
     task, plan, (start, after) = first_rounds(
@@ -91,7 +91,7 @@ def test_ratio_zero_is_finetuning_and_ratio_one_is_another_net(kept_run, copied)
     assert everything.notes["cost"]["rounds"] == 2  # the locating round counts
 
 
-@pytest.mark.usefixtures("tff_worker")
+@pytest.mark.usefixtures("at_work")
 @pytest.mark.parametrize(
     ("saliency", "look"),
     [
@@ -155,7 +155,7 @@ def test_equal_weights_are_the_runs_own_choice(tmp_path):
         run_config(client_weights="equal")
 
 
-@pytest.mark.usefixtures("tff_worker")
+@pytest.mark.usefixtures("at_work")
 def test_fedosd_forgets_beside_the_others_and_does_not_go_back(source):
     task, plan, states = first_rounds(source, 2, method="fedosd", unlearn_lr=0.05)
     assert plan.rounds == 2 and plan.settles_after == 1

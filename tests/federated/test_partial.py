@@ -11,11 +11,11 @@ import tensorflow as tf
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.federated import PartialRounds
-from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining, ClientWork
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.client_work import ClientTraining, ClientWork
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.optimizers import OPTIMIZERS
+from tfunlearn.local_training.state import ServerState
 
-pytestmark = pytest.mark.usefixtures("tff_worker")
 layers = tf.keras.layers
 SIZES = (30, 7, 16)
 
@@ -66,11 +66,11 @@ def bits(weights):
 
 @pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "fisher"])
 @pytest.mark.parametrize("on_server", [False, True])
-def test_everything_outside_the_selection_keeps_its_bits(optimizer, on_server):
+def test_everything_outside_the_selection_keeps_its_bits(engine, optimizer, on_server):
     model = small_model()
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining(optimizer, 0.05, 2, 8), movable=masks, fixed_norms=True)
-    rounds = PartialRounds(work, weights, seed=1, on_server=on_server)
+    rounds = PartialRounds(work, weights, engine=engine, seed=1, on_server=on_server)
     state = ServerState(weights)
     for number in (1, 2):
         cohort = cohort_of((0,) if on_server else (0, 1, 2))
@@ -82,23 +82,11 @@ def test_everything_outside_the_selection_keeps_its_bits(optimizer, on_server):
     assert report.train_loss > 0 and not report.dropped and state.finished == 2
 
 
-def test_what_travels_is_the_selection_alone():
-    model = small_model()
-    masks, weights = selected(model)
-    work = ClientWork(model, ClientTraining("sgd", 0.05, 1, 8), movable=masks, fixed_norms=True)
-    rounds = PartialRounds(work, weights, seed=1)
-    count = sum(int(mask.sum()) for mask in masks)
-    assert rounds.entries == count < 0.5 * model.count_params()
-    signature = rounds._train.type_signature
-    assert signature.parameter[0].member.shape == (count,)
-    assert signature.result.member[0].shape == (count,)
-
-
-def test_the_mean_does_not_weigh_by_examples():
+def test_the_mean_does_not_weigh_by_examples(engine):
     model = small_model()
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("adam", 0.01, 2, 8), movable=masks, fixed_norms=True)
-    rounds = PartialRounds(work, weights, seed=1)
+    rounds = PartialRounds(work, weights, engine=engine, seed=1)
     alone = [rounds(ServerState(weights), cohort_of((k,)))[0].weights for k in range(3)]
     together, _ = rounds(ServerState(weights), cohort_of())
     start = to_vector(weights)
@@ -106,27 +94,27 @@ def test_the_mean_does_not_weigh_by_examples():
     np.testing.assert_allclose(to_vector(together.weights) - start, moves.mean(axis=0), atol=2e-7)
 
 
-def test_server_and_client_train_alike():
+def test_server_and_client_train_alike(engine):
     model = small_model()
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("sgd", 0.05, 2, 8), movable=masks, fixed_norms=True)
     got = [
-        PartialRounds(work, weights, seed=1, on_server=here)(ServerState(weights), cohort_of((1,)))[
-            0
-        ].weights
+        PartialRounds(work, weights, engine=engine, seed=1, on_server=here)(
+            ServerState(weights), cohort_of((1,))
+        )[0].weights
         for here in (False, True)
     ]
     np.testing.assert_allclose(to_vector(got[0]), to_vector(got[1]), atol=1e-6)
 
 
-def test_one_step_is_a_masked_gradient_with_fixed_norms():
+def test_one_step_is_a_masked_gradient_with_fixed_norms(engine):
     model = small_model()
     model.layers[-2].rate = 0.0  # dropout is random
     masks = [np.random.default_rng(0).random(w.shape) < 0.3 for w in model.weights]
     weights = model.get_weights()
     cohort = cohort_of((1,))
     work = ClientWork(model, ClientTraining("sgd", 0.1, 1, 100), movable=masks, fixed_norms=True)
-    got, _ = PartialRounds(work, weights, seed=1)(ServerState(weights), cohort)
+    got, _ = PartialRounds(work, weights, engine=engine, seed=1)(ServerState(weights), cohort)
     rows = cohort.clients.rows(1)
     model.set_weights(weights)
     with tf.GradientTape() as tape:
@@ -144,14 +132,14 @@ def test_one_step_is_a_masked_gradient_with_fixed_norms():
         np.testing.assert_allclose(after, before - 0.1 * mask * slope, atol=1e-6)
 
 
-def test_clients_without_finite_updates_are_dropped():
+def test_clients_without_finite_updates_are_dropped(engine):
     model = small_model()
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("sgd", 0.05, 1, 8), movable=masks, fixed_norms=True)
     cohort = cohort_of()
     bad = dataclasses.replace(cohort.clients, images=cohort.clients.images.astype(np.float32) / 255)
     bad.images[bad.rows(1)] = np.nan
-    rounds = PartialRounds(work, weights, seed=1, image_dtype=np.float32)
+    rounds = PartialRounds(work, weights, engine=engine, seed=1, image_dtype=np.float32)
     state, report = rounds(ServerState(weights), dataclasses.replace(cohort, clients=bad))
     assert report.dropped == (1,) and np.isfinite(to_vector(state.weights)).all()
     lost = dataclasses.replace(cohort, clients=bad, ids=np.array([1]), boosts=np.ones(1))
@@ -159,7 +147,7 @@ def test_clients_without_finite_updates_are_dropped():
     assert report.train_loss is None and (bits(state.weights) == bits(weights)).all()
 
 
-def test_an_adversary_crafts_partial_updates():
+def test_an_adversary_crafts_partial_updates(engine):
     model = small_model()
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("sgd", 0.05, 1, 8), movable=masks, fixed_norms=True)
@@ -169,8 +157,8 @@ def test_an_adversary_crafts_partial_updates():
         seen.append((stack.shape, vector.shape, number, dropped))
         return np.where((ids == 2)[:, None], -stack, stack), np.array([2])
 
-    plain = PartialRounds(work, weights, seed=1)
-    attacked = PartialRounds(work, weights, seed=1, adversary=flip)
+    plain = PartialRounds(work, weights, engine=engine, seed=1)
+    attacked = PartialRounds(work, weights, engine=engine, seed=1, adversary=flip)
     alone = [to_vector(plain(ServerState(weights), cohort_of((k,)))[0].weights) for k in range(3)]
     state, report = attacked(ServerState(weights), cohort_of())
     start, count = to_vector(weights), plain.entries

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_federated as tff
 
 from tfunlearn.aggregation import Aggregator, fltrust
 from tfunlearn.attacks import Adversary
@@ -14,12 +13,11 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.schedules import every
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.defenses import Flap
-from tfunlearn.federated import AveragingRounds, GatheringRounds, build_learning_process, gathering
-from tfunlearn.federated.client_work import ClientTraining, ClientWork
-from tfunlearn.federated.cohort import Cohort, participants
-from tfunlearn.federated.state import ServerState
+from tfunlearn.federated import AveragingRounds, GatheringRounds
+from tfunlearn.local_training.client_work import ClientTraining, ClientWork
+from tfunlearn.local_training.cohort import Cohort, participants
+from tfunlearn.local_training.state import ServerState
 
-pytestmark = pytest.mark.usefixtures("tff_worker")
 layers = tf.keras.layers
 TRAINING = ClientTraining("sgd", lr=0.1, local_epochs=2, batch_size=3)
 FACES = [AveragingRounds, GatheringRounds]
@@ -46,13 +44,13 @@ def cohort_of(clients, number=1, ids=None, boosts=None):
 
 
 @pytest.mark.parametrize("pruned", [False, True])
-def test_both_faces_give_the_same_model_and_report(small_clients, pruned):
+def test_both_faces_give_the_same_model_and_report(engine, small_clients, pruned):
     model = small_model()
     work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
     results = []
     for face in FACES:
         flap = Flap(model, fraction=0.3, due=every(2)) if pruned else None
-        run = face(work, seed=5, flap=flap)
+        run = face(work, engine=engine, seed=5, flap=flap)
         after = state
         for number in (1, 2, 3):
             after, report = run(after, cohort_of(small_clients, number, [0, 2]))
@@ -68,16 +66,18 @@ def test_both_faces_give_the_same_model_and_report(small_clients, pruned):
     }
 
 
-def test_the_model_moves_by_the_mean_weighted_by_examples(small_clients):
+def test_the_model_moves_by_the_mean_weighted_by_examples(engine, small_clients):
     model = small_model()
     work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
-    updates = GatheringRounds(work, seed=0).gather(state.weights, cohort_of(small_clients))
+    updates = GatheringRounds(work, engine=engine, seed=0).gather(
+        state.weights, cohort_of(small_clients)
+    )
     assert updates.stack.dtype == np.float32 and updates.stack.shape == (3, model.count_params())
     assert updates.ids.tolist() == [0, 1, 2] and updates.examples.tolist() == [5, 8, 3]
     expected = (5 * updates.stack[0] + 8 * updates.stack[1] + 3 * updates.stack[2]) / 16
     moving = to_vector([w.numpy() for w in model.get_layer("norm").weights[2:]])
     for face in FACES:
-        after, _ = face(work, seed=0)(state, cohort_of(small_clients))
+        after, _ = face(work, engine=engine, seed=0)(state, cohort_of(small_clients))
         step = to_vector(after.weights) - to_vector(state.weights)
         np.testing.assert_allclose(step, expected, rtol=1e-4, atol=1e-6)
         # moving mean and variance are averaged like every other weight, and do move
@@ -89,21 +89,24 @@ def test_the_model_moves_by_the_mean_weighted_by_examples(small_clients):
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_same_seed_same_bits_other_seed_other_bits(small_clients, face):
+def test_same_seed_same_bits_other_seed_other_bits(engine, small_clients, face):
     model = small_model()
     work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
-    runs = [face(work, seed=seed)(state, cohort_of(small_clients))[0] for seed in (1, 1, 2)]
+    runs = [
+        face(work, engine=engine, seed=seed)(state, cohort_of(small_clients))[0]
+        for seed in (1, 1, 2)
+    ]
     vectors = [to_vector(run.weights) for run in runs]
     assert vectors[0].tobytes() == vectors[1].tobytes() != vectors[2].tobytes()
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_broken_clients_are_dropped_and_named(small_clients, face):
+def test_broken_clients_are_dropped_and_named(engine, small_clients, face):
     images = small_clients.images.astype(np.float32) / 255
     images[small_clients.rows(1)] = np.nan
     clients = ClientSet(images, small_clients.labels, small_clients.offsets)
     model = small_model()
-    run = face(ClientWork(model, TRAINING), seed=0, image_dtype=np.float32)
+    run = face(ClientWork(model, TRAINING), engine=engine, seed=0, image_dtype=np.float32)
     state = ServerState(model.get_weights())
     after, report = run(state, cohort_of(clients))
     alone, _ = run(state, cohort_of(clients, ids=[0, 2]))
@@ -124,10 +127,11 @@ class Echo(ClientWork):
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_clients_receive_the_pruned_model_in_the_next_round(small_clients, face):
+def test_clients_receive_the_pruned_model_in_the_next_round(engine, small_clients, face):
     model = small_model()
     run = face(
         Echo(model, TRAINING),
+        engine=engine,
         seed=0,
         flap=Flap(model, fraction=0.01, due=every(5), narrow=True, limit=0.25),
     )
@@ -145,15 +149,6 @@ def test_clients_receive_the_pruned_model_in_the_next_round(small_clients, face)
         np.testing.assert_allclose(sent, stored, rtol=1e-5)
 
 
-def test_gathering_in_chunks_changes_nothing(small_clients, monkeypatch):
-    model = small_model()
-    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
-    whole = GatheringRounds(work, seed=0).gather(state.weights, cohort_of(small_clients))
-    monkeypatch.setattr(gathering, "CHUNK_BYTES", 8 * model.count_params())
-    parts = GatheringRounds(work, seed=0).gather(state.weights, cohort_of(small_clients))
-    assert whole.stack.tobytes() == parts.stack.tobytes()
-
-
 @pytest.mark.parametrize(
     "name, options",
     [
@@ -169,7 +164,7 @@ def test_gathering_in_chunks_changes_nothing(small_clients, monkeypatch):
         ("median", {"before": ("bucketing",)}),
     ],
 )
-def test_every_rule_gives_the_same_model_on_both_faces(name, options):
+def test_every_rule_gives_the_same_model_on_both_faces(engine, name, options):
     """Also with a broken client, and for a rule that uses the previous aggregate."""
     rng = np.random.default_rng(0)
     images = rng.random((28, 8, 8, 1)).astype(np.float32)
@@ -182,6 +177,7 @@ def test_every_rule_gives_the_same_model_on_both_faces(name, options):
     for face in FACES:
         run = face(
             work,
+            engine=engine,
             seed=0,
             image_dtype=np.float32,
             aggregator=Aggregator(name, 1, seed=2, **options),
@@ -200,7 +196,7 @@ def test_every_rule_gives_the_same_model_on_both_faces(name, options):
         assert np.abs(results[0].reference).max() > 0
 
 
-def test_adversary_rejection_and_rule_in_their_order(small_clients):
+def test_adversary_rejection_and_rule_in_their_order(engine, small_clients):
     model = small_model()
     state, seen = ServerState(model.get_weights()), []
     size = model.count_params()
@@ -216,6 +212,7 @@ def test_adversary_rejection_and_rule_in_their_order(small_clients):
     adversary = Adversary(craft, np.array([1]), lambda number: True, 0)
     run = GatheringRounds(
         ClientWork(model, TRAINING),
+        engine=engine,
         seed=0,
         adversary=adversary,
         rejection=rejection,
@@ -237,15 +234,17 @@ def test_adversary_rejection_and_rule_in_their_order(small_clients):
     assert all(np.isfinite(w).all() for w in after.weights)
 
 
-def test_fltrust_trains_on_the_servers_own_examples(small_clients):
+def test_fltrust_trains_on_the_servers_own_examples(engine, small_clients):
     model = small_model()
     work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
     with pytest.raises(UserError, match="fltrust needs the server's own update"):
-        GatheringRounds(work, seed=0, aggregator=Aggregator("fltrust", 1))
+        GatheringRounds(work, engine=engine, seed=0, aggregator=Aggregator("fltrust", 1))
     with pytest.raises(UserError, match="any rule but fltrust"):
-        AveragingRounds(work, seed=0, aggregator=Aggregator("fltrust", 1), clients=3)
+        AveragingRounds(work, engine=engine, seed=0, aggregator=Aggregator("fltrust", 1), clients=3)
     server = ClientSet(small_clients.images[:6], small_clients.labels[:6], np.array([0, 6]))
-    run = GatheringRounds(work, seed=0, aggregator=Aggregator("fltrust", 1), server_examples=server)
+    run = GatheringRounds(
+        work, engine=engine, seed=0, aggregator=Aggregator("fltrust", 1), server_examples=server
+    )
     after, _ = run(state, cohort_of(small_clients))
     trusted = run.server_update(state.weights, 1)
     stack = run.gather(state.weights, cohort_of(small_clients)).stack
@@ -261,6 +260,7 @@ def test_fltrust_trains_on_the_servers_own_examples(small_clients):
     )
     run = GatheringRounds(
         work,
+        engine=engine,
         seed=0,
         image_dtype=np.float32,
         server_examples=nowhere,
@@ -268,26 +268,6 @@ def test_fltrust_trains_on_the_servers_own_examples(small_clients):
     )
     after, _ = run(state, cohort_of(floats))  # a non-finite server update trusts no client
     np.testing.assert_array_equal(to_vector(after.weights), to_vector(state.weights))
-
-
-def test_the_learning_process_is_what_a_tff_user_expects(small_clients):
-    model = small_model()
-    work = ClientWork(model, TRAINING)
-    process = build_learning_process(work)
-    assert isinstance(process, tff.learning.templates.LearningProcess)
-    data_sets = [
-        tf.data.Dataset.from_tensors(client)
-        for client in cohort_of(small_clients).tensors(TRAINING, seed=0)
-    ]
-    output = process.next(process.initialize(), data_sets)
-    weights = process.get_model_weights(output.state)
-    assert output.metrics["client_work"]["weights"] == 16
-    expected, _ = AveragingRounds(work, seed=0)(
-        ServerState(model.get_weights()), cohort_of(small_clients)
-    )
-    weights.assign_weights_to(model)
-    for a, b in zip(model.get_weights(), expected.weights):
-        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
 
 
 def test_participants_are_drawn_by_seed_and_round():

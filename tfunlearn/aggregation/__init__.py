@@ -4,7 +4,6 @@ from tfunlearn.aggregation.aggregator import Aggregator
 from tfunlearn.aggregation.bucketing import bucketing
 from tfunlearn.aggregation.bulyan import bulyan
 from tfunlearn.aggregation.centered_clipping import centered_clipping
-from tfunlearn.aggregation.factories import rule_factory
 from tfunlearn.aggregation.fltrust import fltrust
 from tfunlearn.aggregation.geometric_median import geometric_median
 from tfunlearn.aggregation.krum import krum
@@ -44,6 +43,5 @@ __all__ = [
     "nearest_neighbor_mixing",
     "norm_bound",
     "rfa",
-    "rule_factory",
     "trimmed_mean",
 ]

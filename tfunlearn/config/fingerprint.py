@@ -10,7 +10,8 @@ from tfunlearn.core.files import checksum
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.models.saved import is_model_file
 
-NO_CONTENT = ("data_dir",)  # fields that locate files and do not affect the result
+# Fields that locate files, or say what computes; the result is the same but for last bits.
+NO_CONTENT = ("data_dir", "engine", "clients_at_once", "threads_per_client")
 
 
 def content_of(config: RunConfig) -> dict:
@@ -22,6 +23,8 @@ def content_of(config: RunConfig) -> dict:
     content = {k: v for k, v in {**RUN_FIELDS, **config.flat()}.items() if k not in NO_CONTENT}
     if content["training_seed"] is None:  # keeps the hashes from before this field existed
         del content["training_seed"]
+    if content["precision"] == "float32":
+        del content["precision"]
     for name, method in DEFENSES.items():
         same = all(content[field] == value for field, value in method.earlier.items())
         if method.earlier and (same or name not in content["defense"]):

@@ -17,7 +17,7 @@ from tfunlearn.aggregation import Aggregator
 from tfunlearn.attacks import UpdateAttack
 from tfunlearn.config.sections import Section
 from tfunlearn.config.threats import AggregationConfig, AttackConfig, DefenseConfig
-from tfunlearn.config.training import DataConfig, ModelConfig, TrainingConfig
+from tfunlearn.config.training import DataConfig, EngineConfig, ModelConfig, TrainingConfig
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import Family, Origin
 from tfunlearn.core.fields import fields_of, option
@@ -39,6 +39,7 @@ class RunConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    compute: EngineConfig = dataclasses.field(default_factory=EngineConfig)
     attack: AttackConfig = dataclasses.field(default_factory=AttackConfig)
     aggregation: AggregationConfig = dataclasses.field(default_factory=AggregationConfig)
     defense: DefenseConfig = dataclasses.field(default_factory=DefenseConfig)

@@ -11,8 +11,11 @@ from tfunlearn.core.families import Family
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.datasets import DATASETS, PARTITIONS
-from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
+from tfunlearn.engines import ENGINES
+from tfunlearn.local_training.client_work import ClientTraining
+from tfunlearn.local_training.optimizers import OPTIMIZERS
 from tfunlearn.models import MODELS, is_model_file
+from tfunlearn.models.precision import PRECISIONS
 
 DEFAULT_CLIENTS = 10
 
@@ -88,6 +91,36 @@ class ModelConfig(Section):
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """What runs the clients, and how."""
+
+    engine: str = option(
+        "auto",
+        f"Engine that runs the clients: {', '.join(ENGINES)}; auto: TensorFlow Federated where it "
+        "is installed.",
+    )
+    clients_at_once: int | None = option(
+        None,
+        "Clients that run at the same time (engine tensorflow); none: one per core, or one on a "
+        "GPU. Does not change the result.",
+    )
+    threads_per_client: int = option(
+        1, "Threads inside an operation, for large models with few clients; changes last bits."
+    )
+    precision: str = option(
+        "float32",
+        f"Arithmetic of local training: {', '.join(PRECISIONS)} (engine tensorflow, Keras 3).",
+    )
+
+    def __post_init__(self):
+        choose("engine", self.engine, ENGINES)
+        choose("precision", self.precision, PRECISIONS)
+        for name in ("clients_at_once", "threads_per_client"):
+            value = getattr(self, name)
+            require(name, value, value is None or 1 <= value <= 1024, "from 1 to 1024")
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Federated training settings."""
 
@@ -99,7 +132,7 @@ class TrainingConfig:
     batch_size: int = option(32, "Batch size of local training.")
     gather: bool | None = option(
         None,
-        "Gather every update on the server instead of aggregating inside TFF; none: if the "
+        "Gather every update on the server instead of aggregating as they come in; none: if the "
         "rule is not the mean, or history is kept.",
     )
     history: str | None = option(

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.aggregation import RULES, Aggregator, rule_factory
+from tfunlearn.aggregation import RULES
 from tfunlearn.aggregation.rule import F_NAMES, Round, Rule
 from tfunlearn.conformance.aggregators import Finding, check_aggregator, our_subject
 from tfunlearn.conformance.properties import RuleUnderTest
 from tfunlearn.core.errors import UserError, choose, first_line, refuse
 from tfunlearn.core.families import load_object
-from tfunlearn.core.lazy import require_installed, tff
-from tfunlearn.workers import local_worker
+from tfunlearn.engines import tff_is_usable
 
 UNKNOWN = Rule(
     name="unknown",
@@ -67,42 +66,16 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
 
 
 def same_bits_in_tff(name: str) -> Finding:
-    """Check whether a rule gives bit-identical results on arrays and inside TFF.
+    """Check whether a rule gives bit-identical results on arrays and inside TFF, if it is there."""
+    if not tff_is_usable():
+        return Finding("same bits in TFF", None, "TensorFlow Federated is not installed")
+    from tfunlearn.engines.tff.same_bits import ROUNDS, different_rounds
 
-    Raises:
-        UserError: TensorFlow Federated is not installed.
-    """
-    require_installed("tensorflow_federated")
-    rule, rounds, different = RULES[name], 3, 0
-    f = 2
-    clients = max(11, rule.least(f))
-    settings: dict[str, Any] = {"clip": 1.0} if "clip" in RULES.fields(name) else {}
-    aggregator = Aggregator(name, f, **settings)
-    rng = np.random.default_rng(0)
-    weights = rng.integers(1, 100, clients).astype(np.float32)
-    reference = rng.standard_normal(17).astype(np.float32) if rule.reference else None
-    with local_worker():
-        factory: Any = rule_factory(aggregator, clients=clients)
-        process = factory.create(tff.TensorType(np.float32, [17]), tff.TensorType(np.float32))
-        state = process.initialize()
-        if rule.reference:
-            state["reference"] = reference
-        for number in range(1, rounds + 1):
-            updates = rng.standard_normal((clients, 17)).astype(np.float32)
-            if number == rounds:
-                updates[4, 3] = np.nan
-            output = process.next(state, list(updates), list(weights))
-            expected = aggregator(
-                updates, weights=weights, reference=reference, round_number=number
-            )
-            different += output.result.tobytes() != expected.tobytes()
-            state = output.state
-            if rule.reference == "previous":
-                reference = expected
+    different = different_rounds(name)
     return Finding(
         "same bits in TFF",
         different == 0,
-        f"{rounds - different} of {rounds} rounds, one with a NaN",
+        f"{ROUNDS - different} of {ROUNDS} rounds, one with a NaN",
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import sys
 import tempfile
 import types
 import warnings
@@ -16,8 +17,8 @@ from tfunlearn.core.errors import UserError
 
 _INSTALL = {
     "tensorflow": "pip install tensorflow",
-    "tensorflow_federated": "pip install 'tfunlearn[federated]' (Python 3.11), then pip install "
-    "--no-deps tensorflow-federated==0.87.0",
+    "tensorflow_federated": "pip install 'tfunlearn[federated]' (Python 3.11, Linux, x86-64), "
+    "then pip install --no-deps tensorflow-federated==0.87.0",
 }
 
 
@@ -41,6 +42,8 @@ def require_installed(name: str) -> None:
 
 def _import(name: str):
     require_installed(name)
+    if "tensorflow" not in sys.modules:  # off by default on processors without AVX512-VNNI
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _stderr_held_back():
         return importlib.import_module(name)
 

@@ -1,31 +1,35 @@
-"""Rounds as calls of a TFF learning process; individual client updates are never exposed."""
+"""Rounds that aggregate as updates come in; individual client updates are never exposed."""
 
 from __future__ import annotations
 
-import collections
-from typing import cast
-
 import numpy as np
 
-from tfunlearn.aggregation import Aggregator, rule_factory
+from tfunlearn.aggregation import Aggregator
+from tfunlearn.aggregation.streaming import StreamedMean
 from tfunlearn.core.errors import require
-from tfunlearn.federated.client_work import ClientWork
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.learning_process import WeightOrder, build_learning_process, fed_by_tensors
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.core.vectors import from_vector, to_vector
+from tfunlearn.engines import Engine, choose_engine
+from tfunlearn.federated.gathering import GatheringRounds
+from tfunlearn.local_training.client_work import ClientWork
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
+from tfunlearn.local_training.weight_order import WeightOrder
 
 
 class AveragingRounds:
-    """Run rounds inside TFF, with weighted federated averaging or a robust aggregation rule.
+    """Run rounds with weighted federated averaging or a robust aggregation rule.
+
+    The tff engine aggregates inside TFF. Elsewhere a weighted mean is taken of the updates as they
+    come in, without keeping them, and the other rules take the updates of the round.
 
     Args:
         work: the local training.
         seed: the run's seed.
+        engine: runs the clients; default that of `choose_engine`.
         image_dtype: dtype of the clients' images.
-        aggregator: the aggregation rule; default the example-weighted mean, run by TFF's own
-            aggregator.
+        aggregator: the aggregation rule; default the example-weighted mean.
         clients: number of clients per round, required by all rules except the plain mean.
-        flap: a `Flap` that prunes after each aggregation, inside the process; default none.
+        flap: a `Flap` that prunes after each aggregation; default none.
         equal_weights: weight all clients equally; default False, weight by number of examples.
     """
 
@@ -34,6 +38,7 @@ class AveragingRounds:
         work: ClientWork,
         *,
         seed: int,
+        engine: Engine | None = None,
         image_dtype=np.uint8,
         aggregator: Aggregator = Aggregator(),
         clients: int | None = None,
@@ -46,50 +51,68 @@ class AveragingRounds:
             aggregator.reference != "trusted",
             "any rule but fltrust, whose trusted update needs a gathering round",
         )
-        self._work, self._seed, self._flap = work, seed, flap
-        self._order, self._aggregator = WeightOrder(work.stateless.model), aggregator
-        self._ruled = not aggregator.is_plain_mean
-        self.process = build_learning_process(
-            work,
+        engine = choose_engine() if engine is None else engine
+        common = dict(
+            seed=seed,
             image_dtype=image_dtype,
-            aggregator=rule_factory(aggregator, clients=cast(int, clients))
-            if self._ruled
-            else None,
-            after_aggregation=None if flap is None else flap.on_tensors,
+            aggregator=aggregator,
+            flap=flap,
             equal_weights=equal_weights,
         )
-        self._next = fed_by_tensors(self.process, work, image_dtype).next
-        self._template = None
+        inside = engine.aggregating_rounds(work, clients=clients, **common)
+        if inside is not None:
+            self._run = inside
+        elif aggregator.is_plain_mean:
+            self._run = _StreamingRounds(
+                work, engine, seed, image_dtype, flap, equal_weights=equal_weights
+            )
+        else:
+            self._run = GatheringRounds(work, engine=engine, **common)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         """Run one round; a pure function of its arguments."""
-        if self._template is None:
-            self._template = self.process.initialize()
-        before = self._template._replace(
-            global_model_weights=self._order.to_model_weights(state.weights),
-            finalizer=np.int32(cohort.round_number - 1),
-        )
-        if self._ruled:
-            reference = state.reference
-            before = before._replace(
-                aggregator=collections.OrderedDict(
-                    round=np.int32(cohort.round_number - 1),
-                    reference=before.aggregator["reference"]
-                    if reference is None
-                    else self._order.flatten(reference),
-                )
-            )
-        after, metrics = self._next(before, cohort.tensors(self._work.training, self._seed))
-        work = metrics["client_work"]
-        pruned = (
-            {}
-            if self._flap is None
-            else self._flap.records_of(cohort.round_number, metrics["finalizer"])
-        )
-        loss = float(work["loss_sum"] / work["weights"]) if work["weights"] else None
-        report = RoundReport(loss, tuple(int(k) for k in work["dropped"]), pruned)
-        weights = [np.asarray(w) for w in self._order.to_list(after.global_model_weights)]
-        reference = None
-        if self._aggregator.reference == "previous":
-            reference = self._order.unflatten(after.aggregator["reference"])
-        return ServerState(weights, state.finished + 1, reference), report
+        return self._run(state, cohort)
+
+
+class _StreamingRounds:
+    """Rounds with the mean; at most a few updates exist at a time. Arguments as above."""
+
+    def __init__(
+        self,
+        work: ClientWork,
+        engine: Engine,
+        seed: int,
+        image_dtype,
+        flap,
+        *,
+        equal_weights: bool,
+    ):
+        self._work, self._seed, self._flap = work, seed, flap
+        self._equal_weights = equal_weights
+        self._order = WeightOrder(work.stateless.model)
+        self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
+        self._train = engine.mapper(work.trace(image_dtype))
+
+    def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
+        split = self._order.split(state.weights)
+        trainable, statistics = to_vector(split.trainable), to_vector(split.non_trainable)
+        size = len(trainable) + len(statistics)
+        shares = np.ones(len(cohort.ids)) if self._equal_weights else cohort.examples
+        total, losses = StreamedMean(size), np.zeros(len(cohort.ids))
+        finite, row = np.zeros(len(cohort.ids), bool), np.empty(size, np.float32)
+        handed = cohort.tensors(self._work.training, self._seed)
+        for place, result in self._train(trainable, statistics, handed):
+            delta, statistics_delta, finite[place], losses[place] = result
+            if finite[place]:
+                self._order.write(row, delta, statistics_delta)
+                total.add(row, shares[place])
+        weights, loss = state.weights, None
+        if finite.any():
+            step = from_vector(total.result(), self._shapes)
+            weights = [old + new for old, new in zip(weights, step)]
+            loss = float(np.average(losses[finite], weights=shares[finite]))
+        pruned = {}
+        if self._flap is not None:
+            weights, pruned = self._flap(cohort.round_number, weights)
+        dropped = tuple(int(k) for k in cohort.ids[~finite])
+        return ServerState(weights, state.finished + 1), RoundReport(loss, dropped, pruned)

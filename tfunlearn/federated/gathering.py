@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -14,17 +14,13 @@ from tfunlearn.attacks import Adversary
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import require
 from tfunlearn.core.history import HistoryRound
-from tfunlearn.core.lazy import tff
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector, sizes_of, to_vector
-from tfunlearn.federated.client_work import ClientWork
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.learning_process import WeightOrder, client_type
-from tfunlearn.federated.state import RoundReport, ServerState
-from tfunlearn.workers.pool import spread, worker_count
-
-CHUNK_BYTES = 2**28
-PIECES_EACH = 3  # pieces of a round's clients per worker, if there are several workers
+from tfunlearn.engines import Engine, choose_engine
+from tfunlearn.local_training.client_work import ClientWork
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
+from tfunlearn.local_training.weight_order import WeightOrder
 
 
 @dataclass(frozen=True)
@@ -96,6 +92,7 @@ class GatheringRounds:
     Args:
         work: the local training.
         seed: the run's seed.
+        engine: runs the clients; default that of `choose_engine`.
         image_dtype: dtype of the clients' images.
         aggregator: the aggregation rule; default the example-weighted mean.
         adversary: replaces malicious updates by crafted ones; default none.
@@ -116,6 +113,7 @@ class GatheringRounds:
         work: ClientWork,
         *,
         seed: int,
+        engine: Engine | None = None,
         image_dtype=np.uint8,
         aggregator: Aggregator = Aggregator(),
         adversary: Adversary | None = None,
@@ -138,7 +136,8 @@ class GatheringRounds:
         self._equal_weights = equal_weights
         self._order = WeightOrder(work.stateless.model)
         self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
-        self._train = _client_updates(work, image_dtype)
+        engine = choose_engine() if engine is None else engine
+        self._train = engine.mapper(work.trace(image_dtype))
 
     def gather(self, weights: list[np.ndarray], cohort: Cohort) -> Updates:
         """Train a cohort from `weights` and return its updates as trained."""
@@ -146,18 +145,15 @@ class GatheringRounds:
 
     def _gather_updates(self, weights: list[np.ndarray], cohort: Cohort, who: str) -> Updates:
         seed = self._seed if who == "client" else int(integers(self._seed, who)[0])
-        global_model = self._order.to_model_weights(weights)
-        trainable, state = to_vector(global_model.trainable), to_vector(global_model.non_trainable)
+        split = self._order.split(weights)
+        trainable, state = to_vector(split.trainable), to_vector(split.non_trainable)
         handed = cohort.tensors(self._work.training, seed)
         size = len(trainable) + len(state)
         stack = np.empty((len(handed), size), np.float32)
         finite, losses = np.empty(len(handed), bool), np.empty(len(handed), np.float64)
-        chunk = _chunk(len(handed), 4 * size)
-        pieces = [handed[first : first + chunk] for first in range(0, len(handed), chunk)]
-        for place, results in spread(lambda piece: self._train(trainable, state, piece), pieces):
-            for row, result in enumerate(results, start=place * chunk):
-                delta, state_delta, finite[row], losses[row] = result
-                self._order.write(stack[row], delta, state_delta)
+        for row, result in self._train(trainable, state, handed):
+            delta, state_delta, finite[row], losses[row] = result
+            self._order.write(stack[row], delta, state_delta)
         return Updates(cohort.ids, stack, cohort.examples, losses, ()).only(finite)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
@@ -253,35 +249,3 @@ class GatheringRounds:
                 )
             )
         return accepted, tuple(int(k) for k in np.setdiff1d(updates.ids, accepted.ids))
-
-
-def _chunk(clients: int, size: int) -> int:
-    """Return the number of clients per call, for updates of `size` bytes: at most `CHUNK_BYTES`
-    in total, and few enough that each of several workers gets several pieces."""
-    workers = worker_count()
-    share = clients if workers == 1 else -(-clients // (PIECES_EACH * workers))
-    return max(1, min(CHUNK_BYTES // size, share))
-
-
-def _client_updates(work: ClientWork, image_dtype) -> Callable[..., Any]:
-    """Return the TFF computation `(trainable, state, clients) -> update of each client`."""
-    traced = work.trace(image_dtype)
-    trainable_type = tff.TensorType(np.float32, [work.trainable_size])
-    state_type = tff.TensorType(np.float32, [work.state_size])
-    one_client = client_type(work, image_dtype)
-
-    @tff.tensorflow.computation(trainable_type, state_type, one_client)
-    def update(trainable, state, client):
-        return traced(trainable, state, client)
-
-    @tff.federated_computation(
-        tff.FederatedType(trainable_type, tff.SERVER),
-        tff.FederatedType(state_type, tff.SERVER),
-        tff.FederatedType(one_client, tff.CLIENTS),
-    )
-    def update_all(trainable, state, clients):
-        return tff.federated_map(
-            update, (tff.federated_broadcast(trainable), tff.federated_broadcast(state), clients)
-        )
-
-    return update_all

@@ -6,20 +6,22 @@ unweighted mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 
 from tfunlearn.aggregation import mean
 from tfunlearn.attacks import Adversary
-from tfunlearn.core.lazy import tf, tff
+from tfunlearn.core.lazy import tf
 from tfunlearn.core.vectors import from_vector, to_vector
-from tfunlearn.federated.client_work import ClientWork
-from tfunlearn.federated.cohort import Cohort
+from tfunlearn.engines import Engine, choose_engine
 from tfunlearn.federated.gathering import Updates, apply_adversary
-from tfunlearn.federated.learning_process import WeightOrder, client_type
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.local_training.client_work import ClientWork
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
+from tfunlearn.local_training.tracing import TracedWork
+from tfunlearn.local_training.weight_order import WeightOrder
 
 
 class PartialRounds:
@@ -34,9 +36,10 @@ class PartialRounds:
         work: the local training, built with `movable` and `fixed_norms`.
         weights: the model that every client holds, in the order of `model.get_weights()`.
         seed: the run's seed.
+        engine: runs the clients; default that of `choose_engine`.
         image_dtype: dtype of the images.
         on_server: train in this process, on the examples of the only client of each cohort,
-            instead of on clients through TFF; default False.
+            instead of on clients; default False.
         adversary: replaces malicious updates `(n, entries)` by crafted ones; default none.
     """
 
@@ -46,6 +49,7 @@ class PartialRounds:
         weights: Sequence[np.ndarray],
         *,
         seed: int,
+        engine: Engine | None = None,
         image_dtype=np.uint8,
         on_server: bool = False,
         adversary: Adversary | None = None,
@@ -55,12 +59,9 @@ class PartialRounds:
         order, self._shapes = WeightOrder(model), [tuple(w.shape) for w in model.weights]
         start, size = order.flatten(to_vector(weights)), work.trainable_size
         self._entries = order.flatten(np.arange(len(start)))[:size][work.movable]
+        engine = choose_engine() if engine is None else engine
         update = _partial_update(work, start[:size], start[size:], image_dtype)
-        self._train = (
-            _here(update)
-            if on_server
-            else _at_clients(update, len(self._entries), client_type(work, image_dtype))
-        )
+        self._train = (engine.on_server() if on_server else engine).mapper(update)
 
     @property
     def entries(self) -> int:
@@ -71,15 +72,11 @@ class PartialRounds:
         """Run one round; a pure function of its arguments."""
         vector = to_vector(state.weights)
         handed = cohort.tensors(self._work.training, self._seed)
-        results = self._train(vector[self._entries], handed)
-        updates = Updates(
-            cohort.ids,
-            np.stack([np.asarray(delta) for delta, *_ in results]),
-            cohort.examples,
-            np.array([float(loss) for *_, loss in results]),
-            (),
-        )
-        updates = updates.only(np.array([bool(finite) for _, finite, _ in results]))
+        stack = np.empty((len(handed), self.entries), np.float32)
+        finite, losses = np.empty(len(handed), bool), np.empty(len(handed), np.float64)
+        for row, result in self._train(vector[self._entries], handed):
+            stack[row], finite[row], losses[row] = result
+        updates = Updates(cohort.ids, stack, cohort.examples, losses, ()).only(finite)
         updates, crafted = apply_adversary(
             updates, self._adversary, vector[self._entries], cohort.round_number
         )
@@ -93,13 +90,13 @@ class PartialRounds:
         )
 
 
-def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype):
+def _partial_update(
+    work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype
+) -> TracedWork:
     """Return `(partial, client) -> partial update, whether it is finite, loss`, traced once."""
     places = np.flatnonzero(cast(np.ndarray, work.movable))[:, None].astype(np.int64)
-    spec = work.client_spec(image_dtype)
 
-    def update(partial, *values):
-        client = dict(zip(spec, values))
+    def update(partial, client):
         start = tf.tensor_scatter_nd_update(tf.constant(trainable), places, partial)
         delta, _, finite, loss = work.update(start, tf.constant(state), client)
         return (
@@ -108,32 +105,4 @@ def _partial_update(work: ClientWork, trainable: np.ndarray, state: np.ndarray, 
             loss,
         )
 
-    traced = tf.function(update, autograph=False).get_concrete_function(
-        tf.TensorSpec([len(places)]), *spec.values()
-    )
-    return lambda partial, client: traced(partial, *(client[name] for name in spec))
-
-
-def _here(update: Callable) -> Callable:
-    """Return `(partial, clients) -> results`, computed in this process."""
-    return lambda partial, clients: [
-        update(tf.constant(partial), {name: tf.constant(value) for name, value in client.items()})
-        for client in clients
-    ]
-
-
-def _at_clients(update: Callable, entries: int, one_client) -> Callable:
-    """Return `(partial, clients) -> results` as a TFF computation."""
-    partial_type = tff.TensorType(np.float32, [entries])
-
-    @tff.tensorflow.computation(partial_type, one_client)
-    def work_of_one(partial, client):
-        return update(partial, client)
-
-    @tff.federated_computation(
-        tff.FederatedType(partial_type, tff.SERVER), tff.FederatedType(one_client, tff.CLIENTS)
-    )
-    def work_of_all(partial, clients):
-        return tff.federated_map(work_of_one, (tff.federated_broadcast(partial), clients))
-
-    return work_of_all
+    return TracedWork(update, [tf.TensorSpec([len(places)])], work.client_spec(image_dtype))

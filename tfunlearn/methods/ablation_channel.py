@@ -14,8 +14,8 @@ from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, choose, refuse, require_real, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import at_most, generator
-from tfunlearn.federated.client_work import ClientTraining
-from tfunlearn.federated.cohort import Cohort
+from tfunlearn.local_training.client_work import ClientTraining
+from tfunlearn.local_training.cohort import Cohort
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.recovery import ADAPTIVE, NUMBER, TrainingSettings, milder_setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.core.records import Cost
-from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.local_training.client_work import ClientTraining
 
 
 def round_cost(examples: np.ndarray, training: ClientTraining, parameters: int) -> Cost:

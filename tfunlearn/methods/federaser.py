@@ -11,9 +11,9 @@ import numpy as np
 from tfunlearn.core.errors import refuse
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryRound
-from tfunlearn.federated.client_work import ClientTraining
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.local_training.client_work import ClientTraining
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import MethodSettings, UnlearningMethod
 from tfunlearn.methods.pga import mean_step

@@ -12,10 +12,10 @@ import numpy as np
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.vectors import from_vector, to_vector
-from tfunlearn.federated.cohort import Cohort
 from tfunlearn.federated.gathering import Updates
-from tfunlearn.federated.learning_process import WeightOrder
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
+from tfunlearn.local_training.weight_order import WeightOrder
 from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import DEFAULT_ROUNDS, UnlearningMethod
 from tfunlearn.methods.recovery import TrainingSettings, milder_setting, positive, whole

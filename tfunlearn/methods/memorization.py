@@ -13,8 +13,8 @@ from tfunlearn.core.errors import choose
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.core.vectors import from_vector
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
 from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import Control, UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, share

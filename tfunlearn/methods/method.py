@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfunlearn.core.declarations import UNLEARN_FLAGS
 from tfunlearn.core.families import Family, Method
 from tfunlearn.core.fields import require_positional, settings_of
-from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.local_training.client_work import ClientTraining
 
 if TYPE_CHECKING:
     from tfunlearn.methods.task import Plan, UnlearningTask

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.fields import option
-from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.local_training.client_work import ClientTraining
 from tfunlearn.methods.method import MethodSettings, UnlearningMethod
 from tfunlearn.methods.recovery import milder_setting, plan_from_scratch, positive, whole
 from tfunlearn.methods.task import Plan, UnlearningTask

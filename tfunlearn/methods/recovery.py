@@ -10,7 +10,8 @@ import numpy as np
 
 from tfunlearn.core.errors import choose, refuse, require, require_real, require_whole
 from tfunlearn.core.fields import option
-from tfunlearn.federated.client_work import OPTIMIZERS, ClientTraining
+from tfunlearn.local_training.client_work import ClientTraining
+from tfunlearn.local_training.optimizers import OPTIMIZERS
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import DEFAULT_ROUNDS, MethodSettings
 from tfunlearn.methods.task import Plan, UnlearningTask

@@ -15,7 +15,7 @@ from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.core.requests import ForgetRequest
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import is_model_file
 from tfunlearn.runs.history_store import History
 from tfunlearn.runs.loading import open_run

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfunlearn.core.history import HistoryRound
 from tfunlearn.core.requests import ForgetRequest
-from tfunlearn.federated.client_work import ClientTraining
+from tfunlearn.local_training.client_work import ClientTraining
 from tfunlearn.methods.callbacks import SILENT, UnlearningCallbacks
 from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import UnlearningMethod

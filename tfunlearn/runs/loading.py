@@ -16,7 +16,8 @@ from tfunlearn.core.families import require_origin, require_same
 from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
-from tfunlearn.federated.state import ServerState
+from tfunlearn.engines import compute, tff_is_usable
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import load_model
 from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 
@@ -37,6 +38,7 @@ def open_run(
     """
     directory = open_run_directory(run)
     config = stored_config(directory, data_dir, reading=reading)
+    compute.prepare(config.compute.threads_per_client)
     model, state = load_model(directory.model), directory.read_state()
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
@@ -87,6 +89,13 @@ def stored_config(
     for name, method in DEFENSES.items():  # runs of earlier builds keep their meaning
         if name in _names(fields.get("defense")) and not method.earlier.keys() <= fields.keys():
             fields = {**method.earlier, **fields}
+    if fields.get("engine") == "tff" and not tff_is_usable():
+        warnings.warn(
+            "the run names the engine tff, which is not installed; tensorflow takes its place: the "
+            "same arithmetic, but last bits may differ",
+            stacklevel=2,
+        )
+        fields = {**fields, "engine": "auto"}
     for origin in changed:
         warnings.warn(
             f"{origin['field']}: {origin['file']} has changed since the run", stacklevel=2

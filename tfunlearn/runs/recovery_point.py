@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, keep_as, write_bytes
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.runs.run_files import metrics_line, read_checkpoint
 

@@ -35,7 +35,7 @@ from tfunlearn.core.files import (
 )
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.records import UnlearningRecord
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import is_model_file
 from tfunlearn.runs.run_files import metrics_line, read_checkpoint
 

@@ -7,7 +7,7 @@ import pathlib
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import read_arrays
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 
 
 def read_checkpoint(path: pathlib.Path) -> ServerState:

@@ -18,8 +18,8 @@ from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
-from tfunlearn.federated.client_work import ClientTraining
-from tfunlearn.federated.cohort import Cohort, participants
+from tfunlearn.local_training.client_work import ClientTraining
+from tfunlearn.local_training.cohort import Cohort, participants
 
 
 def load_data(config: DataConfig, seed: int) -> ImageData:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.federated.cohort import Cohort
-from tfunlearn.federated.state import RoundReport, ServerState
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import RoundReport, ServerState
 from tfunlearn.pruning.records import as_json
 from tfunlearn.runs.history_store import HistoryWriter
 from tfunlearn.runs.run_directory import RunDirectory

@@ -10,21 +10,20 @@ from collections.abc import Callable, Sequence
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, digest_of, user_path
-from tfunlearn.core.lazy import require_installed
-from tfunlearn.federated.state import ServerState
+from tfunlearn.engines import compute
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
 from tfunlearn.training.consistency import check_partition
+from tfunlearn.training.engine import changes_since, engine_of
 from tfunlearn.training.train import (
     PreparedRun,
     TrainingRun,
     run_remaining_rounds,
-    versions,
     write_start,
 )
-from tfunlearn.workers import local_worker, remote_workers
 
 
 def resume_training(
@@ -55,7 +54,6 @@ def resume_training(
             valid, workers are given for a run that does not gather, or another process is writing.
         WorkerError: as for `train`.
     """
-    require_installed("tensorflow_federated")
     watch = FunctionCallbacks(watch, on_start, on_round, on_damage)
     directory = RunDirectory(user_path(run))
     if not directory.config.is_file():
@@ -72,6 +70,7 @@ def resume_training(
                 "worker: not allowed with a run that does not gather updates; it must have been "
                 "trained with --worker, --gather or a setting that needs gathering"
             )
+        compute.prepare(config.compute.threads_per_client)
         begun = PreparedRun.of(directory, config)
         left = _check(begun)
         for words in left.damaged:
@@ -82,9 +81,7 @@ def resume_training(
             write_start(begun)
         watch.on_start(directory, begun.federation, begun.model, state.finished)
         if state.finished < config.training.rounds:
-            stack.enter_context(
-                remote_workers(workers) if workers else local_worker(directory.worker_log)
-            )
+            stack.enter_context(engine_of(config).at_work(directory.worker_log, workers))
         return run_remaining_rounds(begun, begun.engine(state.finished), state, watch)
 
 
@@ -117,14 +114,10 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
             f"run: the checkpoint in {directory.path} does not fit the model of its "
             "config.json; one of them was changed"
         )
-    then = stored.get("versions")
-    if then is not None and then != versions():
+    changes = changes_since(stored, begun.federation.config)
+    if changes:
         left.damaged.append(
-            "other versions than when the run began, so that bits may differ: "
-            + ", ".join(
-                f"{name} {version}"
-                for name, version in versions().items()
-                if then.get(name) != version
-            )
+            "other versions or settings than when the run began, so that bits may differ: "
+            + ", ".join(changes)
         )
     return left

@@ -16,8 +16,10 @@ from tfunlearn.core.results import as_weights
 from tfunlearn.core.seeds import integers
 from tfunlearn.defenses import DEFENSES, ModelDefense, Stages
 from tfunlearn.federated import AveragingRounds, GatheringRounds, PartialRounds
-from tfunlearn.federated.client_work import ClientTraining, ClientWork
+from tfunlearn.local_training.client_work import ClientTraining, ClientWork
 from tfunlearn.models import build_model
+from tfunlearn.models.precision import PRECISIONS, in_precision
+from tfunlearn.training.engine import engine_of
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.threat_model import adversary_of, rejection_of
 
@@ -61,12 +63,17 @@ def rounds_of(
         loss: loss that clients minimize, see `ClientWork`.
     """
     config = federation.config
-    work = ClientWork(
-        model, config.training.client if training is None else training, movable=movable, loss=loss
+    work = _client_work(
+        config,
+        model,
+        config.training.client if training is None else training,
+        movable=movable,
+        loss=loss,
     )
     sizes = tuple(int(np.prod(w.shape)) for w in model.get_weights())
     common: dict[str, Any] = dict(
         seed=config.draws if seed is None else seed,
+        engine=engine_of(config),
         flap=model_stage(config, model),
         image_dtype=federation.data.images.dtype,
         equal_weights=config.aggregation.client_weights == "uniform",
@@ -119,12 +126,23 @@ def partial_rounds_of(
     if adversary is not None:
         adversary = dataclasses.replace(adversary, columns=None, aggregate=None)
     return PartialRounds(
-        ClientWork(model, training, movable=movable, fixed_norms=True),
+        _client_work(federation.config, model, training, movable=movable, fixed_norms=True),
         weights,
         seed=seed,
+        engine=engine_of(federation.config),
         image_dtype=federation.data.images.dtype,
         on_server=on_server,
         adversary=adversary,
+    )
+
+
+def _client_work(
+    config: RunConfig, model: tf.keras.Model, training: ClientTraining, **options: Any
+) -> ClientWork:
+    """Return the local training of a run's clients, in the run's precision."""
+    precision = config.compute.precision
+    return ClientWork(
+        in_precision(model, precision), training, compute_dtype=PRECISIONS[precision], **options
     )
 
 

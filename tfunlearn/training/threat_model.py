@@ -16,7 +16,7 @@ from tfunlearn.core.schedules import between
 from tfunlearn.core.vectors import from_vector
 from tfunlearn.defenses import Rejection
 from tfunlearn.evaluation import OutputsOf, accuracy, cross_entropy
-from tfunlearn.federated.learning_process import WeightOrder
+from tfunlearn.local_training.weight_order import WeightOrder
 from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.training.federation import Federation
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,18 +16,19 @@ from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import require
 from tfunlearn.core.families import short_name
 from tfunlearn.core.files import digest_of
-from tfunlearn.core.lazy import require_installed, tf
+from tfunlearn.core.lazy import tf
+from tfunlearn.engines import compute
 from tfunlearn.evaluation import OutputsOf
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.report import save_curves
 from tfunlearn.runs.history_store import HistoryWriter
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
 from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
+from tfunlearn.training.engine import compute_record, engine_of, versions_of
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import TestMeasures
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import initial_model, rounds_of
-from tfunlearn.workers import local_worker, remote_workers
 
 
 @dataclass(frozen=True)
@@ -66,28 +65,30 @@ def train(
     Args:
         config: the run's configuration.
         out: the run directory; default `runs/<data>-<model>-<attack>-<defense>-seed<n>`.
-        workers: `host:port` of TFF workers that share the clients; default a local worker. With
-            workers every update is gathered, so that any set of workers gives the same bits.
+        workers: `host:port` of workers that share the clients (engine tff); default this machine
+            alone. With workers every update is gathered, so that any set of workers gives the same
+            bits.
         watch: callbacks.
         on_start, on_round: called in place of `watch.on_start` and `watch.on_round_end`.
 
     Raises:
-        UserError: TensorFlow Federated is missing, the configuration does not fit the data, `out`
+        UserError: the engine is not installed, the configuration does not fit the data, `out`
             cannot be used, or no worker answers at an address.
         WorkerError: TFF's worker process died, or the last of several workers did.
     """
-    require_installed("tensorflow_federated")
     watch = FunctionCallbacks(watch, on_start, on_round)
     config = _gathering(config) if workers else config
     directory = new_run_directory(out, _name(config), config.flat())
     with directory.locked(), contextlib.ExitStack() as stack:
         try:
+            compute.prepare(config.compute.threads_per_client)
+            clients_by = engine_of(config)
             if workers:
-                stack.enter_context(remote_workers(workers))
+                stack.enter_context(clients_by.at_work(workers=workers))
             begun = PreparedRun.of(directory, config)
             engine = begun.engine(0)
             if not workers:
-                stack.enter_context(local_worker(directory.worker_log))
+                stack.enter_context(clients_by.at_work(directory.worker_log))
             write_start(begun)
         except BaseException:
             directory.discard()
@@ -192,7 +193,8 @@ def write_setup(
     notes: dict[str, Any] = {"origins": origins} if origins else {}
     directory.write_config(
         federation.config.flat(),
-        versions=versions(),
+        versions=versions_of(federation.config),
+        compute=compute_record(federation.config),
         weights=names_of(model),
         content_sha256=digest_of(content_of(federation.config)),
         **notes,
@@ -219,14 +221,6 @@ def _name(config: RunConfig) -> str:
         f"{short_name(config.data.dataset)}-{short_name(model)}-{attack}-{defense or 'none'}"
         f"-seed{config.seed}"
     )
-
-
-def versions() -> dict[str, str]:
-    packages = ("tfunlearn", "tensorflow", "tensorflow-federated", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{package: importlib.metadata.version(package) for package in packages},
-    }
 
 
 def names_of(model) -> dict[str, list[str]]:

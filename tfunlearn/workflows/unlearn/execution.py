@@ -15,18 +15,18 @@ from tfunlearn.core.files import checksum
 from tfunlearn.core.records import Measured, UnlearningRecord
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation.signal import SignalProbe
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory, write_record
+from tfunlearn.training.engine import engine_of
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.training.train import write_setup
 from tfunlearn.unlearning.stopping import is_over
-from tfunlearn.workers import local_worker
 from tfunlearn.workflows.unlearn.callbacks import UnlearningCallbacks
 from tfunlearn.workflows.unlearn.folders import LEFT
 from tfunlearn.workflows.unlearn.guard import PATIENCE, RecoveryGuard, damage
@@ -114,7 +114,7 @@ def perform(
     )
     with contextlib.ExitStack() as stack:
         if plan is None or (plan.rounds and plan.remote):
-            stack.enter_context(local_worker(directory.worker_log))
+            stack.enter_context(engine_of(source.federation.config).at_work(directory.worker_log))
         if plan is None or plan.rounds:
             stack.enter_context(recorder.events())
         if plan is None:

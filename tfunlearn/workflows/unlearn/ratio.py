@@ -10,17 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.lazy import require_installed
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.methods.memorization import MEMORIZATION, changes_of
 from tfunlearn.methods.settings import unlearn_settings
 from tfunlearn.methods.source import open_source
 from tfunlearn.report import save_ratio
+from tfunlearn.training.engine import engine_of
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import RatioSuggestion, suggest_ratio
 from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.unlearning.pruning_ratio import RULES, require_knee
-from tfunlearn.workers import local_worker
 from tfunlearn.workflows.unlearn.workflow import task_of
 
 
@@ -63,7 +62,6 @@ def study_ratio(
         WorkerError: TFF's worker process died.
     """
     require_knee(knee)
-    require_installed("tensorflow_federated")
     task = task_of(
         open_source(run, data_dir),
         unlearn_settings(
@@ -76,7 +74,8 @@ def study_ratio(
     )
     before, model = task.source.state.weights, task.source.model
     started()
-    with tempfile.TemporaryDirectory() as folder, local_worker(pathlib.Path(folder) / "worker.log"):
+    at_work = engine_of(task.source.federation.config).at_work
+    with tempfile.TemporaryDirectory() as folder, at_work(pathlib.Path(folder) / "worker.log"):
         engine = rounds_of(task.recovering, model, training=task.training, seed=task.seed)
         after, _ = engine(ServerState(before), task.recovering.cohort(task.source.rounds + 1))
         changes = changes_of(task, before, after.weights)

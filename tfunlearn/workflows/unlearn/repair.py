@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
-from tfunlearn.federated.state import ServerState
+from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import load_model
 from tfunlearn.runs.loading import is_model_of, stored_config
 from tfunlearn.runs.run_directory import RunDirectory, unlearning_record

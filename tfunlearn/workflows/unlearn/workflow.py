@@ -10,7 +10,6 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, user_path
-from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.evaluation import OutputsOf
@@ -102,7 +101,6 @@ def unlearn(
             short for the method, or `out` is in use.
         WorkerError: TFF's worker process died.
     """
-    require_installed("tensorflow_federated")
     return _unlearn_task(task_of(open_source(run, data_dir), settings), out, "key", watch)
 
 
@@ -123,7 +121,6 @@ def resume_unlearning(
         UserError: there is no such unlearning, or as for `unlearn`.
         WorkerError: TFF's worker process died.
     """
-    require_installed("tensorflow_federated")
     request, directory = read_request(run), RunDirectory(user_path(run))
     asked = request["settings"]  # only the method's own: defaults of others have changed
     names = (*COMMON, *own_fields(asked.get("method", AUTO)))

@@ -12,7 +12,6 @@ from typing import Any
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.files import checksum, digest_of
-from tfunlearn.core.lazy import require_installed
 from tfunlearn.core.verification_record import (
     RETAIN_ATTACK,
     AttackRecord,
@@ -20,7 +19,7 @@ from tfunlearn.core.verification_record import (
     VerdictRecord,
     VerificationRecord,
 )
-from tfunlearn.training.train import versions
+from tfunlearn.training.engine import versions_of
 from tfunlearn.verification import Evidence, Verdict, grade, judge
 from tfunlearn.workflows.unlearn.callbacks import SILENT, UnlearningCallbacks
 from tfunlearn.workflows.verify import behaviour
@@ -98,7 +97,6 @@ def verify(
         UserError: no unlearned run, damaged files, or runs of different sources or requests.
         WorkerError: TFF's worker process died.
     """
-    require_installed("tensorflow_federated")
     started = time.perf_counter()
     subject = open_target(run, against, data_dir)
     require(
@@ -148,7 +146,7 @@ def _identity(subject: VerificationTarget, settings: VerifySettings) -> dict:
         "run": os.path.abspath(unlearned.directory.path),
         "source": os.path.abspath(subject.task.source.directory.path),
         "seed": unlearned.record.seed,
-        "versions": versions(),
+        "versions": versions_of(subject.task.source.federation.config),
     }
 
 

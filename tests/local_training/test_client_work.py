@@ -7,12 +7,13 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn.core.vectors import to_vector
-from tfunlearn.federated.client_work import ClientTraining, ClientWork
+from tfunlearn.local_training.client_work import ClientTraining, ClientWork
 
 layers = tf.keras.layers
 
 
 def linear_model(**options):
+    tf.keras.utils.set_random_seed(0)
     return tf.keras.Sequential(
         [layers.Input((1, 1, 2)), layers.Flatten(), layers.Dense(2, **options)]
     )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from tfunlearn.core.errors import UserError, WorkerError, require
 from tfunlearn.core.lazy import tff
-from tfunlearn.workers.contexts import Connection, is_ready
+from tfunlearn.engines.tff.contexts import Connection, is_ready
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_federated as tff
 
-from tfunlearn.aggregation import RULES, Aggregator, factories, mean, rule_factory
+from tfunlearn.aggregation import RULES, Aggregator, mean
 from tfunlearn.conformance.check_aggregator import same_bits_in_tff
 from tfunlearn.core.errors import UserError
-from tfunlearn.workers import local_worker
+from tfunlearn.engines.tff import factories, local_worker, rule_factory
+
+tff = pytest.importorskip("tensorflow_federated")
 
 VECTOR = tff.TensorType(np.float32, [6])
 WEIGHT = tff.TensorType(np.float32)

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from tfunlearn.core.errors import UserError, WorkerError
-from tfunlearn.workers import pool as pool_module
-from tfunlearn.workers.pool import WorkerPool, spread, worker_count
+from tfunlearn.engines.tff import pool as pool_module
+from tfunlearn.engines.tff.pool import WorkerPool, spread, worker_count
 
 
 class Scripted(pool_module._Remote):

@@ -14,7 +14,7 @@ import json, os, time
 import tfunlearn
 import numpy as np
 from tfunlearn.core.lazy import tff
-from tfunlearn.workers import local_worker
+from tfunlearn.engines.tff import local_worker
 
 @tff.tensorflow.computation(np.int32)
 def increment(number):
@@ -28,6 +28,9 @@ for number in range(8):
     counts.append(len(os.listdir("/proc/self/fd")))
 print(json.dumps(counts))
 """
+
+
+pytest.importorskip("tensorflow_federated")
 
 
 @pytest.fixture(scope="module")

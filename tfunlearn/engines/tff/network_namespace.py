@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _NEW_USER, _NEW_NETWORK, _SET_FLAGS, _UP = 0x10000000, 0x40000000, 0x8914, 0x1 | 0x40
 _SOCKETS = 64
@@ -29,6 +29,7 @@ class Process:
         command: the program and its arguments.
         log: file to which its output is appended; default none, the output is discarded.
         confined: run it in a new network namespace; default False.
+        environment: variables besides those of this process; default none.
 
     Attributes:
         sockets: unconnected TCP sockets in its network namespace; None if it uses the host's.
@@ -43,6 +44,7 @@ class Process:
         log: str | os.PathLike | None = None,
         *,
         confined: bool = False,
+        environment: Mapping[str, str] | None = None,
     ):
         self.sockets = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -56,7 +58,7 @@ class Process:
                 start_new_session=True,
                 cwd=tempfile.gettempdir(),
                 preexec_fn=_before(theirs if confined else None),
-                env={**os.environ, "TF_DETERMINISTIC_OPS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+                env={**os.environ, **(environment or {})},
             )
             theirs.close()
             if confined:

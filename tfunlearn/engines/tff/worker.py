@@ -16,9 +16,10 @@ from typing import Any, cast
 
 from tfunlearn.core.errors import UserError, WorkerError
 from tfunlearn.core.lazy import tff
-from tfunlearn.workers.contexts import Connection
-from tfunlearn.workers.network_namespace import Process
-from tfunlearn.workers.relay import Relay, same_user
+from tfunlearn.engines import compute
+from tfunlearn.engines.tff.contexts import Connection
+from tfunlearn.engines.tff.network_namespace import Process
+from tfunlearn.engines.tff.relay import Relay, same_user
 
 START_SECONDS = 120
 _OWN_PORT = 10000  # every port is free in a new network namespace
@@ -172,7 +173,13 @@ class _Worker:
         binary = pathlib.Path(package.origin).parent / "data" / "worker_binary"
         if not binary.is_file():
             raise WorkerError(f"tensorflow-federated: no worker program at {binary}")
-        return Process([str(binary), f"--port={port}"], log, confined=confined)
+        environment = {
+            **compute.environment(),
+            "TF_DETERMINISTIC_OPS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+        command = [str(binary), f"--port={port}"]
+        return Process(command, log, confined=confined, environment=environment)
 
     def connect(self) -> socket.socket | None:
         """Return a socket connected to the worker in its network namespace, or None.

@@ -1,4 +1,4 @@
-"""Keras models as pure functions of their weights, which Keras 2 does not provide."""
+"""Stateless calls under Keras 2, which provides none."""
 
 from __future__ import annotations
 
@@ -8,29 +8,19 @@ from typing import Any
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
+from tfunlearn.local_training.stateless import StatelessModel, draw_seed, refuse_constraint
 
 
-class StatelessModel:
-    """Call a built Keras model with weights given as tensors.
+class StatelessKeras2(StatelessModel):
+    """`StatelessModel` under Keras 2.
 
     During a call, every weight attribute of every layer (`layer.kernel`, ...) holds the given
     tensor instead of the variable, moving statistics record their new value, and random layers
-    (Dropout, ...) draw from the seed of the call. The model itself does not change.
-
-    Args:
-        model: a built Keras model. Its weights must be float32 attributes of its layers.
-
-    Raises:
-        UserError: a weight is not float32 or not an attribute of its layer, or a layer has a
-            weight constraint, adds a loss on activations, or computes in a dtype other than
-            float32.
+    draw from the seed of the call.
     """
 
-    def __init__(self, model: tf.keras.Model):
-        self.model = model
-        self.trainable_shapes = [tuple(w.shape) for w in model.trainable_weights]
-        self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
-        self._places = _find_places(model)
+    def __init__(self, model: tf.keras.Model, *, compute_dtype: str = "float32"):
+        super().__init__(model, compute_dtype=compute_dtype)
         self._random_layers: list[Any] = [
             m for m in model.submodules if "_random_generator" in vars(m)
         ]
@@ -51,20 +41,8 @@ class StatelessModel:
         training: bool,
         seed,
         fixed_norms: bool = False,
-    ):
-        """Run the model.
-
-        Args:
-            trainable: tensors in the order of `model.trainable_weights`.
-            state: tensors in the order of `model.non_trainable_weights` (moving statistics).
-            images: float32 `(batch, height, width, channels)`.
-            training: run Dropout and BatchNormalization in training mode.
-            seed: int32 `(2,)`, the seed of all random layers in this call.
-            fixed_norms: run BatchNormalization in inference mode even so; default False.
-
-        Returns:
-            The outputs `(batch, classes)`, the new `state`, and the sum of all weight penalties.
-        """
+    ) -> tuple[Any, list, Any]:
+        """See `StatelessModel.call`."""
         moving = [_MovingStatistic(value) for value in state]
         values = dict(zip(map(id, self.model.trainable_weights), trainable))
         values |= dict(zip(map(id, self.model.non_trainable_weights), moving))
@@ -101,49 +79,27 @@ class StatelessModel:
                 total += regularizer(vars(layer)[attribute])
         return total
 
+    def _layers(self) -> Sequence[Any]:
+        return [self.model, *self.model.submodules]
 
-def _find_places(model) -> list[tuple]:
-    """Return `(layer, attribute name, variable)` for every attribute that holds a model weight.
-
-    Raises:
-        UserError: see `StatelessModel`.
-    """
-    places = [
-        (layer, name, value)
-        for layer in model.submodules
-        for name, value in vars(layer).items()
-        if isinstance(value, tf.Variable) and any(value is weight for weight in model.weights)
-    ]
-    found = {id(variable) for _, _, variable in places}
-    for weight in model.weights:
-        if weight.dtype != tf.float32:
-            raise UserError(
-                f"model: weight {weight.name} is {weight.dtype.name}; federated averaging "
-                "takes float32 weights only"
-            )
-        if id(weight) not in found:
-            raise UserError(
-                f"model: weight {weight.name} is no attribute of its layer, so it cannot be "
-                "exchanged; keep it as `self.<name>` of the layer"
-            )
-    for layer, name, _ in places:
-        if _option_of(layer, name, "constraint") is not None:
-            raise UserError(
-                f"model: layer {layer.name} has a {name} constraint, which federated training "
-                "does not apply; remove it"
-            )
-    for layer in model.submodules:
-        dtype = getattr(layer, "compute_dtype", "float32")
-        if dtype != "float32":
-            raise UserError(f"model: layer {layer.name} must compute in float32; got {dtype}")
-        if getattr(layer, "activity_regularizer", None) is not None or (
-            type(layer).__name__ == "AddLoss"
-        ):
-            raise UserError(
-                f"model: layer {layer.name} adds a loss on activations, which federated training "
-                "does not apply; remove it"
-            )
-    return places
+    def _check_weights(self) -> None:
+        model = self.model
+        self._places: list[tuple[Any, str, Any]] = [
+            (layer, name, value)
+            for layer in model.submodules
+            for name, value in vars(layer).items()
+            if isinstance(value, tf.Variable) and any(value is weight for weight in model.weights)
+        ]
+        found = {id(variable) for _, _, variable in self._places}
+        for weight in model.weights:
+            if id(weight) not in found:
+                raise UserError(
+                    f"model: weight {weight.name} is no attribute of its layer, so it cannot be "
+                    "exchanged; keep it as `self.<name>` of the layer"
+                )
+        for layer, name, _ in self._places:
+            if _option_of(layer, name, "constraint") is not None:
+                refuse_constraint(layer.name, name)
 
 
 def _option_of(layer, attribute: str, kind: str):
@@ -205,7 +161,7 @@ class _SeededRandom:
 
     def make_seed_for_stateless_op(self):
         self._draws += 1
-        return self._seed + tf.constant([0, 7919 * self._draws], tf.int32)
+        return draw_seed(self._seed, self._draws)
 
     def random_uniform(self, shape, minval=0.0, maxval=None, dtype=None, nonce=None):
         return tf.random.stateless_uniform(

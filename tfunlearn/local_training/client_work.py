@@ -1,4 +1,4 @@
-"""Local training of a client: one TensorFlow function, shared by all execution modes."""
+"""Local training of a client: one TensorFlow function, shared by all engines."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from tfunlearn.core.errors import choose, require
 from tfunlearn.core.images import to_unit_range
-from tfunlearn.core.lazy import tf, tff
+from tfunlearn.core.lazy import tf
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
-from tfunlearn.federated.fisher_optimizer import diagonal_fisher
-from tfunlearn.federated.stateless import StatelessModel
+from tfunlearn.local_training.optimizers import OPTIMIZERS
+from tfunlearn.local_training.stateless import stateless_model
+from tfunlearn.local_training.tracing import TracedWork
 from tfunlearn.models.outputs import ends_in_softmax
 
 
@@ -34,15 +35,6 @@ class ClientTraining:
     batch_size: int = 32
 
 
-OPTIMIZERS = {
-    "sgd": lambda lr: tff.learning.optimizers.build_sgdm(learning_rate=lr),
-    "momentum": lambda lr: tff.learning.optimizers.build_sgdm(learning_rate=lr, momentum=0.9),
-    "adam": lambda lr: tff.learning.optimizers.build_adam(learning_rate=lr),
-    "adamw": lambda lr: tff.learning.optimizers.build_adamw(learning_rate=lr),
-    "fisher": diagonal_fisher,
-}
-
-
 class ClientWork:
     """Local training of one client, on raw tensors.
 
@@ -56,6 +48,8 @@ class ClientWork:
             default False.
         loss: `"cross-entropy"` (default), or `"unlearning"`, -log(1 - p / 2) with p the
             probability of the label, minimal at p = 0 (Pan et al., AAAI 2025).
+        compute_dtype: dtype in which the layers of `model` may compute besides float32, such as
+            bfloat16 for mixed precision; default float32.
 
     A *client* is a mapping of tensors (keys in sorted order, as TFF wants them): `boost` `()`,
     `id` `()`, `images` `(m, h, w, c)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
@@ -69,13 +63,14 @@ class ClientWork:
         movable: Sequence[np.ndarray] | None = None,
         fixed_norms: bool = False,
         loss: str = "cross-entropy",
+        compute_dtype: str = "float32",
     ):
         require(
             "model", model.name, bool(model.trainable_weights), "a model with trainable weights"
         )
         self.movable = None if movable is None else _trainable_entries(model, movable)
         self.fixed_norms, self._loss = fixed_norms, choose("loss", loss, LOSSES)
-        self.stateless = StatelessModel(model)
+        self.stateless = stateless_model(model, compute_dtype=compute_dtype)
         self.training = training
         self.image_shape = tuple(model.input_shape[1:])
         self.from_logits = not ends_in_softmax(model)
@@ -93,20 +88,10 @@ class ClientWork:
             seed=tf.TensorSpec([2], tf.int32),
         )
 
-    def trace(self, image_dtype):
-        """Return `update`, traced once, for calls inside TFF computations."""
-        spec = self.client_spec(image_dtype)
-        traced = tf.function(
-            lambda trainable, state, *values: self.update(
-                trainable, state, dict(zip(spec, values))
-            ),
-            autograph=False,
-        ).get_concrete_function(
-            tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size]), *spec.values()
-        )
-        return lambda trainable, state, client: traced(
-            trainable, state, *(client[name] for name in spec)
-        )
+    def trace(self, image_dtype) -> TracedWork:
+        """Return `update`, traced once, as `(trainable, state, client) -> results`."""
+        given = [tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size])]
+        return TracedWork(self.update, given, self.client_spec(image_dtype))
 
     def update(self, trainable, state, client: dict):
         """Train one client and return its update.
@@ -179,9 +164,7 @@ class ClientWork:
             new_state = state if self.fixed_norms else vector_from_tensors(new_state)
             return index + 1, moved, new_state, optimizer_state, total_loss + loss
 
-        start = tf.nest.map_structure(
-            tf.convert_to_tensor, optimizer.initialize(tf.TensorSpec(trainable.shape))
-        )
+        start = optimizer.initialize(self.trainable_size)
         _, trainable, state, _, total_loss = tf.while_loop(
             lambda index, *_: index < steps,
             step,
@@ -192,7 +175,7 @@ class ClientWork:
 
     def losses(self, labels, outputs):
         """Return the loss of every example, `(batch,)`."""
-        return self._loss(labels, outputs, self.from_logits)
+        return self._loss(labels, tf.cast(outputs, tf.float32), self.from_logits)
 
 
 def cross_entropy(labels, outputs, from_logits: bool):

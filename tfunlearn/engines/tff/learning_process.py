@@ -8,8 +8,10 @@ from typing import Any, cast
 import numpy as np
 
 from tfunlearn.core.lazy import tf, tff
-from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
-from tfunlearn.federated.client_work import ClientWork
+from tfunlearn.core.vectors import tensors_from_vector, vector_from_tensors
+from tfunlearn.engines.tff.types import client_type
+from tfunlearn.local_training.client_work import ClientWork
+from tfunlearn.local_training.weight_order import WeightOrder
 
 
 def build_learning_process(
@@ -47,7 +49,7 @@ def build_learning_process(
 
     @tff.tensorflow.computation
     def initial_weights():
-        return split.to_model_weights([tf.constant(w) for w in initial])
+        return to_model_weights(split, [tf.constant(w) for w in initial])
 
     return tff.learning.templates.compose_learning_process(
         cast(Any, initial_weights),
@@ -61,7 +63,7 @@ def build_learning_process(
 def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
     """Return `process`, changed to take clients as tensors instead of data sets (faster)."""
 
-    @tff.tensorflow.computation(client_type(work, image_dtype))
+    @tff.tensorflow.computation(client_type(work.client_spec(image_dtype)))
     def data_set(client):
         return tf.data.Dataset.from_tensors(client)
 
@@ -70,9 +72,9 @@ def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
     )
 
 
-def client_type(work: ClientWork, image_dtype) -> tff.Type:
-    """Return the TFF type of one client's tensors."""
-    return tff.types.tensorflow_to_type(collections.OrderedDict(work.client_spec(image_dtype)))
+def to_model_weights(order: WeightOrder, weights: list) -> tff.learning.models.ModelWeights:
+    """Return TFF's pair of weight lists from a list in model order."""
+    return tff.learning.models.ModelWeights(*order.split(weights))
 
 
 def _weights_type(work: ClientWork):
@@ -84,64 +86,10 @@ def _weights_type(work: ClientWork):
     )
 
 
-class WeightOrder:
-    """Conversion between the weight order of `get_weights()` and TFF's two weight lists."""
-
-    def __init__(self, model: tf.keras.Model):
-        places = {id(weight): n for n, weight in enumerate(model.weights)}
-        self._trainable = [places[id(weight)] for weight in model.trainable_weights]
-        self._non_trainable = [places[id(weight)] for weight in model.non_trainable_weights]
-        ends = np.cumsum([0, *sizes_of([tuple(weight.shape) for weight in model.weights])])
-        self._slices = [slice(first, last) for first, last in zip(ends[:-1], ends[1:])]
-
-    def trainable_columns(self) -> np.ndarray:
-        """Return the mask of the vector entries that belong to trainable weights, bool `(d,)`."""
-        columns = np.zeros(self._slices[-1].stop, bool)
-        for place in self._trainable:
-            columns[self._slices[place]] = True
-        return columns
-
-    def flatten(self, vector: np.ndarray) -> np.ndarray:
-        """Return a vector `(d,)` reordered from model order to TFF order (trainable first)."""
-        return np.concatenate(
-            [vector[self._slices[place]] for place in [*self._trainable, *self._non_trainable]]
-        )
-
-    def unflatten(self, vector: np.ndarray) -> np.ndarray:
-        """Return a vector `(d,)` reordered from TFF order to model order; undoes `flatten`."""
-        order = self.flatten(np.arange(len(vector)))
-        result = np.empty_like(vector)
-        result[order] = vector
-        return result
-
-    def to_model_weights(self, weights: list):
-        """Return `tff.learning.models.ModelWeights` from a list in model order."""
-        return tff.learning.models.ModelWeights(
-            [weights[n] for n in self._trainable], [weights[n] for n in self._non_trainable]
-        )
-
-    def to_list(self, model_weights) -> list:
-        """Return the weights as a list in model order."""
-        pairs = [
-            *zip(self._trainable, model_weights.trainable),
-            *zip(self._non_trainable, model_weights.non_trainable),
-        ]
-        return [weight for _, weight in sorted(pairs, key=lambda pair: pair[0])]
-
-    def write(self, row: np.ndarray, trainable: np.ndarray, non_trainable: np.ndarray) -> None:
-        """Write two vectors in TFF order into `row` `(d,)`, a vector in model order."""
-        for places, vector in ((self._trainable, trainable), (self._non_trainable, non_trainable)):
-            first = 0
-            for place in places:
-                target = row[self._slices[place]]
-                target[:] = vector[first : first + len(target)]
-                first += len(target)
-
-
 def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weights: bool):
     traced = work.trace(image_dtype)
     shapes = work.stateless
-    data_type = tff.SequenceType(client_type(work, image_dtype))
+    data_type = tff.SequenceType(client_type(work.client_spec(image_dtype)))
 
     @tff.tensorflow.computation(weights_type, data_type)
     def train(weights, data):
@@ -210,7 +158,7 @@ def _finalizer(weights_type, model, split: WeightOrder, after_aggregation):
         report = collections.OrderedDict()
         if after_aggregation is not None:
             new, report = traced(finished + 1, *new)
-        return finished + 1, split.to_model_weights(new), collections.OrderedDict(report)
+        return finished + 1, to_model_weights(split, new), collections.OrderedDict(report)
 
     @tff.federated_computation
     def initialize():

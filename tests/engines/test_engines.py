@@ -1,0 +1,158 @@
+"""Engines: the choice, the contract of `Engine.mapper`, and bits that do not depend on who works."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.parallel import in_order
+from tfunlearn.core.vectors import to_vector
+from tfunlearn.engines import choose_engine, compute, tff_is_usable, using_engine
+from tfunlearn.engines.tensorflow import TensorFlowEngine
+from tfunlearn.federated import AveragingRounds, GatheringRounds
+from tfunlearn.local_training.client_work import ClientTraining, ClientWork
+from tfunlearn.local_training.cohort import Cohort
+from tfunlearn.local_training.state import ServerState
+from tfunlearn.local_training.tracing import TracedWork
+from tfunlearn.models import build_model
+
+
+def released(monkeypatch, version):
+    known = importlib.metadata.version
+
+    def found(package):
+        if package != "tensorflow-federated":
+            return known(package)
+        if version is None:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return version
+
+    monkeypatch.setattr(importlib.metadata, "version", found)
+
+
+@pytest.mark.parametrize("version, usable", [(None, False), ("0.33.0", False), ("0.87.0", True)])
+def test_auto_takes_tff_where_a_release_it_can_use_is_installed(monkeypatch, version, usable):
+    released(monkeypatch, version)
+    assert tff_is_usable() == usable
+    assert choose_engine().name == ("tff" if usable else "tensorflow")
+    assert choose_engine("tensorflow").name == "tensorflow"
+    if not usable:
+        with pytest.raises(UserError, match="engine: tff needs TensorFlow Federated 0.87"):
+            choose_engine("tff")
+        with pytest.raises(UserError, match="engine: tff needs"), using_engine("tff"):
+            pass
+
+
+def test_a_named_engine_wins_inside_the_block(monkeypatch):
+    released(monkeypatch, "0.87.0")
+    with using_engine("tensorflow"):
+        assert choose_engine().name == choose_engine("tff").name == "tensorflow"
+    with using_engine(None):
+        assert choose_engine().name == "tff"
+    with pytest.raises(UserError, match="engine: .*'tensorflo'"):
+        choose_engine("tensorflo")
+    with pytest.raises(UserError, match="clients_at_once: .*engine tff; got 2"):
+        choose_engine("tff", clients_at_once=2)
+    with pytest.raises(UserError, match="worker: .*engine tensorflow; got a:1"):
+        TensorFlowEngine().at_work(workers=["a:1"]).__enter__()
+
+
+def test_every_client_gets_what_it_should_once(engine):
+    def work(shared, client):
+        return shared * tf.cast(client["id"], tf.float32), client["id"] + 1
+
+    traced = TracedWork(work, [tf.TensorSpec([2])], {"id": tf.TensorSpec([], tf.int32)})
+    clients = [{"id": np.int32(number)} for number in (5, 3, 9, 0, 4)]
+    found = dict(engine.mapper(traced)(np.array([1, 2], np.float32), clients))
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    for place, (scaled, after) in found.items():
+        number = clients[place]["id"]
+        np.testing.assert_array_equal(scaled, [number, 2 * number])
+        assert after == number + 1
+    assert dict(engine.mapper(traced)(np.array([1, 2], np.float32), [])) == {}
+
+
+def test_results_are_in_order_and_few_wait():
+    running, most, lock = [], [], threading.Lock()
+
+    def work(number):
+        with lock:
+            running.append(number)
+            most.append(len(running))
+        time.sleep(0.002 * (number % 3))
+        with lock:
+            running.remove(number)
+        return number
+
+    drawn = []
+    results = in_order(work, (drawn.append(n) or n for n in range(30)), at_once=3)
+    assert next(results) == 0 and len(drawn) == 6
+    assert list(results) == list(range(1, 30)) and max(most) <= 3
+
+
+def test_an_error_ends_the_others_and_comes_out():
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number == 2:
+            raise ValueError("no")
+        return number
+
+    results = in_order(work, range(1000), at_once=2)
+    with pytest.raises(ValueError, match="no"):
+        list(results)
+    assert len(begun) < 20 and threading.active_count() < 10
+
+
+def a_round(engine):
+    """A round of ten clients of unequal sizes with Dropout-free LeNet-5 and Adam."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(5, 40, 10)
+    clients = ClientSet(
+        rng.integers(0, 256, (sizes.sum(), 28, 28, 1), np.uint8),
+        rng.integers(0, 10, sizes.sum()).astype(np.int32),
+        np.concatenate([[0], np.cumsum(sizes)]),
+    )
+    model = build_model("lenet5", (28, 28, 1), 10, seed=0)
+    work = ClientWork(model, ClientTraining("adam", batch_size=8))
+    cohort = Cohort(1, np.arange(10), clients, np.ones(10))
+    gathered = GatheringRounds(work, engine=engine, seed=3).gather(model.get_weights(), cohort)
+    averaged, _ = AveragingRounds(work, engine=engine, seed=3)(
+        ServerState(model.get_weights()), cohort
+    )
+    return gathered, averaged, model
+
+
+def test_bits_do_not_depend_on_the_number_of_clients_at_once():
+    rounds = [a_round(TensorFlowEngine(count)) for count in (1, 2, 4)]
+    assert compute.threads_inside() == 1
+    for gathered, averaged, _ in rounds[1:]:
+        assert gathered.stack.tobytes() == rounds[0][0].stack.tobytes()
+        assert to_vector(averaged.weights).tobytes() == to_vector(rounds[0][1].weights).tobytes()
+
+
+def test_the_streamed_mean_has_the_bits_of_the_gathered_one():
+    gathered, averaged, model = a_round(TensorFlowEngine(2))
+    from tfunlearn.aggregation import mean
+
+    expected = to_vector(model.get_weights()) + mean(gathered.stack, weights=gathered.examples)
+    assert to_vector(averaged.weights).tobytes() == expected.tobytes()
+
+
+def test_tff_gives_the_same_updates_up_to_last_bits():
+    if not tff_is_usable():
+        pytest.skip("TensorFlow Federated is not installed")
+    tff, plain = choose_engine("tff"), TensorFlowEngine()
+    with tff.at_work():
+        there = a_round(tff)[0]
+    here = a_round(plain)[0]
+    np.testing.assert_allclose(there.stack, here.stack, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(there.losses, here.losses, rtol=1e-4)

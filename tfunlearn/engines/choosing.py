@@ -1,0 +1,91 @@
+"""The choice of an engine by name."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import importlib.metadata
+from collections.abc import Iterator
+
+from tfunlearn.core.errors import UserError, choose
+from tfunlearn.engines.engine import Engine
+
+_told: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
+ENGINES = {
+    "auto": "tff where it is installed, otherwise tensorflow",
+    "tff": "TensorFlow Federated 0.87",
+    "tensorflow": "TensorFlow alone",
+}
+INSTALL_TFF = (
+    "on Python 3.11, Linux, x86-64: pip install 'tfunlearn[federated]', then pip install --no-deps "
+    "tensorflow-federated==0.87.0"
+)
+
+
+def choose_engine(name: str = "auto", *, clients_at_once: int | None = None) -> Engine:
+    """Return an engine.
+
+    Args:
+        name: `"tff"`, `"tensorflow"`, or `"auto"` (default): TFF where it is installed.
+        clients_at_once: see `TensorFlowEngine`; the tff engine takes None only, since its worker
+            program runs one client per core.
+
+    Raises:
+        UserError: there is no such engine, it is not installed, or it does not take the setting.
+    """
+    choose("engine", name, ENGINES)
+    name = _told.get() or name
+    if name == "tff" or (name == "auto" and tff_is_usable()):
+        _require_tff()
+        if clients_at_once is not None:
+            raise UserError(
+                f"clients_at_once: not allowed with the engine tff; got {clients_at_once}; its "
+                "worker runs one client per core; give --engine tensorflow"
+            )
+        from tfunlearn.engines.tff import TFFEngine
+
+        return TFFEngine()
+    from tfunlearn.engines.tensorflow import TensorFlowEngine
+
+    return TensorFlowEngine(clients_at_once)
+
+
+@contextlib.contextmanager
+def using_engine(name: str | None) -> Iterator[None]:
+    """Take an engine inside the block, whatever a run's configuration names; None changes nothing.
+
+    Raises:
+        UserError: there is no such engine, or it is not installed.
+    """
+    if name is not None:
+        choose_engine(name)
+    token = _told.set(name)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def tff_is_usable() -> bool:
+    """Return whether a release of TensorFlow Federated is installed that the tff engine can use."""
+    return _tff_release() >= (0, 87)
+
+
+def _tff_release() -> tuple[int, ...]:
+    """Return major and minor number of the installed release, empty if there is none."""
+    try:
+        version = importlib.metadata.version("tensorflow-federated")
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+def _require_tff() -> None:
+    if tff_is_usable():
+        return
+    release = ".".join(map(str, _tff_release()))
+    found = f"found is release {release}, which is too old" if release else "not found"
+    raise UserError(
+        f"engine: tff needs TensorFlow Federated 0.87, {found}; install it ({INSTALL_TFF}), or "
+        "give --engine tensorflow"
+    )

@@ -1,0 +1,83 @@
+"""Settings of TensorFlow that determine the bits of a round, made before it starts.
+
+One thread inside an operation and several clients side by side: how an operation splits a sum over
+threads changes its bits, so that they would otherwise depend on the number of cores. What a user
+has set in the environment stays.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from tfunlearn.core.lazy import tf
+from tfunlearn.core.parallel import cores
+
+THREADS = "TF_NUM_INTRAOP_THREADS"
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def prepare(threads: int = 1, *, growing: bool = True) -> None:
+    """Set the number of threads inside an operation, and let GPU memory grow.
+
+    Warns if TensorFlow has already started with another number of threads.
+
+    Args:
+        threads: threads inside an operation; TF_NUM_INTRAOP_THREADS wins if it is set.
+        growing: take GPU memory as it is needed, instead of all of it at the start; default True.
+    """
+    if THREADS not in os.environ and threads_inside() != threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:  # TensorFlow has started
+            warnings.warn(
+                f"TensorFlow had already started, with {threads_inside()} threads inside an "
+                f"operation instead of {threads}: bits depend on that number; call this before "
+                "TensorFlow is used, or set TF_NUM_INTRAOP_THREADS",
+                stacklevel=2,
+            )
+    if growing:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            try:
+                tf.config.experimental.set_memory_growth(gpu, True)
+            except (RuntimeError, ValueError):  # it has started, or shares one GPU in parts
+                pass
+
+
+def threads_inside() -> int:
+    """Return the number of threads inside an operation."""
+    configured = tf.config.threading.get_intra_op_parallelism_threads()
+    told = os.environ.get(THREADS, "")
+    return configured or (int(told) if told.isdigit() and int(told) else cores())
+
+
+def uses_onednn() -> bool | None:
+    """Return whether TensorFlow computes with oneDNN's kernels; None if it does not tell."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+
+        return bool(_pywrap_util_port.IsMklEnabled())
+    except (ImportError, AttributeError):  # not public
+        return None
+
+
+def settings() -> dict[str, Any]:
+    """Return the settings of this process, as a run records them."""
+    return {"onednn": uses_onednn(), "threads_per_client": threads_inside()}
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that give a worker process the settings of this one."""
+    onednn = os.environ.get(ONEDNN, "1")
+    return {THREADS: str(threads_inside()), ONEDNN: onednn}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words what differs between recorded settings and those of now."""
+    return [
+        f"{name} {now[name]} instead of {then[name]}"
+        for name in now
+        if name in then and then[name] != now[name]
+    ]

@@ -1,0 +1,81 @@
+"""Stateless calls under Keras 3, whose variables can be mapped to tensors for a while."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tfunlearn.core.lazy import tf
+from tfunlearn.local_training.stateless import StatelessModel, draw_seed, refuse_constraint
+
+
+class StatelessKeras3(StatelessModel):
+    """`StatelessModel` under Keras 3.
+
+    During a call, Keras maps every weight to the given tensor. Each random layer keeps the state of
+    its generator in a variable, which is mapped to a seed derived from the seed of the call.
+    """
+
+    def __init__(self, model: Any, *, compute_dtype: str = "float32"):
+        super().__init__(model, compute_dtype=compute_dtype)
+        known = {id(weight) for weight in model.weights}
+        self._seeds = [
+            variable
+            for variable in model.non_trainable_variables
+            if id(variable) not in known and variable.name == "seed_generator_state"
+        ]
+        norms = tf.keras.layers.BatchNormalization
+        self._batch_norms = [layer for layer in self._layers() if isinstance(layer, norms)]
+
+    def call(
+        self,
+        trainable: Sequence,
+        state: Sequence,
+        images,
+        *,
+        training: bool,
+        seed,
+        fixed_norms: bool = False,
+    ) -> tuple[Any, list, Any]:
+        """See `StatelessModel.call`."""
+        import keras
+
+        mapping = [
+            *zip(self.model.trainable_weights, trainable),
+            *zip(self.model.non_trainable_weights, state),
+        ]
+        for number, generator in enumerate(self._seeds, start=1):
+            mapping.append((generator, tf.cast(draw_seed(seed, number), generator.dtype)))
+        with self._inference(self._batch_norms if fixed_norms else ()):
+            with keras.StatelessScope(mapping) as scope:  # pyright: ignore[reportAttributeAccessIssue]
+                outputs = self.model(images, training=training)
+        new = [scope.get_current_value(variable) for variable in self.model.non_trainable_weights]
+        penalty = tf.zeros([], tf.float32)
+        for variable, value in zip(self.model.trainable_weights, trainable):
+            regularizer = getattr(variable, "regularizer", None)
+            if regularizer is not None:
+                penalty += regularizer(value)
+        return outputs, new, penalty
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _inference(norms: Sequence[Any]) -> Iterator[None]:
+        """Select inference mode of some layers during the block, as `trainable = False` does."""
+        kept = [(layer, layer._trainable) for layer in norms]
+        try:
+            for layer in norms:
+                vars(layer)["_trainable"] = False
+            yield
+        finally:
+            for layer, before in kept:
+                vars(layer)["_trainable"] = before
+
+    def _layers(self) -> list[Any]:
+        return list(self.model._flatten_layers())
+
+    def _check_weights(self) -> None:
+        for layer in self._layers():
+            for variable in [*layer._trainable_variables, *layer._non_trainable_variables]:
+                if getattr(variable, "constraint", None) is not None:
+                    refuse_constraint(layer.name, variable.name)

@@ -1,0 +1,46 @@
+"""The engine of a run, and what the run records of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfunlearn.config.run_config import RunConfig
+from tfunlearn.engines import Engine, choose_engine, compute
+
+
+def engine_of(config: RunConfig) -> Engine:
+    """Return the engine that a configuration names, or the one of `using_engine`.
+
+    Raises:
+        UserError: it is not installed, or does not take the settings of the configuration.
+    """
+    return choose_engine(config.compute.engine, clients_at_once=config.compute.clients_at_once)
+
+
+def compute_record(config: RunConfig) -> dict[str, Any]:
+    """Return what a run records of its engine: name, settings of TensorFlow, place."""
+    engine = engine_of(config)
+    return {"engine": engine.name, **compute.settings(), "where": engine.where()}
+
+
+def versions_of(config: RunConfig) -> dict[str, str]:
+    """Return the versions that determine the bits of a run."""
+    return dict(engine_of(config).versions())
+
+
+def changes_since(stored: dict[str, Any], config: RunConfig) -> list[str]:
+    """Return in words how versions and engine differ from those that a run began with.
+
+    Args:
+        stored: the content of the run's `config.json`.
+        config: the run's configuration.
+    """
+    found = []
+    then, now = stored.get("versions"), versions_of(config)
+    if isinstance(then, dict):
+        found += [f"{name} {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
+    began = stored.get("compute")
+    if isinstance(began, dict):
+        place = {name: value for name, value in began.items() if name != "where"}
+        found += compute.differences(place, compute_record(config))
+    return found
