@@ -10,9 +10,12 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.fields import fields_of
+from tfunlearn.engines import compute
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import TrainingCallbacks
+from tfunlearn.training.engine import engine_of
 from tfunlearn.training.federation import Federation
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
@@ -24,6 +27,14 @@ COLUMNS = {
     "attack_success": "attack success",
     "source_error": "source error",
 }
+
+
+def engine_words(config: RunConfig) -> str:
+    """Return in words what runs the clients: engine, version, place, threads."""
+    engine, inside = engine_of(config), compute.threads_inside()
+    package = {"tff": "tensorflow-federated"}.get(engine.name, engine.name)
+    threads = f"{inside} thread{'s' if inside > 1 else ''} inside each"
+    return f"{engine.name} {engine.versions()[package]} on the {engine.where()}, {threads}"
 
 
 class TrainingDisplay(TrainingCallbacks):
@@ -55,7 +66,7 @@ class TrainingDisplay(TrainingCallbacks):
             )
             self._live.start()
         else:
-            self._say("loading TensorFlow Federated")
+            self._say("loading TensorFlow")
         return self
 
     def __exit__(self, kind, *_):
@@ -82,6 +93,7 @@ class TrainingDisplay(TrainingCallbacks):
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
         self._say(f"attack    {self._attack(federation)}")
         self._say(f"server    {self._server(model)}")
+        self._say(f"engine    {engine_words(config)}")
         self._say(f"run       {directory.path}")
         self._path, self._finished = directory.path, finished
         self._progress.update(self._task, completed=finished)
@@ -202,7 +214,7 @@ class TrainingDisplay(TrainingCallbacks):
 
     def _picture(self):
         if not self._lines:
-            return Group("loading TensorFlow Federated ...", self._progress)
+            return Group("loading TensorFlow ...", self._progress)
         table = Table("round", *COLUMNS.values(), "seconds", "", box=None)
         for line in self._lines:
             table.add_row(

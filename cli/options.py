@@ -12,6 +12,7 @@ from tfunlearn.config.reading import fields_by_name, read_config
 from tfunlearn.core.errors import require
 from tfunlearn.core.fields import ConfigField
 from tfunlearn.core.requests import read_examples
+from tfunlearn.engines import ENGINES, using_engine
 from tfunlearn.models.saved import allowing_code
 
 
@@ -93,6 +94,22 @@ def allow_code_option(function: Callable) -> Callable:
         callback=allow,
         help="Load model files that contain code (Lambda layers and the like). Loading a file runs "
         "its code with all your rights: only for files from people you trust.",
+    )(function)
+
+
+def engine_option(function: Callable) -> Callable:
+    """Add `--engine`, which applies to all rounds that the command runs."""
+
+    def take(context, parameter, value) -> None:
+        if value is not None:
+            context.with_resource(using_engine(value))
+
+    return click.option(
+        "--engine",
+        metavar="NAME",
+        expose_value=False,
+        callback=take,
+        help=f"Engine that runs the clients: {', '.join(ENGINES)}.  [default: that of the run]",
     )(function)
 
 

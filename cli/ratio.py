@@ -9,7 +9,7 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.files import new_file
 from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
 from tfunlearn_cli.console import PlainConsole
-from tfunlearn_cli.options import allow_code_option, request_options, request_words
+from tfunlearn_cli.options import allow_code_option, engine_option, request_options, request_words
 
 SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
 
@@ -39,6 +39,7 @@ SALIENCIES = ("abs_mean_delta", "abs_mean_grad")
 )
 @click.option("--plot", metavar="FILE", help="Plot the distribution to a new .png file.")
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@engine_option
 @allow_code_option
 def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **options):
     """Suggest a ratio for unlearn --method memorization; it is not applied.
@@ -54,7 +55,7 @@ def ratio(run, malicious, clients, classes, examples, saliency, knee, plot, **op
     if plot is not None:
         new_file("plot", plot, [".png"])
     words = request_words(malicious, clients, classes, examples) or ["malicious"]
-    console.print("loading TensorFlow Federated and the run")
+    console.print("loading TensorFlow and the run")
     study = study_ratio(
         run,
         words,

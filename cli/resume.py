@@ -13,7 +13,7 @@ from tfunlearn.training.resume import resume_training
 from tfunlearn.workflows.unlearn.request import is_requested
 from tfunlearn.workflows.unlearn.workflow import resume_unlearning
 from tfunlearn_cli.display import TrainingDisplay
-from tfunlearn_cli.options import allow_code_option
+from tfunlearn_cli.options import allow_code_option, engine_option
 from tfunlearn_cli.sweep import run_and_show
 from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
 
@@ -28,6 +28,7 @@ from tfunlearn_cli.unlearn_display import UnlearningDisplay, end_if_failed
     help="Share the clients of a training with the worker at this address, may be repeated.",
 )
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@engine_option
 @allow_code_option
 def resume(run, workers, data_dir):
     """Continue a stopped run, unlearning or sweep.

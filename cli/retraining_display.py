@@ -22,7 +22,7 @@ class RetrainingDisplay(UnlearningCallbacks):
         self._task, self._rounds, self._begun = None, 0, 0
 
     def __enter__(self):
-        self._say("loading TensorFlow Federated and the runs")
+        self._say("loading TensorFlow and the runs")
         self._progress.start()
         return self
 

@@ -15,7 +15,7 @@ from tfunlearn.sweeps.result import CellResult
 from tfunlearn.sweeps.sweep import sweep as run_sweep
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars
-from tfunlearn_cli.options import allow_code_option
+from tfunlearn_cli.options import allow_code_option, engine_option
 
 
 @click.command()
@@ -27,6 +27,7 @@ from tfunlearn_cli.options import allow_code_option
 )
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets on disk.")
 @click.option("--rounds", type=int, help="Rounds of every cell; overrides the grid.")
+@engine_option
 @allow_code_option
 def sweep(config, out, data_dir, rounds):
     """Run a grid of rules, defenses, attacks and seeds, and print tables of results.

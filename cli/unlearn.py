@@ -10,6 +10,7 @@ from tfunlearn.workflows.unlearn.workflow import unlearn as unlearn_run
 from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
     allow_code_option,
+    engine_option,
     field_options,
     merged,
     preset_fields,
@@ -35,6 +36,7 @@ METHOD = Choice(UNLEARNING, (AUTO,), {AUTO: lambda: own_fields(AUTO)})
 @preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
 @click.option("--out", metavar="DIR", help="New run directory.  [default: <RUN>-<method>]")
+@engine_option
 @allow_code_option
 def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
     """Unlearn clients, classes or examples of a run, and compare with retraining.

@@ -24,7 +24,7 @@ from tfunlearn.report.summaries import (
 from tfunlearn.runs.recovery_point import RecoveryPoint
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole, bars, measuring
-from tfunlearn_cli.display import given_settings, number
+from tfunlearn_cli.display import engine_words, given_settings, number
 
 ROWS = {
     "test_accuracy": "test accuracy",
@@ -50,7 +50,7 @@ class UnlearningDisplay(UnlearningCallbacks):
         self._folder, self._unlearning = "", None
 
     def __enter__(self):
-        self._say("loading TensorFlow Federated")
+        self._say("loading TensorFlow")
         self._progress.start()
         return self
 
@@ -76,6 +76,7 @@ class UnlearningDisplay(UnlearningCallbacks):
         self._begun, source, self._method = True, task.source, task.settings.method
         remaining = task.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
+        self._say(f"engine    {engine_words(source.federation.config)}")
         self._say(f"forget    {self._request(task)}")
         if task.dropped:
             self._say(

@@ -9,6 +9,7 @@ from tfunlearn.workflows.verify.settings import VerifySettings
 from tfunlearn.workflows.verify.suite import verify as verify_run
 from tfunlearn_cli.options import (
     allow_code_option,
+    engine_option,
     field_options,
     merged,
     preset_fields,
@@ -37,6 +38,7 @@ KNOBS = fields_of(VerifySettings)
 )
 @preset_option
 @click.option("--data-dir", metavar="DIR", help="Folder of data sets, if it has moved.")
+@engine_option
 @allow_code_option
 def verify(run, against, config, preset, data_dir, **knobs):
     """Verify that an unlearned run has forgotten, against retrained models.

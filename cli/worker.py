@@ -6,7 +6,7 @@ import time
 
 import click
 
-from tfunlearn.engines import choose_engine
+from tfunlearn.engines import require_tff
 from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
@@ -38,7 +38,7 @@ def worker(port, host):
 
     Example: tfunlearn worker --port 8000
     """
-    choose_engine("tff")  # raises unless it is installed
+    require_tff("worker")
     from tfunlearn.engines.tff import serving_worker
 
     console = PlainConsole()

@@ -7,11 +7,17 @@ import zipfile
 
 import pytest
 
+from tfunlearn.engines import tff_is_usable
+
 
 @pytest.fixture
 def call(monkeypatch, tmp_path, typed):
     monkeypatch.chdir(tmp_path)
     return typed
+
+
+# what is said of workers where there is no TFF
+WITH_TFF = None if tff_is_usable() else "needs TensorFlow Federated|engine tensorflow"
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,19 @@ def call(monkeypatch, tmp_path, typed):
         (["report"], "RUN"),
         (["worker"], "--port"),
         (["worker", "--port", "70000"], "70000 is not in the range"),
-        (["worker", "--port", "0", "--host", "nowhere.invalid"], "cannot be listened at"),
-        (["train", "--worker", "8000"], "worker: .*host:port.*got '8000'"),
+        (
+            ["worker", "--port", "0", "--host", "nowhere.invalid"],
+            WITH_TFF or "cannot be listened at",
+        ),
+        (["train", "--worker", "8000"], WITH_TFF or "worker: .*host:port.*got '8000'"),
         (["train", "--worker", "127.0.0.1:9", "--no-gather"], "gather: .*got False"),
-        (["train", "--worker", "a:1", "--worker", "a:1"], "different addresses"),
+        (["train", "--worker", "a:1", "--worker", "a:1"], WITH_TFF or "different addresses"),
+        (["train", "--engine", "tf"], "engine: unknown name 'tf'"),
+        (["train", "--engine", "tff", "--clients-at-once", "2"], "tff"),
+        (["train", "--clients-at-once", "0"], "clients_at_once: .*got 0"),
+        (["train", "--threads-per-client", "0"], "threads_per_client: .*got 0"),
+        (["train", "--precision", "float16"], "precision: unknown name 'float16'"),
+        (["unlearn", "nowhere", "--engine", "tf"], "engine: unknown name 'tf'"),
         (["train", "--training-seed", "-1"], "training_seed: .*got -1"),
         (["evaluate"], "RUN"),
     ],

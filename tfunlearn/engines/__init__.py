@@ -1,6 +1,12 @@
 """Engines that run the work of clients, behind one seam (`engine.Engine`)."""
 
-from tfunlearn.engines.choosing import ENGINES, choose_engine, tff_is_usable, using_engine
+from tfunlearn.engines.choosing import (
+    ENGINES,
+    choose_engine,
+    require_tff,
+    tff_is_usable,
+    using_engine,
+)
 from tfunlearn.engines.engine import Engine
 
-__all__ = ["ENGINES", "Engine", "choose_engine", "tff_is_usable", "using_engine"]
+__all__ = ["ENGINES", "Engine", "choose_engine", "require_tff", "tff_is_usable", "using_engine"]

@@ -36,7 +36,7 @@ def choose_engine(name: str = "auto", *, clients_at_once: int | None = None) -> 
     choose("engine", name, ENGINES)
     name = _told.get() or name
     if name == "tff" or (name == "auto" and tff_is_usable()):
-        _require_tff()
+        require_tff("engine: tff", ", or give --engine tensorflow")
         if clients_at_once is not None:
             raise UserError(
                 f"clients_at_once: not allowed with the engine tff; got {clients_at_once}; its "
@@ -80,12 +80,17 @@ def _tff_release() -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
-def _require_tff() -> None:
+def require_tff(what: str, instead: str = "") -> None:
+    """Raise a `UserError` unless the tff engine can be used.
+
+    Args:
+        what: field and value that need it, for the message.
+        instead: what else to do, for the message; default nothing.
+    """
     if tff_is_usable():
         return
     release = ".".join(map(str, _tff_release()))
     found = f"found is release {release}, which is too old" if release else "not found"
     raise UserError(
-        f"engine: tff needs TensorFlow Federated 0.87, {found}; install it ({INSTALL_TFF}), or "
-        "give --engine tensorflow"
+        f"{what} needs TensorFlow Federated 0.87, {found}; install it ({INSTALL_TFF}){instead}"
     )

@@ -38,6 +38,13 @@ class StatelessModel:
         for weight in model.weights:
             _check_dtype(weight)
         self._check_weights()
+        for tensor in model.inputs or ():
+            dtype = tf.as_dtype(tensor.dtype)
+            if dtype != tf.float32:  # Keras would cast pixels of 0 to 1
+                raise UserError(
+                    f"model: must take float32 input, as its layers must compute in float32; got "
+                    f"{dtype.name}"
+                )
         for layer in self._layers():
             _check_layer(layer, compute_dtype)
 
