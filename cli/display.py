@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.core import compute
 from tfunlearn.core.fields import fields_of
-from tfunlearn.engines import compute
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import TrainingCallbacks
 from tfunlearn.training.engine import engine_of

@@ -116,7 +116,7 @@ def test_ci_runs_the_commands_of_the_readme():
     commands = [
         line
         for line in (ROOT / "README.md").read_text().splitlines()
-        if line.startswith("python3.11 -m venv")
+        if line.startswith("python3 -m venv")
     ]
     ci = (ROOT / ".ci" / "run").read_text().splitlines()
     assert len(commands) == 2 and all(command in ci for command in commands)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfunlearn.core import compute
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.parallel import in_order
 from tfunlearn.core.vectors import to_vector
-from tfunlearn.engines import choose_engine, compute, tff_is_usable, using_engine
+from tfunlearn.engines import choose_engine, tff_is_usable, using_engine
 from tfunlearn.engines.tensorflow import TensorFlowEngine
 from tfunlearn.federated import AveragingRounds, GatheringRounds
 from tfunlearn.local_training.client_work import ClientTraining, ClientWork

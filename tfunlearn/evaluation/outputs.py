@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from tfunlearn.core import compute
 from tfunlearn.core.images import to_unit_range
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.parallel import in_order
 
 
 class OutputsOf:
     """Compute a model's outputs; the model is traced once, even if its weights change.
+
+    Batches run side by side where TensorFlow uses one thread inside an operation.
 
     Args:
         model: a built Keras model.
@@ -43,9 +47,9 @@ class OutputsOf:
         if weights is not None:
             self.model.set_weights(weights)
         batches = range(0, len(images), self.batch_size)
-        return np.concatenate(
-            [
-                self._forward(images[first : first + self.batch_size]).numpy()
-                for first in track(batches)
-            ]
-        )
+
+        def outputs(first: int) -> np.ndarray:
+            return self._forward(images[first : first + self.batch_size]).numpy()
+
+        at_once = min(compute.calls_at_once(), len(batches)) or 1
+        return np.concatenate(list(in_order(outputs, track(batches), at_once=at_once)))

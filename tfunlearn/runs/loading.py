@@ -11,12 +11,13 @@ import numpy as np
 
 from tfunlearn.config.reading import METHOD_FIELDS, read_config, read_table, run_config
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import require_origin, require_same
 from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
-from tfunlearn.engines import compute, tff_is_usable
+from tfunlearn.engines import tff_is_usable
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import load_model
 from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
@@ -43,7 +44,8 @@ def open_run(
     if [w.shape for w in model.get_weights()] != [w.shape for w in state.weights]:
         raise UserError(f"run: {directory.checkpoint} does not fit {directory.model}")
     settled = len(directory.read_metrics()) == state.finished  # otherwise a round is being written
-    if settled and not is_model_of(directory, state, model):
+    ended = directory.unlearning.exists() or state.finished == config.training.rounds
+    if settled and ended and not is_model_of(directory, state, model):
         raise UserError(
             f"run: {directory.model} is not the model of {directory.checkpoint}; "
             f"tfunlearn resume {directory.path} repairs it"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.engines import Engine, choose_engine, compute
+from tfunlearn.core import compute
+from tfunlearn.engines import Engine, choose_engine
 
 
 def engine_of(config: RunConfig) -> Engine:

@@ -25,7 +25,6 @@ class Recorder:
 
     Args:
         directory: the run directory.
-        model: the Keras model; its weights are set to those of each round.
         history: writer of the rounds kept for unlearning.
         measure: `weights -> metrics`.
         on_round: called with each line of `metrics.jsonl`.
@@ -34,12 +33,11 @@ class Recorder:
     def __init__(
         self,
         directory: RunDirectory,
-        model: tf.keras.Model,
         history: HistoryWriter,
         measure: Callable[[list[np.ndarray]], dict],
         on_round: Callable[[dict], None],
     ):
-        self._directory, self._model, self._history = directory, model, history
+        self._directory, self._history = directory, history
         self._measure, self._on_round = measure, on_round
 
     @contextlib.contextmanager
@@ -81,7 +79,6 @@ class Recorder:
             **self._history.note(),
         )
         line["checkpoint_sha256"] = self._directory.write_state(state)
-        self._directory.write_model(self._model, state.weights)
         line["work_seconds"] = round(worked, 4)
         line["seconds"] = round(time.perf_counter() - started, 4)
         self._directory.append_metrics(line)

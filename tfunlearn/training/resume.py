@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable, Sequence
 
 from tfunlearn.config.fingerprint import content_of
+from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, digest_of, user_path
-from tfunlearn.engines import compute
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind

@@ -13,11 +13,11 @@ import numpy as np
 
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.core import compute
 from tfunlearn.core.errors import require
 from tfunlearn.core.families import short_name
 from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import tf
-from tfunlearn.engines import compute
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.report import save_curves
@@ -59,8 +59,9 @@ def train(
 ) -> TrainingRun:
     """Train a model federatedly, with the attacks and defenses of `config`.
 
-    Each finished round is on disk, in `checkpoint.npz` and `model.keras`, before the next one
-    starts; after an interruption `resume_training` continues from the last one.
+    Each finished round is on disk, in `checkpoint.npz` and `metrics.jsonl`, before the next one
+    starts; after an interruption `resume_training` continues from the last one. `model.keras` is
+    written at the end, and when the run is stopped.
 
     Args:
         config: the run's configuration.
@@ -148,13 +149,18 @@ def run_remaining_rounds(
     directory, federation, model = begun.directory, begun.federation, begun.model
     config, (history, run_round) = federation.config, engine
     measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
-    recorder = Recorder(directory, model, history, measure, watch.on_round_end)
-    if run_round is None:
-        directory.restore(model, state)
-    else:
-        with recorder.events():
-            for number in range(state.finished + 1, config.training.rounds + 1):
-                state, _ = recorder.run(run_round, state, federation.cohort(number), federation)
+    recorder = Recorder(directory, history, measure, watch.on_round_end)
+    if run_round is not None:
+        try:
+            with recorder.events():
+                for number in range(state.finished + 1, config.training.rounds + 1):
+                    cohort = federation.cohort(number)
+                    state, _ = recorder.run(run_round, state, cohort, federation)
+        except BaseException:  # so that whoever opens the model of a stopped run finds its last one
+            with contextlib.suppress(Exception):
+                directory.write_model(model, state.weights)
+            raise
+    directory.restore(model, state)
     lines = directory.read_metrics()
     save_curves(directory.curves, lines)
     return TrainingRun(directory, model, lines, federation)

@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.parallel import cores, in_order
+from tfunlearn.core.parallel import in_order
 from tfunlearn.engines.engine import Engine, Results
 from tfunlearn.engines.versions import versions_of
 from tfunlearn.local_training.tracing import TracedWork
@@ -21,8 +22,8 @@ class TensorFlowEngine(Engine):
     Every client computes by itself, so that its bits do not depend on how many run at once.
 
     Args:
-        clients_at_once: clients that run at the same time; default one per core on a CPU, one on
-            a GPU.
+        clients_at_once: clients that run at the same time; default as many as fill the cores of a
+            CPU, one on a GPU.
     """
 
     name: ClassVar[str] = "tensorflow"
@@ -39,9 +40,7 @@ class TensorFlowEngine(Engine):
     @property
     def clients_at_once(self) -> int:
         """Number of clients that run at the same time."""
-        if self._told is not None:
-            return self._told
-        return 1 if tf.config.list_physical_devices("GPU") else cores()
+        return compute.calls_at_once() if self._told is None else self._told
 
     def mapper(self, work: TracedWork) -> Callable[..., Results]:
         def run(*values: Any) -> Results:

@@ -14,9 +14,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError, WorkerError
 from tfunlearn.core.lazy import tff
-from tfunlearn.engines import compute
 from tfunlearn.engines.tff.contexts import Connection
 from tfunlearn.engines.tff.network_namespace import Process
 from tfunlearn.engines.tff.relay import Relay, same_user

@@ -105,7 +105,7 @@ def perform(
         0 if plan and plan.restarts else source.rounds,
         finished,
     )
-    recorder = Recorder(directory, source.model, history, measure, watch.on_round_end)
+    recorder = Recorder(directory, history, measure, watch.on_round_end)
     done = _Progress(
         left.state or ServerState(source.state.weights, 0, source.state.reference),
         before["remain_accuracy"],

@@ -53,6 +53,13 @@ def threads_inside() -> int:
     return configured or (int(told) if told.isdigit() and int(told) else cores())
 
 
+def calls_at_once() -> int:
+    """Return how many calls to run side by side, so that they fill the cores; 1 on a GPU."""
+    if tf.config.list_physical_devices("GPU"):
+        return 1
+    return max(1, cores() // threads_inside())
+
+
 def uses_onednn() -> bool | None:
     """Return whether TensorFlow computes with oneDNN's kernels; None if it does not tell."""
     try:
