@@ -277,7 +277,7 @@ def test_other_versions_are_told(copy):
     config = json.loads(copy.config.read_text())
     config["versions"]["tensorflow"] = "1.0"
     copy.config.write_text(json.dumps(config))
-    assert "other versions than when the run began" in resumed(copy)[1][0]
+    assert "other versions or settings than when the run began" in resumed(copy)[1][0]
 
 
 def test_a_second_process_on_one_run_is_refused(tmp_path):
