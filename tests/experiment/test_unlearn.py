@@ -107,11 +107,11 @@ def test_fedup_starts_from_what_its_function_gives(kept_run, copied):
         np.testing.assert_array_equal(a, b)
     zeroed = got.notes["report"]["zeroed"]
     assert {name: z["entries"] for name, z in zeroed.items()} == {
-        "conv_1/kernel:0": 15,
-        "conv_2/kernel:0": 240,
-        "dense_1/kernel:0": 3072,
-        "dense_2/kernel:0": 1008,
-        "logits/kernel:0": 84,
+        "conv_1/kernel": 15,
+        "conv_2/kernel": 240,
+        "dense_1/kernel": 3072,
+        "dense_2/kernel": 1008,
+        "logits/kernel": 84,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.weight_names import weight_name
 
 
 class StatelessModel:
@@ -119,7 +120,7 @@ def _check_dtype(weight: Any) -> None:
     dtype = tf.as_dtype(weight.dtype)
     if dtype != tf.float32:
         raise UserError(
-            f"model: weight {weight.name} is {dtype.name}; federated averaging "
+            f"model: weight {weight_name(weight)} is {dtype.name}; federated averaging "
             "takes float32 weights only"
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 from tfunlearn.local_training.stateless import StatelessModel, draw_seed, refuse_constraint
+from tfunlearn.models.weight_names import weight_name
 
 
 class StatelessKeras2(StatelessModel):
@@ -94,8 +95,8 @@ class StatelessKeras2(StatelessModel):
         for weight in model.weights:
             if id(weight) not in found:
                 raise UserError(
-                    f"model: weight {weight.name} is no attribute of its layer, so it cannot be "
-                    "exchanged; keep it as `self.<name>` of the layer"
+                    f"model: weight {weight_name(weight)} is no attribute of its layer, so it "
+                    "cannot be exchanged; keep it as `self.<name>` of the layer"
                 )
         for layer, name, _ in self._places:
             if _option_of(layer, name, "constraint") is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.weight_names import weight_name
 
 
 def redrawn(model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = None) -> list[Any]:
@@ -39,7 +40,7 @@ def redrawn(model: tf.keras.Model, seed: int, *, places: Sequence[int] | None = 
         if id(weight) not in found:
             raise UserError(
                 "model: every weight must belong to a layer that has its initializer; "
-                f"{weight.name} has none"
+                f"{weight_name(weight)} has none"
             )
         drawn.append(
             np.asarray(

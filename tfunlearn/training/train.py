@@ -20,6 +20,7 @@ from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import tf
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.local_training.state import ServerState
+from tfunlearn.models.weight_names import weight_name
 from tfunlearn.report import save_curves
 from tfunlearn.runs.history_store import HistoryWriter
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
@@ -232,6 +233,6 @@ def _name(config: RunConfig) -> str:
 def names_of(model) -> dict[str, list[str]]:
     """Return the names of the weights in a client update: trainable ones and statistics."""
     return {
-        "trainable": [w.name for w in model.trainable_weights],
-        "statistics": [w.name for w in model.non_trainable_weights],
+        "trainable": [weight_name(w) for w in model.trainable_weights],
+        "statistics": [weight_name(w) for w in model.non_trainable_weights],
     }

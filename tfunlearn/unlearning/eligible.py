@@ -9,6 +9,7 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.weight_names import weight_name
 
 INCLUDES = ("kernels+bias", "trainable")
 _NORMALISES = "Normalization"  # in the class name of every Keras normalization layer
@@ -54,9 +55,7 @@ def eligible_places(
 
 def names_of(model: tf.keras.Model) -> list[str]:
     """Return the name of each weight, such as `layer/kernel`."""
-    return [
-        getattr(weight, "path", None) or weight.name.partition(":")[0] for weight in model.weights
-    ]
+    return [weight_name(weight) for weight in model.weights]
 
 
 def initial_bounds(model: tf.keras.Model | None, weights: Sequence[np.ndarray]) -> list[float]:

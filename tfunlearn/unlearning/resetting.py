@@ -11,6 +11,7 @@ from tfunlearn.core.errors import choose, require, require_whole
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator
 from tfunlearn.models.initial import redrawn
+from tfunlearn.models.weight_names import weight_name
 from tfunlearn.unlearning.eligible import initial_bounds
 
 
@@ -83,7 +84,7 @@ def reset(
         for mask, variable in zip(masks, model.weights):
             require(
                 "masks",
-                f"entries of {variable.name}",
+                f"entries of {weight_name(variable)}",
                 variable.trainable or not mask.any(),
                 "trainable weights; moving statistics are never reset",
             )
