@@ -8,6 +8,8 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -255,6 +257,35 @@ def test_a_report_is_never_written_over(made, monkeypatch):
         "run-finetune-report-2",
     ]
     assert not [path for path in made.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report run-not run-retrain --out light",
+        "verify run-not --retrains 3 --relearn-epochs 1 --shadow-models 1 --shadow-epochs 1",
+        "unlearn run --method not --recovery-rounds 2",
+    ],
+)
+def test_what_is_recorded_is_shown_without_tensorflow(made, words):
+    """`report` reads the verification; `verify` and `unlearn` find what was done before."""
+    before = sorted(path.name for path in made.glob("run*/*"))
+    code = (
+        f"import sys, tfunlearn_cli.main as m; sys.argv[1:] = {words.split()}; "
+        "assert m._exit_code() == 0; "
+        "found = {'tensorflow', 'tensorflow_federated', 'keras'} & set(sys.modules); "
+        "assert not found, found"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=made)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in made.glob("run*/*")) == before
+
+
+def test_a_model_file_of_another_state_is_still_refused(made, tmp_path):
+    shutil.copytree(made / "run-not", tmp_path / "run-not")
+    shutil.copy(made / "run" / "model.keras", tmp_path / "run-not" / "model.keras")
+    with pytest.raises(UserError, match="model.keras is not the model of .*checkpoint.npz"):
+        report([tmp_path / "run-not"])
 
 
 def test_without_the_run_before(made, tmp_path):

@@ -146,6 +146,7 @@ def save_inversions(path: str | os.PathLike, entries: Sequence[Inversion]) -> No
             )
             title = f"class {entry.label}: mean" if name == "mean" else name
             axes.set_title(title, fontsize="small")
+            axes.set(xticks=[], yticks=[])  # hidden ones would be laid out too
             axes.axis("off")
     save_figure(figure, path)
 

@@ -30,7 +30,7 @@ from tfunlearn.report.facts import WORDS, PastVerification, Profile, RunFacts
 from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
-from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.loading import open_run, read_run
 from tfunlearn.runs.run_directory import RunDirectory, read_record, unlearning_record
 from tfunlearn.training.federation import Federation
 from tfunlearn.workflows.verify import behaviour
@@ -108,7 +108,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     Raises:
         UserError: there is no run, or a file is damaged.
     """
-    directory, config, _, model = open_run(run, data_dir, reading=True)
+    directory, config, state = read_run(run, data_dir, reading=True)
     path, lines, unlearning = directory.path, directory.read_metrics(), read_record(directory)
     missing, trained, record, profile = [], [], None, Profile()
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
@@ -129,7 +129,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     else:
         try:
             profile = (
-                _trained_profile(config, model)
+                _trained_profile(run, data_dir)
                 if unlearning is None
                 else _unlearned_profile(run, data_dir)
             )
@@ -146,7 +146,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         os.path.abspath(user_path(path)),
         config.flat(),
         lines,
-        model.count_params(),
+        sum(weight.size for weight in state.weights),
         sums,
         unlearning,
         trained,
@@ -174,8 +174,9 @@ def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
     ]
 
 
-def _trained_profile(config, model) -> Profile:
+def _trained_profile(run: str | os.PathLike, data_dir: str | None) -> Profile:
     """Return accuracy and loss by class and client, and the confusion, of a trained model."""
+    _, config, _, model = open_run(run, data_dir, reading=True)
     federation, outputs_of = Federation.of(config), OutputsOf(model)
     data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
 
