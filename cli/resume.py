@@ -10,6 +10,7 @@ from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.sweeps.sweep import is_sweep, read_sweep
 from tfunlearn.training.resume import resume_training
+from tfunlearn.workflows.profile import record_profile
 from tfunlearn.workflows.unlearn.request import is_requested
 from tfunlearn.workflows.unlearn.workflow import resume_unlearning
 from tfunlearn_cli.display import TrainingDisplay
@@ -51,6 +52,7 @@ def resume(run, workers, data_dir):
             result = resume_unlearning(run, data_dir=data_dir, watch=display)
         display.finish(result)
         end_if_failed(result)
+        record_profile(result, data_dir)
     else:
         _resume_training(run, workers, data_dir)
 
@@ -66,3 +68,4 @@ def _resume_training(run, workers, data_dir) -> None:
     with TrainingDisplay(stored_config(directory, data_dir)) as display:
         result = resume_training(run, data_dir=data_dir, workers=workers, watch=display)
     display.finish(result)
+    record_profile(result)

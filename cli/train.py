@@ -8,6 +8,7 @@ from tfunlearn.config.reading import METHOD_FIELDS, run_config
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import refuse
 from tfunlearn.training.train import train as train_run
+from tfunlearn.workflows.profile import record_profile
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
@@ -52,6 +53,7 @@ def train(config, preset, out, workers, **flags):
     with TrainingDisplay(settings) as display:
         run = train_run(settings, out=out, workers=workers, watch=display)
     display.finish(run)
+    record_profile(run)
 
 
 def _check_use(flags: dict, settings: RunConfig) -> None:

@@ -6,6 +6,7 @@ import click
 
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.settings import AUTO, common_fields, own_fields, unlearn_settings
+from tfunlearn.workflows.profile import record_profile
 from tfunlearn.workflows.unlearn.workflow import unlearn as unlearn_run
 from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
@@ -59,3 +60,4 @@ def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir
         result = unlearn_run(run, settings, out=out, data_dir=data_dir, watch=display)
     display.finish(result)
     end_if_failed(result)
+    record_profile(result, data_dir)

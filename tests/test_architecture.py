@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -105,6 +106,52 @@ def test_imports_no_tensorflow(code):
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words, also_light",
+    [
+        ("methods", ("matplotlib", "sklearn", "scipy")),
+        ("models", ("matplotlib", "sklearn", "scipy")),
+        ("data", ("matplotlib", "sklearn", "scipy")),
+        ("data --show --png partition.png", ()),  # digits is part of scikit-learn
+        ("check label-flip", ("matplotlib", "sklearn", "scipy")),
+        ("resume swept", ("sklearn", "scipy")),  # all its cells are finished
+        ("report --help", ("matplotlib", "sklearn", "scipy")),
+        ("verify --help", ("matplotlib", "sklearn", "scipy")),
+        ("sweep --help", ("matplotlib", "sklearn", "scipy")),
+        ("channels --help", ("matplotlib", "sklearn", "scipy")),
+    ],
+)
+def test_a_command_that_only_reads_and_draws_imports_no_tensorflow(tmp_path, words, also_light):
+    """tests/report/test_page.py has the commands that read a verified run."""
+    shutil.copytree(ROOT / "tests" / "earlier_runs", tmp_path, dirs_exist_ok=True)
+    heavy = ("tensorflow", "tensorflow_federated", "keras", "tensorflow_datasets", "pandas")
+    code = (
+        f"import sys, tfunlearn_cli.main as m; sys.argv[1:] = {words.split()}; "
+        "assert m._exit_code() == 0; "
+        f"found = {set(heavy + also_light)} & set(sys.modules); assert not found, found"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "experiment",
+        "experiment.gme",
+        "experiment.run_directory",
+        "experiment.unlearning",
+        "experiment.verification",
+        "report",
+        "workflows.report",
+    ],
+)
+def test_the_documented_modules_import_nothing_heavy(module):
+    test_imports_no_tensorflow(f"import tfunlearn.{module}")
 
 
 def test_top_level_of_the_repository():

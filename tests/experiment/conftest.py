@@ -9,6 +9,7 @@ from PIL import Image
 from unlearn_cases import SMALL
 
 from tfunlearn.experiment import run_config, train
+from tfunlearn.report import figures
 
 
 @pytest.fixture(scope="session")
@@ -26,21 +27,15 @@ def copied(kept_run, tmp_path):
 
 @pytest.fixture(scope="session")
 def rasterizer():
-    """Matplotlib's own function that renders a figure to a file."""
-    import matplotlib.figure
-
-    return matplotlib.figure.Figure.savefig
+    """The function that renders a figure to a file."""
+    return figures.render
 
 
 @pytest.fixture(scope="module", autouse=True)
 def figures_without_rendering(rasterizer):
     """Figures are composed but not rendered here; tests/report and tests/cli render them."""
-    import matplotlib.figure
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            matplotlib.figure.Figure,
-            "savefig",
-            lambda figure, path, **_: Image.new("L", (1, 1)).save(path, "PNG"),
+            figures, "render", lambda figure, path: Image.new("L", (1, 1)).save(path, "PNG")
         )
         yield

@@ -311,7 +311,7 @@ def test_a_ratio_is_suggested_from_one_round(kept_run, copied, tmp_path, monkeyp
     assert [found.rule for found in study.suggestions] == ["relative", "decade"]
     assert all(0.05 <= found.ratio <= 0.95 for found in study.suggestions)
     assert len(study.sizes) == kept_run.model.count_params()
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", rasterizer)
+    monkeypatch.setattr("tfunlearn.report.figures.render", rasterizer)
     draw_ratio(tmp_path / "ratio.png", study)
     assert (tmp_path / "ratio.png").stat().st_size > 5000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ratio.png", "run"]

@@ -34,6 +34,12 @@ def test_parameter_counts(name, shape, parameters, trainable):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_declared_sizes(name):
+    built = (build_model(name, shape, 10).count_params() for shape in (GREY, COLOUR))
+    assert MODELS[name].sizes == tuple(built)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_contract(name):
     model = build_model(name, GREY, 7, seed=3)
     images = np.random.default_rng(0).random((2, *GREY), np.float32)

@@ -8,6 +8,8 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -16,8 +18,13 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import unlearn, unlearn_settings
 from tfunlearn.experiment.verification import VerifySettings, verify
+from tfunlearn.methods.source import open_source
 from tfunlearn.report.page import Page
+from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
+from tfunlearn.training.train import TrainingRun
+from tfunlearn.workflows.profile import record_profile
 from tfunlearn.workflows.report import report
+from tfunlearn.workflows.unlearn.workflow import UnlearningRun
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -255,6 +262,63 @@ def test_a_report_is_never_written_over(made, monkeypatch):
         "run-finetune-report-2",
     ]
     assert not [path for path in made.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report run-not run-retrain --out light",
+        "verify run-not --retrains 3 --relearn-epochs 1 --shadow-models 1 --shadow-epochs 1",
+        "unlearn run --method not --recovery-rounds 2",
+    ],
+)
+def test_what_is_recorded_is_shown_without_tensorflow(made, words):
+    """`report` reads the verification; `verify` and `unlearn` find what was done before."""
+    before = sorted(path.name for path in made.glob("run*/*"))
+    code = (
+        f"import sys, tfunlearn_cli.main as m; sys.argv[1:] = {words.split()}; "
+        "assert m._exit_code() == 0; "
+        "found = {'tensorflow', 'tensorflow_federated', 'keras'} & set(sys.modules); "
+        "assert not found, found"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=made)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in made.glob("run*/*")) == before
+
+
+def test_a_recorded_profile_gives_the_measured_report(made, tmp_path):
+    """The commands record it; Python's `train` and `unlearn` leave it to the report."""
+    names = ("run", "run-finetune")
+    for name in (*names, "run-retrain"):
+        shutil.copytree(made / name, tmp_path / name)
+    report([tmp_path / name for name in names], out=tmp_path / "measured")
+    source = open_source(tmp_path / "run")
+    record_profile(TrainingRun(source.directory, source.model, [], source.federation))
+    directory = RunDirectory(tmp_path / "run-finetune")
+    record_profile(UnlearningRun(directory, unlearning_record(directory), [], new=True))
+    code = (
+        "import sys, tfunlearn_cli.main as m; "
+        f"sys.argv[1:] = {['report', *names, '--out', 'recorded']}; "
+        "assert m._exit_code() == 0 and 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    pages = [(tmp_path / name / "report.html").read_text() for name in ("measured", "recorded")]
+    assert pages[0] == pages[1]
+
+    path = tmp_path / "run" / "profile.json"
+    path.write_text(path.read_text().replace('"examples": ', '"examples": 1'))  # damaged
+    report([tmp_path / name for name in names], out=tmp_path / "again")
+    assert (tmp_path / "again" / "report.html").read_text() == pages[0]
+
+
+def test_a_model_file_of_another_state_is_still_refused(made, tmp_path):
+    shutil.copytree(made / "run-not", tmp_path / "run-not")
+    shutil.copy(made / "run" / "model.keras", tmp_path / "run-not" / "model.keras")
+    with pytest.raises(UserError, match="model.keras is not the model of .*checkpoint.npz"):
+        report([tmp_path / "run-not"])
 
 
 def test_without_the_run_before(made, tmp_path):

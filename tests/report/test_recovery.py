@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from matplotlib.figure import Figure
 
 from tfunlearn.core.records import Measured
-from tfunlearn.report import save_recovery
+from tfunlearn.report import figures, save_recovery
 from tfunlearn.report.recovery import SHOWN
 
 
@@ -18,10 +17,9 @@ def measures(value):
 
 @pytest.mark.parametrize("waited", [0, 2])
 def test_recovery_begins_at_zero(tmp_path, monkeypatch, waited):
-    drawn = []
-    kept = Figure.savefig
+    drawn, kept = [], figures.render
     monkeypatch.setattr(
-        Figure, "savefig", lambda figure, *a, **k: (drawn.append(figure), kept(figure, *a, **k))
+        figures, "render", lambda figure, path: (drawn.append(figure), kept(figure, path))
     )
     lines = [dict(measures(0.5), phase="wait")] * waited + [
         dict(measures(0.6 + n / 10), phase="recover") for n in range(3)

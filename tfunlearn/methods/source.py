@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from tfunlearn.core.requests import ForgetRequest
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import is_model_file
 from tfunlearn.runs.history_store import History
-from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.loading import load_with, read_run
 from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.training.consistency import check_partition
 from tfunlearn.training.federation import Federation
@@ -34,7 +35,7 @@ class Source:
         forget_mask: earlier forget sets, bool `(N,)`.
         requests: earlier requests, each a list of terms.
         state: final state, with the final weights.
-        model: Keras model with these weights.
+        load: loads the Keras model once.
         history: kept rounds, including those of the runs that this one started from.
         rounds: total number of rounds since training began.
         training_rounds: number of rounds of the training from scratch, R*.
@@ -49,13 +50,18 @@ class Source:
     forget_mask: np.ndarray
     requests: list[list[str]]
     state: ServerState
-    model: tf.keras.Model
+    load: Callable[[], tf.keras.Model]
     history: History
     rounds: int
     training_rounds: int
     last_unlearning: int | None
     lost: str | None = None
     model_sha256: str | None = None
+
+    @property
+    def model(self) -> tf.keras.Model:
+        """The Keras model of the run, loaded on first use."""
+        return self.load()
 
     def check_model_file(self) -> None:
         """Check that the model file that training began with is unchanged.
@@ -89,7 +95,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
         UserError: there is no run, a file is damaged, or the data are not the run's.
     """
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
-    directory, config, state, model = open_run(run, data_dir)
+    directory, config, state = read_run(run, data_dir)
     lines, record = directory.read_metrics(), read_record(directory)
     require_not_failed(directory, record)
     if directory.lock.exists():
@@ -126,7 +132,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
         forget_mask,
         requests,
         state,
-        model,
+        functools.cache(lambda: load_with(directory, state)),
         history,
         before + state.finished,
         trained,

@@ -44,4 +44,5 @@ LENET5 = Model(
     summary="LeNet-5 with ReLU and max pooling",
     paper="LeCun et al., Proc. IEEE 1998",
     build=built_by(lenet5),
+    sizes=(44_426, 62_006),
 )

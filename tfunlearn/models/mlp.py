@@ -38,4 +38,9 @@ def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.kera
     return model
 
 
-MLP = Model(name="mlp", summary="perceptron with hidden layers 512-256-128-64", build=built_by(mlp))
+MLP = Model(
+    name="mlp",
+    summary="perceptron with hidden layers 512-256-128-64",
+    build=built_by(mlp),
+    sizes=(575_050, 1_746_506),
+)

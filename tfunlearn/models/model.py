@@ -30,9 +30,12 @@ class Model(Method):
 
     Attributes:
         build: `(input shape, classes, seed, own settings) -> keras.Model`.
+        sizes: number of weights for 28x28x1 and 32x32x3 images and 10 classes; default None, which
+            lists have to build the model for.
     """
 
     build: Callable[[tuple[int, ...], int, int, Any], Any]
+    sizes: tuple[int, int] | None = None
 
 
 def built_by(function: Callable) -> Callable:

@@ -151,6 +151,7 @@ RESNET18 = Model(
     paper="He et al., CVPR 2016",
     settings=NormSettings,
     build=built_by(resnet18),
+    sizes=(11_182_410, 11_183_562),
 )
 RESNET20 = Model(
     name="resnet20",
@@ -158,6 +159,7 @@ RESNET20 = Model(
     paper="He et al., CVPR 2016",
     settings=NormSettings,
     build=built_by(resnet20),
+    sizes=(274_154, 274_442),
 )
 RESNET18_FLAP = Model(
     name="resnet18-flap",
@@ -165,4 +167,5 @@ RESNET18_FLAP = Model(
     paper="the published code of Meng et al.",
     settings=NormSettings,
     build=built_by(resnet18_flap),
+    sizes=(324_330, 373_770),
 )

@@ -56,4 +56,5 @@ VGG11 = Model(
     paper="Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556",
     settings=NormSettings,
     build=built_by(vgg11),
+    sizes=(9_235_466, 9_236_618),
 )

@@ -146,6 +146,7 @@ def _draw(path: pathlib.Path, matrix: Matrix) -> None:
                 va="center",
                 fontsize=7,
                 color="black" if bright or math.isnan(means[y, x]) else "white",
+                in_layout=False,
             )
     axes.set_title(
         f"{_drawn(matrix.title)}\n{matrix.measure.replace('_', ' ')}"

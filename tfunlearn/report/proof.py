@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfunlearn.core.verification_record import ClientMetrics, Inversion, Relearning, RocRecord
-from tfunlearn.report.figures import empty_figure, new_figure, save_figure
+from tfunlearn.report.figures import empty_figure, new_figure, save_figure, simplify_log_ticks
 
 COLORS = {"before": "0.6", "after": "C1", "retrained": "black"}
 
@@ -48,7 +48,10 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, RocRecor
             ylabel="true-positive rate",
             title=attack,
         )
-        axes.legend(fontsize="x-small", frameon=False, loc="lower right")
+        if lowest < 0.2:
+            simplify_log_ticks(axes)
+        legend = axes.legend(fontsize="x-small", frameon=False, loc="lower right")
+        legend.set_in_layout(False)  # it is inside the axes
     save_figure(figure, path)
 
 
@@ -99,6 +102,7 @@ def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) ->
                         va="center",
                         fontsize=6,
                         color="white" if share > 0.5 else "black",
+                        in_layout=False,
                     )
             axes.set_xticks(range(len(shares)))
             axes.set_yticks(range(len(shares)))
@@ -142,6 +146,7 @@ def save_inversions(path: str | os.PathLike, entries: Sequence[Inversion]) -> No
             )
             title = f"class {entry.label}: mean" if name == "mean" else name
             axes.set_title(title, fontsize="small")
+            axes.set(xticks=[], yticks=[])  # hidden ones would be laid out too
             axes.axis("off")
     save_figure(figure, path)
 

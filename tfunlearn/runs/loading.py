@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import os
 import warnings
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.engines import tff_is_usable
 from tfunlearn.local_training.state import ServerState
+from tfunlearn.models.files.stored import stored_arrays
 from tfunlearn.models.saved import load_model
 from tfunlearn.runs.run_directory import RunDirectory, open_run_directory
 
@@ -52,6 +55,52 @@ def open_run(
         )
     model.set_weights(state.weights)
     return directory, config, state, model
+
+
+def read_run(
+    run: str | os.PathLike, data_dir: str | None = None, *, reading: bool = False
+) -> tuple[RunDirectory, RunConfig, ServerState]:
+    """Return directory, configuration and last state of a run, without importing TensorFlow.
+
+    The checks are those of `open_run`, except that the model file is checked by its stored arrays;
+    Keras loads it only if they are not those of the checkpoint.
+
+    Args:
+        run: the run directory.
+        data_dir: folder of the data set; default the one in the run's configuration.
+        reading: as for `open_run`.
+
+    Raises:
+        UserError: no run there, or a damaged file.
+    """
+    directory = open_run_directory(run)
+    config = stored_config(directory, data_dir, reading=reading)
+    with contextlib.suppress(UserError):  # open_run names the damaged file
+        state = directory.read_state()
+        if _holds(directory, state):
+            return directory, config, state
+    return open_run(run, data_dir, reading=reading)[:3]
+
+
+def _holds(directory: RunDirectory, state: ServerState) -> bool:
+    """Return whether the arrays in the model file are the weights of a state, in any order.
+
+    The order of a model's weights is known to Keras only.
+    """
+    return collections.Counter(map(_bits, stored_arrays(directory.model))) == (
+        collections.Counter(map(_bits, state.weights))
+    )
+
+
+def _bits(array: np.ndarray) -> tuple:
+    return array.dtype.str, array.shape, array.tobytes()
+
+
+def load_with(directory: RunDirectory, state: ServerState) -> tf.keras.Model:
+    """Return the model of a run with the weights of a state."""
+    model = load_model(directory.model)
+    model.set_weights(state.weights)
+    return model
 
 
 def is_model_of(

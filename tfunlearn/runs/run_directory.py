@@ -49,8 +49,9 @@ class RunDirectory:
             `checkpoint.npz` (newest round), `previous.npz` (round before), `model.keras`,
             `curves.png`, `tensorboard/`, `worker.log` (output of TFF's worker process), `history/`
             (rounds kept for unlearning), `methods/` (copies of the files of your own methods, for
-            you to put back; never loaded), `.lock` (held by the writing process) and, for an
-            unlearned run, `unlearning.json` and `request.json`.
+            you to put back; never loaded), `.lock` (held by the writing process), `profile.json`
+            (metrics by class and client, if a command made the run) and, for an unlearned run,
+            `unlearning.json` and `request.json`.
         made: folders that were created for it, innermost first.
     """
 

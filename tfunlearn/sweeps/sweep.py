@@ -7,6 +7,7 @@ import contextlib
 import csv
 import importlib.resources
 import json
+import logging
 import math
 import os
 import pathlib
@@ -60,7 +61,8 @@ def sweep(
     require("out", out, str(out) != "", "the name of a folder")
     cells, figures = grid.cells(**(overrides or {})), published_figures(grid)
     watch = FunctionCallbacks(watch, on_cell, on_round)
-    tf.get_logger().setLevel("ERROR")  # no warnings about functions retraced in every cell
+    # no warnings about functions retraced in every cell
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _claim_folder(user_path(out), grid, overrides or {}) as folder:
         results = []
         for cell in cells:

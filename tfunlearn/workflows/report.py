@@ -10,33 +10,20 @@ import pathlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numpy as np
-
 import tfunlearn
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum, first_free, user_path, write_bytes, write_csv
 from tfunlearn.core.records import UnlearningRecord
-from tfunlearn.core.verification_record import (
-    ClassMetrics,
-    ClientMetrics,
-    Comparison,
-    ConfusionMatrices,
-)
-from tfunlearn.evaluation import OutputsOf, cross_entropies
 from tfunlearn.methods.method import in_words
 from tfunlearn.methods.settings import reference_method
-from tfunlearn.models.outputs import ends_in_softmax
 from tfunlearn.report.facts import WORDS, PastVerification, Profile, RunFacts
 from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
-from tfunlearn.runs.loading import open_run
-from tfunlearn.runs.run_directory import RunDirectory, read_record, unlearning_record
-from tfunlearn.training.federation import Federation
-from tfunlearn.workflows.verify import behaviour
-from tfunlearn.workflows.verify.predictions import Sets
+from tfunlearn.runs.loading import read_run
+from tfunlearn.runs.run_directory import RunDirectory, read_record
+from tfunlearn.workflows.profile import profile_of
 from tfunlearn.workflows.verify.record import FILE, records
-from tfunlearn.workflows.verify.target import open_target
 
 CHECKED = (
     "config.json",
@@ -108,7 +95,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
     Raises:
         UserError: there is no run, or a file is damaged.
     """
-    directory, config, _, model = open_run(run, data_dir, reading=True)
+    directory, config, state = read_run(run, data_dir, reading=True)
     path, lines, unlearning = directory.path, directory.read_metrics(), read_record(directory)
     missing, trained, record, profile = [], [], None, Profile()
     sums = {name: checksum(path / name) for name in CHECKED if (path / name).is_file()}
@@ -128,11 +115,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         profile = Profile(record.classes, record.clients, record.confusion, record.groups)
     else:
         try:
-            profile = (
-                _trained_profile(config, model)
-                if unlearning is None
-                else _unlearned_profile(run, data_dir)
-            )
+            profile = profile_of(run, data_dir)
         except UserError as error:
             missing.append(f"Metrics by client and class are unknown: {error}.")
     name, words = path.name or path.resolve().name, ""
@@ -146,7 +129,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         os.path.abspath(user_path(path)),
         config.flat(),
         lines,
-        model.count_params(),
+        sum(weight.size for weight in state.weights),
         sums,
         unlearning,
         trained,
@@ -172,66 +155,6 @@ def _training(unlearning: UnlearningRecord) -> tuple[list[dict], list[str]]:
     return [], [
         f"The source run {source.path} is missing or was changed; its training is not shown."
     ]
-
-
-def _trained_profile(config, model) -> Profile:
-    """Return accuracy and loss by class and client, and the confusion, of a trained model."""
-    federation, outputs_of = Federation.of(config), OutputsOf(model)
-    data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
-
-    def of(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = outputs_of(images)
-        return outputs.argmax(axis=1), cross_entropies(outputs, labels, from_logits=from_logits)
-
-    def values(hits: np.ndarray, losses: np.ndarray) -> tuple[Comparison, Comparison]:
-        accuracy, loss = (
-            Comparison(None, float(values.mean()), retrained=[]) for values in (hits, losses)
-        )
-        return accuracy, loss
-
-    predicted, losses = of(data.test_images, data.test_labels)
-    confusion = np.zeros((data.classes, data.classes), int)
-    np.add.at(confusion, (data.test_labels, predicted), 1)
-    classes = [
-        ClassMetrics(label, int(rows.sum()), *values(predicted[rows] == label, losses[rows]))
-        for label in range(data.classes)
-        if (rows := data.test_labels == label).any()
-    ]
-    own, own_losses = of(held.images, held.labels)
-    hits = own == held.labels
-    clients = [
-        ClientMetrics(
-            int(k),
-            "training",
-            int(held.sizes[k]),
-            *values(hits[held.rows(k)], own_losses[held.rows(k)]),
-        )
-        for k in held.present
-    ]
-    return Profile(classes, clients, ConfusionMatrices(None, confusion.tolist(), retrained=[]))
-
-
-def _unlearned_profile(run: str | os.PathLike, data_dir: str | None) -> Profile:
-    """Return the same for the models before, after and (if any) retrained."""
-    unlearning = unlearning_record(RunDirectory(user_path(run)))
-    if unlearning.method == reference_method():
-        raise UserError("this is a retrained run; see the reports of the runs compared with it")
-    reference = [unlearning.reference] if unlearning.reference else []
-    subject = open_target(run, reference, data_dir)
-    sets = Sets(subject.task, 0)
-    before, after, *retrained = [
-        sets.view(weights)
-        for weights in (
-            subject.before,
-            subject.unlearned.weights,
-            *(one.weights for one in subject.retrained),
-        )
-    ]
-    return Profile(
-        behaviour.by_class(sets, before, after, retrained),
-        behaviour.by_client(sets, before, after, retrained),
-        behaviour.confusion(before, after, retrained),
-    )
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.lazy import tf
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # names in Keras 3 and in Keras 2
+SEEDS = "seed_generator"  # a layer's random state, which is no weight
 LARGEST = 2**28  # maximum size of a configuration in bytes
 
 
@@ -125,6 +126,27 @@ def read_stored(path: pathlib.Path) -> StoredModel:
         raise
     except Exception as error:  # zip, JSON and HDF5 raise errors of different types
         raise _unreadable(path, first_line(error))
+
+
+def stored_arrays(path: pathlib.Path) -> list[np.ndarray]:
+    """Return the weights of all layers in a `.keras` file, in the order of the file.
+
+    Raises:
+        UserError: the file is missing or unreadable.
+    """
+    try:
+        parts = read_stored(path).weight_group().parts
+    except UserError:
+        raise
+    except Exception as error:  # zip and HDF5 raise errors of different types
+        raise _unreadable(path, first_line(error))
+    waiting = [parts[name] for name in CONTAINERS if name in parts]
+    arrays = []
+    while waiting:
+        group = waiting.pop()
+        arrays += group.arrays
+        waiting += [part for name, part in group.parts.items() if name != SEEDS]
+    return arrays
 
 
 def _keras_archive(path: pathlib.Path) -> StoredModel:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.files.stored import CONTAINERS, Group, StoredModel
+from tfunlearn.models.files.stored import CONTAINERS, SEEDS, Group, StoredModel
 from tfunlearn.models.files.translate import Untranslatable, own_variables
 
 
@@ -86,7 +86,7 @@ def _fill_layer(layer, group: Group, name: str, filled: set[int]) -> None:
     if group.arrays:
         _assign(name, own_variables(layer), group.arrays, filled)
     for part, inner in group.parts.items():
-        if inner.is_empty or part == "seed_generator":
+        if inner.is_empty or part == SEEDS:
             continue
         attribute = next(
             (

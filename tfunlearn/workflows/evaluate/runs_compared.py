@@ -17,7 +17,7 @@ from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.methods.settings import UnlearnSettings, reference_method
 from tfunlearn.methods.source import open_source, require_not_failed
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.runs.loading import open_run
+from tfunlearn.runs.loading import read_run
 from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.workflows.unlearn.workflow import task_of
 
@@ -71,7 +71,7 @@ def open_compared_runs(
         path = os.path.realpath(user_path(run))
         require("run", str(run), path not in seen, "given once")
         seen.add(path)
-        directory, _, state, _ = open_run(run, data_dir)
+        directory, _, state = read_run(run, data_dir)
         opened.append(
             Unlearned(directory, cast(UnlearningRecord, read_record(directory)), state.weights)
         )

@@ -303,6 +303,7 @@ def run_task(
         if found is not None:
             return found, False
     check_before_waiting(task)
+    measure = measures_of(task)  # loads the model, before anything is written
     with fill_folder(begun_name(task, target), target, numbered=out is None) as folder:
         write_request(task, RunDirectory(folder.path), out, name)
         watch.on_start(task, rounds_to_wait(task), folder.path)
@@ -310,7 +311,7 @@ def run_task(
             task,
             RunDirectory(folder.path),
             keys,
-            measures_of(task),
+            measure,
             watch,
         )
     return RunDirectory(folder.target), True

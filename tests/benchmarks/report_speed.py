@@ -1,0 +1,105 @@
+"""Processor time of `report` with this checkout and with another one, and of its figures.
+
+Both write a report on the same run, interleaved, each in a fresh process.
+
+    .venv/bin/python tests/benchmarks/report_speed.py RUN OTHER_CHECKOUT [--repeats 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+
+PACKAGES = {
+    "tfunlearn": "tfunlearn",
+    "tfunlearn_cli": "cli",
+    "tfunlearn_presets": "data/presets",
+    "tfunlearn_published": "data/published",
+    "tfunlearn_sweeps": "data/sweeps",
+}
+REPORT = """
+import resource, sys, tfunlearn_cli.report
+from tfunlearn.report import curves, figures, groups, proof, recovery
+from tfunlearn.workflows.report import report
+
+spent, save, load = 0.0, figures.save_figure, figures._matplotlib
+
+def now():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime
+
+def timed(figure, path):
+    global spent
+    begun = now()
+    save(figure, path)
+    spent += now() - begun
+
+for module in (curves, groups, proof, recovery):
+    module.save_figure = timed
+load()
+import matplotlib.backends.backend_agg
+report([sys.argv[1]], out=sys.argv[2])
+print(spent)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("other", help="folder of the other checkout")
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    here = pathlib.Path(__file__).resolve().parents[2]
+    checkouts = {"other": pathlib.Path(args.other).resolve(), "this": here}
+    whole, figures = ({name: [] for name in checkouts} for _ in range(2))
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(args.repeats):
+            for name, checkout in checkouts.items():
+                paths = _packages(pathlib.Path(folder) / name, checkout)
+                out = str(pathlib.Path(folder) / f"report-{name}-{number}")
+                before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+                done = subprocess.run(
+                    [sys.executable, "-c", REPORT, args.run, out],
+                    env={**os.environ, "PYTHONPATH": str(paths)},
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                )
+                after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+                whole[name].append(after - before)
+                figures[name].append(float(done.stdout))
+    print(_processor())
+    for what, seconds in (("report", whole), ("save_figure", figures)):
+        other, this = (statistics.median(seconds[name]) for name in checkouts)
+        print(
+            f"{what:<12} other {other:6.2f} s, this {this:6.2f} s of processor time, ratio "
+            f"{this / other:.2f}"
+        )
+
+
+def _packages(folder: pathlib.Path, checkout: pathlib.Path) -> pathlib.Path:
+    """Return a folder with the packages of a checkout under the names they are installed by."""
+    folder.mkdir(exist_ok=True)
+    for package, place in PACKAGES.items():
+        with contextlib.suppress(FileExistsError):
+            (folder / package).symlink_to(checkout / place)
+    return folder
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
