@@ -98,12 +98,13 @@ def test_bulyan_by_hand():
 
 
 def test_bulyan_prefers_the_smaller_of_two_equally_near_values():
+    from tfunlearn.aggregation import on_arrays
     from tfunlearn.aggregation.bulyan import window_mean
 
-    values = np.array([[0, 1, 2, 3, 4], [0, 0, 0, 5, 6], [-9, 0, 5, 9, 9]], np.float32)
+    values = np.array([[0, 1, 2, 3, 4], [0, 0, 0, 5, 6], [-9, 0, 5, 9, 9]], np.float32).T
     # medians 2, 0, 5; two nearest: {2, 1} not {2, 3}; {0, 0}; {5, 9}
-    assert window_mean(np, values, np.arange(5), 5, 2).tolist() == [1.5, 0, 7]
-    assert window_mean(np, values, np.arange(5), 5, 4).tolist() == [1.5, 1.25, 5.75]
+    assert window_mean(on_arrays, values, np.arange(5), 5, 2).tolist() == [1.5, 0, 7]
+    assert window_mean(on_arrays, values, np.arange(5), 5, 4).tolist() == [1.5, 1.25, 5.75]
 
 
 def test_geometric_median_by_hand():

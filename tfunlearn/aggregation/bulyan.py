@@ -75,23 +75,28 @@ def around_the_median(stack: Stack, chosen, f):
     theta = xp.maximum(stack.n - 2 * f, 1)
     size, position = xp.maximum(theta - 2 * f, 1), ops.positions(theta)
     return ops.by_coordinate(
-        stack.rows, lambda values: window_mean(xp, values, position, theta, size), chosen
+        stack.rows,
+        0,
+        theta,
+        lambda values: window_mean(ops, values, position, theta, size),
+        chosen,
     )
 
 
-def window_mean(xp, values, position, theta, size):
-    """Return the mean of the `size` of sorted `values` `(b, theta)` nearest to the median, `(b,)`.
+def window_mean(ops, values, position, theta, size):
+    """Return the mean of the `size` of sorted `values` `(theta, b)` nearest to the median, `(b,)`.
 
-    They form a window of the sorted row. It starts at 0 and moves up by one as long as the value
+    They form a window of the sorted column. It starts at 0 and moves up by one as long as the value
     that would enter is nearer to the median than the one that would leave; ties do not move it.
     """
+    xp = ops.xp
     low, high = (theta - 1) // 2, theta // 2
     wide = xp.asarray(values, xp.float64)
-    center = (wide[:, low] + wide[:, high])[:, None] / 2
-    nearer = wide[:, size:] - center < center - wide[:, : theta - size]
-    start = xp.sum(xp.asarray(nearer, xp.int64), axis=1)[:, None]
-    inside = xp.logical_and(position[None, :] >= start, position[None, :] < start + size)
-    return xp.sum(xp.where(inside, wide, 0.0), axis=1) / xp.asarray(size, xp.float64)
+    center = (wide[low] + wide[high]) / 2
+    nearer = wide[size:] - center < center - wide[: theta - size]
+    start = xp.sum(xp.asarray(nearer, xp.int64), axis=0)
+    inside = xp.logical_and(position[:, None] >= start, position[:, None] < start + size)
+    return ops.sum_rows(xp.where(inside, wide, 0.0)) / xp.asarray(size, xp.float64)
 
 
 def _without_each(stack, f, own):

@@ -38,13 +38,13 @@ def median(updates, *, compat: str | None = None):
     low = (stack.n - 1) // 2
     high = low if compat else stack.n // 2
     return stack.ops.by_coordinate(
-        stack.rows, lambda values: middle(stack.ops.xp, values, low, high)
+        stack.rows, low, high + 1, lambda values: middle(stack.ops.xp, values)
     )
 
 
-def middle(xp, values, low, high):
-    """Return the mean of columns `low` and `high` of `values` `(b, n)`, float64 `(b,)`."""
-    return (xp.asarray(values[:, low], xp.float64) + xp.asarray(values[:, high], xp.float64)) / 2
+def middle(xp, values):
+    """Return the mean of the first and the last of one or two rows `(b,)`, float64 `(b,)`."""
+    return (xp.asarray(values[0], xp.float64) + xp.asarray(values[-1], xp.float64)) / 2
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ which differs between the two modules, does not affect the float32 results.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
 
+from tfunlearn.aggregation.sorting import order_statistics, width
 from tfunlearn.core.blocks import centered_gram, for_blocks, pieces_of, sum_of_stripes
 from tfunlearn.core.errors import UserError
 
@@ -33,6 +34,7 @@ __all__ = [
     "round_to_24_bits",
     "rows_where",
     "squared_distances",
+    "sum_rows",
     "to_float32",
     "xp",
 ]
@@ -185,24 +187,38 @@ def mix(chosen: np.ndarray, stack: np.ndarray) -> np.ndarray:
     return result
 
 
-def by_coordinate(stack: np.ndarray, reduce: Callable, chosen: np.ndarray | None = None):
-    """Return `reduce(sorted values (b, n)) -> (b,)`, applied per coordinate, float32 `(d,)`.
+def by_coordinate(
+    stack: np.ndarray, first: int, last: int, reduce: Callable, chosen: np.ndarray | None = None
+) -> np.ndarray:
+    """Return `reduce(order statistics) -> (b,)`, applied per coordinate, float32 `(d,)`.
 
     Args:
-        stack: float32 `(n, d)`.
-        reduce: function of sorted values; receives only the rows in `chosen`.
-        chosen: bool `(n,)`; default all rows.
+        stack: float32 `(n, d)`, finite.
+        first: first order statistic that `reduce` receives; 0 is the smallest value.
+        last: one beyond the last order statistic.
+        reduce: function of `last - first` rows `(b,)` in ascending order, which it must not modify.
+        chosen: bool `(n,)`, the rows to order; default all rows.
     """
     result = np.empty(stack.shape[1], np.float32)
     rows = slice(None) if chosen is None else np.flatnonzero(chosen)
+    n = len(stack) if chosen is None else int(np.count_nonzero(chosen))
 
-    def block(first: int, last: int) -> None:
-        values = np.ascontiguousarray(stack[rows, first:last].T)
-        values.sort(axis=1)
-        result[first:last] = reduce(values)
+    def block(start: int, stop: int) -> None:
+        result[start:stop] = reduce(order_statistics(stack[rows, start:stop], first, last))
 
-    for_blocks(block, stack)
+    for_blocks(block, stack, width(n))
     return result + np.float32(0)  # turns -0 into 0, which sort as equal
+
+
+def sum_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the sum of rows `(b,)`, float64 `(b,)`, added one after the other.
+
+    NumPy's sums add in an order that depends on the shape and on NumPy; this one does not.
+    """
+    total = rows[0].astype(np.float64)
+    for row in rows[1:]:
+        total += row
+    return total
 
 
 def repeat(times: int, step: Callable, *state):

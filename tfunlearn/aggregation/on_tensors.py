@@ -135,11 +135,19 @@ def mix(chosen, stack):
     return tf.cast(tf.matmul(ones, tf.cast(stack, tf.float64)) / counts, tf.float32)
 
 
-def by_coordinate(stack, reduce: Callable, chosen=None):
-    """Return `reduce(sorted values (d, n)) -> (d,)`, applied per coordinate, float32 `(d,)`."""
+def by_coordinate(stack, first, last, reduce: Callable, chosen=None):
+    """Return `reduce(order statistics) -> (d,)`, applied per coordinate, float32 `(d,)`.
+
+    `reduce` receives order statistics `first` to `last - 1`, `(last - first, d)`, ascending.
+    """
     rows = stack if chosen is None else tf.boolean_mask(stack, chosen)
-    values = tf.sort(tf.transpose(rows), axis=1)
+    values = tf.sort(rows, axis=0)[first:last]
     return tf.cast(reduce(values), tf.float32) + tf.constant(0.0)  # turns -0 into 0
+
+
+def sum_rows(rows):
+    """Return the sum of rows `(m, d)`, float64 `(d,)`."""
+    return tf.reduce_sum(tf.cast(rows, tf.float64), axis=0)
 
 
 def repeat(times, step: Callable, *state):

@@ -44,13 +44,12 @@ def trimmed_mean(updates, *, trim, strict: bool = True):
         strict=strict,
     )
     cut = xp.minimum(xp.maximum(trim - stack.dropped, 0), (n - 1) // 2)
-    return ops.by_coordinate(stack.rows, lambda values: middle_mean(xp, values, cut, n))
-
-
-def middle_mean(xp, values, cut, n):
-    """Return the mean of sorted `values` `(b, n)` without `cut` values at each end, `(b,)`."""
-    total = xp.sum(values[:, cut : n - cut], axis=1, dtype=xp.float64)
-    return total / xp.asarray(n - 2 * cut, xp.float64)
+    return ops.by_coordinate(
+        stack.rows,
+        cut,
+        n - cut,
+        lambda values: ops.sum_rows(values) / xp.asarray(n - 2 * cut, xp.float64),
+    )
 
 
 def _without_each(stack, f, own):

@@ -78,11 +78,11 @@ def pieces_of(*arrays: np.ndarray) -> Iterable:
         yield pieces[0] if len(pieces) == 1 else pieces
 
 
-def for_blocks(work: Callable[[int, int], None], stack: np.ndarray) -> None:
-    """Call `work(first, last)` for the column range of every block."""
+def for_blocks(work: Callable[[int, int], None], stack: np.ndarray, width: int = BLOCK) -> None:
+    """Call `work(first, last)` for the column range of every block of `width` columns."""
     columns = stack.shape[1]
     _for_all(
-        lambda first: work(first, min(first + BLOCK, columns)), range(0, columns, BLOCK), stack
+        lambda first: work(first, min(first + width, columns)), range(0, columns, width), stack
     )
 
 
