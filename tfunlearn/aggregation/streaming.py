@@ -25,7 +25,7 @@ class StreamedMean:
             row: float32 `(d,)`, finite; it is not kept.
             weight: its weight, >= 0.
         """
-        factor = round_to_24_bits(np.float64(weight))
+        factor = float(round_to_24_bits(np.asarray(weight, np.float64)))
         if factor:
             self._sum += row.astype(np.float64) * factor
             self._total += factor

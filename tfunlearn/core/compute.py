@@ -7,6 +7,7 @@ has set in the environment stays.
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from collections.abc import Mapping
@@ -63,9 +64,8 @@ def calls_at_once() -> int:
 def uses_onednn() -> bool | None:
     """Return whether TensorFlow computes with oneDNN's kernels; None if it does not tell."""
     try:
-        from tensorflow.python.util import _pywrap_util_port
-
-        return bool(_pywrap_util_port.IsMklEnabled())
+        port = importlib.import_module("tensorflow.python.util._pywrap_util_port")
+        return bool(port.IsMklEnabled())
     except (ImportError, AttributeError):  # not public
         return None
 

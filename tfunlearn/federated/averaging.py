@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tfunlearn.aggregation import Aggregator
@@ -52,7 +54,7 @@ class AveragingRounds:
             "any rule but fltrust, whose trusted update needs a gathering round",
         )
         engine = choose_engine() if engine is None else engine
-        common = dict(
+        common: dict[str, Any] = dict(
             seed=seed,
             image_dtype=image_dtype,
             aggregator=aggregator,
