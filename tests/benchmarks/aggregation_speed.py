@@ -1,16 +1,19 @@
 """Seconds and memory of every aggregation rule on 80 updates of 1.7 million parameters.
 
     .venv/bin/python tests/benchmarks/aggregation_speed.py [--clients 80] [--parameters 1700000]
-        [--inside-tff]
+        [--inside-tff] [--byzfl PYTHON]
 
 Prints the median of five calls, its ratio to plain NumPy doing the same where there is a one-line
-way, the goal, and the most memory beyond the stack so far, as a share of it.
+way, the goal, and the most memory beyond the stack so far, as a share of it. Median and trimmed
+mean are compared with ByzFL's (byzfl_speed.py) if an interpreter has it; the goal is at most 1.0.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 
+import byzfl_speed
 import numpy as np
 from timing import peak, seconds
 
@@ -57,6 +60,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=80)
     parser.add_argument("--parameters", type=int, default=1_700_000)
     parser.add_argument("--inside-tff", action="store_true")
+    parser.add_argument(
+        "--byzfl", metavar="PYTHON", default=sys.executable, help="interpreter that has ByzFL"
+    )
     options = parser.parse_args()
     shape = options.clients, options.parameters
     updates = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
@@ -75,6 +81,7 @@ def main() -> None:
     for name, plain in PLAIN.items():
         theirs = seconds(lambda: plain(updates, f), 1, warm=True)
         print(f"{name:18} {ours[name] / theirs:7.3f} x plain NumPy's {theirs:.2f} s", flush=True)
+    byzfl_speed.compare(options.byzfl, updates, f)
     if options.inside_tff:
         inside_tff(updates, f)
 

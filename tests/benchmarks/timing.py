@@ -20,6 +20,13 @@ def seconds(work: Callable, repeats: int, *, warm: bool = False) -> float:
     return statistics.median(times)
 
 
+def wall_and_cpu(work: Callable) -> tuple[float, float]:
+    """Returns the wall and the CPU seconds of one call, the latter of all threads."""
+    started, busy = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started, time.process_time() - busy
+
+
 def peak() -> int:
     """Returns the most bytes that this process has had in memory."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 xp = np
+REDUCED = 4096  # columns that `by_coordinate` reduces at once, in the cache
 
 
 def as_stack(updates) -> np.ndarray:
@@ -204,7 +205,10 @@ def by_coordinate(
     n = len(stack) if chosen is None else int(np.count_nonzero(chosen))
 
     def block(start: int, stop: int) -> None:
-        result[start:stop] = reduce(order_statistics(stack[rows, start:stop], first, last))
+        ordered = order_statistics(stack[rows, start:stop], first, last)
+        for piece in range(0, stop - start, REDUCED):
+            parts = [row[piece : piece + REDUCED] for row in ordered]
+            result[start + piece : min(start + piece + REDUCED, stop)] = reduce(parts)
 
     for_blocks(block, stack, width(n))
     return result + np.float32(0)  # turns -0 into 0, which sort as equal

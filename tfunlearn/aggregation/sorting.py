@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 NETWORK_WIDTH = 16384  # columns at once: longer rows leave the cache, shorter ones cost more calls
-SORT_WIDTH = 4096
-FEW_ROWS = 40  # number of rows up to which the network is faster than NumPy's vectorized sort
+SORT_WIDTH = 2048
+FEW_ROWS = 64  # number of rows up to which the network is faster than NumPy's vectorized sort
 VECTORS = {"AVX2", "AVX512_SKX", "X86_V3", "X86_V4"}  # names differ between releases of NumPy 2
 
 
