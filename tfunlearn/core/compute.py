@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -18,18 +19,24 @@ from tfunlearn.core.parallel import cores
 
 THREADS = "TF_NUM_INTRAOP_THREADS"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+_set: dict[str, str] = {}  # what `prepare` has set in the environment
 
 
-def prepare(threads: int = 1, *, growing: bool = True) -> None:
+def prepare(threads: int = 1) -> None:
     """Set the number of threads inside an operation, and let GPU memory grow.
 
-    Warns if TensorFlow has already started with another number of threads.
+    Nothing is imported: where TensorFlow is not loaded yet, it reads the environment when it is.
+    Warns if it has already started with another number of threads.
 
     Args:
-        threads: threads inside an operation; TF_NUM_INTRAOP_THREADS wins if it is set.
-        growing: take GPU memory as it is needed, instead of all of it at the start; default True.
+        threads: threads inside an operation; TF_NUM_INTRAOP_THREADS wins if the user has set it.
     """
-    if THREADS not in os.environ and threads_inside() != threads:
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if THREADS in os.environ and os.environ[THREADS] != _set.get(THREADS):
+        return
+    if "tensorflow" not in sys.modules:
+        _set[THREADS] = os.environ[THREADS] = str(threads)
+    elif threads_inside() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         except RuntimeError:  # TensorFlow has started
@@ -39,12 +46,6 @@ def prepare(threads: int = 1, *, growing: bool = True) -> None:
                 "TensorFlow is used, or set TF_NUM_INTRAOP_THREADS",
                 stacklevel=2,
             )
-    if growing:
-        for gpu in tf.config.list_physical_devices("GPU"):
-            try:
-                tf.config.experimental.set_memory_growth(gpu, True)
-            except (RuntimeError, ValueError):  # it has started, or shares one GPU in parts
-                pass
 
 
 def threads_inside() -> int:

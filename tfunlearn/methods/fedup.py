@@ -20,7 +20,7 @@ from tfunlearn.methods.requirements import (
     round_of_both_groups,
 )
 from tfunlearn.methods.task import Plan, UnlearningTask
-from tfunlearn.models.weight_names import weight_name
+from tfunlearn.models.weight_names import weight_names
 from tfunlearn.unlearning import MASKS, RateLimiter, fedup, kernels_of
 
 ALIKE = 0.99  # mean cosine similarity of benign clients above which the estimate is unusable
@@ -77,7 +77,7 @@ def plan(task: UnlearningTask, own: FedUPSettings) -> Plan:
         similarity=own.similarity,
         rng=generator(task.seed, "random mask"),
     )
-    names = [weight_name(weight) for weight in task.source.model.weights]
+    names = weight_names(task.source.model)
     report = dict(
         history_round=kept.round_number,
         fraction=pruned.fraction,

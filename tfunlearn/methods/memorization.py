@@ -19,9 +19,10 @@ from tfunlearn.methods.cost import Cost, round_cost
 from tfunlearn.methods.method import Control, UnlearningMethod
 from tfunlearn.methods.recovery import RecoverySettings, share
 from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.models.weight_names import weight_names
 from tfunlearn.training.rounds import gathering_rounds_of, rounds_of
 from tfunlearn.unlearning import SALIENCIES, Located, locate, mean_delta_of, mean_gradient_of, reset
-from tfunlearn.unlearning.eligible import INCLUDES, names_of
+from tfunlearn.unlearning.eligible import INCLUDES
 from tfunlearn.unlearning.locating import RANGES, ZERO_UPDATES
 from tfunlearn.unlearning.resetting import RESETS
 
@@ -146,7 +147,7 @@ def _reset(
     seed = int(integers(task.seed, "reset", *([earlier] if earlier else []))[0])
     start = after if own.reset_order == "apply_then_reset" else before
     report.update(dataclasses.asdict(masks.location), reset_seed=seed)
-    names = names_of(model)  # nested models may repeat names
+    names = weight_names(model)  # nested models may repeat names
     report["shares"] = {
         name if names.count(name) == 1 else f"{name} ({place})": share
         for place, (name, share) in enumerate(zip(names, masks.location.shares))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum
 from tfunlearn.core.lazy import tf
@@ -96,6 +97,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
     """
     require("data_dir", data_dir, data_dir != "", "the name of a folder")
     directory, config, state = read_run(run, data_dir)
+    compute.prepare(config.compute.threads_per_client)
     lines, record = directory.read_metrics(), read_record(directory)
     require_not_failed(directory, record)
     if directory.lock.exists():

@@ -11,3 +11,8 @@ def weight_name(weight: Any) -> str:
     Keras 3 keeps it as `path`, beside a `name` without the layer; Keras 2 as `name`, with `:0`.
     """
     return getattr(weight, "path", None) or weight.name.partition(":")[0]
+
+
+def weight_names(model: Any) -> list[str]:
+    """Return the name of each weight of a model, without the model's own name before it."""
+    return [weight_name(weight).removeprefix(f"{model.name}/") for weight in model.weights]

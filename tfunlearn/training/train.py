@@ -20,7 +20,7 @@ from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import tf
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.local_training.state import ServerState
-from tfunlearn.models.weight_names import weight_name
+from tfunlearn.models.weight_names import weight_names
 from tfunlearn.report import save_curves
 from tfunlearn.runs.history_store import HistoryWriter
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
@@ -159,7 +159,7 @@ def run_remaining_rounds(
                     state, _ = recorder.run(run_round, state, cohort, federation)
         except BaseException:  # so that whoever opens the model of a stopped run finds its last one
             with contextlib.suppress(Exception):
-                directory.write_model(model, state.weights)
+                directory.write_model(model, directory.read_state().weights)
             raise
     directory.restore(model, state)
     lines = directory.read_metrics()
@@ -232,7 +232,8 @@ def _name(config: RunConfig) -> str:
 
 def names_of(model) -> dict[str, list[str]]:
     """Return the names of the weights in a client update: trainable ones and statistics."""
+    names = dict(zip(map(id, model.weights), weight_names(model)))
     return {
-        "trainable": [weight_name(w) for w in model.trainable_weights],
-        "statistics": [weight_name(w) for w in model.non_trainable_weights],
+        "trainable": [names[id(w)] for w in model.trainable_weights],
+        "statistics": [names[id(w)] for w in model.non_trainable_weights],
     }

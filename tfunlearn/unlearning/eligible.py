@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.weight_names import weight_name
+from tfunlearn.models.weight_names import weight_names
 
 INCLUDES = ("kernels+bias", "trainable")
 _NORMALISES = "Normalization"  # in the class name of every Keras normalization layer
@@ -36,7 +36,9 @@ def eligible_places(
     """
     if callable(include):
         names = (
-            names_of(model) if model is not None else [f"weight_{n}" for n in range(len(weights))]
+            weight_names(model)
+            if model is not None
+            else [f"weight_{n}" for n in range(len(weights))]
         )
         places = [n for n, array in enumerate(weights) if include(names[n], array)]
     else:
@@ -51,11 +53,6 @@ def eligible_places(
         ]
     require("include", include, bool(places), "a selection of at least one weight")
     return places
-
-
-def names_of(model: tf.keras.Model) -> list[str]:
-    """Return the name of each weight, such as `layer/kernel`."""
-    return [weight_name(weight) for weight in model.weights]
 
 
 def initial_bounds(model: tf.keras.Model | None, weights: Sequence[np.ndarray]) -> list[float]:
