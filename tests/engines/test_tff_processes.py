@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.vectors import to_vector
-from tfunlearn.engines.tff import TFFEngine, build_learning_process, local_worker, mapping
+from tfunlearn.engines.tff import (
+    TFFEngine,
+    build_learning_process,
+    local_worker,
+    mapping,
+    serving_worker,
+)
 from tfunlearn.federated import AveragingRounds, GatheringRounds
 from tfunlearn.local_training.client_work import ClientTraining, ClientWork
 from tfunlearn.local_training.cohort import Cohort
 from tfunlearn.local_training.state import ServerState
+from tfunlearn.models import build_model
 
 tff = pytest.importorskip("tensorflow_federated")
 layers = tf.keras.layers
@@ -93,3 +104,41 @@ def test_what_travels_in_partial_rounds_is_the_selection_alone(work):
     assert 0 < count < 0.5 * work.trainable_size
     assert signature.parameter[0].member[0].shape == (count,)
     assert signature.result.member[0].shape == (count,)
+
+
+def test_bits_do_not_depend_on_the_cores_or_threads_of_a_worker(monkeypatch):
+    """One core or all, and 1, 2 or 4 operations at once; one thread inside each, as always."""
+    model = build_model("lenet5", (8 * 4, 8 * 4, 1), 10, seed=0)
+    rng = np.random.default_rng(0)
+    clients = ClientSet(
+        rng.integers(0, 256, (90, 32, 32, 1), np.uint8),
+        rng.integers(0, 10, 90).astype(np.int32),
+        np.array([0, 40, 60, 90]),
+    )
+    rounds = GatheringRounds(ClientWork(model, TRAINING), engine=TFFEngine(), seed=0)
+    cores, found = os.sched_getaffinity(0), []
+    for allowed, operations in (({min(cores)}, "1"), (cores, "2"), (cores, "4")):
+        monkeypatch.setenv("TF_NUM_INTEROP_THREADS", operations)
+        os.sched_setaffinity(0, allowed)
+        try:
+            with local_worker():
+                found.append(rounds.gather(model.get_weights(), cohort_of(clients)).stack.tobytes())
+        finally:
+            os.sched_setaffinity(0, cores)
+    assert found[0] == found[1] == found[2]
+
+
+def test_two_workers_of_different_thread_counts_give_the_bits_of_one(
+    work, small_clients, monkeypatch
+):
+    rounds, model = GatheringRounds(work, engine=TFFEngine(), seed=0), work.stateless.model
+    alone = rounds.gather(model.get_weights(), cohort_of(small_clients)).stack
+    with contextlib.ExitStack() as stack:
+        addresses = []
+        for operations in ("1", "4"):
+            monkeypatch.setenv("TF_NUM_INTEROP_THREADS", operations)
+            host, port, _ = stack.enter_context(serving_worker("127.0.0.1", 0))
+            addresses.append(f"{host}:{port}")
+        stack.enter_context(TFFEngine().at_work(workers=addresses))
+        together = rounds.gather(model.get_weights(), cohort_of(small_clients)).stack
+    assert together.tobytes() == alone.tobytes()

@@ -90,3 +90,69 @@ class _Hidden(layers.Layer):
 def test_models_that_cannot_be_averaged_are_refused(layer, message):
     with pytest.raises(UserError, match=message):
         stateless_model(tf.keras.Sequential([layers.Input((3,)), layer]))
+
+
+def shared_and_nested():
+    """A model with a shared layer, a nested model with a norm and Dropout, and two regularizers."""
+    block = tf.keras.Sequential(
+        [
+            layers.Input((4,)),
+            layers.Dense(4, kernel_regularizer=tf.keras.regularizers.L2(0.5)),
+            layers.BatchNormalization(momentum=0.9),
+            layers.Dropout(0.5),
+        ]
+    )
+    twice = layers.Dense(4, use_bias=False, kernel_regularizer=tf.keras.regularizers.L1(0.25))
+    x = layers.Input((4,))
+    return tf.keras.Model(x, layers.Dense(2)(block(twice(twice(x)))))
+
+
+def test_shared_and_nested_layers_regularizers_and_norm_modes(rng):
+    model = shared_and_nested()
+    stateless, x = stateless_model(model), tf.constant(rng.random((6, 4), np.float32))
+    weights = tensors(model.trainable_weights), tensors(model.non_trainable_weights)
+    assert len(weights[0]) == 7 and len(weights[1]) == 2  # a shared layer counts once
+    _, state, penalty = stateless.call(*weights, x, training=True, seed=SEED)
+    kernels = [w for w in model.get_weights() if w.shape == (4, 4)]
+    squares, sizes = [float((w**2).sum()) for w in kernels], [float(abs(w).sum()) for w in kernels]
+    by_hand = {0.5 * squares[0] + 0.25 * sizes[1], 0.5 * squares[1] + 0.25 * sizes[0]}
+    assert any(float(penalty) == pytest.approx(value, rel=1e-5) for value in by_hand)
+    assert not np.allclose(state[0], weights[1][0])  # the moving mean has moved, by a tenth
+    # inference mode of the norm, while Dropout still draws
+    fixed, same, _ = stateless.call(*weights, x, training=True, seed=SEED, fixed_norms=True)
+    for new, old in zip(same, weights[1]):
+        np.testing.assert_array_equal(new, old)
+    plain, _, _ = stateless.call(*weights, x, training=False, seed=SEED)
+    np.testing.assert_allclose(plain, model(x, training=False), rtol=1e-5)
+    assert not np.allclose(fixed, plain)
+    again, _, _ = stateless.call(*weights, x, training=True, seed=SEED, fixed_norms=True)
+    np.testing.assert_array_equal(fixed, again)
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_the_moving_mean_by_hand(rng):
+    """0.9 times the old one plus a tenth of the mean of the batch, whatever Keras it is."""
+    model = tf.keras.Sequential([layers.Input((3,)), layers.BatchNormalization(momentum=0.9)])
+    x = rng.random((5, 3), np.float32)
+    weights = tensors(model.trainable_weights), [tf.constant([1.0, 2.0, 3.0]), tf.ones(3)]
+    _, (mean, variance), _ = stateless_model(model).call(*weights, x, training=True, seed=SEED)
+    np.testing.assert_allclose(mean, 0.9 * np.array([1, 2, 3]) + 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(0), rtol=1e-4)  # 2-D: no n / (n - 1)
+
+
+def test_dropout_draws_by_its_place_in_the_model_and_the_seed_of_the_call(rng):
+    """The same masks under both Keras: the k-th random layer draws with seed + (0, 7919 k)."""
+    model = tf.keras.Sequential([layers.Input((50,)), layers.Dropout(0.5), layers.Dropout(0.25)])
+    x = np.ones((3, 50), np.float32)
+    found = stateless_model(model).call([], [], x, training=True, seed=tf.constant([5, 6]))[0]
+    expected = tf.constant(x)
+    for rate, seed in ((0.5, [5, 6 + 7919]), (0.25, [5, 6 + 2 * 7919])):
+        expected = tf.nn.experimental.stateless_dropout(expected, rate, seed)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_model_for_bytes_is_refused():
+    pixels = layers.Input((4,), dtype="uint8")
+    model = tf.keras.Model(pixels, layers.Dense(2)(layers.Rescaling(1.0)(pixels)))
+    with pytest.raises(UserError, match="must compute in float32; got uint8"):
+        stateless_model(model)
