@@ -17,10 +17,11 @@ from tfunlearn.experiment.unlearning import Watch, unlearn, unlearn_settings
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.methods import fedau as fedau_plan
 from tfunlearn.methods.source import open_source
+from tfunlearn.models.weight_names import weight_names
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.unlearning import locate, orthogonal_step, reset, without_return
-from tfunlearn.unlearning.eligible import eligible_places, names_of
+from tfunlearn.unlearning.eligible import eligible_places
 from tfunlearn.workflows.unlearn.ratio import draw_ratio, study_ratio
 from tfunlearn.workflows.unlearn.workflow import task_of
 
@@ -69,8 +70,8 @@ def test_the_first_round_is_ordinary_and_then_reset(source, order):
         for n in eligible_places(start.weights, model=source.model)
     )
     assert plan.report["count"] == total // 4 and plan.report["eligible"] == total
-    assert list(plan.report["shares"]) == names_of(source.model)
-    assert plan.report["shares"][names_of(source.model)[0]] == masks[0].mean()
+    assert list(plan.report["shares"]) == weight_names(source.model)
+    assert plan.report["shares"][weight_names(source.model)[0]] == masks[0].mean()
     assert plan.report["client_weights"] == "samples"
 
 
