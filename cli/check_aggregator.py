@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tfunlearn.conformance.check_aggregator import check
 from tfunlearn.conformance.finding import Finding
+from tfunlearn.engines import tff_is_usable
 from tfunlearn_cli.console import PlainConsole
 
 
@@ -55,7 +56,7 @@ def check_aggregator(name, like, settings):
     console = PlainConsole(width=160)
     console.print(
         f"checking {name}"
-        + ("" if ":" in name else ", also inside TensorFlow Federated (about 15 s)")
+        + (", also inside TFF (about 15 s)" if tff_is_usable() and ":" not in name else "")
     )
     console.file.flush()
     findings = check(name, like=like, settings=dict(settings))

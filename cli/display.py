@@ -34,7 +34,8 @@ def engine_words(config: RunConfig) -> str:
     engine, inside = engine_of(config), compute.threads_inside()
     package = {"tff": "tensorflow-federated"}.get(engine.name, engine.name)
     threads = f"{inside} thread{'s' if inside > 1 else ''} inside each"
-    return f"{engine.name} {engine.versions()[package]} on the {engine.where()}, {threads}"
+    version = engine.versions().get(package, "of unknown version")
+    return f"{engine.name} {version} on the {engine.where()}, {threads}"
 
 
 class TrainingDisplay(TrainingCallbacks):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfunlearn.config.reading import run_config
 from tfunlearn.core import compute
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError
@@ -23,12 +27,15 @@ from tfunlearn.local_training.cohort import Cohort
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.local_training.tracing import TracedWork
 from tfunlearn.models import build_model
+from tfunlearn.training.engine import engine_of
 
 
 def released(monkeypatch, version):
     known = importlib.metadata.version
 
     def found(package):
+        if package == "tensorflow" and version == "0.87.0":
+            return "2.14.1"
         if package != "tensorflow-federated":
             return known(package)
         if version is None:
@@ -54,9 +61,13 @@ def test_auto_takes_tff_where_a_release_it_can_use_is_installed(monkeypatch, ver
 def test_a_named_engine_wins_inside_the_block(monkeypatch):
     released(monkeypatch, "0.87.0")
     with using_engine("tensorflow"):
-        assert choose_engine().name == choose_engine("tff").name == "tensorflow"
-    with using_engine(None):
-        assert choose_engine().name == "tff"
+        assert engine_of(run_config(engine="tff")).name == "tensorflow"
+        with using_engine(None):
+            assert engine_of(run_config()).name == "tensorflow"
+        with using_engine("tff"):
+            assert engine_of(run_config(engine="tensorflow", clients_at_once=2)).name == "tff"
+    assert engine_of(run_config()).name == choose_engine().name == "tff"
+    assert choose_engine(clients_at_once=2).name == "tensorflow"  # auto: what can do it
     with pytest.raises(UserError, match="engine: .*'tensorflo'"):
         choose_engine("tensorflo")
     with pytest.raises(UserError, match="clients_at_once: .*engine tff; got 2"):
@@ -157,3 +168,33 @@ def test_tff_gives_the_same_updates_up_to_last_bits():
     here = a_round(plain)[0]
     np.testing.assert_allclose(there.stack, here.stack, rtol=0, atol=2e-4)
     np.testing.assert_allclose(there.losses, here.losses, rtol=1e-4)
+
+
+def test_a_worker_gets_one_thread_also_from_a_process_that_has_set_nothing():
+    """Here the variable is set for all tests, so that another process tells."""
+    code = (
+        "from tfunlearn.core import compute\ncompute.prepare()\nprint(compute.environment())\n"
+        "import sys\nassert 'tensorflow' not in sys.modules"
+    )
+    unset = {k: v for k, v in os.environ.items() if k not in (compute.THREADS, compute.ONEDNN)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=unset)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str({compute.THREADS: "1", compute.ONEDNN: "1"})
+
+
+def test_tensorflow_under_another_name_is_found(monkeypatch):
+    def found(package):
+        if package == "tensorflow-cpu":
+            return "2.20.0"
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", found)
+    assert TensorFlowEngine().versions()["tensorflow"] == "2.20.0"
+
+
+def test_an_abandoned_iteration_begins_no_more_calls():
+    begun = []
+    results = in_order(lambda n: begun.append(n) or n, range(1000), at_once=2)
+    assert next(results) == 0
+    results.close()
+    assert len(begun) < 10

@@ -57,3 +57,17 @@ def test_float32_is_the_model_itself_and_a_mixed_model_is_refused_without_being_
     else:
         with pytest.raises(UserError, match="precision: must be float32 with Keras 2"):
             in_precision(model, "mixed-bfloat16")
+
+
+@needs_keras_3
+def test_what_comes_after_the_last_weights_stays_float32_and_nested_models_are_refused():
+    layers = tf.keras.layers
+    plain = [layers.Input((8, 8, 1)), layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(4)]
+    model = tf.keras.Sequential([*plain, layers.Softmax()])
+    twin = in_precision(model, "mixed-bfloat16")
+    assert [layer.compute_dtype for layer in twin.layers] == [
+        *("bfloat16", "bfloat16", "float32", "float32")
+    ]
+    nested = tf.keras.Sequential([layers.Input((8, 8, 1)), tf.keras.Sequential(plain)])
+    with pytest.raises(UserError, match="precision: .*nested models; got mixed-bfloat16"):
+        in_precision(nested, "mixed-bfloat16")

@@ -42,8 +42,8 @@ def prepare(threads: int = 1) -> None:
         except RuntimeError:  # TensorFlow has started
             warnings.warn(
                 f"TensorFlow had already started, with {threads_inside()} threads inside an "
-                f"operation instead of {threads}: bits depend on that number; call this before "
-                "TensorFlow is used, or set TF_NUM_INTRAOP_THREADS",
+                f"operation instead of {threads}: bits depend on that number; call "
+                "tfunlearn.core.compute.prepare() first, or set TF_NUM_INTRAOP_THREADS",
                 stacklevel=2,
             )
 
@@ -78,8 +78,10 @@ def settings() -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """Return the variables that give a worker process the settings of this one."""
-    onednn = os.environ.get(ONEDNN, "1")
-    return {THREADS: str(threads_inside()), ONEDNN: onednn}
+    if "tensorflow" not in sys.modules:
+        return {THREADS: os.environ.get(THREADS, "1"), ONEDNN: os.environ.get(ONEDNN, "1")}
+    kernels = {True: "1", False: "0", None: os.environ.get(ONEDNN, "1")}[uses_onednn()]
+    return {THREADS: str(threads_inside()), ONEDNN: kernels}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -24,9 +24,9 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield `function(item)` for every item, in order.
 
-    At most `at_once` calls run at the same time, and at most as many results wait, so that memory
-    does not grow with the number of items. An error ends the iteration; calls that have begun are
-    waited for, the others do not begin.
+    At most `at_once` calls run at the same time, and fewer than twice as many results wait, so that
+    memory does not grow with the number of items. An error, also a KeyboardInterrupt, ends the
+    iteration; calls that have begun are waited for, the others do not begin.
 
     Args:
         function: called in threads; must release the GIL to gain from it.

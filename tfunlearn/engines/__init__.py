@@ -3,10 +3,19 @@
 from tfunlearn.engines.choosing import (
     ENGINES,
     choose_engine,
+    overriding_engine,
     require_tff,
     tff_is_usable,
     using_engine,
 )
 from tfunlearn.engines.engine import Engine
 
-__all__ = ["ENGINES", "Engine", "choose_engine", "require_tff", "tff_is_usable", "using_engine"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "choose_engine",
+    "overriding_engine",
+    "require_tff",
+    "tff_is_usable",
+    "using_engine",
+]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tfunlearn.core.errors import UserError, choose
 from tfunlearn.engines.engine import Engine
 
-_told: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
+_override: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
 ENGINES = {
     "auto": "tff where it is installed, otherwise tensorflow",
     "tff": "TensorFlow Federated 0.87",
@@ -28,14 +28,13 @@ def choose_engine(name: str = "auto", *, clients_at_once: int | None = None) -> 
     Args:
         name: `"tff"`, `"tensorflow"`, or `"auto"` (default): TFF where it is installed.
         clients_at_once: see `TensorFlowEngine`; the tff engine takes None only, since its worker
-            program runs one client per core.
+            program runs one client per core; with "auto" a number chooses tensorflow.
 
     Raises:
         UserError: there is no such engine, it is not installed, or it does not take the setting.
     """
     choose("engine", name, ENGINES)
-    name = _told.get() or name
-    if name == "tff" or (name == "auto" and tff_is_usable()):
+    if name == "tff" or (name == "auto" and clients_at_once is None and tff_is_usable()):
         require_tff("engine: tff", ", or give --engine tensorflow")
         if clients_at_once is not None:
             raise UserError(
@@ -52,29 +51,43 @@ def choose_engine(name: str = "auto", *, clients_at_once: int | None = None) -> 
 
 @contextlib.contextmanager
 def using_engine(name: str | None) -> Iterator[None]:
-    """Take an engine inside the block, whatever a run's configuration names; None changes nothing.
+    """Take an engine for all runs inside the block, whatever their configurations name.
+
+    Args:
+        name: a name of `ENGINES`; None changes nothing.
 
     Raises:
         UserError: there is no such engine, or it is not installed.
     """
-    if name is not None:
-        choose_engine(name)
-    token = _told.set(name)
+    if name is None:
+        yield
+        return
+    choose_engine(name)
+    token = _override.set(name)
     try:
         yield
     finally:
-        _told.reset(token)
+        _override.reset(token)
+
+
+def overriding_engine() -> str | None:
+    """Return the name given to `using_engine`, or None outside of it."""
+    return _override.get()
 
 
 def tff_is_usable() -> bool:
-    """Return whether a release of TensorFlow Federated is installed that the tff engine can use."""
-    return _tff_release() >= (0, 87)
+    """Return whether TFF 0.87 is installed beside the TensorFlow that it needs, 2.14."""
+    return _tff_release() == (0, 87) and _release("tensorflow") in ((), (2, 14))
 
 
 def _tff_release() -> tuple[int, ...]:
-    """Return major and minor number of the installed release, empty if there is none."""
+    return _release("tensorflow-federated")
+
+
+def _release(package: str) -> tuple[int, ...]:
+    """Return major and minor number of an installed package, empty if there is none."""
     try:
-        version = importlib.metadata.version("tensorflow-federated")
+        version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ()
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
@@ -90,7 +103,11 @@ def require_tff(what: str, instead: str = "") -> None:
     if tff_is_usable():
         return
     release = ".".join(map(str, _tff_release()))
-    found = f"found is release {release}, which is too old" if release else "not found"
+    if release == "0.87":
+        beside = ".".join(map(str, _release("tensorflow")))
+        found = f"which needs TensorFlow 2.14; found is {beside}"
+    else:
+        found = f"found is release {release}" if release else "not found"
     raise UserError(
         f"{what} needs TensorFlow Federated 0.87, {found}; install it ({INSTALL_TFF}){instead}"
     )

@@ -46,6 +46,16 @@ class Engine(ABC):
         """Return the engine for training on the server, which is this process; default itself."""
         return self
 
+    def check_workers(self, workers: Sequence[str]) -> None:  # noqa: B027
+        """Check that the engine can share clients with workers; by default it can.
+
+        Args:
+            workers: `host:port` of each.
+
+        Raises:
+            UserError: it has no workers.
+        """
+
     @abstractmethod
     def at_work(
         self, log: str | os.PathLike | None = None, workers: Sequence[str] = ()

@@ -69,6 +69,8 @@ class AveragingRounds:
                 work, engine, seed, image_dtype, flap, equal_weights=equal_weights
             )
         else:
+            if clients is not None:
+                aggregator.check(clients)
             self._run = GatheringRounds(work, engine=engine, **common)
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:

@@ -1,7 +1,7 @@
 """Client optimizers as pure functions of weights, gradient and state.
 
-Their arithmetic, to the last bit, is that of `tff.learning.optimizers` (TFF 0.87). As there, the
-state holds the hyperparameters as float32 tensors, so that the same kernels run on them.
+The arithmetic of the first four, to the last bit, is that of `tff.learning.optimizers` (TFF 0.87).
+As there, the state holds the hyperparameters as float32 tensors, so that the same kernels run.
 """
 
 from __future__ import annotations

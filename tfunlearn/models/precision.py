@@ -13,7 +13,8 @@ PRECISIONS = {"float32": "float32", "mixed-bfloat16": "bfloat16"}  # name -> dty
 def in_precision(model: tf.keras.Model, precision: str) -> tf.keras.Model:
     """Return a model with the same layers that computes in a precision; weights stay float32.
 
-    The last layer computes in float32, so that class scores keep their precision. No loss scaling
+    The last layer with weights and those after it compute in float32, so that class scores keep
+    their precision. No loss scaling
     is needed: bfloat16 has the exponents of float32.
 
     Args:
@@ -21,7 +22,7 @@ def in_precision(model: tf.keras.Model, precision: str) -> tf.keras.Model:
         precision: a name of `PRECISIONS`.
 
     Raises:
-        UserError: Keras 2, or a model whose layers cannot be rebuilt from their configuration.
+        UserError: Keras 2, nested models, or layers that their configuration does not rebuild.
     """
     if precision == "float32":
         return model
@@ -30,11 +31,16 @@ def in_precision(model: tf.keras.Model, precision: str) -> tf.keras.Model:
             f"precision: must be float32 with Keras 2 (engine tff, or TensorFlow before 2.16); got "
             f"{precision}"
         )
-    last = model.layers[-1]
+    if any(isinstance(layer, tf.keras.Model) for layer in model.layers):
+        raise UserError(
+            f"precision: must be float32 for a model with nested models; got {precision}"
+        )
+    places = [place for place, layer in enumerate(model.layers) if layer.weights]
+    after = model.layers[max(places) :]
 
     def rebuilt(layer: Any) -> Any:
         settings = layer.get_config()
-        kept = layer is last or isinstance(layer, (tf.keras.Model, tf.keras.layers.InputLayer))
+        kept = layer in after or isinstance(layer, tf.keras.layers.InputLayer)
         if not kept and "dtype" in settings:
             settings["dtype"] = precision.replace("-", "_")
         return layer.__class__.from_config(settings)

@@ -80,14 +80,20 @@ class Cell:
         if self.unlearning is None:
             return self.training_key
         asked = {name: getattr(self.unlearning, name) for name in COMMON}
-        return _hash(
-            [content_of(self.config), asked, self.unlearning.recorded(), self.measures_only]
-        )
+        content = _content(self.config)
+        return _hash([content, asked, self.unlearning.recorded(), self.measures_only])
 
     @property
     def training_key(self) -> str:
         """Hash of everything that determines the training, 16 hexadecimal digits."""
-        return _hash(content_of(self.config))
+        return _hash(_content(self.config))
+
+
+def _content(config: RunConfig) -> dict:
+    """Return the fields that distinguish cells: those of the result, and a named engine."""
+    named = {"engine": config.compute.engine, "threads": config.compute.threads_per_client}
+    default = {"engine": "auto", "threads": 1}
+    return {**content_of(config), **{k: v for k, v in named.items() if v != default[k]}}
 
 
 @dataclass(frozen=True)

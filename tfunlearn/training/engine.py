@@ -6,7 +6,7 @@ from typing import Any
 
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
-from tfunlearn.engines import Engine, choose_engine
+from tfunlearn.engines import Engine, choose_engine, overriding_engine
 
 
 def engine_of(config: RunConfig) -> Engine:
@@ -15,7 +15,10 @@ def engine_of(config: RunConfig) -> Engine:
     Raises:
         UserError: it is not installed, or does not take the settings of the configuration.
     """
-    return choose_engine(config.compute.engine, clients_at_once=config.compute.clients_at_once)
+    at_once, override = config.compute.clients_at_once, overriding_engine()
+    if override is None:
+        return choose_engine(config.compute.engine, clients_at_once=at_once)
+    return choose_engine(override, clients_at_once=None if override == "tff" else at_once)
 
 
 def compute_record(config: RunConfig) -> dict[str, Any]:

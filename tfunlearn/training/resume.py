@@ -70,6 +70,7 @@ def resume_training(
                 "worker: not allowed with a run that does not gather updates; it must have been "
                 "trained with --worker, --gather or a setting that needs gathering"
             )
+        engine_of(config).check_workers(workers)
         compute.prepare(config.compute.threads_per_client)
         begun = PreparedRun.of(directory, config)
         left = _check(begun)

@@ -56,14 +56,18 @@ class TensorFlowEngine(Engine):
 
         return run
 
-    @contextlib.contextmanager
-    def at_work(self, log: str | os.PathLike | None = None, workers: Sequence[str] = ()):
-        """See `Engine.at_work`; the clients need nothing else than this process."""
+    def check_workers(self, workers: Sequence[str]) -> None:
+        """Raise a `UserError` if there are any, since clients run in this process alone."""
         if workers:
             raise UserError(
                 f"worker: not allowed with the engine tensorflow; got {', '.join(workers)}; "
                 "workers on other machines need --engine tff"
             )
+
+    @contextlib.contextmanager
+    def at_work(self, log: str | os.PathLike | None = None, workers: Sequence[str] = ()):
+        """See `Engine.at_work`; the clients need nothing else than this process."""
+        self.check_workers(workers)
         yield
 
     def where(self) -> str:

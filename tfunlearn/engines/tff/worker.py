@@ -88,6 +88,7 @@ def serving_worker(host: str, port: int) -> Iterator[tuple[str, int, Callable[[]
         UserError: the address is not available, or this system cannot restrict a worker to it.
         WorkerError: the worker did not start.
     """
+    compute.prepare()
     listener = _listener(host, port)
     port = listener.getsockname()[1]
     try:
