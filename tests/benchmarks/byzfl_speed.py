@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
-from timing import wall_and_cpu
+from timing import processor, wall_and_cpu
 
 PAIRS = 7
 RULES = ("median", "trimmed-mean")
@@ -64,16 +62,6 @@ def compare(python: str, updates: np.ndarray, f: int) -> None:
 def ratio(ours: tuple[float, ...], theirs: tuple[float, ...]) -> float:
     """Returns the median of the ratios of pairs."""
     return statistics.median(a / b for a, b in zip(ours, theirs))
-
-
-def processor() -> str:
-    """Returns the processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def serve(clients: int, parameters: int, f: int) -> None:

@@ -24,27 +24,19 @@ import sys
 import tempfile
 import time
 
+from checkouts import packages
+from timing import processor
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def processor() -> str:
+def machine() -> str:
     """Return the name of the processor, with what decides on kernels."""
     text = pathlib.Path("/proc/cpuinfo").read_text()
-    name = next(line.split(":")[1].strip() for line in text.splitlines() if "model name" in line)
     vector = "AVX512-VNNI" if "avx512_vnni" in text else "no AVX512-VNNI"
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {vector}, {platform.system()}"
-
-
-def packages_of(checkout: pathlib.Path) -> str:
-    """Return a folder in which the packages of a checkout have their installed names."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="packages"))
-    places = {"tfunlearn": "tfunlearn", "tfunlearn_cli": "cli"}
-    places |= {f"tfunlearn_{name}": f"data/{name}" for name in ("presets", "published", "sweeps")}
-    for name, place in places.items():
-        (folder / name).symlink_to(checkout / place)
-    return str(folder)
+    return f"{processor()}, {len(os.sched_getaffinity(0))} cores, {vector}, {platform.system()}"
 
 
 class Contestant:
@@ -106,17 +98,21 @@ def cpu_of(process: int) -> float:
     return total
 
 
-def contestants(given: argparse.Namespace) -> dict[str, tuple]:
-    """Return name -> (interpreter, words, environment) of all that are asked for."""
-    ours = {"PYTHONPATH": packages_of(ROOT)}
+def contestants(given: argparse.Namespace, folder: pathlib.Path) -> dict[str, tuple]:
+    """Return name -> (interpreter, words, environment) of all that are asked for.
+
+    Links to the packages of both checkouts are made in `folder`.
+    """
+    ours = {"PYTHONPATH": packages(folder / "this", ROOT)}
     size = [given.model, str(given.clients)]
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "1"}
     found = {"tensorflow": (sys.executable, ["ours.py", "tensorflow", *size], ours)}
     if given.tff:
         found["tff"] = (given.tff, ["ours.py", "tff", *size], ours)
         if given.before:
-            packages = {"PYTHONPATH": packages_of(pathlib.Path(given.before).resolve())}
-            found["before"] = (given.tff, ["ours.py", "before", *size], packages)
+            checkout = packages(folder / "before", pathlib.Path(given.before).resolve())
+            words = ["ours.py", "before", *size]
+            found["before"] = (given.tff, words, {"PYTHONPATH": checkout})
     if given.model == "lenet5":
         found["map_fn"] = (sys.executable, ["yardsticks.py", "map_fn", *size], {**ours, **threads})
         if given.tff:
@@ -144,16 +140,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each (default 5)")
     given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        compare(given, contestants(given, pathlib.Path(folder)))
+
+
+def compare(given: argparse.Namespace, asked: dict[str, tuple]) -> None:
+    """Run the rounds of all contestants in turns, and print the table."""
     running = [
         Contestant(name, python, words, **environment)
-        for name, (python, words, environment) in contestants(given).items()
+        for name, (python, words, environment) in asked.items()
     ]
     for number in range(given.rounds + 2):
         for one in running:
             one.round(number >= 2)
-    print(
-        f"{processor()}; {given.model}, {given.clients} clients, medians of {given.rounds} rounds"
-    )
+    print(f"{machine()}; {given.model}, {given.clients} clients, medians of {given.rounds} rounds")
     base = next((one for one in running if one.name == "before"), running[0])
     wall, cpu = statistics.median(base.seconds), statistics.median(base.used)
     print(f"{'':24} {'wall':>6} {'CPU':>6}   x {base.name} ({wall:.2f} s, {cpu:.2f} CPU s)")

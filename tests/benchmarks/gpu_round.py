@@ -9,10 +9,13 @@ Prints which devices there are; without a GPU it says so and ends with code 1.
 from __future__ import annotations
 
 import argparse
+import pathlib
 import statistics
 import sys
+import tempfile
 
-from compare_engines import ROOT, Contestant, packages_of, processor
+from checkouts import packages
+from compare_engines import ROOT, Contestant, machine
 
 
 def main() -> None:
@@ -30,8 +33,13 @@ def main() -> None:
     if not gpus:
         sys.exit("TensorFlow finds no GPU here")
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
-    print(f"{name} against {processor()}; TensorFlow {tf.__version__}")
-    ours = {"PYTHONPATH": packages_of(ROOT)}
+    print(f"{name} against {machine()}; TensorFlow {tf.__version__}")
+    with tempfile.TemporaryDirectory() as folder:
+        measure(given, {"PYTHONPATH": packages(pathlib.Path(folder), ROOT)})
+
+
+def measure(given: argparse.Namespace, ours: dict[str, str]) -> None:
+    """Measure each model on both devices, and print the ratios."""
     for model in given.models.split(","):
         words = ["ours.py", "tensorflow", model, str(given.clients)]
         running = [Contestant("CPU", sys.executable, words, CUDA_VISIBLE_DEVICES="-1", **ours)]

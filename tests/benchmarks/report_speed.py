@@ -8,23 +8,17 @@ Both write a report on the same run, interleaved, each in a fresh process.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import pathlib
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 
-PACKAGES = {
-    "tfunlearn": "tfunlearn",
-    "tfunlearn_cli": "cli",
-    "tfunlearn_presets": "data/presets",
-    "tfunlearn_published": "data/published",
-    "tfunlearn_sweeps": "data/sweeps",
-}
+from checkouts import packages
+from timing import processor
+
 REPORT = """
 import resource, sys, tfunlearn_cli.report
 from tfunlearn.report import curves, figures, groups, proof, recovery
@@ -62,12 +56,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(args.repeats):
             for name, checkout in checkouts.items():
-                paths = _packages(pathlib.Path(folder) / name, checkout)
+                paths = packages(pathlib.Path(folder) / name, checkout)
                 out = str(pathlib.Path(folder) / f"report-{name}-{number}")
                 before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
                 done = subprocess.run(
                     [sys.executable, "-c", REPORT, args.run, out],
-                    env={**os.environ, "PYTHONPATH": str(paths)},
+                    env={**os.environ, "PYTHONPATH": paths},
                     check=True,
                     capture_output=True,
                     text=True,
@@ -75,30 +69,13 @@ def main() -> None:
                 after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
                 whole[name].append(after - before)
                 figures[name].append(float(done.stdout))
-    print(_processor())
+    print(processor())
     for what, seconds in (("report", whole), ("save_figure", figures)):
         other, this = (statistics.median(seconds[name]) for name in checkouts)
         print(
             f"{what:<12} other {other:6.2f} s, this {this:6.2f} s of processor time, ratio "
             f"{this / other:.2f}"
         )
-
-
-def _packages(folder: pathlib.Path, checkout: pathlib.Path) -> pathlib.Path:
-    """Return a folder with the packages of a checkout under the names they are installed by."""
-    folder.mkdir(exist_ok=True)
-    for package, place in PACKAGES.items():
-        with contextlib.suppress(FileExistsError):
-            (folder / package).symlink_to(checkout / place)
-    return folder
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import pathlib
+import platform
 import resource
 import statistics
 import time
@@ -25,6 +28,15 @@ def wall_and_cpu(work: Callable) -> tuple[float, float]:
     started, busy = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - busy
+
+
+def processor() -> str:
+    """Returns the processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def peak() -> int:
