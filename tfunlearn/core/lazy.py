@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tfunlearn.core.errors import UserError
 
-_INSTALL = {
+INSTALL = {
     "tensorflow": "pip install tensorflow",
     "tensorflow_federated": "pip install 'tfunlearn[federated]' (Python 3.11, Linux, x86-64), "
     "then pip install --no-deps tensorflow-federated==0.87.0",
@@ -37,7 +37,7 @@ class _LazyModule(types.ModuleType):
 def require_installed(name: str) -> None:
     """Raise a `UserError` with the install command unless a library is installed."""
     if importlib.util.find_spec(name) is None:
-        raise UserError(f"{name.replace('_', '-')} is not installed; run: {_INSTALL[name]}")
+        raise UserError(f"{name.replace('_', '-')} is not installed; run: {INSTALL[name]}")
 
 
 def _import(name: str):

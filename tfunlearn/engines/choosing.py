@@ -8,6 +8,7 @@ import importlib.metadata
 from collections.abc import Iterator
 
 from tfunlearn.core.errors import UserError, choose
+from tfunlearn.core.lazy import INSTALL
 from tfunlearn.engines.engine import Engine
 
 _override: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
@@ -16,10 +17,6 @@ ENGINES = {
     "tff": "TensorFlow Federated 0.87",
     "tensorflow": "TensorFlow alone",
 }
-INSTALL_TFF = (
-    "on Python 3.11, Linux, x86-64: pip install 'tfunlearn[federated]', then pip install --no-deps "
-    "tensorflow-federated==0.87.0"
-)
 
 
 def choose_engine(name: str = "auto", *, clients_at_once: int | None = None) -> Engine:
@@ -108,6 +105,7 @@ def require_tff(what: str, instead: str = "") -> None:
         found = f"which needs TensorFlow 2.14; found is {beside}"
     else:
         found = f"found is release {release}" if release else "not found"
+    command = INSTALL["tensorflow_federated"]
     raise UserError(
-        f"{what} needs TensorFlow Federated 0.87, {found}; install it ({INSTALL_TFF}){instead}"
+        f"{what} needs TensorFlow Federated 0.87, {found}; install it ({command}){instead}"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfunlearn.core.errors import UserError
@@ -34,8 +35,9 @@ class StatelessModel:
 
     def __init__(self, model: tf.keras.Model, *, compute_dtype: str = "float32"):
         self.model = model
-        self.trainable_shapes = [tuple(w.shape) for w in model.trainable_weights]
-        self.state_shapes = [tuple(w.shape) for w in model.non_trainable_weights]
+        self._trainable, self._state = model.trainable_weights, model.non_trainable_weights
+        self.trainable_shapes = [tuple(w.shape) for w in self._trainable]
+        self.state_shapes = [tuple(w.shape) for w in self._state]
         for weight in model.weights:
             _check_dtype(weight)
         self._check_weights()
@@ -72,7 +74,20 @@ class StatelessModel:
         Returns:
             The outputs `(batch, classes)`, the new `state`, and the sum of all weight penalties.
         """
+        with _inference_mode(self._batch_norms() if fixed_norms else ()):
+            return self._run(trainable, state, images, training, seed)
+
+    def _run(
+        self, trainable: Sequence, state: Sequence, images, training: bool, seed
+    ) -> tuple[Any, list, Any]:
+        """Run the model as `call` does, with the norms in the mode that they have now."""
         raise NotImplementedError
+
+    def _batch_norms(self) -> list[Any]:
+        return [layer for layer in self._layers() if isinstance(layer, self._norm_types())]
+
+    def _norm_types(self) -> tuple[type, ...]:
+        return (tf.keras.layers.BatchNormalization,)
 
     def _layers(self) -> Sequence[Any]:
         """Return the model and all layers in it."""
@@ -114,6 +129,19 @@ def refuse_constraint(layer_name: str, weight_name: str) -> None:
         f"model: layer {layer_name} has a {weight_name} constraint, which federated training "
         "does not apply; remove it"
     )
+
+
+@contextlib.contextmanager
+def _inference_mode(layers: Sequence[Any]) -> Iterator[None]:
+    """Run normalization layers in inference mode during the block, as `trainable = False` does."""
+    kept = [(layer, layer._trainable) for layer in layers]
+    try:
+        for layer in layers:
+            vars(layer)["_trainable"] = False
+        yield
+    finally:
+        for layer, before in kept:
+            vars(layer)["_trainable"] = before
 
 
 def _check_dtype(weight: Any) -> None:

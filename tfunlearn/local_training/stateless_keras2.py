@@ -25,43 +25,25 @@ class StatelessKeras2(StatelessModel):
         self._random_layers: list[Any] = [
             m for m in model.submodules if "_random_generator" in vars(m)
         ]
-        norms = (
-            tf.keras.layers.BatchNormalization,
-            tf.keras.layers.experimental.SyncBatchNormalization,
-        )
-        self._batch_norms: list[Any] = [
-            layer for layer in model.submodules if isinstance(layer, norms)
-        ]
 
-    def call(
-        self,
-        trainable: Sequence,
-        state: Sequence,
-        images,
-        *,
-        training: bool,
-        seed,
-        fixed_norms: bool = False,
+    def _run(
+        self, trainable: Sequence, state: Sequence, images, training: bool, seed
     ) -> tuple[Any, list, Any]:
-        """See `StatelessModel.call`."""
         moving = [_MovingStatistic(value) for value in state]
-        values = dict(zip(map(id, self.model.trainable_weights), trainable))
-        values |= dict(zip(map(id, self.model.non_trainable_weights), moving))
-        with self._exchange(values, _SeededRandom(seed), fixed_norms):
+        values = dict(zip(map(id, self._trainable), trainable))
+        values |= dict(zip(map(id, self._state), moving))
+        with self._exchange(values, _SeededRandom(seed)):
             outputs = self.model(images, training=training)
             penalty = self._penalty()
         return outputs, [statistic.value for statistic in moving], penalty
 
     @contextlib.contextmanager
-    def _exchange(self, values: dict, random, fixed_norms: bool) -> Iterator[None]:
+    def _exchange(self, values: dict, random) -> Iterator[None]:
         kept = [
             (layer, "_random_generator", layer._random_generator) for layer in self._random_layers
         ]
         for layer in self._random_layers:
             vars(layer)["_random_generator"] = random
-        for layer in self._batch_norms if fixed_norms else ():
-            kept.append((layer, "_trainable", layer._trainable))  # False selects inference mode
-            vars(layer)["_trainable"] = False
         for layer, attribute, variable in self._places:
             kept.append((layer, attribute, variable))
             vars(layer)[attribute] = values[id(variable)]
@@ -79,6 +61,9 @@ class StatelessKeras2(StatelessModel):
             if regularizer is not None:
                 total += regularizer(vars(layer)[attribute])
         return total
+
+    def _norm_types(self) -> tuple[type, ...]:
+        return (*super()._norm_types(), tf.keras.layers.experimental.SyncBatchNormalization)
 
     def _layers(self) -> Sequence[Any]:
         return [self.model, *self.model.submodules]

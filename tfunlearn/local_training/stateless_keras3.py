@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tfunlearn.core.lazy import tf
@@ -25,51 +24,24 @@ class StatelessKeras3(StatelessModel):
             for variable in model.non_trainable_variables
             if id(variable) not in known and variable.name == "seed_generator_state"
         ]
-        norms = tf.keras.layers.BatchNormalization
-        self._batch_norms = [layer for layer in self._layers() if isinstance(layer, norms)]
 
-    def call(
-        self,
-        trainable: Sequence,
-        state: Sequence,
-        images,
-        *,
-        training: bool,
-        seed,
-        fixed_norms: bool = False,
+    def _run(
+        self, trainable: Sequence, state: Sequence, images, training: bool, seed
     ) -> tuple[Any, list, Any]:
-        """See `StatelessModel.call`."""
         import keras
 
-        mapping = [
-            *zip(self.model.trainable_weights, trainable),
-            *zip(self.model.non_trainable_weights, state),
-        ]
+        mapping = [*zip(self._trainable, trainable), *zip(self._state, state)]
         for number, generator in enumerate(self._seeds, start=1):
             mapping.append((generator, tf.cast(draw_seed(seed, number), generator.dtype)))
-        with self._inference(self._batch_norms if fixed_norms else ()):
-            with keras.StatelessScope(mapping) as scope:  # pyright: ignore[reportAttributeAccessIssue]
-                outputs = self.model(images, training=training)
-        new = [scope.get_current_value(variable) for variable in self.model.non_trainable_weights]
+        with keras.StatelessScope(mapping) as scope:  # pyright: ignore[reportAttributeAccessIssue]
+            outputs = self.model(images, training=training)
+        new = [scope.get_current_value(variable) for variable in self._state]
         penalty = tf.zeros([], tf.float32)
-        for variable, value in zip(self.model.trainable_weights, trainable):
+        for variable, value in zip(self._trainable, trainable):
             regularizer = getattr(variable, "regularizer", None)
             if regularizer is not None:
                 penalty += regularizer(value)
         return outputs, new, penalty
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _inference(norms: Sequence[Any]) -> Iterator[None]:
-        """Select inference mode of some layers during the block, as `trainable = False` does."""
-        kept = [(layer, layer._trainable) for layer in norms]
-        try:
-            for layer in norms:
-                vars(layer)["_trainable"] = False
-            yield
-        finally:
-            for layer, before in kept:
-                vars(layer)["_trainable"] = before
 
     def _layers(self) -> list[Any]:
         return list(self.model._flatten_layers())

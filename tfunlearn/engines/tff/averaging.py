@@ -8,7 +8,6 @@ from typing import cast
 import numpy as np
 
 from tfunlearn.aggregation import Aggregator
-from tfunlearn.core.errors import require
 from tfunlearn.engines.tff.factories import rule_factory
 from tfunlearn.engines.tff.learning_process import (
     build_learning_process,
@@ -24,15 +23,8 @@ from tfunlearn.local_training.weight_order import WeightOrder
 class ProcessRounds:
     """Run rounds inside TFF, with weighted federated averaging or a robust aggregation rule.
 
-    Args:
-        work: the local training.
-        seed: the run's seed.
-        image_dtype: dtype of the clients' images.
-        aggregator: the aggregation rule; default the example-weighted mean, run by TFF's own
-            aggregator.
-        clients: number of clients per round, required by all rules except the plain mean.
-        flap: a `Flap` that prunes after each aggregation, inside the process; default none.
-        equal_weights: weight all clients equally; default False, weight by number of examples.
+    The arguments are those of `federated.AveragingRounds`, which checks them. TFF's own aggregator
+    takes the plain mean, and the pruning runs inside the process.
     """
 
     def __init__(
@@ -40,18 +32,12 @@ class ProcessRounds:
         work: ClientWork,
         *,
         seed: int,
-        image_dtype=np.uint8,
-        aggregator: Aggregator = Aggregator(),
-        clients: int | None = None,
-        flap=None,
-        equal_weights: bool = False,
+        image_dtype,
+        aggregator: Aggregator,
+        clients: int | None,
+        flap,
+        equal_weights: bool,
     ):
-        require(
-            "rule",
-            aggregator.rule,
-            aggregator.reference != "trusted",
-            "any rule but fltrust, whose trusted update needs a gathering round",
-        )
         self._work, self._seed, self._flap = work, seed, flap
         self._order, self._aggregator = WeightOrder(work.stateless.model), aggregator
         self._ruled = not aggregator.is_plain_mean
