@@ -198,3 +198,39 @@ def test_an_abandoned_iteration_begins_no_more_calls():
     assert next(results) == 0
     results.close()
     assert len(begun) < 10
+
+
+def test_clients_in_turn_are_each_like_alone(monkeypatch):
+    """Clients of different lengths, several of them in one call of TensorFlow."""
+
+    def work(shared, client):
+        return shared * tf.reduce_sum(client["values"]), tf.size(client["values"]) + client["id"]
+
+    entries = {"id": tf.TensorSpec([], tf.int32), "values": tf.TensorSpec([None], tf.float32)}
+    traced = TracedWork(work, [tf.TensorSpec([2])], entries)
+    sizes = [3, 0, 1, 5, 2, 4, 1, 1, 2]
+    clients = [
+        {"id": np.int32(10 * place), "values": np.arange(size, dtype=np.float32)}
+        for place, size in enumerate(sizes)
+    ]
+    shared = np.array([1, -2], np.float32)
+    scaled, counted = traced.in_turn(shared, clients)
+    sums = np.array([size * (size - 1) / 2 for size in sizes])
+    np.testing.assert_array_equal(scaled, sums[:, None] * shared)
+    np.testing.assert_array_equal(counted, [10 * k + size for k, size in enumerate(sizes)])
+
+    monkeypatch.setattr("tfunlearn.engines.tensorflow.engine.CALLS_EACH", 1)
+    limited = [1, 2, 1, 1, 1, 2, 1]  # bytes 28, 16, 20, 36, 24, 32, 20, 20, 24; see below
+    for at_once, most, calls in (1, 2**22, [9]), (2, 2**22, [4, 4, 1]), (1, 40, limited):
+        monkeypatch.setattr("tfunlearn.engines.tensorflow.engine.CALL_BYTES", most)
+        seen = []
+        monkeypatch.setattr(
+            TracedWork,
+            "in_turn",
+            property(lambda self: lambda given, some: seen.append(len(some)) or [[0] * len(some)]),
+        )
+        found = TensorFlowEngine(at_once).mapper(traced)(shared, clients)
+        assert [place for place, _ in found] == list(range(9))
+        assert sorted(seen) == sorted(
+            calls
+        )  # a client has 4 bytes, 4 for each value, and 12 for its results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -20,7 +20,11 @@ def cores() -> int:
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, at_once: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    at_once: int,
+    pool: ThreadPoolExecutor | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for every item, in order.
 
@@ -31,19 +35,28 @@ def in_order(
     Args:
         function: called in threads; must release the GIL to gain from it.
         items: the inputs, read as they are needed.
-        at_once: number of threads, >= 1; with 1 the calls run in this thread.
+        at_once: number of calls at the same time, >= 1; with 1 they run in this thread.
+        pool: a pool of `at_once` threads that stay for the next time; default a new one.
     """
     if at_once == 1:
         yield from map(function, items)
         return
-    waiting: collections.deque[Future[Result]] = collections.deque()
-    pool = ThreadPoolExecutor(at_once, thread_name_prefix="tfunlearn")
+    if pool is None:
+        with threads(at_once) as pool:
+            yield from in_order(function, items, at_once=at_once, pool=pool)
+        return
+    pending: collections.deque[Future[Result]] = collections.deque()
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) == 2 * at_once:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) == 2 * at_once:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        wait([one for one in pending if not one.cancel()])
+
+
+def threads(count: int) -> ThreadPoolExecutor:
+    """Return a pool of `count` threads; they end with the program or when nobody holds the pool."""
+    return ThreadPoolExecutor(count, thread_name_prefix="tfunlearn")

@@ -6,13 +6,15 @@ As there, the state holds the hyperparameters as float32 tensors, so that the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tfunlearn.core.lazy import tf
 
 DAMPING = 1e-2
+ANONYMOUS = "cd2c89b7-88b7-44c8-ad83-06c2a9158347"  # TensorFlow's name for variables without one
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,22 @@ def adam(
 
     def step(weights, gradient, numbers, slots, number):
         lr, first, second, epsilon = numbers
-        moments = _moments(gradient, slots, first, second)
-        rate = lr * tf.sqrt(_rest(second, number)) / _rest(first, number)
-        return weights - rate * moments[0] / (tf.sqrt(moments[1]) + epsilon), moments
+        steps = tf.cast(number, tf.float32)
+        with _variables(weights, *slots) as ((var, m, v), read):
+            tf.raw_ops.ResourceApplyAdam(
+                var=var,
+                m=m,
+                v=v,
+                beta1_power=tf.pow(first, steps),
+                beta2_power=tf.pow(second, steps),
+                lr=lr,
+                beta1=first,
+                beta2=second,
+                epsilon=epsilon,
+                grad=gradient,
+            )
+            weights, *moments = read()
+        return weights, tuple(moments)
 
     return Optimizer((lr, first, second, epsilon), 2, step)
 
@@ -181,6 +196,31 @@ OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "adamw": adamw,
     "fisher": diagonal_fisher,
 }
+
+
+@contextlib.contextmanager
+def _variables(*values) -> Iterator[tuple[list, Callable[[], list]]]:
+    """Give TensorFlow's operations on variables, which do a whole step in one pass, variables that
+    exist in the block only.
+
+    Args:
+        *values: values of the variables, float32 `(d,)`.
+
+    Yields:
+        The variables, and a function that returns what they hold.
+    """
+    variables = [
+        tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=value.shape, shared_name=ANONYMOUS)
+        for value in values
+    ]
+    for variable, value in zip(variables, values):
+        tf.raw_ops.AssignVariableOp(resource=variable, value=value)
+    yield (
+        variables,
+        lambda: [tf.raw_ops.ReadVariableOp(resource=one, dtype=tf.float32) for one in variables],
+    )
+    for variable in variables:
+        tf.raw_ops.DestroyResourceOp(resource=variable)
 
 
 def _moments(gradient, slots: tuple, first, second) -> tuple:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from tfunlearn.core.lazy import tf
 
@@ -14,10 +17,11 @@ class TracedWork:
     Args:
         function: `(*given, client) -> tuple of tensors`, on tensors; `client` is a mapping.
         given: specification of what all clients receive.
-        client: specification of the entries of a client, keys in sorted order.
+        client: specification of the entries of a client, keys in sorted order. Only the length of
+            an entry, its first dimension, may differ from client to client.
 
     Calling it with tensors `(*given, client)` returns the tuple; it can be called inside other
-    graphs, and from several threads at once.
+    graphs.
     """
 
     def __init__(
@@ -44,3 +48,72 @@ class TracedWork:
             output.dtype.size * (output.shape.num_elements() or 0)
             for output in self._traced.outputs
         )
+
+    @cached_property
+    def in_turn(self) -> Callable[..., list[np.ndarray]]:
+        """`(*given, clients) -> results` runs several clients in one graph, one after the other.
+
+        One call of TensorFlow for several small clients costs less than one for each. `clients` is
+        a sequence of mappings of arrays; the results are the arrays of all clients, one row each.
+        It can be called from several threads at once.
+        """
+        names, varying = list(self.client), self._varying()
+        traced = tf.function(self._loop, autograph=False).get_concrete_function(
+            self.given,
+            tf.TensorSpec([], tf.int32),
+            {
+                name: spec if name in varying else tf.TensorSpec([None, *spec.shape], spec.dtype)
+                for name, spec in self.client.items()
+            },
+            {name: tf.TensorSpec([None], tf.int32) for name in varying},
+        )
+
+        def run(*values: Any) -> list[np.ndarray]:
+            *given, clients = values
+            joined, ends = {}, {}
+            for name in names:
+                arrays = [client[name] for client in clients]
+                if name in varying:
+                    ends[name] = np.cumsum([0] + [len(array) for array in arrays], dtype=np.int32)
+                joined[name] = np.concatenate(arrays) if name in varying else np.stack(arrays)
+            results = traced(given, len(clients), joined, ends)
+            return [result.numpy() for result in results]
+
+        return run
+
+    def _varying(self) -> set[str]:
+        """Return the names of the entries whose length differs from client to client."""
+        return {
+            name for name, spec in self.client.items() if spec.shape.rank and spec.shape[0] is None
+        }
+
+    def _loop(self, given: list, count, joined: dict, ends: dict) -> list:
+        """Return the results of all clients, one row each; on tensors.
+
+        Args:
+            given: what all clients receive.
+            count: number of clients.
+            joined: entries of all clients, stacked, or end to end if their lengths differ.
+            ends: places in the entries that are end to end where clients begin and end.
+        """
+
+        def one(place, collected):
+            client = {
+                name: values[ends[name][place] : ends[name][place + 1]]
+                if name in ends
+                else values[place]
+                for name, values in joined.items()
+            }
+            results = self(*given, client)
+            return place + 1, [
+                array.write(place, result) for array, result in zip(collected, results)
+            ]
+
+        start = [
+            tf.TensorArray(output.dtype, size=count, element_shape=output.shape)
+            for output in self._traced.outputs
+        ]
+        _, collected = tf.while_loop(
+            lambda place, _: place < count, one, (tf.constant(0), start), parallel_iterations=1
+        )
+        return [array.stack() for array in collected]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, ClassVar
+
+import numpy as np
 
 from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.parallel import in_order
+from tfunlearn.core.parallel import in_order, threads
 from tfunlearn.engines.engine import Engine, Results
 from tfunlearn.engines.versions import versions_of
 from tfunlearn.local_training.tracing import TracedWork
+
+CALL_BYTES = 2**22  # clients of one call: at most so many bytes of their entries and results
+CALLS_EACH = 4  # calls of a round for each of the threads, so that none waits long at the end
 
 
 class TensorFlowEngine(Engine):
@@ -37,22 +44,32 @@ class TensorFlowEngine(Engine):
         )
         self._told = clients_at_once
 
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return threads(self.clients_at_once)
+
     @property
     def clients_at_once(self) -> int:
         """Number of clients that run at the same time."""
         return compute.calls_at_once() if self._told is None else self._told
 
     def mapper(self, work: TracedWork) -> Callable[..., Results]:
+        compute_in_turn = work.in_turn
+
         def run(*values: Any) -> Results:
             *given, clients = values
             shared = [tf.constant(value) for value in given]
+            at_once = self.clients_at_once
+            calls = _calls(clients, work.result_bytes, at_once)
 
-            def one(client: Mapping[str, Any]) -> list:
-                tensors = {name: tf.constant(client[name]) for name in work.client}
-                return [result.numpy() for result in work(*shared, tensors)]
+            def one_call(some: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+                return compute_in_turn(*shared, some)
 
-            at_once = min(self.clients_at_once, len(clients)) or 1
-            yield from enumerate(in_order(one, clients, at_once=at_once))
+            place = 0
+            for results in in_order(one_call, calls, at_once=at_once, pool=self._pool):
+                for result in zip(*results):
+                    yield place, result
+                    place += 1
 
         return run
 
@@ -83,3 +100,21 @@ class TensorFlowEngine(Engine):
 
     def versions(self) -> Mapping[str, str]:
         return versions_of("tensorflow", "keras", "numpy")
+
+
+def _calls(
+    clients: Sequence[Mapping[str, Any]], result_bytes: int, at_once: int
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the clients of each call: several small ones, or one large one."""
+    most = max(1, len(clients) // (CALLS_EACH * at_once))
+    some: list[Mapping[str, Any]] = []
+    size = 0
+    for client in clients:
+        own = result_bytes + sum(np.asarray(entry).nbytes for entry in client.values())
+        if some and (len(some) == most or size + own > CALL_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(client)
+        size += own
+    if some:
+        yield some
