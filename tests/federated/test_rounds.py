@@ -285,3 +285,30 @@ def test_shuffle_orders_do_not_depend_on_who_else_takes_part(small_clients):
     assert alone["order"].tolist() == among["order"].tolist() and alone["id"] == 2
     order = among["order"].reshape(2, 3)
     assert all(sorted(epoch) == [0, 1, 2] for epoch in order.tolist())
+
+
+def test_the_mean_of_many_updates_is_streamed_on_every_engine(engine, small_clients, monkeypatch):
+    """Beyond the limit, whatever aggregates inside the engine is left out; rules stay as they are."""
+    model = small_model()
+    work, state = ClientWork(model, TRAINING), ServerState(model.get_weights())
+    mean, cohort = AveragingRounds(work, engine=engine, seed=5), cohort_of(small_clients)
+    before, report = mean(state, cohort)
+    monkeypatch.setattr("tfunlearn.federated.averaging.INSIDE_BYTES", 3 * model.count_params())
+    after, streamed = mean(state, cohort)
+    gathered, _ = GatheringRounds(work, engine=engine, seed=5)(state, cohort)
+    for one, other, kept in zip(after.weights, gathered.weights, before.weights):
+        assert one.tobytes() == other.tobytes()
+        np.testing.assert_allclose(one, kept, rtol=1e-4, atol=1e-6)
+    assert streamed.train_loss == pytest.approx(report.train_loss, rel=1e-4)
+    refused = pytest.raises(AssertionError, match="streamed")
+    monkeypatch.setattr("tfunlearn.federated.averaging._StreamingRounds.__call__", _no_streaming)
+    with refused:
+        mean(state, cohort)
+    median = AveragingRounds(
+        work, engine=engine, seed=5, aggregator=Aggregator("median", 1), clients=3
+    )
+    median(state, cohort)
+
+
+def _no_streaming(*_):
+    raise AssertionError("streamed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,15 @@ from tfunlearn.local_training.cohort import Cohort
 from tfunlearn.local_training.state import RoundReport, ServerState
 from tfunlearn.local_training.weight_order import WeightOrder
 
+INSIDE_BYTES = 2**28
+
 
 class AveragingRounds:
     """Run rounds with weighted federated averaging or a robust aggregation rule.
 
-    The tff engine aggregates inside TFF. Elsewhere a weighted mean is taken of the updates as they
-    come in, without keeping them, and the other rules take the updates of the round.
+    The tff engine aggregates inside TFF, which keeps about three times the updates of a round.
+    Elsewhere, and where they exceed `INSIDE_BYTES`, a weighted mean is taken of the updates as they
+    come in, without keeping them; the other rules take the updates of the round.
 
     Args:
         work: the local training.
@@ -61,21 +66,28 @@ class AveragingRounds:
             flap=flap,
             equal_weights=equal_weights,
         )
-        inside = engine.aggregating_rounds(work, clients=clients, **common)
-        if inside is not None:
-            self._run = inside
-        elif aggregator.is_plain_mean:
-            self._run = _StreamingRounds(
+        self._is_mean = aggregator.is_plain_mean
+        self._update_bytes = 4 * (work.trainable_size + work.state_size)
+        self._inside = engine.aggregating_rounds(work, clients=clients, **common)
+        if self._is_mean:
+            self._elsewhere = lambda: _StreamingRounds(
                 work, engine, seed, image_dtype, flap, equal_weights=equal_weights
             )
         else:
             if clients is not None:
                 aggregator.check(clients)
-            self._run = GatheringRounds(work, engine=engine, **common)
+            self._elsewhere = lambda: GatheringRounds(work, engine=engine, **common)
+
+    @cached_property
+    def _outside(self) -> Callable:
+        return self._elsewhere()
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         """Run one round; a pure function of its arguments."""
-        return self._run(state, cohort)
+        size = len(cohort.ids) * self._update_bytes
+        if self._inside is None or (self._is_mean and size > INSIDE_BYTES):
+            return self._outside(state, cohort)
+        return self._inside(state, cohort)
 
 
 class _StreamingRounds:

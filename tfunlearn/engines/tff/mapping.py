@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tfunlearn.core.lazy import tff
+from tfunlearn.core.parallel import cores
 from tfunlearn.engines.engine import Results
 from tfunlearn.engines.tff.pool import spread, worker_count
 from tfunlearn.engines.tff.types import client_type
 from tfunlearn.local_training.tracing import TracedWork
 
-CHUNK_BYTES = 2**25  # results of one call, which are copied several times on their way
+CHUNK_BYTES = 2**23  # results of one call, which are copied several times on their way
 PIECES_EACH = 3  # pieces of a round's clients per worker, if there are several workers
 
 
@@ -31,10 +32,11 @@ def client_map(work: TracedWork) -> Callable[..., Results]:
 
 def _chunk(clients: int, size: int) -> int:
     """Return the number of clients per call, for results of `size` bytes: at most `CHUNK_BYTES`
-    in total, and few enough that each of several workers gets several pieces."""
+    in total but one for each core, and few enough that each of several workers gets several
+    pieces."""
     workers = worker_count()
     share = clients if workers == 1 else -(-clients // (PIECES_EACH * workers))
-    return max(1, min(CHUNK_BYTES // size, share))
+    return max(1, min(max(CHUNK_BYTES // size, cores()), share))
 
 
 def _computation(work: TracedWork) -> Callable[..., Any]:
