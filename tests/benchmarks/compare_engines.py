@@ -2,7 +2,7 @@
 
 80 clients x 100 images 28x28x1, LeNet-5, 2 local epochs, batch 32, Adam, label flip and FLAP on (ours).
 Every contestant is a process of its own (`contestants/`), with the interpreter that has its packages; rounds
-take turns, the others wait. CPU time is that of the process and all its descendants. Linux only.
+take turns in a random order, the others wait. CPU time is that of the process and all its descendants. Linux only.
 
     python compare_engines.py --before CHECKOUT [--tff PYTHON] [--torch PYTHON] [--flower PYTHON] [--rounds 5]
     python compare_engines.py --model resnet20 --clients 4 --torch PYTHON --only tensorflow,torch
@@ -18,6 +18,7 @@ import argparse
 import os
 import pathlib
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from timing import processor
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+PAUSE = 0.5  # seconds in which the threads of the contestant before come to rest
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -150,8 +152,12 @@ def compare(given: argparse.Namespace, asked: dict[str, tuple]) -> None:
         Contestant(name, python, words, **environment)
         for name, (python, words, environment) in asked.items()
     ]
+    order = random.Random(0)
     for number in range(given.rounds + 2):
-        for one in running:
+        for one in order.sample(
+            running, len(running)
+        ):  # what ran before leaves caches, and threads
+            time.sleep(PAUSE)
             one.round(number >= 2)
     print(f"{machine()}; {given.model}, {given.clients} clients, medians of {given.rounds} rounds")
     base = next((one for one in running if one.name == "before"), running[0])

@@ -20,14 +20,21 @@ SMALL = dict(train_examples=200, clients=4, malicious=1, rounds=2, attack="label
 PROGRAM = """
 import sys
 from tfunlearn.experiment import run_config, train
-train(run_config(train_examples=100, clients=2, rounds=1, engine="tensorflow"), out=sys.argv[1])
+class Stop(Exception): pass
+def stop(line): raise Stop
+config = run_config(train_examples=100, clients=2, rounds=2, engine="tensorflow")
+try:
+    train(config, out=sys.argv[1], on_round=stop)
+except Stop:
+    pass
 assert "tensorflow_federated" not in sys.modules
 """
 
 
 @pytest.fixture(scope="module")
 def plain_run(tmp_path_factory):
-    """A run on TensorFlow alone, in a process in which the user has set both variables."""
+    """A run on TensorFlow alone, stopped after a round, in a process in which the user has set both
+    variables."""
     folder = tmp_path_factory.mktemp("plain") / "run"
     set_by_user = {"TF_NUM_INTRAOP_THREADS": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     done = subprocess.run(
@@ -50,6 +57,29 @@ def test_the_users_settings_stay_are_recorded_and_a_resume_under_others_is_told(
     (words,) = told
     assert "so that bits may differ: " in words
     assert "threads_per_client 1 instead of 3" in words and "onednn True instead of False" in words
+
+
+def test_settings_of_ours_are_not_the_users_in_a_child_process():
+    """A variable that `prepare` has set is set anew by a child with another setting."""
+    child = (
+        "import os; from tfunlearn.core import compute; compute.prepare(2);"
+        "print(os.environ['TF_NUM_INTRAOP_THREADS'], os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    )
+    parent = (
+        "import subprocess, sys; from tfunlearn.core import compute; compute.prepare(1);"
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    )
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TFUNLEARN_SET_THREADS")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    for given, expected in ({}, "2 1"), ({names[0]: "1", names[1]: "0"}, "1 0"):
+        done = subprocess.run(
+            [sys.executable, "-c", parent],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**clean, **given},
+        )
+        assert done.stdout.strip() == expected
 
 
 def test_a_run_of_an_engine_that_is_not_here_goes_on_with_the_other(tmp_path, monkeypatch):

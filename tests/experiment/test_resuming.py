@@ -11,6 +11,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, keep_as, locked
@@ -18,6 +19,7 @@ from tfunlearn.experiment import run_config, train
 from tfunlearn.experiment.unlearning import Watch, resume_unlearning, unlearn, unlearn_settings
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.sweeps.sweep import read_sweep
+from tfunlearn.training.engine import changes_since, engine_notes
 from tfunlearn.training.resume import resume_training
 from tfunlearn.workflows.evaluate.evaluate import evaluate
 
@@ -273,11 +275,30 @@ def test_a_changed_configuration_is_noticed(copy, change, message):
     assert checksum(copy.checkpoint) == before
 
 
-def test_other_versions_are_told(copy):
+def test_other_versions_are_told_and_recorded(tmp_path):
+    """Also what ran since a resume under others, so that going back is told too."""
+    with pytest.raises(Stop):
+        train(run_config(**SMALL), out=tmp_path / "run", on_round=stop_after(2))
+    copy = RunDirectory(tmp_path / "run")
     config = json.loads(copy.config.read_text())
     config["versions"]["tensorflow"] = "1.0"
     copy.config.write_text(json.dumps(config))
-    assert "other versions or settings than when the run began" in resumed(copy)[1][0]
+    (told,) = resumed(copy)[1]
+    assert told.startswith("other versions or settings than in the rounds before")
+    assert told.endswith(f": tensorflow {tf.__version__}")
+    after = json.loads(copy.config.read_text())
+    (continued,) = after.pop("continued")
+    assert after == config and continued["from_round"] == 3
+    assert continued["versions"]["tensorflow"] == tf.__version__
+    assert continued["compute"]["engine"] == config["compute"]["engine"]
+
+    stored = {**after, "continued": [continued]}
+    assert changes_since(stored, run_config(**SMALL)) == []
+    assert engine_notes(run_config(**SMALL), stored, 3)["continued"] == [continued]
+    back = {**continued, "versions": config["versions"]}
+    assert changes_since({**stored, "continued": [continued, back]}, run_config(**SMALL)) == [
+        f"tensorflow {tf.__version__}"
+    ]
 
 
 def test_a_second_process_on_one_run_is_refused(tmp_path):
@@ -354,6 +375,25 @@ def test_every_kind_of_unlearning_goes_on_to_the_same_bits(whole, tmp_path, meth
     assert timeless[0] == timeless[1]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     shutil.rmtree(tmp_path.parent / f"{tmp_path.name}-aside")
+
+
+def test_other_versions_in_an_unlearning_are_told_and_recorded(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole.path, tmp_path / "run")
+    settings = unlearn_settings(method="not", reference=False, recovery_rounds=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("tfunlearn.training.engine.versions_of", lambda _: {"tensorflow": "1.0"})
+        with pytest.raises(Stop):
+            unlearn(tmp_path / "run", settings, watch=Watch(round=stop_after(1)))
+    told = []
+    found = resume_unlearning(
+        tmp_path / "run-not", watch=Watch(resume=lambda left: told.extend(left.damaged))
+    )
+    (words,) = told
+    assert words.endswith(f"bits may differ: tensorflow {tf.__version__}")
+    config = json.loads(found.directory.config.read_text())
+    (continued,) = config["continued"]
+    assert config["versions"] == {"tensorflow": "1.0"} and continued["from_round"] == 2
+    assert continued["versions"]["tensorflow"] == tf.__version__
 
 
 def test_waiting_is_gone_on_with_and_what_came_after_it_begins_anew(whole, tmp_path):

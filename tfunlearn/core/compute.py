@@ -19,11 +19,11 @@ from tfunlearn.core.parallel import cores
 
 THREADS = "TF_NUM_INTRAOP_THREADS"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-_set: dict[str, str] = {}  # what `prepare` has set in the environment
+OURS = "TFUNLEARN_SET_THREADS"  # the value of THREADS that `prepare` has set, for child processes
 
 
 def prepare(threads: int = 1) -> None:
-    """Set the number of threads inside an operation, and let GPU memory grow.
+    """Set oneDNN's kernels and the number of threads inside an operation; let GPU memory grow.
 
     Nothing is imported: where TensorFlow is not loaded yet, it reads the environment when it is.
     Warns if it has already started with another number of threads.
@@ -32,10 +32,12 @@ def prepare(threads: int = 1) -> None:
         threads: threads inside an operation; TF_NUM_INTRAOP_THREADS wins if the user has set it.
     """
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    if THREADS in os.environ and os.environ[THREADS] != _set.get(THREADS):
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault(ONEDNN, "1")
+    if THREADS in os.environ and os.environ[THREADS] != os.environ.get(OURS):
         return
     if "tensorflow" not in sys.modules:
-        _set[THREADS] = os.environ[THREADS] = str(threads)
+        os.environ[OURS] = os.environ[THREADS] = str(threads)
     elif threads_inside() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -8,7 +8,7 @@ import platform
 OTHER_NAMES = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tf-nightly", "tf-nightly-cpu")}
 
 
-def versions_of(*packages: str) -> dict[str, str]:
+def installed_versions(*packages: str) -> dict[str, str]:
     """Return the versions of Python, of this package, and of those of `packages` that exist.
 
     TensorFlow is found under its other names too; nothing is imported.

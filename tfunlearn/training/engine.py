@@ -32,19 +32,56 @@ def versions_of(config: RunConfig) -> dict[str, str]:
     return dict(engine_of(config).versions())
 
 
+def engine_notes(
+    config: RunConfig, stored: dict[str, Any] | None = None, finished: int = 0
+) -> dict[str, Any]:
+    """Return what `config.json` notes of the versions and engines that ran the rounds of a run.
+
+    `versions` and `compute` are those of its first rounds. Each entry of `continued` has those of
+    the rounds from `from_round` on, where a process that resumed the run had others.
+
+    Args:
+        config: the run's configuration.
+        stored: the content of the run's `config.json`; default none, the run begins.
+        finished: number of finished rounds.
+    """
+    now = {"versions": versions_of(config), "compute": compute_record(config)}
+    if stored is None or not finished:
+        return now
+    kept = {name: stored[name] for name in (*now, "continued") if name in stored}
+    if changes_since(stored, config):
+        entry = {"from_round": finished + 1, **now}
+        kept["continued"] = [*_continued(stored), entry]
+    return kept
+
+
 def changes_since(stored: dict[str, Any], config: RunConfig) -> list[str]:
-    """Return in words how versions and engine differ from those that a run began with.
+    """Return in words how versions and engine differ from those of a run's last rounds.
 
     Args:
         stored: the content of the run's `config.json`.
         config: the run's configuration.
     """
+    last = ([stored] + _continued(stored))[-1]
     found = []
-    then, now = stored.get("versions"), versions_of(config)
+    then, now = last.get("versions"), versions_of(config)
     if isinstance(then, dict):
         found += [f"{name} {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
-    began = stored.get("compute")
+    began = last.get("compute")
     if isinstance(began, dict):
         place = {name: value for name, value in began.items() if name != "where"}
         found += compute.differences(place, compute_record(config))
     return found
+
+
+def in_words(changes: list[str]) -> str:
+    """Return the warning for what `changes_since` has found."""
+    return (
+        "other versions or settings than in the rounds before, so that bits may differ: "
+        + ", ".join(changes)
+    )
+
+
+def _continued(stored: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = stored.get("continued")
+    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []

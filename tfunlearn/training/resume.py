@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from tfunlearn.config.fingerprint import content_of
 from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, digest_of, user_path
+from tfunlearn.core.files import checksum, digest_of, user_path, write_json
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
 from tfunlearn.training.consistency import check_partition
-from tfunlearn.training.engine import changes_since, engine_of
+from tfunlearn.training.engine import changes_since, engine_notes, engine_of, in_words
 from tfunlearn.training.train import (
     PreparedRun,
     TrainingRun,
@@ -115,10 +115,9 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
             f"run: the checkpoint in {directory.path} does not fit the model of its "
             "config.json; one of them was changed"
         )
-    changes = changes_since(stored, begun.federation.config)
-    if changes:
-        left.damaged.append(
-            "other versions or settings than when the run began, so that bits may differ: "
-            + ", ".join(changes)
-        )
+    config, finished = begun.federation.config, left.state.finished
+    changes = changes_since(stored, config)
+    if changes and finished < config.training.rounds:
+        left.damaged.append(in_words(changes))
+        write_json(directory.config, {**stored, **engine_notes(config, stored, finished)})
     return left

@@ -25,7 +25,7 @@ from tfunlearn.report import save_curves
 from tfunlearn.runs.history_store import HistoryWriter
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
 from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
-from tfunlearn.training.engine import compute_record, engine_of, versions_of
+from tfunlearn.training.engine import engine_notes, engine_of
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import TestMeasures
 from tfunlearn.training.recording import Recorder
@@ -190,8 +190,15 @@ def write_setup(
     federation: Federation,
     model: tf.keras.Model,
     forget_mask: np.ndarray | None = None,
+    engine: dict[str, Any] | None = None,
 ) -> None:
-    """Write configuration and partition; `forget_mask` marks forgotten examples, bool `(N,)`."""
+    """Write configuration and partition.
+
+    Args:
+        directory, federation, model: those of the run.
+        forget_mask: marks forgotten examples, bool `(N,)`; default none.
+        engine: the notes on the engine, see `engine_notes`; default those of a run that begins.
+    """
     found = federation.config.origins()
     origins = [{"field": field, **dataclasses.asdict(origin)} for field, origin in found]
     directory.copy_methods(origin for _, origin in found)
@@ -200,8 +207,7 @@ def write_setup(
     notes: dict[str, Any] = {"origins": origins} if origins else {}
     directory.write_config(
         federation.config.flat(),
-        versions=versions_of(federation.config),
-        compute=compute_record(federation.config),
+        **(engine_notes(federation.config) if engine is None else engine),
         weights=names_of(model),
         content_sha256=digest_of(content_of(federation.config)),
         **notes,

@@ -16,7 +16,7 @@ from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.parallel import in_order, threads
 from tfunlearn.engines.engine import Engine, Results
-from tfunlearn.engines.versions import versions_of
+from tfunlearn.engines.versions import installed_versions
 from tfunlearn.local_training.tracing import TracedWork
 
 CALL_BYTES = 2**22  # clients of one call: at most so many bytes of their entries and results
@@ -42,7 +42,7 @@ class TensorFlowEngine(Engine):
             clients_at_once is None or clients_at_once >= 1,
             "at least 1",
         )
-        self._told = clients_at_once
+        self._count = clients_at_once
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -51,7 +51,7 @@ class TensorFlowEngine(Engine):
     @property
     def clients_at_once(self) -> int:
         """Number of clients that run at the same time."""
-        return compute.calls_at_once() if self._told is None else self._told
+        return compute.calls_at_once() if self._count is None else self._count
 
     def mapper(self, work: TracedWork) -> Callable[..., Results]:
         compute_in_turn = work.in_turn
@@ -99,7 +99,7 @@ class TensorFlowEngine(Engine):
         return f"{place}, {count} client{'s' if count > 1 else ''} at once"
 
     def versions(self) -> Mapping[str, str]:
-        return versions_of("tensorflow", "keras", "numpy")
+        return installed_versions("tensorflow", "keras", "numpy")
 
 
 def _calls(

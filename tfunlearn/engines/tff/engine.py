@@ -13,7 +13,7 @@ from tfunlearn.engines.tff.averaging import ProcessRounds
 from tfunlearn.engines.tff.mapping import client_map
 from tfunlearn.engines.tff.pool import remote_workers
 from tfunlearn.engines.tff.worker import local_worker
-from tfunlearn.engines.versions import versions_of
+from tfunlearn.engines.versions import installed_versions
 from tfunlearn.local_training.tracing import TracedWork
 
 
@@ -47,4 +47,4 @@ class TFFEngine(Engine):
         return "CPU, in a worker process"
 
     def versions(self) -> Mapping[str, str]:
-        return versions_of("tensorflow", "keras", "tensorflow-federated", "numpy")
+        return installed_versions("tensorflow", "keras", "tensorflow-federated", "numpy")

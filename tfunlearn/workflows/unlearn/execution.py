@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum
 from tfunlearn.core.records import Measured, UnlearningRecord
@@ -22,7 +25,7 @@ from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory, write_record
-from tfunlearn.training.engine import engine_of
+from tfunlearn.training.engine import changes_since, engine_notes, engine_of, in_words
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.training.train import write_setup
@@ -93,9 +96,11 @@ def perform(
     plan = None if wait else _make_plan(task, watch)
     before = measure(source.state.weights)
     left = _left(directory, wait)
+    engine = _engine_notes(directory, source.federation.config, left)
     if left.state is not None:
         watch.on_resume(left)
-    write_setup(directory, source.federation, source.model, source.forget_mask | task.forgotten)
+    forgotten = source.forget_mask | task.forgotten
+    write_setup(directory, source.federation, source.model, forgotten, engine)
     if task.settings.origin is not None:
         directory.copy_methods([task.settings.origin])
     finished = len(left.lines)
@@ -220,6 +225,20 @@ def _left(directory: RunDirectory, wait: int) -> RecoveryPoint:
         left = RecoveryPoint(None, [], left.damaged)
     rewind(directory, left)
     return left
+
+
+def _engine_notes(
+    directory: RunDirectory, config: RunConfig, left: RecoveryPoint
+) -> dict[str, Any]:
+    """Return the notes on the engine; a change since the rounds before is told in `left`."""
+    try:
+        stored = json.loads(directory.config.read_text())
+    except (OSError, ValueError):  # the first start, or damaged; it is written again
+        return engine_notes(config)
+    changes = changes_since(stored, config)
+    if changes and left.lines:
+        left.damaged.append(in_words(changes))
+    return engine_notes(config, stored, len(left.lines))
 
 
 def _make_plan(task: UnlearningTask, watch: UnlearningCallbacks) -> Plan:
