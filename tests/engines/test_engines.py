@@ -17,7 +17,7 @@ from tfunlearn.config.reading import run_config
 from tfunlearn.core import compute
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.parallel import in_order
+from tfunlearn.core.parallel import in_order, threads
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.engines import choose_engine, tff_is_usable, using_engine
 from tfunlearn.engines.tensorflow import TensorFlowEngine
@@ -122,6 +122,47 @@ def test_an_error_ends_the_others_and_comes_out():
     with pytest.raises(ValueError, match="no"):
         list(results)
     assert len(begun) < 20 and threading.active_count() < 10
+
+
+def test_calls_on_threads_that_stay_are_waited_for():
+    """After an error nothing runs or waits, and the threads work again."""
+    running, ended = threading.Event(), []
+
+    def work(number):
+        if number == 0:
+            running.wait()
+            raise ValueError("no")
+        running.set()
+        time.sleep(0.05)
+        ended.append(number)
+        return number
+
+    with threads(2) as pool:
+        with pytest.raises(ValueError, match="no"):
+            list(in_order(work, range(100), at_once=2, pool=pool))
+        before = list(ended)
+        time.sleep(0.1)
+        assert ended == before and 1 in ended
+        results = in_order(work, range(1, 100), at_once=2, pool=pool)
+        assert next(results) == 1
+        results.close()
+        before = list(ended)
+        time.sleep(0.1)
+        assert ended == before
+        assert list(in_order(work, (5, 6, 7), at_once=2, pool=pool)) == [5, 6, 7]
+
+
+def test_entries_of_another_type_are_refused(engine):
+    """Pixels of 0 to 1 in float32 are no bytes."""
+    spec = {"images": tf.TensorSpec([None, 2], tf.uint8)}
+    given = [tf.TensorSpec([1])]
+    work = TracedWork(lambda shared, client: (tf.reduce_max(client["images"]),), given, spec)
+    run, one = engine.mapper(work), np.ones(1, np.float32)
+    assert dict(run(one, [{"images": np.full((3, 2), 9, np.uint8)}])) == {0: (9,)}
+    with pytest.raises((TypeError, tf.errors.InvalidArgumentError), match="uint8"):
+        list(run(one, [{"images": np.full((3, 2), 0.9, np.float32)}]))
+    with pytest.raises(ValueError, match="same shape for every client"):
+        TracedWork(lambda shared, client: (client["images"] * 2,), given, spec)
 
 
 def a_round(engine):

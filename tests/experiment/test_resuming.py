@@ -292,13 +292,19 @@ def test_other_versions_are_told_and_recorded(tmp_path):
     assert continued["versions"]["tensorflow"] == tf.__version__
     assert continued["compute"]["engine"] == config["compute"]["engine"]
 
-    stored = {**after, "continued": [continued]}
-    assert changes_since(stored, run_config(**SMALL)) == []
-    assert engine_notes(run_config(**SMALL), stored, 3)["continued"] == [continued]
-    back = {**continued, "versions": config["versions"]}
-    assert changes_since({**stored, "continued": [continued, back]}, run_config(**SMALL)) == [
-        f"tensorflow {tf.__version__}"
-    ]
+    assert resumed(copy) == (4, [])  # it can be read, and nothing is left to run
+    assert evaluate(copy.path).rounds == 4
+
+    stored, own = {**after, "continued": [continued]}, run_config(**SMALL)
+    assert changes_since(stored, own, 3) == [] and changes_since(stored, own, 0) == []
+    assert engine_notes(own, stored, 3)["continued"] == [continued]
+    assert "continued" not in engine_notes(own, stored, 0)
+    other = [f"tensorflow {tf.__version__}"]
+    assert changes_since(stored, own, 2) == other  # the rounds under this one were not finished
+    assert engine_notes(own, stored, 2)["continued"] == [continued]
+    back = {**continued, "from_round": 4, "versions": config["versions"]}
+    assert changes_since({**stored, "continued": [continued, back]}, own, 4) == other
+    assert changes_since({**stored, "continued": [continued, back]}, own, 3) == []
 
 
 def test_a_second_process_on_one_run_is_refused(tmp_path):
@@ -394,6 +400,7 @@ def test_other_versions_in_an_unlearning_are_told_and_recorded(whole, tmp_path, 
     (continued,) = config["continued"]
     assert config["versions"] == {"tensorflow": "1.0"} and continued["from_round"] == 2
     assert continued["versions"]["tensorflow"] == tf.__version__
+    assert evaluate(found.directory.path).rounds == 2  # it can be read
 
 
 def test_waiting_is_gone_on_with_and_what_came_after_it_begins_anew(whole, tmp_path):

@@ -20,7 +20,9 @@ UNLEARN_FLAGS = (
     *("help", "malicious", "out", "preset", "run"),
 )
 # Keys of a run's config.json that are notes, not fields.
-FILE_WORDS = ("versions", "compute", "weights", "model_sha256", "content_sha256", "origins")
+FILE_WORDS = (
+    *("versions", "compute", "continued", "weights", "model_sha256", "content_sha256", "origins"),
+)
 
 
 def require_declaration(method: Any) -> None:

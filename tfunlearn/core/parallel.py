@@ -50,9 +50,11 @@ def in_order(
         for item in items:
             pending.append(pool.submit(function, item))
             if len(pending) == 2 * at_once:
-                yield pending.popleft().result()
+                yield pending[0].result()
+                pending.popleft()
         while pending:
-            yield pending.popleft().result()
+            yield pending[0].result()
+            pending.popleft()
     finally:
         wait([one for one in pending if not one.cancel()])
 

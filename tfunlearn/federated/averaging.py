@@ -19,15 +19,16 @@ from tfunlearn.local_training.cohort import Cohort
 from tfunlearn.local_training.state import RoundReport, ServerState
 from tfunlearn.local_training.weight_order import WeightOrder
 
-INSIDE_BYTES = 2**28
+INSIDE_BYTES = 2**28  # updates of a round above which the mean is no longer taken inside an engine
 
 
 class AveragingRounds:
     """Run rounds with weighted federated averaging or a robust aggregation rule.
 
-    The tff engine aggregates inside TFF, which keeps about three times the updates of a round.
-    Elsewhere, and where they exceed `INSIDE_BYTES`, a weighted mean is taken of the updates as they
-    come in, without keeping them; the other rules take the updates of the round.
+    The tff engine aggregates inside TFF, which keeps about three times the updates of a round;
+    the mean only while they do not exceed `INSIDE_BYTES`. Elsewhere, and above that, the mean is
+    taken of the updates as they come in, without keeping them. Without TFF, the other rules take
+    the updates of the round.
 
     Args:
         work: the local training.

@@ -1,7 +1,8 @@
 """Client optimizers as pure functions of weights, gradient and state.
 
 The arithmetic of the first four, to the last bit, is that of `tff.learning.optimizers` (TFF 0.87).
-As there, the state holds the hyperparameters as float32 tensors, so that the same kernels run.
+As there, the state holds the hyperparameters as float32 tensors. Adam's step is one operation of
+TensorFlow, with equal bits; gradients do not flow through it.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
 @contextlib.contextmanager
 def _variables(*values) -> Iterator[tuple[list, Callable[[], list]]]:
     """Give TensorFlow's operations on variables, which do a whole step in one pass, variables that
-    exist in the block only.
+    exist in the block only. (If an operation of the block fails, they stay until the process ends.)
 
     Args:
         *values: values of the variables, float32 `(d,)`.

@@ -20,6 +20,9 @@ class TracedWork:
         client: specification of the entries of a client, keys in sorted order. Only the length of
             an entry, its first dimension, may differ from client to client.
 
+    Raises:
+        ValueError: the shape of a result depends on the client.
+
     Calling it with tensors `(*given, client)` returns the tuple; it can be called inside other
     graphs.
     """
@@ -36,6 +39,11 @@ class TracedWork:
             lambda *values: tuple(function(*values[:count], dict(zip(client, values[count:])))),
             autograph=False,
         ).get_concrete_function(*self.given, *self.client.values())
+        for output in self._traced.outputs:
+            if not output.shape.is_fully_defined():
+                raise ValueError(
+                    f"results must have the same shape for every client; got {output.shape}"
+                )
 
     def __call__(self, *values) -> tuple:
         *given, client = values
@@ -45,8 +53,7 @@ class TracedWork:
     def result_bytes(self) -> int:
         """Size of the results of one client."""
         return sum(
-            output.dtype.size * (output.shape.num_elements() or 0)
-            for output in self._traced.outputs
+            output.dtype.size * output.shape.num_elements() for output in self._traced.outputs
         )
 
     @cached_property
@@ -76,7 +83,8 @@ class TracedWork:
                 if name in varying:
                     ends[name] = np.cumsum([0] + [len(array) for array in arrays], dtype=np.int32)
                 joined[name] = np.concatenate(arrays) if name in varying else np.stack(arrays)
-            results = traced(given, len(clients), joined, ends)
+            tensors = {name: tf.constant(array) for name, array in joined.items()}
+            results = traced(given, len(clients), tensors, ends)
             return [result.numpy() for result in results]
 
         return run

@@ -48,21 +48,31 @@ def engine_notes(
     now = {"versions": versions_of(config), "compute": compute_record(config)}
     if stored is None or not finished:
         return now
-    kept = {name: stored[name] for name in (*now, "continued") if name in stored}
-    if changes_since(stored, config):
-        entry = {"from_round": finished + 1, **now}
-        kept["continued"] = [*_continued(stored), entry]
+    begun = until(stored, finished)
+    kept = {name: begun[name] for name in (*now, "continued") if name in begun}
+    if changes_since(stored, config, finished):
+        kept["continued"] = [*_continued(begun), {"from_round": finished + 1, **now}]
     return kept
 
 
-def changes_since(stored: dict[str, Any], config: RunConfig) -> list[str]:
-    """Return in words how versions and engine differ from those of a run's last rounds.
+def until(stored: dict[str, Any], finished: int) -> dict[str, Any]:
+    """Return the content of a `config.json` without notes on rounds after the finished ones."""
+    rest = {name: value for name, value in stored.items() if name != "continued"}
+    entries = [one for one in _continued(stored) if one["from_round"] <= finished]
+    return {**rest, "continued": entries} if entries else rest
+
+
+def changes_since(stored: dict[str, Any], config: RunConfig, finished: int) -> list[str]:
+    """Return in words how versions and engine differ from those of a run's last finished round.
 
     Args:
         stored: the content of the run's `config.json`.
         config: the run's configuration.
+        finished: number of finished rounds; without any nothing differs.
     """
-    last = ([stored] + _continued(stored))[-1]
+    if not finished:
+        return []
+    last = ([stored] + _continued(until(stored, finished)))[-1]
     found = []
     then, now = last.get("versions"), versions_of(config)
     if isinstance(then, dict):
@@ -84,4 +94,8 @@ def in_words(changes: list[str]) -> str:
 
 def _continued(stored: dict[str, Any]) -> list[dict[str, Any]]:
     entries = stored.get("continued")
-    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    return [
+        one
+        for one in (entries if isinstance(entries, list) else [])
+        if isinstance(one, dict) and isinstance(one.get("from_round"), int)
+    ]

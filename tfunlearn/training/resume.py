@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from tfunlearn.config.fingerprint import content_of
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import checksum, digest_of, user_path, write_json
@@ -17,7 +18,7 @@ from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, 
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import SILENT, FunctionCallbacks, TrainingCallbacks
 from tfunlearn.training.consistency import check_partition
-from tfunlearn.training.engine import changes_since, engine_notes, engine_of, in_words
+from tfunlearn.training.engine import changes_since, engine_notes, engine_of, in_words, until
 from tfunlearn.training.train import (
     PreparedRun,
     TrainingRun,
@@ -83,6 +84,7 @@ def resume_training(
         watch.on_start(directory, begun.federation, begun.model, state.finished)
         if state.finished < config.training.rounds:
             stack.enter_context(engine_of(config).at_work(directory.worker_log, workers))
+            _note_engine(directory, config, state.finished)
         return run_remaining_rounds(begun, begun.engine(state.finished), state, watch)
 
 
@@ -116,8 +118,15 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
             "config.json; one of them was changed"
         )
     config, finished = begun.federation.config, left.state.finished
-    changes = changes_since(stored, config)
+    changes = changes_since(stored, config, finished)
     if changes and finished < config.training.rounds:
         left.damaged.append(in_words(changes))
-        write_json(directory.config, {**stored, **engine_notes(config, stored, finished)})
     return left
+
+
+def _note_engine(directory: RunDirectory, config: RunConfig, finished: int) -> None:
+    """Note in `config.json` what runs the rounds from now on."""
+    stored = json.loads(directory.config.read_text())
+    noted = {**until(stored, finished), **engine_notes(config, stored, finished)}
+    if noted != stored:
+        write_json(directory.config, noted)

@@ -13,6 +13,7 @@ from tfunlearn.engines.tff.types import client_type
 from tfunlearn.local_training.tracing import TracedWork
 
 CHUNK_BYTES = 2**23  # results of one call, which are copied several times on their way
+MOST_BYTES = 2**28  # the same for large results, where each core takes one
 PIECES_EACH = 3  # pieces of a round's clients per worker, if there are several workers
 
 
@@ -31,12 +32,15 @@ def client_map(work: TracedWork) -> Callable[..., Results]:
 
 
 def _chunk(clients: int, size: int) -> int:
-    """Return the number of clients per call, for results of `size` bytes: at most `CHUNK_BYTES`
-    in total but one for each core, and few enough that each of several workers gets several
-    pieces."""
+    """Return the number of clients per call, for results of `size` bytes.
+
+    As many as give `CHUNK_BYTES`; of large ones as many as there are cores, as long as they give no
+    more than `MOST_BYTES`; and few enough that each of several workers gets several pieces.
+    """
     workers = worker_count()
     share = clients if workers == 1 else -(-clients // (PIECES_EACH * workers))
-    return max(1, min(max(CHUNK_BYTES // size, cores()), share))
+    fitting = max(CHUNK_BYTES // size, min(cores(), MOST_BYTES // size))
+    return max(1, min(fitting, share))
 
 
 def _computation(work: TracedWork) -> Callable[..., Any]:

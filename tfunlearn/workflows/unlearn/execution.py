@@ -14,7 +14,7 @@ import numpy as np
 
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum
+from tfunlearn.core.files import checksum, write_json
 from tfunlearn.core.records import Measured, UnlearningRecord
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation.signal import SignalProbe
@@ -25,7 +25,7 @@ from tfunlearn.report import save_recovery
 from tfunlearn.runs.history_store import History, HistoryWriter
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
 from tfunlearn.runs.run_directory import RunDirectory, write_record
-from tfunlearn.training.engine import changes_since, engine_notes, engine_of, in_words
+from tfunlearn.training.engine import changes_since, engine_notes, engine_of, in_words, until
 from tfunlearn.training.recording import Recorder
 from tfunlearn.training.rounds import rounds_of
 from tfunlearn.training.train import write_setup
@@ -130,6 +130,9 @@ def perform(
         silent = SilentLayers(task, plan.report)
         silent.check(plan.start)
         _recover(task, plan, recorder, history, done, start, guard, silent)
+    stored = json.loads(directory.config.read_text())
+    if until(stored, done.state.finished) != stored:  # no round was left to run
+        write_json(directory.config, until(stored, done.state.finished))
     if not done.state.finished:
         directory.write_state(done.state)
     directory.restore(source.model, done.state)
@@ -235,8 +238,8 @@ def _engine_notes(
         stored = json.loads(directory.config.read_text())
     except (OSError, ValueError):  # the first start, or damaged; it is written again
         return engine_notes(config)
-    changes = changes_since(stored, config)
-    if changes and left.lines:
+    changes = changes_since(stored, config, len(left.lines))
+    if changes:
         left.damaged.append(in_words(changes))
     return engine_notes(config, stored, len(left.lines))
 
