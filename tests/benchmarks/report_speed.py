@@ -24,7 +24,8 @@ import resource, sys, tfunlearn_cli.report
 from tfunlearn.report import curves, figures, groups, proof, recovery
 from tfunlearn.workflows.report import report
 
-spent, save, load = 0.0, figures.save_figure, figures._matplotlib
+spent, save = 0.0, figures.save_figure
+load = getattr(figures, "_matplotlib", None) or figures.import_matplotlib  # in earlier builds
 
 def now():
     return resource.getrusage(resource.RUSAGE_SELF).ru_utime

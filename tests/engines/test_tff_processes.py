@@ -78,6 +78,7 @@ def test_gathering_in_chunks_changes_nothing(work, small_clients, monkeypatch):
     gathering = GatheringRounds(work, engine=TFFEngine(), seed=0)
     whole = gathering.gather(model.get_weights(), cohort_of(small_clients))
     monkeypatch.setattr(mapping, "CHUNK_BYTES", 9 * model.count_params())
+    monkeypatch.setattr(mapping, "cores", lambda: 1)
     calls = []
     monkeypatch.setattr(
         mapping,
@@ -87,6 +88,23 @@ def test_gathering_in_chunks_changes_nothing(work, small_clients, monkeypatch):
     parts = gathering.gather(model.get_weights(), cohort_of(small_clients))
     assert [len(piece) for piece in calls] == [2, 1]
     assert whole.stack.tobytes() == parts.stack.tobytes()
+
+
+@pytest.mark.parametrize(
+    "clients, size, cores, workers, expected",
+    [
+        (3000, 2**18, 2, 1, 32),  # 32 x 256 KiB = 8 MiB
+        (80, 45 * 2**20, 4, 1, 4),  # of large updates, one for each core
+        (80, 45 * 2**20, 64, 1, 5),  # but at most 256 MiB
+        (80, 2**30, 4, 1, 1),
+        (3, 2**18, 4, 1, 3),
+        (80, 2**18, 4, 4, 7),  # three calls for each of four workers
+    ],
+)
+def test_clients_of_one_call(monkeypatch, clients, size, cores, workers, expected):
+    monkeypatch.setattr(mapping, "cores", lambda: cores)
+    monkeypatch.setattr(mapping, "worker_count", lambda: workers)
+    assert mapping._chunk(clients, size) == expected
 
 
 def test_what_travels_in_partial_rounds_is_the_selection_alone(work):

@@ -53,6 +53,22 @@ def test_figures_are_drawn_whatever_the_backend(tmp_path, backend):
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_tensorflow_is_imported_whatever_the_backend():
+    """Keras 3 imports matplotlib."""
+    code = (
+        "import os; from tfunlearn.core.lazy import tf; tf.keras.layers.Dense(1);"
+        "print(os.environ['MPLBACKEND'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MPLBACKEND": "nonsense"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "nonsense"
+
+
 def test_a_matplotlib_that_is_there_keeps_its_backend(tmp_path):
     code = (
         "import matplotlib\nbefore = matplotlib.get_backend()\n"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.core.plotting import import_matplotlib
 
 INSTALL = {
     "tensorflow": "pip install tensorflow",
@@ -44,6 +45,8 @@ def _import(name: str):
     require_installed(name)
     if "tensorflow" not in sys.modules:  # off by default on processors without AVX512-VNNI
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if os.environ.get("MPLBACKEND"):  # Keras 3 imports matplotlib
+        import_matplotlib()
     with _stderr_held_back():
         return importlib.import_module(name)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 
 from tfunlearn.core.files import replacing
+from tfunlearn.core.plotting import import_matplotlib
 
 
 def empty_figure(width: float, height: float):
@@ -15,7 +15,7 @@ def empty_figure(width: float, height: float):
     No interactive backend is used, so that an MPLBACKEND that names an unavailable backend (such as
     a notebook's) is harmless; matplotlib itself raises an error for it when it is imported.
     """
-    return _matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
+    return import_matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
 
 
 def new_figure(width: float, height: float):
@@ -26,7 +26,7 @@ def new_figure(width: float, height: float):
 
 def colormap(name: str, colors: int):
     """Return a matplotlib color map resampled to a number of colors."""
-    return _matplotlib().colormaps[name].resampled(colors)
+    return import_matplotlib().colormaps[name].resampled(colors)
 
 
 def save_figure(figure, path: str | os.PathLike) -> None:
@@ -84,22 +84,3 @@ def simplify_log_ticks(axes) -> None:
             clip_on=False,
             in_layout=False,
         )
-
-
-def _matplotlib():
-    """Import matplotlib, without MPLBACKEND if that names a backend unknown to matplotlib."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # from its dependencies; errors for some callers
-        try:
-            import matplotlib.figure
-        except ValueError:
-            named = os.environ.pop("MPLBACKEND", None)
-            if named is None:
-                raise
-            for name in [name for name in sys.modules if name.startswith("matplotlib")]:
-                del sys.modules[name]  # partially imported
-            try:
-                import matplotlib.figure
-            finally:
-                os.environ["MPLBACKEND"] = named
-    return matplotlib
