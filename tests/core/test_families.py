@@ -167,7 +167,8 @@ def test_a_file_that_changed_or_went_is_said_before_it_runs(file):
         require_origin("rule", {"name": "x", "file": None, "package": "gone 1.0"}, RULES)
 
 
-def test_an_edited_file_is_loaded_again_when_a_configuration_is_made(file):
+def test_an_edited_file_is_loaded_again_when_a_configuration_is_made(file, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # caches would hide the edit
     source = SOURCE.replace("rounds:", "top:")
     file.write_text(source)
     updates = np.ones((3, 2), np.float32)

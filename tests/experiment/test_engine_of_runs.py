@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from tfunlearn.core import compute
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.vectors import to_vector
 from tfunlearn.engines import choosing, tff_is_usable, using_engine
 from tfunlearn.experiment import run_config, train
@@ -80,6 +82,16 @@ def test_settings_of_ours_are_not_the_users_in_a_child_process():
             env={**clean, **given},
         )
         assert done.stdout.strip() == expected
+
+
+def test_a_number_of_threads_in_the_environment_is_checked(monkeypatch):
+    for told in "abc", "-1", "0", "100000", "1.5":
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+        with pytest.raises(UserError, match=f"TF_NUM_INTRAOP_THREADS: .*1 to 1024; got '{told}'"):
+            compute.prepare()
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    with pytest.warns(UserWarning, match="=3 in the environment wins over 2 threads"):
+        compute.prepare(2)
 
 
 def test_a_run_of_an_engine_that_is_not_here_goes_on_with_the_other(tmp_path, monkeypatch):

@@ -285,7 +285,7 @@ def test_other_versions_are_told_and_recorded(tmp_path):
     copy.config.write_text(json.dumps(config))
     (told,) = resumed(copy)[1]
     assert told.startswith("other versions or settings than in the rounds before")
-    assert told.endswith(f": tensorflow {tf.__version__}")
+    assert told.endswith(f": tensorflow {tf.__version__} instead of 1.0")
     after = json.loads(copy.config.read_text())
     (continued,) = after.pop("continued")
     assert after == config and continued["from_round"] == 3
@@ -299,7 +299,7 @@ def test_other_versions_are_told_and_recorded(tmp_path):
     assert changes_since(stored, own, 3) == [] and changes_since(stored, own, 0) == []
     assert engine_notes(own, stored, 3)["continued"] == [continued]
     assert "continued" not in engine_notes(own, stored, 0)
-    other = [f"tensorflow {tf.__version__}"]
+    other = [f"tensorflow {tf.__version__} instead of 1.0"]
     assert changes_since(stored, own, 2) == other  # the rounds under this one were not finished
     assert engine_notes(own, stored, 2)["continued"] == [continued]
     back = {**continued, "from_round": 4, "versions": config["versions"]}
@@ -395,7 +395,7 @@ def test_other_versions_in_an_unlearning_are_told_and_recorded(whole, tmp_path, 
         tmp_path / "run-not", watch=Watch(resume=lambda left: told.extend(left.damaged))
     )
     (words,) = told
-    assert words.endswith(f"bits may differ: tensorflow {tf.__version__}")
+    assert words.endswith(f"bits may differ: tensorflow {tf.__version__} instead of 1.0")
     config = json.loads(found.directory.config.read_text())
     (continued,) = config["continued"]
     assert config["versions"] == {"tensorflow": "1.0"} and continued["from_round"] == 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tfunlearn.config.sections import Section
+from tfunlearn.core.compute import MOST_THREADS as MOST
 from tfunlearn.core.errors import choose, require, require_count_or_fraction
 from tfunlearn.core.families import Family
 from tfunlearn.core.fields import option
@@ -117,7 +118,7 @@ class EngineConfig:
         choose("precision", self.precision, PRECISIONS)
         for name in ("clients_at_once", "threads_per_client"):
             value = getattr(self, name)
-            require(name, value, value is None or 1 <= value <= 1024, "from 1 to 1024")
+            require(name, value, value is None or 1 <= value <= MOST, f"from 1 to {MOST}")
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.parallel import cores
 
 THREADS = "TF_NUM_INTRAOP_THREADS"
+MOST_THREADS = 1024
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 OURS = "TFUNLEARN_SET_THREADS"  # the value of THREADS that `prepare` has set, for child processes
 
@@ -30,11 +32,25 @@ def prepare(threads: int = 1) -> None:
 
     Args:
         threads: threads inside an operation; TF_NUM_INTRAOP_THREADS wins if the user has set it.
+
+    Raises:
+        UserError: the user has set that variable to no number of threads.
     """
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(ONEDNN, "1")
-    if THREADS in os.environ and os.environ[THREADS] != os.environ.get(OURS):
+    told = os.environ.get(THREADS, "")
+    if told and told != os.environ.get(OURS):
+        if not (told.isdecimal() and 1 <= int(told) <= MOST_THREADS):
+            raise UserError(
+                f"{THREADS}: must be a whole number from 1 to {MOST_THREADS}; got {told!r}; set it "
+                "to one, or remove it from the environment"
+            )
+        if threads not in (1, int(told)):
+            warnings.warn(
+                f"{THREADS}={told} in the environment wins over {threads} threads per client",
+                stacklevel=2,
+            )
         return
     if "tensorflow" not in sys.modules:
         os.environ[OURS] = os.environ[THREADS] = str(threads)

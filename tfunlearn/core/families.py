@@ -557,17 +557,22 @@ def _module(name: str) -> Any:
 
 
 def _file_module(path: pathlib.Path) -> Any:
-    """Import a file under a unique name; the same content at the same path is imported once."""
+    """Import a file under a unique name; the same content at the same path is imported once.
+
+    What was read is what runs: Python's own cache of compiled files takes a file for unchanged
+    that was edited within a second and has kept its size.
+    """
     path = path.absolute()
-    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
+    content = path.read_bytes()
+    digest = hashlib.sha256(str(path).encode() + content).hexdigest()[:16]
     name = f"_tfunlearn_{path.stem}_{digest}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None  # it ends in .py
+        assert spec is not None  # it ends in .py
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
         except BaseException:
             del sys.modules[name]
             raise

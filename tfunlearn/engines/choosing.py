@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import importlib.metadata
+import platform
+import sys
 from collections.abc import Iterator
 
 from tfunlearn.core.errors import UserError, choose
@@ -99,6 +101,15 @@ def require_tff(what: str, instead: str = "") -> None:
     """
     if tff_is_usable():
         return
+    if sys.version_info[:2] != (3, 11) or (platform.system(), platform.machine()) != (
+        "Linux",
+        "x86_64",
+    ):
+        raise UserError(
+            f"{what} needs TensorFlow Federated 0.87, which is for Python 3.11 on Linux, x86-64, "
+            f"only; this is Python {platform.python_version()} on {platform.system()}, "
+            f"{platform.machine()}; use that{instead}"
+        )
     release = ".".join(map(str, _tff_release()))
     if release == "0.87":
         beside = ".".join(map(str, _release("tensorflow")))

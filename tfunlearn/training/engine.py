@@ -76,7 +76,7 @@ def changes_since(stored: dict[str, Any], config: RunConfig, finished: int) -> l
     found = []
     then, now = last.get("versions"), versions_of(config)
     if isinstance(then, dict):
-        found += [f"{name} {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
+        found += compute.differences(then, now)
     began = last.get("compute")
     if isinstance(began, dict):
         place = {name: value for name, value in began.items() if name != "where"}
