@@ -26,7 +26,7 @@ import tempfile
 import time
 
 from checkouts import packages
-from timing import processor
+from timing import processor, with_descendants
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -82,22 +82,7 @@ class Contestant:
 
 def cpu_of(process: int) -> float:
     """Return the CPU seconds of a process and its living descendants, and of children that ended."""
-    children: dict[int, list[int]] = {}
-    used: dict[int, float] = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        number = int(stat.parent.name)
-        children.setdefault(int(fields[1]), []).append(number)
-        used[number] = sum(map(int, fields[11:15])) / TICKS
-    total, left = 0.0, [process]
-    while left:
-        number = left.pop()
-        total += used.get(number, 0.0)
-        left += children.get(number, [])
-    return total
+    return sum(sum(map(int, fields[11:15])) for fields in with_descendants(process)) / TICKS
 
 
 def contestants(given: argparse.Namespace, folder: pathlib.Path) -> dict[str, tuple]:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import pathlib
 import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
-from timing import processor
+from timing import processor, with_descendants
 
 WAYS = ("inside", "streamed", "gathered")
 
@@ -75,22 +74,8 @@ def one_round(engine_name: str, way: str, clients: int) -> tuple[float, int, int
 
 def resident() -> int:
     """Return the bytes that this process and its descendants have in memory."""
-    children: dict[int, list[int]] = {}
-    pages: dict[int, int] = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        number = int(stat.parent.name)
-        children.setdefault(int(fields[1]), []).append(number)
-        pages[number] = int(fields[21])
-    total, left = 0, [os.getpid()]
-    while left:
-        number = left.pop()
-        total += pages.get(number, 0)
-        left += children.get(number, [])
-    return total * os.sysconf("SC_PAGE_SIZE")
+    pages = sum(int(fields[21]) for fields in with_descendants(os.getpid()))
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: seconds and the peak of memory of this process."""
+"""What the benchmarks measure with: seconds, memory, and the processes that take them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,24 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def with_descendants(process: int) -> list[list[str]]:
+    """Returns the fields of /proc/PID/stat, from the third (state) on, of a process and of its
+    living descendants. Linux only."""
+    children: dict[int, list[int]] = {}
+    found: dict[int, list[str]] = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            number, fields = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(number)
+            found[number] = fields
+    family, left = [], [process]
+    while left:
+        number = left.pop()
+        family += [found[number]] if number in found else []
+        left += children.get(number, [])
+    return family
 
 
 def peak() -> int:

@@ -261,7 +261,8 @@ def test_clients_in_turn_are_each_like_alone(monkeypatch):
     np.testing.assert_array_equal(counted, [10 * k + size for k, size in enumerate(sizes)])
 
     monkeypatch.setattr("tfunlearn.engines.tensorflow.engine.CALLS_EACH", 1)
-    limited = [1, 2, 1, 1, 1, 2, 1]  # bytes 28, 16, 20, 36, 24, 32, 20, 20, 24; see below
+    # a client has 4 bytes, 4 for each value, and 12 for its results: 28, 16, 20, 36, 24, 32, 20, 20, 24
+    limited = [1, 2, 1, 1, 1, 2, 1]
     for at_once, most, calls in (1, 2**22, [9]), (2, 2**22, [4, 4, 1]), (1, 40, limited):
         monkeypatch.setattr("tfunlearn.engines.tensorflow.engine.CALL_BYTES", most)
         seen = []
@@ -272,6 +273,4 @@ def test_clients_in_turn_are_each_like_alone(monkeypatch):
         )
         found = TensorFlowEngine(at_once).mapper(traced)(shared, clients)
         assert [place for place, _ in found] == list(range(9))
-        assert sorted(seen) == sorted(
-            calls
-        )  # a client has 4 bytes, 4 for each value, and 12 for its results
+        assert sorted(seen) == sorted(calls)

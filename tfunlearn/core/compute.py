@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.lazy import tf
+from tfunlearn.core.lazy import ONEDNN, prefer_onednn, tf
 from tfunlearn.core.parallel import cores
 
 THREADS = "TF_NUM_INTRAOP_THREADS"
 MOST_THREADS = 1024
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 OURS = "TFUNLEARN_SET_THREADS"  # the value of THREADS that `prepare` has set, for child processes
 
 
@@ -37,8 +36,7 @@ def prepare(threads: int = 1) -> None:
         UserError: the user has set that variable to no number of threads.
     """
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    if "tensorflow" not in sys.modules:
-        os.environ.setdefault(ONEDNN, "1")
+    prefer_onednn()
     told = os.environ.get(THREADS, "")
     if told and told != os.environ.get(OURS):
         if not (told.isdecimal() and 1 <= int(told) <= MOST_THREADS):

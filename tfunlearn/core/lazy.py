@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.plotting import import_matplotlib
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 INSTALL = {
     "tensorflow": "pip install tensorflow",
     "tensorflow_federated": "pip install 'tfunlearn[federated]' (Python 3.11, Linux, x86-64), "
@@ -41,10 +42,15 @@ def require_installed(name: str) -> None:
         raise UserError(f"{name.replace('_', '-')} is not installed; run: {INSTALL[name]}")
 
 
+def prefer_onednn() -> None:
+    """Turn oneDNN's kernels on where TensorFlow is not loaded yet and the user has not decided."""
+    if "tensorflow" not in sys.modules:  # off by default on processors without AVX512-VNNI
+        os.environ.setdefault(ONEDNN, "1")
+
+
 def _import(name: str):
     require_installed(name)
-    if "tensorflow" not in sys.modules:  # off by default on processors without AVX512-VNNI
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    prefer_onednn()
     if os.environ.get("MPLBACKEND"):  # Keras 3 imports matplotlib
         import_matplotlib()
     with _stderr_held_back():
@@ -79,4 +85,4 @@ else:
     tf = _LazyModule("tensorflow")
     tff = _LazyModule("tensorflow_federated")
 
-__all__ = ["require_installed", "tf", "tff"]
+__all__ = ["prefer_onednn", "require_installed", "tf", "tff"]

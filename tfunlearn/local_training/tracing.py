@@ -64,7 +64,7 @@ class TracedWork:
         a sequence of mappings of arrays; the results are the arrays of all clients, one row each.
         It can be called from several threads at once.
         """
-        names, varying = list(self.client), self._varying()
+        varying = self._varying()
         traced = tf.function(self._loop, autograph=False).get_concrete_function(
             self.given,
             tf.TensorSpec([], tf.int32),
@@ -78,13 +78,13 @@ class TracedWork:
         def run(*values: Any) -> list[np.ndarray]:
             *given, clients = values
             joined, ends = {}, {}
-            for name in names:
+            for name in self.client:
                 arrays = [client[name] for client in clients]
                 if name in varying:
                     ends[name] = np.cumsum([0] + [len(array) for array in arrays], dtype=np.int32)
-                joined[name] = np.concatenate(arrays) if name in varying else np.stack(arrays)
-            tensors = {name: tf.constant(array) for name, array in joined.items()}
-            results = traced(given, len(clients), tensors, ends)
+                join = np.concatenate if name in varying else np.stack
+                joined[name] = tf.constant(join(arrays))  # keeps a wrong dtype, which is refused
+            results = traced(given, len(clients), joined, ends)
             return [result.numpy() for result in results]
 
         return run

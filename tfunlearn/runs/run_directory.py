@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +97,22 @@ class RunDirectory:
             notes["model_sha256"] = checksum(paths["model"])
         (create_json if new else write_json)(self.config, {**flat, **paths, **notes})
 
+    def read_config(self) -> dict:
+        """Return the content of `config.json`: the configuration's fields, and notes.
+
+        Raises:
+            OSError: there is none.
+            ValueError: it is no JSON.
+        """
+        return json.loads(self.config.read_text())
+
+    def change_config(self, change: Callable[[dict], dict]) -> None:
+        """Replace the content of `config.json` by what `change` makes of it, if that differs."""
+        stored = self.read_config()
+        changed = change(stored)
+        if changed != stored:
+            write_json(self.config, changed)
+
     def copy_methods(self, origins: Iterable[Origin]) -> None:
         """Copy the files of the user's own methods, except those of installed packages."""
         for origin in origins:
@@ -109,7 +125,7 @@ class RunDirectory:
 
     def model_sha256(self) -> str | None:
         """Return the SHA-256 of the model file that training started from; None without one."""
-        found = json.loads(self.config.read_text()).get("model_sha256")
+        found = self.read_config().get("model_sha256")
         return found if isinstance(found, str) else None
 
     def write_partition(

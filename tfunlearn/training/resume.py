@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Sequence
 
 from tfunlearn.config.fingerprint import content_of
-from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, digest_of, user_path, write_json
+from tfunlearn.core.files import checksum, digest_of, user_path
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.runs.loading import stored_config
 from tfunlearn.runs.recovery_point import RecoveryPoint, last_valid_checkpoint, rewind
@@ -84,7 +82,12 @@ def resume_training(
         watch.on_start(directory, begun.federation, begun.model, state.finished)
         if state.finished < config.training.rounds:
             stack.enter_context(engine_of(config).at_work(directory.worker_log, workers))
-            _note_engine(directory, config, state.finished)
+            directory.change_config(
+                lambda stored: {
+                    **until(stored, state.finished),
+                    **engine_notes(config, stored, state.finished),
+                }
+            )
         return run_remaining_rounds(begun, begun.engine(state.finished), state, watch)
 
 
@@ -103,7 +106,7 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
         )
     if left.state is None:
         return left
-    stored = json.loads(directory.config.read_text())
+    stored = directory.read_config()
     named = stored.get("content_sha256")
     if named is not None and named != digest_of(content_of(begun.federation.config)):
         raise UserError(
@@ -122,11 +125,3 @@ def _check(begun: PreparedRun) -> RecoveryPoint:
     if changes and finished < config.training.rounds:
         left.damaged.append(in_words(changes))
     return left
-
-
-def _note_engine(directory: RunDirectory, config: RunConfig, finished: int) -> None:
-    """Note in `config.json` what runs the rounds from now on."""
-    stored = json.loads(directory.config.read_text())
-    noted = {**until(stored, finished), **engine_notes(config, stored, finished)}
-    if noted != stored:
-        write_json(directory.config, noted)

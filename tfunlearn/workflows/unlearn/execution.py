@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.files import checksum, write_json
+from tfunlearn.core.files import checksum
 from tfunlearn.core.records import Measured, UnlearningRecord
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation.signal import SignalProbe
@@ -130,9 +129,7 @@ def perform(
         silent = SilentLayers(task, plan.report)
         silent.check(plan.start)
         _recover(task, plan, recorder, history, done, start, guard, silent)
-    stored = json.loads(directory.config.read_text())
-    if until(stored, done.state.finished) != stored:  # no round was left to run
-        write_json(directory.config, until(stored, done.state.finished))
+    directory.change_config(lambda stored: until(stored, done.state.finished))  # if none was left
     if not done.state.finished:
         directory.write_state(done.state)
     directory.restore(source.model, done.state)
@@ -235,7 +232,7 @@ def _engine_notes(
 ) -> dict[str, Any]:
     """Return the notes on the engine; a change since the rounds before is told in `left`."""
     try:
-        stored = json.loads(directory.config.read_text())
+        stored = directory.read_config()
     except (OSError, ValueError):  # the first start, or damaged; it is written again
         return engine_notes(config)
     changes = changes_since(stored, config, len(left.lines))
