@@ -27,7 +27,7 @@ def test_only_malicious_clients_are_poisoned(small_clients):
     for client in (0, 2):
         rows = poisoned.rows(client)
         assert poisoned.labels[rows].tolist() == [2 if y == 1 else y for y in before[rows]]
-    assert poisoned.images is small_clients.images
+    assert poisoned.features is small_clients.features
 
 
 def test_malicious_clients_are_drawn_by_the_generator():

@@ -54,8 +54,8 @@ def test_only_malicious_clients_get_it(rng):
         np.array([1]),
         lambda client, images, labels: backdoor(images, labels, target=7, rng=rng),
     )
-    assert not clients.images.any()
-    touched = poisoned.images.any(axis=(1, 2, 3))
+    assert not clients.features.any()
+    touched = poisoned.features.any(axis=(1, 2, 3))
     assert touched.sum() == 1 and 10 <= np.flatnonzero(touched)[0] < 20
     assert (poisoned.labels == np.where(touched, 7, 0)).all()
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfunlearn  # noqa: F401  (quiets TensorFlow)
-from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.features import to_unit_range
 from tfunlearn.datasets import load
 from tfunlearn.models import build_model
 from tfunlearn.pruning.channels import channel_layers, masks_of
@@ -37,22 +37,22 @@ def main() -> None:
     asked = parser.parse_args()
     data, shown = load("digits"), {}
     rows = np.flatnonzero(data.labels == 1)[: asked.images]
-    images = np.asarray(to_unit_range(data.images[rows]))
+    images = np.asarray(to_unit_range(data.features[rows]))
     for title in ("untrained", "trained"):
         tf.keras.utils.set_random_seed(0)
-        model = build_model("lenet5", data.image_shape, data.classes, seed=0)
+        model = build_model("lenet5", data.input_shape, data.classes, seed=0)
         for layer in model.layers:
             if hasattr(layer, "activation") and layer is not model.layers[-1]:
                 layer.activation = tf.keras.activations.sigmoid
         if title == "trained":
             central = CentralTraining(model, optimizer="adam", lr=3e-3, batch_size=32)
             for _ in central.steps(
-                model.get_weights(), data.images, data.labels, seed=0, epochs=20
+                model.get_weights(), data.features, data.labels, seed=0, epochs=20
             ):
                 pass
         effects = channel_effects(
             model,
-            data.images[data.labels == 1][:100],
+            data.features[data.labels == 1][:100],
             data.labels[data.labels == 1][:100],
             parts="filter+bn",
         )

@@ -196,7 +196,7 @@ def show_bias(folder: pathlib.Path, setting: str, study) -> None:
     outputs_of = OutputsOf(source.model)
 
     def graded(weights):
-        outputs = outputs_of(held.images[rows], weights)
+        outputs = outputs_of(held.features[rows], weights)
         return (
             label_probabilities(outputs, held.labels[rows], from_logits=True),
             outputs.argmax(axis=1) == held.labels[rows],

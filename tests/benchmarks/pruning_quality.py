@@ -117,10 +117,10 @@ def changes(model, images) -> dict[str, list[float]]:
 def trained(name: str, data, seed: int):
     """Returns a net of this package after five epochs of plain training."""
     tf.keras.utils.set_random_seed(seed)
-    model = build_model(name, data.image_shape, data.classes, seed=seed)
+    model = build_model(name, data.input_shape, data.classes, seed=seed)
     model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(
-        data.images[:20000] / np.float32(255),
+        data.features[:20000] / np.float32(255),
         data.labels[:20000],
         epochs=5,
         batch_size=64,
@@ -183,7 +183,7 @@ def main() -> None:
     }
     nets |= {f"LeNet-5, MNIST, seed {seed}": trained("lenet5", data, seed) for seed in range(3)}
     nets["MLP, MNIST, seed 0"] = trained("mlp", data, 0)
-    results = {net: changes(model, data.test_images[:5000]) for net, model in nets.items()}
+    results = {net: changes(model, data.test_features[:5000]) for net, model in nets.items()}
     write_tables(pathlib.Path(arguments.out), results)
     draw(pathlib.Path(arguments.out) / "pair_quality.png", results)
 

@@ -121,7 +121,7 @@ def test_client_set_keeps_each_client_together():
         images, np.array([0, 1, 2, 0, 1, 2]), [np.array([4, 0]), np.array([5]), np.array([1, 3, 2])]
     )
     assert len(clients) == 3 and clients.sizes.tolist() == [2, 1, 3]
-    assert clients.images[clients.rows(2)].ravel().tolist() == [1, 3, 2]
+    assert clients.features[clients.rows(2)].ravel().tolist() == [1, 3, 2]
     assert clients.class_histogram(3).tolist() == [[1, 1, 0], [0, 0, 1], [1, 1, 1]]
 
 

@@ -20,8 +20,8 @@ from tfunlearn.core.declarations import require_declaration, require_settings
 from tfunlearn.core.errors import FailedRun, Terminated, UserError, WorkerError
 from tfunlearn.core.fields import option, reporting
 from tfunlearn.core.results import as_array, as_weights
-from tfunlearn.datasets.dataset import require_image_data
-from tfunlearn.datasets.images import ImageData
+from tfunlearn.datasets.dataset import require_labeled_data
+from tfunlearn.datasets.labeled_data import LabeledData
 from tfunlearn.defenses import DEFENSES, Defense, ModelDefense
 
 UPDATES = np.arange(15, dtype=np.float32).reshape(5, 3)
@@ -218,23 +218,23 @@ def test_stages_of_every_kind_are_checked_and_keep_their_attributes():
 def test_data_sets():
     good = dict(
         name="mine",
-        images=np.zeros((4, 2, 2, 1), np.uint8),
+        features=np.zeros((4, 2, 2, 1), np.uint8),
         labels=np.zeros(4, int),
-        test_images=np.zeros((2, 2, 2, 1), np.uint8),
+        test_features=np.zeros((2, 2, 2, 1), np.uint8),
         test_labels=np.zeros(2, int),
         classes=2,
     )
-    assert require_image_data("mine", ImageData(**good)).classes == 2
+    assert require_labeled_data("mine", LabeledData(**good)).classes == 2
     for wrong in (
         {"images": np.zeros((4, 2, 2, 1), np.float32)},
         {"images": np.zeros((4, 4), np.uint8)},
-        {"test_images": np.zeros((2, 3, 2, 1), np.uint8)},
-        {"test_images": np.zeros((0, 2, 2, 1), np.uint8), "test_labels": np.zeros(0, int)},
+        {"test_features": np.zeros((2, 3, 2, 1), np.uint8)},
+        {"test_features": np.zeros((0, 2, 2, 1), np.uint8), "test_labels": np.zeros(0, int)},
     ):
         with pytest.raises(UserError, match="dataset: mine must have uint8 images"):
-            require_image_data("mine", ImageData(**{**good, **wrong}))
-    with pytest.raises(UserError, match="dataset: mine must return an ImageData; got NoneType"):
-        require_image_data("mine", None)
+            require_labeled_data("mine", LabeledData(**{**good, **wrong}))
+    with pytest.raises(UserError, match="dataset: mine must return an LabeledData; got NoneType"):
+        require_labeled_data("mine", None)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tfunlearn.attacks import backdoor, label_flip
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.labels import require_labels
-from tfunlearn.datasets import ImageData
+from tfunlearn.datasets import LabeledData
 from tfunlearn.evaluation import (
     accuracy,
     attack_success,
@@ -101,7 +101,7 @@ DOORS = {
     "label_flip": lambda net, y: label_flip(y, source=1, target=3),
     "backdoor": lambda net, y: backdoor(IMAGES, y, target=2, share=0.5, rng=rng())[1],
     "ClientSet": lambda net, y: ClientSet(IMAGES, y, np.array([0, 6])).labels,
-    "ImageData": lambda net, y: ImageData("own", IMAGES, y, IMAGES, y, 4).test_labels,
+    "LabeledData": lambda net, y: LabeledData("own", IMAGES, y, IMAGES, y, 4).test_labels,
 }
 OPEN_ABOVE = {
     "accuracy",

@@ -15,13 +15,15 @@ from tfunlearn.datasets import DATASETS, load, tfds_images
 
 def test_digits_are_real_split_and_scaled():
     data = load("digits")
-    assert data.images.shape == (1437, 28, 28, 1) and data.test_images.shape == (360, 28, 28, 1)
-    assert data.images.dtype == np.uint8 and data.images.max() == 255 and data.images.min() == 0
+    assert data.features.shape == (1437, 28, 28, 1) and data.test_features.shape == (360, 28, 28, 1)
+    assert (
+        data.features.dtype == np.uint8 and data.features.max() == 255 and data.features.min() == 0
+    )
     assert np.bincount(data.test_labels).min() >= 34 and data.classes == 10
     again = load("digits")
-    np.testing.assert_array_equal(data.images, again.images)
-    train = {image.tobytes() for image in data.images}
-    assert sum(image.tobytes() in train for image in data.test_images) == 0
+    np.testing.assert_array_equal(data.features, again.features)
+    train = {image.tobytes() for image in data.features}
+    assert sum(image.tobytes() in train for image in data.test_features) == 0
 
 
 def test_scaling_keeps_corners_and_order():
@@ -30,15 +32,15 @@ def test_scaling_keeps_corners_and_order():
     small = load_digits().images
     data = load("digits")
     corners = {tuple(np.rint(s[[0, 0, 7, 7], [0, 7, 0, 7]] * 255 / 16)) for s in small}
-    assert all(tuple(i[[0, 0, 27, 27], [0, 27, 0, 27], 0]) in corners for i in data.images[:50])
+    assert all(tuple(i[[0, 0, 27, 27], [0, 27, 0, 27], 0]) in corners for i in data.features[:50])
 
 
 def test_subset_is_drawn_from_the_data(rng):
     data = load("digits")
     part = data.subset(100, rng)
-    assert part.images.shape == (100, 28, 28, 1) and part.test_images is data.test_images
-    whole = {image.tobytes(): label for image, label in zip(data.images, data.labels)}
-    assert all(whole[i.tobytes()] == label for i, label in zip(part.images, part.labels))
+    assert part.features.shape == (100, 28, 28, 1) and part.test_features is data.test_features
+    whole = {image.tobytes(): label for image, label in zip(data.features, data.labels)}
+    assert all(whole[i.tobytes()] == label for i, label in zip(part.features, part.labels))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +49,8 @@ def test_subset_is_drawn_from_the_data(rng):
 def test_tfds_data_on_disk_are_read(shared_data, monkeypatch, name, shape, train):
     monkeypatch.setattr(tfds_images, "_download", lambda *_: pytest.fail("tried to download"))
     data = load(name, shared_data)
-    assert data.images.shape == (train, *shape) and data.test_images.shape == (10_000, *shape)
-    assert data.images.dtype == np.uint8 and data.labels.dtype == np.int32
+    assert data.features.shape == (train, *shape) and data.test_features.shape == (10_000, *shape)
+    assert data.features.dtype == np.uint8 and data.labels.dtype == np.int32
     assert sorted(set(data.labels.tolist())) == list(range(10)) and data.writers is None
 
 
@@ -85,7 +87,7 @@ def test_emnist_is_turned_upright_and_letters_count_from_zero(monkeypatch):
     monkeypatch.setattr(tfds, "as_numpy", lambda columns: columns)
     data = tfds_images.emnist_letters("somewhere")
     assert data.labels.tolist() == [0, 1, 2] and data.classes == 26
-    assert data.images[0, ..., 0].tolist() == [[0, 2], [1, 3]]
+    assert data.features[0, ..., 0].tolist() == [[0, 2], [1, 3]]
 
 
 @pytest.mark.parametrize("name", [n for n in DATASETS if not n.startswith(("digits", "femnist"))])
@@ -195,7 +197,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named(small_mnist, tmp_path, monkeypatch, damage):
     monkeypatch.setattr(tfds_images, "_download", lambda *_: pytest.fail("tried to download"))
-    assert load("mnist", str(tmp_path)).images[:, 0, 0, 0].tolist() == list(range(20))
+    assert load("mnist", str(tmp_path)).features[:, 0, 0, 0].tolist() == list(range(20))
     name, change = DAMAGES[damage]
     change(small_mnist / name)
     before = sorted(path.name for path in small_mnist.iterdir())

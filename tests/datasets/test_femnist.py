@@ -107,13 +107,13 @@ def test_writers_are_sorted_and_keep_the_order_of_their_examples(tmp_path, monke
         ],
     )
     data = load("femnist", str(tmp_path))
-    assert data.images.shape == (3, 28, 28, 1) and data.images.dtype == np.uint8
+    assert data.features.shape == (3, 28, 28, 1) and data.features.dtype == np.uint8
     assert data.labels.tolist() == [7, 61, 0] and data.labels.dtype == np.int32
     assert data.writers.tolist() == [0, 1, 1] and data.writers.dtype == np.int32
     assert data.test_labels.tolist() == [2, 1] and data.classes == 62
-    assert np.flatnonzero(data.images).tolist() == [2 * 28 * 28 + 1]
-    assert data.images[2, 0, 1, 0] == 255
-    assert (data.test_images[0] == 128).all() and (data.test_images[1] == 0).all()
+    assert np.flatnonzero(data.features).tolist() == [2 * 28 * 28 + 1]
+    assert data.features[2, 0, 1, 0] == 255
+    assert (data.test_features[0] == 128).all() and (data.test_features[1] == 0).all()
 
 
 def test_digits_only_reads_splits_of_its_own(tmp_path):
@@ -161,12 +161,12 @@ def test_arrays_equal_those_of_tff(tmp_path, rng, name, indices):
         name == "femnist-digits", cache_dir=str(tmp_path)
     )
     images, labels, sizes = arrays_of_tff(parts[0])
-    np.testing.assert_array_equal(data.images, images)
+    np.testing.assert_array_equal(data.features, images)
     np.testing.assert_array_equal(data.labels, labels)
     np.testing.assert_array_equal(data.writers, np.repeat(np.arange(len(sizes)), sizes))
     assert len(sizes) == (4 if name == "femnist" else 3)
     images, labels, _ = arrays_of_tff(parts[1])
-    np.testing.assert_array_equal(data.test_images, images)
+    np.testing.assert_array_equal(data.test_features, images)
     np.testing.assert_array_equal(data.test_labels, labels)
 
 
@@ -181,11 +181,11 @@ def test_a_client_of_tff_becomes_like_mnist(tmp_path):
     ]
     write(tmp_path / FILE, rows)
     data = load("femnist-digits", str(tmp_path))
-    assert data.images.shape == (20, 28, 28, 1) and data.images.dtype == np.uint8
+    assert data.features.shape == (20, 28, 28, 1) and data.features.dtype == np.uint8
     assert data.writers.tolist() == [0] * 10 + [1] * 10
     assert data.labels.tolist() == list(range(10)) * 2
     first = next(iter(source.create_tf_dataset_for_client("synthetic1")))["pixels"].numpy()
-    np.testing.assert_array_equal(data.images[0, ..., 0], np.rint((1 - first) * 255))
+    np.testing.assert_array_equal(data.features[0, ..., 0], np.rint((1 - first) * 255))
 
 
 def test_reading_leaves_folder_and_file_as_they_are(small, monkeypatch):

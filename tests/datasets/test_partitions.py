@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.datasets import PARTITIONS, ImageData, check_partition
+from tfunlearn.datasets import PARTITIONS, LabeledData, check_partition
 
 OPTIONS = {
     "iid": {},
@@ -22,7 +22,7 @@ def data(rng):
     labels = rng.integers(0, 10, 400).astype(np.int32)
     writers = np.sort(rng.integers(0, 25, 400)).astype(np.int32)[rng.permutation(400)]
     images = np.zeros((400, 4, 4, 1), np.uint8)
-    return ImageData("synthetic", images, labels, images[:5], labels[:5], 10, writers)
+    return LabeledData("synthetic", images, labels, images[:5], labels[:5], 10, writers)
 
 
 def parts_of(name, data, clients=10, seed=3):
@@ -104,7 +104,7 @@ def test_refusals(data, rng):
         PARTITIONS["classes"](data, clients=3, per_client=2, rng=rng)
     with pytest.raises(UserError, match="26 clients but synthetic has 25 writers"):
         parts_of("writers", data, clients=26)
-    nameless = ImageData("plain", data.images, data.labels, data.images, data.labels, 10)
+    nameless = LabeledData("plain", data.features, data.labels, data.features, data.labels, 10)
     with pytest.raises(UserError, match="plain has none"):
         parts_of("writers", nameless)
     with pytest.raises(UserError, match="1 of 401 clients got no example .client 400 first"):

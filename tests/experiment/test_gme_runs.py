@@ -89,7 +89,7 @@ def test_numbers_are_those_of_the_models(unlearned, kept_run):
     federation, model = kept_run.federation, kept_run.model
     held = federation.poisoned
     rows = held.rows(0)
-    images, labels = held.images[rows] / np.float32(255), held.labels[rows]
+    images, labels = held.features[rows] / np.float32(255), held.labels[rows]
 
     def outputs(path):
         weights = open_source(path).state.weights
@@ -130,7 +130,7 @@ def test_fairness_and_peak_of_an_unlearned_run(unlearned, kept_run):
     def losses(path):
         model.set_weights(open_source(path).state.weights)
         values = cross_entropies(
-            model(held.images / np.float32(255), training=False).numpy(),
+            model(held.features / np.float32(255), training=False).numpy(),
             held.labels,
             from_logits=True,
         )

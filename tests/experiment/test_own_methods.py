@@ -68,7 +68,7 @@ def few(data_dir, *, count: int = 200):
     import dataclasses
     from tfunlearn.datasets import digits
     data = digits()
-    return dataclasses.replace(data, images=data.images[:count], labels=data.labels[:count],
+    return dataclasses.replace(data, features=data.features[:count], labels=data.labels[:count],
                                rows=None)
 '''
 
@@ -216,7 +216,7 @@ def test_an_attack_on_data_and_python_objects(file, tmp_path, monkeypatch):
     config = run_config(**SMALL, attack=mine.dimmed, amount=200, rule=mine.halves)
     assert (config.attack.attack, config.aggregation.rule) == (("mine:dimmed",), "mine:halves")
     run = train(config, out="run")
-    changed = run.federation.poisoned.images != run.federation.clients.images
+    changed = run.federation.poisoned.features != run.federation.clients.features
     assert 0 < run.federation.poisoned_examples < 60 and changed.any()
     settings = unlearn_settings(method=mine.zeroed, forget=["class:1"], reference=False)
     assert settings.method == "mine:zeroed" and settings.own.share == 0.5

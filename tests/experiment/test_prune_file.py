@@ -58,7 +58,7 @@ def test_accuracy_before_and_after(saved, tmp_path):
     data = load("digits")
     result = prune(path, out=tmp_path / "out.keras", dataset="digits", pairs=0.3)
     for net, share in ((model, result.accuracy_before), (result.model, result.accuracy_after)):
-        predictions = OutputsOf(net)(data.test_images).argmax(axis=1)
+        predictions = OutputsOf(net)(data.test_features).argmax(axis=1)
         assert share == accuracy(predictions, data.test_labels)
 
 

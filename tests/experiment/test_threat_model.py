@@ -96,7 +96,7 @@ def test_backdoor_success_is_of_triggered_images_of_other_classes(tmp_path):
     run = train(config, out=tmp_path / "run")
     data, last = run.federation.data, run.metrics[-1]
     others = data.test_labels != 3
-    triggered = data.test_images[others].copy()
+    triggered = data.test_features[others].copy()
     triggered[:, -3:, -3:] = 255
     predictions = run.model.predict(triggered / np.float32(255), verbose=0).argmax(axis=1)
     assert last["attack_success"] == pytest.approx(np.mean(predictions == 3), abs=1e-6)
@@ -135,10 +135,10 @@ def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
         import dataclasses
 
         cohort = original(self, number)
-        images = cohort.clients.images / np.float32(255)
+        images = cohort.clients.features / np.float32(255)
         honest = next(k for k in range(7) if k not in self.malicious)
         images[cohort.clients.rows(honest)] = np.nan
-        clients = dataclasses.replace(cohort.clients, images=images)
+        clients = dataclasses.replace(cohort.clients, features=images)
         return dataclasses.replace(cohort, clients=clients)
 
     monkeypatch.setattr(module.Federation, "cohort", with_a_broken_client)
@@ -148,7 +148,7 @@ def test_a_broken_client_does_not_stop_an_attacked_run(tmp_path, monkeypatch):
     monkeypatch.setattr(
         rounds,
         "GatheringRounds",
-        lambda work, **options: GatheringRounds(work, **{**options, "image_dtype": np.float32}),
+        lambda work, **options: GatheringRounds(work, **{**options, "feature_dtype": np.float32}),
     )
     for rule in ("krum", "trimmed-mean"):
         config = run_config(

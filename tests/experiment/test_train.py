@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
-from tfunlearn.datasets import ImageData, load
+from tfunlearn.datasets import LabeledData, load
 from tfunlearn.engines import tff_is_usable
 from tfunlearn.experiment import run_config, train
 from tfunlearn.runs.run_directory import RunDirectory, new_run_directory
@@ -97,7 +97,7 @@ def test_partition_on_disk_is_the_one_that_was_used(run):
     for client, rows in enumerate(np.split(stored["rows"], stored["offsets"][1:-1])):
         mine = federation.clients.rows(client)
         np.testing.assert_array_equal(whole.labels[rows], federation.clients.labels[mine])
-        np.testing.assert_array_equal(whole.images[rows], federation.clients.images[mine])
+        np.testing.assert_array_equal(whole.features[rows], federation.clients.features[mine])
     table = result.directory.clients.read_text().splitlines()
     assert table[0].startswith("client,malicious,examples,class_0") and len(table) == 5
     assert sum(int(row.split(",")[2]) for row in table[1:]) == 200
@@ -205,7 +205,7 @@ def test_every_writer_is_a_client_unless_a_number_is_asked_for(monkeypatch, rng)
 
     images = np.zeros((60, 28, 28, 1), np.uint8)
     labels = rng.integers(0, 10, 60).astype(np.int32)
-    data = ImageData(
+    data = LabeledData(
         "femnist-digits",
         images,
         labels,

@@ -58,7 +58,7 @@ def test_channels_are_those_of_largest_effect_on_the_forgotten(kept_run, copied)
     got = unlearn(copied, ablation(delta=0.2))
     held = kept_run.federation.poisoned  # as the clients hold them in the last round
     rows = kept_run.federation.clients.labels == 3
-    effects = channel_effects(kept_run.model, held.images[rows], held.labels[rows])
+    effects = channel_effects(kept_run.model, held.features[rows], held.labels[rows])
     chosen = select_channels(effects, 0.2)
     report = got.notes["report"]
     assert report["selected"] == {name: list(c) for name, c in chosen.items()}
@@ -154,8 +154,8 @@ def test_a_backdoor_is_forgotten_with_its_triggers(tmp_path):
     for words in (everybody, everybody[:1]):
         task, [clients] = perturbed_rounds(tmp_path / "run", words, 1)
         mask, federation = task.forgotten_here, task.source.remaining
-        np.testing.assert_array_equal(clients.images[mask], federation.poisoned.images[mask])
-        assert (clients.images[mask] != federation.clients.images[mask]).any()
+        np.testing.assert_array_equal(clients.features[mask], federation.poisoned.features[mask])
+        assert (clients.features[mask] != federation.clients.features[mask]).any()
         assert (clients.labels[mask] != federation.poisoned.labels[mask]).all()
         others = federation.poisoned if len(words) == 1 else federation.clients
         np.testing.assert_array_equal(clients.labels[~mask], others.labels[~mask])

@@ -285,7 +285,7 @@ def test_fedaus_second_head_learns_the_clients_other_examples_truthfully(source,
 
 def test_fedau_moves_the_classes_that_stay_alike(kept_run, source):
     """The subtracted head started from zeros, so the top one of the other classes stays."""
-    images = kept_run.federation.data.test_images / np.float32(255)
+    images = kept_run.federation.data.test_features / np.float32(255)
     before = kept_run.model(images, training=False).numpy()
     plan = plan_of(task_of(source, quick("fedau", forget=["class:3"], head_rounds=5)))
     kept_run.model.set_weights(plan.start)

@@ -83,7 +83,7 @@ def test_keys_tell_apart_what_is_different(copied, monkeypatch):
     assert len({keys["key"] for keys in asked}) == len({k["weights_key"] for k in asked}) == 8
     task = task_of(source, quick("retrain", forget=["client:0"]))
     before = keys_of(task)
-    source.federation.poisoned.images[0, 0, 0, 0] ^= 1  # other data under the same name
+    source.federation.poisoned.features[0, 0, 0, 0] ^= 1  # other data under the same name
     assert keys_of(task)["weights_key"] != before["weights_key"]
 
 

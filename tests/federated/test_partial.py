@@ -118,7 +118,7 @@ def test_one_step_is_a_masked_gradient_with_fixed_norms(engine):
     rows = cohort.clients.rows(1)
     model.set_weights(weights)
     with tf.GradientTape() as tape:
-        outputs = model(cohort.clients.images[rows].astype(np.float32) / 255, training=False)
+        outputs = model(cohort.clients.features[rows].astype(np.float32) / 255, training=False)
         loss = tf.reduce_mean(
             tf.keras.losses.sparse_categorical_crossentropy(
                 cohort.clients.labels[rows], outputs, from_logits=True
@@ -137,9 +137,11 @@ def test_clients_without_finite_updates_are_dropped(engine):
     masks, weights = selected(model)
     work = ClientWork(model, ClientTraining("sgd", 0.05, 1, 8), movable=masks, fixed_norms=True)
     cohort = cohort_of()
-    bad = dataclasses.replace(cohort.clients, images=cohort.clients.images.astype(np.float32) / 255)
-    bad.images[bad.rows(1)] = np.nan
-    rounds = PartialRounds(work, weights, engine=engine, seed=1, image_dtype=np.float32)
+    bad = dataclasses.replace(
+        cohort.clients, features=cohort.clients.features.astype(np.float32) / 255
+    )
+    bad.features[bad.rows(1)] = np.nan
+    rounds = PartialRounds(work, weights, engine=engine, seed=1, feature_dtype=np.float32)
     state, report = rounds(ServerState(weights), dataclasses.replace(cohort, clients=bad))
     assert report.dropped == (1,) and np.isfinite(to_vector(state.weights)).all()
     lost = dataclasses.replace(cohort, clients=bad, ids=np.array([1]), boosts=np.ones(1))

@@ -102,11 +102,11 @@ def test_same_seed_same_bits_other_seed_other_bits(engine, small_clients, face):
 
 @pytest.mark.parametrize("face", FACES)
 def test_broken_clients_are_dropped_and_named(engine, small_clients, face):
-    images = small_clients.images.astype(np.float32) / 255
+    images = small_clients.features.astype(np.float32) / 255
     images[small_clients.rows(1)] = np.nan
     clients = ClientSet(images, small_clients.labels, small_clients.offsets)
     model = small_model()
-    run = face(ClientWork(model, TRAINING), engine=engine, seed=0, image_dtype=np.float32)
+    run = face(ClientWork(model, TRAINING), engine=engine, seed=0, feature_dtype=np.float32)
     state = ServerState(model.get_weights())
     after, report = run(state, cohort_of(clients))
     alone, _ = run(state, cohort_of(clients, ids=[0, 2]))
@@ -179,7 +179,7 @@ def test_every_rule_gives_the_same_model_on_both_faces(engine, name, options):
             work,
             engine=engine,
             seed=0,
-            image_dtype=np.float32,
+            feature_dtype=np.float32,
             aggregator=Aggregator(name, 1, seed=2, **options),
             **({"clients": 7} if face is AveragingRounds else {}),
         )
@@ -241,7 +241,7 @@ def test_fltrust_trains_on_the_servers_own_examples(engine, small_clients):
         GatheringRounds(work, engine=engine, seed=0, aggregator=Aggregator("fltrust", 1))
     with pytest.raises(UserError, match="any rule but fltrust"):
         AveragingRounds(work, engine=engine, seed=0, aggregator=Aggregator("fltrust", 1), clients=3)
-    server = ClientSet(small_clients.images[:6], small_clients.labels[:6], np.array([0, 6]))
+    server = ClientSet(small_clients.features[:6], small_clients.labels[:6], np.array([0, 6]))
     run = GatheringRounds(
         work, engine=engine, seed=0, aggregator=Aggregator("fltrust", 1), server_examples=server
     )
@@ -256,13 +256,13 @@ def test_fltrust_trains_on_the_servers_own_examples(engine, small_clients):
     assert np.abs(trusted).max() > 1e-4
     nowhere = ClientSet(np.full((6, 8, 8, 1), np.nan, np.float32), server.labels, server.offsets)
     floats = ClientSet(
-        small_clients.images / np.float32(255), small_clients.labels, small_clients.offsets
+        small_clients.features / np.float32(255), small_clients.labels, small_clients.offsets
     )
     run = GatheringRounds(
         work,
         engine=engine,
         seed=0,
-        image_dtype=np.float32,
+        feature_dtype=np.float32,
         server_examples=nowhere,
         aggregator=Aggregator("fltrust", 1),
     )

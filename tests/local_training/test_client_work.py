@@ -23,7 +23,7 @@ def client(images, labels, order, boost=1.0):
     return dict(
         boost=tf.constant(boost),
         id=tf.constant(0),
-        images=tf.constant(images),
+        features=tf.constant(images),
         labels=tf.constant(labels),
         order=tf.constant(order),
         seed=tf.constant([0, 0]),

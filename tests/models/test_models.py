@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfunlearn.core.errors import UserError
 from tfunlearn.models import MODELS, build_model
 from tfunlearn.models.initial import redrawn
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 
 layers = tf.keras.layers
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
@@ -44,7 +44,7 @@ def test_contract(name):
     model = build_model(name, GREY, 7, seed=3)
     images = np.random.default_rng(0).random((2, *GREY), np.float32)
     assert model(images).shape == (2, 7)
-    assert not ends_in_softmax(model) and model.layers[-1].name == "logits"
+    assert not gives_probabilities(model) and model.layers[-1].name == "logits"
     again, other = build_model(name, GREY, 7, seed=3), build_model(name, GREY, 7, seed=4)
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     kernels = [n for n, w in enumerate(model.weights) if "kernel" in w.name]
@@ -100,7 +100,7 @@ def test_users_own_model_is_loaded_with_its_weights(own_model):
     loaded = build_model(path, GREY, 10)
     for a, b in zip(loaded.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(a, b)
-    assert ends_in_softmax(loaded)
+    assert gives_probabilities(loaded)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_users_own_model_is_loaded_with_its_weights(own_model):
     ],
 )
 def test_logits_and_probabilities_are_told_apart(end, softmax):
-    assert ends_in_softmax(tf.keras.Sequential([layers.Input((2,)), *end])) is softmax
+    assert gives_probabilities(tf.keras.Sequential([layers.Input((2,)), *end])) is softmax
 
 
 def test_other_ends_are_refused():
     model = tf.keras.Sequential([layers.Input((2,)), layers.Dense(3, activation="sigmoid")])
     with pytest.raises(UserError, match="end in softmax.*got sigmoid"):
-        ends_in_softmax(model)
+        gives_probabilities(model)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_corrupt_and_missing_files_are_refused(tmp_path):
 
 def test_published_nets_of_others_load(shared_models):
     lenet = build_model(str(shared_models / "lenet5_emnist_098.h5"), GREY, 10)
-    assert lenet.count_params() == 44_426 and ends_in_softmax(lenet)
+    assert lenet.count_params() == 44_426 and gives_probabilities(lenet)
     resnet = build_model(str(shared_models / "resnet18.h5"), COLOUR, 10)
     assert resnet.count_params() == 274_442
 

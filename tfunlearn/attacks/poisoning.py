@@ -10,6 +10,7 @@ import numpy as np
 
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError
+from tfunlearn.core.features import Rows, replace_rows
 
 
 def poison(
@@ -22,16 +23,20 @@ def poison(
     Args:
         clients: the clean client set; it is not modified.
         malicious: ids of the malicious clients.
-        change: the data attack, `(client, images, labels) -> images, labels`.
+        change: the data attack, `(client, features, labels) -> features, labels`.
     """
-    images, labels = clients.images, clients.labels.copy()
+    features, labels = clients.features, clients.labels.copy()
     for client in malicious:
         rows = clients.rows(client)
-        changed, labels[rows] = change(int(client), clients.images[rows], clients.labels[rows])
-        if not np.shares_memory(changed, clients.images):  # label attacks keep the images
-            images = images.copy() if images is clients.images else images
-            images[rows] = changed
-    return ClientSet(images, labels, clients.offsets)
+        own = clients.features[rows]
+        changed, labels[rows] = change(int(client), own, clients.labels[rows])
+        if np.shares_memory(changed, own):  # label attacks keep the features
+            continue
+        if features is clients.features or isinstance(features, Rows):
+            features = replace_rows(features, rows, changed)
+        else:  # a copy already
+            features[rows] = changed
+    return ClientSet(features, labels, clients.offsets)
 
 
 def require_poisoned(

@@ -14,6 +14,14 @@ from tfunlearn.models.saved import is_model_file
 NO_CONTENT = ("data_dir", "engine", "clients_at_once", "threads_per_client")
 
 
+LATER_FIELDS = {  # defaults of fields that earlier builds did not have
+    "quantity_sigma": 1.0,
+    "feature_skew": 1.0,
+    "min_examples": 1,
+    "redraws": 10,
+}
+
+
 def content_of(config: RunConfig) -> dict:
     """Return the fields that determine a run's result.
 
@@ -23,6 +31,9 @@ def content_of(config: RunConfig) -> dict:
     content = {k: v for k, v in {**RUN_FIELDS, **config.flat()}.items() if k not in NO_CONTENT}
     if content["training_seed"] is None:  # keeps the hashes from before this field existed
         del content["training_seed"]
+    for name, value in LATER_FIELDS.items():
+        if content.get(name) == value:
+            del content[name]
     if content["precision"] == "float32":
         del content["precision"]
     for name, method in DEFENSES.items():

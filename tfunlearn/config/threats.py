@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +13,10 @@ from tfunlearn.config.sections import Section
 from tfunlearn.core.errors import choose, refuse, require, require_count_or_fraction
 from tfunlearn.core.families import Family
 from tfunlearn.core.fields import option
+from tfunlearn.core.labels import class_number
 from tfunlearn.defenses import DEFENSES, ModelDefense, UpdateDefense
+
+DEFAULT_SOURCE, DEFAULT_TARGET = 1, 7
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,16 @@ class AttackConfig(Section):
         "updates; boost needs one on data.",
     )
     malicious: int | float = option(0.4, "Malicious clients: a count, or a fraction.")
-    source: int = option(
-        1, "Source class: label-flip relabels it, attack success is measured on it."
+    source: int | str | None = option(
+        None,
+        "Source class, by name or number: label-flip relabels it, attack success is measured on "
+        f"it; none: {DEFAULT_SOURCE}.",
     )
-    target: int = option(7, "Target class of label-flip and backdoor.")
+    target: int | str | None = option(
+        None,
+        f"Target class of label-flip and backdoor, by name or number; none: {DEFAULT_TARGET}, or "
+        "the first class besides the source where there are fewer.",
+    )
     attack_start: int = option(1, "First round of the attack.")
     attack_stop: int | None = option(None, "Last round of the attack; none: the last round.")
     boost: float | None = option(
@@ -65,7 +76,8 @@ class AttackConfig(Section):
         require(
             "target",
             self.target,
-            self.source != self.target
+            self.source is None
+            or self.source != self.target
             or not any(attack.needs_other_class for attack, _ in self._of(DataAttack)),
             f"a class other than source ({self.source})",
         )
@@ -90,8 +102,29 @@ class AttackConfig(Section):
 
     @property
     def classes(self) -> Classes:
-        """The source and target classes."""
+        """The source and target classes, once `on_classes` has resolved them."""
+        assert isinstance(self.source, int) and isinstance(self.target, int)
         return Classes(self.source, self.target)
+
+    def on_classes(self, numbers: Mapping[str, int]) -> AttackConfig:
+        """Return the section with source and target as numbers.
+
+        Args:
+            numbers: number of each class by its name. Text is looked up as a name first.
+
+        Raises:
+            UserError: a class that the data do not have.
+        """
+        source = (
+            DEFAULT_SOURCE if self.source is None else class_number("source", self.source, numbers)
+        )
+        target = self.target
+        if target is None:
+            others = [number for number in range(len(numbers)) if number != source]
+            target = DEFAULT_TARGET if DEFAULT_TARGET in others else others[0]
+        else:
+            target = class_number("target", target, numbers)
+        return dataclasses.replace(self, source=source, target=target)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from tfunlearn.core.errors import choose, require, require_count_or_fraction
 from tfunlearn.core.families import Family
 from tfunlearn.core.fields import option
 from tfunlearn.core.history import HistoryPolicy
-from tfunlearn.datasets import DATASETS, PARTITIONS
+from tfunlearn.datasets import DATASETS, PARTITIONS, partition_kind
+from tfunlearn.datasets.partitions import WITH_ARGUMENT
 from tfunlearn.engines import ENGINES
 from tfunlearn.local_training.client_work import ClientTraining
 from tfunlearn.local_training.optimizers import OPTIMIZERS
@@ -19,6 +20,7 @@ from tfunlearn.models import MODELS, is_model_file
 from tfunlearn.models.precision import PRECISIONS
 
 DEFAULT_CLIENTS = 10
+NATURAL = ("writers", "column", "file")  # partitions that count the clients themselves
 
 
 @dataclass(frozen=True)
@@ -35,20 +37,41 @@ class DataConfig(Section):
     clients: int | None = option(
         None,
         f"Number of clients; {DEFAULT_CLIENTS} if not given, or "
-        "one per writer in the writers partition.",
+        "one per natural client in the partitions writers, column:NAME and FILE.csv.",
     )
     partition: str = option(
-        "iid", f"Partition of the examples among clients: {', '.join(PARTITIONS)}."
+        "iid",
+        f"Partition of the examples among clients: {', '.join((*PARTITIONS, *WITH_ARGUMENT))}.",
     )
     alpha: float = option(0.5, "Concentration of the dirichlet partition.")
     classes_per_client: int = option(1, "Classes per client in the classes partition.")
+    quantity_sigma: float = option(
+        1.0, "Deviation of the logarithm of a client's size in the quantity partition."
+    )
+    feature_skew: float = option(
+        1.0, "Share of the examples sorted by their features in the features partition, 0 to 1."
+    )
+    min_examples: int = option(1, "Fewest examples of a client.")
+    redraws: int = option(
+        10, "Further draws of the dirichlet partition until all clients have min_examples."
+    )
 
     def __post_init__(self):
         super().__post_init__()
-        choose("partition", self.partition, PARTITIONS)
-        if self.clients is None and self.partition != "writers":
+        kind, argument = partition_kind(self.partition)
+        if kind == "file":
+            object.__setattr__(self, "partition", argument)
+        if kind == "file":
+            require("clients", self.clients, self.clients is None, "left out: the file names them")
+        if self.clients is None and kind not in NATURAL:
             object.__setattr__(self, "clients", DEFAULT_CLIENTS)
         require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")
+        require(
+            "quantity_sigma", self.quantity_sigma, 0 <= self.quantity_sigma <= 10, "from 0 to 10"
+        )
+        require("feature_skew", self.feature_skew, 0 <= self.feature_skew <= 1, "from 0 to 1")
+        require("min_examples", self.min_examples, self.min_examples >= 1, "at least 1")
+        require("redraws", self.redraws, 0 <= self.redraws <= 10**6, "from 0 to 1000000")
         require("alpha", self.alpha, 1e-3 <= self.alpha <= 1e6, "a number from 0.001 to 1e6")
         require(
             "classes_per_client",

@@ -13,7 +13,7 @@ from tfunlearn.conformance.finding import Finding, findings_of
 from tfunlearn.conformance.properties import F, gaussian_updates
 from tfunlearn.core.lazy import tf
 from tfunlearn.datasets import DataSet
-from tfunlearn.datasets.dataset import require_image_data
+from tfunlearn.datasets.dataset import require_labeled_data
 from tfunlearn.defenses import Defense, ModelDefense, UpdateDefense
 from tfunlearn.models import Model, lenet5
 
@@ -250,17 +250,17 @@ def check_data_set(data_set: DataSet, own: Any, data_dir: str = "data") -> list[
     """Check a data set: types, and that loading it again gives the same images."""
 
     def types(_: Any) -> tuple:
-        data = require_image_data(data_set.name, data_set.load(data_dir, own))
+        data = require_labeled_data(data_set.name, data_set.load(data_dir, own))
         return True, (
-            f"{len(data.labels)} + {len(data.test_labels)} images {data.images.shape[1:]} "
-            f"{data.images.dtype}, {data.classes} classes"
+            f"{len(data.labels)} + {len(data.test_labels)} images {data.features.shape[1:]} "
+            f"{data.features.dtype}, {data.classes} classes"
         )
 
     return findings_of(
         {
             "types": types,
             "deterministic": lambda _: _is_deterministic(
-                lambda: data_set.load(data_dir, own).images
+                lambda: data_set.load(data_dir, own).features
             ),
         },
         data_set,

@@ -105,6 +105,9 @@ class Family(Mapping[str, M], Generic[M]):
         takes: signature of such a function, for messages.
         reserved: names that a method's own settings may not have.
         flags: parameters of the command whose flags the settings become; also not allowed.
+        wraps: type of objects that `adapt` takes besides functions; default none.
+        on_demand: `(name) -> (canonical name, method)` of names that are methods without being
+            listed, such as paths of files; None for other names. Default none.
     """
 
     def __init__(
@@ -118,10 +121,13 @@ class Family(Mapping[str, M], Generic[M]):
         takes: str = "",
         reserved: Iterable[str] = (),
         flags: Iterable[str] = (),
+        wraps: type | tuple[type, ...] = (),
+        on_demand: Callable[[str], tuple[str, M] | None] | None = None,
     ):
         self.reserved, self.flags = frozenset(reserved), frozenset(flags)
         self.name, self.field, self.kind, self._package = name, field, kind, package
-        self._adapt, self._takes = adapt, takes
+        self._adapt, self._takes, self._wraps = adapt, takes, wraps
+        self._on_demand = on_demand or (lambda name: None)
         self._built_in: dict[str, M] | None = None
         self._loaded: dict[str, tuple[M, Origin]] = {}
         self._objects: dict[str, Any] = {}
@@ -166,7 +172,8 @@ class Family(Mapping[str, M], Generic[M]):
             target, _, attribute = method.rpartition(":")
             if target.endswith(".py"):
                 return f"{os.path.abspath(user_path(target))}:{attribute}"
-            return method
+            found = None if method in self else self._on_demand(method)
+            return method if found is None else found[0]
         member = self._adapt_object(
             getattr(method, "__name__", None) or getattr(method, "name", "it"), method
         )
@@ -265,6 +272,9 @@ class Family(Mapping[str, M], Generic[M]):
             return self[name], None
         if name in self._loaded:
             return self._loaded[name]
+        found = self._on_demand(name)
+        if found is not None:
+            return found[1], None
         points = self.entry_points()
         if name in points:
             point = points[name]
@@ -312,7 +322,10 @@ class Family(Mapping[str, M], Generic[M]):
     def _checked(self, name: str, found: Any) -> M:
         """Return an object as a checked method of this family; see `_adapt_object`."""
         member = found
-        if self._adapt is not None and callable(found) and not isinstance(found, Method):
+        plain = (callable(found) and not isinstance(found, Method)) or isinstance(
+            found, self._wraps
+        )
+        if self._adapt is not None and plain:
             member = self._adapt(name, found)
         if not isinstance(member, tuple(self._kinds())):
             kinds = ", ".join(kind.__name__ for kind in self._kinds())

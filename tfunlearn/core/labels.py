@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import UserError, nearest, require
 
 
 def require_labels(
@@ -64,3 +66,35 @@ def require_labels(
     hint = "; subtract 1 if they count from 1" if low >= 1 and high == classes else ""
     require(field, f"shape {shape} from {low} to {high}", fits, allowed + hint)
     return found
+
+
+def class_number(field: str, given: int | str, numbers: Mapping[str, int]) -> int:
+    """Return the number of a class that is given by its name or its number.
+
+    Text is looked up as a name first, then read as a number: with labels 1 to 10, `"10"` is the
+    class of that name, number 9.
+
+    Args:
+        field: name of the setting, for messages.
+        given: a name, or a number.
+        numbers: number of each class by its name.
+
+    Raises:
+        UserError: there is no such class; the nearest name is given.
+    """
+    if isinstance(given, str) and given in numbers:
+        return numbers[given]
+    plain = [str(number) for number in range(len(numbers))]
+    if str(given) in plain:
+        return int(given)
+    names = list(numbers)
+    known = (
+        f"from 0 to {len(names) - 1}"
+        if names == plain
+        else f"one of {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}, or a number "
+        f"from 0 to {len(names) - 1}"
+    )
+    raise UserError(
+        f"{field}: must be a class of the data, {known}; got {given}"
+        f"{nearest(str(given), names) if names != plain else ''}"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,12 @@ import numpy as np
 
 from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import UserError
-from tfunlearn.core.families import Family, Method
+from tfunlearn.core.families import Family, Method, NoSettings
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
-from tfunlearn.datasets.images import ImageData
+from tfunlearn.datasets.labeled_data import LabeledData
+
+KINDS = ("images", "table", "text")
+_CHECKED_AT_ONCE = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,58 +23,92 @@ class DataSet(Method):
     """A named data set.
 
     Attributes:
-        load: `(data_dir, own settings) -> ImageData`.
+        load: `(data_dir, own settings) -> LabeledData`.
+        reload: `(data_dir, own settings, prepared) -> LabeledData` makes the data again as a run
+            stored them (`LabeledData.prepared`); None if `load` always gives the same.
+        kind: `"images"` (default), `"table"` or `"text"`, which chooses the default model; None
+            if only the data tell.
     """
 
-    load: Callable[[str, Any], ImageData]
+    load: Callable[[str, Any], LabeledData]
+    reload: Callable[[str, Any, Mapping], LabeledData] | None = None
+    kind: str | None = "images"
 
 
-def loaded_by(function: Callable) -> Callable[[str, Any], ImageData]:
+def loaded_by(function: Callable) -> Callable[[str, Any], LabeledData]:
     """Return the `load` of a function `(data_dir, *, settings ...)`."""
 
-    def load(data_dir: str, own: Any) -> ImageData:
+    def load(data_dir: str, own: Any) -> LabeledData:
         return function(data_dir, **vars(own))
 
     return load
 
 
-def require_image_data(name: str, data: Any) -> ImageData:
+def require_labeled_data(name: str, data: Any) -> LabeledData:
     """Return a loaded data set, checked.
 
     Raises:
-        UserError: it is no `ImageData`, or its images are not uint8 of one shape, with at least one
-            for training and one for testing.
+        UserError: it is no `LabeledData`, has no training or no test example, its training and test
+            features differ in shape or type, or a feature is not finite.
     """
-    if not isinstance(data, ImageData):
-        raise UserError(f"dataset: {name} must return an ImageData; got {type(data).__name__}")
-    parts = (data.images, data.test_images)
-    good = (
-        all(isinstance(part, np.ndarray) and part.dtype == np.uint8 for part in parts)
-        and all(part.ndim == 4 and len(part) for part in parts)
-        and data.images.shape[1:] == data.test_images.shape[1:]
-        and isinstance(data.classes, (int, np.integer))
-    )
-    if not good:
-        got = " and ".join(
-            f"{getattr(part, 'dtype', type(part).__name__)} {np.shape(part)}" for part in parts
-        )
+    if not isinstance(data, LabeledData):
+        raise UserError(f"dataset: {name} must return a LabeledData; got {type(data).__name__}")
+    parts = (data.features, data.test_features)
+    if not all(map(len, parts)) or len({(part.dtype, part.shape[1:]) for part in parts}) > 1:
+        got = " and ".join(f"{part.dtype} {tuple(part.shape)}" for part in parts)
         raise UserError(
-            f"dataset: {name} must have uint8 images (n, height, width, channels) for training "
-            f"and testing, and a whole number of classes; got {got}, {data.classes!r} classes"
+            f"dataset: {name} must have training and test features of one shape and type, at least "
+            f"one example each; got {got}"
         )
+    for field, part in zip(("training", "test"), parts):
+        _require_finite(name, field, part)
     return data
 
 
-def _data_set_of(name: str, function: Callable) -> DataSet:
-    require_positional(function, 1, "a function `(data_dir, *, ...)`")
-    function = reporting("dataset", function)
+def _require_finite(name: str, field: str, features: Any) -> None:
+    for key in features.dtype.names or ("",):
+        dtype = features.dtype[key].base if key else features.dtype
+        if dtype.kind != "f":
+            continue
+        for first in range(0, len(features), _CHECKED_AT_ONCE):
+            part = features[first : first + _CHECKED_AT_ONCE]
+            values = (part[key] if key else part).reshape(len(part), -1)
+            odd = ~np.isfinite(values).all(axis=1)
+            if odd.any():
+                row = int(np.flatnonzero(odd)[0])
+                got = values[row][~np.isfinite(values[row])][0]
+                raise UserError(
+                    f"dataset: features of {name} must be finite; got {got} in row {first + row} "
+                    f"of the {field} examples{key and f', input {key}'}; fill it, or remove the row"
+                )
+
+
+def _data_set_of(name: str, found: Any) -> DataSet:
+    """Return the data set of a plain function, or of data that are loaded already."""
+    if isinstance(found, LabeledData):
+        return DataSet(
+            name=found.name,
+            summary=f"{len(found.labels)} + {len(found.test_labels)} examples from Python",
+            load=lambda data_dir, own: found,
+            settings=NoSettings,
+            kind=None,
+        )
+    require_positional(found, 1, "a function `(data_dir, *, ...)`")
+    function = reporting("dataset", found)
 
     return DataSet(
         name=name,
         summary=summary_of(function, name),
         load=loaded_by(function),
         settings=settings_of(function),
+        kind=None,
     )
+
+
+def _from_files(name: str) -> tuple[str, DataSet] | None:
+    from tfunlearn.datasets.sources import data_set_at  # it needs this module
+
+    return data_set_at(name)
 
 
 DATASETS: Family[DataSet] = Family(
@@ -80,6 +117,8 @@ DATASETS: Family[DataSet] = Family(
     kind=DataSet,
     package="tfunlearn.datasets",
     adapt=_data_set_of,
-    takes="a function `(data_dir) -> ImageData`",
+    wraps=LabeledData,
+    takes="a function `(data_dir) -> LabeledData`",
     flags=TRAIN_FLAGS,
+    on_demand=_from_files,
 )

@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 
 from tfunlearn.datasets.dataset import DataSet, loaded_by
-from tfunlearn.datasets.images import ImageData
+from tfunlearn.datasets.labeled_data import LabeledData
 
 SIDE = 28
 TEST_SHARE = 0.2
 
 
-def digits(data_dir: str | None = None) -> ImageData:
+def digits(data_dir: str | None = None) -> LabeledData:
     """Return 1,797 real handwritten digits, scaled from 8x8 to 28x28 (linear interpolation).
 
     The held-out test split, a fifth of every class, is the same in every run.
@@ -26,7 +26,7 @@ def digits(data_dir: str | None = None) -> ImageData:
         Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI repository, 1998.
     """
     images, labels, train, test = _enlarged()
-    return ImageData("digits", images[train], labels[train], images[test], labels[test], 10)
+    return LabeledData("digits", images[train], labels[train], images[test], labels[test], 10)
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import pathlib
 import shutil
 import sqlite3
 import urllib.request
-from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -18,7 +17,8 @@ from tfunlearn.core.files import replacing
 from tfunlearn.core.lazy import tf
 from tfunlearn.datasets.damage import damaged, reason_of
 from tfunlearn.datasets.dataset import DataSet, loaded_by
-from tfunlearn.datasets.images import ImageData
+from tfunlearn.datasets.labeled_data import LabeledData
+from tfunlearn.datasets.reading_progress import reading
 
 FILE = "emnist_all.sqlite"
 URL = f"https://storage.googleapis.com/tff-datasets-public/{FILE}.lzma"
@@ -31,34 +31,36 @@ EXAMPLES = """
 """
 
 
-def femnist(data_dir: str) -> ImageData:
+def femnist(data_dir: str) -> LabeledData:
     """Return all 62 classes (digits, upper and lower case), 3,400 writers (arXiv 1812.01097)."""
     return _load("femnist", data_dir, splits="all", classes=62)
 
 
-def femnist_digits(data_dir: str) -> ImageData:
+def femnist_digits(data_dir: str) -> LabeledData:
     """Return the digits only, 10 classes, 3,383 writers (arXiv 1812.01097)."""
     return _load("femnist-digits", data_dir, splits="digits_only", classes=10)
 
 
-def _load(name: str, data_dir: str, *, splits: str, classes: int) -> ImageData:
+def _load(name: str, data_dir: str, *, splits: str, classes: int) -> LabeledData:
     """Read the splits `<splits>_train` and `<splits>_test`."""
     target = pathlib.Path(data_dir) / FILE
     if not target.exists():
         _download(name, target)
     try:
-        with contextlib.closing(_open(target)) as database:
+        with contextlib.closing(open_database(target)) as database:
             _require_whole(target, database)
             images, labels, writers = _read(database, f"{splits}_train")
-            test_images, test_labels, _ = _read(database, f"{splits}_test")
-        return ImageData(name, images, labels, test_images, test_labels, classes, writers)
+            test_features, test_labels, _ = _read(database, f"{splits}_test")
+        return LabeledData(name, images, labels, test_features, test_labels, classes, writers)
     except (sqlite3.Error, tf.errors.OpError, ValueError) as error:
         raise damaged(name, target, reason_of(error), remove=target)
 
 
-def _open(path: pathlib.Path) -> sqlite3.Connection:
+def open_database(path: str | pathlib.Path) -> sqlite3.Connection:
     """Open a database read-only, without locks and without journal or other files beside it."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    return sqlite3.connect(
+        f"{pathlib.Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True
+    )
 
 
 def _require_whole(path: pathlib.Path, database: sqlite3.Connection) -> None:
@@ -115,7 +117,7 @@ def _read(database: sqlite3.Connection, split: str) -> tuple[np.ndarray, np.ndar
     if not found:
         raise ValueError(f"no writers in split {split}")
     images, labels = [], []
-    for writer in progress(found):
+    for writer in reading(found, "reading writers", least=100):
         examples = [one for (one,) in database.execute(EXAMPLES, [writer, split])]
         try:
             pixels, label = _parse(examples)
@@ -155,20 +157,6 @@ def _why_unparsed(error: Exception) -> str:
 def like_mnist(pixels: np.ndarray) -> np.ndarray:
     """Return uint8 `(n, 28, 28, 1)` with background 0 from floats with background 1.0."""
     return np.rint((1.0 - pixels) * 255).clip(0, 255).astype(np.uint8)[..., None]
-
-
-def progress(writers: list) -> Iterable:
-    """Iterate over writers, with a progress bar and ETA on a terminal for 100 or more writers."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        writers,
-        "reading writers",
-        console=console,
-        disable=not console.is_terminal or len(writers) < 100,
-    )
 
 
 FEMNIST = DataSet(

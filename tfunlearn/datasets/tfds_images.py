@@ -10,13 +10,14 @@ import socket
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 
 import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.datasets.damage import broken_json, broken_shard, damaged
 from tfunlearn.datasets.dataset import DataSet, loaded_by
-from tfunlearn.datasets.images import ImageData
+from tfunlearn.datasets.labeled_data import LabeledData
 
 URLS = {
     "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -28,39 +29,39 @@ URLS = {
 CONNECT_SECONDS = 10
 
 
-def mnist(data_dir: str) -> ImageData:
+def mnist(data_dir: str) -> LabeledData:
     """Return MNIST: 60,000 + 10,000 digits, 28x28x1 (LeCun et al. 1998)."""
     return _load("mnist", "mnist", data_dir, classes=10)
 
 
-def fashion_mnist(data_dir: str) -> ImageData:
+def fashion_mnist(data_dir: str) -> LabeledData:
     """Return Fashion-MNIST: 60,000 + 10,000 images of clothing, 28x28x1 (arXiv 1708.07747)."""
     return _load("fashion-mnist", "fashion_mnist", data_dir, classes=10)
 
 
-def cifar10(data_dir: str) -> ImageData:
+def cifar10(data_dir: str) -> LabeledData:
     """Return CIFAR-10: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
     return _load("cifar10", "cifar10", data_dir, classes=10)
 
 
-def cifar100(data_dir: str) -> ImageData:
+def cifar100(data_dir: str) -> LabeledData:
     """Return CIFAR-100: 50,000 + 10,000 photographs, 32x32x3 (Krizhevsky 2009)."""
     return _load("cifar100", "cifar100", data_dir, classes=100)
 
 
-def emnist_letters(data_dir: str) -> ImageData:
+def emnist_letters(data_dir: str) -> LabeledData:
     """Return EMNIST letters: 26 classes, 28x28x1 (arXiv 1702.05373)."""
     return _load(
         "emnist-letters", "emnist/letters", data_dir, classes=26, first_label=1, transposed=True
     )
 
 
-def emnist_digits(data_dir: str) -> ImageData:
+def emnist_digits(data_dir: str) -> LabeledData:
     """Return EMNIST digits: 10 classes, 28x28x1 (arXiv 1702.05373)."""
     return _load("emnist-digits", "emnist/digits", data_dir, classes=10, transposed=True)
 
 
-def emnist_balanced(data_dir: str) -> ImageData:
+def emnist_balanced(data_dir: str) -> LabeledData:
     """Return EMNIST balanced: 47 classes, 28x28x1 (arXiv 1702.05373)."""
     return _load("emnist-balanced", "emnist/balanced", data_dir, classes=47, transposed=True)
 
@@ -73,7 +74,7 @@ def _load(
     classes: int,
     first_label: int = 0,
     transposed: bool = False,
-) -> ImageData:
+) -> LabeledData:
     """Read both splits.
 
     In TFDS, EMNIST images are transposed and its letter labels start at 1; both are corrected here.
@@ -90,7 +91,7 @@ def _load(
     if not prepared:
         _download(builder, name, data_dir)
     try:
-        return ImageData(name, *_arrays(builder, first_label, transposed), classes=classes)
+        return LabeledData(name, *_arrays(builder, first_label, transposed), classes=classes)
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # corrupt files cause errors of many types
@@ -124,15 +125,10 @@ def _broken_file(builder, error: Exception) -> tuple[str | pathlib.Path, str]:
 
 def _download(builder, name: str, data_dir: str) -> None:
     """Download and prepare the data with TFDS; progress bars appear only on a terminal."""
-    import tensorflow_datasets as tfds
-
     url = URLS[builder.name]
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
     try:
         _require_host(url)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with quiet_downloads():
             builder.download_and_prepare()
     except Exception as error:  # the downloader raises errors of many types
         raise UserError(
@@ -141,6 +137,18 @@ def _download(builder, name: str, data_dir: str) -> None:
             f"network and put the folder at {builder.data_dir}, or name the folder that holds it "
             "with --data-dir"
         )
+
+
+@contextlib.contextmanager
+def quiet_downloads() -> Iterator[None]:
+    """Keep TFDS silent inside the block, but for progress bars on a terminal."""
+    import tensorflow_datasets as tfds
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 def _require_host(url: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.features import to_unit_range, unpack
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.model_inputs import arranged_for
 
 NOISE = 1e-6  # relative to the largest output; smaller differences count as equal
 
@@ -19,11 +20,11 @@ class SignalProbe:
 
     Args:
         model: a built Sequential or functional model; each call uses its current weights.
-        images: the probe, `(m, height, width, channels)`, uint8 or float32 in [0, 1], m >= 2.
+        features: the probe, `(m, ...)`, m >= 2.
     """
 
-    def __init__(self, model: tf.keras.Model, images: np.ndarray):
-        self._images = images
+    def __init__(self, model: tf.keras.Model, features: np.ndarray):
+        self._features = features
         self._names, outputs = [], []
         for layer in model.layers:
             if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
@@ -32,14 +33,14 @@ class SignalProbe:
                 except (AttributeError, ValueError):  # called several times, or never
                     continue
                 self._names.append(layer.name)
-        inner = tf.keras.Model(model.inputs, outputs)
+        inner, arranged = tf.keras.Model(model.input, outputs), arranged_for(model)
         self._forward = tf.function(
-            lambda x: inner(to_unit_range(x), training=False), autograph=False
+            lambda x: inner(arranged(to_unit_range(x)), training=False), autograph=False
         )
 
     def __call__(self) -> list[str]:
         """Return the names of the layers without signal, in the order of the model."""
-        outputs = self._forward(self._images)
+        outputs = self._forward(unpack(self._features))
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return [
             name for name, values in zip(self._names, outputs) if is_constant_output(values.numpy())

@@ -34,7 +34,7 @@ class AveragingRounds:
         work: the local training.
         seed: the run's seed.
         engine: runs the clients; default that of `choose_engine`.
-        image_dtype: dtype of the clients' images.
+        feature_dtype: dtype of the clients' images.
         aggregator: the aggregation rule; default the example-weighted mean.
         clients: number of clients per round, required by all rules except the plain mean.
         flap: a `Flap` that prunes after each aggregation; default none.
@@ -47,7 +47,7 @@ class AveragingRounds:
         *,
         seed: int,
         engine: Engine | None = None,
-        image_dtype=np.uint8,
+        feature_dtype=np.uint8,
         aggregator: Aggregator = Aggregator(),
         clients: int | None = None,
         flap=None,
@@ -62,7 +62,7 @@ class AveragingRounds:
         engine = choose_engine() if engine is None else engine
         common: dict[str, Any] = dict(
             seed=seed,
-            image_dtype=image_dtype,
+            feature_dtype=feature_dtype,
             aggregator=aggregator,
             flap=flap,
             equal_weights=equal_weights,
@@ -72,7 +72,7 @@ class AveragingRounds:
         self._inside = engine.aggregating_rounds(work, clients=clients, **common)
         if self._is_mean:
             self._elsewhere = lambda: _StreamingRounds(
-                work, engine, seed, image_dtype, flap, equal_weights=equal_weights
+                work, engine, seed, feature_dtype, flap, equal_weights=equal_weights
             )
         else:
             if clients is not None:
@@ -99,7 +99,7 @@ class _StreamingRounds:
         work: ClientWork,
         engine: Engine,
         seed: int,
-        image_dtype,
+        feature_dtype,
         flap,
         *,
         equal_weights: bool,
@@ -108,7 +108,7 @@ class _StreamingRounds:
         self._equal_weights = equal_weights
         self._order = WeightOrder(work.stateless.model)
         self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
-        self._train = engine.mapper(work.trace(image_dtype))
+        self._train = engine.mapper(work.trace(feature_dtype))
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:
         split = self._order.split(state.weights)

@@ -93,7 +93,7 @@ class GatheringRounds:
         work: the local training.
         seed: the run's seed.
         engine: runs the clients; default that of `choose_engine`.
-        image_dtype: dtype of the clients' images.
+        feature_dtype: dtype of the clients' images.
         aggregator: the aggregation rule; default the example-weighted mean.
         adversary: replaces malicious updates by crafted ones; default none.
         rejection: `(model, stack, *, weights, dropped, reference, round_number) -> kept (n,)`, such
@@ -114,7 +114,7 @@ class GatheringRounds:
         *,
         seed: int,
         engine: Engine | None = None,
-        image_dtype=np.uint8,
+        feature_dtype=np.uint8,
         aggregator: Aggregator = Aggregator(),
         adversary: Adversary | None = None,
         rejection: Callable | None = None,
@@ -137,7 +137,7 @@ class GatheringRounds:
         self._order = WeightOrder(work.stateless.model)
         self._shapes = [tuple(w.shape) for w in work.stateless.model.weights]
         engine = choose_engine() if engine is None else engine
-        self._train = engine.mapper(work.trace(image_dtype))
+        self._train = engine.mapper(work.trace(feature_dtype))
 
     def gather(self, weights: list[np.ndarray], cohort: Cohort) -> Updates:
         """Train a cohort from `weights` and return its updates as trained."""

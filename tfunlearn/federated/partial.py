@@ -37,7 +37,7 @@ class PartialRounds:
         weights: the model that every client holds, in the order of `model.get_weights()`.
         seed: the run's seed.
         engine: runs the clients; default that of `choose_engine`.
-        image_dtype: dtype of the images.
+        feature_dtype: dtype of the images.
         on_server: train in this process, on the examples of the only client of each cohort,
             instead of on clients; default False.
         adversary: replaces malicious updates `(n, entries)` by crafted ones; default none.
@@ -50,7 +50,7 @@ class PartialRounds:
         *,
         seed: int,
         engine: Engine | None = None,
-        image_dtype=np.uint8,
+        feature_dtype=np.uint8,
         on_server: bool = False,
         adversary: Adversary | None = None,
     ):
@@ -60,7 +60,7 @@ class PartialRounds:
         start, size = order.flatten(to_vector(weights)), work.trainable_size
         self._entries = order.flatten(np.arange(len(start)))[:size][work.movable]
         engine = choose_engine() if engine is None else engine
-        update = _partial_update(work, start[:size], start[size:], image_dtype)
+        update = _partial_update(work, start[:size], start[size:], feature_dtype)
         self._train = (engine.on_server() if on_server else engine).mapper(update)
 
     @property
@@ -91,7 +91,7 @@ class PartialRounds:
 
 
 def _partial_update(
-    work: ClientWork, trainable: np.ndarray, state: np.ndarray, image_dtype
+    work: ClientWork, trainable: np.ndarray, state: np.ndarray, feature_dtype
 ) -> TracedWork:
     """Return `(partial, client) -> partial update, whether it is finite, loss`, traced once."""
     places = np.flatnonzero(cast(np.ndarray, work.movable))[:, None].astype(np.int64)
@@ -105,4 +105,4 @@ def _partial_update(
             loss,
         )
 
-    return TracedWork(update, [tf.TensorSpec([len(places)])], work.client_spec(image_dtype))
+    return TracedWork(update, [tf.TensorSpec([len(places)])], work.client_spec(feature_dtype))

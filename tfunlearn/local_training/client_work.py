@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import choose, require
-from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.features import client_specs, features_of_client, to_unit_range
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.model_inputs import arranged_for, input_shapes
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
 from tfunlearn.local_training.optimizers import OPTIMIZERS
 from tfunlearn.local_training.stateless import stateless_model
 from tfunlearn.local_training.tracing import TracedWork
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import class_scores, gives_probabilities
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ClientWork:
     """Local training of one client, on raw tensors.
 
     Args:
-        model: a built Keras model that maps images to class scores.
+        model: a built Keras model that maps features to class scores.
         training: optimizer, learning rate, epochs, batch size.
         movable: mask of the entries that may change, one bool array per model weight, in the
             order of the weights; all other entries stay bit-identical for every optimizer.
@@ -52,7 +53,8 @@ class ClientWork:
             bfloat16 for mixed precision; default float32.
 
     A *client* is a mapping of tensors (keys in sorted order, as TFF wants them): `boost` `()`,
-    `id` `()`, `images` `(m, h, w, c)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
+    `id` `()`, `features` `(m, ...)`, `labels` `(m,)`, `order` `(epochs * m,)` and `seed` `(2,)`.
+    A model of several inputs has an entry `features_<name>` for each.
     """
 
     def __init__(
@@ -72,26 +74,28 @@ class ClientWork:
         self.fixed_norms, self._loss = fixed_norms, choose("loss", loss, LOSSES)
         self.stateless = stateless_model(model, compute_dtype=compute_dtype)
         self.training = training
-        self.image_shape = tuple(model.input_shape[1:])
-        self.from_logits = not ends_in_softmax(model)
+        self.input_shape = input_shapes(model)
+        self._arranged = arranged_for(model)
+        self.from_logits = not gives_probabilities(model)
         self.trainable_size = sum(sizes_of(self.stateless.trainable_shapes))
         self.state_size = sum(sizes_of(self.stateless.state_shapes))
 
-    def client_spec(self, image_dtype) -> dict[str, tf.TensorSpec]:
+    def client_spec(self, feature_dtype) -> dict[str, tf.TensorSpec]:
         """Return the `tf.TensorSpec` of every entry of a client."""
-        return dict(
+        given = dict(
             boost=tf.TensorSpec([], tf.float32),
             id=tf.TensorSpec([], tf.int32),
-            images=tf.TensorSpec([None, *self.image_shape], image_dtype),
             labels=tf.TensorSpec([None], tf.int32),
             order=tf.TensorSpec([None], tf.int32),
             seed=tf.TensorSpec([2], tf.int32),
+            **client_specs(feature_dtype, self.input_shape),
         )
+        return dict(sorted(given.items()))
 
-    def trace(self, image_dtype) -> TracedWork:
+    def trace(self, feature_dtype) -> TracedWork:
         """Return `update`, traced once, as `(trainable, state, client) -> results`."""
         given = [tf.TensorSpec([self.trainable_size]), tf.TensorSpec([self.state_size])]
-        return TracedWork(self.update, given, self.client_spec(image_dtype))
+        return TracedWork(self.update, given, self.client_spec(feature_dtype))
 
     def update(self, trainable, state, client: dict):
         """Train one client and return its update.
@@ -107,7 +111,12 @@ class ClientWork:
             the mean loss over all steps (zero if the updates are not finite).
         """
         new_trainable, new_state, loss = self.train(
-            trainable, state, client["images"], client["labels"], client["order"], client["seed"]
+            trainable,
+            state,
+            features_of_client(client),
+            client["labels"],
+            client["order"],
+            client["seed"],
         )
         delta = (new_trainable - trainable) * client["boost"]
         state_delta = new_state - state
@@ -119,13 +128,13 @@ class ClientWork:
             tf.where(finite, loss, 0.0),
         )
 
-    def train(self, trainable, state, images, labels, order, seed):
+    def train(self, trainable, state, features, labels, order, seed):
         """Train one client from the global weights.
 
         Args:
             trainable: float32 `(trainable_size,)`.
             state: float32 `(state_size,)`, moving statistics.
-            images: `(m, h, w, c)`, uint8 (divided by 255) or float32.
+            features: `(m, ...)`, or a mapping of them; uint8 is divided by 255.
             labels: int32 `(m,)`.
             order: int32 `(local_epochs * m,)`, example indices, epoch by epoch.
             seed: int32 `(2,)`, seed of the random layers.
@@ -142,7 +151,8 @@ class ClientWork:
             epoch, within = index // steps_per_epoch, index % steps_per_epoch
             first = epoch * examples + within * batch
             rows = order[first : tf.minimum(first + batch, (epoch + 1) * examples)]
-            inputs = to_unit_range(tf.gather(images, rows))
+            batch_of = tf.nest.map_structure(lambda part: tf.gather(part, rows), features)
+            inputs = self._arranged(to_unit_range(batch_of))
             with tf.GradientTape() as tape:
                 tape.watch(trainable)
                 outputs, new_state, penalty = self.stateless.call(
@@ -175,7 +185,8 @@ class ClientWork:
 
     def losses(self, labels, outputs):
         """Return the loss of every example, `(batch,)`."""
-        return self._loss(labels, tf.cast(outputs, tf.float32), self.from_logits)
+        scores = class_scores(tf.cast(outputs, tf.float32), not self.from_logits)
+        return self._loss(labels, scores, self.from_logits)
 
 
 def cross_entropy(labels, outputs, from_logits: bool):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
+from tfunlearn.core.features import client_entries
 from tfunlearn.core.seeds import generator, integers
 from tfunlearn.local_training.client_work import ClientTraining
 
@@ -72,11 +73,12 @@ class ClientTensors(Sequence[Mapping[str, Any]]):
         order = [
             shuffle.permutation(rows.stop - rows.start) for _ in range(self._training.local_epochs)
         ]
-        return collections.OrderedDict(
+        given = dict(
             boost=np.float32(self._cohort.boosts[place]),
             id=np.int32(client),
-            images=clients.images[rows],
+            **client_entries(clients.features[rows]),
             labels=clients.labels[rows],
             order=np.concatenate(order).astype(np.int32),
             seed=integers(self._seed, "random layers", *key, count=2),
         )
+        return collections.OrderedDict(sorted(given.items()))

@@ -43,10 +43,9 @@ class StatelessModel:
         self._check_weights()
         for tensor in model.inputs or ():
             dtype = tf.as_dtype(tensor.dtype)
-            if dtype != tf.float32:  # Keras would cast pixels of 0 to 1
+            if dtype not in (tf.float32, tf.int32):
                 raise UserError(
-                    f"model: must take float32 input, as its layers must compute in float32; got "
-                    f"{dtype.name}"
+                    f"model: must take float32 input, or int32 (token ids); got {dtype.name}"
                 )
         for layer in self._layers():
             _check_layer(layer, compute_dtype)
@@ -66,7 +65,7 @@ class StatelessModel:
         Args:
             trainable: tensors in the order of `model.trainable_weights`.
             state: tensors in the order of `model.non_trainable_weights` (moving statistics).
-            images: float32 `(batch, height, width, channels)`.
+            images: float32 or int32 `(batch, ...)`, as the model takes them.
             training: run Dropout and BatchNormalization in training mode.
             seed: int32 `(2,)`, the seed of all random layers in this call.
             fixed_norms: run BatchNormalization in inference mode even so; default False.
@@ -154,6 +153,8 @@ def _check_dtype(weight: Any) -> None:
 
 
 def _check_layer(layer: Any, compute_dtype: str) -> None:
+    if isinstance(layer, tf.keras.layers.InputLayer):
+        return
     dtype = getattr(layer, "compute_dtype", "float32")
     if dtype not in ("float32", compute_dtype):
         raise UserError(f"model: layer {layer.name} must compute in float32; got {dtype}")

@@ -198,7 +198,7 @@ def _select_channels(
     model.set_weights(weights)
     rows = at_most(np.flatnonzero(forgotten), settings.probe, generator(task.seed, "probe"))
     effects = channel_effects(
-        model, held.images[rows], held.labels[rows], parts=settings.channel, track=task.track
+        model, held.features[rows], held.labels[rows], parts=settings.channel, track=task.track
     )
     chosen = select_channels(
         effects,
@@ -252,7 +252,7 @@ def _perturb(task: UnlearningTask, federation: Federation, held: ClientSet) -> C
     def of(number: int) -> Federation:
         return federation.with_examples(
             mask,
-            held.images[mask],
+            held.features[mask],
             _wrong_labels(task, held, mask, number),
             task.remaining.malicious,
         ).undefended()

@@ -56,7 +56,7 @@ def plan(task: UnlearningTask, own: CDPSettings) -> Plan:
     model.set_weights(source.state.weights)
     activations = ClassActivations(model)
     uploads = [
-        activations(held.images[held.rows(k)], held.labels[held.rows(k)], federation.data.classes)
+        activations(held.features[held.rows(k)], held.labels[held.rows(k)], federation.data.classes)
         for k in task.track(list(held.present))
     ]
     chosen = discriminative_channels(

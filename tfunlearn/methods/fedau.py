@@ -62,7 +62,7 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
     model, weights = task.source.model, list(task.source.state.weights)
     places, layer = head_places(model), head_layer(model)
     model.set_weights(weights)
-    features_of = OutputsOf(tf.keras.Model(model.inputs, layer.input))
+    features_of = OutputsOf(tf.keras.Model(model.input, layer.input), scores=False)
     head = tuple(weights[place] for place in places)
     if task.classes_only:
         for name in ("head_alpha", "head_gamma"):
@@ -105,7 +105,7 @@ def _for_examples(
     gamma, heads = task.own.head_gamma, []
     for client in task.track(list(leaving)):
         rows = held.rows(client)
-        features, labels = features_of(held.images[rows]), held.labels[rows].copy()
+        features, labels = features_of(held.features[rows]), held.labels[rows].copy()
         gone = forgotten[rows]
         labels[gone] = wrong_labels(
             labels[gone],
@@ -127,7 +127,7 @@ def _for_classes(
     """Return, for each class, the auxiliary head of each client that holds it, and the cost."""
     held, leaving, found, sizes = task.source.remaining.poisoned, task.leaving.clients, [], []
     features = {
-        int(k): features_of(held.images[held.rows(k)]) for k in task.track(list(leaving.present))
+        int(k): features_of(held.features[held.rows(k)]) for k in task.track(list(leaving.present))
     }
     for label in task.forgotten_classes:
         heads, start = [], tuple(np.zeros_like(part) for part in head)

@@ -207,7 +207,7 @@ def _gradient(task: UnlearningTask, weights: list[np.ndarray]) -> list[np.ndarra
     equal = federation.client_weights == "uniform"
     gradient_of = mean_gradient_of(model)
     return mean_delta_of(
-        [gradient_of(held.images[held.rows(k)], held.labels[held.rows(k)]) for k in held.present],
+        [gradient_of(held.features[held.rows(k)], held.labels[held.rows(k)]) for k in held.present],
         None if equal else held.sizes[held.present],
     )
 

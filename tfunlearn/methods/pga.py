@@ -85,7 +85,7 @@ def plan(task: UnlearningTask, own: PGASettings) -> Plan:
             ascend(
                 source.model,
                 center,
-                held.images[rows],
+                held.features[rows],
                 held.labels[rows],
                 radius=radius,
                 lr=own.ascent_lr,

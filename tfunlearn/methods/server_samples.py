@@ -65,7 +65,7 @@ def server_samples(task: UnlearningTask) -> ServerSamples:
         task.own.server_samples,
         generator(task.seed, "server samples"),
     )
-    examples = ClientSet.from_partition(pool.images, pool.labels, [rows])
+    examples = ClientSet.from_partition(pool.features, pool.labels, [rows])
     return ServerSamples(examples, forgotten[rows], origin)
 
 

@@ -110,7 +110,7 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
             stacklevel=2,
         )
     shapes = [w.shape for w in state.weights]
-    federation = Federation.of(config)
+    federation = Federation.of(config, directory.read_data())
     check_partition(directory, federation)
     forget_mask, requests = np.zeros(len(federation.clients.labels), bool), []
     before, trained, last = 0, state.finished, None

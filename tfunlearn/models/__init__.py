@@ -9,9 +9,11 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.models.blocks import NORMS
 from tfunlearn.models.lenet5 import lenet5
 from tfunlearn.models.mlp import mlp
-from tfunlearn.models.model import MODELS, Model
+from tfunlearn.models.model import MODELS, Model, require_takes, shape_in_words
 from tfunlearn.models.resnet import resnet18, resnet18_flap, resnet20
 from tfunlearn.models.saved import is_model_file, load_model, require_fit
+from tfunlearn.models.text_cnn import text_cnn
+from tfunlearn.models.transformer import transformer
 from tfunlearn.models.vgg11 import vgg11
 
 
@@ -35,44 +37,51 @@ def check_model(name: str, norm: str | None) -> None:
 
 def build_model(
     name: str,
-    input_shape: tuple[int, ...],
+    input_shape: Any,
     classes: int,
     *,
     seed: int = 0,
     norm: str | None = None,
     own: Any = None,
+    vocabulary: int | None = None,
 ) -> tf.keras.Model:
     """Return the named model, or the model of a `.keras` or `.h5` file.
 
     Args:
         name: a key of `MODELS`, a specification of your own model, or a path that ends in `.keras`
             or `.h5`.
-        input_shape: `(height, width, channels)` of the images.
+        input_shape: shape of an example, such as `(height, width, channels)`; of several inputs a
+            mapping from name to shape.
         classes: number of classes of the data.
         seed: of the initial weights; default 0. A file keeps its own weights.
         norm: `"batch"` or `"group"`; None takes the net's own default.
         own: settings of the model, in place of `norm`; default its defaults.
+        vocabulary: number of token ids, for models that embed them; default None: no tokens.
 
     Raises:
-        UserError: unknown name, unreadable file, or a model that does not fit the images.
+        UserError: unknown name, unreadable file, or a model that does not fit the data.
     """
     if is_model_file(name):
         check_model(name, norm)
         return load_model(name, input_shape, classes)
     model = MODELS.find(name)
+    require_takes(model, input_shape, vocabulary)
     if own is None:
         check_model(name, norm)
         own = MODELS.make_settings(name, {} if norm is None else {"norm": norm})
     try:
-        return _checked(name, model.build(input_shape, classes, seed, own), input_shape, classes)
+        built = model.build(input_shape, classes, seed, own, vocabulary)
+        return _checked(name, built, input_shape, classes)
     except ValueError as error:
         if isinstance(error, UserError):
             raise
-        shape = "x".join(map(str, input_shape))
-        raise UserError(f"model: {name} cannot take images of {shape} ({first_line(error)})")
+        raise UserError(
+            f"model: {name} cannot take examples of {shape_in_words(input_shape)} "
+            f"({first_line(error)})"
+        )
 
 
-def _checked(name: str, built: Any, input_shape: tuple[int, ...], classes: int) -> tf.keras.Model:
+def _checked(name: str, built: Any, input_shape: Any, classes: int) -> tf.keras.Model:
     """Return a built model, checked.
 
     Raises:
@@ -102,5 +111,7 @@ __all__ = [
     "resnet18_flap",
     "resnet20",
     "takes_norm",
+    "text_cnn",
+    "transformer",
     "vgg11",
 ]

@@ -45,6 +45,9 @@ class Initializers:
     def glorot_uniform(self):
         return tf.keras.initializers.GlorotUniform(seed=self._next())
 
+    def uniform(self):
+        return tf.keras.initializers.RandomUniform(-0.05, 0.05, seed=self._next())
+
     def _next(self) -> int:
         self._asked += 1
         return int(integers(self._seed, "initial weights", self._asked)[0])

@@ -43,6 +43,7 @@ LENET5 = Model(
     name="lenet5",
     summary="LeNet-5 with ReLU and max pooling",
     paper="LeCun et al., Proc. IEEE 1998",
+    takes="images",
     build=built_by(lenet5),
     sizes=(44_426, 62_006),
 )

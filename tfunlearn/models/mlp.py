@@ -17,13 +17,13 @@ def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.kera
     paper names a five-layer MLP without giving its widths.
 
     Args:
-        input_shape: `(height, width, channels)`; default 28x28x1.
+        input_shape: shape of an example, images or rows of a table; default 28x28x1.
         classes: number of outputs; default 10.
         seed: seed of the initial weights; default 0.
     """
     layers, initial = tf.keras.layers, Initializers(seed)
     model = tf.keras.Sequential(
-        [layers.Input(input_shape, name="images"), layers.Flatten(name="flatten")], name="mlp"
+        [layers.Input(input_shape, name="features"), layers.Flatten(name="flatten")], name="mlp"
     )
     for number, units in enumerate(HIDDEN, start=1):
         model.add(
@@ -41,6 +41,7 @@ def mlp(input_shape=(28, 28, 1), classes: int = 10, *, seed: int = 0) -> tf.kera
 MLP = Model(
     name="mlp",
     summary="perceptron with hidden layers 512-256-128-64",
+    takes="numbers",
     build=built_by(mlp),
     sizes=(575_050, 1_746_506),
 )

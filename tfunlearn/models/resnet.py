@@ -150,6 +150,7 @@ RESNET18 = Model(
     summary="ResNet-18 with the CIFAR stem",
     paper="He et al., CVPR 2016",
     settings=NormSettings,
+    takes="images",
     build=built_by(resnet18),
     sizes=(11_182_410, 11_183_562),
 )
@@ -158,6 +159,7 @@ RESNET20 = Model(
     summary="ResNet-20 for 32x32 images",
     paper="He et al., CVPR 2016",
     settings=NormSettings,
+    takes="images",
     build=built_by(resnet20),
     sizes=(274_154, 274_442),
 )
@@ -166,6 +168,7 @@ RESNET18_FLAP = Model(
     summary="the model named ResNet-18 in FLAP's published code",
     paper="the published code of Meng et al.",
     settings=NormSettings,
+    takes="images",
     build=built_by(resnet18_flap),
     sizes=(324_330, 373_770),
 )

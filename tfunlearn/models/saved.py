@@ -8,11 +8,13 @@ import itertools
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tfunlearn.core.errors import UserError, first_line
 from tfunlearn.core.files import user_path
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.model_inputs import input_shapes
 from tfunlearn.models.files import translate, weights
 from tfunlearn.models.files.code import code_in
 from tfunlearn.models.files.stored import StoredModel, keras_name, keras_numbers, read_stored
@@ -42,7 +44,7 @@ def is_model_file(name: str) -> bool:
 
 def load_model(
     path: str | os.PathLike,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: Any = None,
     classes: int | None = None,
     *,
     allow_code: bool | None = None,
@@ -56,10 +58,11 @@ def load_model(
 
     Args:
         path: a `.keras` or `.h5` file, or, under Keras 2, a SavedModel folder written by Keras.
-        input_shape: required input `(height, width, channels)`; None skips the check.
+        input_shape: required shape of an example, or of several inputs a mapping from name to
+            shape; None skips the check.
         classes: required number of outputs; None skips the check.
         allow_code: allow code in the file to run; default None: only within `allowing_code`.
-        plain: whether to require one unnamed input and one unnamed output; default True.
+        plain: whether to require one unnamed output; default True.
 
     Raises:
         UserError: the file is missing, is no Keras model, contains code that is not allowed, cannot
@@ -89,10 +92,7 @@ def load_model(
             "(not built, or a subclass)"
         )
     if plain and not _is_plain(model):
-        raise UserError(
-            f"model: must have one unnamed input tensor and one unnamed output tensor; {path} has "
-            "named or several"
-        )
+        raise UserError(f"model: must have one unnamed output tensor; {path} has named or several")
     if input_shape is not None or classes is not None:
         require_fit(model, path, input_shape, classes)
     return model
@@ -101,19 +101,19 @@ def load_model(
 def require_fit(
     model: tf.keras.Model,
     path: str | os.PathLike,
-    input_shape: tuple[int, ...] | None,
+    input_shape: Any,
     classes: int | None,
 ) -> None:
-    """Raise a `UserError` unless a model fits the images and classes; None skips a check."""
+    """Raise a `UserError` unless a model fits the data; None skips a check."""
     if not _is_plain(model):
         raise UserError(
-            "model: must have one unnamed input tensor and one unnamed output tensor to be used "
-            f"with data; {path} has named or several"
+            "model: must have one unnamed output tensor to be used with data; "
+            f"{path} has named or several"
         )
-    takes, gives = (tuple(ends[0].shape[1:]) for ends in (model.inputs, model.outputs))
-    if input_shape is not None and not _fits(takes, tuple(input_shape)):
-        raise UserError(f"model: {path} takes images of {takes}, the data has {tuple(input_shape)}")
-    if classes is not None and gives != (classes,):
+    takes, gives = input_shapes(model), tuple(model.outputs[0].shape[1:])
+    if input_shape is not None and not _fits(takes, input_shape):
+        raise UserError(f"model: {path} takes examples of {takes}, the data has {input_shape}")
+    if classes is not None and gives != (classes,) and (gives, classes) != ((1,), 2):
         raise UserError(f"model: {path} gives outputs of {gives}, the data has {classes} classes")
 
 
@@ -184,16 +184,23 @@ def _unread(stored: StoredModel, cause: str) -> UserError:
 
 
 def _is_plain(model) -> bool:
-    """Return whether a model has one input tensor and one output tensor, both unnamed."""
+    """Return whether a model has one unnamed output tensor."""
     if isinstance(model, tf.keras.Sequential):
-        return len(model.inputs) == len(model.outputs) == 1
-    return not any(
-        isinstance(ends, dict) or (isinstance(ends, (list, tuple)) and len(ends) > 1)
-        for ends in (model.input, model.output)
-    )
+        return len(model.outputs) == 1
+    ends = model.output
+    return not (isinstance(ends, dict) or (isinstance(ends, (list, tuple)) and len(ends) > 1))
 
 
-def _fits(takes: tuple, shape: tuple) -> bool:
+def _fits(takes: Any, shape: Any) -> bool:
+    """Return whether examples of a shape, or of a shape for each input, are what a model takes."""
+    if isinstance(takes, Mapping) or isinstance(shape, Mapping):
+        return (
+            isinstance(takes, Mapping)
+            and isinstance(shape, Mapping)
+            and takes.keys() <= shape.keys()
+            and all(_fits(own, shape[name]) for name, own in takes.items())
+        )
+    takes, shape = tuple(takes), tuple(shape)
     return len(takes) == len(shape) and all(
         own in (None, other) for own, other in zip(takes, shape)
     )

@@ -55,6 +55,7 @@ VGG11 = Model(
     summary="VGG11",
     paper="Simonyan & Zisserman, ICLR 2015, arXiv 1409.1556",
     settings=NormSettings,
+    takes="images",
     build=built_by(vgg11),
     sizes=(9_235_466, 9_236_618),
 )

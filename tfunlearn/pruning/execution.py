@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.features import to_unit_range
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.model_inputs import named_inputs
 from tfunlearn.pruning.graph import Graph, Node, arguments_of
 
 
@@ -26,9 +27,17 @@ def execute(nodes: Iterable[Node], values: dict[int, Any]) -> None:
             values.update(zip(node.outputs, given))
 
 
-def execute_all(graph: Graph, images) -> dict[int, Any]:
-    """Return all tensors of a single-input model, for uint8 images or floats in [0, 1]."""
-    values = {graph.inputs[0]: to_unit_range(images)}
+def execute_all(graph: Graph, features) -> dict[int, Any]:
+    """Return all tensors of a model for features: a tensor, or a mapping from input to tensor."""
+    given = to_unit_range(features)
+    if not isinstance(given, Mapping):
+        values = {graph.inputs[0]: given}
+    else:
+        names = {id(tensor): name for name, tensor in named_inputs(graph.model).items()}
+        values = {
+            number: given[names[id(tensor)]]
+            for number, tensor in zip(graph.inputs, graph.model.inputs)
+        }
     execute(graph.nodes, values)
     return values
 
@@ -112,7 +121,12 @@ class Tail:
 def trace_batches(function, examples: Iterable):
     """Return `function`, traced for tensors like `examples` with any length of the first axis."""
     return tf.function(function, autograph=False).get_concrete_function(
-        *(tf.TensorSpec([None, *example.shape[1:]], example.dtype) for example in examples)
+        *(
+            tf.nest.map_structure(
+                lambda part: tf.TensorSpec([None, *part.shape[1:]], part.dtype), example
+            )
+            for example in examples
+        )
     )
 
 

@@ -11,8 +11,9 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class RunDirectory:
 
     Attributes:
         path: the folder. It holds `config.json`, `metrics.jsonl`, `partition.npz`, `clients.csv`,
+            `data.json` (how the features were made from files: classes, means, vocabulary),
             `checkpoint.npz` (newest round), `previous.npz` (round before), `model.keras`,
             `curves.png`, `tensorboard/`, `worker.log` (output of TFF's worker process), `history/`
             (rounds kept for unlearning), `methods/` (copies of the files of your own methods, for
@@ -62,6 +64,7 @@ class RunDirectory:
     metrics = property(lambda self: self.path / "metrics.jsonl")
     partition = property(lambda self: self.path / "partition.npz")
     clients = property(lambda self: self.path / "clients.csv")
+    data = property(lambda self: self.path / "data.json")
     checkpoint = property(lambda self: self.path / "checkpoint.npz")
     previous = property(lambda self: self.path / "previous.npz")
     model = property(lambda self: self.path / "model.keras")
@@ -127,6 +130,30 @@ class RunDirectory:
         """Return the SHA-256 of the model file that training started from; None without one."""
         found = self.read_config().get("model_sha256")
         return found if isinstance(found, str) else None
+
+    def write_data(self, prepared: Mapping[str, Any] | None) -> None:
+        """Write how the features were made (`LabeledData.prepared`), with a checksum; None: no."""
+        if prepared is not None:
+            content = json.loads(json.dumps(prepared))
+            write_json(self.data, {**content, "sha256_of_this": digest_of(content)})
+
+    def read_data(self) -> dict | None:
+        """Return what `write_data` wrote; None if there is nothing.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            content = json.loads(self.data.read_text(encoding="utf-8"))
+            if content.pop("sha256_of_this") != digest_of(content):
+                raise ValueError("its checksum is another")
+            return content
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"run: {self.data} is damaged ({first_line(error)}); put back the original"
+            )
 
     def write_partition(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +14,30 @@ from tfunlearn.config.run_config import DataConfig, RunConfig
 from tfunlearn.config.threats import AggregationConfig, AttackConfig, DefenseConfig
 from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require, require_real
+from tfunlearn.core.features import differing_rows
 from tfunlearn.core.history import HistoryPolicy
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
-from tfunlearn.datasets import PARTITIONS, ImageData, check_partition, load
+from tfunlearn.datasets import (
+    PARTITIONS,
+    LabeledData,
+    check_partition,
+    column,
+    from_file,
+    group,
+    load,
+    partition_kind,
+)
 from tfunlearn.local_training.client_work import ClientTraining
 from tfunlearn.local_training.cohort import Cohort, participants
 
 
-def load_data(config: DataConfig, seed: int) -> ImageData:
-    """Load the data set, reduced to `train_examples` random examples if that is set."""
-    data = load(config.dataset, config.data_dir, config.own[0])
+def load_data(config: DataConfig, seed: int, prepared: Mapping | None = None) -> LabeledData:
+    """Load the data set, reduced to `train_examples` random examples if that is set.
+
+    `prepared` is what a run stored of its data.
+    """
+    data = load(config.dataset, config.data_dir, config.own[0], prepared)
     if config.train_examples is None:
         return data
     if config.train_examples > len(data.labels):
@@ -35,33 +48,55 @@ def load_data(config: DataConfig, seed: int) -> ImageData:
     return data.subset(config.train_examples, generator(seed, "training subset"))
 
 
-def split(data: ImageData, config: DataConfig, seed: int) -> list[np.ndarray]:
-    """Return the training examples of each client, as rows of `data`."""
+def split(
+    data: LabeledData, config: DataConfig, seed: int
+) -> tuple[list[np.ndarray], tuple[str, ...] | None]:
+    """Return the training examples of each client, as rows of `data`, and the clients' names."""
     require(
         "clients",
         config.clients,
         config.clients is None or config.clients <= len(data.labels),
         f"at most one per training example ({len(data.labels)})",
     )
-    options = {
-        "dirichlet": {"alpha": config.alpha},
-        "classes": {"per_client": config.classes_per_client},
-    }
-    parts = PARTITIONS[config.partition](
-        data,
-        clients=config.clients,
-        rng=generator(seed, "partition"),
-        **options.get(config.partition, {}),
+    kind, argument = partition_kind(config.partition)
+    rng, names = generator(seed, "partition"), None
+    if kind == "file":
+        parts, names = from_file(data, path=argument)
+    elif kind == "column":
+        parts, names = column(data, clients=config.clients, name=argument, rng=rng)
+    elif kind == "group":
+        parts = group(data, clients=_known(config.clients), p=float(argument), rng=rng)
+    else:
+        options = {
+            "dirichlet": {
+                "alpha": config.alpha,
+                "min_examples": config.min_examples,
+                "redraws": config.redraws,
+            },
+            "classes": {"per_client": config.classes_per_client},
+            "quantity": {"sigma": config.quantity_sigma},
+            "features": {"skew": config.feature_skew},
+        }
+        clients = config.clients
+        if kind == "writers" and clients is None and data.writers is not None:
+            clients = len(np.unique(data.writers))
+        parts = PARTITIONS[kind](data, clients=clients, rng=rng, **options.get(kind, {}))
+    check_partition(
+        parts, len(data.labels), disjoint=kind != "overlapping", least=config.min_examples
     )
-    check_partition(parts, len(data.labels), disjoint=config.partition != "overlapping")
-    return parts
+    return parts, names
 
 
-def _with_client_count(config: RunConfig, data: ImageData) -> RunConfig:
-    """Return the configuration with one client per writer, unless a number is configured."""
-    if config.data.clients is not None or data.writers is None:
+def _known(clients: int | None) -> int:
+    assert clients is not None  # only natural partitions count the clients themselves
+    return clients
+
+
+def _completed(config: RunConfig, data: LabeledData, clients: int) -> RunConfig:
+    """Return the configuration with what only the data tell: the clients, source and target."""
+    config = dataclasses.replace(config, attack=config.attack.on_classes(data.class_numbers()))
+    if config.data.clients is not None or config.data.partition.endswith(".csv"):
         return config
-    clients = len(np.unique(data.writers))
     return dataclasses.replace(config, data=dataclasses.replace(config.data, clients=clients))
 
 
@@ -77,36 +112,37 @@ class Federation:
         clients: the client set without poisoning.
         poisoned: the client set while the attack is active.
         malicious: ids of the malicious clients.
+        client_names: name of each client, such as the hospital; None where they are numbers.
     """
 
     config: RunConfig
-    data: ImageData
-    held_back: ImageData | None
+    data: LabeledData
+    held_back: LabeledData | None
     parts: list[np.ndarray]
     clients: ClientSet
     poisoned: ClientSet
     malicious: np.ndarray
+    client_names: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, config: RunConfig) -> Federation:
+    def of(cls, config: RunConfig, prepared: Mapping | None = None) -> Federation:
         """Load, partition and poison the data.
+
+        Args:
+            config: the run's configuration.
+            prepared: what the run stored of its data (`LabeledData.prepared`); default none.
 
         Raises:
             UserError: the data cannot be loaded or partitioned, or lack a class of the attack.
         """
-        data, held_back = _hold_back(load_data(config.data, config.seed), config)
-        config, attack = _with_client_count(config, data), config.attack
-        for field in ("source", "target"):
-            if not 0 <= getattr(attack, field) < data.classes:
-                raise UserError(
-                    f"{field}: must be a class of {data.name}, from 0 to {data.classes - 1}; "
-                    f"got {getattr(attack, field)}"
-                )
+        data, held_back = _hold_back(load_data(config.data, config.seed, prepared), config)
+        parts, names = split(data, config.data, config.seed)
+        config = _completed(config, data, len(parts))
+        attack = config.attack
         if attack.on_data is not None:
             on_data, own = attack.on_data
-            on_data.check(data.images, own)
-        parts = split(data, config.data, config.seed)
-        clients = ClientSet.from_partition(data.images, data.labels, parts)
+            on_data.check(data.features, own)
+        clients = ClientSet.from_partition(data.features, data.labels, parts)
         malicious = choose_malicious(
             len(clients), config.malicious_count, generator(config.seed, "malicious")
         )
@@ -115,7 +151,7 @@ class Federation:
             if not len(malicious) or not attack.on_data
             else poison(clients, malicious, _data_attack(config, data.classes))
         )
-        return cls(config, data, held_back, parts, clients, poisoned, malicious)
+        return cls(config, data, held_back, parts, clients, poisoned, malicious, names)
 
     @property
     def client_training(self) -> ClientTraining:
@@ -161,17 +197,14 @@ class Federation:
     def changed(self) -> np.ndarray:
         """Mask of the training examples that the attack changes, bool `(N,)`."""
         changed = self.poisoned.labels != self.clients.labels
-        if self.poisoned.images is not self.clients.images:
-            pixels = self.poisoned.images != self.clients.images
-            changed |= pixels.reshape(len(pixels), -1).any(axis=1)
-        return changed
+        return changed | differing_rows(self.poisoned.features, self.clients.features)
 
     def as_attackers_would(
-        self, images: np.ndarray, labels: np.ndarray
+        self, features: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return examples after the run's attack on data, as a malicious client would hold them."""
         attack = _data_attack(self.config, self.data.classes)
-        return attack(len(self.clients), images, labels)
+        return attack(len(self.clients), features, labels)
 
     @property
     def server_examples(self) -> ClientSet | None:
@@ -180,7 +213,7 @@ class Federation:
         return (
             None
             if held is None
-            else ClientSet.from_partition(held.images, held.labels, [np.arange(len(held.labels))])
+            else ClientSet.from_partition(held.features, held.labels, [np.arange(len(held.labels))])
         )
 
     @property
@@ -207,21 +240,21 @@ class Federation:
         return self.poisoned if self.attacked(round_number) else self.clients
 
     def with_examples(
-        self, mask: np.ndarray, images: np.ndarray, labels: np.ndarray, malicious: np.ndarray
+        self, mask: np.ndarray, features: np.ndarray, labels: np.ndarray, malicious: np.ndarray
     ) -> Federation:
         """Return the federation with the examples of a mask replaced.
 
         Args:
             mask: the examples to replace in `clients` and in `poisoned`, bool `(N,)`.
-            images: the new images.
+            features: the new features.
             labels: the new labels.
             malicious: ids of the malicious clients of the returned federation.
         """
-        clients = self.clients.with_examples(mask, images, labels)
+        clients = self.clients.with_examples(mask, features, labels)
         poisoned = (
             clients
             if self.poisoned is self.clients
-            else (self.poisoned.with_examples(mask, images, labels))
+            else (self.poisoned.with_examples(mask, features, labels))
         )
         return dataclasses.replace(self, clients=clients, poisoned=poisoned, malicious=malicious)
 
@@ -275,7 +308,7 @@ class Federation:
         return float(factor)
 
 
-def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData | None]:
+def _hold_back(data: LabeledData, config: RunConfig) -> tuple[LabeledData, LabeledData | None]:
     """Return the training data without the server's examples, and these, or None."""
     count = config.server_examples
     if not count:
@@ -291,13 +324,13 @@ def _hold_back(data: ImageData, config: RunConfig) -> tuple[ImageData, ImageData
 
 
 def _data_attack(config: RunConfig, count: int) -> Callable:
-    """Return the attack on data, `(client, images, labels) -> (images, labels)`."""
+    """Return the attack on data, `(client, features, labels) -> (features, labels)`."""
     assert config.attack.on_data is not None
     (attack, own), classes = config.attack.on_data, config.attack.classes
 
-    def poison_examples(client: int, images: np.ndarray, labels: np.ndarray):
+    def poison_examples(client: int, features: np.ndarray, labels: np.ndarray):
         rng = generator(config.seed, attack.name, client)
-        found = attack.poison(images, labels, own, classes, rng)
-        return require_poisoned(attack.name, found, images, labels, classes=count)
+        found = attack.poison(features, labels, own, classes, rng)
+        return require_poisoned(attack.name, found, features, labels, classes=count)
 
     return poison_examples

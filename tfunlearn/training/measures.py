@@ -9,9 +9,9 @@ import numpy as np
 
 from tfunlearn.config.threats import AttackConfig
 from tfunlearn.core.seeds import at_most, generator
-from tfunlearn.datasets import ImageData
+from tfunlearn.datasets import LabeledData
 from tfunlearn.evaluation import OutputsOf, accuracy, attack_success, cross_entropy, source_error
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.training.federation import Federation
 
 MOST_EXAMPLES = 5000  # training examples measured per set and round
@@ -20,8 +20,8 @@ MOST_EXAMPLES = 5000  # training examples measured per set and round
 class TestMeasures:
     """Compute test accuracy, test loss, attack success rate and source-class error.
 
-    The attack success rate is the share of source-class test images classified as the target class;
-    for a backdoor, the share of triggered test images of all other classes that are.
+    The attack success rate is the share of source-class test examples classified as the target
+    class; for a backdoor, the share of triggered test examples of all other classes that are.
 
     Args:
         outputs_of: computes the outputs of the model.
@@ -31,7 +31,7 @@ class TestMeasures:
 
     __test__ = False  # keeps pytest from collecting the class
 
-    def __init__(self, outputs_of: OutputsOf, data: ImageData, attack: AttackConfig):
+    def __init__(self, outputs_of: OutputsOf, data: LabeledData, attack: AttackConfig):
         self._outputs_of, self._data, self._attack = outputs_of, data, attack
 
     def __call__(
@@ -54,20 +54,20 @@ class TestMeasures:
         *,
         track: Callable[[Sequence], Iterable] = iter,
     ) -> np.ndarray:
-        """Return the outputs on the test images, `(m, classes)`; arguments as of a call."""
-        return self._outputs_of(self._data.test_images, weights, track=track)
+        """Return the outputs on the test examples, `(m, classes)`; arguments as of a call."""
+        return self._outputs_of(self._data.test_features, weights, track=track)
 
     def accuracy_on(self, outputs: np.ndarray, classes: np.ndarray) -> float:
-        """Return the accuracy on the test images of some classes, NaN if there are none."""
+        """Return the accuracy on the test examples of some classes, NaN if there are none."""
         rows = np.isin(self._data.test_labels, classes)
         if not rows.any():
             return math.nan
         return accuracy(outputs[rows].argmax(axis=1), self._data.test_labels[rows])
 
     def of(self, outputs: np.ndarray) -> dict[str, float | None]:
-        """Return the metrics for outputs on the test images, `(m, classes)`."""
+        """Return the metrics for outputs on the test examples, `(m, classes)`."""
         predictions, labels = outputs.argmax(axis=1), self._data.test_labels
-        from_logits = not ends_in_softmax(self._outputs_of.model)
+        from_logits = not gives_probabilities(self._outputs_of.model)
         return _known(
             dict(
                 test_accuracy=accuracy(predictions, labels),
@@ -88,7 +88,7 @@ class TestMeasures:
             return math.nan
         on_data, own = attack.on_data
         assert on_data.triggered is not None
-        triggered = self._outputs_of(on_data.triggered(data.test_images[others], own))
+        triggered = self._outputs_of(on_data.triggered(data.test_features[others], own))
         return accuracy(triggered.argmax(axis=1), np.full(len(triggered), attack.target))
 
 
@@ -97,7 +97,7 @@ class ForgettingMeasures:
 
     The loss is measured on the retain set too. Examples forgotten by earlier requests are a set of
     their own. Training data are measured as the clients hold them while the attack is active, with
-    poisoned images and labels, and on at most 5,000 randomly drawn examples per set. If whole
+    poisoned features and labels, and on at most 5,000 randomly drawn examples per set. If whole
     classes are forgotten, test accuracy is measured on these and on the remaining classes.
 
     Args:
@@ -117,7 +117,7 @@ class ForgettingMeasures:
         earlier: np.ndarray | None = None,
     ):
         self._outputs_of, held = outputs_of, federation.poisoned
-        self._from_logits = not ends_in_softmax(outputs_of.model)
+        self._from_logits = not gives_probabilities(outputs_of.model)
         self._test = TestMeasures(outputs_of, federation.data, federation.attack)
         parts = {
             "forget_accuracy": forgotten,
@@ -136,7 +136,7 @@ class ForgettingMeasures:
         }
         union = np.unique(np.concatenate(list(chosen.values())))
         # one pass over all sets, each example once
-        self._images = np.concatenate([federation.data.test_images, held.images[union]])
+        self._features = np.concatenate([federation.data.test_features, held.features[union]])
         self._tests = len(federation.data.test_labels)
         self._parts = {
             name: (self._tests + np.searchsorted(union, rows), held.labels[rows])
@@ -156,10 +156,10 @@ class ForgettingMeasures:
             The metrics of `TestMeasures`, `forget_accuracy`, `poisoned_accuracy` (on the examples
             of the forget set that the attack changed), `remain_accuracy`, `remain_loss`,
             `earlier_forget_accuracy` (if examples were forgotten earlier), `forget_test_accuracy`
-            (on test images of the classes without remaining examples) and `remain_test_accuracy`
+            (on test examples of the classes without remaining examples) and `remain_test_accuracy`
             (on those of the remaining classes, if whole classes are forgotten).
         """
-        outputs = self._outputs_of(self._images, weights)
+        outputs = self._outputs_of(self._features, weights)
         tests = outputs[: self._tests]
         values = self._test.of(tests)
         for name, classes in self._classes.items():

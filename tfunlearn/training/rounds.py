@@ -30,10 +30,11 @@ def initial_model(federation: Federation, seed: int | None = None) -> tf.keras.M
     seed = config.draws if seed is None else seed
     return build_model(
         config.model.model,
-        federation.data.image_shape,
+        federation.data.input_shape,
         federation.data.classes,
         seed=int(integers(seed, "model")[0]),
         own=config.model.settings,
+        vocabulary=federation.data.vocabulary,
     )
 
 
@@ -75,7 +76,7 @@ def rounds_of(
         seed=config.draws if seed is None else seed,
         engine=engine_of(config),
         flap=model_stage(config, model),
-        image_dtype=federation.data.images.dtype,
+        feature_dtype=federation.data.features.dtype,
         equal_weights=config.aggregation.client_weights == "uniform",
         aggregator=config.aggregator.replace(sizes=sizes),
     )
@@ -130,7 +131,7 @@ def partial_rounds_of(
         weights,
         seed=seed,
         engine=engine_of(federation.config),
-        image_dtype=federation.data.images.dtype,
+        feature_dtype=federation.data.features.dtype,
         on_server=on_server,
         adversary=adversary,
     )

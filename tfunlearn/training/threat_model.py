@@ -17,7 +17,7 @@ from tfunlearn.core.vectors import from_vector
 from tfunlearn.defenses import Rejection
 from tfunlearn.evaluation import OutputsOf, accuracy, cross_entropy
 from tfunlearn.local_training.weight_order import WeightOrder
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.training.federation import Federation
 
 
@@ -86,11 +86,11 @@ def rejection_of(federation: Federation, model: tf.keras.Model) -> Rejection | N
     held, outputs_of = federation.held_back, OutputsOf(model)
     assert held is not None  # the configuration requires server-held examples
     shapes: list[Any] = [w.shape for w in model.weights]
-    logits = not ends_in_softmax(model)
+    logits = not gives_probabilities(model)
 
     def judge(weights: list[np.ndarray], step: np.ndarray) -> tuple[float, float]:
         moved = [old + new for old, new in zip(weights, from_vector(step, shapes))]
-        outputs = outputs_of(held.images, moved)
+        outputs = outputs_of(held.features, moved)
         return (
             1 - accuracy(outputs.argmax(axis=1), held.labels),
             cross_entropy(outputs, held.labels, from_logits=logits),

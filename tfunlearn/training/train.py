@@ -116,7 +116,7 @@ class PreparedRun:
     @classmethod
     def of(cls, directory: RunDirectory, config: RunConfig) -> PreparedRun:
         """Prepare a run from its configuration."""
-        federation = Federation.of(config)
+        federation = Federation.of(config, directory.read_data())
         return cls(directory, federation, initial_model(federation))
 
     def engine(self, finished: int) -> tuple[HistoryWriter, Callable | None]:
@@ -212,6 +212,7 @@ def write_setup(
         content_sha256=digest_of(content_of(federation.config)),
         **notes,
     )
+    directory.write_data(federation.data.prepared)
     directory.write_partition(
         [rows[part] for part in federation.parts],
         federation.clients,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.core.features import unpack
 from tfunlearn.core.lazy import tf
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import class_scores, gives_probabilities
 from tfunlearn.pruning.channels import ChannelLayer, norms_of, without_channels
 from tfunlearn.pruning.execution import (
     Tail,
@@ -105,7 +106,7 @@ class Steps:
         graph: the model's graph.
         layers: the layers to ablate.
         parts: what a channel consists of, `"filter"` or `"filter+bn"`.
-        images: the probe, `(n, height, width, channels)`.
+        features: the probe, `(n, ...)`.
         labels: int32 `(n,)`.
         memory: approximate memory limit in bytes.
 
@@ -120,17 +121,17 @@ class Steps:
         graph: Graph,
         layers: Sequence[ChannelLayer],
         parts: str,
-        images: np.ndarray,
+        features: np.ndarray,
         labels: np.ndarray,
         memory: int,
     ):
-        self._graph, self._images, self._labels = graph, images, labels
+        self._graph, self._features, self._labels = graph, features, labels
         self._tail = Tail(graph)
         ablations = [Ablation.of(graph, layer, parts, self._tail.waists) for layer in layers]
         self._ablations = {ablation.layer.layer: ablation for ablation in ablations}
-        self._from_logits = not ends_in_softmax(graph.model)
+        self._from_logits = not gives_probabilities(graph.model)
         self._reads = tuple(dict.fromkeys(t for a in ablations for t in a.reads))
-        self._forward = trace_batches(self._values_of, [images])
+        self._forward = trace_batches(self._values_of, [unpack(features[:1])])
         self._beginnings, self._rows, self._values = {}, None, ()
         sizes = self._sizes()
         cached = max(1, sum(sizes[tensor] for tensor in self._reads))
@@ -148,7 +149,9 @@ class Steps:
         labels = tf.constant(self._labels[rows])
         if rows != self._rows:
             self._rows = rows
-            *self._values, outputs = self._forward(tf.constant(self._images[rows]))
+            *self._values, outputs = self._forward(
+                tf.nest.map_structure(tf.constant, unpack(self._features[rows]))
+            )
             right, loss = self._score(outputs, labels, 1)
             self.correct += int(right[0])
             self.loss += float(loss[0])
@@ -168,14 +171,15 @@ class Steps:
         right, loss = self._score(outputs, labels, len(channels))
         return right.numpy(), loss.numpy()
 
-    def _values_of(self, images) -> tuple:
+    def _values_of(self, features) -> tuple:
         """Return the tensors that the ablations read, and the outputs."""
-        values = execute_all(self._graph, images)
+        values = execute_all(self._graph, features)
         return (*(values[tensor] for tensor in self._reads), values[self._graph.outputs[0]])
 
     def _score(self, outputs, labels, copies):
         """Return correct predictions and summed losses of each copy of the examples."""
         labels = tf.tile(labels, [copies])
+        outputs = class_scores(outputs, not self._from_logits)
         right = tf.equal(tf.argmax(outputs, axis=1, output_type=tf.int32), labels)
         if self._from_logits:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
@@ -215,7 +219,7 @@ class Steps:
     def _zeroing(self, ablation: Ablation, rows: slice, channels: np.ndarray):
         """Run the whole model with the weights of each channel zeroed in turn."""
         before, scores = self._graph.read(), []
-        images, labels = tf.constant(self._images[rows]), tf.constant(self._labels[rows])
+        images, labels = tf.constant(self._features[rows]), tf.constant(self._labels[rows])
         for channel in channels:
             after = without_channels(before, [ablation.layer], {ablation.layer.layer: [channel]})
             try:

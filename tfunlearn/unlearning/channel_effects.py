@@ -10,6 +10,7 @@ import numpy as np
 from tfunlearn.core.errors import UserError, require, require_whole
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.outputs import classes_of
 from tfunlearn.pruning.channels import channel_layers, named_layers
 from tfunlearn.pruning.graph import Graph, arguments_of
 from tfunlearn.unlearning.ablation import Steps
@@ -66,8 +67,8 @@ def channel_effects(
 
     Args:
         model: a built Sequential or functional Keras model that outputs class scores; unchanged.
-        probe_x: images `(n, height, width, channels)`, uint8 or float32 in [0, 1]; the method uses
-            examples of the forget set.
+        probe_x: features `(n, ...)`, see `core.features`; the method uses examples of the forget
+            set.
         probe_y: their labels `(n,)`.
         parts: `"filter"` (default): the channel's slice of the kernel and its bias; a normalization
             layer after it then outputs a constant. `"filter+bn"`: its gamma and beta too, so that
@@ -128,10 +129,10 @@ def _check(model, probe_x: np.ndarray, probe_y: np.ndarray) -> np.ndarray:
     require(
         "model",
         model.name,
-        len(shape) == 2 and len(model.inputs) == 1,
-        "a model of one input and one output (examples, classes)",
+        len(shape) == 2,
+        "a model of one output (examples, classes)",
     )
     require("probe", len(probe_x), len(probe_x) > 0, "at least one example")
     return require_labels(
-        probe_y, classes=shape[1], count=len(probe_x), field="probe labels"
+        probe_y, classes=classes_of(model), count=len(probe_x), field="probe labels"
     ).astype(np.int32)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfunlearn.core.errors import choose, require, require_real
+from tfunlearn.core.features import unpack
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 from tfunlearn.pruning.channels import channel_layers
@@ -46,15 +47,15 @@ class ClassActivations:
         self._forward = tf.function(self._pool, autograph=False, reduce_retracing=True)
 
     def __call__(
-        self, images: np.ndarray, labels: np.ndarray, classes: int
+        self, features: np.ndarray, labels: np.ndarray, classes: int
     ) -> dict[str, np.ndarray]:
         """Return layer name to means `(classes, channels)` float64, NaN for a class without
         examples."""
-        labels = require_labels(labels, classes=classes, count=len(images))
+        labels = require_labels(labels, classes=classes, count=len(features))
         sums = {layer.layer: np.zeros((classes, layer.channels)) for layer in self._layers}
         for first in range(0, len(labels), self._batch):
             part = slice(first, first + self._batch)
-            for name, values in zip(sums, self._forward(images[part])):
+            for name, values in zip(sums, self._forward(unpack(features[part]))):
                 np.add.at(sums[name], labels[part], values.numpy().astype(np.float64))
         counts = np.bincount(labels, minlength=classes)[:, None]
         with np.errstate(invalid="ignore"):
@@ -62,8 +63,8 @@ class ClassActivations:
                 name: np.where(counts > 0, total / counts, np.nan) for name, total in sums.items()
             }
 
-    def _pool(self, images) -> list:
-        values = execute_all(self._graph, images)
+    def _pool(self, features) -> list:
+        values = execute_all(self._graph, features)
         return [self._pool_layer(self._graph.layers[layer.layer], values) for layer in self._layers]
 
     def _pool_layer(self, layer, values: dict):

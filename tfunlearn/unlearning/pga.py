@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.errors import require, require_real, require_whole
-from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.features import unpack
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.vectors import to_vector
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import classes_of, gives_probabilities, scores_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def ascend(
     for name, value in (("batch_size", batch_size), ("epochs", epochs)):
         require_whole(name, value, 1)
     require("images", len(images), len(images) > 0, "at least one example")
-    labels = require_labels(labels, classes=model.outputs[0].shape[-1], count=len(images))
+    labels = require_labels(labels, classes=classes_of(model), count=len(images))
     kept = model.get_weights()
     model.set_weights(start)
     try:
@@ -121,7 +121,7 @@ def _ascend(model, images, labels, step: Callable, orders, batch_size: int, leas
     for order in orders:
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
-            apply, share = step(tf.constant(images[rows]), tf.constant(labels[rows]))
+            apply, share = step(unpack(images[rows]), tf.constant(labels[rows]))
             if share < least:
                 return Ascent(model.get_weights(), steps, share, distance)
             distance, steps = apply(), steps + 1
@@ -133,11 +133,11 @@ def _step(model, radius: float, lr: float, momentum: float, clip: float) -> Call
     variables = model.trainable_weights
     center = [tf.identity(v) for v in variables]
     speeds = [tf.zeros_like(c) for c in center]
-    from_logits = not ends_in_softmax(model)
+    from_logits, scores = not gives_probabilities(model), scores_of(model)
 
     def step(images, labels):
         with tf.GradientTape() as tape:
-            outputs = model(to_unit_range(images), training=False)
+            outputs = scores(images, False)
             loss = -tf.reduce_mean(
                 tf.keras.losses.sparse_categorical_crossentropy(
                     labels, outputs, from_logits=from_logits

@@ -11,6 +11,7 @@ import numpy as np
 from tfunlearn.core.errors import require
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.outputs import classes_of, scores_of
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def gradient_of(
         labels: `(m,)`.
         from_logits: whether the model's outputs are logits.
     """
-    labels = require_labels(labels, classes=model.outputs[0].shape[-1], count=len(images))
+    labels = require_labels(labels, classes=classes_of(model), count=len(images))
     with tf.GradientTape() as tape:
-        loss = _loss(model(images, training=False), labels, from_logits)
+        loss = _loss(scores_of(model)(images, False), labels, from_logits)
     return [np.asarray(g) for g in tape.gradient(loss, model.trainable_weights)]
 
 
@@ -80,7 +81,7 @@ def invert_gradient(
         learning?" (NeurIPS 2020, arXiv 2003.14053).
     """
     sent = [np.ones(g.shape, bool) for g in gradient] if masks is None else masks
-    labels = require_labels(labels, classes=model.outputs[0].shape[-1])
+    labels = require_labels(labels, classes=classes_of(model))
     require("masks", "no entry", any(mask.any() for mask in sent), "at least one entry")
     parts = [tf.constant(mask, tf.float32) for mask in sent]
     known = [tf.constant(g, tf.float32) * part for g, part in zip(gradient, parts)]
@@ -95,7 +96,7 @@ def invert_gradient(
         with tf.GradientTape() as outer:
             outer.watch(images)
             with tf.GradientTape() as inner:
-                loss = _loss(model(images, training=False), labels, from_logits)
+                loss = _loss(scores_of(model)(images, False), labels, from_logits)
             found = cast(list, inner.gradient(loss, model.trainable_weights))
             own = [g * part for g, part in zip(found, parts)]
             product = sum(tf.reduce_sum(a * b) for a, b in zip(own, known))

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfunlearn.core.errors import require
 from tfunlearn.core.lazy import tf
+from tfunlearn.models.outputs import classes_of, scores_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def invert_class(
         Countermeasures" (CCS 2015), algorithm MI-Face.
     """
     shape = tuple(model.inputs[0].shape[1:])
-    classes = model.outputs[0].shape[-1]
+    classes, scores = classes_of(model), scores_of(model)
     require("label", label, 0 <= label < classes, f"a class of the model, from 0 to {classes - 1}")
     starts = (
         [np.zeros(shape), np.full(shape, 0.5), np.random.default_rng(0).random(shape)]
@@ -73,7 +74,7 @@ def invert_class(
     @tf.function(autograph=False, reduce_retracing=True)
     def step():
         with tf.GradientTape() as tape:
-            outputs = model(image, training=False)
+            outputs = scores(image, False)
             log_p = (
                 tf.nn.log_softmax(outputs)
                 if from_logits

@@ -108,7 +108,7 @@ def study_channels(
         effects.append(
             channel_effects(
                 model,
-                held.images[rows],
+                held.features[rows],
                 held.labels[rows],
                 parts=channel,
                 layers=layers,

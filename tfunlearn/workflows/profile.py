@@ -20,7 +20,7 @@ from tfunlearn.core.verification_record import (
 )
 from tfunlearn.evaluation import OutputsOf, cross_entropies
 from tfunlearn.methods.settings import reference_method
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.report.facts import Profile
 from tfunlearn.runs.loading import open_run
 from tfunlearn.runs.run_directory import RunDirectory, read_record, unlearning_record
@@ -66,7 +66,7 @@ def profile_of(run: str | os.PathLike, data_dir: str | None = None) -> Profile:
     if read_record(directory) is not None:
         return _unlearned_profile(directory, data_dir)
     _, config, _, model = open_run(run, data_dir, reading=True)
-    return _trained_profile(Federation.of(config), model)
+    return _trained_profile(Federation.of(config, directory.read_data()), model)
 
 
 def _identity(directory: RunDirectory) -> dict[str, str | None]:
@@ -94,7 +94,7 @@ def _recorded(directory: RunDirectory) -> Profile | None:
 def _trained_profile(federation: Federation, model) -> Profile:
     """Return accuracy and loss by class and client, and the confusion, of a trained model."""
     outputs_of = OutputsOf(model)
-    data, held, from_logits = federation.data, federation.clients, not ends_in_softmax(model)
+    data, held, from_logits = federation.data, federation.clients, not gives_probabilities(model)
 
     def of(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = outputs_of(images)
@@ -106,7 +106,7 @@ def _trained_profile(federation: Federation, model) -> Profile:
         )
         return accuracy, loss
 
-    predicted, losses = of(data.test_images, data.test_labels)
+    predicted, losses = of(data.test_features, data.test_labels)
     confusion = np.zeros((data.classes, data.classes), int)
     np.add.at(confusion, (data.test_labels, predicted), 1)
     classes = [
@@ -114,7 +114,7 @@ def _trained_profile(federation: Federation, model) -> Profile:
         for label in range(data.classes)
         if (rows := data.test_labels == label).any()
     ]
-    own, own_losses = of(held.images, held.labels)
+    own, own_losses = of(held.features, held.labels)
     hits = own == held.labels
     clients = [
         ClientMetrics(

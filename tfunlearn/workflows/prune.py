@@ -158,11 +158,11 @@ def prune(
 
 def _accuracy_of(model, name, data, input_range, track) -> Callable[[], float]:
     """Return a function that measures accuracy on test images scaled to the input range."""
-    require_fit(model, name, data.image_shape, data.classes)
+    require_fit(model, name, data.input_shape, data.classes)
     kind = tf.as_dtype(model.inputs[0].dtype)
     refuse("dataset", data.name, kind.is_floating, f"with a model that takes {kind.name}")
     low, high = input_range
-    images = data.test_images
+    images = data.test_features
     if (low, high) != (0, 1):
         images = (images * np.float32((high - low) / 255) + np.float32(low)).astype(np.float32)
     return lambda: accuracy(OutputsOf(model)(images, track=track).argmax(axis=1), data.test_labels)

@@ -32,7 +32,7 @@ def vanilla_tff_round(clients: ClientSet):
 
     def data_set(client: int):
         rows = clients.rows(client)
-        images = clients.images[rows].astype(np.float32) / 255
+        images = clients.features[rows].astype(np.float32) / 255
         return (
             tf.data.Dataset.from_tensor_slices(
                 collections.OrderedDict(x=images, y=clients.labels[rows])
@@ -58,7 +58,7 @@ def vanilla_tff_round(clients: ClientSet):
 def map_fn_round(clients: ClientSet):
     """The local steps written by hand on raw tensors and unrolled: the fastest form known."""
     shape = (CLIENTS, EXAMPLES)
-    images = tf.constant(clients.images.reshape(*shape, 28, 28, 1).astype(np.float32) / 255)
+    images = tf.constant(clients.features.reshape(*shape, 28, 28, 1).astype(np.float32) / 255)
     labels = tf.constant(clients.labels.reshape(shape))
     weights = [tf.Variable(w) for w in build_model("lenet5", (28, 28, 1), 10).get_weights()]
     per_epoch = -(-EXAMPLES // BATCH)

@@ -32,7 +32,7 @@ class ProcessRounds:
         work: ClientWork,
         *,
         seed: int,
-        image_dtype,
+        feature_dtype,
         aggregator: Aggregator,
         clients: int | None,
         flap,
@@ -43,14 +43,14 @@ class ProcessRounds:
         self._ruled = not aggregator.is_plain_mean
         self.process = build_learning_process(
             work,
-            image_dtype=image_dtype,
+            feature_dtype=feature_dtype,
             aggregator=rule_factory(aggregator, clients=cast(int, clients))
             if self._ruled
             else None,
             after_aggregation=None if flap is None else flap.on_tensors,
             equal_weights=equal_weights,
         )
-        self._next = fed_by_tensors(self.process, work, image_dtype).next
+        self._next = fed_by_tensors(self.process, work, feature_dtype).next
         self._template = None
 
     def __call__(self, state: ServerState, cohort: Cohort) -> tuple[ServerState, RoundReport]:

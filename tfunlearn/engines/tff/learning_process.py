@@ -17,7 +17,7 @@ from tfunlearn.local_training.weight_order import WeightOrder
 def build_learning_process(
     work: ClientWork,
     *,
-    image_dtype=np.uint8,
+    feature_dtype=np.uint8,
     aggregator=None,
     after_aggregation=None,
     equal_weights: bool = False,
@@ -30,7 +30,7 @@ def build_learning_process(
 
     Args:
         work: the local training.
-        image_dtype: dtype of the images, uint8 (default) or float32.
+        feature_dtype: dtype of the images, uint8 (default) or float32.
         aggregator: a `tff.aggregators.WeightedAggregationFactory`, such as one returned by
             `rule_factory`; default weighted mean.
         after_aggregation: function `(round, weights) -> (weights, report)` on tensors, in the
@@ -54,16 +54,16 @@ def build_learning_process(
     return tff.learning.templates.compose_learning_process(
         cast(Any, initial_weights),
         tff.learning.templates.build_broadcast_process(weights_type),
-        _client_work_process(work, weights_type, image_dtype, equal_weights),
+        _client_work_process(work, weights_type, feature_dtype, equal_weights),
         factory.create(weights_type, tff.TensorType(np.float32)),
         _finalizer(weights_type, work.stateless.model, split, after_aggregation),
     )
 
 
-def fed_by_tensors(process, work: ClientWork, image_dtype=np.uint8):
+def fed_by_tensors(process, work: ClientWork, feature_dtype=np.uint8):
     """Return `process`, changed to take clients as tensors instead of data sets (faster)."""
 
-    @tff.tensorflow.computation(client_type(work.client_spec(image_dtype)))
+    @tff.tensorflow.computation(client_type(work.client_spec(feature_dtype)))
     def data_set(client):
         return tf.data.Dataset.from_tensors(client)
 
@@ -86,10 +86,10 @@ def _weights_type(work: ClientWork):
     )
 
 
-def _client_work_process(work: ClientWork, weights_type, image_dtype, equal_weights: bool):
-    traced = work.trace(image_dtype)
+def _client_work_process(work: ClientWork, weights_type, feature_dtype, equal_weights: bool):
+    traced = work.trace(feature_dtype)
     shapes = work.stateless
-    data_type = tff.SequenceType(client_type(work.client_spec(image_dtype)))
+    data_type = tff.SequenceType(client_type(work.client_spec(feature_dtype)))
 
     @tff.tensorflow.computation(weights_type, data_type)
     def train(weights, data):

@@ -68,9 +68,9 @@ def evaluate(
         UserError: there is no run, a file is damaged, or the data set is missing.
     """
     directory, config, state, model = open_run(run, data_dir, reading=True)
-    data = load_data(config.data, config.seed)
+    data = load_data(config.data, config.seed, directory.read_data())
     outputs_of = OutputsOf(model)
-    outputs = outputs_of(data.test_images, track=track)
+    outputs = outputs_of(data.test_features, track=track)
     shares = class_accuracies(outputs.argmax(axis=1), data.test_labels, data.classes)
     record = read_record(directory)
     local, missing = {}, None

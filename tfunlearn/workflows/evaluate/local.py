@@ -23,7 +23,7 @@ from tfunlearn.evaluation import (
     local_fairness,
     time_to_peak,
 )
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 from tfunlearn.workflows.evaluate.runs_compared import open_compared_runs
 from tfunlearn.workflows.evaluate.settings import GmeSettings
@@ -72,11 +72,11 @@ class LocalMeasure:
     def _of(self, weights: Sequence[np.ndarray]) -> np.ndarray:
         """Return the metric of each remaining client, `(n,)`."""
         held, labels = self._held, self._held.labels
-        outputs = self._outputs_of(held.images, weights)
+        outputs = self._outputs_of(held.features, weights)
         values = (outputs.argmax(axis=1) == labels).astype(np.float64)
         if self._settings.fairness_metric == "loss":
             values = cross_entropies(
-                outputs, labels, from_logits=not ends_in_softmax(self._outputs_of.model)
+                outputs, labels, from_logits=not gives_probabilities(self._outputs_of.model)
             )
         return np.array([values[held.rows(client)].mean() for client in held.present])
 

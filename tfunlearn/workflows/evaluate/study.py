@@ -24,7 +24,7 @@ from tfunlearn.evaluation import (
 )
 from tfunlearn.evaluation.memorization import require_groups
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.workflows.evaluate.control import with_control
 from tfunlearn.workflows.evaluate.local import LocalMeasure, peak_of
 from tfunlearn.workflows.evaluate.retraining import omitted_clients, pool_training, retrain
@@ -159,9 +159,9 @@ class _Graded:
 
     def __init__(self, task: UnlearningTask):
         held = task.source.federation.poisoned
-        self._images, self._labels = held.images[task.forgotten], held.labels[task.forgotten]
+        self._images, self._labels = held.features[task.forgotten], held.labels[task.forgotten]
         self.outputs_of = OutputsOf(task.source.model)
-        self._from_logits = not ends_in_softmax(task.source.model)
+        self._from_logits = not gives_probabilities(task.source.model)
 
     def __call__(self, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         outputs = self.outputs_of(self._images, weights)

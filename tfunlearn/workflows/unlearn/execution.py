@@ -188,7 +188,7 @@ class SilentLayers:
     """
 
     def __init__(self, task: UnlearningTask, report: dict):
-        images = task.remaining.clients.images
+        images = task.remaining.clients.features
         rows = at_most(np.arange(len(images)), PROBE, generator(task.seed, "probe of the layers"))
         self._task, self._report = task, report
         self._probe = SignalProbe(task.source.model, images[rows]) if len(rows) > 1 else None

@@ -38,7 +38,7 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
         config=content_of(source.federation.config),
         seed=task.seed,
         settings=settings.recorded(),
-        data=_digest(held.images, held.labels, held.offsets),
+        data=_digest(held.features, held.labels, held.offsets),
         rounds=source.training_rounds,
         gone=_digest(source.forget_mask | task.forgotten),
     )

@@ -28,7 +28,8 @@ def repair(directory: RunDirectory) -> list[str]:
     state = directory.read_state()
     if not is_model_of(directory, state):
         found.append(f"{directory.model} is torn or not the model of this run")
-        directory.write_model(initial_model(Federation.of(stored_config(directory))), state.weights)
+        federation = Federation.of(stored_config(directory), directory.read_data())
+        directory.write_model(initial_model(federation), state.weights)
     return found
 
 

@@ -20,7 +20,7 @@ from tfunlearn.core.verification_record import (
 from tfunlearn.evaluation import OutputsOf, gme_report
 from tfunlearn.evaluation.memorization import GROUPS
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.verification import anamnesis_index, invert_class, relearn_time
 from tfunlearn.workflows.verify.central import CentralTraining
 from tfunlearn.workflows.verify.predictions import ModelPredictions, Sets
@@ -155,7 +155,7 @@ def relearning(
         MOST_RELEARNED,
         generator(settings.verify_seed, "relearned examples"),
     )
-    images, labels = forgotten.images[rows], forgotten.labels[rows]
+    images, labels = forgotten.features[rows], forgotten.labels[rows]
     model, outputs_of = task.source.model, OutputsOf(task.source.model)
     original = _accuracy(outputs_of(images, before), labels)
     central = CentralTraining(
@@ -205,13 +205,13 @@ def inversions(
     labels = np.argsort(-counts, kind="stable")[:MOST_INVERTED]
     found = []
     for label in track([int(label) for label in labels if counts[label]]):
-        mean = forgotten.images[forgotten.labels == label].astype(np.float64).mean(axis=0)
-        if forgotten.images.dtype == np.uint8:
+        mean = forgotten.features[forgotten.labels == label].astype(np.float64).mean(axis=0)
+        if forgotten.features.dtype == np.uint8:
             mean /= 255
         entry = Inversion(label, _pixels(mean), images={}, costs={}, likeness={})
         for name, own in weights.items():
             model.set_weights(own)
-            image = invert_class(model, label, from_logits=not ends_in_softmax(model))
+            image = invert_class(model, label, from_logits=not gives_probabilities(model))
             entry.images[name] = _pixels(image.image)
             entry.costs[name] = image.cost
             entry.likeness[name] = _correlation(image.image, mean)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.images import to_unit_range
+from tfunlearn.core.features import unpack
 from tfunlearn.core.lazy import tf
 from tfunlearn.core.seeds import generator, integers
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities, scores_of
 
 _KERAS = {
     "sgd": lambda lr: tf.keras.optimizers.SGD(lr),
@@ -26,7 +26,7 @@ class CentralTraining:
         model: the model.
         optimizer: optimizer name as in `ClientTraining`; Adam replaces `fisher`.
         lr: learning rate.
-        batch_size: images per step.
+        batch_size: examples per step.
     """
 
     def __init__(self, model: tf.keras.Model, *, optimizer: str, lr: float, batch_size: int):
@@ -37,14 +37,14 @@ class CentralTraining:
         slots: Any = found() if callable(found) else found
         self._slots = list(slots)
         self._fresh = [slot.numpy() for slot in self._slots]
-        from_logits = not ends_in_softmax(model)
+        from_logits, scores = not gives_probabilities(model), scores_of(model)
 
         @tf.function(autograph=False, reduce_retracing=True)
-        def step(images, labels):
+        def step(features, labels):
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(
                     tf.keras.losses.sparse_categorical_crossentropy(
-                        labels, model(to_unit_range(images), training=True), from_logits=from_logits
+                        labels, scores(features, True), from_logits=from_logits
                     )
                 )
             made.apply_gradients(
@@ -56,7 +56,7 @@ class CentralTraining:
     def steps(
         self,
         weights: Sequence[np.ndarray],
-        images: np.ndarray,
+        features: Any,
         labels: np.ndarray,
         *,
         seed: int,
@@ -66,7 +66,7 @@ class CentralTraining:
 
         Args:
             weights: initial weights.
-            images: training images.
+            features: training examples, `(n, ...)`.
             labels: their labels.
             seed: seed of shuffles and random layers.
             epochs: number of epochs.
@@ -80,6 +80,6 @@ class CentralTraining:
             order = rng.permutation(len(labels))
             for first in range(0, len(order), self._batch):
                 rows = order[first : first + self._batch]
-                self._step(images[rows], labels[rows])
+                self._step(unpack(features[rows]), labels[rows])
                 done += 1
                 yield done

@@ -11,7 +11,7 @@ from tfunlearn.core.seeds import generator, integers
 from tfunlearn.evaluation import OutputsOf, probabilities
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.models.initial import redrawn
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.verification import (
     MembershipRoc,
     ShadowAttack,
@@ -170,14 +170,16 @@ def attack_by_shadow_models(
         seed = int(integers(settings.verify_seed, "shadow model", number)[0])
         for _ in central.steps(
             redrawn(model, seed),
-            pool.images[rows],
+            pool.features[rows],
             pool.labels[rows],
             seed=seed,
             epochs=settings.shadow_epochs,
         ):
             pass
         outputs.append(
-            probabilities(outputs_of(pool.images[learns]), from_logits=not ends_in_softmax(model))
+            probabilities(
+                outputs_of(pool.features[learns]), from_logits=not gives_probabilities(model)
+            )
         )
         members.append(member)
     model.set_weights(kept)

@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn.core.seeds import at_most, generator
 from tfunlearn.evaluation import OutputsOf, cross_entropies, probabilities
 from tfunlearn.methods.task import UnlearningTask
-from tfunlearn.models.outputs import ends_in_softmax
+from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.training.measures import TestMeasures
 from tfunlearn.verification import confidences
 
@@ -107,12 +107,12 @@ class Sets:
             ),
         }
         self.sets = {
-            name: Examples(held.images[r], held.labels[r], owners[r]) for name, r in rows.items()
+            name: Examples(held.features[r], held.labels[r], owners[r]) for name, r in rows.items()
         }
         self.sets["test"] = Examples(
-            data.test_images, data.test_labels, np.full(len(data.test_labels), -1)
+            data.test_features, data.test_labels, np.full(len(data.test_labels), -1)
         )
-        images, labels = data.test_images, data.test_labels
+        images, labels = data.test_features, data.test_labels
         self.totals = {"forgotten": int(task.forgotten.sum()), "remaining": int((~gone).sum())}
         changed = any(attacked) and bool((federation.changed & task.forgotten).any())
         self.poisoned = changed and bool(
@@ -134,7 +134,7 @@ class Sets:
             )
         )
         self._outputs_of = OutputsOf(task.source.model)
-        self._from_logits = not ends_in_softmax(task.source.model)
+        self._from_logits = not gives_probabilities(task.source.model)
         self._measures = TestMeasures(self._outputs_of, data, federation.attack)
 
     @property
@@ -148,7 +148,7 @@ class Sets:
         for name, examples in self.sets.items():
             if name == "pool":  # only the shadow models predict on all of it
                 continue
-            outputs = self._outputs_of(examples.images, weights)
+            outputs = self._outputs_of(examples.features, weights)
             if name == "test":
                 measured = self._measures.of(outputs)
             predicted = outputs.argmax(axis=1)

@@ -1,0 +1,164 @@
+"""Labeled data: features, labels, and what is known about each example."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.features import pack, shape_of, take_rows
+from tfunlearn.core.labels import require_labels
+
+
+@dataclass(frozen=True)
+class LabeledData:
+    """A labeled data set with its held-out test split.
+
+    Features may be any array with one row per example, or a mapping from input name to such arrays,
+    which is stored as one structured array (`core.features`). Images are uint8, with channels;
+    gray images without channels get one. Other whole numbers become int32, other numbers float32.
+
+    Attributes:
+        name: name of the data set.
+        features: features of the training examples, `(N, ...)`.
+        labels: `(N,)` int32 in 0..classes-1.
+        test_features: features of the test examples, `(M, ...)`.
+        test_labels: `(M,)` int32.
+        classes: number of classes.
+        writers: natural client of each training example (a writer, an author, a hospital), `(N,)`
+            numbers or text; None if there are none.
+        rows: index of each training example in the full training split, `(N,)`; default all.
+        class_names: name of each class; default the numbers.
+        ids: identifier of each training example in the data's own terms, `(N,)` text; None if
+            there are none.
+        columns: name to values `(N,)` by which a partition can group the training examples.
+        feature_names: name of each column of a table, in the order of the features' last axis.
+        vocabulary: number of token ids, all of which are below it; None if there are no tokens.
+        prepared: how the features were made from files, as JSON holds it; a run stores it and
+            makes the same features from it.
+
+    Raises:
+        UserError: features or labels that do not fit.
+    """
+
+    name: str
+    features: Any
+    labels: np.ndarray
+    test_features: Any
+    test_labels: np.ndarray
+    classes: int
+    writers: np.ndarray | None = None
+    rows: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+    ids: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    feature_names: tuple[str, ...] = ()
+    vocabulary: int | None = None
+    prepared: Mapping[str, Any] | None = None
+
+    def __post_init__(self):
+        if type(self.classes) is not int and not isinstance(self.classes, np.integer):
+            raise UserError(
+                f"dataset: {self.name} must have a whole number of classes; got {self.classes!r}"
+            )
+        for field in ("features", "test_features"):
+            object.__setattr__(self, field, _stored(self.name, getattr(self, field)))
+        for field, features in (("labels", self.features), ("test_labels", self.test_features)):
+            found = require_labels(
+                getattr(self, field), classes=self.classes, count=len(features), field=field
+            )
+            object.__setattr__(self, field, found.astype(np.int32, copy=False))
+        if self.rows is None:
+            object.__setattr__(self, "rows", np.arange(len(self.labels)))
+        if self.class_names is None:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        for field, found, wanted in (
+            ("class_names", self.class_names, self.classes),
+            ("writers", self.writers, len(self.labels)),
+            ("ids", self.ids, len(self.labels)),
+            *(
+                (f"column {name}", values, len(self.labels))
+                for name, values in self.columns.items()
+            ),
+        ):
+            if found is not None and len(found) != wanted:
+                raise UserError(
+                    f"dataset: {field} of {self.name} must have {wanted} entries; got {len(found)}"
+                )
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of an example: a tuple, or a mapping from input to tuple."""
+        return shape_of(self.features)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the features are images, uint8 `(N, height, width, channels)`."""
+        return self.features.dtype == np.uint8
+
+    def class_numbers(self) -> dict[str, int]:
+        """Return the number of each class by its name."""
+        assert self.class_names is not None  # set in __post_init__
+        return {name: number for number, name in enumerate(self.class_names)}
+
+    def class_name(self, label: int) -> str:
+        """Return the name of a class."""
+        assert self.class_names is not None  # set in __post_init__
+        return self.class_names[label]
+
+    def subset(self, count: int, rng: np.random.Generator) -> LabeledData:
+        """Return the data with `count` training examples drawn without replacement."""
+        return self._at(np.sort(rng.choice(len(self.labels), count, replace=False)))
+
+    def held_back(self, count: int, rng: np.random.Generator) -> tuple[LabeledData, LabeledData]:
+        """Return the data without `count` randomly drawn training examples, and those examples."""
+        order = rng.permutation(len(self.labels))
+        return self._at(np.sort(order[count:])), self._at(np.sort(order[:count]))
+
+    def _at(self, rows: np.ndarray) -> LabeledData:
+        assert self.rows is not None  # set in __post_init__
+        return dataclasses.replace(
+            self,
+            features=take_rows(self.features, rows),
+            labels=self.labels[rows],
+            writers=None if self.writers is None else self.writers[rows],
+            rows=self.rows[rows],
+            ids=None if self.ids is None else self.ids[rows],
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
+
+
+def _stored(name: str, features: Any) -> Any:
+    """Return features in the types that runs use; see `LabeledData`."""
+    if isinstance(features, Mapping):
+        return pack({key: _stored(f"{name}, {key}", part) for key, part in features.items()})
+    dtype = getattr(features, "dtype", None)
+    if dtype is None:
+        features = np.asarray(features)
+        dtype = features.dtype
+    if dtype.names is not None:
+        return features
+    if features.ndim < 1 or dtype.kind not in "biuf":
+        raise UserError(
+            f"dataset: features of {name} must be numbers with one row for each example; got "
+            f"{dtype} {tuple(features.shape)}"
+        )
+    if features.ndim == 1:
+        features = np.asarray(features)[:, None]
+    if dtype == np.uint8 and features.ndim == 3:
+        return np.asarray(features)[..., None]
+    if dtype in (np.uint8, np.int32, np.float32) and (dtype != np.uint8 or features.ndim == 4):
+        return features
+    features = np.asarray(features)
+    if dtype.kind != "f":
+        if features.size and (features.max() > 2**31 - 1 or features.min() < -(2**31)):
+            raise UserError(
+                f"dataset: whole numbers of {name} must be from -2147483648 to 2147483647; "
+                f"got {features.min()} to {features.max()}"
+            )
+        return features.astype(np.int32)
+    return features.astype(np.float32)

@@ -1,0 +1,138 @@
+"""Data sets named by a file, a folder, or a name of TensorFlow Datasets."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tfunlearn.core.errors import UserError
+from tfunlearn.core.files import user_path
+from tfunlearn.datasets import table_reading
+from tfunlearn.datasets.arrays import ArraySettings, load_arrays
+from tfunlearn.datasets.client_database import DatabaseSettings, load_database
+from tfunlearn.datasets.dataset import DataSet
+from tfunlearn.datasets.image_folder import ImageFolderSettings, load_image_folder
+from tfunlearn.datasets.leaf import LeafSettings, load_leaf
+from tfunlearn.datasets.table import TableSettings, load_table
+from tfunlearn.datasets.tfds_names import TfdsSettings, load_tfds
+
+TFDS = "tfds:"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of files or names that are data sets.
+
+    Attributes:
+        what: description for lists and messages, such as `FILE.csv`.
+        summary: one-line description.
+        settings: settings of its data sets.
+        load: `(path, data_dir, own settings, prepared or None) -> LabeledData`.
+        kind: kind of its features, see `DataSet`.
+    """
+
+    what: str
+    summary: str
+    settings: type
+    load: Callable[[str, str, Any, Mapping | None], Any]
+    kind: str | None = None
+
+
+TABLE = Source(
+    "FILE.csv, .tsv, .parquet, .jsonl, or a folder of save_to_disk",
+    "a table with a column of labels; with --text-column, text",
+    TableSettings,
+    lambda path, data_dir, own, prepared: load_table(path, own, prepared),
+    "table",
+)
+ARRAYS = Source(
+    "FILE.npz, or a folder of .npy files",
+    "arrays x_train, y_train, optionally client_train, id_train, x_test, y_test",
+    ArraySettings,
+    load_arrays,
+)
+IMAGES = Source(
+    "FOLDER of train/CLASS/*.png or .jpg",
+    "images in a folder for each class, optionally test/CLASS",
+    ImageFolderSettings,
+    load_image_folder,
+    "images",
+)
+LEAF = Source(
+    "FOLDER of LEAF (train/*.json, test/*.json)",
+    "federated data of the LEAF benchmark; users become clients",
+    LeafSettings,
+    lambda path, data_dir, own, prepared: load_leaf(path, own, prepared),
+)
+DATABASE = Source(
+    "FILE.sqlite of TensorFlow Federated",
+    "client data that TFF saved; clients stay clients",
+    DatabaseSettings,
+    lambda path, data_dir, own, prepared: load_database(path, own, prepared),
+)
+NAMED = Source(
+    "tfds:NAME or tfds:NAME/CONFIG",
+    "a data set of TensorFlow Datasets: images, text or a table",
+    TfdsSettings,
+    load_tfds,
+)
+SOURCES = (ARRAYS, IMAGES, TABLE, LEAF, DATABASE, NAMED)
+
+
+def data_set_at(name: str) -> tuple[str, DataSet] | None:
+    """Return canonical name and data set of a file, folder or TFDS name; None for other names.
+
+    Raises:
+        UserError: it looks like a file or folder but does not exist, or is of no known kind.
+    """
+    if name.startswith(TFDS):
+        return name, _data_set(NAMED, name)
+    suffix = pathlib.PurePath(name).suffix.lower()
+    is_file = suffix in (".npz", ".sqlite", *table_reading.SUFFIXES)
+    if not is_file and (":" in name or (os.sep not in name and name not in (".", ".."))):
+        return None
+    path = os.path.abspath(user_path(name))
+    if not os.path.exists(path):
+        raise UserError(f"dataset: must be a file or folder that exists; got {name!r}")
+    return path, _data_set(_source_of(path, name), path)
+
+
+def _data_set(source: Source, path: str) -> DataSet:
+    return DataSet(
+        name=path,
+        summary=source.summary,
+        settings=source.settings,
+        load=functools.partial(_load, source, path),
+        reload=lambda data_dir, own, prepared: source.load(path, data_dir, own, prepared),
+        kind=source.kind,
+    )
+
+
+def _load(source: Source, path: str, data_dir: str, own: Any) -> Any:
+    return source.load(path, data_dir, own, None)
+
+
+def _source_of(path: str, name: str) -> Source:
+    """Return the kind of a file or folder."""
+    suffix = pathlib.PurePath(path).suffix.lower()
+    if os.path.isfile(path):
+        known = {".npz": ARRAYS, ".sqlite": DATABASE}
+        known |= dict.fromkeys(table_reading.SUFFIXES, TABLE)
+        if suffix in known:
+            return known[suffix]
+    else:
+        folder = pathlib.Path(path)
+        if (folder / "x_train.npy").exists() or any(folder.glob("x_train.*.npy")):
+            return ARRAYS
+        if (folder / "state.json").exists():
+            return TABLE
+        if any((folder / "train").glob("*.json")):
+            return LEAF
+        if (folder / "train").is_dir():
+            return IMAGES
+    kinds = "; ".join(source.what for source in SOURCES)
+    raise UserError(f"dataset: {name} is of no known kind; known are {kinds}")
