@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 from typing import Any
 
+import numpy as np
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -88,7 +89,7 @@ class TrainingDisplay(TrainingCallbacks):
         config, data = self._config, federation.data
         self._say(
             f"data      {data.name}: {len(data.labels)} training and "
-            f"{len(data.test_labels)} test images, {data.classes} classes, "
+            f"{len(data.test_labels)} test examples, {data.classes} classes{_imbalance(data)}, "
             f"{len(federation.clients)} clients ({config.data.partition})"
         )
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
@@ -160,7 +161,7 @@ class TrainingDisplay(TrainingCallbacks):
         self._say(f"next      tfunlearn evaluate {path}")
 
     def _attack(self, federation) -> str:
-        attack = self._config.attack
+        attack = federation.config.attack
         if not len(federation.malicious):
             return "none"
         rounds = self._config.training.rounds
@@ -177,7 +178,7 @@ class TrainingDisplay(TrainingCallbacks):
         if attack.boost is not None:
             text += f", boost {attack.boost:g}"
         if attack.on_data:
-            text += f", {federation.poisoned_examples} images poisoned"
+            text += f", {federation.poisoned_examples} examples poisoned"
             if not federation.poisoned_examples:
                 text += f" (warning: no malicious client holds class {attack.source})"
         return text
@@ -229,6 +230,18 @@ class TrainingDisplay(TrainingCallbacks):
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
         self._console.file.flush()
+
+
+def _imbalance(data) -> str:
+    """Return the share of the largest and the smallest class, where they differ by half."""
+    shares = np.bincount(data.labels, minlength=data.classes) / len(data.labels)
+    if shares.max() < 1.5 * shares.min():
+        return ""
+    most, least = int(shares.argmax()), int(shares.argmin())
+    return (
+        f" ({data.class_name(most)} {shares[most]:.1%} to {data.class_name(least)} "
+        f"{shares[least]:.1%})"
+    )
 
 
 def given_settings(own: Any) -> str:

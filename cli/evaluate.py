@@ -12,6 +12,7 @@ from tfunlearn.core.errors import refuse, require
 from tfunlearn.core.files import new_file, user_path
 from tfunlearn.evaluation.fairness import KINDS
 from tfunlearn.evaluation.memorization import GRADINGS
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.workflows.evaluate.evaluate import evaluate as evaluate_run
 from tfunlearn.workflows.evaluate.settings import METRICS, SCORES, GmeSettings
 from tfunlearn.workflows.evaluate.study import study_memorization
@@ -155,7 +156,8 @@ def _evaluate_one(run, settings, data_dir) -> None:
         console.print(
             f"local fairness and time to peak are unknown for {result.missing}", markup=False
         )
-    table = Table("class", "test images", "accuracy", box=None)
+    names = RunDirectory(user_path(run)).read_names()
+    table = Table("class", "test examples", "accuracy", box=None)
     for label, (count, share) in enumerate(zip(result.class_counts, result.class_accuracies)):
-        table.add_row(str(label), str(count), number(share))
+        table.add_row(names.of_class(label), str(count), number(share))
     console.print(table)

@@ -113,12 +113,6 @@ def engine_option(function: Callable) -> Callable:
     )(function)
 
 
-class _Number(click.IntRange):
-    """A whole number from 0; Click's own name of the type is `integer range`."""
-
-    name = "whole number"
-
-
 def request_options(function: Callable, *, default: bool = True) -> Callable:
     """Add the flags of the forget set; `default` marks malicious clients as the default."""
     told = "  [default, if nothing else is named]" if default else ""
@@ -129,23 +123,22 @@ def request_options(function: Callable, *, default: bool = True) -> Callable:
                 "--client",
                 "clients",
                 multiple=True,
-                type=_Number(min=0),
-                metavar="ID",
-                help="Forget a client, may be repeated.",
+                metavar="NAME",
+                help="Forget a client, by name (a hospital) or number, may be repeated.",
             ),
             click.option(
                 "--class",
                 "classes",
                 multiple=True,
-                type=_Number(min=0),
-                metavar="LABEL",
-                help="Forget a class at all clients, may be repeated.",
+                metavar="NAME",
+                help="Forget a class at all clients, by name or number, may be repeated.",
             ),
             click.option(
                 "--examples",
-                metavar="PAIRS|FILE",
-                help="Forget examples: client:index,... "
-                "with indices from 0, or a file with one client:index per line.",
+                metavar="PAIRS|FILE|FOLDER",
+                help="Forget examples: client:index,... with indices from 0; a file with a "
+                "client:index or one of the data's own identifiers per line; a CSV file with a "
+                "column id; or a folder of the files.",
             ),
         )
     ):
@@ -154,13 +147,16 @@ def request_options(function: Callable, *, default: bool = True) -> Callable:
 
 
 def request_words(
-    malicious: bool, clients: Iterable[int], classes: Iterable[int], examples: str | None
+    malicious: bool, clients: Iterable[str], classes: Iterable[str], examples: str | None
 ) -> list[str]:
     """Return the request of the flags as words; empty if no flag was given."""
+    for field, names in (("client", clients), ("class", classes)):
+        for name in names:
+            require(field, name, bool(str(name).strip()), "a name or a number")
     words = [
         *(["malicious"] if malicious else []),
-        *(f"client:{k}" for k in clients),
-        *(f"class:{c}" for c in classes),
+        *(f"client-name:{k}" for k in clients),
+        *(f"class-name:{c}" for c in classes),
     ]
     if examples is not None:
         require("examples", examples, examples != "", "client:index,... or a file")

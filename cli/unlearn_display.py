@@ -10,6 +10,8 @@ import numpy as np
 from rich.table import Table
 
 from tfunlearn.core.errors import FailedRun
+from tfunlearn.core.names import names_of
+from tfunlearn.core.requests import quoted
 from tfunlearn.methods.callbacks import UnlearningCallbacks
 from tfunlearn.methods.method import UNLEARNING, in_words
 from tfunlearn.methods.settings import reference_method
@@ -77,10 +79,18 @@ class UnlearningDisplay(UnlearningCallbacks):
         remaining = task.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
         self._say(f"engine    {engine_words(source.federation.config)}")
+        self._names = names_of(source.federation.data.class_names, source.federation.client_names)
         self._say(f"forget    {self._request(task)}")
         if task.dropped:
             self._say(
-                f"dropped   {request_in_words(list(task.dropped))}: forgotten by an earlier request"
+                f"dropped   {request_in_words(list(task.dropped), self._names)}: forgotten by an "
+                "earlier request"
+            )
+        if task.unknown:
+            self._say(
+                f"unknown   {count(len(task.unknown), 'identifier')} of the request "
+                f"{'is' if len(task.unknown) == 1 else 'are'} of no training example: "
+                f"{quoted(task.unknown)}"
             )
         if task.reason:
             self._say(f"method    {self._method}: {task.reason} (--method names another)")
@@ -163,9 +173,10 @@ class UnlearningDisplay(UnlearningCallbacks):
         """Print metrics before, after and retrained, the cost, and the files."""
         record = run.record
         if not run.new:
+            names = run.directory.read_names()
             self._say(
                 f"found     {run.directory.path}, an earlier unlearning with these settings; "
-                f"{record.method} of {request_in_words(record.requests[-1])}"
+                f"{record.method} of {request_in_words(record.requests[-1], names)}"
             )
             for words in record.warnings:
                 self.on_warning(words)
@@ -204,12 +215,12 @@ class UnlearningDisplay(UnlearningCallbacks):
     def _request(self, task) -> str:
         words = []
         if len(task.flagged):
-            ids = ", ".join(map(str, task.flagged[:20])) + (
+            ids = ", ".join(map(self._names.of_client, task.flagged[:20])) + (
                 ", ..." if len(task.flagged) > 20 else ""
             )
             words.append(f"client{'s' * (len(task.flagged) > 1)} {ids}")
         parts = [word for word in task.settings.forget if not word.startswith("client:")]
-        words += [request_in_words(parts)] if parts else []
+        words += [request_in_words(parts, self._names)] if parts else []
         poisoned = int((task.forgotten & task.source.federation.changed).sum())
         return f"{', '.join(words)}: {count(int(task.forgotten.sum()), 'example')}" + (
             f", {poisoned} of them poisoned" if poisoned else ""

@@ -14,6 +14,7 @@ from tfunlearn.core.verification_record import (
 )
 from tfunlearn.report.summaries import count, request_in_words
 from tfunlearn.report.tables import gap_row
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.workflows.verify.suite import Verification
 from tfunlearn_cli.retraining_display import RetrainingDisplay
 
@@ -32,8 +33,9 @@ class VerifyDisplay(RetrainingDisplay):
         record = found.results
         if not found.new:
             self._say(f"found     {found.folder}, an earlier verification with these settings")
+        self._names = RunDirectory(found.folder.parent).read_names()
         self._say(
-            f"forgotten {request_in_words(record.requests[-1])}: "
+            f"forgotten {request_in_words(record.requests[-1], self._names)}: "
             f"{count(record.counts['forgotten'], 'example')}, and "
             f"{count(record.counts['never'], 'test example')} like them"
             + (", poisoned likewise" if record.poisoned else "")
@@ -67,10 +69,13 @@ class VerifyDisplay(RetrainingDisplay):
             ("class", record.classes),
             ("client", record.clients),
         )
+        names = self._names
         for title, entries in parts:
             shown = sorted(entries, key=lambda e: -abs(_gap(e.accuracy) or 0))[:MOST_PARTS]
             table = Table(title, "accuracy", "gap", "loss", "gap", box=None)
-            for name, entry in sorted(((_name(e), e) for e in shown), key=lambda one: one[0]):
+            for number, entry in sorted(((_name(e), e) for e in shown), key=lambda one: one[0]):
+                named = names.of_class if title == "class" else names.of_client
+                name = named(number)
                 forgotten = isinstance(entry, ClientMetrics) and entry.data == "forgotten"
                 table.add_row(
                     f"{name} (forgotten)" if forgotten else str(name),
@@ -174,7 +179,8 @@ class VerifyDisplay(RetrainingDisplay):
             )
         for entry in record.inversion or []:
             self._say(
-                f"inversion class {entry.label}: correlation with the forget set's mean image "
+                f"inversion class {self._names.of_class(entry.label)}: correlation with the forget "
+                "set's mean image "
                 + ", ".join(
                     f"{name} {'-' if v is None else value(v)}" for name, v in entry.likeness.items()
                 )

@@ -56,7 +56,7 @@ WITH_TFF = None if tff_is_usable() else "needs TensorFlow Federated|engine tenso
         (["train", "--rounds", "x"], "not a valid int"),
         (
             ["train", "--attack", "label-flip", "--source", "12"],
-            "source: .*class of digits, from 0 to 9; got 12",
+            "source: .*class of the data, from 0 to 9; got 12",
         ),
         (["train", "--attack", "label-flip", "--target", "1"], "target: .*got 1"),
         (
@@ -70,7 +70,7 @@ WITH_TFF = None if tff_is_usable() else "needs TensorFlow Federated|engine tenso
         (["train", "--out", ""], "the name of a folder"),
         (["train", "--config", ""], "ends in .json or .toml"),
         (["data", "--dataset", "mnist"], "show: .*where other options are given; got False"),
-        (["train", "--partition", "writers"], "needs a data set with writers"),
+        (["train", "--partition", "writers"], "needs a data set with natural clients"),
         (["train", "--config", "missing.toml"], "cannot be read"),
         (["train", "--seed", "-3"], "seed: .*got -3"),
         (["train", "--rule", "krumm"], "did you mean 'krum'"),
@@ -211,7 +211,7 @@ def test_models_that_cannot_be_used(call, tmp_path):
     for name, message in (
         ("named", "named or several"),
         ("weightless", "a model with trainable weights"),
-        ("bytes", "must compute in float32; got uint8"),
+        ("bytes", "must take float32 input, or int32 .token ids.; got uint8"),
         ("corrupt", "not a Keras model"),
         ("foreign", "not a Keras model"),
         ("colour", "the data has (28, 28, 1)"),

@@ -77,7 +77,7 @@ def test_a_ratio_is_suggested_and_nothing_is_changed(call, trained):
             ["run", "--retrains", "3"],
             "retrains: .*without --gme; got 3",
         ),
-        (["run", "--client", "0"], "forget: .*without --gme; got 'client:0'"),
+        (["run", "--client", "0"], "forget: .*without --gme; got 'client-name:0'"),
         (
             ["run", "--gme", "--retrains", "1"],
             "retrains: .*got 1",

@@ -76,7 +76,7 @@ def test_table_and_file(call, tmp_path):
         ),
         (["net.keras", "-o", "x.keras", "--input-range", "1", "0"], "input_range"),
         (["net.keras", "-o", "x.keras", "--dataset", "digit"], "did you mean 'digits'"),
-        (["flat.keras", "-o", "x.keras", "--dataset", "digits"], r"takes images of \(8,\)"),
+        (["flat.keras", "-o", "x.keras", "--dataset", "digits"], r"takes examples of \(8,\)"),
         (["small.keras", "-o", "x.keras"], "no layer with filters or unit pairs"),
     ],
 )

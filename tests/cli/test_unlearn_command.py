@@ -169,8 +169,8 @@ def test_a_ruin_ends_with_code_1_and_two_ways_out(call, trained):
         (["run", "--method", "federaser"], r"train with --history every=2 \(or all\)"),
         (["run", "--method", "fedupp"], "did you mean 'fedup'"),
         (["run", "--client", 6], "client: .*0 to 5; got 6"),
-        (["run", "--client", -1], "--client"),
-        (["run", "--client", "x"], "--client"),
+        (["run", "--client", -1], "client: .*0 to 5; got -1"),
+        (["run", "--client", "x"], "client: .*0 to 5; got x"),
         (["run", "--class", 10], "class: .*0 to 9; got 10"),
         (
             ["run", "--examples", "1:99"],

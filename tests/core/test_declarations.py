@@ -226,14 +226,16 @@ def test_data_sets():
     )
     assert require_labeled_data("mine", LabeledData(**good)).classes == 2
     for wrong in (
-        {"images": np.zeros((4, 2, 2, 1), np.float32)},
-        {"images": np.zeros((4, 4), np.uint8)},
+        {"features": np.zeros((4, 2, 2, 1), np.float32)},
+        {"features": np.zeros((4, 4), np.uint8)},
         {"test_features": np.zeros((2, 3, 2, 1), np.uint8)},
         {"test_features": np.zeros((0, 2, 2, 1), np.uint8), "test_labels": np.zeros(0, int)},
     ):
-        with pytest.raises(UserError, match="dataset: mine must have uint8 images"):
+        with pytest.raises(
+            UserError, match="dataset: mine must have training and test features of one shape"
+        ):
             require_labeled_data("mine", LabeledData(**{**good, **wrong}))
-    with pytest.raises(UserError, match="dataset: mine must return an LabeledData; got NoneType"):
+    with pytest.raises(UserError, match="dataset: mine must return a LabeledData; got NoneType"):
         require_labeled_data("mine", None)
 
 

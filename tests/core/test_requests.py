@@ -85,11 +85,26 @@ def test_examples_from_text_and_file(tmp_path):
     assert read_examples("3:5, 4:0,") == ["example:3:5", "example:4:0"]
     (tmp_path / "list.txt").write_text("# client:index\n3:5\n\n 4 : 0  # second\n")
     assert read_examples(str(tmp_path / "list.txt")) == ["example:3:5", "example:4:0"]
-    (tmp_path / "bad.txt").write_text("3:5\nx\n")
+    (tmp_path / "mixed.txt").write_text("3:5\n P-17 \n# nobody\nscan 1.png\n")
+    assert read_examples(str(tmp_path / "mixed.txt")) == [
+        "example:3:5",
+        "example-id:P-17",
+        "example-id:scan 1.png",
+    ]
+    (tmp_path / "ids.csv").write_text("name,id\nAda,P-1\nBob,P-2\n")
+    assert read_examples(str(tmp_path / "ids.csv")) == ["example-id:P-1", "example-id:P-2"]
+    (tmp_path / "only.csv").write_text("patient\nP-1\n")
+    assert read_examples(str(tmp_path / "only.csv")) == ["example-id:P-1"]
+    (tmp_path / "two.csv").write_text("patient,day\nP-1,3\n")
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "photos" / "cat" / "2.png").write_bytes(b"")
+    (tmp_path / "photos" / ".hidden").write_bytes(b"")
+    assert read_examples(str(tmp_path / "photos")) == ["example-id:cat/2.png"]
+    (tmp_path / "nothing").mkdir()
     for text, message in (
-        (str(tmp_path / "bad.txt"), "entry 2 of"),
         ("3:5,4", "must be client:index pairs"),
-        (str(tmp_path), "must be client:index pairs"),
+        (str(tmp_path / "two.csv"), "a CSV file with a column id; it has .'patient', 'day'."),
+        (str(tmp_path / "nothing"), "a folder with at least one file"),
         ("", "must be client:index pairs"),
         (str(tmp_path / "none"), "No such file"),
     ):

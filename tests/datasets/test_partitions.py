@@ -14,6 +14,8 @@ OPTIONS = {
     "classes": {"per_client": 2},
     "writers": {},
     "overlapping": {},
+    "quantity": {"sigma": 1.0},
+    "features": {"skew": 0.7},
 }
 
 
@@ -21,7 +23,7 @@ OPTIONS = {
 def data(rng):
     labels = rng.integers(0, 10, 400).astype(np.int32)
     writers = np.sort(rng.integers(0, 25, 400)).astype(np.int32)[rng.permutation(400)]
-    images = np.zeros((400, 4, 4, 1), np.uint8)
+    images = rng.integers(0, 256, (400, 4, 4, 1)).astype(np.uint8)
     return LabeledData("synthetic", images, labels, images[:5], labels[:5], 10, writers)
 
 

@@ -60,7 +60,7 @@ def test_malicious_as_count_or_fraction(value, count):
         ),
         (dict(malicious=1.5), "malicious: .*got 1.5"),
         (dict(malicious=-1), "malicious: .*got -1"),
-        (dict(attack="label-flip", source=7), "target: .*got 7"),
+        (dict(attack="label-flip", source=7, target=7), "target: .*got 7"),
         (dict(attack_start=0), "attack_start: .*got 0"),
         (dict(attack_start=5, attack_stop=4), "attack_stop: .*got 4"),
         (dict(boost=float("inf")), "boost: .*got inf"),

@@ -83,13 +83,15 @@ class DataAttack(Attack):
     """An attack on the training data of malicious clients.
 
     Attributes:
-        poison: `(images, labels, own settings, Classes, rng) -> (images, labels)` of one client.
-        triggered: `(images, own settings) -> images` with the trigger of a backdoor, on which the
-            attack success rate is measured; None if there is no trigger.
-        check: `(images, own settings) ->`, raises a `UserError` if the attack does not fit the
-            images.
+        poison: `(features, labels, own settings, Classes, rng) -> (features, labels)` of one
+            client.
+        triggered: `(features, own settings) -> features` with the trigger of a backdoor, on
+            which the attack success rate is measured; None if there is no trigger.
+        check: `(features, own settings) ->`, raises a `UserError` if the attack does not fit the
+            features.
         describe: `(own settings, Classes) -> text` that follows its name.
         needs_other_class: whether the target class must differ from the source class.
+        takes: features that it needs: `"images"`, `"table"`, `"tokens"`, or None (default): any.
     """
 
     poison: Callable[
@@ -99,6 +101,7 @@ class DataAttack(Attack):
     check: Callable[[np.ndarray, Any], None] = lambda images, own: None
     describe: Callable[[Any, Classes], str] = lambda own, classes: ""
     needs_other_class: bool = False
+    takes: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,25 +169,27 @@ class BoostAttack(Attack):
 def _attack_of(name: str, function: Callable) -> Attack:
     """Return the attack of a plain function.
 
-    `(view, *, settings ...) -> (c, d)` attacks updates. `(images, labels, *, settings ...) ->
-    (images, labels)` attacks data, and may also take `source`, `target` and `rng`.
+    `(view, *, settings ...) -> (c, d)` attacks updates. `(features, labels, *, settings ...) ->
+    (features, labels)` attacks data, and may also take `source`, `target` and `rng`; `images` is
+    another name for `features`.
     """
-    takes = "a function `(view, *, ...)` or `(images, labels, *, ...)`"
+    takes = "a function `(view, *, ...)` or `(features, labels, *, ...)`"
     words = _parameters(function)
-    require_positional(function, 2 if words[:2] == ["images", "labels"] else 1, takes)
+    on_data = words[:2] in (["features", "labels"], ["images", "labels"])
+    require_positional(function, 2 if on_data else 1, takes)
     function = reporting("attack", function)
-    if words[:2] == ["images", "labels"]:
+    if on_data:
         knobs = settings_of(function, given=("source", "target", "rng"))
 
-        def poison(images, labels, own, classes, rng):
+        def poison(features, labels, own, classes, rng):
             given = {"source": classes.source, "target": classes.target, "rng": rng}
             found = function(
-                images,
+                features,
                 labels,
                 **vars(own),
                 **{word: value for word, value in given.items() if word in words},
             )
-            return require_poisoned(name, found, images, labels)
+            return require_poisoned(name, found, features, labels)
 
         return DataAttack(
             name=name, summary=summary_of(function, name), settings=knobs, poison=poison
@@ -223,7 +228,7 @@ ATTACKS: Family[Attack] = Family(
     kind=Attack,
     package="tfunlearn.attacks",
     adapt=_attack_of,
-    takes="a function `(view)` or `(images, labels)`",
+    takes="a function `(view)` or `(features, labels)`",
     flags=TRAIN_FLAGS,
 )
 

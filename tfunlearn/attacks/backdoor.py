@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,13 +92,33 @@ def backdoor(
         Gu et al., "BadNets: identifying vulnerabilities in the machine learning model supply
         chain", 2017 (arXiv 1708.06733).
     """
+    return poison_share(images, labels, trigger.stamp, target=target, share=share, rng=rng)
+
+
+def poison_share(
+    features: np.ndarray,
+    labels: np.ndarray,
+    trigger: Callable[[np.ndarray], np.ndarray],
+    *,
+    target: int,
+    share: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return copies of examples, a random share of them triggered and relabeled.
+
+    Args:
+        features: `(m, ...)`.
+        labels: `(m,)`.
+        trigger: `features -> features` with the trigger.
+        target, share, rng: as for `backdoor`.
+    """
     require("trigger_share", share, 0 < share <= 1, "a number > 0, at most 1")
-    labels = require_labels(labels, count=len(images))
+    labels = require_labels(labels, count=len(features))
     count = min(len(labels), max(1, int(share * len(labels) + 0.5)))
     rows = rng.choice(len(labels), count, replace=False)
-    images, labels = images.copy(), labels.copy()
-    images[rows], labels[rows] = trigger.stamp(images[rows]), target
-    return images, labels
+    features, labels = features.copy(), labels.copy()
+    features[rows], labels[rows] = trigger(features[rows]), target
+    return features, labels
 
 
 @dataclass(frozen=True)
@@ -127,6 +148,11 @@ class BackdoorSettings:
 
 
 def _check(images: np.ndarray, own: BackdoorSettings) -> None:
+    if images.ndim != 4 or images.dtype.kind not in "uf":
+        raise UserError(
+            "attack: backdoor stamps pixels and needs images; give backdoor-table for tables, "
+            "backdoor-text for texts"
+        )
     own.trigger.stamp(images[:1])  # does it fit?
 
 
@@ -140,5 +166,6 @@ BACKDOOR = DataAttack(
     ),
     triggered=lambda images, own: own.trigger.stamp(images),
     check=_check,
+    takes="images",
     describe=lambda own, classes: f" -> {classes.target}",
 )

@@ -12,13 +12,16 @@ from typing import Any
 from tfunlearn.config.legacy import KEPT_FIELDS, RUN_FIELDS
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.config.sections import Section
+from tfunlearn.config.training import ModelConfig
 from tfunlearn.core.declarations import FILE_WORDS
 from tfunlearn.core.errors import UserError, first_line, require
 from tfunlearn.core.families import Family, settings_for
 from tfunlearn.core.fields import ConfigField, check_types, fields_of
 from tfunlearn.core.files import user_path
+from tfunlearn.datasets import DATASETS
 from tfunlearn.models import is_model_file
 
+DEFAULT_MODELS = {"table": "mlp", "text": "text-cnn"}
 PATHS = ("data_dir", "model")  # fields that name files or folders
 
 
@@ -40,6 +43,8 @@ def run_config(**values: Any) -> RunConfig:
     common = with_whole_paths(
         check_types({name: value for name, value in values.items() if name in known}, known)
     )
+    if "model" not in common and "dataset" in common:
+        common["model"] = _model_for(common["dataset"], values)
     chosen = []
     for section in _sections().values():
         chosen.append(_chosen_by(section, common))
@@ -80,6 +85,12 @@ def run_config(**values: Any) -> RunConfig:
         **common,
         kept=tuple((name, value) for name, value in kept if value != RUN_FIELDS[name]),
     )
+
+
+def _model_for(dataset: str, values: Mapping[str, Any]) -> str:
+    """Return the default model for a data set: by the kind of its features, where it is known."""
+    kind = "text" if values.get("text_column") is not None else DATASETS.find(dataset).kind
+    return DEFAULT_MODELS.get(kind, ModelConfig().model)
 
 
 def _check_kept(kept: Mapping[str, Any]) -> None:

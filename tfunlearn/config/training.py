@@ -93,7 +93,10 @@ class ModelConfig(Section):
 
     families: ClassVar[dict[str, Family]] = {"model": MODELS}
 
-    model: str = option("lenet5", "Model: a name, or a .keras or .h5 file.")
+    model: str = option(
+        "lenet5",
+        "Model: a name, or a .keras or .h5 file; not given with a table: mlp, with text: text-cnn.",
+    )
 
     def __post_init__(self):
         if not self.is_file:

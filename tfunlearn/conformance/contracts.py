@@ -18,6 +18,14 @@ from tfunlearn.defenses import Defense, ModelDefense, UpdateDefense
 from tfunlearn.models import Model, lenet5
 
 CLASSES, SHAPE, CLIENTS = 10, (28, 28, 1), 9
+EXAMPLES = {  # 40 examples of each kind of features
+    "images": lambda rng: rng.integers(0, 256, (40, *SHAPE)).astype(np.uint8),
+    "table": lambda rng: rng.normal(size=(40, 8)).astype(np.float32),
+    "tokens": lambda rng: rng.integers(2, 50, (40, 12)).astype(np.int32),
+}
+EXAMPLES[None] = EXAMPLES["images"]
+SHAPES = {"images": (32, 32, 3), "tokens": (64,), "numbers": (20,), None: (32, 32, 3)}
+VOCABULARY = 500
 
 
 def check_step(step: PreAggregator, own: Any) -> list[Finding]:
@@ -62,7 +70,7 @@ def _positive(value: float) -> tuple[bool, str]:
 
 def _check_data_attack(attack: DataAttack, own: Any) -> list[Finding]:
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (40, *SHAPE)).astype(np.uint8)
+    images = EXAMPLES[attack.takes](rng)
     labels = rng.integers(0, CLASSES, 40).astype(np.int32)
 
     def poisoned() -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +96,9 @@ def _check_data_attack(attack: DataAttack, own: Any) -> list[Finding]:
 
     def changes(_: Any) -> tuple:
         found, relabeled = poisoned()
-        count = int(((found != images).any(axis=(1, 2, 3)) | (relabeled != labels)).sum())
+        count = int(
+            ((found != images).reshape(len(found), -1).any(axis=1) | (relabeled != labels)).sum()
+        )
         return count > 0, f"{count} of {len(labels)} examples changed"
 
     def unchanged(_: Any) -> tuple:
@@ -203,10 +213,11 @@ def check_defense(defense: Defense, own: Any) -> list[Finding]:
 
 def check_model(model: Model, own: Any) -> list[Finding]:
     """Check a model: outputs, seeds, weight types, and that it can be stored without code."""
-    shape = (32, 32, 3)
+    shape = SHAPES[model.takes]
+    vocabulary = VOCABULARY if model.takes == "tokens" else None
 
     def built(seed: int) -> Any:
-        return model.build(shape, CLASSES, seed, own)
+        return model.build(shape, CLASSES, seed, own, vocabulary)
 
     def outputs(_: Any) -> tuple:
         found = built(0)
@@ -252,7 +263,7 @@ def check_data_set(data_set: DataSet, own: Any, data_dir: str = "data") -> list[
     def types(_: Any) -> tuple:
         data = require_labeled_data(data_set.name, data_set.load(data_dir, own))
         return True, (
-            f"{len(data.labels)} + {len(data.test_labels)} images {data.features.shape[1:]} "
+            f"{len(data.labels)} + {len(data.test_labels)} examples {data.features.shape[1:]} "
             f"{data.features.dtype}, {data.classes} classes"
         )
 

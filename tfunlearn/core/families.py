@@ -458,6 +458,12 @@ def short_name(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+def file_name(name: str) -> str:
+    """Return a method's name as part of a file's name: of a path, its stem."""
+    stem = pathlib.PurePath(short_name(name)).stem if os.sep in name else short_name(name)
+    return "".join(c if c.isalnum() or c in "-_.+" else "-" for c in stem) or "data"
+
+
 def load_object(field: str, spec: str) -> Any:
     """Return the object named by `package.module:name` or `file.py:name`.
 
@@ -646,6 +652,7 @@ __all__ = [
     "NoSettings",
     "Origin",
     "copy_name",
+    "file_name",
     "load_object",
     "require_origin",
     "require_same",

@@ -38,5 +38,11 @@ def arranged_for(model: tf.keras.Model) -> Callable[[Any], Any]:
     return arranged
 
 
+def input_structure(model: tf.keras.Model) -> Any:
+    """Return the model's input tensors in the structure in which it takes them."""
+    taken = _taken(model)
+    return (model.inputs[0] if len(model.inputs) == 1 else model.inputs) if taken is None else taken
+
+
 def _taken(model: tf.keras.Model) -> Any:
     return None if isinstance(model, tf.keras.Sequential) else model.input

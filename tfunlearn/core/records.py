@@ -123,6 +123,7 @@ class UnlearningRecord:
         damaged: description of the damage to the retained data, None if there is none.
         warnings: warning messages.
         dropped: terms of the request whose examples were forgotten before.
+        unknown: identifiers of the request that no training example has.
         reason: why the method was chosen, None if the user named it.
         reference: path of the retrained run, None without one.
         checkpoint_sha256: checksum of the unlearned weights.
@@ -155,6 +156,7 @@ class UnlearningRecord:
     damaged: str | None = None
     warnings: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     reason: str | None = None
     reference: str | None = None
     method_origin: dict[str, Any] | None = None

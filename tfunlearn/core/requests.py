@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import pathlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,15 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.core.clients import ClientSet
-from tfunlearn.core.errors import UserError, require
+from tfunlearn.core.errors import UserError, first_line, nearest, require
 from tfunlearn.core.files import user_path
+from tfunlearn.core.labels import class_number
 
-FORMS = "malicious, client:ID, class:LABEL, or example:CLIENT:INDEX"
+FORMS = (
+    "malicious, client:ID, class:LABEL, example:CLIENT:INDEX, client-name:NAME, class-name:NAME, "
+    "or example-id:ID"
+)
 _PATTERNS = {
     "clients": re.compile(r"client:(\d{1,9})"),
     "classes": re.compile(r"class:(\d{1,9})"),
     "examples": re.compile(r"example:(\d{1,9}):(\d{1,9})"),
 }
+_PAIR = re.compile(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*")
+_NAMES = ("client-name:", "class-name:", "example-id:")
+NAMED = 5  # identifiers quoted in a message
 
 
 @dataclass(frozen=True)
@@ -30,14 +39,16 @@ class ForgetRequest:
             the data, not labels changed by an attack).
         examples: pairs `(client, index)`; the index counts a client's examples from 0 in the
             order of the run's partition, regardless of earlier unlearning.
+        names: words by the data's own names, such as `class-name:cat`; `resolve` replaces them.
     """
 
     clients: tuple[int, ...] = ()
     classes: tuple[int, ...] = ()
     examples: tuple[tuple[int, int], ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for field in ("clients", "classes", "examples"):
+        for field in ("clients", "classes", "examples", "names"):
             object.__setattr__(self, field, tuple(sorted(set(getattr(self, field)))))
 
     @classmethod
@@ -54,7 +65,7 @@ class ForgetRequest:
             UserError: a word has another form, there are no words, or `malicious` is requested but
                 no client is malicious.
         """
-        found = {"clients": [], "classes": [], "examples": []}
+        found = {"clients": [], "classes": [], "examples": [], "names": []}
         for word in words:
             if word == "malicious":
                 require(
@@ -65,6 +76,9 @@ class ForgetRequest:
                     "of this run is malicious (malicious is the default)",
                 )
                 found["clients"] += [int(k) for k in malicious]
+                continue
+            if word.startswith(_NAMES) and word.partition(":")[2]:
+                found["names"].append(word)
                 continue
             for field, pattern in _PATTERNS.items():
                 match = pattern.fullmatch(word)
@@ -86,7 +100,60 @@ class ForgetRequest:
             *(f"client:{k}" for k in self.clients),
             *(f"class:{c}" for c in self.classes),
             *(f"example:{k}:{n}" for k, n in self.examples),
+            *self.names,
         ]
+
+    def resolve(
+        self,
+        *,
+        clients: Sequence[str],
+        classes: Sequence[str],
+        ids: Sequence[str] | None,
+        places: Sequence[tuple[int, int]],
+        named: str,
+    ) -> tuple[ForgetRequest, list[str]]:
+        """Return the request in numbers, and the identifiers that the data do not have.
+
+        Text is looked up as a name first, then read as a number.
+
+        Args:
+            clients: name of each client.
+            classes: name of each class.
+            ids: identifier of each example of the run; None if the data have none.
+            places: client and index of each of these examples.
+            named: name of the data, for messages.
+
+        Raises:
+            UserError: an unknown client or class, identifiers where the data have none, or none of
+                the identifiers is known.
+        """
+        numbers = {kind: list(getattr(self, kind)) for kind in ("clients", "classes", "examples")}
+        known: dict[str, list[int]] = {}
+        asked = [word.partition(":")[2] for word in self.names if word.startswith("example-id:")]
+        if asked and ids is None:
+            raise UserError(
+                f"examples: identifiers such as {asked[0][:40]!r} need data that have some; "
+                f"{named} has none (of a table, name their column with --id-column); give "
+                "client:index"
+            )
+        for row, name in enumerate(ids if asked and ids is not None else ()):
+            known.setdefault(str(name), []).append(row)
+        missing = [name for name in asked if name not in known]
+        if asked and len(missing) == len(asked):
+            raise UserError(
+                f"examples: none of {len(asked)} identifiers is a training example of this run; "
+                f"got {quoted(missing)}"
+            )
+        for name in asked:
+            numbers["examples"] += [places[row] for row in known.get(name, ())]
+        for word in self.names:
+            kind, _, name = word.partition(":")
+            if kind == "class-name":
+                table = {own: number for number, own in enumerate(classes)}
+                numbers["classes"].append(class_number("class", name, table))
+            elif kind == "client-name":
+                numbers["clients"].append(_client_number(name, clients))
+        return ForgetRequest(*(tuple(numbers[kind]) for kind in numbers)), missing
 
     @property
     def whole_clients(self) -> bool:
@@ -108,6 +175,7 @@ class ForgetRequest:
             require("client", client, client < len(clients), f"from 0 to {len(clients) - 1}")
         for label in self.classes:
             require("class", label, label < classes, f"from 0 to {classes - 1}")
+        require("forget", list(self.names), not self.names, "resolved to numbers first")
         gone = np.isin(owners, self.clients) | np.isin(clients.labels, self.classes)
         for client, index in self.examples:
             size = int(clients.sizes[client])
@@ -121,23 +189,85 @@ class ForgetRequest:
         return gone
 
 
+def quoted(names: Sequence[str]) -> str:
+    """Return the first names, quoted, and how many follow."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(repr(name[:60]) for name in names[:NAMED]) + more
+
+
+def _client_number(name: str, clients: Sequence[str]) -> int:
+    """Return the number of a client that is given by its name or its number."""
+    if name in clients:
+        return list(clients).index(name)
+    if re.fullmatch(r"\d{1,9}", name) and int(name) < len(clients):
+        return int(name)
+    plain = list(clients) == [str(number) for number in range(len(clients))]
+    raise UserError(
+        f"client: must be from 0 to {len(clients) - 1}"
+        f"{'' if plain else f', or a name such as {quoted(clients[:2])}'}; got {name}"
+        f"{'' if plain else nearest(name, clients)}"
+    )
+
+
 def read_examples(text: str) -> list[str]:
-    """Return the request words of `client:index,client:index,...` or of a file, one pair per line.
+    """Return the request words of a list, a file or a folder of examples.
+
+    A list is `client:index,client:index,...`. A text file has a pair or an identifier per line
+    (`#` begins a comment after a pair); a CSV file has identifiers in its column `id`, or in its
+    only column; a folder stands for the identifiers of the files below it, such as `cat/0017.png`.
 
     Raises:
-        UserError: `text` is neither a list of pairs nor a readable file of pairs.
+        UserError: `text` is none of them, or names no example.
     """
     if re.fullmatch(r"\s*\d+\s*:\s*\d+\s*(,\s*\d+\s*:\s*\d+\s*)*,?\s*", text):
         return _pairs(text.split(","), "examples")
+    if text and user_path(text).is_dir():
+        return _of_folder(user_path(text))
+    if text.lower().endswith(".csv"):
+        return _of_csv(text)
     try:
         lines = user_path(text).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(
-            f"examples: must be client:index pairs, such as 3:17,3:18, or a file of them; "
-            f"got {text!r} ({reason})"
+            f"examples: must be client:index pairs, such as 3:17,3:18, or a file or folder of "
+            f"pairs or identifiers; got {text!r} ({reason})"
         )
-    return _pairs([line.partition("#")[0] for line in lines], text)
+    words = []
+    for line in lines:
+        pair = _PAIR.fullmatch(line.partition("#")[0])
+        if pair is not None:
+            words.append(f"example:{pair[1]}:{pair[2]}")
+        elif line.strip() and not line.lstrip().startswith("#"):
+            words.append(f"example-id:{line.strip()}")
+    require("examples", text, bool(words), "a file with at least one client:index or identifier")
+    return words
+
+
+def _of_folder(folder: pathlib.Path) -> list[str]:
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    )
+    require("examples", str(folder), bool(names), "a folder with at least one file")
+    return [f"example-id:{name}" for name in names]
+
+
+def _of_csv(text: str) -> list[str]:
+    try:
+        with open(user_path(text), encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            key = "id" if "id" in columns else columns[0] if len(columns) == 1 else None
+            require(
+                "examples", text, key is not None, f"a CSV file with a column id; it has {columns}"
+            )
+            names = [str(row[key] or "").strip() for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"examples: {text} cannot be read ({first_line(error)})")
+    require("examples", text, any(names), "a CSV file with at least one identifier")
+    return [f"example-id:{name}" for name in names if name]
 
 
 def _pairs(texts: Iterable[str], where: str) -> list[str]:
@@ -145,7 +275,7 @@ def _pairs(texts: Iterable[str], where: str) -> list[str]:
     for number, text in enumerate(texts, start=1):
         if not text.strip():
             continue
-        match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text)
+        match = _PAIR.fullmatch(text)
         if match is None:
             raise UserError(
                 f"examples: must be client:index; got {text.strip()[:40]!r} "

@@ -91,7 +91,7 @@ def _data_set_of(name: str, found: Any) -> DataSet:
             summary=f"{len(found.labels)} + {len(found.test_labels)} examples from Python",
             load=lambda data_dir, own: found,
             settings=NoSettings,
-            kind=None,
+            kind=found.kind,
         )
     require_positional(found, 1, "a function `(data_dir, *, ...)`")
     function = reporting("dataset", found)

@@ -97,8 +97,17 @@ class LabeledData:
 
     @property
     def is_image(self) -> bool:
-        """Whether the features are images, uint8 `(N, height, width, channels)`."""
-        return self.features.dtype == np.uint8
+        """Whether the features are gray or color images, `(N, height, width, 1 or 3)`."""
+        return self.features.ndim == 4 and self.features.shape[-1] in (1, 3)
+
+    @property
+    def kind(self) -> str | None:
+        """Kind of the features: `"images"`, `"text"`, `"table"` (one axis), or None."""
+        if self.vocabulary is not None:
+            return "text"
+        if self.features.dtype.names is not None:
+            return None
+        return {4: "images", 2: "table"}.get(self.features.ndim)
 
     def class_numbers(self) -> dict[str, int]:
         """Return the number of each class by its name."""

@@ -12,7 +12,7 @@ from typing import Any
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import user_path
 from tfunlearn.datasets import table_reading
-from tfunlearn.datasets.arrays import ArraySettings, load_arrays
+from tfunlearn.datasets.arrays import ArraySettings, kind_of_arrays, load_arrays
 from tfunlearn.datasets.client_database import DatabaseSettings, load_database
 from tfunlearn.datasets.dataset import DataSet
 from tfunlearn.datasets.image_folder import ImageFolderSettings, load_image_folder
@@ -108,7 +108,7 @@ def _data_set(source: Source, path: str) -> DataSet:
         settings=source.settings,
         load=functools.partial(_load, source, path),
         reload=lambda data_dir, own, prepared: source.load(path, data_dir, own, prepared),
-        kind=source.kind,
+        kind=kind_of_arrays(path) if source is ARRAYS else source.kind,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tfunlearn.core.features import to_unit_range, unpack
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.model_inputs import arranged_for
+from tfunlearn.core.model_inputs import arranged_for, input_structure
 
 NOISE = 1e-6  # relative to the largest output; smaller differences count as equal
 
@@ -33,7 +33,7 @@ class SignalProbe:
                 except (AttributeError, ValueError):  # called several times, or never
                     continue
                 self._names.append(layer.name)
-        inner, arranged = tf.keras.Model(model.input, outputs), arranged_for(model)
+        inner, arranged = tf.keras.Model(input_structure(model), outputs), arranged_for(model)
         self._forward = tf.function(
             lambda x: inner(arranged(to_unit_range(x)), training=False), autograph=False
         )

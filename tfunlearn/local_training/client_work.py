@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import choose, require
+from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.features import client_specs, features_of_client, to_unit_range
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.model_inputs import arranged_for, input_shapes
+from tfunlearn.core.model_inputs import arranged_for, input_shapes, named_inputs
 from tfunlearn.core.vectors import sizes_of, tensors_from_vector, vector_from_tensors
 from tfunlearn.local_training.optimizers import OPTIMIZERS
 from tfunlearn.local_training.stateless import stateless_model
@@ -75,13 +75,18 @@ class ClientWork:
         self.stateless = stateless_model(model, compute_dtype=compute_dtype)
         self.training = training
         self.input_shape = input_shapes(model)
-        self._arranged = arranged_for(model)
+        self._arranged, self._inputs = arranged_for(model), named_inputs(model)
         self.from_logits = not gives_probabilities(model)
         self.trainable_size = sum(sizes_of(self.stateless.trainable_shapes))
         self.state_size = sum(sizes_of(self.stateless.state_shapes))
 
     def client_spec(self, feature_dtype) -> dict[str, tf.TensorSpec]:
-        """Return the `tf.TensorSpec` of every entry of a client."""
+        """Return the `tf.TensorSpec` of every entry of a client.
+
+        Raises:
+            UserError: the model takes token ids and the features are none.
+        """
+        self._require_kind(np.dtype(feature_dtype))
         given = dict(
             boost=tf.TensorSpec([], tf.float32),
             id=tf.TensorSpec([], tf.int32),
@@ -91,6 +96,16 @@ class ClientWork:
             **client_specs(feature_dtype, self.input_shape),
         )
         return dict(sorted(given.items()))
+
+    def _require_kind(self, dtype: np.dtype) -> None:
+        for name, tensor in self._inputs.items():
+            given = (dtype[name] if dtype.names else dtype).base
+            if tf.as_dtype(tensor.dtype).is_integer and given != np.int32:
+                raise UserError(
+                    f"model: input {name} takes whole numbers (token ids); the data have "
+                    f"{'images' if given == np.uint8 else 'other numbers'}, of which it would "
+                    "keep the whole part"
+                )
 
     def trace(self, feature_dtype) -> TracedWork:
         """Return `update`, traced once, as `(trainable, state, client) -> results`."""

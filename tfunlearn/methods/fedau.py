@@ -9,6 +9,7 @@ import numpy as np
 from tfunlearn.core.errors import refuse, require, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.model_inputs import input_structure
 from tfunlearn.core.seeds import generator
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.methods.cost import Cost, round_cost
@@ -62,7 +63,7 @@ def plan(task: UnlearningTask, own: FedAUSettings) -> Plan:
     model, weights = task.source.model, list(task.source.state.weights)
     places, layer = head_places(model), head_layer(model)
     model.set_weights(weights)
-    features_of = OutputsOf(tf.keras.Model(model.input, layer.input), scores=False)
+    features_of = OutputsOf(tf.keras.Model(input_structure(model), layer.input), scores=False)
     head = tuple(weights[place] for place in places)
     if task.classes_only:
         for name in ("head_alpha", "head_gamma"):

@@ -34,6 +34,7 @@ class UnlearningTask:
         watch: callbacks of the unlearning.
         keeps: whether rounds are kept, if the run's history settings say so.
         dropped: terms of the request that match no example left to forget.
+        unknown: identifiers of the request that no training example has.
         reason: why the method was chosen if the user named none; else None.
         warnings: warnings for the user; filled during the unlearning.
     """
@@ -47,6 +48,7 @@ class UnlearningTask:
     watch: UnlearningCallbacks = SILENT
     keeps: bool = True
     dropped: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfunlearn.core.names import Names
 from tfunlearn.report.figures import colormap, new_figure, save_figure
 
 
@@ -50,13 +51,13 @@ def save_curves(path: str | os.PathLike, lines: Sequence[dict]) -> None:
     save_figure(figure, path)
 
 
-def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=()) -> None:
+def save_histogram(path: str | os.PathLike, histogram: np.ndarray, names: Names = Names()) -> None:
     """Draw the number of examples of each class held by each client.
 
     Args:
         path: the PNG file.
         histogram: counts `(clients, classes)`.
-        malicious: ids of the malicious clients, which are marked; default none.
+        names: names of classes and clients; default their numbers.
     """
     clients, classes = histogram.shape
     figure, axes = new_figure(max(6, clients * 0.18), 4.5)
@@ -68,16 +69,19 @@ def save_histogram(path: str | os.PathLike, histogram: np.ndarray, malicious=())
             histogram[:, label],
             bottom=bottom,
             color=colors(label),
-            label=str(label),
+            label=names.of_class(label),
             width=0.9,
         )
         bottom += histogram[:, label]
-    for client in malicious:
-        axes.annotate(
-            "x", (float(client), float(bottom[client])), ha="center", va="bottom", color="C3"
-        )
+    if clients <= 40:  # the number of examples above each bar
+        for client, total in enumerate(bottom):
+            axes.annotate(f"{total:,.0f}", (client, total), ha="center", va="bottom", fontsize=6)
     axes.set(xlabel="client", ylabel="training examples")
-    axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  a MaxNLocator
+    if names.clients and clients <= 40:
+        titles = [names.of_client(client) for client in range(clients)]
+        axes.set_xticks(range(clients), titles, rotation=30, ha="right", fontsize="small")
+    else:
+        axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue]  a MaxNLocator
     axes.legend(
         title="class",
         loc="center left",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfunlearn.core.names import Names
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.core.verification_record import (
     ClassMetrics,
@@ -78,6 +79,7 @@ class RunFacts:
         missing: sentences on the facts that are unknown, with the reason.
         method_words: description of the method's record, empty if there is none.
         is_reference: whether the run was retrained as a reference.
+        names: names of classes and clients.
     """
 
     name: str
@@ -94,6 +96,7 @@ class RunFacts:
     missing: list[str] = field(default_factory=list)
     method_words: str = ""
     is_reference: bool = False
+    names: Names = Names()
 
     @property
     def verdict(self) -> str:

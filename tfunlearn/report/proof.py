@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfunlearn.core.names import Names
 from tfunlearn.core.verification_record import ClientMetrics, Inversion, Relearning, RocRecord
 from tfunlearn.report.figures import empty_figure, new_figure, save_figure, simplify_log_ticks
 
@@ -55,12 +56,15 @@ def save_roc(path: str | os.PathLike, curves: Mapping[str, Mapping[str, RocRecor
     save_figure(figure, path)
 
 
-def save_clients(path: str | os.PathLike, clients: Sequence[ClientMetrics]) -> None:
+def save_clients(
+    path: str | os.PathLike, clients: Sequence[ClientMetrics], names: Names = Names()
+) -> None:
     """Draw each client's accuracy on its own training data, before, after and retrained.
 
     Args:
         path: the PNG file.
         clients: metrics of each client.
+        names: names of the clients; default their numbers.
     """
     figure, axes = new_figure(max(7, 1.5 + 0.45 * len(clients)), 4.2)
     places = np.arange(len(clients))
@@ -70,7 +74,9 @@ def save_clients(path: str | os.PathLike, clients: Sequence[ClientMetrics]) -> N
             axes.bar(places + offset, values, 0.26, color=color, label=name)
     axes.set_xticks(
         places,
-        [f"{c.client}" + ("*" if c.data == "forgotten" else "") for c in clients],
+        [names.of_client(c.client) + ("*" if c.data == "forgotten" else "") for c in clients],
+        rotation=30 if names.clients else 0,
+        ha="right" if names.clients else "center",
         fontsize="small" if len(clients) < 40 else 4,
     )
     axes.set(xlabel="client (*: forgotten)", ylabel="accuracy on its training data", ylim=(0, 1.02))
@@ -78,12 +84,15 @@ def save_clients(path: str | os.PathLike, clients: Sequence[ClientMetrics]) -> N
     save_figure(figure, path)
 
 
-def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) -> None:
-    """Draw confusion matrices of the test images side by side, rows normalized to sum to 1.
+def save_confusion(
+    path: str | os.PathLike, matrices: Mapping[str, Sequence], names: Names = Names()
+) -> None:
+    """Draw confusion matrices of the test examples side by side, rows normalized to sum to 1.
 
     Args:
         path: the PNG file.
         matrices: name to counts `(true class, predicted class)`.
+        names: names of the classes; default their numbers.
     """
     figure = empty_figure(3.9 * len(matrices), 3.9)
     panels = figure.subplots(1, len(matrices), squeeze=False)[0]
@@ -104,8 +113,10 @@ def save_confusion(path: str | os.PathLike, matrices: Mapping[str, Sequence]) ->
                         color="white" if share > 0.5 else "black",
                         in_layout=False,
                     )
-            axes.set_xticks(range(len(shares)))
-            axes.set_yticks(range(len(shares)))
+            titles = [names.of_class(label) for label in range(len(shares))]
+            turned = dict(rotation=30, ha="right") if names.classes else {}
+            axes.set_xticks(range(len(shares)), titles, **turned)
+            axes.set_yticks(range(len(shares)), titles)
         axes.set(title=f"{name} (%)", xlabel="predicted class", ylabel="true class")
     save_figure(figure, path)
 
@@ -133,18 +144,20 @@ def save_relearning(path: str | os.PathLike, relearned: Relearning) -> None:
     save_figure(figure, path)
 
 
-def save_inversions(path: str | os.PathLike, entries: Sequence[Inversion]) -> None:
+def save_inversions(
+    path: str | os.PathLike, entries: Sequence[Inversion], names: Names = Names()
+) -> None:
     """Draw inverted images, one row per class."""
-    names = ["mean", *entries[0].images]
-    figure = empty_figure(1.7 * len(names), 1.8 * len(entries) + 0.3)
-    panels = figure.subplots(len(entries), len(names), squeeze=False)
+    titles = ["mean", *entries[0].images]
+    figure = empty_figure(1.7 * len(titles), 1.8 * len(entries) + 0.3)
+    panels = figure.subplots(len(entries), len(titles), squeeze=False)
     for row, entry in zip(panels, entries):
-        for axes, name in zip(row, names):
+        for axes, name in zip(row, titles):
             pixels = np.asarray(entry.mean if name == "mean" else entry.images[name])
             axes.imshow(
                 pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255
             )
-            title = f"class {entry.label}: mean" if name == "mean" else name
+            title = f"class {names.of_class(entry.label)}: mean" if name == "mean" else name
             axes.set_title(title, fontsize="small")
             axes.set(xticks=[], yticks=[])  # hidden ones would be laid out too
             axes.axis("off")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tfunlearn.core.files import write_csv
+from tfunlearn.core.requests import quoted
 from tfunlearn.core.verification_record import Inversion, VerificationRecord
 from tfunlearn.report import proof
 from tfunlearn.report.curves import save_curves
@@ -69,7 +70,7 @@ class Section:
         page.heading(3, "Request")
         forgotten = unlearning.forgotten
         page.paragraph(
-            f"Forget {request_in_words(unlearning.requests[-1])}: "
+            f"Forget {request_in_words(unlearning.requests[-1], self._facts.names)}: "
             f"{count(forgotten.examples, 'example')}"
             + (
                 f", all data of {count(len(forgotten.clients), 'client')}"
@@ -81,7 +82,9 @@ class Section:
         if len(unlearning.requests) > 1:
             page.paragraph(
                 f"{count(len(unlearning.requests) - 1, 'request')} before this one: "
-                + "; ".join(request_in_words(r) for r in unlearning.requests[:-1])
+                + "; ".join(
+                    request_in_words(r, self._facts.names) for r in unlearning.requests[:-1]
+                )
                 + "."
             )
 
@@ -97,8 +100,12 @@ class Section:
         for words in (
             f"Method chosen by default: {unlearning.reason}." if unlearning.reason else "",
             "Forgotten by an earlier request, and dropped from this one: "
-            f"{request_in_words(unlearning.dropped)}."
+            f"{request_in_words(unlearning.dropped, self._facts.names)}."
             if unlearning.dropped
+            else "",
+            f"{count(len(unlearning.unknown), 'identifier')} of the request named no training "
+            f"example: {quoted(unlearning.unknown)}."
+            if unlearning.unknown
             else "",
             *(f"Warning: {words}." for words in unlearning.warnings),
             f"Damaged: {unlearning.damaged}." if unlearning.damaged else "",
@@ -312,7 +319,7 @@ class Section:
 
     def _inversion(self, entries: Sequence[Inversion]) -> None:
         likeness = "; ".join(
-            f"class {e.label}: "
+            f"class {self._facts.names.of_class(e.label)}: "
             + ", ".join(
                 f"{name} {'-' if v is None else format(v, '.2f')}" for name, v in e.likeness.items()
             )
@@ -321,7 +328,7 @@ class Section:
         self._figure(
             "inversion",
             proof.save_inversions,
-            [entries],
+            [entries, self._facts.names],
             "Images that each model assigns to the classes of the forget set. Correlation with "
             f"the mean image of the forget set: {likeness}",
             "Model inversion: images reconstructed from each model, and the mean image of the "
@@ -333,7 +340,7 @@ class Section:
             "Model inversion",
             ["class, model", "cost", "correlation"],
             [
-                [f"{e.label}, {name}", e.costs[name], e.likeness[name]]
+                [f"{self._facts.names.of_class(e.label)}, {name}", e.costs[name], e.likeness[name]]
                 for e in entries
                 for name in e.costs
             ],
@@ -403,7 +410,7 @@ class Section:
             self._figure(
                 "clients",
                 proof.save_clients,
-                [profile.clients],
+                [profile.clients, self._facts.names],
                 f"Accuracy of {count(len(profile.clients), 'client')} on their own "
                 "training data; the table below has the numbers.",
                 "Accuracy on each client's own training data.",
@@ -411,7 +418,7 @@ class Section:
             self._table(
                 "clients",
                 "Clients",
-                *beside_retraining("client", "data", profile.clients),
+                *beside_retraining("client", "data", profile.clients, self._facts.names.of_client),
                 folded=True,
             )
         if profile.confusion:
@@ -424,19 +431,23 @@ class Section:
             self._figure(
                 "confusion",
                 proof.save_confusion,
-                [matrices],
-                f"Confusion matrices of the test images: {', '.join(matrices)}; the table "
+                [matrices, self._facts.names],
+                f"Confusion matrices of the test examples: {', '.join(matrices)}; the table "
                 "below has the accuracy on each class.",
-                "Predicted class of the test images of each class, in percent.",
+                "Predicted class of the test examples of each class, in percent.",
             )
             self._table(
-                "classes", "Classes", *beside_retraining("label", "examples", profile.classes)
+                "classes",
+                "Classes",
+                *beside_retraining(
+                    "label", "examples", profile.classes, self._facts.names.of_class
+                ),
             )
             self._csv(
                 "confusion",
-                ["model", "true class", "predicted class", "images"],
+                ["model", "true class", "predicted class", "examples"],
                 [
-                    [name, row, column, value]
+                    [name, *map(self._facts.names.of_class, (row, column)), value]
                     for name, matrix in matrices.items()
                     for (row, column), value in np.ndenumerate(np.asarray(matrix))
                 ],

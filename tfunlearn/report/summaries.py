@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tfunlearn.core.names import Names
 from tfunlearn.core.records import Cost, UnlearningRecord
 
 
-def request_in_words(request: list[str]) -> str:
-    """Return the first five entries of a request."""
-    return ", ".join(request[:5]) + (", ..." if len(request) > 5 else "")
+def request_in_words(request: list[str], names: Names = Names()) -> str:
+    """Return the first five entries of a request, with the names of classes and clients."""
+    return names.in_request(request)
 
 
 def count(number: int, what: str) -> str:

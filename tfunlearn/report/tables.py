@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,10 @@ def round_table(lines: Sequence[dict]) -> tuple[list[str], list[list]]:
 
 
 def beside_retraining(
-    name: str, second: str, entries: Sequence[ClassMetrics] | Sequence[ClientMetrics]
+    name: str,
+    second: str,
+    entries: Sequence[ClassMetrics] | Sequence[ClientMetrics],
+    named: Callable[[int], str] = str,
 ) -> tuple[list[str], list[list]]:
     """Return column names and rows of accuracy and loss of each entry: before, after, retrained.
 
@@ -100,6 +103,7 @@ def beside_retraining(
         name: attribute of the first column, such as `client`.
         second: attribute of the second column.
         entries: metrics of each client or class.
+        named: name of a client or class in the table; default its number.
     """
     kinds = [
         kind
@@ -111,7 +115,7 @@ def beside_retraining(
         head += [f"{what}, {kind}" for kind in kinds] + ([f"{what}, gap"] if told else [])
     rows = []
     for entry in entries:
-        row = [getattr(entry, name), getattr(entry, second)]
+        row = [named(getattr(entry, name)), getattr(entry, second)]
         for values in (entry.accuracy, entry.loss):
             row += [float(np.mean(getattr(values, kind))) for kind in kinds]
             row += [gap_row(values)[-1]] if told else []

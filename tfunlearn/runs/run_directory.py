@@ -35,6 +35,7 @@ from tfunlearn.core.files import (
     write_json,
 )
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.names import Names
 from tfunlearn.core.records import UnlearningRecord
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.saved import is_model_file
@@ -131,25 +132,39 @@ class RunDirectory:
         found = self.read_config().get("model_sha256")
         return found if isinstance(found, str) else None
 
-    def write_data(self, prepared: Mapping[str, Any] | None) -> None:
-        """Write how the features were made (`LabeledData.prepared`), with a checksum; None: no."""
-        if prepared is not None:
-            content = json.loads(json.dumps(prepared))
-            write_json(self.data, {**content, "sha256_of_this": digest_of(content)})
+    def write_data(self, prepared: Mapping[str, Any] | None, names: Names) -> None:
+        """Write how the features were made (`LabeledData.prepared`), and names, with a checksum.
+
+        Nothing is written if there is nothing to tell.
+        """
+        if prepared is not None or names != Names():
+            content = {"prepared": prepared, **dataclasses.asdict(names)}
+            content = json.loads(json.dumps(content))
+            write_json(self.data, {**content, "sha256": digest_of(content)})
 
     def read_data(self) -> dict | None:
-        """Return what `write_data` wrote; None if there is nothing.
+        """Return what `write_data` wrote of the features; None if there is nothing.
 
         Raises:
             UserError: it is damaged.
         """
+        return self._read_data().get("prepared")
+
+    def read_names(self) -> Names:
+        """Return the names of classes and clients; without any if the file is damaged."""
+        with contextlib.suppress(UserError):
+            found = self._read_data()
+            return Names(tuple(found.get("classes", ())), tuple(found.get("clients", ())))
+        return Names()
+
+    def _read_data(self) -> dict:
         try:
             content = json.loads(self.data.read_text(encoding="utf-8"))
-            if content.pop("sha256_of_this") != digest_of(content):
+            if content.pop("sha256") != digest_of(content):
                 raise ValueError("its checksum is another")
             return content
         except FileNotFoundError:
-            return None
+            return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"run: {self.data} is damaged ({first_line(error)}); put back the original"

@@ -15,9 +15,10 @@ from tfunlearn.config.fingerprint import content_of
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.errors import require
-from tfunlearn.core.families import short_name
+from tfunlearn.core.families import file_name, short_name
 from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import tf
+from tfunlearn.core.names import names_of
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.weight_names import weight_names
@@ -208,11 +209,13 @@ def write_setup(
     directory.write_config(
         federation.config.flat(),
         **(engine_notes(federation.config) if engine is None else engine),
-        weights=names_of(model),
+        weights=weights_of(model),
         content_sha256=digest_of(content_of(federation.config)),
         **notes,
     )
-    directory.write_data(federation.data.prepared)
+    directory.write_data(
+        federation.data.prepared, names_of(federation.data.class_names, federation.client_names)
+    )
     directory.write_partition(
         [rows[part] for part in federation.parts],
         federation.clients,
@@ -232,12 +235,12 @@ def _name(config: RunConfig) -> str:
         map(short_name, [*config.aggregation.before, *rule, *config.defense.defense])
     )
     return (
-        f"{short_name(config.data.dataset)}-{short_name(model)}-{attack}-{defense or 'none'}"
+        f"{file_name(config.data.dataset)}-{short_name(model)}-{attack}-{defense or 'none'}"
         f"-seed{config.seed}"
     )
 
 
-def names_of(model) -> dict[str, list[str]]:
+def weights_of(model) -> dict[str, list[str]]:
     """Return the names of the weights in a client update: trainable ones and statistics."""
     names = dict(zip(map(id, model.weights), weight_names(model)))
     return {

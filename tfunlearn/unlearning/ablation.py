@@ -234,7 +234,9 @@ class Steps:
 
     def _sizes(self) -> dict[int, int]:
         """Return the size in bytes of every tensor of the graph for one example."""
-        values = execute_all(self._graph, tf.constant(self._images[:1]))
+        values = execute_all(
+            self._graph, tf.nest.map_structure(tf.constant, unpack(self._features[:1]))
+        )
         return {tensor: int(tf.size(value)) * value.dtype.size for tensor, value in values.items()}
 
 

@@ -139,6 +139,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         missing,
         words,
         unlearning is not None and unlearning.method == reference_method(),
+        directory.read_names(),
     )
 
 

@@ -155,6 +155,7 @@ def perform(
             damaged=None if task.method.is_reference else damage(before, after, None),
             warnings=task.warnings,
             dropped=list(task.dropped),
+            unknown=list(task.unknown),
             reason=task.reason,
             reference=None,
             checkpoint_sha256=checksum(directory.checkpoint),

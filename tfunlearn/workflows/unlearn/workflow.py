@@ -184,6 +184,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         settings.forget,
         malicious=np.intersect1d(federation.malicious, source.remaining.clients.present),
     )
+    request, unknown = _resolved(request, federation)
     rows = request.rows(federation.clients, federation.data.classes)
     words = request.words()
     require(
@@ -212,6 +213,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         flagged,
         seed,
         dropped=tuple(dropped),
+        unknown=tuple(unknown),
     )
     task = _with_method(task)
     settings = task.settings
@@ -225,20 +227,40 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
     return task
 
 
+def _resolved(request: ForgetRequest, federation: Federation) -> tuple[ForgetRequest, list[str]]:
+    """Return a request in numbers, and its identifiers that no training example has."""
+    if not request.names:
+        return request, []
+    clients, data = federation.clients, federation.data
+    rows = np.concatenate(federation.parts)
+    owners = clients.owners
+    return request.resolve(
+        clients=federation.client_names or [str(k) for k in range(len(clients))],
+        classes=data.class_names,
+        ids=None if data.ids is None else data.ids[rows],
+        places=list(
+            zip(owners.tolist(), (np.arange(len(rows)) - clients.offsets[owners]).tolist())
+        ),
+        named=data.name,
+    )
+
+
 def _with_nothing_left(source: Source, words: list[str]) -> list[str]:
     """Return the terms of a request whose examples were all forgotten before."""
     if not source.forget_mask.any():
         return []
-    federation = source.federation
-    rows = [
-        ForgetRequest.parse([word]).rows(federation.clients, federation.data.classes)
-        for word in words
-    ]
-    return [
-        word
-        for word, own in zip(words, rows)
-        if own.any() and not (own & ~source.forget_mask).any()
-    ]
+    clients = source.federation.clients
+    found = []
+    for word in words:
+        request = ForgetRequest.parse([word])
+        if request.examples:  # possibly thousands
+            ((client, index),) = request.examples
+            own = np.array([clients.offsets[client] + index])
+        else:
+            own = np.flatnonzero(request.rows(clients, source.federation.data.classes))
+        if len(own) and source.forget_mask[own].all():
+            found.append(word)
+    return found
 
 
 def _with_method(task: UnlearningTask) -> UnlearningTask:

@@ -21,12 +21,12 @@ class Examples:
     """A set of examples, as their clients held them during the attack.
 
     Attributes:
-        images: `(m, height, width, channels)`.
+        features: `(m, ...)`.
         labels: `(m,)`.
         owners: id of the client that holds each example, `(m,)`; -1 for test examples.
     """
 
-    images: np.ndarray
+    features: np.ndarray
     labels: np.ndarray
     owners: np.ndarray
 

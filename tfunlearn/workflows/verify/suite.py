@@ -199,7 +199,7 @@ def _run_verification(
             subject.before,
             watch.track,
         )
-    if settings.inversion:
+    if settings.inversion and task.source.federation.data.is_image:
         tell("model inversion")
         found["inversion"] = behaviour.inversions(
             task, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track
@@ -290,6 +290,8 @@ def _left_out(
         left.append("relearn time (--relearn-epochs)")
     if not settings.inversion:
         left.append("model inversion (--inversion)")
+    elif not subject.task.source.federation.data.is_image:
+        left.append("model inversion, which needs gray or color images")
     if not groups:
         left.append("memorization groups, which need 20 examples and 2 retrained models")
     if not was_poisoned(sets):
