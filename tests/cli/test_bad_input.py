@@ -211,7 +211,7 @@ def test_models_that_cannot_be_used(call, tmp_path):
     for name, message in (
         ("named", "named or several"),
         ("weightless", "a model with trainable weights"),
-        ("bytes", "must take float32 input, or int32 .token ids.; got uint8"),
+        ("bytes", "must take float32 input, or int32 (token ids); got uint8"),
         ("corrupt", "not a Keras model"),
         ("foreign", "not a Keras model"),
         ("colour", "the data has (28, 28, 1)"),

@@ -11,6 +11,7 @@ from tfunlearn.aggregation import RULES
 from tfunlearn.attacks import ATTACKS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.files import read_arrays
+from tfunlearn.datasets import from_arrays
 from tfunlearn.experiment import run_config, train
 from tfunlearn.models import build_model
 from tfunlearn.training.federation import Federation
@@ -20,11 +21,23 @@ from tfunlearn.workflows.evaluate.evaluate import evaluate
 SMALL = dict(train_examples=200, clients=7, malicious=2, byzantine=1, rounds=2, model="mlp")
 
 
+TOKENS = np.random.default_rng(0).integers(2, 30, (250, 8))
+ON_DATA = {  # data of the kind that an attack takes
+    "table": dict(dataset="breast-cancer"),
+    "tokens": dict(dataset=from_arrays(TOKENS, TOKENS[:, 0] > 15, vocabulary=30), model="text-cnn"),
+}
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_every_attack_runs_and_is_recorded(attack, tmp_path):
     knowledge = "full" if attack in ("fang", "ipm", "min-max") else "partial"
+    takes = getattr(ATTACKS[attack], "takes", None)
     config = run_config(
-        attack=attack, rule="trimmed-mean", knowledge=knowledge, attack_start=2, **SMALL
+        attack=attack,
+        rule="trimmed-mean",
+        knowledge=knowledge,
+        attack_start=2,
+        **{**SMALL, **ON_DATA.get(takes, {})},
     )
     run = train(config, out=tmp_path / "run")
     first, second = run.metrics

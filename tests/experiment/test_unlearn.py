@@ -138,8 +138,8 @@ def test_retraining_is_a_training_without_the_forgotten(kept_run, copied, tmp_pa
     got = unlearn(copied, quick("retrain"))
     original = Federation.of.__func__
 
-    def without(cls, config):
-        whole = original(cls, config)
+    def without(cls, config, prepared=None):
+        whole = original(cls, config, prepared)
         owners = np.repeat(np.arange(6), whole.clients.sizes)
         return whole.without(np.isin(owners, whole.malicious))
 

@@ -35,17 +35,27 @@ def test_parameter_counts(name, shape, parameters, trainable):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_declared_sizes(name):
-    built = (build_model(name, shape, 10).count_params() for shape in (GREY, COLOUR))
+    kinds = {"tokens": ((64,), dict(vocabulary=5000))}
+    shapes = [kinds["tokens"]] if MODELS[name].takes == "tokens" else [(GREY, {}), (COLOUR, {})]
+    built = (build_model(name, shape, 10, **more).count_params() for shape, more in shapes)
     assert MODELS[name].sizes == tuple(built)
+
+
+def example_of(name):
+    """Returns shape, further arguments and two examples of what a model takes."""
+    rng = np.random.default_rng(0)
+    if MODELS[name].takes == "tokens":
+        return (12,), dict(vocabulary=50), rng.integers(0, 50, (2, 12)).astype(np.int32)
+    return GREY, {}, rng.random((2, *GREY), np.float32)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_contract(name):
-    model = build_model(name, GREY, 7, seed=3)
-    images = np.random.default_rng(0).random((2, *GREY), np.float32)
-    assert model(images).shape == (2, 7)
+    shape, more, inputs = example_of(name)
+    model = build_model(name, shape, 7, seed=3, **more)
+    assert model(inputs).shape == (2, 7)
     assert not gives_probabilities(model) and model.layers[-1].name == "logits"
-    again, other = build_model(name, GREY, 7, seed=3), build_model(name, GREY, 7, seed=4)
+    again, other = (build_model(name, shape, 7, seed=seed, **more) for seed in (3, 4))
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     kernels = [n for n, w in enumerate(model.weights) if "kernel" in w.name]
     for n in kernels:
@@ -76,7 +86,7 @@ def test_norm_refused_where_there_is_none():
 
 
 def test_images_too_small_are_refused_in_one_line():
-    with pytest.raises(UserError, match="model: lenet5 cannot take images of 8x8x1") as error:
+    with pytest.raises(UserError, match="model: lenet5 cannot take examples of 8x8x1") as error:
         build_model("lenet5", (8, 8, 1), 10)
     assert "\n" not in str(error.value)
 
@@ -126,7 +136,7 @@ def test_other_ends_are_refused():
 
 @pytest.mark.parametrize(
     "shape, classes, message",
-    [(COLOUR, 10, "takes images of"), (GREY, 26, "the data has 26 classes")],
+    [(COLOUR, 10, "takes examples of"), (GREY, 26, "the data has 26 classes")],
 )
 def test_users_model_must_fit_the_data(own_model, shape, classes, message):
     with pytest.raises(UserError, match=message):
@@ -171,13 +181,14 @@ def test_weights_are_redrawn_from_their_own_initializers(name):
 def test_nets_are_the_same_whatever_keras_has_been_set_to(name):
     """keras.json may say channels_first or float16, a notebook mixed precision."""
     backend, precision = tf.keras.backend, tf.keras.mixed_precision
-    expected = build_model(name, (32, 32, 3), 10)
+    shape, more, inputs = example_of(name)
+    expected = build_model(name, shape, 10, **more)
     kept = backend.image_data_format(), backend.floatx(), precision.global_policy()
     backend.set_image_data_format("channels_first")
     backend.set_floatx("float16")
     precision.set_global_policy("mixed_float16")
     try:
-        model = build_model(name, (32, 32, 3), 10)
+        model = build_model(name, shape, 10, **more)
         assert (backend.image_data_format(), backend.floatx()) == ("channels_first", "float16")
         assert precision.global_policy().name == "mixed_float16"
     finally:
@@ -188,6 +199,6 @@ def test_nets_are_the_same_whatever_keras_has_been_set_to(name):
         getattr(layer, "data_format", "channels_last") == "channels_last"
         and layer.compute_dtype == "float32"
         for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
     )
-    images = np.linspace(0, 1, 2 * 3072, dtype=np.float32).reshape(2, 32, 32, 3)
-    np.testing.assert_array_equal(model(images), expected(images))
+    np.testing.assert_array_equal(model(inputs), expected(inputs))

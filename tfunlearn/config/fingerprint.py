@@ -6,6 +6,7 @@ import os
 
 from tfunlearn.config.legacy import RUN_FIELDS
 from tfunlearn.config.run_config import RunConfig
+from tfunlearn.config.threats import DEFAULT_SOURCE, DEFAULT_TARGET
 from tfunlearn.core.files import checksum
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.models.saved import is_model_file
@@ -31,6 +32,9 @@ def content_of(config: RunConfig) -> dict:
     content = {k: v for k, v in {**RUN_FIELDS, **config.flat()}.items() if k not in NO_CONTENT}
     if content["training_seed"] is None:  # keeps the hashes from before this field existed
         del content["training_seed"]
+    for name, value in (("source", DEFAULT_SOURCE), ("target", DEFAULT_TARGET)):
+        if content[name] is None:  # so did earlier builds
+            content[name] = value
     for name, value in LATER_FIELDS.items():
         if content.get(name) == value:
             del content[name]

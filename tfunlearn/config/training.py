@@ -61,8 +61,6 @@ class DataConfig(Section):
         kind, argument = partition_kind(self.partition)
         if kind == "file":
             object.__setattr__(self, "partition", argument)
-        if kind == "file":
-            require("clients", self.clients, self.clients is None, "left out: the file names them")
         if self.clients is None and kind not in NATURAL:
             object.__setattr__(self, "clients", DEFAULT_CLIENTS)
         require("clients", self.clients, self.clients is None or self.clients >= 1, "at least 1")

@@ -138,6 +138,8 @@ def column(
             f"{nearest(name, data.columns)} (it has {known})"
         )
     values = np.asarray(data.columns[name])
+    if clients == len(np.unique(values)):
+        clients = None
     return _grouped(values, clients, rng, f"column {name} has {{}} values")
 
 

@@ -93,12 +93,18 @@ def data_set_at(name: str) -> tuple[str, DataSet] | None:
         return name, _data_set(NAMED, name)
     suffix = pathlib.PurePath(name).suffix.lower()
     is_file = suffix in (".npz", ".sqlite", *table_reading.SUFFIXES)
-    if not is_file and (":" in name or (os.sep not in name and name not in (".", ".."))):
+    is_path = os.sep in name or name in (".", "..") or _holds_data(user_path(name))
+    if not is_file and (":" in name or not is_path):
         return None
     path = os.path.abspath(user_path(name))
     if not os.path.exists(path):
         raise UserError(f"dataset: must be a file or folder that exists; got {name!r}")
     return path, _data_set(_source_of(path, name), path)
+
+
+def _holds_data(folder: pathlib.Path) -> bool:
+    """Return whether a path is a folder that looks like a data set."""
+    return any((folder / name).exists() for name in ("train", "x_train.npy", "state.json"))
 
 
 def _data_set(source: Source, path: str) -> DataSet:

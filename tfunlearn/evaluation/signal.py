@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.core.features import to_unit_range, unpack
+from tfunlearn.core.features import unpack
 from tfunlearn.core.labels import require_labels
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.model_inputs import arranged_for, input_structure
+from tfunlearn.pruning.execution import execute_all
+from tfunlearn.pruning.graph import Graph
 
 NOISE = 1e-6  # relative to the largest output; smaller differences count as equal
 
@@ -16,7 +17,7 @@ class SignalProbe:
     """Find the layers of a Keras model whose outputs do not depend on the input.
 
     A layer is checked if it has a trainable weight with two or more axes (a kernel) and is called
-    exactly once.
+    exactly once; layers of nested models are called by their full name.
 
     Args:
         model: a built Sequential or functional model; each call uses its current weights.
@@ -25,23 +26,24 @@ class SignalProbe:
 
     def __init__(self, model: tf.keras.Model, features: np.ndarray):
         self._features = features
-        self._names, outputs = [], []
-        for layer in model.layers:
-            if any(len(weight.shape) > 1 for weight in layer.trainable_weights):
-                try:
-                    outputs.append(layer.output)
-                except (AttributeError, ValueError):  # called several times, or never
-                    continue
-                self._names.append(layer.name)
-        inner, arranged = tf.keras.Model(input_structure(model), outputs), arranged_for(model)
-        self._forward = tf.function(
-            lambda x: inner(arranged(to_unit_range(x)), training=False), autograph=False
-        )
+        graph = Graph.of(model)
+        nodes = {
+            name: calls[0]
+            for name, layer in graph.layers.items()
+            if any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+            and len(calls := graph.calls(layer)) == 1
+        }
+        self._names = list(nodes)
+
+        def outputs_of(given) -> list:
+            values = execute_all(graph, given)
+            return [values[node.outputs[0]] for node in nodes.values()]
+
+        self._forward = tf.function(outputs_of, autograph=False)
 
     def __call__(self) -> list[str]:
         """Return the names of the layers without signal, in the order of the model."""
         outputs = self._forward(unpack(self._features))
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return [
             name for name, values in zip(self._names, outputs) if is_constant_output(values.numpy())
         ]

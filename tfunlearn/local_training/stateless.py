@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.lazy import tf
 from tfunlearn.models.weight_names import weight_name
@@ -18,7 +20,8 @@ class StatelessModel:
     instead of assigned, and the model itself does not change.
 
     Args:
-        model: a built Keras model. Its weights must be float32.
+        model: a built Keras model. Its weights must be float32; whole numbers that do not train
+            stay as they are.
         compute_dtype: dtype in which the model's layers may compute, besides float32; default
             float32.
 
@@ -38,8 +41,10 @@ class StatelessModel:
         self._trainable, self._state = model.trainable_weights, model.non_trainable_weights
         self.trainable_shapes = [tuple(w.shape) for w in self._trainable]
         self.state_shapes = [tuple(w.shape) for w in self._state]
-        for weight in model.weights:
+        for weight in model.trainable_weights:
             _check_dtype(weight)
+        for weight in model.non_trainable_weights:
+            _check_constant(weight)
         self._check_weights()
         for tensor in model.inputs or ():
             dtype = tf.as_dtype(tensor.dtype)
@@ -150,6 +155,18 @@ def _check_dtype(weight: Any) -> None:
             f"model: weight {weight_name(weight)} is {dtype.name}; federated averaging "
             "takes float32 weights only"
         )
+
+
+def _check_constant(weight: Any) -> None:
+    """Check a weight that does not train: float32, or a small whole number that stays as it is.
+
+    Such numbers are the `count` of Keras' Normalization.
+    """
+    dtype = tf.as_dtype(weight.dtype)
+    if dtype == tf.float32:
+        return
+    if not dtype.is_integer or np.abs(np.asarray(weight, np.float64)).max(initial=0) >= 2**24:
+        _check_dtype(weight)
 
 
 def _check_layer(layer: Any, compute_dtype: str) -> None:

@@ -25,13 +25,26 @@ class StatelessKeras2(StatelessModel):
         self._random_layers: list[Any] = [
             m for m in model.submodules if "_random_generator" in vars(m)
         ]
+        # Normalization keeps mean and deviation as tensors, which no graph of TFF can capture
+        self._constants = [
+            (layer, name, value)
+            for layer in model.submodules
+            for name, value in vars(layer).items()
+            if tf.is_tensor(value)
+            and not isinstance(value, tf.Variable)
+            and hasattr(value, "numpy")
+        ]
 
     def _run(
         self, trainable: Sequence, state: Sequence, images, training: bool, seed
     ) -> tuple[Any, list, Any]:
         moving = [_MovingStatistic(value) for value in state]
         values = dict(zip(map(id, self._trainable), trainable))
-        values |= dict(zip(map(id, self._state), moving))
+        values |= {
+            id(weight): statistic
+            for weight, statistic in zip(self._state, moving)
+            if weight.dtype == tf.float32
+        }
         with self._exchange(values, _SeededRandom(seed)):
             outputs = self.model(images, training=training)
             penalty = self._penalty()
@@ -44,9 +57,13 @@ class StatelessKeras2(StatelessModel):
         ]
         for layer in self._random_layers:
             vars(layer)["_random_generator"] = random
+        for layer, attribute, tensor in self._constants:
+            kept.append((layer, attribute, tensor))
+            vars(layer)[attribute] = tensor.numpy()
         for layer, attribute, variable in self._places:
-            kept.append((layer, attribute, variable))
-            vars(layer)[attribute] = values[id(variable)]
+            if id(variable) in values:  # whole numbers stay
+                kept.append((layer, attribute, variable))
+                vars(layer)[attribute] = values[id(variable)]
         try:
             yield
         finally:

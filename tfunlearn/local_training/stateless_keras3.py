@@ -30,12 +30,18 @@ class StatelessKeras3(StatelessModel):
     ) -> tuple[Any, list, Any]:
         import keras
 
-        mapping = [*zip(self._trainable, trainable), *zip(self._state, state)]
+        moving = [
+            (variable, value)
+            for variable, value in zip(self._state, state)
+            if tf.as_dtype(variable.dtype) == tf.float32  # whole numbers stay
+        ]
+        mapping = [*zip(self._trainable, trainable), *moving]
         for number, generator in enumerate(self._seeds, start=1):
             mapping.append((generator, tf.cast(draw_seed(seed, number), generator.dtype)))
         with keras.StatelessScope(mapping) as scope:  # pyright: ignore[reportAttributeAccessIssue]
             outputs = self.model(images, training=training)
-        new = [scope.get_current_value(variable) for variable in self._state]
+        changed = {id(variable): scope.get_current_value(variable) for variable, _ in moving}
+        new = [changed.get(id(variable), value) for variable, value in zip(self._state, state)]
         penalty = tf.zeros([], tf.float32)
         for variable, value in zip(self._trainable, trainable):
             regularizer = getattr(variable, "regularizer", None)

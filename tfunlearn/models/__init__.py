@@ -77,7 +77,7 @@ def build_model(
             raise
         raise UserError(
             f"model: {name} cannot take examples of {shape_in_words(input_shape)} "
-            f"({first_line(error)})"
+            f"({first_line(error)}); give another --model, such as mlp"
         )
 
 

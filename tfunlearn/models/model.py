@@ -34,13 +34,13 @@ class Model(Method):
             vocabulary is the number of token ids, None without tokens.
         takes: what it takes: `"images"`, `"tokens"`, `"numbers"` (of any one shape), or None
             (default) for what only the model itself can tell.
-        sizes: number of weights for 28x28x1 and 32x32x3 images and 10 classes; default None, which
-            lists have to build the model for.
+        sizes: number of weights for 28x28x1 and 32x32x3 images and 10 classes, of a text model for
+            texts of 64 of 5,000 tokens; default None, which lists have to build the model for.
     """
 
     build: Callable[[Any, int, int, Any, int | None], Any]
     takes: str | None = None
-    sizes: tuple[int, int] | None = None
+    sizes: tuple[int, ...] | None = None
 
 
 def built_by(function: Callable) -> Callable:

@@ -70,4 +70,5 @@ TEXT_CNN = Model(
     paper="Kim, EMNLP 2014, arXiv 1408.5882",
     takes="tokens",
     build=built_by(text_cnn),
+    sizes=(365_898,),
 )

@@ -75,4 +75,5 @@ TRANSFORMER = Model(
     paper="Vaswani et al., NeurIPS 2017, arXiv 1706.03762",
     takes="tokens",
     build=built_by(transformer),
+    sizes=(366_602,),
 )

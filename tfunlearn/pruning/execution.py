@@ -76,7 +76,7 @@ def waists(graph: Graph) -> list[tuple[int, int]]:
     for position, node in enumerate(graph.nodes):
         for tensor in node.inputs:
             last[tensor] = max(position, last.get(tensor, 0))
-    found, alive = [], set()
+    found, alive = [], {tensor for tensor in graph.inputs if tensor in last}
     for position, node in enumerate(graph.nodes):
         alive = {tensor for tensor in (*alive, *node.outputs) if last.get(tensor, -1) > position}
         if len(alive) == 1:

@@ -62,6 +62,12 @@ def split(
     rng, names = generator(seed, "partition"), None
     if kind == "file":
         parts, names = from_file(data, path=argument)
+        require(
+            "clients",
+            config.clients,
+            config.clients in (None, len(parts)),
+            f"left out, or {len(parts)}, the clients in {argument}",
+        )
     elif kind == "column":
         parts, names = column(data, clients=config.clients, name=argument, rng=rng)
     elif kind == "group":
@@ -95,7 +101,7 @@ def _known(clients: int | None) -> int:
 def _completed(config: RunConfig, data: LabeledData, clients: int) -> RunConfig:
     """Return the configuration with what only the data tell: the clients, source and target."""
     config = dataclasses.replace(config, attack=config.attack.on_classes(data.class_numbers()))
-    if config.data.clients is not None or config.data.partition.endswith(".csv"):
+    if config.data.clients is not None:
         return config
     return dataclasses.replace(config, data=dataclasses.replace(config.data, clients=clients))
 

@@ -34,6 +34,12 @@ def head_layer(model: tf.keras.Model) -> tf.keras.layers.Layer:
     ]
     fits = bool(layers) and isinstance(layers[-1], tf.keras.layers.Dense) and layers[-1].use_bias
     require("model", model.name, fits, "a model that ends in a Dense layer with a bias, for fedau")
+    require(
+        "model",
+        f"{model.name} with one output",
+        layers[-1].units > 1,
+        "a model with an output for each class, for fedau",
+    )
     return layers[-1]
 
 

@@ -121,7 +121,9 @@ def _ascend(model, images, labels, step: Callable, orders, batch_size: int, leas
     for order in orders:
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
-            apply, share = step(unpack(images[rows]), tf.constant(labels[rows]))
+            apply, share = step(
+                tf.nest.map_structure(tf.constant, unpack(images[rows])), tf.constant(labels[rows])
+            )
             if share < least:
                 return Ascent(model.get_weights(), steps, share, distance)
             distance, steps = apply(), steps + 1
