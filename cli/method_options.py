@@ -12,7 +12,7 @@ from tfunlearn.config.presets import preset
 from tfunlearn.config.reading import read_config
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family
-from tfunlearn.core.fields import ConfigField, fields_of
+from tfunlearn.core.fields import ConfigField
 from tfunlearn.models.saved import is_model_file
 from tfunlearn_cli.options import option_of
 
@@ -142,9 +142,7 @@ class MethodCommand(click.Command):
         """Return the error for a flag of methods that are not chosen."""
         name = error.option_name.lstrip("-").removeprefix("no-").replace("-", "_")
         for field, choice in self._choices.items():
-            users = [
-                method for method, one in choice.family.items() if name in fields_of(one.settings)
-            ]
+            users = choice.family.users(name)
             if users:
                 chosen = ", ".join(ctx.meta[_CHOSEN][field]) or "none"
                 return click.UsageError(

@@ -19,9 +19,7 @@ def models():
     console = PlainConsole()
     for name, model in console.track(list(MODELS.items())):
         if model.takes == "tokens":
-            (size,) = model.sizes or [
-                build_model(name, (64,), 10, vocabulary=5000).count_params()
-            ]
+            (size,) = model.sizes or [build_model(name, (64,), 10, vocabulary=5000).count_params()]
             table.add_row(name, model.takes, f"{size:,} for texts", "", "-")
             continue
         sizes = model.sizes or [

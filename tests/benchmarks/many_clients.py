@@ -74,7 +74,7 @@ def one_round(engine_name: str, way: str, clients: int) -> tuple[float, int, int
 
 def resident() -> int:
     """Return the bytes that this process and its descendants have in memory."""
-    pages = sum(int(fields[21]) for fields in with_descendants(os.getpid()))
+    pages = sum(int(fields[21]) for fields in with_descendants(os.getpid()).values())
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 

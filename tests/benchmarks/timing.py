@@ -39,9 +39,9 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def with_descendants(process: int) -> list[list[str]]:
-    """Returns the fields of /proc/PID/stat, from the third (state) on, of a process and of its
-    living descendants. Linux only."""
+def with_descendants(process: int) -> dict[int, list[str]]:
+    """Returns process id -> fields of /proc/PID/stat, from the third (state) on, of a process and
+    of its living descendants. Linux only."""
     children: dict[int, list[int]] = {}
     found: dict[int, list[str]] = {}
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
@@ -49,10 +49,10 @@ def with_descendants(process: int) -> list[list[str]]:
             number, fields = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
             children.setdefault(int(fields[1]), []).append(number)
             found[number] = fields
-    family, left = [], [process]
+    family, left = {}, [process]
     while left:
         number = left.pop()
-        family += [found[number]] if number in found else []
+        family |= {number: found[number]} if number in found else {}
         left += children.get(number, [])
     return family
 

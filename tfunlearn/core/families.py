@@ -108,6 +108,7 @@ class Family(Mapping[str, M], Generic[M]):
         wraps: type of objects that `adapt` takes besides functions; default none.
         on_demand: `(name) -> (canonical name, method)` of names that are methods without being
             listed, such as paths of files; None for other names. Default none.
+        on_demand_settings: returns their kinds, in words, with their settings; for messages.
     """
 
     def __init__(
@@ -123,11 +124,13 @@ class Family(Mapping[str, M], Generic[M]):
         flags: Iterable[str] = (),
         wraps: type | tuple[type, ...] = (),
         on_demand: Callable[[str], tuple[str, M] | None] | None = None,
+        on_demand_settings: Callable[[], Mapping[str, type]] | None = None,
     ):
         self.reserved, self.flags = frozenset(reserved), frozenset(flags)
         self.name, self.field, self.kind, self._package = name, field, kind, package
         self._adapt, self._takes, self._wraps = adapt, takes, wraps
         self._on_demand = on_demand or (lambda name: None)
+        self._on_demand_settings = on_demand_settings or dict
         self._built_in: dict[str, M] | None = None
         self._loaded: dict[str, tuple[M, Origin]] = {}
         self._objects: dict[str, Any] = {}
@@ -226,8 +229,12 @@ class Family(Mapping[str, M], Generic[M]):
         )
 
     def users(self, field: str) -> list[str]:
-        """Return the names of the built-in methods that have a setting of the given name."""
-        return [name for name, method in self.items() if field in fields_of(method.settings)]
+        """Return the names of the methods that have a setting of the given name."""
+        kinds = {
+            **{name: method.settings for name, method in self.items()},
+            **self._on_demand_settings(),
+        }
+        return [name for name, settings in kinds.items() if field in fields_of(settings)]
 
     def built_in_fields(self) -> dict[str, ConfigField]:
         """Return the settings of all built-in methods by field name."""
@@ -235,6 +242,8 @@ class Family(Mapping[str, M], Generic[M]):
         for method in self.values():
             for name, field in fields_of(method.settings).items():
                 found.setdefault(name, field)
+        for settings in self._on_demand_settings().values():
+            found = {**fields_of(settings), **found}
         return found
 
     def entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:

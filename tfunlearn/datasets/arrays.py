@@ -18,7 +18,7 @@ from tfunlearn.core.features import take_rows
 from tfunlearn.core.files import replacing
 from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode
 from tfunlearn.datasets.held_out import HeldOutSettings, held_out
-from tfunlearn.datasets.labeled_data import LabeledData
+from tfunlearn.datasets.labeled_data import LabeledData, require_finite, stored_features
 from tfunlearn.datasets.prepared import checksums, require_same_files
 
 KEYS = "x_train, y_train, optionally client_train and id_train, and x_test with y_test"
@@ -67,6 +67,7 @@ def from_arrays(
     labels = as_texts(_flat(y_train, "y_train"), lambda row: f"y_train[{row}]")
     x_train = _rows(x_train, len(labels), "x_train")
     if x_test is None:
+        require_finite(name, "x_train", stored_features(name, x_train))
         mask = held_out(np.array(labels), test_share)
         rows = np.flatnonzero(~mask)
         x_test, test_labels = _take(x_train, np.flatnonzero(mask)), np.array(labels)[mask].tolist()

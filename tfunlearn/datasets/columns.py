@@ -135,7 +135,8 @@ def _numbers(name: str, values: np.ndarray, place: Place) -> np.ndarray:
     if len(odd):
         row = int(odd[0])
         missing = _is_missing(values[row])
-        what = "a value" if missing else "a finite number"
+        text = values.dtype.kind not in "biuf" and _number(values[row]) is None
+        what = "a value" if missing else "a number" if text else "a finite number"
         more = f" ({len(odd)} rows are like this)" if len(odd) > 1 else ""
         raise UserError(
             f"dataset: {place(row)}: column {name!r} must have {what}; got "

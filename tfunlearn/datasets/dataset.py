@@ -12,10 +12,9 @@ from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method, NoSettings
 from tfunlearn.core.fields import reporting, require_positional, settings_of, summary_of
-from tfunlearn.datasets.labeled_data import LabeledData
+from tfunlearn.datasets.labeled_data import LabeledData, require_finite
 
 KINDS = ("images", "table", "text")
-_CHECKED_AT_ONCE = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,26 +60,8 @@ def require_labeled_data(name: str, data: Any) -> LabeledData:
             f"one example each; got {got}"
         )
     for field, part in zip(("training", "test"), parts):
-        _require_finite(name, field, part)
+        require_finite(data.name, f"the {field} examples", part)
     return data
-
-
-def _require_finite(name: str, field: str, features: Any) -> None:
-    for key in features.dtype.names or ("",):
-        dtype = features.dtype[key].base if key else features.dtype
-        if dtype.kind != "f":
-            continue
-        for first in range(0, len(features), _CHECKED_AT_ONCE):
-            part = features[first : first + _CHECKED_AT_ONCE]
-            values = (part[key] if key else part).reshape(len(part), -1)
-            odd = ~np.isfinite(values).all(axis=1)
-            if odd.any():
-                row = int(np.flatnonzero(odd)[0])
-                got = values[row][~np.isfinite(values[row])][0]
-                raise UserError(
-                    f"dataset: features of {name} must be finite; got {got} in row {first + row} "
-                    f"of the {field} examples{key and f', input {key}'}; fill it, or remove the row"
-                )
 
 
 def _data_set_of(name: str, found: Any) -> DataSet:
@@ -111,6 +92,12 @@ def _from_files(name: str) -> tuple[str, DataSet] | None:
     return data_set_at(name)
 
 
+def _settings_of_files() -> dict[str, type]:
+    from tfunlearn.datasets.sources import SOURCES
+
+    return {source.what: source.settings for source in SOURCES}
+
+
 DATASETS: Family[DataSet] = Family(
     "dataset",
     field="dataset",
@@ -121,4 +108,5 @@ DATASETS: Family[DataSet] = Family(
     takes="a function `(data_dir) -> LabeledData`",
     flags=TRAIN_FLAGS,
     on_demand=_from_files,
+    on_demand_settings=_settings_of_files,
 )

@@ -14,6 +14,9 @@ from tfunlearn.core.features import pack, shape_of, take_rows
 from tfunlearn.core.labels import require_labels
 
 
+_CHECKED_AT_ONCE = 65536
+
+
 @dataclass(frozen=True)
 class LabeledData:
     """A labeled data set with its held-out test split.
@@ -66,7 +69,7 @@ class LabeledData:
                 f"dataset: {self.name} must have a whole number of classes; got {self.classes!r}"
             )
         for field in ("features", "test_features"):
-            object.__setattr__(self, field, _stored(self.name, getattr(self, field)))
+            object.__setattr__(self, field, stored_features(self.name, getattr(self, field)))
         for field, features in (("labels", self.features), ("test_labels", self.test_features)):
             found = require_labels(
                 getattr(self, field), classes=self.classes, count=len(features), field=field
@@ -141,10 +144,12 @@ class LabeledData:
         )
 
 
-def _stored(name: str, features: Any) -> Any:
+def stored_features(name: str, features: Any) -> Any:
     """Return features in the types that runs use; see `LabeledData`."""
     if isinstance(features, Mapping):
-        return pack({key: _stored(f"{name}, {key}", part) for key, part in features.items()})
+        return pack(
+            {key: stored_features(f"{name}, {key}", part) for key, part in features.items()}
+        )
     dtype = getattr(features, "dtype", None)
     if dtype is None:
         features = np.asarray(features)
@@ -171,3 +176,22 @@ def _stored(name: str, features: Any) -> Any:
             )
         return features.astype(np.int32)
     return features.astype(np.float32)
+
+
+def require_finite(name: str, where: str, features: Any) -> None:
+    """Check that all numbers are finite; rows are counted from 0 in `where`."""
+    for key in features.dtype.names or ("",):
+        dtype = features.dtype[key].base if key else features.dtype
+        if dtype.kind != "f":
+            continue
+        for first in range(0, len(features), _CHECKED_AT_ONCE):
+            part = features[first : first + _CHECKED_AT_ONCE]
+            values = (part[key] if key else part).reshape(len(part), -1)
+            odd = ~np.isfinite(values).all(axis=1)
+            if odd.any():
+                row = int(np.flatnonzero(odd)[0])
+                got = values[row][~np.isfinite(values[row])][0]
+                raise UserError(
+                    f"dataset: features of {name} must be finite; got {got} in row {first + row} "
+                    f"of {where}{key and f', input {key}'}; fill it, or remove the row"
+                )

@@ -75,6 +75,7 @@ def load_table(path: str, own: TableSettings, prepared: Mapping | None = None) -
     table = read_table(path, mark)
     if own.test_file is None:
         labels = _labels(table, own, np.arange(len(table)))
+        classes_of_labels(labels, os.path.basename(path))  # are they classes?
         mask = held_out(np.array(labels), own.test_share)
         parts = [(table, np.flatnonzero(~mask)), (table, np.flatnonzero(mask))]
     else:
@@ -126,7 +127,7 @@ def data_of_tables(
         writers=_client_names(table, own, rows),
         class_names=tuple(names[int(c)] if names else c for c in classes),
         ids=_ids(table, own, rows),
-        columns=_grouping_columns(table, own, rows),
+        columns=_grouping_columns(table, own, rows, fitted),
         prepared=dict(
             files=dict(files), classes=classes, features=fitted, label_column=own.label_column
         ),
@@ -224,14 +225,19 @@ def _ids(table: RawTable, own: TableSettings, rows: np.ndarray) -> np.ndarray | 
 
 
 def _grouping_columns(
-    table: RawTable, own: TableSettings, rows: np.ndarray
+    table: RawTable, own: TableSettings, rows: np.ndarray, fitted: Any
 ) -> dict[str, np.ndarray]:
-    """Return the columns of text, and the client column, as text."""
+    """Return the columns that can be clients, as text: all but numbers, identifiers and labels."""
+    numbers = (
+        {one["column"] for one in fitted if one["kind"] == "number"}
+        if (isinstance(fitted, list))
+        else set()
+    )
     names = [
         name
         for name, values in table.columns.items()
         if name not in (own.text_column, own.id_column, own.label_column)
-        and (name == own.client_column or values.dtype.kind == "O")
+        and (name == own.client_column or (values.dtype.kind == "O" and name not in numbers))
     ]
     return {
         name: np.array(["" if value is None else str(value) for value in table.columns[name][rows]])

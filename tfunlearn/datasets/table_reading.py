@@ -6,6 +6,7 @@ become numbers later (`columns`), which names the row of a value that is none.
 
 from __future__ import annotations
 
+import csv as csv_module
 import json
 import os
 import pathlib
@@ -88,6 +89,7 @@ def _read_csv(path: str, delimiter: str) -> dict[str, np.ndarray]:
             convert_options=csv.ConvertOptions(column_types={name: pa.string() for name in names}),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        _require_rectangle(path, delimiter)
         raise UserError(f"dataset: {path} cannot be read as CSV ({first_line(error)})")
     if len(names) == 1 and delimiter not in names[0]:
         other = next((mark for mark in ";\t|," if mark in names[0]), None)
@@ -97,6 +99,20 @@ def _read_csv(path: str, delimiter: str) -> dict[str, np.ndarray]:
                 f"--delimiter {'TAB' if other == chr(9) else repr(other)}"
             )
     return {name: _objects(table.column(name)) for name in table.column_names}
+
+
+def _require_rectangle(path: str, delimiter: str) -> None:
+    """Raise a `UserError` for the first row of another length than the header."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv_module.reader(file, delimiter=delimiter)
+        head = next(reader, [])
+        for number, row in enumerate(reader, start=1):
+            if row and len(row) != len(head):
+                raise UserError(
+                    f"dataset: {path}, row {number} (line {reader.line_num}): must have "
+                    f"{len(head)} values, as the header has; got {len(row)}; quote values that "
+                    f"contain {delimiter!r}"
+                )
 
 
 def _require_utf8(path: str) -> None:

@@ -313,6 +313,10 @@ def infeasible_reason(task: UnlearningTask, waits: bool) -> str | None:
         channel_layers(Graph.of(task.source.model))
     except UserError as error:
         return str(error).partition(";")[0]
+    classes = task.source.federation.data.classes
+    stay = np.setdiff1d(range(classes), [*task.forgotten_classes, *task.earlier_classes])
+    if len(stay) == 1 and (task.leaving.clients.labels == stay[0]).any():
+        return "the only class that remains is the label of some forgotten examples"
     return None
 
 

@@ -22,6 +22,7 @@ from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.runs.run_directory import RunDirectory, unlearning_record
 
 _PROCESS = uuid.uuid4().hex  # in keys of methods that exist in this process only
+_AT_ONCE = 4096  # rows
 LEFT = "left.json"  # state of an interrupted unlearning in addition to its checkpoint
 
 
@@ -62,7 +63,8 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
 def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
+        for first in range(0, len(array), _AT_ONCE):  # it may be larger than memory
+            digest.update(np.ascontiguousarray(array[first : first + _AT_ONCE]).data)
     return digest.hexdigest()
 
 
