@@ -82,7 +82,9 @@ class Contestant:
 
 def cpu_of(process: int) -> float:
     """Return the CPU seconds of a process and its living descendants, and of children that ended."""
-    return sum(sum(map(int, fields[11:15])) for fields in with_descendants(process).values()) / TICKS
+    return (
+        sum(sum(map(int, fields[11:15])) for fields in with_descendants(process).values()) / TICKS
+    )
 
 
 def contestants(given: argparse.Namespace, folder: pathlib.Path) -> dict[str, tuple]:

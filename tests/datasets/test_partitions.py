@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.datasets import PARTITIONS, LabeledData, check_partition
+from tfunlearn.datasets import (
+    PARTITIONS,
+    LabeledData,
+    check_partition,
+    column,
+    from_file,
+    group,
+    partition_kind,
+)
 
 OPTIONS = {
     "iid": {},
@@ -111,3 +121,139 @@ def test_refusals(data, rng):
         parts_of("writers", nameless)
     with pytest.raises(UserError, match="1 of 401 clients got no example .client 400 first"):
         check_partition(parts_of("iid", data, clients=401), 400)
+
+
+def test_a_column_makes_its_values_the_clients(data, rng):
+    data = dataclasses.replace(data, columns={"site": np.array(["b", "a", "b", "c"] * 100)})
+    parts, names = column(data, clients=None, name="site", rng=rng)
+    assert names == ("a", "b", "c") and parts[0].tolist() == list(range(1, 400, 4))
+    assert [len(part) for part in parts] == [100, 200, 100]
+    again, same = column(data, clients=3, name="site", rng=rng)  # a stored run names the number
+    assert same == names and all(np.array_equal(a, b) for a, b in zip(parts, again))
+    fewer, names = column(data, clients=2, name="site", rng=rng)
+    assert names is None and sorted(np.concatenate(fewer)) == list(range(400))
+    with pytest.raises(UserError, match="4 clients but column site has 3 values"):
+        column(data, clients=4, name="site", rng=rng)
+    with pytest.raises(UserError, match="column:sit must name a column .*did you mean 'site'"):
+        column(data, clients=None, name="sit", rng=rng)
+
+
+def test_a_file_names_the_clients(data, tmp_path):
+    data = dataclasses.replace(data, ids=np.array([f"n{k}" for k in range(400)]))
+    path = tmp_path / "clients.csv"
+    path.write_text("id,client\n" + "".join(f"n{k},{'xy'[k % 2]}\n" for k in reversed(range(400))))
+    parts, names = from_file(data, path=str(path))
+    assert names == ("x", "y") and parts[0].tolist() == list(range(0, 400, 2))
+    path.write_text("client\n" + "z\n" * 400)
+    assert [len(part) for part in from_file(data, path=str(path))[0]] == [400]
+    for text, message in (
+        ("client\n" + "z\n" * 399, "one row for each of 400 training examples; got 399"),
+        ("id,client\nn0,x\n", "every training example; got none for 'n1' and 398 more"),
+        ("id,owner\nn0,x\n", "must have a column client"),
+        ("id,client\nn0,\n", "filled in every row"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            from_file(data, path=str(path))
+    path.write_text("id,client\nn0,x\n")
+    with pytest.raises(UserError, match="synthetic has no identifiers"):
+        from_file(dataclasses.replace(data, ids=None), path=str(path))
+
+
+def test_quantity_is_log_normal_and_leaves_nobody_out(data):
+    equal = PARTITIONS["quantity"](data, clients=10, sigma=0.0, rng=np.random.default_rng(0))
+    assert {len(part) for part in equal} == {40}
+    rng, many = np.random.default_rng(0), 20_000
+    big = dataclasses.replace(
+        data, features=np.zeros((many, 1)), labels=np.zeros(many, int), writers=None, rows=None
+    )
+    sizes = [
+        len(part)
+        for _ in range(40)
+        for part in PARTITIONS["quantity"](big, clients=10, sigma=0.7, rng=rng)
+    ]
+    logs = np.log(sizes).reshape(40, 10)  # normal but for the common sum
+    spread = np.sqrt(logs.var(axis=1, ddof=1).mean())
+    assert 0.62 < spread < 0.78 and min(sizes) >= 1
+    wild = PARTITIONS["quantity"](data, clients=100, sigma=8.0, rng=rng)
+    assert min(map(len, wild)) >= 1 and sum(map(len, wild)) == 400
+
+
+def test_feature_skew_gives_bands(data):
+    values = np.zeros((400, 2), np.float32)
+    values[:, 0] = np.random.default_rng(1).permutation(400)
+    lined = dataclasses.replace(data, features=values)
+    parts = PARTITIONS["features"](lined, clients=4, skew=1.0, rng=np.random.default_rng(0))
+    spans = sorted((values[part, 0].min(), values[part, 0].max()) for part in parts)
+    assert spans == [(0, 99), (100, 199), (200, 299), (300, 399)]
+    mixed = PARTITIONS["features"](lined, clients=4, skew=0.0, rng=np.random.default_rng(0))
+    assert min(np.ptp(values[part, 0]) for part in mixed) > 300
+    half = PARTITIONS["features"](lined, clients=4, skew=0.5, rng=np.random.default_rng(0))
+    assert {len(part) for part in half} == {100}
+    with pytest.raises(UserError, match="needs numbers or images; synthetic has token ids"):
+        PARTITIONS["features"](
+            dataclasses.replace(lined, vocabulary=9),
+            clients=4,
+            skew=1.0,
+            rng=np.random.default_rng(0),
+        )
+
+
+def test_groups_of_labels(data):
+    rng = np.random.default_rng(0)
+    parts = group(data, clients=20, p=1.0, rng=rng)
+    assert all(len(np.unique(data.labels[part])) == 1 for part in parts)
+    many = dataclasses.replace(
+        data,
+        features=np.zeros((30_000, 1)),
+        labels=np.arange(30_000) % 10,
+        writers=None,
+        rows=None,
+    )
+    parts = group(many, clients=10, p=0.7, rng=rng)
+    counts = np.stack([np.bincount(many.labels[part], minlength=10) for part in parts])
+    own = counts.max(axis=0) / 3000  # one group of one client a label
+    assert np.allclose(own, 0.7, atol=0.03)
+    rest = np.sort(counts, axis=0)[:-1] / 3000
+    assert np.allclose(rest, 0.3 / 9, atol=0.015)
+    with pytest.raises(UserError, match="at least one client for each of 10 classes; got 9"):
+        group(data, clients=9, p=0.5, rng=rng)
+    with pytest.raises(UserError, match="from 1/10 .iid. to 1; got 0.05"):
+        group(data, clients=10, p=0.05, rng=rng)
+
+
+def test_dirichlet_is_drawn_again_until_all_have_enough(data):
+    def draw(**options):
+        return PARTITIONS["dirichlet"](
+            data, clients=8, alpha=0.3, rng=np.random.default_rng(5), **options
+        )
+
+    plain = draw()
+    least = min(map(len, plain))
+    assert all(np.array_equal(a, b) for a, b in zip(plain, draw(min_examples=least)))
+    assert min(map(len, draw(min_examples=least + 4, redraws=200))) >= least + 4
+    with pytest.raises(UserError, match="must have 50 examples; got .* in 4 draws of dirichlet"):
+        draw(min_examples=50, redraws=3)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("iid", ("iid", "")),
+        ("column:a:b", ("column", "a:b")),
+        ("group:0.5", ("group", "0.5")),
+    ],
+)
+def test_what_a_partition_is_called(text, expected):
+    assert partition_kind(text) == expected
+
+
+def test_partitions_of_no_kind():
+    assert partition_kind("a.csv")[0] == "file"
+    for text, message in (
+        ("group:x", "the P of group:P must be a number; got 'x'"),
+        ("colum", "unknown name 'colum'"),
+        ("column:", "unknown name"),
+    ):
+        with pytest.raises(UserError, match=message):
+            partition_kind(text)

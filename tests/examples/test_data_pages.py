@@ -71,7 +71,9 @@ def _run_block(kind: str, block: str, folder: pathlib.Path, commands: ForkServer
                 _run(["sh", "-c", re.sub(r"^python3? ", lambda _: f"{python} ", line)], folder)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: f"{page.parent.name}-{page.stem}")
+@pytest.mark.parametrize(
+    "page", [*PAGES, *EXAMPLES], ids=lambda page: f"{page.parent.name}-{page.stem}"
+)
 def test_commands_run(page, tmp_path, commands):
     folder = tmp_path / "folder"
     if page in EXAMPLES:

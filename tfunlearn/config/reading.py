@@ -21,7 +21,7 @@ from tfunlearn.core.files import user_path
 from tfunlearn.datasets import DATASETS
 from tfunlearn.models import is_model_file
 
-DEFAULT_MODELS = {"table": "mlp", "text": "text-cnn"}
+DEFAULT_MODELS: dict[str | None, str] = {"table": "mlp", "text": "text-cnn"}
 PATHS = ("data_dir", "model")  # fields that name files or folders
 
 

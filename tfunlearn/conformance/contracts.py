@@ -18,13 +18,18 @@ from tfunlearn.defenses import Defense, ModelDefense, UpdateDefense
 from tfunlearn.models import Model, lenet5
 
 CLASSES, SHAPE, CLIENTS = 10, (28, 28, 1), 9
-EXAMPLES = {  # 40 examples of each kind of features
+EXAMPLES: dict[str | None, Callable] = {  # 40 examples of each kind of features
     "images": lambda rng: rng.integers(0, 256, (40, *SHAPE)).astype(np.uint8),
     "table": lambda rng: rng.normal(size=(40, 8)).astype(np.float32),
     "tokens": lambda rng: rng.integers(2, 50, (40, 12)).astype(np.int32),
 }
 EXAMPLES[None] = EXAMPLES["images"]
-SHAPES = {"images": (32, 32, 3), "tokens": (64,), "numbers": (20,), None: (32, 32, 3)}
+SHAPES: dict[str | None, tuple] = {
+    "images": (32, 32, 3),
+    "tokens": (64,),
+    "numbers": (20,),
+    None: (32, 32, 3),
+}
 VOCABULARY = 500
 
 

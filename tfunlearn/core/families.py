@@ -19,7 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from tfunlearn.core.declarations import require_declaration, require_settings
 from tfunlearn.core.errors import Terminated, UserError, first_line, nearest, refuse
@@ -335,7 +335,7 @@ class Family(Mapping[str, M], Generic[M]):
             found, self._wraps
         )
         if self._adapt is not None and plain:
-            member = self._adapt(name, found)
+            member = self._adapt(name, cast(Callable, found))
         if not isinstance(member, tuple(self._kinds())):
             kinds = ", ".join(kind.__name__ for kind in self._kinds())
             takes = f", or {self._takes}" if self._takes else ""

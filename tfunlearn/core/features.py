@@ -71,11 +71,10 @@ class Rows:
 
     def with_rows(self, rows: np.ndarray, values: np.ndarray) -> Rows:
         """Return the same rows, with those of a mask or of indices replaced by `values`."""
-        known = 0 if self._replaced is None else len(self._replaced)
+        before = values[:0] if self._replaced is None else self._replaced
         changed = np.full(len(self), -1) if self._changed is None else self._changed.copy()
-        changed[rows] = known + np.arange(len(values))
-        replaced = values if not known else np.concatenate([self._replaced, values])
-        return Rows(self._base, self._index, changed, replaced)
+        changed[rows] = len(before) + np.arange(len(values))
+        return Rows(self._base, self._index, changed, np.concatenate([before, values]))
 
 
 def take_rows(features: Any, rows: np.ndarray) -> Any:
@@ -120,14 +119,14 @@ def pack(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         UserError: no inputs, or inputs of different lengths.
     """
     arrays = {str(name): np.asarray(array) for name, array in inputs.items()}
-    lengths = {name: len(array) if array.ndim else None for name, array in arrays.items()}
-    if not arrays or None in lengths.values() or len(set(lengths.values())) > 1:
+    lengths = {len(array) if array.ndim else -1 for array in arrays.values()}
+    if len(lengths) != 1 or -1 in lengths:
         raise UserError(
             "features: several inputs must be arrays with one row for each example; got "
             + (", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "none")
         )
     packed = np.empty(
-        next(iter(lengths.values())),
+        lengths.pop(),
         np.dtype([(name, array.dtype, array.shape[1:]) for name, array in arrays.items()]),
     )
     for name, array in arrays.items():

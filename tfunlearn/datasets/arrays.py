@@ -66,6 +66,13 @@ def from_arrays(
         raise UserError("dataset: must have both x_test and y_test, or neither; got one of them")
     labels = as_texts(_flat(y_train, "y_train"), lambda row: f"y_train[{row}]")
     x_train = _rows(x_train, len(labels), "x_train")
+    if ids is not None:
+        ids = np.asarray(ids).astype(str)
+        found, counts = np.unique(ids, return_counts=True)
+        if (counts > 1).any():
+            raise UserError(
+                f"dataset: identifiers of {name} must be unique; got {found[counts > 1][0]!r} twice"
+            )
     if x_test is None:
         require_finite(name, "x_train", stored_features(name, x_train))
         mask = held_out(np.array(labels), test_share)
@@ -77,13 +84,6 @@ def from_arrays(
         test_labels = as_texts(_flat(y_test, "y_test"), lambda row: f"y_test[{row}]")
         x_test = _rows(x_test, len(test_labels), "x_test")
     classes = classes_of_labels(labels, name) if classes is None else list(classes)
-    if ids is not None:
-        ids = np.asarray(ids).astype(str)
-        found, counts = np.unique(ids, return_counts=True)
-        if (counts > 1).any():
-            raise UserError(
-                f"dataset: identifiers of {name} must be unique; got {found[counts > 1][0]!r} twice"
-            )
     return LabeledData(
         name,
         x_train,
@@ -92,7 +92,7 @@ def from_arrays(
         encode(test_labels, classes, lambda row: f"y_test[{row}]"),
         len(classes),
         writers=None if clients is None else np.asarray(clients).astype(str),
-        class_names=tuple(classes) if class_names is None else tuple(class_names),
+        class_names=tuple(class_names or classes),
         ids=ids,
         vocabulary=vocabulary,
         prepared={"classes": classes},

@@ -180,7 +180,7 @@ def _is_missing(value: Any) -> bool:
 def _number(value: Any) -> float | None:
     try:
         return float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tfunlearn.core.declarations import TRAIN_FLAGS
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.families import Family, Method, NoSettings

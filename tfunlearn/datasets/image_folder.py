@@ -234,7 +234,7 @@ def _decode(path: pathlib.Path, channels: int, size: tuple[int, int] | None) -> 
             )
         image = image.convert("L" if channels == 1 else "RGB")
         if size is not None and image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         found = np.asarray(image)
     return found.reshape(*found.shape[:2], channels)
 

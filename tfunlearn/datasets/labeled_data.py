@@ -13,7 +13,6 @@ from tfunlearn.core.errors import UserError
 from tfunlearn.core.features import pack, shape_of, take_rows
 from tfunlearn.core.labels import require_labels
 
-
 _CHECKED_AT_ONCE = 65536
 
 
@@ -56,7 +55,7 @@ class LabeledData:
     classes: int
     writers: np.ndarray | None = None
     rows: np.ndarray | None = None
-    class_names: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] = ()
     ids: np.ndarray | None = None
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
@@ -77,7 +76,7 @@ class LabeledData:
             object.__setattr__(self, field, found.astype(np.int32, copy=False))
         if self.rows is None:
             object.__setattr__(self, "rows", np.arange(len(self.labels)))
-        if self.class_names is None:
+        if not self.class_names:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
         for field, found, wanted in (
             ("class_names", self.class_names, self.classes),
@@ -114,12 +113,10 @@ class LabeledData:
 
     def class_numbers(self) -> dict[str, int]:
         """Return the number of each class by its name."""
-        assert self.class_names is not None  # set in __post_init__
         return {name: number for number, name in enumerate(self.class_names)}
 
     def class_name(self, label: int) -> str:
         """Return the name of a class."""
-        assert self.class_names is not None  # set in __post_init__
         return self.class_names[label]
 
     def subset(self, count: int, rng: np.random.Generator) -> LabeledData:
@@ -150,10 +147,8 @@ def stored_features(name: str, features: Any) -> Any:
         return pack(
             {key: stored_features(f"{name}, {key}", part) for key, part in features.items()}
         )
-    dtype = getattr(features, "dtype", None)
-    if dtype is None:
-        features = np.asarray(features)
-        dtype = features.dtype
+    features = features if hasattr(features, "dtype") else np.asarray(features)
+    dtype = np.dtype(features.dtype)
     if dtype.names is not None:
         return features
     if features.ndim < 1 or dtype.kind not in "biuf":

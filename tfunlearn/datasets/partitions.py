@@ -306,7 +306,8 @@ def from_file(data: LabeledData, *, path: str) -> tuple[list[np.ndarray], tuple[
         if missing:
             raise UserError(
                 f"partition: {path} must name the client of every training example; got none for "
-                f"{missing[0]!r}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+                f"{str(missing[0])!r}"
+                + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             )
         names = [known[name] for name in data.ids]
     if len(names) != len(data.labels):

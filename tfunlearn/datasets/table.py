@@ -135,7 +135,9 @@ def data_of_tables(
     )
 
 
-def _make_text(parts, own: TableSettings, fitted: Mapping | None):
+def _make_text(
+    parts, own: TableSettings, fitted: Mapping | None
+) -> tuple[list, Any, dict[str, Any]]:
     assert own.text_column is not None
     texts = [_column(table, own.text_column, "text_column")[rows] for table, rows in parts]
     places = [table.place(rows) for table, rows in parts]
@@ -153,7 +155,7 @@ def require_text(text: Any, place: str) -> None:
         raise UserError(f"dataset: {place}: no text; give one, or remove the row")
 
 
-def _make_table(parts, own: TableSettings, fitted: Any):
+def _make_table(parts, own: TableSettings, fitted: Any) -> tuple[list, Any, dict[str, Any]]:
     (table, rows), _ = parts
     special = {own.label_column, own.client_column, own.id_column, *own.ignored_columns}
     for name in own.ignored_columns:

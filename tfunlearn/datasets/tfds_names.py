@@ -110,7 +110,7 @@ def _builder(name: str, data_dir: str) -> Any:
 
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError:
+    except tfds.core.DatasetNotFoundError:
         known = nearest(name.partition("/")[0], tfds.list_builders(with_community_datasets=False))
         raise UserError(f"dataset: TensorFlow Datasets has no {name!r}{known}")
     except Exception as error:  # a bad config or damaged files, of many types
@@ -161,7 +161,9 @@ def _read(builder: Any, split: str, splits: list[str], field: str) -> dict[str, 
     return found
 
 
-def _features(name: str, columns, places, own: TfdsSettings, fitted: Any):
+def _features(
+    name: str, columns, places, own: TfdsSettings, fitted: Any
+) -> tuple[list, Any, dict[str, Any]]:
     """Return the features of training and test examples, what was fitted, and what it tells."""
     only = next(iter(columns[0].values())) if len(columns[0]) == 1 else None
     if only is not None and only.ndim > 1:

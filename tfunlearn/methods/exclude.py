@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tfunlearn.core.errors import choose
+from tfunlearn.core.errors import choose, require
 from tfunlearn.core.fields import option
 from tfunlearn.methods.fedup import SIMILARITIES, check_fraction, fraction_in_words, remarks
 from tfunlearn.methods.method import UnlearningMethod
@@ -40,6 +40,18 @@ class ExcludeSettings(RecoverySettings):
         choose("similarity", self.similarity, dict.fromkeys(SIMILARITIES))
 
 
+def _last_kernel(model: Any) -> int:
+    """Return the index of the last kernel, by which `auto` compares the clients."""
+    places = kernels_of(model)
+    require(
+        "model",
+        model.name,
+        bool(places),
+        "a model with Dense, convolution, attention or recurrent layers, for exclude",
+    )
+    return places[-1]
+
+
 def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
     """Prune nothing; train for the number of rounds of the bound."""
     if own.stop_rule != "bound":
@@ -53,7 +65,7 @@ def plan(task: UnlearningTask, own: ExcludeSettings) -> Plan:
             kept.weights,
             kept.local_models(),
             np.flatnonzero(~np.isin(kept.ids, task.flagged)),
-            kernels_of(task.source.model)[-1],
+            _last_kernel(task.source.model),
             own.similarity,
         )
         fraction, report = estimate.fraction, {"estimate": dataclasses.asdict(estimate)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, choose, require_real, require_whole
+from tfunlearn.core.errors import UserError, choose, require, require_real, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import generator
 from tfunlearn.methods.method import UnlearningMethod
@@ -23,9 +23,22 @@ from tfunlearn.methods.task import Plan, UnlearningTask
 from tfunlearn.models.weight_names import weight_names
 from tfunlearn.unlearning import MASKS, RateLimiter, fedup, kernels_of
 
+REACHES = "a model with Dense, convolution, attention, recurrent or Embedding layers"
 ALIKE = 0.99  # mean cosine similarity of benign clients above which the estimate is unusable
 AVERAGES = ("samples", "uniform")
 SIMILARITIES = ("model", "update")
+
+
+def _kernels(model: Any) -> list[int]:
+    """Return the indices of the weights that are ranked, each on its own.
+
+    Deviation: the paper's networks have convolutions and Dense layers only; projections of
+    attention and kernels of recurrent cells are kernels like these, and the tables of embeddings
+    are included since a trigger of rare words lives in them.
+    """
+    places = kernels_of(model, embeddings=True)
+    require("model", model.name, bool(places), f"{REACHES}, for fedup")
+    return places
 
 
 def check_fraction(fraction: float | str) -> None:
@@ -72,7 +85,7 @@ def plan(task: UnlearningTask, own: FedUPSettings) -> Plan:
         malicious=np.flatnonzero(np.isin(kept.ids, task.flagged)),
         fraction=own.fraction,
         examples=kept.examples if own.average == "samples" else None,
-        kernels=kernels_of(task.source.model),
+        kernels=_kernels(task.source.model),
         mask=own.mask,
         similarity=own.similarity,
         rng=generator(task.seed, "random mask"),

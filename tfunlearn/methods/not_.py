@@ -32,6 +32,12 @@ def plan(task: UnlearningTask, own: NoTSettings) -> Plan:
     model, count = task.source.model, own.negate
     places = kernels_of(model, convolutions_only=True) or kernels_of(model)
     require(
+        "model",
+        model.name,
+        bool(places),
+        "a model with Dense, convolution, attention or recurrent layers, for not",
+    )
+    require(
         "negate",
         count,
         count <= len(places),

@@ -73,7 +73,7 @@ class TestMeasures:
                 test_accuracy=accuracy(predictions, labels),
                 test_loss=cross_entropy(outputs, labels, from_logits=from_logits),
                 attack_success=self._success(predictions),
-                source_error=source_error(predictions, labels, source=self._attack.source),
+                source_error=source_error(predictions, labels, source=self._attack.classes.source),
             )
         )
 
@@ -81,7 +81,10 @@ class TestMeasures:
         attack, data = self._attack, self._data
         if attack.on_data is None or attack.on_data[0].triggered is None:
             return attack_success(
-                predictions, data.test_labels, source=attack.source, target=attack.target
+                predictions,
+                data.test_labels,
+                source=attack.classes.source,
+                target=attack.classes.target,
             )
         others = data.test_labels != attack.target
         if not others.any():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tfunlearn.core.lazy import tf
 
-LAYERS = (
-    "Dense",
+CONVOLUTIONS = (
     "Conv1D",
     "Conv2D",
     "Conv3D",
@@ -17,25 +16,32 @@ LAYERS = (
     "DepthwiseConv1D",
     "DepthwiseConv2D",
 )
-ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel")
+ALSO_DENSE = ("Dense", "EinsumDense", "LSTMCell", "GRUCell", "SimpleRNNCell")
+ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel")
 
 
-def kernels_of(model: tf.keras.Model, *, convolutions_only: bool = False) -> list[int]:
-    """Return the indices in `model.get_weights()` of the kernels of Dense and convolution layers.
+def kernels_of(
+    model: tf.keras.Model, *, convolutions_only: bool = False, embeddings: bool = False
+) -> list[int]:
+    """Return the indices in `model.get_weights()` of the kernels of a model's layers.
 
-    Biases, normalization layers, embeddings and all other weights are excluded; shared layers count
-    once.
+    Kernels are those of Dense and convolution layers, of the projections of attention
+    (`EinsumDense`), and of recurrent layers (kernel and recurrent kernel of each cell). Biases,
+    normalization layers and all other weights are excluded; shared layers count once.
 
     Args:
         model: a built Keras model; nested models are included.
-        convolutions_only: whether to exclude Dense layers; default False.
+        convolutions_only: whether to exclude all but convolutions; default False.
+        embeddings: whether to include the tables of Embedding layers; default False.
     """
-    names = [name for name in LAYERS if not (convolutions_only and name == "Dense")]
+    names = [*CONVOLUTIONS, *(() if convolutions_only else ALSO_DENSE)]
     kinds = tuple(getattr(tf.keras.layers, name) for name in names)
     found = set()
     for layer in _layers(model):
         if isinstance(layer, kinds):
             found |= {id(getattr(layer, name, None)) for name in ATTRIBUTES}
+        if embeddings and isinstance(layer, tf.keras.layers.Embedding):
+            found.add(id(layer.embeddings))
     return [place for place, weight in enumerate(model.weights) if id(weight) in found]
 
 

@@ -237,7 +237,7 @@ def _resolved(request: ForgetRequest, federation: Federation) -> tuple[ForgetReq
     return request.resolve(
         clients=federation.client_names or [str(k) for k in range(len(clients))],
         classes=data.class_names,
-        ids=None if data.ids is None else data.ids[rows],
+        ids=None if data.ids is None else data.ids[rows].tolist(),
         places=list(
             zip(owners.tolist(), (np.arange(len(rows)) - clients.offsets[owners]).tolist())
         ),
