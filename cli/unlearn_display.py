@@ -89,8 +89,13 @@ class UnlearningDisplay(UnlearningCallbacks):
         if task.unknown:
             self._say(
                 f"unknown   {count(len(task.unknown), 'identifier')} of the request "
-                f"{'is' if len(task.unknown) == 1 else 'are'} of no training example: "
+                f"{'is' if len(task.unknown) == 1 else 'are'} of no example: "
                 f"{quoted(task.unknown)}"
+            )
+        if task.held_out:
+            self._say(
+                f"held out  {count(len(task.held_out), 'identifier')} of test examples, which the "
+                f"model was not trained on: {quoted(task.held_out)}"
             )
         if task.reason:
             self._say(f"method    {self._method}: {task.reason} (--method names another)")

@@ -116,3 +116,27 @@ def test_examples_from_text_and_file(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="no text"):
         read_examples(str(tmp_path / "binary"))
+
+
+def test_names_and_identifiers_become_numbers():
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    known = dict(clients=["North", "3"], classes=["5", "10", "cat"], places=places, named="it")
+    words = ["client-name:North", "class-name:10", "class-name:2", "example-id:b", "client-name:1"]
+    request = ForgetRequest.parse([*words, "example-id:x", "example-id:t", "example:1:1"])
+    found, missing, held_out = request.resolve(ids=["a", "b", "c", "b"], test_ids=["t"], **known)
+    # the name 10 is class 1; 2 is no name, so a number; the identifier b stands twice
+    assert found == ForgetRequest(clients=(0, 1), classes=(1, 2), examples=((0, 1), (1, 1)))
+    assert (missing, held_out) == (["x"], ["t"])
+    for word, ids, message in (
+        ("client-name:Nord", None, "client: must be from 0 to 1, or a name such as .*'North'"),
+        ("client-name:2", None, "client: must be from 0 to 1"),
+        ("class-name:dog", None, "class: .* one of 5, 10, cat, or a number from 0 to 2; got dog"),
+        ("example-id:b", None, "identifiers such as 'b' need data that have some; it has none"),
+        ("example-id:t", ["a"], "none of 1 identifiers .*1 are held out for testing.; got 't'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            ForgetRequest.parse([word]).resolve(ids=ids, test_ids=["t"], **known)
+    with pytest.raises(UserError, match="resolved to numbers first"):
+        ForgetRequest(names=("class-name:a",)).rows(
+            ClientSet(np.zeros((1, 1)), np.zeros(1, int), np.array([0, 1])), 1
+        )

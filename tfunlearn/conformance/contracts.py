@@ -222,7 +222,7 @@ def check_model(model: Model, own: Any) -> list[Finding]:
     vocabulary = VOCABULARY if model.takes == "tokens" else None
 
     def built(seed: int) -> Any:
-        return model.build(shape, CLASSES, seed, own, vocabulary)
+        return model.make(shape, CLASSES, seed, own, vocabulary)
 
     def outputs(_: Any) -> tuple:
         found = built(0)

@@ -123,7 +123,8 @@ class UnlearningRecord:
         damaged: description of the damage to the retained data, None if there is none.
         warnings: warning messages.
         dropped: terms of the request whose examples were forgotten before.
-        unknown: identifiers of the request that no training example has.
+        unknown: identifiers of the request that no example has.
+        held_out: identifiers of the request of test examples, which were not trained on.
         reason: why the method was chosen, None if the user named it.
         reference: path of the retrained run, None without one.
         checkpoint_sha256: checksum of the unlearned weights.
@@ -157,6 +158,7 @@ class UnlearningRecord:
     warnings: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)
     reason: str | None = None
     reference: str | None = None
     method_origin: dict[str, Any] | None = None

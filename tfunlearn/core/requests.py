@@ -111,8 +111,9 @@ class ForgetRequest:
         ids: Sequence[str] | None,
         places: Sequence[tuple[int, int]],
         named: str,
-    ) -> tuple[ForgetRequest, list[str]]:
-        """Return the request in numbers, and the identifiers that the data do not have.
+        test_ids: Sequence[str] | None = None,
+    ) -> tuple[ForgetRequest, list[str], list[str]]:
+        """Return the request in numbers, and the identifiers that it does not find.
 
         Text is looked up as a name first, then read as a number.
 
@@ -122,6 +123,11 @@ class ForgetRequest:
             ids: identifier of each example of the run; None if the data have none.
             places: client and index of each of these examples.
             named: name of the data, for messages.
+            test_ids: identifier of each test example; default none.
+
+        Returns:
+            The request, the identifiers that no example has, and those of test examples, which
+            the model was not trained on.
 
         Raises:
             UserError: an unknown client or class, identifiers where the data have none, or none of
@@ -138,11 +144,15 @@ class ForgetRequest:
             )
         for row, name in enumerate(ids if asked and ids is not None else ()):
             known.setdefault(str(name), []).append(row)
-        missing = [name for name in asked if name not in known]
-        if asked and len(missing) == len(asked):
+        missing = [name for name in dict.fromkeys(asked) if name not in known]
+        tests = set(test_ids if missing and test_ids is not None else ())
+        held_out = [name for name in missing if name in tests]
+        missing = [name for name in missing if name not in tests]
+        if asked and not any(name in known for name in asked):
+            more = f" ({len(held_out)} are held out for testing)" if held_out else ""
             raise UserError(
-                f"examples: none of {len(asked)} identifiers is a training example of this run; "
-                f"got {quoted(missing)}"
+                f"examples: none of {len(asked)} identifiers is a training example of this run"
+                f"{more}; got {quoted([*missing, *held_out])}"
             )
         for name in asked:
             numbers["examples"] += [places[row] for row in known.get(name, ())]
@@ -153,7 +163,7 @@ class ForgetRequest:
                 numbers["classes"].append(class_number("class", name, table))
             elif kind == "client-name":
                 numbers["clients"].append(_client_number(name, clients))
-        return ForgetRequest(*(tuple(numbers[kind]) for kind in numbers)), missing
+        return ForgetRequest(*(tuple(numbers[kind]) for kind in numbers)), missing, held_out
 
     @property
     def whole_clients(self) -> bool:

@@ -71,14 +71,17 @@ def from_arrays(
         found, counts = np.unique(ids, return_counts=True)
         if (counts > 1).any():
             raise UserError(
-                f"dataset: identifiers of {name} must be unique; got {found[counts > 1][0]!r} twice"
+                f"dataset: identifiers of {name} must be unique; got "
+                f"{str(found[counts > 1][0])!r} twice"
             )
+    test_ids = None
     if x_test is None:
         require_finite(name, "x_train", stored_features(name, x_train))
         mask = held_out(np.array(labels), test_share)
         rows = np.flatnonzero(~mask)
         x_test, test_labels = _take(x_train, np.flatnonzero(mask)), np.array(labels)[mask].tolist()
         x_train, labels = _take(x_train, rows), np.array(labels)[rows].tolist()
+        test_ids = None if ids is None else ids[mask]
         clients, ids = (None if one is None else np.asarray(one)[rows] for one in (clients, ids))
     else:
         test_labels = as_texts(_flat(y_test, "y_test"), lambda row: f"y_test[{row}]")
@@ -95,6 +98,7 @@ def from_arrays(
         class_names=tuple(class_names or classes),
         ids=ids,
         vocabulary=vocabulary,
+        test_ids=test_ids,
         prepared={"classes": classes},
     )
 

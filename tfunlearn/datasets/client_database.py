@@ -30,7 +30,7 @@ SPLITS = "SELECT DISTINCT split_name FROM client_metadata ORDER BY split_name"
 class DatabaseSettings(ShapeSettings, TextSettings, HeldOutSettings):
     """Settings of TFF's client data."""
 
-    label_key: str = option("label", "Name of the labels in the examples.")
+    label_key: str | None = option(None, "Name of the labels in the examples; none: label.")
     feature_key: str | None = option(
         None, "Name of the features in the examples; none: the only other one."
     )
@@ -129,11 +129,12 @@ def _read(path: str, database: sqlite3.Connection, split: str, own: DatabaseSett
         for number, (content,) in enumerate(database.execute(EXAMPLES, [client, split])):
             place = f"{os.path.basename(path)}, client {client}, example {number + 1}"
             example = _example(content, place)
-            if own.label_key not in example:
+            label = own.label_key or "label"
+            if label not in example:
                 raise UserError(
-                    f"label_key: {place} has {', '.join(sorted(example))}; got {own.label_key!r}"
+                    f"label_key: {place} has {', '.join(sorted(example))}; got {label!r}"
                 )
-            others = sorted(key for key in example if key != own.label_key)
+            others = sorted(key for key in example if key != label)
             key = own.feature_key or (others[0] if len(others) == 1 else None)
             if key not in others:
                 raise UserError(f"feature_key: must be one of {', '.join(others)}; got {key!r}")
@@ -143,7 +144,7 @@ def _read(path: str, database: sqlite3.Connection, split: str, own: DatabaseSett
                 if found and isinstance(found[0], bytes)
                 else found
             )
-            labels += as_texts(example[own.label_key][:1] or [None], lambda _, at=place: at)
+            labels += as_texts(example[label][:1] or [None], lambda _, at=place: at)
             clients.append(str(client))
             places.append(place)
     return values, labels, clients, places

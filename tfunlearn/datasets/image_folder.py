@@ -103,7 +103,7 @@ def load_image_folder(
         else (list(prepared["classes"]))
     )
     classes = sorted(classes)  # by code point: folders are names, also 10 before 2
-    rows = np.arange(len(labels["train"]))
+    rows, test_ids = np.arange(len(labels["train"])), None
     files = np.array(names["train"])
     encoded = {
         split: encode(found, classes, lambda row, split=split: f"{split}/{names[split][row]}")
@@ -111,11 +111,12 @@ def load_image_folder(
     }
     if "test" in arrays:
         test, test_labels = arrays["test"], encoded["test"]
+        test_ids = np.array(names["test"])
     else:
         mask = held_out(encoded["train"], own.test_share)
         rows = np.flatnonzero(~mask)
         test = np.asarray(arrays["train"][np.flatnonzero(mask)])
-        test_labels = encoded["train"][mask]
+        test_labels, test_ids = encoded["train"][mask], files[mask]
     if arrays["train"].shape[1:] != test.shape[1:]:
         raise UserError(
             f"dataset: images in {path}/test must be of the size and color of those in train, "
@@ -131,6 +132,7 @@ def load_image_folder(
         writers=_clients(files[rows], own),
         class_names=tuple(classes),
         ids=files[rows],
+        test_ids=test_ids,
         prepared=dict(sha256=digest, classes=classes, folder=str(root)),
     )
 

@@ -37,6 +37,7 @@ class LabeledData:
         class_names: name of each class; default the numbers.
         ids: identifier of each training example in the data's own terms, `(N,)` text; None if
             there are none.
+        test_ids: identifier of each test example, for answers to requests; None if there are none.
         columns: name to values `(N,)` by which a partition can group the training examples.
         feature_names: name of each column of a table, in the order of the features' last axis.
         vocabulary: number of token ids, all of which are below it; None if there are no tokens.
@@ -57,6 +58,7 @@ class LabeledData:
     rows: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     ids: np.ndarray | None = None
+    test_ids: np.ndarray | None = None
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     feature_names: tuple[str, ...] = ()
     vocabulary: int | None = None
@@ -82,6 +84,7 @@ class LabeledData:
             ("class_names", self.class_names, self.classes),
             ("writers", self.writers, len(self.labels)),
             ("ids", self.ids, len(self.labels)),
+            ("test_ids", self.test_ids, len(self.test_labels)),
             *(
                 (f"column {name}", values, len(self.labels))
                 for name, values in self.columns.items()

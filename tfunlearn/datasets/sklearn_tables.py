@@ -58,6 +58,7 @@ def _split(name: str, load: Callable[[], Any]) -> LabeledData:
         len(table.target_names),
         class_names=tuple(map(str, table.target_names)),
         ids=np.flatnonzero(~mask).astype(str),
+        test_ids=np.flatnonzero(mask).astype(str),
         feature_names=feature_names(fitted),
         prepared=dict(classes=list(map(str, table.target_names)), features=fitted),
     )

@@ -127,6 +127,7 @@ def data_of_tables(
         writers=_client_names(table, own, rows),
         class_names=tuple(names[int(c)] if names else c for c in classes),
         ids=_ids(table, own, rows),
+        test_ids=_test_ids(parts, own),
         columns=_grouping_columns(table, own, rows, fitted),
         prepared=dict(
             files=dict(files), classes=classes, features=fitted, label_column=own.label_column
@@ -224,6 +225,14 @@ def _ids(table: RawTable, own: TableSettings, rows: np.ndarray) -> np.ndarray | 
             )
         seen[name] = row
     return np.array(found)[rows]
+
+
+def _test_ids(parts: list[tuple[RawTable, np.ndarray]], own: TableSettings) -> np.ndarray | None:
+    """Return the identifiers of the test examples, None if their table has none."""
+    test, rows = parts[1]
+    if own.id_column is None or own.id_column not in test.columns:
+        return None
+    return np.array([str(value) for value in test.columns[own.id_column][rows]])
 
 
 def _grouping_columns(

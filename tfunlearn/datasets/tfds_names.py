@@ -23,7 +23,9 @@ from tfunlearn.datasets.tokens import TextSettings, apply_text, fit_text, vocabu
 class TfdsSettings(TextSettings, HeldOutSettings):
     """Settings of data sets of TensorFlow Datasets."""
 
-    train_split: str = option("train", "Split of the training examples, such as train[:80%].")
+    train_split: str | None = option(
+        None, "Split of the training examples, such as train[:80%]; none: train."
+    )
     test_split: str | None = option(
         None, "Split of the test examples; none: test, or else a share of every class."
     )
@@ -57,12 +59,13 @@ def load_tfds(
     builder = _builder(name, data_dir)
     splits = list(builder.info.splits)
     test = own.test_split or ("test" if "test" in splits else None)
-    examples = {own.train_split: _read(builder, own.train_split, splits, "train_split")}
+    train = own.train_split or "train"
+    examples = {train: _read(builder, train, splits, "train_split")}
     if test is not None:
         examples[test] = _read(builder, test, splits, "test_split")
     keys = builder.info.supervised_keys
     label = own.label_key or (keys[1] if keys else "label")
-    first = examples[own.train_split]
+    first = examples[train]
     if label not in first:
         raise UserError(f"label_key: {name} has the features {', '.join(first)}; got {label!r}")
     inputs = [keys[0]] if keys and keys[1] == label else [key for key in first if key != label]
@@ -72,16 +75,14 @@ def load_tfds(
     }
     chosen = {split: np.arange(len(found)) for split, found in labels.items()}
     if test is None:
-        mask = held_out(np.array(labels[own.train_split]), own.test_share)
+        mask = held_out(np.array(labels[train]), own.test_share)
         test = "held out"
-        labels[test], examples[test] = labels[own.train_split], first
-        chosen = {own.train_split: np.flatnonzero(~mask), test: np.flatnonzero(mask)}
-    both = (own.train_split, test)
+        labels[test], examples[test] = labels[train], first
+        chosen = {train: np.flatnonzero(~mask), test: np.flatnonzero(mask)}
+    both = (train, test)
     labels = {split: [labels[split][row] for row in chosen[split]] for split in both}
     classes = (
-        classes_of_labels(labels[own.train_split], name)
-        if prepared is None
-        else list(prepared["classes"])
+        classes_of_labels(labels[train], name) if prepared is None else list(prepared["classes"])
     )
     places = {
         split: lambda row, split=split: f"{name} {split}" + (f", row {row}" if row >= 0 else "")

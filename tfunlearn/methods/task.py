@@ -34,7 +34,8 @@ class UnlearningTask:
         watch: callbacks of the unlearning.
         keeps: whether rounds are kept, if the run's history settings say so.
         dropped: terms of the request that match no example left to forget.
-        unknown: identifiers of the request that no training example has.
+        unknown: identifiers of the request that no example has.
+        held_out: identifiers of the request that are of test examples.
         reason: why the method was chosen if the user named none; else None.
         warnings: warnings for the user; filled during the unlearning.
     """
@@ -49,6 +50,7 @@ class UnlearningTask:
     keeps: bool = True
     dropped: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
 

@@ -70,7 +70,7 @@ def build_model(
         check_model(name, norm)
         own = MODELS.make_settings(name, {} if norm is None else {"norm": norm})
     try:
-        built = model.build(input_shape, classes, seed, own, vocabulary)
+        built = model.make(input_shape, classes, seed, own, vocabulary)
         return _checked(name, built, input_shape, classes)
     except ValueError as error:
         if isinstance(error, UserError):

@@ -30,17 +30,24 @@ class Model(Method):
     """A named Keras model.
 
     Attributes:
-        build: `(input shape, classes, seed, own settings, vocabulary) -> keras.Model`; the
-            vocabulary is the number of token ids, None without tokens.
+        build: `(input shape, classes, seed, own settings) -> keras.Model`; with a fifth parameter
+            also the vocabulary, the number of token ids, None without tokens.
         takes: what it takes: `"images"`, `"tokens"`, `"numbers"` (of any one shape), or None
             (default) for what only the model itself can tell.
         sizes: number of weights for 28x28x1 and 32x32x3 images and 10 classes, of a text model for
             texts of 64 of 5,000 tokens; default None, which lists have to build the model for.
     """
 
-    build: Callable[[Any, int, int, Any, int | None], Any]
+    build: Callable[..., Any]
     takes: str | None = None
     sizes: tuple[int, ...] | None = None
+
+    def make(
+        self, input_shape: Any, classes: int, seed: int, own: Any, vocabulary: int | None
+    ) -> Any:
+        """Return the model, by what `build` takes."""
+        given = (input_shape, classes, seed, own, vocabulary)
+        return self.build(*given[: min(5, len(inspect.signature(self.build).parameters))])
 
 
 def built_by(function: Callable) -> Callable:

@@ -103,9 +103,13 @@ class Section:
             f"{request_in_words(unlearning.dropped, self._facts.names)}."
             if unlearning.dropped
             else "",
-            f"{count(len(unlearning.unknown), 'identifier')} of the request named no training "
-            f"example: {quoted(unlearning.unknown)}."
+            f"{count(len(unlearning.unknown), 'identifier')} of the request named no example: "
+            f"{quoted(unlearning.unknown)}."
             if unlearning.unknown
+            else "",
+            f"{count(len(unlearning.held_out), 'identifier')} of the request named test examples, "
+            f"which the model was not trained on: {quoted(unlearning.held_out)}."
+            if unlearning.held_out
             else "",
             *(f"Warning: {words}." for words in unlearning.warnings),
             f"Damaged: {unlearning.damaged}." if unlearning.damaged else "",

@@ -156,6 +156,7 @@ def perform(
             warnings=task.warnings,
             dropped=list(task.dropped),
             unknown=list(task.unknown),
+            held_out=list(task.held_out),
             reason=task.reason,
             reference=None,
             checkpoint_sha256=checksum(directory.checkpoint),

@@ -184,7 +184,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         settings.forget,
         malicious=np.intersect1d(federation.malicious, source.remaining.clients.present),
     )
-    request, unknown = _resolved(request, federation)
+    request, unknown, held_out = _resolved(request, federation)
     rows = request.rows(federation.clients, federation.data.classes)
     words = request.words()
     require(
@@ -214,6 +214,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         seed,
         dropped=tuple(dropped),
         unknown=tuple(unknown),
+        held_out=tuple(held_out),
     )
     task = _with_method(task)
     settings = task.settings
@@ -227,10 +228,12 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
     return task
 
 
-def _resolved(request: ForgetRequest, federation: Federation) -> tuple[ForgetRequest, list[str]]:
-    """Return a request in numbers, and its identifiers that no training example has."""
+def _resolved(
+    request: ForgetRequest, federation: Federation
+) -> tuple[ForgetRequest, list[str], list[str]]:
+    """Return a request in numbers, and its identifiers of no example and of test examples."""
     if not request.names:
-        return request, []
+        return request, [], []
     clients, data = federation.clients, federation.data
     rows = np.concatenate(federation.parts)
     owners = clients.owners
@@ -242,6 +245,7 @@ def _resolved(request: ForgetRequest, federation: Federation) -> tuple[ForgetReq
             zip(owners.tolist(), (np.arange(len(rows)) - clients.offsets[owners]).tolist())
         ),
         named=data.name,
+        test_ids=None if data.test_ids is None else data.test_ids.tolist(),
     )
 
 
