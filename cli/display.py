@@ -11,9 +11,11 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tfunlearn.attacks import Classes
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.fields import fields_of
+from tfunlearn.core.names import names_of
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import TrainingCallbacks
 from tfunlearn.training.engine import engine_of
@@ -93,6 +95,7 @@ class TrainingDisplay(TrainingCallbacks):
             f"{len(federation.clients)} clients ({config.data.partition})"
         )
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
+        self._names = names_of(data.class_names, federation.client_names)
         self._say(f"attack    {self._attack(federation)}")
         self._say(f"server    {self._server(model)}")
         self._say(f"engine    {engine_words(config)}")
@@ -187,7 +190,7 @@ class TrainingDisplay(TrainingCallbacks):
         words = [
             name
             + (
-                method.describe(own, attack.classes)
+                method.describe(own, Classes(*map(self._names.of_class, attack.classes)))
                 if attack.on_data and method is attack.on_data[0]
                 else ""
             )

@@ -50,6 +50,8 @@ def test_a_field_of_several_methods_has_one_type_and_default():
     for family in FAMILIES.values():
         for name, field in family.built_in_fields().items():
             for user in family.users(name):
+                if user not in family:  # a kind of files, with a name for people only
+                    continue
                 one = family.fields(user)[name]
                 assert (one.kinds, one.default) == (field.kinds, field.default), (user, name)
 

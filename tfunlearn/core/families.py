@@ -25,6 +25,7 @@ from tfunlearn.core.declarations import require_declaration, require_settings
 from tfunlearn.core.errors import Terminated, UserError, first_line, nearest, refuse
 from tfunlearn.core.fields import ConfigField, check_types, fields_of, reporting
 from tfunlearn.core.files import checksum, user_path
+from tfunlearn.core.lazy import tf
 
 _OURS = __name__.partition(".")[0]
 GROUP = "tfunlearn"  # entry points are in the groups `tfunlearn.<family>`
@@ -595,6 +596,8 @@ def _file_module(path: pathlib.Path) -> Any:
     digest = hashlib.sha256(str(path).encode() + content).hexdigest()[:16]
     name = f"_tfunlearn_{path.stem}_{digest}"
     if name not in sys.modules:
+        if b"tensorflow" in content or b"keras" in content:
+            _ = tf.__version__  # first import it as everywhere here: quietly, with our settings
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None  # it ends in .py
         module = importlib.util.module_from_spec(spec)

@@ -13,8 +13,11 @@ MOST_CLASSES = 10_000
 Place = Callable[[int], str]  # row -> where it stands, such as `patients.csv, row 17`
 
 
-def as_texts(values: Any, place: Place, field: str = "label") -> list[str]:
+def as_texts(values: Any, place: Place, field: str = "label", *, spaces: bool = False) -> list[str]:
     """Return labels as text: `1.0` and True are `1`, bytes are decoded.
+
+    Spaces around a text are removed; with `spaces`, a text of spaces alone is a label (as in
+    LEAF's Shakespeare, whose labels are characters).
 
     Raises:
         UserError: a label is missing, or a number with a fractional part.
@@ -26,6 +29,8 @@ def as_texts(values: Any, place: Place, field: str = "label") -> list[str]:
         if isinstance(value, (bool, np.bool_)):
             value = int(value)
         text = "" if value is None else str(value).strip()
+        if spaces and isinstance(value, str) and not text:
+            text = value
         number = _number(text)
         if text == "" or (number is not None and not np.isfinite(number)):
             raise UserError(f"dataset: {place(row)}: no {field}; give one, or remove the row")

@@ -7,6 +7,7 @@ and is plain JSON: the same features are made of it wherever the run is opened.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -98,7 +99,8 @@ def _fit(name: str, values: np.ndarray, place: Place, is_category: bool) -> dict
     if len(found) > MOST_CATEGORIES or (len(found) > 50 and 2 * len(found) > len(texts)):
         raise UserError(
             f"dataset: {place(-1)}: column {name!r} has {len(found)} different texts in "
-            f"{len(texts)} rows, as an identifier has; leave it out with --ignored-columns {name}, "
+            f"{len(texts)} rows, as an identifier has; leave it out with --ignored-columns "
+            f"{shlex.quote(name)}, "
             f"or name it with --id-column, --client-column or --text-column"
         )
     return dict(column=name, kind="category", values=found)
@@ -141,7 +143,7 @@ def _numbers(name: str, values: np.ndarray, place: Place) -> np.ndarray:
         raise UserError(
             f"dataset: {place(row)}: column {name!r} must have {what}; got "
             f"{str(values[row])[:40]!r}{more}; fill it, remove the row, or leave the column out "
-            f"with --ignored-columns {name}"
+            f"with --ignored-columns {shlex.quote(name)}"
         )
     return found
 
@@ -153,7 +155,8 @@ def _texts(name: str, values: np.ndarray, place: Place) -> list[str]:
         if value is None or (isinstance(value, float) and value != value) or str(value) == "":
             raise UserError(
                 f"dataset: {place(row)}: column {name!r} must have a value; got none; fill it, "
-                f"remove the row, or leave the column out with --ignored-columns {name}"
+                "remove the row, or leave the column out with --ignored-columns "
+                f"{shlex.quote(name)}"
             )
         found.append(str(value))
     return found

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.core.errors import UserError
+from tfunlearn.datasets.class_names import as_texts
+from tfunlearn.datasets.held_out import held_out
 from tfunlearn.datasets.labeled_data import LabeledData
 from tfunlearn.datasets.table import TableSettings, data_of_tables
 from tfunlearn.datasets.table_reading import RawTable
@@ -17,9 +19,10 @@ CLIENT = "partition"
 def from_flower(partitioner: Any, *, name: str = "flower", **settings: Any) -> LabeledData:
     """Return the data of a partitioner of Flower Datasets as a data set.
 
-    Each partition is a natural client, in the order of its ids; the partition `writers` keeps them
-    apart. A share of every class is held out for testing. Returned from a function, it is a data
-    set for the command line: `--dataset my_data.py:load`.
+    Each partition is a natural client, named by its natural identifier where it has one, else by
+    its number; the partition `writers` keeps them apart. A share of every class is held out for
+    testing. Returned from a function, it is a data set for the command line:
+    `--dataset my_data.py:load`.
 
     Args:
         partitioner: a partitioner with its `dataset` assigned, such as
@@ -35,16 +38,14 @@ def from_flower(partitioner: Any, *, name: str = "flower", **settings: Any) -> L
             f"dataset: must be a partitioner of flwr-datasets; got {type(partitioner).__name__}"
         )
     columns: dict[str, list] = {}
+    named = getattr(partitioner, "partition_id_to_natural_id", None) or {}
     for client in range(partitioner.num_partitions):
         part = partitioner.load_partition(client)
         for column in part.column_names:
             columns.setdefault(column, []).extend(part[column])
-        columns.setdefault(CLIENT, []).extend([str(client)] * len(part))
+        columns.setdefault(CLIENT, []).extend([str(named.get(client, client))] * len(part))
     table = RawTable(name, {key: _objects(values) for key, values in columns.items()}, {})
     own = TableSettings(**{"client_column": CLIENT, **settings})
-    from tfunlearn.datasets.class_names import as_texts
-    from tfunlearn.datasets.held_out import held_out
-
     labels = as_texts(table.columns[own.label_column], table.place())
     mask = held_out(np.array(labels), own.test_share)
     parts = [(table, np.flatnonzero(~mask)), (table, np.flatnonzero(mask))]

@@ -98,7 +98,10 @@ def load_leaf(path: str, own: LeafSettings, prepared: Mapping | None = None) -> 
     if prepared is not None:
         require_same_files(prepared["files"], files)
     parts = {split: _read(found) for split, found in shards.items()}
-    labels = {split: as_texts(_plain_labels(part), part.place) for split, part in parts.items()}
+    labels = {
+        split: as_texts(_plain_labels(part), part.place, spaces=True)
+        for split, part in parts.items()
+    }
     classes = (
         classes_of_labels(labels["train"], path) if prepared is None else list(prepared["classes"])
     )

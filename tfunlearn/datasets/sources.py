@@ -104,7 +104,9 @@ def data_set_at(name: str) -> tuple[str, DataSet] | None:
 
 def _holds_data(folder: pathlib.Path) -> bool:
     """Return whether a path is a folder that looks like a data set."""
-    return any((folder / name).exists() for name in ("train", "x_train.npy", "state.json"))
+    return folder.is_dir() and any(
+        any(folder.glob(name)) for name in ("train", "x_train*.npy", "state.json")
+    )
 
 
 def _data_set(source: Source, path: str) -> DataSet:

@@ -87,10 +87,18 @@ def split(
         if kind == "writers" and clients is None and data.writers is not None:
             clients = len(np.unique(data.writers))
         parts = PARTITIONS[kind](data, clients=clients, rng=rng, **options.get(kind, {}))
+        if kind == "writers" and data.writers is not None and data.writers.dtype.kind == "U":
+            names = _names_of(parts, data.writers)
     check_partition(
         parts, len(data.labels), disjoint=kind != "overlapping", least=config.min_examples
     )
     return parts, names
+
+
+def _names_of(parts: list[np.ndarray], writers: np.ndarray) -> tuple[str, ...] | None:
+    """Return the writer of each client, None if a client holds several."""
+    found = [np.unique(writers[part]) for part in parts]
+    return tuple(str(own[0]) for own in found) if all(len(own) == 1 for own in found) else None
 
 
 def _known(clients: int | None) -> int:
