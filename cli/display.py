@@ -183,14 +183,17 @@ class TrainingDisplay(TrainingCallbacks):
         if attack.on_data:
             text += f", {federation.poisoned_examples} examples poisoned"
             if not federation.poisoned_examples:
-                text += f" (warning: no malicious client holds class {attack.source})"
+                source = self._names.of_class(attack.classes.source)
+                text += f" (warning: no malicious client holds class {source})"
         return text
 
     def _what(self, attack) -> str:
+        named: Any = map(self._names.of_class, attack.classes)
+        classes = Classes(*named)
         words = [
             name
             + (
-                method.describe(own, Classes(*map(self._names.of_class, attack.classes)))
+                method.describe(own, classes)
                 if attack.on_data and method is attack.on_data[0]
                 else ""
             )

@@ -513,3 +513,23 @@ def test_other_bad_data_is_one_line(name, typed, monkeypatch, tmp_path):
     assert code == 2 and err.count("\n") == 1 and re.search(message, err), err
     after = sorted(str(path) for path in tmp_path.rglob("*") if "image-folders" not in str(path))
     assert [path for path in after if path != str(tmp_path / "data")] == before
+
+
+def test_flap_of_a_net_without_filters_and_pairs_is_refused(typed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = letters(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "import tensorflow as tf\n\n"
+        "def net(shape, classes, *, seed, vocabulary):\n"
+        "    layers = tf.keras.layers\n"
+        "    return tf.keras.Sequential([layers.Input(shape, dtype='int32'),\n"
+        "        layers.Embedding(vocabulary, 4), layers.LSTM(4), layers.Dense(classes)])\n"
+    )
+    words = ["train", "--dataset", path.name, "--text-column", "text", "--rounds", "1"]
+    code, _, err = typed(*words, "--model", "net.py:net", "--defense", "flap", "--clients", "3")
+    assert code == 2 and "model: must be a model with a convolution" in err
+    assert not (tmp_path / "runs").exists()
+    code, _, err = typed(*words, "--ignored-columns", "id")
+    assert code == 2 and "ignored_columns: not allowed with --text-column" in err
+    code, _, err = typed("train", "--dataset", path.name, "--vocabulary-size", "9")
+    assert code == 2 and "vocabulary_size: not allowed without --text-column" in err

@@ -31,7 +31,7 @@ class Classes(NamedTuple):
     """The classes that a data-poisoning attack confuses.
 
     Attributes:
-        source: class whose examples are relabeled.
+        source: class whose examples are relabeled; for display its name.
         target: class that they are relabeled to.
     """
 

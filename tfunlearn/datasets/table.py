@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, nearest, require
+from tfunlearn.core.errors import UserError, nearest, refuse, require
 from tfunlearn.core.fields import option
 from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode
 from tfunlearn.datasets.columns import apply_columns, feature_names, fit_columns
@@ -46,6 +47,13 @@ class TableSettings(TextSettings, HeldOutSettings):
         HeldOutSettings.__post_init__(self)
         mark = self.delimiter
         require("delimiter", mark, mark == "TAB" or len(mark) == 1, "one character, or TAB")
+        for field in ("categorical_columns", "ignored_columns"):
+            value = getattr(self, field)
+            refuse(field, value, not value or self.text_column is None, "with --text-column")
+        for field in dataclasses.fields(TextSettings):
+            value = getattr(self, field.name)
+            used = self.text_column is not None or value == field.default
+            refuse(field.name, value, used, "without --text-column")
         if self.test_file is not None:
             object.__setattr__(self, "test_file", require_file(self.test_file, "test_file"))
 

@@ -88,6 +88,7 @@ class Flap:
         self.fraction, self.due, limit = fraction, due, limit_of(limit, fraction)
         convolutions = filter_sites(graph, include_residual=include_residual) if filters else []
         dense = pair_sites(graph) if pairs else []
+        self._sites = sum(not site.skipped for site in (*convolutions, *dense))
         if not narrow:
             convolutions, dense = map(_wide_enough, (convolutions, dense))
         self._graph, self._dense = graph, dense
@@ -113,6 +114,11 @@ class Flap:
             self.unbounded = self._choice.infeasible_reason(graph, graph.read(), self._dense)
             if self.unbounded is not None:
                 self._choice = PairChoice(fraction, "saliency", limit=limit)
+
+    @property
+    def sites(self) -> int:
+        """Number of layers that can be pruned; narrow ones count."""
+        return self._sites
 
     def __call__(
         self, round_number: int, weights: list[np.ndarray]
@@ -259,7 +265,7 @@ class FlapSettings:
 
 
 def _build(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> Flap:
-    return Flap(
+    flap = Flap(
         model,
         fraction=own.prune_fraction,
         due=every(own.prune_every, start=own.prune_start),
@@ -271,6 +277,14 @@ def _build(model: tf.keras.Model, own: FlapSettings, gathers: bool) -> Flap:
         score=own.prune_score or "impact",
         include_residual=own.include_residual,
     )
+    require(
+        "model",
+        model.name,
+        flap.sites > 0,
+        "a model with a convolution (filters) or a Dense layer before another layer (pairs), for "
+        "flap",
+    )
+    return flap
 
 
 def _check(own: FlapSettings, gathers: bool) -> None:
