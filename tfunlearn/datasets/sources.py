@@ -80,6 +80,7 @@ NAMED = Source(
     TfdsSettings,
     load_tfds,
 )
+BY_SUFFIX = {".npz": ARRAYS, ".sqlite": DATABASE, **dict.fromkeys(table_reading.SUFFIXES, TABLE)}
 SOURCES = (ARRAYS, IMAGES, TABLE, LEAF, DATABASE, NAMED)
 
 
@@ -92,14 +93,14 @@ def data_set_at(name: str) -> tuple[str, DataSet] | None:
     if name.startswith(TFDS):
         return name, _data_set(NAMED, name)
     suffix = pathlib.PurePath(name).suffix.lower()
-    is_file = suffix in (".npz", ".sqlite", *table_reading.SUFFIXES)
+    is_file = suffix in BY_SUFFIX
     is_path = os.sep in name or name in (".", "..") or _holds_data(user_path(name))
     if not is_file and (":" in name or not is_path):
         return None
     path = os.path.abspath(user_path(name))
-    if not os.path.exists(path):
-        raise UserError(f"dataset: must be a file or folder that exists; got {name!r}")
-    return path, _data_set(_source_of(path, name), path)
+    if not os.path.exists(path) and suffix not in BY_SUFFIX:
+        raise _missing(name)
+    return path, _data_set(_source_of(path, name), path)  # a report needs no data, only the name
 
 
 def _holds_data(folder: pathlib.Path) -> bool:
@@ -115,23 +116,29 @@ def _data_set(source: Source, path: str) -> DataSet:
         summary=source.summary,
         settings=source.settings,
         load=functools.partial(_load, source, path),
-        reload=lambda data_dir, own, prepared: source.load(path, data_dir, own, prepared),
+        reload=functools.partial(_load, source, path),
         kind=kind_of_arrays(path) if source is ARRAYS else source.kind,
     )
 
 
-def _load(source: Source, path: str, data_dir: str, own: Any) -> Any:
-    return source.load(path, data_dir, own, None)
+def _load(
+    source: Source, path: str, data_dir: str, own: Any, prepared: Mapping | None = None
+) -> Any:
+    if not path.startswith(TFDS) and not os.path.exists(path):
+        raise _missing(path)
+    return source.load(path, data_dir, own, prepared)
+
+
+def _missing(name: str) -> UserError:
+    return UserError(f"dataset: must be a file or folder that exists; got {name!r}")
 
 
 def _source_of(path: str, name: str) -> Source:
     """Return the kind of a file or folder."""
     suffix = pathlib.PurePath(path).suffix.lower()
-    if os.path.isfile(path):
-        known = {".npz": ARRAYS, ".sqlite": DATABASE}
-        known |= dict.fromkeys(table_reading.SUFFIXES, TABLE)
-        if suffix in known:
-            return known[suffix]
+    if not os.path.isdir(path):
+        if suffix in BY_SUFFIX:
+            return BY_SUFFIX[suffix]
     else:
         folder = pathlib.Path(path)
         if (folder / "x_train.npy").exists() or any(folder.glob("x_train.*.npy")):
