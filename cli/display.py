@@ -175,7 +175,8 @@ class TrainingDisplay(TrainingCallbacks):
             )
         stop = min(attack.attack_stop or rounds, rounds)
         text = (
-            f"{self._what(attack)} by clients {', '.join(map(str, federation.malicious))} in "
+            f"{self._what(attack)} by clients "
+            f"{', '.join(map(self._names.of_client, federation.malicious))} in "
             f"rounds {attack.attack_start} to {stop}"
         )
         if attack.boost is not None:

@@ -93,8 +93,10 @@ def test_examples_from_text_and_file(tmp_path):
     ]
     (tmp_path / "ids.csv").write_text("name,id\nAda,P-1\nBob,P-2\n")
     assert read_examples(str(tmp_path / "ids.csv")) == ["example-id:P-1", "example-id:P-2"]
-    (tmp_path / "only.csv").write_text("patient\nP-1\n")
-    assert read_examples(str(tmp_path / "only.csv")) == ["example-id:P-1"]
+    (tmp_path / "only.csv").write_text("P-1\n3:5\n")  # no header, so nothing may be left out
+    assert read_examples(str(tmp_path / "only.csv")) == ["example-id:P-1", "example:3:5"]
+    (tmp_path / "bom.txt").write_bytes(b"\xef\xbb\xbfP-1\r\nP-2\r\n")
+    assert read_examples(str(tmp_path / "bom.txt")) == ["example-id:P-1", "example-id:P-2"]
     (tmp_path / "two.csv").write_text("patient,day\nP-1,3\n")
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "photos" / "cat" / "2.png").write_bytes(b"")

@@ -11,7 +11,13 @@ import pytest
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.features import Rows
 from tfunlearn.datasets import DATASETS, LabeledData, from_arrays, load
-from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode
+from tfunlearn.datasets.class_names import (
+    as_texts,
+    classes_of_labels,
+    encode,
+    named_classes,
+    names_of_clients,
+)
 from tfunlearn.datasets.columns import apply_columns, feature_names, fit_columns
 from tfunlearn.datasets.held_out import held_out
 from tfunlearn.datasets.tokens import TextSettings, apply_text, fit_text, vocabulary_of
@@ -45,12 +51,27 @@ def test_numbers_are_standardized_and_categories_one_hot():
     assert made.dtype == np.float32
     np.testing.assert_allclose(made[0], [-2 / 3.5**0.5, 0, 1, 1, 0, 0, -1], rtol=1e-6)
     np.testing.assert_allclose(made[3], [3 / 3.5**0.5, 0, 1, 0, 1, 0, 1], rtol=1e-6)
+    nearly = fit_columns({"tenth": np.full(80, 0.1)}, place)  # its deviation is 1e-17, by rounding
+    assert apply_columns(nearly, {"tenth": np.array([0.1, 0.2])}, place)[:, 0].tolist() == (
+        pytest.approx([0.0, 0.1])
+    )
+    with pytest.raises(UserError, match="numbers that can be squared; got up to 1e.300"):
+        fit_columns({"big": np.array([1e300, -1e300])}, place)
     forced = fit_columns({"count": columns["count"]}, place, categorical=["count"])
     assert feature_names(forced) == ("count=0.0", "count=2.0")
 
 
 def test_labels_are_whole_numbers_or_text():
     assert as_texts([1.0, True, b"cat", " 7 ", np.int64(3)], place) == ["1", "1", "cat", "7", "3"]
+    odd = ["1E2", "100", "4_5", "²", "--5"]  # texts, as they are
+    assert as_texts(odd, place) == odd
+    assert classes_of_labels(odd, "it") == [
+        "100",
+        *sorted(label for label in odd if label != "100"),
+    ]
+    names = names_of_clients(["1E2", "100", 7.0, b"x", " y "], place, "client")
+    assert names.tolist() == ["1E2", "100", "7", "x", "y"]
+    assert named_classes(["-1", "0", "1", "2"], ["no", "yes"]) == ("-1", "no", "yes", "2")
     assert classes_of_labels(["10", "9", "-1", "9"], "it") == ["-1", "9", "10"]
     assert classes_of_labels(["b", "10", "a"], "it") == ["10", "a", "b"]
     assert encode(["9", "-1"], ["-1", "9", "10"], place).tolist() == [1, 0]
@@ -93,6 +114,11 @@ def test_arrays_keep_what_they_are():
         from_arrays(x, [0, 1] * 3, x)
     with pytest.raises(UserError, match="one row for each of 5 labels; got shape .6, 2, 2."):
         from_arrays(x, [0, 1, 0, 1, 0])
+    for given in (dict(clients=range(7)), dict(clients=range(5)), dict(ids=range(7))):
+        with pytest.raises(UserError, match="one entry for each of 6 training examples"):
+            from_arrays(x, [0, 1] * 3, **given)
+    with pytest.raises(UserError, match="vocabulary: must be above every token id of arrays"):
+        from_arrays([[1, 9], [2, 3], [4, 5], [1, 1]], [0, 1, 0, 1], vocabulary=9)
     with pytest.raises(UserError, match="identifiers of arrays must be unique; got '1' twice"):
         from_arrays(x, [0, 1] * 3, ids=[1, 1, 2, 3, 4, 5])
     with pytest.raises(UserError, match=r"y_train\[2\]: no label"):
@@ -199,6 +225,10 @@ def test_leaf_goes_by_the_list_of_users(tmp_path):
     with pytest.raises(UserError, match=r"shape: a.json, user u1, example 1 must have 4 numbers"):
         shaped.load("", shaped.settings(shape="2x2"))
     for change, message in (
+        (dict(num_samples=[2, 2]), "1 users, 2 num_samples"),
+        (dict(user_data={"u1": dict(x=[[1.0]])}), "user 'u1'"),
+        (dict(user_data=[1]), "must be LEAF's JSON"),
+        (dict(user_data={"u1": dict(x=["a", [1.0]], y=[0, 1])}), "x must be numbers or text"),
         (dict(num_samples=[3]), "user 'u1' .1.: must have as many x and y as num_samples says .3."),
         (dict(user_data={}), "user 'u1'"),
         (dict(user_data={"u1": dict(x=[[1.0]] * 2, y=[{"a": 1}] * 2)}), "reddit is not supported"),

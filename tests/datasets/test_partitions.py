@@ -192,7 +192,12 @@ def test_feature_skew_gives_bands(data):
     assert {len(part) for part in half} == {100}
     with pytest.raises(UserError, match="needs numbers or images; synthetic has token ids"):
         PARTITIONS["features"](
-            dataclasses.replace(lined, vocabulary=9),
+            dataclasses.replace(
+                lined,
+                features=values.astype(np.int32),
+                test_features=values[:5].astype(np.int32),
+                vocabulary=400,
+            ),
             clients=4,
             skew=1.0,
             rng=np.random.default_rng(0),

@@ -154,5 +154,5 @@ def test_dropout_draws_by_its_place_in_the_model_and_the_seed_of_the_call(rng):
 def test_a_model_for_bytes_is_refused():
     pixels = layers.Input((4,), dtype="uint8")
     model = tf.keras.Model(pixels, layers.Dense(2)(layers.Rescaling(1.0)(pixels)))
-    with pytest.raises(UserError, match="must compute in float32; got uint8"):
+    with pytest.raises(UserError, match="must take float32 input, or int32 .token ids.; got uint8"):
         stateless_model(model)

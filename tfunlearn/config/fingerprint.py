@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 from tfunlearn.config.legacy import RUN_FIELDS
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.config.threats import DEFAULT_SOURCE, DEFAULT_TARGET
-from tfunlearn.core.files import checksum
+from tfunlearn.config.training import DataConfig
+from tfunlearn.core.files import checksum, digest_of
 from tfunlearn.defenses import DEFENSES
 from tfunlearn.models.saved import is_model_file
 
@@ -21,6 +23,32 @@ LATER_FIELDS = {  # defaults of fields that earlier builds did not have
     "min_examples": 1,
     "redraws": 10,
 }
+
+
+def checksums_of_data(config: DataConfig) -> dict[str, str]:
+    """Return the checksums of the files that a configuration of data names, by their use.
+
+    Of a folder, it is that of the names and sizes of all files in it.
+    """
+    named = {
+        "dataset": config.dataset,
+        "partition": config.partition,
+        "test_file": getattr(config.own[0], "test_file", None) if config.own else None,
+    }
+    return {
+        use: checksum(path) if os.path.isfile(path) else _listing(path)
+        for use, path in named.items()
+        if path is not None and os.path.isabs(path) and os.path.exists(path)
+    }
+
+
+def _listing(folder: str) -> str:
+    found = sorted(
+        (str(path.relative_to(folder)), path.stat().st_size)
+        for path in pathlib.Path(folder).rglob("*")
+        if path.is_file()
+    )
+    return digest_of({"files": found})
 
 
 def content_of(config: RunConfig) -> dict:

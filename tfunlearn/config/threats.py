@@ -34,18 +34,20 @@ class AttackConfig(Section):
     source: int | str | None = option(
         None,
         "Source class, by name or number: label-flip relabels it, attack success is measured on "
-        f"it; none: {DEFAULT_SOURCE}.",
+        f"it; none: number {DEFAULT_SOURCE}.",
     )
     target: int | str | None = option(
         None,
-        f"Target class of label-flip and backdoor, by name or number; none: {DEFAULT_TARGET}, or "
-        "the first class besides the source where there are fewer.",
+        "Target class of label-flip and backdoor, by name or number; none: number "
+        f"{DEFAULT_TARGET}, or the first class besides the source where there are fewer.",
     )
     attack_start: int = option(1, "First round of the attack.")
     attack_stop: int | None = option(None, "Last round of the attack; none: the last round.")
     boost: float | None = option(
         None, "Factor of a malicious update; none: 1, with attack boost n / attackers."
     )
+
+    resolved: tuple[int, int] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -103,14 +105,17 @@ class AttackConfig(Section):
     @property
     def classes(self) -> Classes:
         """The source and target classes, once `on_classes` has resolved them."""
-        assert isinstance(self.source, int) and isinstance(self.target, int)
-        return Classes(self.source, self.target)
+        assert self.resolved is not None
+        return Classes(*self.resolved)
 
     def on_classes(self, numbers: Mapping[str, int]) -> AttackConfig:
-        """Return the section with source and target as numbers.
+        """Return the section with source and target filled in, and their numbers `resolved`.
+
+        Where classes have names of their own, source and target become names, so that a stored
+        configuration means the same when it is read.
 
         Args:
-            numbers: number of each class by its name. Text is looked up as a name first.
+            numbers: number of each class by its name. Values are looked up as names first.
 
         Raises:
             UserError: a class that the data do not have.
@@ -124,7 +129,14 @@ class AttackConfig(Section):
             target = DEFAULT_TARGET if DEFAULT_TARGET in others else others[0]
         else:
             target = class_number("target", target, numbers)
-        return dataclasses.replace(self, source=source, target=target)
+        names = list(numbers)
+        plain = names == [str(number) for number in range(len(names))]
+        return dataclasses.replace(
+            self,
+            source=source if plain else names[source],
+            target=target if plain else names[target],
+            resolved=(source, target),
+        )
 
 
 @dataclass(frozen=True)

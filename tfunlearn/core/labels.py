@@ -71,8 +71,8 @@ def require_labels(
 def class_number(field: str, given: int | str, numbers: Mapping[str, int]) -> int:
     """Return the number of a class that is given by its name or its number.
 
-    Text is looked up as a name first, then read as a number: with labels 1 to 10, `"10"` is the
-    class of that name, number 9.
+    It is looked up as a name first, then read as a number: with labels 1 to 10, 10 is the class of
+    that name, number 9.
 
     Args:
         field: name of the setting, for messages.
@@ -82,8 +82,8 @@ def class_number(field: str, given: int | str, numbers: Mapping[str, int]) -> in
     Raises:
         UserError: there is no such class; the nearest name is given.
     """
-    if isinstance(given, str) and given in numbers:
-        return numbers[given]
+    if str(given) in numbers:
+        return numbers[str(given)]
     plain = [str(number) for number in range(len(numbers))]
     if str(given) in plain:
         return int(given)

@@ -223,8 +223,8 @@ def read_examples(text: str) -> list[str]:
     """Return the request words of a list, a file or a folder of examples.
 
     A list is `client:index,client:index,...`. A text file has a pair or an identifier per line
-    (`#` begins a comment after a pair); a CSV file has identifiers in its column `id`, or in its
-    only column; a folder stands for the identifiers of the files below it, such as `cat/0017.png`.
+    (`#` begins a comment after a pair); a CSV file of several columns has identifiers in its column
+    `id`; a folder stands for the identifiers of the files below it, such as `cat/0017.png`.
 
     Raises:
         UserError: `text` is none of them, or names no example.
@@ -234,9 +234,11 @@ def read_examples(text: str) -> list[str]:
     if text and user_path(text).is_dir():
         return _of_folder(user_path(text))
     if text.lower().endswith(".csv"):
-        return _of_csv(text)
+        words = _of_csv(text)
+        if words is not None:
+            return words
     try:
-        lines = user_path(text).read_text(encoding="utf-8").splitlines()
+        lines = user_path(text).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(
@@ -264,16 +266,16 @@ def _of_folder(folder: pathlib.Path) -> list[str]:
     return [f"example-id:{name}" for name in names]
 
 
-def _of_csv(text: str) -> list[str]:
+def _of_csv(text: str) -> list[str] | None:
+    """Return the words of a table with a column `id`; None for a file of one value per line."""
     try:
-        with open(user_path(text), encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            key = "id" if "id" in columns else columns[0] if len(columns) == 1 else None
-            require(
-                "examples", text, key is not None, f"a CSV file with a column id; it has {columns}"
-            )
-            names = [str(row[key] or "").strip() for row in reader]
+        with open(user_path(text), encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+        head = [cell.strip() for cell in rows[0]] if rows else []
+        if "id" not in head and all(len(row) == 1 for row in rows):
+            return None  # lines of identifiers or pairs, as in a text file
+        require("examples", text, "id" in head, f"a CSV file with a column id; it has {head}")
+        names = [row[head.index("id")].strip() for row in rows[1:] if len(row) == len(head)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"examples: {text} cannot be read ({first_line(error)})")
     require("examples", text, any(names), "a CSV file with at least one identifier")

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError, first_line
+from tfunlearn.core.errors import UserError, first_line, nearest
 from tfunlearn.core.features import take_rows
 from tfunlearn.core.files import replacing
-from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode
-from tfunlearn.datasets.held_out import HeldOutSettings, held_out
+from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode, names_of_clients
+from tfunlearn.datasets.held_out import HeldOutSettings, held_out, refuse_share
 from tfunlearn.datasets.labeled_data import LabeledData, require_finite, stored_features
 from tfunlearn.datasets.prepared import checksums, require_same_files
 
 KEYS = "x_train, y_train, optionally client_train and id_train, and x_test with y_test"
+ALLOWED = ("x_train", "y_train", "client_train", "id_train", "x_test", "y_test")
 MAPPED_BYTES = 256 << 20  # larger arrays stay on disk
 
 
@@ -66,6 +67,14 @@ def from_arrays(
         raise UserError("dataset: must have both x_test and y_test, or neither; got one of them")
     labels = as_texts(_flat(y_train, "y_train"), lambda row: f"y_train[{row}]")
     x_train = _rows(x_train, len(labels), "x_train")
+    for field, values in (("clients", clients), ("ids", ids)):
+        if values is not None and np.shape(values) != (len(labels),):
+            raise UserError(
+                f"dataset: {field} of {name} must have one entry for each of {len(labels)} "
+                f"training examples; got shape {np.shape(values)}"
+            )
+    if clients is not None:
+        clients = names_of_clients(clients, lambda row: f"clients[{row}]", "client")
     if ids is not None:
         ids = np.asarray(ids).astype(str)
         found, counts = np.unique(ids, return_counts=True)
@@ -94,7 +103,7 @@ def from_arrays(
         x_test,
         encode(test_labels, classes, lambda row: f"y_test[{row}]"),
         len(classes),
-        writers=None if clients is None else np.asarray(clients).astype(str),
+        writers=None if clients is None else np.asarray(clients),
         class_names=tuple(class_names or classes),
         ids=ids,
         vocabulary=vocabulary,
@@ -136,12 +145,18 @@ def load_arrays(
         )
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"dataset: {path} cannot be read as arrays ({first_line(error)})")
+    for key in arrays:
+        if key.partition(".")[0] not in ALLOWED:
+            raise UserError(f"dataset: {path} must hold {KEYS}; got {key}{nearest(key, ALLOWED)}")
     if "y_train" not in arrays:
         raise UserError(f"dataset: {path} must hold {KEYS}; got {', '.join(arrays) or 'nothing'}")
+    has_test = "y_test" in arrays or any(key.startswith("x_test") for key in arrays)
+    if has_test:
+        refuse_share(own, "x_test in the file")
     data = from_arrays(
         _inputs(path, arrays, "x_train"),
         arrays["y_train"],
-        _inputs(path, arrays, "x_test") if "y_test" in arrays else None,
+        _inputs(path, arrays, "x_test") if has_test else None,
         arrays.get("y_test"),
         name=os.path.basename(path),
         clients=arrays.get("client_train"),

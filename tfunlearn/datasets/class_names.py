@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from tfunlearn.core.errors import UserError
 
 MOST_CLASSES = 10_000
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?[0-9]+\.[0-9]*")
 Place = Callable[[int], str]  # row -> where it stands, such as `patients.csv, row 17`
 
 
@@ -31,18 +34,39 @@ def as_texts(values: Any, place: Place, field: str = "label", *, spaces: bool = 
         text = "" if value is None else str(value).strip()
         if spaces and isinstance(value, str) and not text:
             text = value
-        number = _number(text)
-        if text == "" or (number is not None and not np.isfinite(number)):
+        if text == "" or text.lower() == "nan":
             raise UserError(f"dataset: {place(row)}: no {field}; give one, or remove the row")
-        if number is not None and not text.lstrip("+-").isdigit():
-            if number != int(number):
+        if _DECIMAL.fullmatch(text):
+            whole, _, rest = text.partition(".")
+            if rest.strip("0"):
                 raise UserError(
                     f"dataset: {place(row)}: {field} must be a class, a whole number or text; got "
                     f"{text}, a measurement; make classes of it, or name another label column"
                 )
-            text = str(int(number))
+            text = whole
         found.append(text)
     return found
+
+
+def names_of_clients(values: Any, place: Place, field: str) -> np.ndarray:
+    """Return names of clients as text, as they are but for spaces around them.
+
+    Whole numbers that are stored as floats lose their `.0`.
+
+    Raises:
+        UserError: a name is missing.
+    """
+    found = []
+    for row, value in enumerate(values):
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, (float, np.floating)) and np.isfinite(value) and value == int(value):
+            value = int(value)
+        text = "" if value is None else str(value).strip()
+        if text in ("", "nan"):
+            raise UserError(f"dataset: {place(row)}: no {field}; give one, or remove the row")
+        found.append(text)
+    return np.array(found, dtype=str)
 
 
 def classes_of_labels(labels: Sequence[str], what: str) -> list[str]:
@@ -63,6 +87,16 @@ def classes_of_labels(labels: Sequence[str], what: str) -> list[str]:
     return found
 
 
+def named_classes(labels: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the name of each label, by the names of the numbers from 0, where there are some."""
+    return tuple(
+        names[int(label)]
+        if names and _WHOLE.fullmatch(label) and 0 <= int(label) < len(names)
+        else label
+        for label in labels
+    )
+
+
 def encode(labels: Sequence[str], classes: Sequence[str], place: Place) -> np.ndarray:
     """Return labels as numbers of classes, `(n,)` int32.
 
@@ -80,12 +114,5 @@ def encode(labels: Sequence[str], classes: Sequence[str], place: Place) -> np.nd
     return np.array([numbers[label] for label in labels], np.int32)
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _sort_key(label: str) -> tuple:
-    return (0, int(label), label) if label.lstrip("+-").isdigit() else (1, 0, label)
+    return (0, int(label), label) if _WHOLE.fullmatch(label) else (1, 0, label)

@@ -119,6 +119,10 @@ def _split(
         )
     if found:
         return found[0]
+    if least == 1 and len(splits) > 1:
+        raise UserError(
+            f"{field}: must be one of the splits {', '.join(splits)} of {os.path.basename(path)}"
+        )
     return splits[0] if least == 1 and splits else None
 
 
@@ -144,7 +148,11 @@ def _read(path: str, database: sqlite3.Connection, split: str, own: DatabaseSett
                 if found and isinstance(found[0], bytes)
                 else found
             )
-            labels += as_texts(example[label][:1] or [None], lambda _, at=place: at)
+            if len(example[label]) != 1:
+                raise UserError(
+                    f"dataset: {place}: {label} must be one class; got {len(example[label])} values"
+                )
+            labels += as_texts(example[label], lambda _, at=place: at)
             clients.append(str(client))
             places.append(place)
     return values, labels, clients, places

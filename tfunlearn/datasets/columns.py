@@ -87,12 +87,19 @@ def feature_names(fitted: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def _fit(name: str, values: np.ndarray, place: Place, is_category: bool) -> dict[str, Any]:
     if not is_category and _is_numeric(name, values, place):
         numbers = _numbers(name, values, place)
-        deviation = float(numbers.std())
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = float(numbers.mean()), float(numbers.std())
+        if not np.isfinite(deviation):
+            raise UserError(
+                f"dataset: {place(-1)}: column {name!r} must have numbers that can be squared; got "
+                f"up to {np.abs(numbers).max():g}; scale them"
+            )
+        constant = deviation <= 1e-12 * float(np.abs(numbers).max())  # rounding, or none
         return dict(
             column=name,
             kind="number",
-            mean=float(numbers.mean()),
-            deviation=deviation if deviation > 0 else 1.0,  # a constant becomes 0
+            mean=float(numbers[0]) if constant else mean,
+            deviation=1.0 if constant else deviation,  # a constant becomes 0
         )
     texts = _texts(name, values, place)
     found = sorted(set(texts))

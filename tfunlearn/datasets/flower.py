@@ -41,10 +41,14 @@ def from_flower(partitioner: Any, *, name: str = "flower", **settings: Any) -> L
     named = getattr(partitioner, "partition_id_to_natural_id", None) or {}
     for client in range(partitioner.num_partitions):
         part = partitioner.load_partition(client)
+        if CLIENT in part.column_names:
+            raise UserError(f"dataset: {name} must have no column {CLIENT!r}; rename it")
         for column in part.column_names:
             columns.setdefault(column, []).extend(part[column])
         columns.setdefault(CLIENT, []).extend([str(named.get(client, client))] * len(part))
     table = RawTable(name, {key: _objects(values) for key, values in columns.items()}, {})
+    if settings.get("client_column") is not None:
+        del columns[CLIENT]
     own = TableSettings(**{"client_column": CLIENT, **settings})
     labels = as_texts(table.columns[own.label_column], table.place())
     mask = held_out(np.array(labels), own.test_share)

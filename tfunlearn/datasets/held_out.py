@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.core.errors import require
+from tfunlearn.core.errors import refuse, require
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import generator
+
+DEFAULT_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,16 @@ class HeldOutSettings:
     """Settings of data from files."""
 
     test_share: float = option(
-        0.2, "Share of every class held out for testing where the data have no test set."
+        DEFAULT_SHARE, "Share of every class held out for testing where the data have no test set."
     )
 
     def __post_init__(self):
         require("test_share", self.test_share, 0 < self.test_share < 1, "a number between 0 and 1")
+
+
+def refuse_share(own: HeldOutSettings, what: str) -> None:
+    """Raise a `UserError` for a share that is given although the data have a test set."""
+    refuse("test_share", own.test_share, own.test_share == DEFAULT_SHARE, f"with {what}")
 
 
 def held_out(labels: np.ndarray, share: float) -> np.ndarray:

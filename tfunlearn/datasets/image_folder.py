@@ -18,7 +18,7 @@ from tfunlearn.core.features import take_rows
 from tfunlearn.core.fields import option
 from tfunlearn.core.files import replacing
 from tfunlearn.datasets.class_names import classes_of_labels, encode
-from tfunlearn.datasets.held_out import HeldOutSettings, held_out
+from tfunlearn.datasets.held_out import HeldOutSettings, held_out, refuse_share
 from tfunlearn.datasets.labeled_data import LabeledData
 from tfunlearn.datasets.reading_progress import reading
 
@@ -92,10 +92,6 @@ def load_image_folder(
             "the run was trained on, since its examples are counted in them"
         )
     cache = pathlib.Path(data_dir) / "image-folders" / digest[:32]
-    arrays = {
-        split: _decoded(root / split, found, own, cache / f"{split}.npy")
-        for split, found in names.items()
-    }
     labels = {split: [os.path.dirname(name) for name in found] for split, found in names.items()}
     classes = (
         classes_of_labels(sorted(labels["train"]), path)
@@ -108,6 +104,12 @@ def load_image_folder(
     encoded = {
         split: encode(found, classes, lambda row, split=split: f"{split}/{names[split][row]}")
         for split, found in labels.items()
+    }
+    if "test" in names:
+        refuse_share(own, "a folder test")
+    arrays = {
+        split: _decoded(root / split, found, own, cache / f"{split}.npy")
+        for split, found in names.items()
     }
     if "test" in arrays:
         test, test_labels = arrays["test"], encoded["test"]

@@ -80,6 +80,7 @@ class LabeledData:
             object.__setattr__(self, "rows", np.arange(len(self.labels)))
         if not self.class_names:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        self._require_tokens()
         for field, found, wanted in (
             ("class_names", self.class_names, self.classes),
             ("writers", self.writers, len(self.labels)),
@@ -93,6 +94,18 @@ class LabeledData:
             if found is not None and len(found) != wanted:
                 raise UserError(
                     f"dataset: {field} of {self.name} must have {wanted} entries; got {len(found)}"
+                )
+
+    def _require_tokens(self) -> None:
+        """Check that token ids lie below the vocabulary."""
+        for part in (self.features, self.test_features):
+            if self.vocabulary is None or part.dtype.names is not None or not len(part):
+                continue
+            low, high = np.min(part[:]), np.max(part[:])
+            if part.dtype != np.int32 or low < 0 or high >= self.vocabulary:
+                raise UserError(
+                    f"vocabulary: must be above every token id of {self.name}, from 0; got "
+                    f"{self.vocabulary} for {part.dtype} {low} to {high}"
                 )
 
     @property
@@ -162,7 +175,7 @@ def stored_features(name: str, features: Any) -> Any:
     if features.ndim == 1:
         features = np.asarray(features)[:, None]
     if dtype == np.uint8 and features.ndim == 3:
-        return np.asarray(features)[..., None]
+        return features[..., None]
     if dtype in (np.uint8, np.int32, np.float32) and (dtype != np.uint8 or features.ndim == 4):
         return features
     features = np.asarray(features)

@@ -126,8 +126,10 @@ def _read(shards: list[str]) -> Users:
     for file in shards:
         try:
             content = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
-            users, data = content["users"], content["user_data"]
-            counts = content.get("num_samples", [None] * len(users))
+            users, data = [str(user) for user in content["users"]], content["user_data"]
+            counts = content.get("num_samples") or [None] * len(users)
+            if not isinstance(data, dict) or len(counts) != len(users):
+                raise ValueError(f"{len(users)} users, {len(counts)} num_samples")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"dataset: {file} must be LEAF's JSON with users, num_samples and user_data "
@@ -135,8 +137,12 @@ def _read(shards: list[str]) -> Users:
             )
         for number, (user, count) in enumerate(zip(users, counts, strict=False)):
             own = data.get(user)
-            sizes = {key: len(own[key]) for key in ("x", "y")} if own else {}
-            if not own or len(set(sizes.values())) != 1 or count not in (None, sizes["x"]):
+            sizes = {
+                key: len(own[key])
+                for key in ("x", "y")
+                if isinstance(own, dict) and isinstance(own.get(key), list)
+            }
+            if len(sizes) < 2 or len(set(sizes.values())) != 1 or count not in (None, sizes["x"]):
                 raise UserError(
                     f"dataset: {file}, user {user!r} ({number + 1}): must have as many x and y as "
                     f"num_samples says ({count}); got {sizes or 'none'}"
@@ -148,6 +154,8 @@ def _read(shards: list[str]) -> Users:
             found.places.extend(
                 f"{name}, user {user}, example {row + 1}" for row in range(sizes["x"])
             )
+    if not found.y:
+        raise UserError(f"dataset: {os.path.dirname(shards[0])} must have examples; got none")
     return found
 
 
@@ -201,4 +209,9 @@ def numbers_of(rows: list, shape: tuple[int, ...] | None, place: Place) -> np.nd
                 f"shape: {place(row)} must have {wanted} numbers"
                 f"{f' ({chr(120).join(map(str, shape))})' if shape else ''}; got {np.size(values)}"
             )
+    for row, values in enumerate(rows):
+        try:
+            np.asarray(values, np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"dataset: {place(row)} must be numbers ({first_line(error)})")
     return np.asarray(rows, np.float32).reshape(len(rows), *(shape or (wanted,)))

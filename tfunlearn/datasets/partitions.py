@@ -107,6 +107,8 @@ def classes(
 def writers(data: LabeledData, *, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Make every writer a client, or distribute the writers at random over fewer clients.
 
+    If each has a client of its own, writers with names are in the order of their names.
+
     Raises:
         UserError: the data set has no writers, or fewer writers than clients.
     """
@@ -115,7 +117,10 @@ def writers(data: LabeledData, *, clients: int, rng: np.random.Generator) -> lis
             f"partition: 'writers' needs a data set with natural clients; {data.name} has none "
             "(femnist and LEAF's data have; of a table, name them with --client-column)"
         )
-    return _grouped(data.writers, clients, rng, f"{data.name} has {{}} writers")[0]
+    named = data.writers.dtype.kind == "U"  # clients with names are in the order of these
+    alone = named and clients == len(np.unique(data.writers))
+    what = f"{data.name} has {{}} writers"
+    return _grouped(data.writers, None if alone else clients, rng, what)[0]
 
 
 def column(
@@ -281,12 +286,13 @@ def from_file(data: LabeledData, *, path: str) -> tuple[list[np.ndarray], tuple[
         The rows of each client, in the order of the names sorted as text, and the names.
 
     Raises:
-        UserError: another form, an unknown or missing identifier, or another number of rows.
+        UserError: another form, a training example without a client or with two, or another number
+            of rows. Identifiers that no training example has are ignored (the test examples').
     """
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"partition: {path} cannot be read ({first_line(error)})")
     keys = set(rows[0]) if rows else set()
     if "client" not in keys or any(not row.get("client") for row in rows):
@@ -301,7 +307,13 @@ def from_file(data: LabeledData, *, path: str) -> tuple[list[np.ndarray], tuple[
                 f"partition: {path} names examples by id, but {data.name} has no identifiers; of a "
                 "table, name them with --id-column"
             )
-        known = dict(zip((row["id"] for row in rows), names))
+        known: dict[str, str] = {}
+        for row, client in zip(rows, names):
+            if known.setdefault(row["id"], client) != client:
+                raise UserError(
+                    f"partition: {path} must name one client for each id; got {known[row['id']]!r} "
+                    f"and {client!r} for {row['id']!r}"
+                )
         missing = [name for name in data.ids if name not in known]
         if missing:
             raise UserError(

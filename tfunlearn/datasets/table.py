@@ -12,9 +12,15 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, nearest, refuse, require
 from tfunlearn.core.fields import option
-from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode
+from tfunlearn.datasets.class_names import (
+    as_texts,
+    classes_of_labels,
+    encode,
+    named_classes,
+    names_of_clients,
+)
 from tfunlearn.datasets.columns import apply_columns, feature_names, fit_columns
-from tfunlearn.datasets.held_out import HeldOutSettings, held_out
+from tfunlearn.datasets.held_out import HeldOutSettings, held_out, refuse_share
 from tfunlearn.datasets.labeled_data import LabeledData
 from tfunlearn.datasets.prepared import checksums, require_file, require_same_files
 from tfunlearn.datasets.table_reading import RawTable, read_table
@@ -55,6 +61,7 @@ class TableSettings(TextSettings, HeldOutSettings):
             used = self.text_column is not None or value == field.default
             refuse(field.name, value, used, "without --text-column")
         if self.test_file is not None:
+            refuse_share(self, "--test-file")
             object.__setattr__(self, "test_file", require_file(self.test_file, "test_file"))
 
 
@@ -133,7 +140,7 @@ def data_of_tables(
         numbers[1],
         len(classes),
         writers=_client_names(table, own, rows),
-        class_names=tuple(names[int(c)] if names else c for c in classes),
+        class_names=named_classes(classes, names),
         ids=_ids(table, own, rows),
         test_ids=_test_ids(parts, own),
         columns=_grouping_columns(table, own, rows, fitted),
@@ -211,16 +218,14 @@ def _client_names(table: RawTable, own: TableSettings, rows: np.ndarray) -> np.n
     if own.client_column is None:
         return None
     values = _column(table, own.client_column, "client_column")[rows]
-    return np.array(as_texts(values, table.place(rows), own.client_column))
+    return names_of_clients(values, table.place(rows), own.client_column)
 
 
 def _ids(table: RawTable, own: TableSettings, rows: np.ndarray) -> np.ndarray | None:
     """Return the identifiers of the training examples, which must be unique in the table."""
     if own.id_column is None:
         return None
-    found = [
-        "" if value is None else str(value) for value in _column(table, own.id_column, "id_column")
-    ]
+    found = _id_texts(_column(table, own.id_column, "id_column"))
     seen: dict[str, int] = {}
     for row, name in enumerate(found):
         if not name:
@@ -235,12 +240,22 @@ def _ids(table: RawTable, own: TableSettings, rows: np.ndarray) -> np.ndarray | 
     return np.array(found)[rows]
 
 
+def _id_texts(values: np.ndarray) -> list[str]:
+    """Return identifiers as text without spaces around them; whole floats without `.0`."""
+    return [
+        ""
+        if value is None
+        else str(int(value) if isinstance(value, float) and value == value // 1 else value).strip()
+        for value in values
+    ]
+
+
 def _test_ids(parts: list[tuple[RawTable, np.ndarray]], own: TableSettings) -> np.ndarray | None:
     """Return the identifiers of the test examples, None if their table has none."""
     test, rows = parts[1]
     if own.id_column is None or own.id_column not in test.columns:
         return None
-    return np.array([str(value) for value in test.columns[own.id_column][rows]])
+    return np.array(_id_texts(test.columns[own.id_column][rows]))
 
 
 def _grouping_columns(

@@ -59,12 +59,12 @@ def read_table(path: str, delimiter: str = ",") -> RawTable:
     """
     if os.path.isdir(path):
         columns, names = _read_saved_folder(path)
-    elif path.endswith(PARQUET):
+    elif path.lower().endswith(PARQUET):
         columns, names = _read_parquet(path), {}
-    elif path.endswith(LINES):
+    elif path.lower().endswith(LINES):
         columns, names = _read_lines(path), {}
     else:
-        columns, names = _read_csv(path, "\t" if path.endswith(".tsv") else delimiter), {}
+        columns, names = _read_csv(path, "\t" if path.lower().endswith(".tsv") else delimiter), {}
     table = RawTable(path, columns, names)
     if not len(table):
         raise UserError(f"dataset: {path} must have at least one row; got none")

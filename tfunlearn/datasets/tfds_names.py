@@ -12,7 +12,7 @@ import numpy as np
 
 from tfunlearn.core.errors import UserError, first_line, nearest
 from tfunlearn.core.fields import option
-from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode
+from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode, named_classes
 from tfunlearn.datasets.columns import apply_columns, feature_names, fit_columns
 from tfunlearn.datasets.held_out import HeldOutSettings, held_out
 from tfunlearn.datasets.labeled_data import LabeledData
@@ -68,7 +68,10 @@ def load_tfds(
     first = examples[train]
     if label not in first:
         raise UserError(f"label_key: {name} has the features {', '.join(first)}; got {label!r}")
-    inputs = [keys[0]] if keys and keys[1] == label else [key for key in first if key != label]
+    named_inputs = keys[0] if keys and keys[1] == label else [key for key in first if key != label]
+    if isinstance(named_inputs, Mapping):  # a table, such as titanic
+        named_inputs = list(named_inputs.values())
+    inputs = [named_inputs] if isinstance(named_inputs, str) else list(named_inputs)
     labels = {
         split: as_texts(_flat(found[label]), lambda row, split=split: f"{name} {split}, row {row}")
         for split, found in examples.items()
@@ -99,7 +102,7 @@ def load_tfds(
         features[1],
         encode(labels[both[1]], classes, places[both[1]]),
         len(classes),
-        class_names=tuple(named[int(c)] if named else c for c in classes),
+        class_names=named_classes(classes, named),
         prepared=dict(classes=classes, features=fitted, version=str(builder.version)),
         **more,
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfunlearn.config.fingerprint import content_of
+from tfunlearn.config.fingerprint import checksums_of_data, content_of
 from tfunlearn.config.reading import METHOD_FIELDS, all_fields, run_config
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError, require
@@ -93,7 +93,8 @@ def _content(config: RunConfig) -> dict:
     """Return the fields that distinguish cells: those of the result, and a named engine."""
     named = {"engine": config.compute.engine, "threads": config.compute.threads_per_client}
     default = {"engine": "auto", "threads": 1}
-    return {**content_of(config), **{k: v for k, v in named.items() if v != default[k]}}
+    files = {"files": sums} if (sums := checksums_of_data(config.data)) else {}
+    return {**content_of(config), **{k: v for k, v in named.items() if v != default[k]}, **files}
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,11 @@ class Federation:
         if attack.on_data is not None:
             on_data, own = attack.on_data
             on_data.check(data.features, own)
+            if on_data.takes == "tokens" and data.vocabulary is None:
+                raise UserError(
+                    f"attack: {on_data.name} needs token ids with a vocabulary; {data.name} has "
+                    "whole numbers without one"
+                )
         clients = ClientSet.from_partition(data.features, data.labels, parts)
         malicious = choose_malicious(
             len(clients), config.malicious_count, generator(config.seed, "malicious")

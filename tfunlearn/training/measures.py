@@ -86,13 +86,13 @@ class TestMeasures:
                 source=attack.classes.source,
                 target=attack.classes.target,
             )
-        others = data.test_labels != attack.target
+        others = data.test_labels != attack.classes.target
         if not others.any():
             return math.nan
         on_data, own = attack.on_data
         assert on_data.triggered is not None
         triggered = self._outputs_of(on_data.triggered(data.test_features[others], own))
-        return accuracy(triggered.argmax(axis=1), np.full(len(triggered), attack.target))
+        return accuracy(triggered.argmax(axis=1), np.full(len(triggered), attack.classes.target))
 
 
 class ForgettingMeasures:

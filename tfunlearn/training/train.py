@@ -150,7 +150,7 @@ def run_remaining_rounds(
     """
     directory, federation, model = begun.directory, begun.federation, begun.model
     config, (history, run_round) = federation.config, engine
-    measure = TestMeasures(OutputsOf(model), federation.data, config.attack)
+    measure = TestMeasures(OutputsOf(model), federation.data, federation.config.attack)
     recorder = Recorder(directory, history, measure, watch.on_round_end)
     if run_round is not None:
         try:

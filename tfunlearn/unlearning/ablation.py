@@ -219,12 +219,13 @@ class Steps:
     def _zeroing(self, ablation: Ablation, rows: slice, channels: np.ndarray):
         """Run the whole model with the weights of each channel zeroed in turn."""
         before, scores = self._graph.read(), []
-        images, labels = tf.constant(self._features[rows]), tf.constant(self._labels[rows])
+        features = tf.nest.map_structure(tf.constant, unpack(self._features[rows]))
+        labels = tf.constant(self._labels[rows])
         for channel in channels:
             after = without_channels(before, [ablation.layer], {ablation.layer.layer: [channel]})
             try:
                 self._graph.write(before, after)
-                scores.append(self._score(self._forward(images)[-1], labels, 1))
+                scores.append(self._score(self._forward(features)[-1], labels, 1))
             finally:
                 self._graph.write(after, before)
         return (

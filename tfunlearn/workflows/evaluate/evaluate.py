@@ -79,7 +79,7 @@ def evaluate(
     return RunEvaluation(
         state.finished,
         state.finished if record else config.training.rounds,
-        TestMeasures(outputs_of, data, config.attack).of(outputs),
+        TestMeasures(outputs_of, data, config.attack.on_classes(data.class_numbers())).of(outputs),
         [None if np.isnan(share) else share for share in shares],
         np.bincount(data.test_labels, minlength=data.classes).tolist(),
         record.method if record else None,

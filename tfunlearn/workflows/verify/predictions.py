@@ -128,9 +128,9 @@ class Sets:
         self.classes, attack = data.classes, federation.attack
         self.attacked_tests = int(
             np.count_nonzero(
-                data.test_labels != attack.target
+                data.test_labels != attack.classes.target
                 if attack.on_data and attack.on_data[0].triggered
-                else data.test_labels == attack.source
+                else data.test_labels == attack.classes.source
             )
         )
         self._outputs_of = OutputsOf(task.source.model)
