@@ -137,11 +137,8 @@ def _read(shards: list[str]) -> Users:
             )
         for number, (user, count) in enumerate(zip(users, counts, strict=False)):
             own = data.get(user)
-            sizes = {
-                key: len(own[key])
-                for key in ("x", "y")
-                if isinstance(own, dict) and isinstance(own.get(key), list)
-            }
+            own = own if isinstance(own, dict) else {}
+            sizes = {key: len(own[key]) for key in ("x", "y") if isinstance(own.get(key), list)}
             if len(sizes) < 2 or len(set(sizes.values())) != 1 or count not in (None, sizes["x"]):
                 raise UserError(
                     f"dataset: {file}, user {user!r} ({number + 1}): must have as many x and y as "
