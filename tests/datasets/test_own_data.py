@@ -318,3 +318,32 @@ def test_data_of_other_parts_are_refused():
     ):
         with pytest.raises(UserError, match=message):
             dataclasses.replace(good, **change)
+
+
+def test_tf_data_is_read_to_its_end():
+    import tensorflow as tf
+
+    from tfunlearn.datasets import from_tf_data
+
+    x, y = np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20) % 2
+    pairs = tf.data.Dataset.from_tensor_slices((x, y))
+    plain = from_tf_data(pairs, pairs.take(4), name="own")
+    np.testing.assert_array_equal(plain.features, x)
+    assert plain.labels.tolist() == y.tolist() and plain.test_labels.tolist() == [0, 1, 0, 1]
+    batched = from_tf_data(pairs.batch(3))
+    np.testing.assert_array_equal(batched.features, from_tf_data(pairs).features)
+    several = from_tf_data(tf.data.Dataset.from_tensor_slices((dict(a=x, b=y[:, None]), y)))
+    assert several.input_shape == {"a": (2,), "b": (1,)}
+    ragged = tf.data.Dataset.from_generator(
+        lambda: iter([(np.zeros(2), 0), (np.zeros(3), 1)]),
+        output_signature=(tf.TensorSpec([None]), tf.TensorSpec([], tf.int32)),
+    )
+    for bad, message in (
+        (pairs.repeat(), "train: must be a tf.data.Dataset with an end"),
+        (pairs.map(lambda a, b: a), "of pairs .features, label.; got TensorSpec"),
+        (pairs.take(0), "at least one example; got none"),
+        ([1, 2], "must be a tf.data.Dataset of pairs"),
+        (ragged, "examples of one shape; got several"),
+    ):
+        with pytest.raises(UserError, match=message):
+            from_tf_data(bad)

@@ -18,6 +18,7 @@ from tfunlearn.datasets.partitions import (
     group,
     partition_kind,
 )
+from tfunlearn.datasets.tf_data import from_tf_data
 from tfunlearn.datasets.tfds_images import (
     cifar10,
     cifar100,
@@ -70,6 +71,7 @@ __all__ = [
     "fashion_mnist",
     "from_arrays",
     "from_flower",
+    "from_tf_data",
     "femnist",
     "femnist_digits",
     "load",

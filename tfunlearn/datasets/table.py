@@ -24,7 +24,13 @@ from tfunlearn.datasets.held_out import HeldOutSettings, held_out, refuse_share
 from tfunlearn.datasets.labeled_data import LabeledData
 from tfunlearn.datasets.prepared import checksums, require_file, require_same_files
 from tfunlearn.datasets.table_reading import RawTable, read_table
-from tfunlearn.datasets.tokens import TextSettings, apply_text, fit_text, vocabulary_of
+from tfunlearn.datasets.tokens import (
+    TextSettings,
+    apply_text,
+    fit_text,
+    require_texts,
+    vocabulary_of,
+)
 
 
 @dataclass(frozen=True)
@@ -158,17 +164,10 @@ def _make_text(
     texts = [_column(table, own.text_column, "text_column")[rows] for table, rows in parts]
     places = [table.place(rows) for table, rows in parts]
     if fitted is None:
-        for row, text in enumerate(texts[0]):
-            require_text(text, places[0](row))
+        require_texts(texts[0], places[0])
         fitted = fit_text(texts[0].tolist(), own)
     found = [apply_text(fitted, text.tolist(), place) for text, place in zip(texts, places)]
     return found, fitted, dict(vocabulary=vocabulary_of(fitted))
-
-
-def require_text(text: Any, place: str) -> None:
-    """Check that a text is there."""
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(f"dataset: {place}: no text; give one, or remove the row")
 
 
 def _make_table(parts, own: TableSettings, fitted: Any) -> tuple[list, Any, dict[str, Any]]:

@@ -65,15 +65,20 @@ def apply_text(fitted: Mapping[str, Any], texts: Sequence[Any], place: Place) ->
     Raises:
         UserError: a text is missing.
     """
-    for row, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"dataset: {place(row)}: no text; give one, or remove the row")
+    require_texts(texts, place)
     layer = _layer(fitted, vocabulary=list(fitted["vocabulary"]))
     found = [
         np.asarray(layer(tf.constant(list(texts[first : first + _BATCH]))))
         for first in range(0, len(texts), _BATCH)
     ]
     return np.concatenate(found).astype(np.int32)
+
+
+def require_texts(texts: Sequence[Any], place: Place) -> None:
+    """Check that no text is missing or empty."""
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"dataset: {place(row)}: no text; give one, or remove the row")
 
 
 def vocabulary_of(fitted: Mapping[str, Any]) -> int:
