@@ -11,7 +11,6 @@ from tfunlearn.config.reading import run_config
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import file_name
 from tfunlearn.core.files import first_free, user_path
-from tfunlearn.core.names import names_of
 from tfunlearn.datasets import DATASETS
 from tfunlearn.datasets.sources import SOURCES
 from tfunlearn.report import save_histogram
@@ -100,7 +99,7 @@ def _show(settings, png: str | None) -> None:
     federation = Federation.of(settings)
     histogram = federation.clients.class_histogram(federation.data.classes)
     classes = histogram.shape[1]
-    names = names_of(federation.data.class_names, federation.client_names)
+    names = federation.names
     titles = [names.of_class(label) for label in range(classes)]
     table = Table("client", "examples", *titles, box=None)
     for client, counts in enumerate(histogram):

@@ -15,7 +15,6 @@ from tfunlearn.attacks import Classes
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.fields import fields_of
-from tfunlearn.core.names import names_of
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import TrainingCallbacks
 from tfunlearn.training.engine import engine_of
@@ -95,7 +94,7 @@ class TrainingDisplay(TrainingCallbacks):
             f"{len(federation.clients)} clients ({config.data.partition})"
         )
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
-        self._names = names_of(data.class_names, federation.client_names)
+        self._names = federation.names
         self._say(f"attack    {self._attack(federation)}")
         self._say(f"server    {self._server(model)}")
         self._say(f"engine    {engine_words(config)}")

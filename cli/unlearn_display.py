@@ -10,7 +10,6 @@ import numpy as np
 from rich.table import Table
 
 from tfunlearn.core.errors import FailedRun
-from tfunlearn.core.names import names_of
 from tfunlearn.core.requests import quoted
 from tfunlearn.methods.callbacks import UnlearningCallbacks
 from tfunlearn.methods.method import UNLEARNING, in_words
@@ -79,7 +78,7 @@ class UnlearningDisplay(UnlearningCallbacks):
         remaining = task.remaining.clients
         self._say(f"run       {self._run}: {count(source.rounds, 'round')}")
         self._say(f"engine    {engine_words(source.federation.config)}")
-        self._names = names_of(source.federation.data.class_names, source.federation.client_names)
+        self._names = source.federation.names
         self._say(f"forget    {self._request(task)}")
         if task.dropped:
             self._say(

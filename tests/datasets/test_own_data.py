@@ -347,3 +347,32 @@ def test_tf_data_is_read_to_its_end():
     ):
         with pytest.raises(UserError, match=message):
             from_tf_data(bad)
+
+
+class _Partitioner:
+    """What `from_flower` reads of a partitioner: two partitions of four rows."""
+
+    num_partitions = 2
+    partition_id_to_natural_id = {0: "North", 1: "South"}
+
+    def load_partition(self, number):
+        return _Rows(x=[number, 1, 2, 3], ward=["a", "b", "a", "b"], label=["no", "yes"] * 2)
+
+
+class _Rows(dict):
+    column_names = property(list)
+    __len__ = lambda self: len(self["x"])
+
+
+def test_flowers_partitions_are_clients_and_never_features():
+    from tfunlearn.datasets import from_flower
+
+    data = from_flower(_Partitioner())
+    assert set(data.writers) == {"North", "South"}
+    assert data.feature_names == ("x", "ward=a", "ward=b")
+    by_ward = from_flower(_Partitioner(), client_column="ward")
+    assert set(by_ward.writers) == {"a", "b"} and by_ward.feature_names == ("x",)
+    with pytest.raises(UserError, match="label_column: flower has no column 'sick'"):
+        from_flower(_Partitioner(), label_column="sick")
+    with pytest.raises(UserError, match="must be a partitioner of flwr-datasets; got int"):
+        from_flower(3)

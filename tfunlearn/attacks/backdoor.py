@@ -95,6 +95,11 @@ def backdoor(
     return poison_share(images, labels, trigger.stamp, target=target, share=share, rng=rng)
 
 
+def require_share(share: float) -> None:
+    """Check the share of triggered examples."""
+    require("trigger_share", share, 0 < share <= 1, "a number > 0, at most 1")
+
+
 def poison_share(
     features: np.ndarray,
     labels: np.ndarray,
@@ -112,7 +117,7 @@ def poison_share(
         trigger: `features -> features` with the trigger.
         target, share, rng: as for `backdoor`.
     """
-    require("trigger_share", share, 0 < share <= 1, "a number > 0, at most 1")
+    require_share(share)
     labels = require_labels(labels, count=len(features))
     count = min(len(labels), max(1, int(share * len(labels) + 0.5)))
     rows = rng.choice(len(labels), count, replace=False)
@@ -133,12 +138,7 @@ class BackdoorSettings:
     trigger_share: float = option(0.1, "Share of a malicious client's images with the patch.")
 
     def __post_init__(self):
-        require(
-            "trigger_share",
-            self.trigger_share,
-            0 < self.trigger_share <= 1,
-            "a number > 0, at most 1",
-        )
+        require_share(self.trigger_share)
         Trigger(self.trigger_size, self.trigger_position, self.trigger_value)  # checks them
 
     @property

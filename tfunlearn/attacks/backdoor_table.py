@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.attacks.attack import DataAttack
-from tfunlearn.attacks.backdoor import poison_share
+from tfunlearn.attacks.backdoor import poison_share, require_share
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.fields import option
 
@@ -25,12 +25,7 @@ class TableBackdoorSettings:
     def __post_init__(self):
         require("trigger_columns", self.trigger_columns, self.trigger_columns >= 1, "at least 1")
         require("trigger_level", self.trigger_level, abs(self.trigger_level) <= 1e6, "at most 1e6")
-        require(
-            "trigger_share",
-            self.trigger_share,
-            0 < self.trigger_share <= 1,
-            "a number > 0, at most 1",
-        )
+        require_share(self.trigger_share)
 
 
 def set_columns(rows: np.ndarray, *, columns: int = 3, level: float = 4.0) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.attacks.attack import DataAttack
-from tfunlearn.attacks.backdoor import poison_share
+from tfunlearn.attacks.backdoor import poison_share, require_share
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.fields import option
 
@@ -23,12 +23,7 @@ class TextBackdoorSettings:
 
     def __post_init__(self):
         require("trigger_tokens", self.trigger_tokens, self.trigger_tokens >= 1, "at least 1")
-        require(
-            "trigger_share",
-            self.trigger_share,
-            0 < self.trigger_share <= 1,
-            "a number > 0, at most 1",
-        )
+        require_share(self.trigger_share)
 
 
 def begin_unknown(tokens: np.ndarray, *, count: int = 3) -> np.ndarray:

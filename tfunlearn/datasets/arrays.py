@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tfunlearn.core.errors import UserError, first_line, nearest
 from tfunlearn.core.features import take_rows
 from tfunlearn.core.files import replacing
 from tfunlearn.datasets.class_names import as_texts, classes_of_labels, encode, names_of_clients
-from tfunlearn.datasets.held_out import HeldOutSettings, held_out, refuse_share
+from tfunlearn.datasets.held_out import DEFAULT_SHARE, HeldOutSettings, held_out, refuse_share
 from tfunlearn.datasets.labeled_data import LabeledData, require_finite, stored_features
 from tfunlearn.datasets.prepared import checksums, require_same_files
 
@@ -42,7 +42,7 @@ def from_arrays(
     ids: Any = None,
     class_names: Sequence[str] | None = None,
     vocabulary: int | None = None,
-    test_share: float = 0.2,
+    test_share: float = DEFAULT_SHARE,
     classes: Sequence[str] | None = None,
 ) -> LabeledData:
     """Return arrays as a data set for `run_config(dataset=...)`.
@@ -85,11 +85,12 @@ def from_arrays(
             )
     test_ids = None
     if x_test is None:
-        require_finite(name, "x_train", stored_features(name, x_train))
+        x_train = stored_features(name, x_train)
+        require_finite(name, "x_train", x_train)
         mask = held_out(np.array(labels), test_share)
         rows = np.flatnonzero(~mask)
-        x_test, test_labels = _take(x_train, np.flatnonzero(mask)), np.array(labels)[mask].tolist()
-        x_train, labels = _take(x_train, rows), np.array(labels)[rows].tolist()
+        x_test, test_labels = take_rows(x_train, mask), np.array(labels)[mask].tolist()
+        x_train, labels = take_rows(x_train, rows), np.array(labels)[rows].tolist()
         test_ids = None if ids is None else ids[mask]
         clients, ids = (None if one is None else np.asarray(one)[rows] for one in (clients, ids))
     else:
@@ -189,16 +190,17 @@ def _mapped(path: str, entry: zipfile.ZipInfo) -> np.ndarray:
         file.seek(entry.header_offset + 26)  # lengths of name and extra field, then these
         lengths = int.from_bytes(file.read(2), "little") + int.from_bytes(file.read(2), "little")
         file.seek(entry.header_offset + 30 + lengths)
-        version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = _header(file)
         if dtype.hasobject:
             raise ValueError(f"{entry.filename} holds objects")
         return np.memmap(path, dtype, "r", file.tell(), shape, order="F" if fortran else "C")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, Fortran order and dtype of an open `.npy` file, and move to its data."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    form = np.lib.format
+    return form.read_array_header_1_0(file) if first else form.read_array_header_2_0(file)
 
 
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: pathlib.Path) -> np.ndarray:
@@ -250,12 +252,6 @@ def _rows(features: Any, count: int, field: str) -> Any:
     return arrays if isinstance(features, Mapping) else arrays[""]
 
 
-def _take(features: Any, rows: np.ndarray) -> Any:
-    if isinstance(features, Mapping):
-        return {name: part[rows] for name, part in features.items()}
-    return take_rows(features, rows)
-
-
 def kind_of_arrays(path: str) -> str | None:
     """Return the kind of the features in a file, by the shape in its header alone: images, table.
 
@@ -266,13 +262,7 @@ def kind_of_arrays(path: str) -> str | None:
             shape = np.load(os.path.join(path, "x_train.npy"), mmap_mode="r").shape
         else:
             with zipfile.ZipFile(path) as archive, archive.open("x_train.npy") as file:
-                version = np.lib.format.read_magic(file)
-                read = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape = read(file)[0]
+                shape = _header(file)[0]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     return {1: "table", 2: "table", 3: "images", 4: "images"}.get(len(shape))

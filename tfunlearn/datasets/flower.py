@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.core.errors import UserError
-from tfunlearn.datasets.class_names import as_texts
-from tfunlearn.datasets.held_out import held_out
 from tfunlearn.datasets.labeled_data import LabeledData
-from tfunlearn.datasets.table import TableSettings, data_of_tables
+from tfunlearn.datasets.table import TableSettings, data_of_tables, held_out_parts
 from tfunlearn.datasets.table_reading import RawTable
 
 CLIENT = "partition"
@@ -45,15 +43,12 @@ def from_flower(partitioner: Any, *, name: str = "flower", **settings: Any) -> L
             raise UserError(f"dataset: {name} must have no column {CLIENT!r}; rename it")
         for column in part.column_names:
             columns.setdefault(column, []).extend(part[column])
-        columns.setdefault(CLIENT, []).extend([str(named.get(client, client))] * len(part))
+        if "client_column" not in settings:
+            owner = str(named.get(client, client))
+            columns.setdefault(CLIENT, []).extend([owner] * len(part))
     table = RawTable(name, {key: _objects(values) for key, values in columns.items()}, {})
-    if settings.get("client_column") is not None:
-        del columns[CLIENT]
     own = TableSettings(**{"client_column": CLIENT, **settings})
-    labels = as_texts(table.columns[own.label_column], table.place())
-    mask = held_out(np.array(labels), own.test_share)
-    parts = [(table, np.flatnonzero(~mask)), (table, np.flatnonzero(mask))]
-    return data_of_tables(name, parts, own, {})
+    return data_of_tables(name, held_out_parts(table, own), own, {})
 
 
 def _objects(values: list) -> np.ndarray:

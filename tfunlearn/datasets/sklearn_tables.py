@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn.datasets.columns import apply_columns, feature_names, fit_columns
 from tfunlearn.datasets.dataset import DataSet, loaded_by
-from tfunlearn.datasets.held_out import held_out
+from tfunlearn.datasets.held_out import DEFAULT_SHARE, held_out
 from tfunlearn.datasets.labeled_data import LabeledData
 
 
@@ -44,7 +44,7 @@ def wine(data_dir: str | None = None) -> LabeledData:
 def _split(name: str, load: Callable[[], Any]) -> LabeledData:
     """Return a table with standardized columns, fitted on the training rows."""
     table = load()
-    mask = held_out(table.target, 0.2)
+    mask = held_out(table.target, DEFAULT_SHARE)
     columns = {str(key): table.data[:, n] for n, key in enumerate(table.feature_names)}
     parts = [{key: values[rows] for key, values in columns.items()} for rows in (~mask, mask)]
     fitted = fit_columns(parts[0], lambda row: name)

@@ -111,12 +111,13 @@ def _holds_data(folder: pathlib.Path) -> bool:
 
 
 def _data_set(source: Source, path: str) -> DataSet:
+    load = functools.partial(_load, source, path)
     return DataSet(
         name=path,
         summary=source.summary,
         settings=source.settings,
-        load=functools.partial(_load, source, path),
-        reload=functools.partial(_load, source, path),
+        load=load,
+        reload=load,
         kind=kind_of_arrays(path) if source is ARRAYS else source.kind,
     )
 

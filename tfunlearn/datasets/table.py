@@ -95,14 +95,19 @@ def load_table(path: str, own: TableSettings, prepared: Mapping | None = None) -
     mark = "\t" if own.delimiter == "TAB" else own.delimiter
     table = read_table(path, mark)
     if own.test_file is None:
-        labels = _labels(table, own, np.arange(len(table)))
-        classes_of_labels(labels, os.path.basename(path))  # are they classes?
-        mask = held_out(np.array(labels), own.test_share)
-        parts = [(table, np.flatnonzero(~mask)), (table, np.flatnonzero(mask))]
+        parts = held_out_parts(table, own)
     else:
         test = read_table(own.test_file, mark)
         parts = [(table, np.arange(len(table))), (test, np.arange(len(test)))]
     return data_of_tables(os.path.basename(path), parts, own, files, prepared)
+
+
+def held_out_parts(table: RawTable, own: TableSettings) -> list[tuple[RawTable, np.ndarray]]:
+    """Return a table with its training rows, and with the test rows that are held out of it."""
+    labels = _labels(table, own, np.arange(len(table)))
+    classes_of_labels(labels, os.path.basename(table.path))  # are they classes?
+    mask = held_out(np.array(labels), own.test_share)
+    return [(table, np.flatnonzero(~mask)), (table, np.flatnonzero(mask))]
 
 
 def data_of_tables(

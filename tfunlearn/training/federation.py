@@ -16,6 +16,7 @@ from tfunlearn.core.clients import ClientSet
 from tfunlearn.core.errors import UserError, require, require_real
 from tfunlearn.core.features import differing_rows
 from tfunlearn.core.history import HistoryPolicy
+from tfunlearn.core.names import Names, names_of
 from tfunlearn.core.schedules import between
 from tfunlearn.core.seeds import generator
 from tfunlearn.datasets import (
@@ -171,6 +172,11 @@ class Federation:
             else poison(clients, malicious, _data_attack(config, data.classes))
         )
         return cls(config, data, held_back, parts, clients, poisoned, malicious, names)
+
+    @property
+    def names(self) -> Names:
+        """Names of classes and clients."""
+        return names_of(self.data.class_names, self.client_names)
 
     @property
     def client_training(self) -> ClientTraining:

@@ -18,7 +18,6 @@ from tfunlearn.core.errors import require
 from tfunlearn.core.families import file_name, short_name
 from tfunlearn.core.files import digest_of
 from tfunlearn.core.lazy import tf
-from tfunlearn.core.names import names_of
 from tfunlearn.evaluation import OutputsOf
 from tfunlearn.local_training.state import ServerState
 from tfunlearn.models.weight_names import weight_names
@@ -213,9 +212,7 @@ def write_setup(
         content_sha256=digest_of(content_of(federation.config)),
         **notes,
     )
-    directory.write_data(
-        federation.data.prepared, names_of(federation.data.class_names, federation.client_names)
-    )
+    directory.write_data(federation.data.prepared, federation.names)
     directory.write_partition(
         [rows[part] for part in federation.parts],
         federation.clients,
