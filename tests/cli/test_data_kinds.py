@@ -206,6 +206,7 @@ KINDS = {  # what makes the data, options of train
     "database": (database, "--shape", "8x8x1", "--model", "mlp", "--attack", "label-flip"),
     "function": (function, "--model", "mlp", "--attack", "label-flip"),
 }
+IMAGES = ("images", "npz", "leaf", "database")
 PARTITION = {"table": "column:hospital", "npz": "writers", "leaf": "writers", "database": "writers"}
 
 
@@ -238,6 +239,10 @@ def test_every_command_takes_it(trained_kind, typed, monkeypatch):
         ruined = code == 1 and "has ruined the model" in out + err
         assert code == 0 or (name.startswith("unlearn") and ruined), (kind, name, err or out[-300:])
         assert "Traceback" not in err
+        if name == "verify":
+            lines = [line for line in out.splitlines() if line.startswith("verify    ")]
+            told = lines[0] == "verify    without model inversion, which needs gray or color images"
+            assert told is not (kind in IMAGES), lines
     made = folder / "run-finetune-report" / "report.html"
     assert made.exists()
     told = made.read_text(encoding="utf-8")
@@ -245,13 +250,11 @@ def test_every_command_takes_it(trained_kind, typed, monkeypatch):
         assert "St. Mary" in told and "malignant" in told
         names = json.loads((folder / "run" / "data.json").read_text())["clients"]
         assert names == ["North", "St. Mary", "Übersee"]
-    if kind != "images":
-        record = json.loads(
-            (folder / "run-finetune" / "verification" / "verification.json").read_text()
-        )
-        untested = " ".join(record["not_tested"])
-        images = kind in ("npz", "leaf", "database")
-        assert ("which needs gray or color images" in untested) is not images
+    record = json.loads(
+        (folder / "run-finetune" / "verification" / "verification.json").read_text()
+    )
+    untested = " ".join(record["not_tested"])
+    assert ("which needs gray or color images" in untested) is not (kind in IMAGES)
 
 
 def test_requests_by_the_datas_own_identifiers(trained_kind, typed, monkeypatch):

@@ -20,6 +20,7 @@ from tfunlearn.datasets.class_names import (
 )
 from tfunlearn.datasets.columns import apply_columns, feature_names, fit_columns
 from tfunlearn.datasets.held_out import held_out
+from tfunlearn.datasets.table import TableSettings, load_table
 from tfunlearn.datasets.tokens import TextSettings, apply_text, fit_text, vocabulary_of
 
 
@@ -57,6 +58,11 @@ def test_numbers_are_standardized_and_categories_one_hot():
     )
     with pytest.raises(UserError, match="numbers that can be squared; got up to 1e.300"):
         fit_columns({"big": np.array([1e300, -1e300])}, place)
+    price = {"price": column("1,5", "2", ",25", "3,0")}
+    with pytest.raises(UserError, match="decimal point; got '1,5'; write 1.5, or name the column"):
+        fit_columns(price, place)
+    assert len(fit_columns(price, place, categorical=["price"])[0]["values"]) == 4
+    assert fit_columns({"both": column("1,5", "2", "few", "3,0")}, place)[0]["kind"] == "category"
     forced = fit_columns({"count": columns["count"]}, place, categorical=["count"])
     assert feature_names(forced) == ("count=0.0", "count=2.0")
 
@@ -187,6 +193,11 @@ def test_image_folders_are_decoded_once(tmp_path, monkeypatch):
     again = load(str(tmp_path / "photos"), str(tmp_path / "data"))
     np.testing.assert_array_equal(again.features[:], data.features[:])
     assert not decoded
+    Image.new("L", (5, 2)).save(tmp_path / "photos" / "train" / "2" / "large.png")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="must have one size; got 2x3 in .* and 2x5 in 2/large.png"):
+        load(str(tmp_path / "photos"), str(tmp_path / "empty"))
+    assert not list(tmp_path.glob("empty/*"))  # no cache of images that are refused
 
 
 def test_gray_is_kept_and_clients_are_read_from_paths(tmp_path):
@@ -265,6 +276,17 @@ def test_prepared_json_makes_the_same_features(tmp_path):
     stored["features"][0]["mean"] += 1
     moved = data_set.reload("", own, stored)
     assert (moved.features < first.features).all()  # the stored numbers count, not a new fit
+
+
+def test_a_row_is_named_with_its_line_where_lines_and_rows_differ(tmp_path):
+    path = tmp_path / "notes.csv"
+    plain = "text,label\na,x\nb,y\n,x\n"  # the third row is on line 4, as below any header
+    path.write_text(plain, encoding="utf-8")
+    with pytest.raises(UserError, match=r"notes.csv, row 3: no text"):
+        load_table(str(path), TableSettings(text_column="text", test_share=0.1))
+    path.write_text(plain.replace("a,x\n", '\n"a\nb",x\n\n'), encoding="utf-8")  # three lines more
+    with pytest.raises(UserError, match=r"notes.csv, row 3 \(line 7\): no text"):
+        load_table(str(path), TableSettings(text_column="text", test_share=0.1))
 
 
 def test_parquet_and_saved_folders_keep_types(tmp_path):
@@ -374,5 +396,7 @@ def test_flowers_partitions_are_clients_and_never_features():
     assert set(by_ward.writers) == {"a", "b"} and by_ward.feature_names == ("x",)
     with pytest.raises(UserError, match="label_column: flower has no column 'sick'"):
         from_flower(_Partitioner(), label_column="sick")
+    with pytest.raises(UserError, match="test_file"):
+        from_flower(_Partitioner(), test_file="test.csv")
     with pytest.raises(UserError, match="must be a partitioner of flwr-datasets; got int"):
         from_flower(3)

@@ -19,6 +19,7 @@ from tfunlearn.datasets.class_names import Place
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 MOST_CATEGORIES = 1000
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")  # an identifier such as a postal code, not a number
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d*,\d+)")
 _MOSTLY = 0.9  # share of numbers from which another value is a mistake, not a category
 
 
@@ -103,6 +104,13 @@ def _fit(name: str, values: np.ndarray, place: Place, is_category: bool) -> dict
         )
     texts = _texts(name, values, place)
     found = sorted(set(texts))
+    comma = next((row for row, text in enumerate(texts) if "," in text), None)
+    if comma is not None and not is_category and all(map(_DECIMAL_COMMA.fullmatch, found)):
+        raise UserError(
+            f"dataset: {place(comma)}: column {name!r} must have numbers with a decimal point; got "
+            f"{texts[comma]!r}; write {texts[comma].replace(',', '.')}, or name the column with "
+            "--categorical-columns"
+        )
     if len(found) > MOST_CATEGORIES or (len(found) > 50 and 2 * len(found) > len(texts)):
         raise UserError(
             f"dataset: {place(-1)}: column {name!r} has {len(found)} different texts in "

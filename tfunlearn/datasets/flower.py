@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.core.errors import UserError
+from tfunlearn.core.errors import UserError, refuse
 from tfunlearn.datasets.labeled_data import LabeledData
 from tfunlearn.datasets.table import TableSettings, data_of_tables, held_out_parts
 from tfunlearn.datasets.table_reading import RawTable
@@ -29,8 +29,10 @@ def from_flower(partitioner: Any, *, name: str = "flower", **settings: Any) -> L
         **settings: fields of `TableSettings`, such as `label_column` and `text_column`.
 
     Raises:
-        UserError: it has no partitions, or its columns do not fit; see `load_table`.
+        UserError: it has no partitions, `test_file` is given, or its columns do not fit; see
+            `load_table`.
     """
+    refuse("test_file", settings.get("test_file"), "test_file" not in settings, "of a partitioner")
     if not hasattr(partitioner, "load_partition") or not hasattr(partitioner, "num_partitions"):
         raise UserError(
             f"dataset: must be a partitioner of flwr-datasets; got {type(partitioner).__name__}"

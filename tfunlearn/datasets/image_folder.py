@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -188,28 +188,28 @@ def _decoded(
         channels = COLORS[own.color] or _channels(folder, names)
         first = _decode(folder / names[0], channels, own.size)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            images = np.lib.format.open_memmap(
-                temporary, "w+", np.uint8, (len(names), *first.shape)
-            )
-            for row, name in enumerate(reading(names, "reading images")):
-                image = _decode(folder / name, channels, own.size)
-                if image.shape != first.shape:
-                    raise UserError(
-                        f"dataset: images in {folder} must have one size; got "
-                        f"{_size(first)} in {names[0]} and {_size(image)} in {name}; give "
-                        f"--resize {first.shape[0]}x{first.shape[1]}"
-                    )
-                images[row] = image
-            images.flush()
-            del images
-        _remove_if_empty(target.parent)
+        try:
+            with replacing(target) as temporary:
+                images = np.lib.format.open_memmap(
+                    temporary, "w+", np.uint8, (len(names), *first.shape)
+                )
+                for row, name in enumerate(reading(names, "reading images")):
+                    image = _decode(folder / name, channels, own.size)
+                    if image.shape != first.shape:
+                        raise UserError(
+                            f"dataset: images in {folder} must have one size; got "
+                            f"{_size(first)} in {names[0]} and {_size(image)} in {name}; give "
+                            f"--resize {first.shape[0]}x{first.shape[1]}"
+                        )
+                    images[row] = image
+                images.flush()
+                del images
+        except BaseException:
+            for parent in target.parents[:2]:  # created above
+                with contextlib.suppress(OSError):  # it holds other data
+                    parent.rmdir()
+            raise
     return np.load(target, mmap_mode="r")
-
-
-def _remove_if_empty(folder: pathlib.Path) -> None:
-    if folder.exists() and not any(folder.iterdir()):
-        shutil.rmtree(folder)
 
 
 def _channels(folder: pathlib.Path, names: Sequence[str]) -> int:

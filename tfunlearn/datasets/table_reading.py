@@ -7,10 +7,11 @@ become numbers later (`columns`), which names the row of a value that is none.
 from __future__ import annotations
 
 import csv as csv_module
+import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,13 @@ class RawTable:
         path: its file or folder.
         columns: name to values `(n,)`, numbers or objects (text, None).
         class_names: names of the whole numbers of a column, where the file knows them.
+        lines: returns the number of the line on which each row begins; default none.
     """
 
     path: str
     columns: Mapping[str, np.ndarray]
     class_names: Mapping[str, tuple[str, ...]]
+    lines: Callable[[], Sequence[int]] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -46,9 +49,16 @@ class RawTable:
             rows: row of the table of each row asked for; default all.
         """
         name = os.path.basename(self.path)
-        return lambda row: (
-            name if row < 0 else f"{name}, row {(row if rows is None else int(rows[row])) + 1}"
-        )
+
+        def words(row: int) -> str:
+            if row < 0:
+                return name
+            number = row if rows is None else int(rows[row])
+            line = number + 2 if self.lines is None else self.lines()[number]
+            more = "" if line == number + 2 else f" (line {line})"  # below the header
+            return f"{name}, row {number + 1}{more}"
+
+        return words
 
 
 def read_table(path: str, delimiter: str = ",") -> RawTable:
@@ -57,6 +67,7 @@ def read_table(path: str, delimiter: str = ",") -> RawTable:
     Raises:
         UserError: it cannot be read, has no rows, or has two columns of one name.
     """
+    lines = None
     if os.path.isdir(path):
         columns, names = _read_saved_folder(path)
     elif path.lower().endswith(PARQUET):
@@ -64,8 +75,10 @@ def read_table(path: str, delimiter: str = ",") -> RawTable:
     elif path.lower().endswith(LINES):
         columns, names = _read_lines(path), {}
     else:
-        columns, names = _read_csv(path, "\t" if path.lower().endswith(".tsv") else delimiter), {}
-    table = RawTable(path, columns, names)
+        mark = "\t" if path.lower().endswith(".tsv") else delimiter
+        columns, names = _read_csv(path, mark), {}
+        lines = functools.partial(_lines_of_rows, path, mark)
+    table = RawTable(path, columns, names, lines)
     if not len(table):
         raise UserError(f"dataset: {path} must have at least one row; got none")
     return table
@@ -99,6 +112,18 @@ def _read_csv(path: str, delimiter: str) -> dict[str, np.ndarray]:
                 f"--delimiter {'TAB' if other == chr(9) else repr(other)}"
             )
     return {name: _objects(table.column(name)) for name in table.column_names}
+
+
+def _lines_of_rows(path: str, delimiter: str) -> list[int]:
+    """Return the number of the line on which each row of a CSV file begins, counted from 1."""
+    found, begin = [], 1
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv_module.reader(file, delimiter=delimiter)
+        for row in reader:
+            if row:
+                found.append(begin)
+            begin = reader.line_num + 1
+    return found[1:]
 
 
 def _require_rectangle(path: str, delimiter: str) -> None:

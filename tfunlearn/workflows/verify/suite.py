@@ -43,6 +43,7 @@ from tfunlearn.workflows.verify.shadows import attack_with_shadow_federations
 from tfunlearn.workflows.verify.target import VerificationTarget, open_target, with_retrained
 
 RULES = 2  # version of metrics and verdict; a new version invalidates earlier verifications
+NO_INVERSION = "model inversion, which needs gray or color images"
 ALWAYS_LEFT_OUT = (
     "attacks during unlearning (a client that submits false data or updates)",
     "leakage to an adversary who compares the models before and after unlearning",
@@ -157,6 +158,9 @@ def _run_verification(
     tell: Callable[[str], None],
 ) -> dict:
     task = subject.task
+    inverted = settings.inversion and task.source.federation.data.is_image
+    if settings.inversion and not inverted:
+        tell(f"without {NO_INVERSION}")
     sets = Sets(task, settings.verify_seed)
     tell("evaluating the models")
     weights = [
@@ -199,7 +203,7 @@ def _run_verification(
             subject.before,
             watch.track,
         )
-    if settings.inversion and task.source.federation.data.is_image:
+    if inverted:
         tell("model inversion")
         found["inversion"] = behaviour.inversions(
             task, sets, dict(zip(["before", "after", "retrained"], weights[:3])), watch.track
@@ -291,7 +295,7 @@ def _left_out(
     if not settings.inversion:
         left.append("model inversion (--inversion)")
     elif not subject.task.source.federation.data.is_image:
-        left.append("model inversion, which needs gray or color images")
+        left.append(NO_INVERSION)
     if not groups:
         left.append("memorization groups, which need 20 examples and 2 retrained models")
     if not was_poisoned(sets):
