@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import shlex
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tfunlearn_cli import signals
 from tfunlearn_cli.console import PlainConsole
 
 LAST_ROUNDS = 8
+MANY_CLASSES, FEW_EACH = 20, 10
 COLUMNS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss",
@@ -93,6 +95,17 @@ class TrainingDisplay(TrainingCallbacks):
             f"{len(data.test_labels)} test examples, {data.classes} classes{_imbalance(data)}, "
             f"{len(federation.clients)} clients ({config.data.partition})"
         )
+        if data.classes > MANY_CLASSES and len(data.labels) < FEW_EACH * data.classes:
+            self._say(
+                f"warning: {data.classes} classes of {len(data.labels)} examples; if the labels "
+                "measure or count something, make a few classes of it"
+            )
+        if data.writers is not None and federation.client_names is None:
+            owners = len(np.unique(data.writers))
+            self._say(
+                f"warning: the clients are shares of all examples ({config.data.partition}), not "
+                f"the {owners} clients that the data name; --partition writers keeps them"
+            )
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
         self._names = federation.names
         self._say(f"attack    {self._attack(federation)}")
@@ -129,7 +142,7 @@ class TrainingDisplay(TrainingCallbacks):
         """Print the final metrics, the files of the run, and possible next commands."""
         last, path = run.metrics[-1], run.directory.path
         self._say(
-            f"done      {last['round']} rounds: test accuracy "
+            f"done      {last['round']} round{'s' * (last['round'] > 1)}: test accuracy "
             f"{number(last['test_accuracy'])}, attack success "
             f"{number(last['attack_success'])}, source error "
             f"{number(last['source_error'])}{_means(run.metrics)}"
@@ -151,7 +164,7 @@ class TrainingDisplay(TrainingCallbacks):
                 f"{size / 1e6:,.1f} MB"
             )
             self._say(
-                f"next      tfunlearn unlearn {path}"
+                f"next      tfunlearn unlearn {shlex.quote(str(path))}"
                 + (
                     ""
                     if len(run.federation.malicious)
@@ -160,7 +173,7 @@ class TrainingDisplay(TrainingCallbacks):
             )
         else:
             self._say("history   none kept; --history last keeps what most unlearning needs")
-        self._say(f"next      tfunlearn evaluate {path}")
+        self._say(f"next      tfunlearn evaluate {shlex.quote(str(path))}")
 
     def _attack(self, federation) -> str:
         attack = federation.config.attack
@@ -245,7 +258,7 @@ def _imbalance(data) -> str:
         return ""
     most, least = int(shares.argmax()), int(shares.argmin())
     return (
-        f" ({data.class_name(most)} {shares[most]:.1%} to {data.class_name(least)} "
+        f" ({data.class_name(most)}: {shares[most]:.1%}, {data.class_name(least)}: "
         f"{shares[least]:.1%})"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -96,6 +97,8 @@ class UnlearningDisplay(UnlearningCallbacks):
                 f"held out  {count(len(task.held_out), 'identifier')} of test examples, which the "
                 f"model was not trained on: {quoted(task.held_out)}"
             )
+        if task.identifiers:
+            self._say(f"found     {quoted(task.identifiers)}")
         if task.reason:
             self._say(f"method    {self._method}: {task.reason} (--method names another)")
         settings = given_settings(task.own)
@@ -214,7 +217,7 @@ class UnlearningDisplay(UnlearningCallbacks):
         if record.reference:
             self._say(f"retrained {os.path.relpath(record.reference)}")
         if not record.failed and record.method != reference_method():
-            self._say(f"next      tfunlearn verify {run.directory.path}")
+            self._say(f"next      tfunlearn verify {shlex.quote(str(run.directory.path))}")
 
     def _request(self, task) -> str:
         words = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -51,7 +52,7 @@ class VerifyDisplay(RetrainingDisplay):
             self._say(f"verdict   {record.verdict.plain}")
         self._say(f"reasons   {record.verdict.sentence}")
         self._say(f"files     {found.folder}: verification.json, roc.png")
-        self._say(f"next      tfunlearn report {found.folder.parent}")
+        self._say(f"next      tfunlearn report {shlex.quote(str(found.folder.parent))}")
 
     def _measures(self, record: VerificationRecord) -> None:
         table = Table("", "before", "after", "retrained", "±", "gap", box=None)

@@ -90,7 +90,7 @@ WITH_TFF = None if tff_is_usable() else "needs TensorFlow Federated|engine tenso
         (["sweep", "robustness-digits", "--rounds", "0"], "rounds: .*got 0"),
         (["check-aggregator", "krumm"], "did you mean 'krum'"),
         (["check-aggregator", "krum", "--like", "mean"], "like, set: .*module:function; got krum"),
-        (["check-aggregator", "os:nothing"], "os must have the name"),
+        (["check-aggregator", "os:nothing"], "os must define"),
         (["check-aggregator", "os:name"], "os:name must be .*got a str"),
         (["check-aggregator", "os:getcwd", "--set", "x"], "is not NAME=VALUE"),
         (

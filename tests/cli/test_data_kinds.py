@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
-import sqlite3
 import sys
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "datasets"))
+from foreign_files import client_database, iris  # noqa: E402
 
 LENGTH = ["--rounds", "3", "--lr", "3e-3", "--history", "all"]
 COMMANDS = {
@@ -132,39 +134,6 @@ def leaf(folder: pathlib.Path) -> pathlib.Path:
     return folder / "leaf"
 
 
-def database(folder: pathlib.Path) -> pathlib.Path:
-    import tensorflow as tf
-
-    x, y = small_digits("flat")
-    path = folder / "clients.sqlite"
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute(
-            "CREATE TABLE examples (split_name TEXT NOT NULL, client_id TEXT NOT NULL, "
-            "serialized_example_proto BLOB)"
-        )
-        connection.execute(
-            "CREATE TABLE client_metadata (client_id TEXT NOT NULL, split_name TEXT NOT NULL, "
-            "num_examples INTEGER NOT NULL)"
-        )
-        for client in range(4):
-            connection.execute(
-                "INSERT INTO client_metadata VALUES (?, 'default_split', 50)", [f"c{client}"]
-            )
-            for row in range(50 * client, 50 * client + 50):
-                features = {
-                    "pixels": tf.train.Feature(float_list=tf.train.FloatList(value=x[row])),
-                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[y[row]])),
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=features))
-                connection.execute(
-                    "INSERT INTO examples VALUES ('default_split', ?, ?)",
-                    [f"c{client}", example.SerializeToString()],
-                )
-    connection.close()
-    return path
-
-
 def parquet(folder: pathlib.Path) -> pathlib.Path:
     import pyarrow as pa
     from pyarrow import parquet as pq
@@ -203,7 +172,8 @@ KINDS = {  # what makes the data, options of train
     "npz": (npz, "--model", "mlp", "--attack", "label-flip"),
     "several inputs": (mapping, "--model", "two.py:net", "--attack", "label-flip"),
     "leaf": (leaf, "--shape", "8x8x1", "--model", "mlp", "--attack", "backdoor"),
-    "database": (database, "--shape", "8x8x1", "--model", "mlp", "--attack", "label-flip"),
+    "database": (client_database, "--shape", "8x8x1", "--model", "mlp", "--attack", "label-flip"),
+    "tfds": (iris, "--model", "mlp", "--attack", "label-flip"),
     "function": (function, "--model", "mlp", "--attack", "label-flip"),
 }
 IMAGES = ("images", "npz", "leaf", "database")

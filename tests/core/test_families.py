@@ -96,8 +96,8 @@ def test_an_object_that_no_module_holds_is_known_in_this_process_only():
 @pytest.mark.parametrize(
     "spec, message",
     [
-        ("mine.py:none", "rule: .*mine.py must have the name 'none'"),
-        ("mine.py:scale", "mine.py must have the name 'scale'; did you mean 'scaled'"),
+        ("mine.py:none", "rule: .*mine.py must define 'none'"),
+        ("mine.py:scale", "mine.py must define 'scale'; did you mean 'scaled'"),
         ("mine.py", "rule: must be file.py:name.*got 'mine.py'"),
         ("none.py:scaled", "cannot be loaded .*No such file"),
         ("no.such.module:x", "cannot be loaded"),

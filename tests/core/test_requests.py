@@ -93,6 +93,10 @@ def test_examples_from_text_and_file(tmp_path):
     ]
     (tmp_path / "ids.csv").write_text("name,id\nAda,P-1\nBob,P-2\n")
     assert read_examples(str(tmp_path / "ids.csv")) == ["example-id:P-1", "example-id:P-2"]
+    (tmp_path / "excel.csv").write_text("reason;patient_id\nmoved;P-1\nasked;3:5\n")
+    assert read_examples(str(tmp_path / "excel.csv")) == ["example-id:P-1", "example-id:3:5"]
+    (tmp_path / "both.csv").write_text("ID,hospital_id\nP-1,H-2\n")
+    assert read_examples(str(tmp_path / "both.csv")) == ["example-id:P-1"]
     (tmp_path / "only.csv").write_text("P-1\n3:5\n")  # no header, so nothing may be left out
     assert read_examples(str(tmp_path / "only.csv")) == ["example-id:P-1", "example:3:5"]
     (tmp_path / "bom.txt").write_bytes(b"\xef\xbb\xbfP-1\r\nP-2\r\n")
@@ -129,6 +133,9 @@ def test_names_and_identifiers_become_numbers():
     # the name 10 is class 1; 2 is no name, so a number; the identifier b stands twice
     assert found == ForgetRequest(clients=(0, 1), classes=(1, 2), examples=((0, 1), (1, 1)))
     assert (missing, held_out) == (["x"], ["t"])
+    listed = ForgetRequest.parse(["example-id:Patient", "example-id:a"])  # a list with a header
+    known_ids = dict(ids=["a", "b", "c", "d"], id_column="patient", **known)
+    assert listed.resolve(**known_ids) == (ForgetRequest(examples=((0, 0),)), [], [])
     for word, ids, message in (
         ("client-name:Nord", None, "client: must be from 0 to 1, or a name such as .*'North'"),
         ("client-name:2", None, "client: must be from 0 to 1"),

@@ -98,7 +98,7 @@ def test_without_data_and_network_one_line_says_what_to_do(monkeypatch, name, tm
 
     monkeypatch.setattr(tfds, "builder", _Builder)
     monkeypatch.setattr(_Builder, "prepared", False)
-    monkeypatch.setattr(tfds_images, "_require_host", lambda url: None)
+    monkeypatch.setattr(tfds_images, "require_host", lambda url: None)
     with pytest.raises(UserError, match="--data-dir") as error:
         load(name, str(tmp_path))
     message = str(error.value)
@@ -109,9 +109,9 @@ def test_without_data_and_network_one_line_says_what_to_do(monkeypatch, name, tm
 def test_an_unreachable_host_is_noticed_at_once(monkeypatch):
     monkeypatch.setattr(tfds_images.urllib.request, "getproxies", dict)
     with pytest.raises(OSError):
-        tfds_images._require_host("http://nowhere.invalid/file")
+        tfds_images.require_host("http://nowhere.invalid/file")
     monkeypatch.setattr(tfds_images.urllib.request, "getproxies", lambda: {"http": "proxy"})
-    tfds_images._require_host("http://nowhere.invalid/file")
+    tfds_images.require_host("http://nowhere.invalid/file")
 
 
 @pytest.fixture

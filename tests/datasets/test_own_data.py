@@ -58,6 +58,11 @@ def test_numbers_are_standardized_and_categories_one_hot():
     )
     with pytest.raises(UserError, match="numbers that can be squared; got up to 1e.300"):
         fit_columns({"big": np.array([1e300, -1e300])}, place)
+    numbers = np.random.default_rng(0).permutation(60) + 1000  # a few gaps, in any order
+    with pytest.raises(UserError, match="column 'patient' has a different whole number in each of"):
+        fit_columns({"patient": column(*map(str, numbers[:40]))}, place)
+    for kept in (numbers[:29], numbers * 0.5, np.arange(40) * 3, np.arange(40.0), numbers // 2):
+        assert fit_columns({"size": np.array(kept)}, place)[0]["kind"] == "number"
     price = {"price": column("1,5", "2", ",25", "3,0")}
     with pytest.raises(UserError, match="decimal point; got '1,5'; write 1.5, or name the column"):
         fit_columns(price, place)

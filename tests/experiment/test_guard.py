@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tfunlearn.workflows.unlearn.guard import RecoveryGuard, damage
+from tfunlearn.workflows.unlearn.guard import RecoveryGuard, damage, remembered
 
 LABELS = np.repeat(np.arange(10), 30)  # chance is 0.1, H is log 10 = 2.303
 BEFORE = dict(remain_accuracy=0.95, remain_loss=0.2)
@@ -89,6 +89,9 @@ def test_the_end_counts_by_itself():
 def test_where_the_model_before_knew_nothing_nothing_is_a_failure():
     found = guard(before=lines((0.1, 2.31))[0])
     assert found.failure(lines(*[(0.1, 2.34)] * 9)) is None
+    hardly = guard(before=lines((0.11, 2.0))[0])  # a loss of 0.87 H: it answers one class
+    assert hardly.untrained and hardly.failure_at_end(lines((0.1, 2.34))[0]) is None
+    assert not guard(before=lines((0.11, 1.8))[0]).untrained  # 0.78 H
     one_class = RecoveryGuard(np.zeros(9, int), BEFORE, BEFORE)
     assert one_class.failure(lines(*[(1.0, 3.0)] * 9)) is None
 
@@ -117,3 +120,16 @@ def test_damage_where_classes_go_is_measured_on_those_that_stay():
     before = measured(0.96, 0.98, 0.96)
     assert damage(before, measured(0.86, 0.98, 0.955), None) is None
     assert "classes that stay is 0.890" in damage(before, measured(0.80, 0.98, 0.89), None)
+
+
+def test_a_forget_set_that_is_still_remembered_is_told():
+    def forget(value):
+        return dict(forget_accuracy=value)
+
+    said = remembered(forget(0.95), forget(0.95), forget(0.0))
+    assert said.startswith("accuracy on the forget set is 0.950; before 0.950, retrained 0.000")
+    assert remembered(forget(0.95), forget(0.4), forget(0.0)) is None
+    assert remembered(forget(0.95), forget(0.95), forget(0.9)) is None  # it does not show
+    assert remembered(forget(0.0), forget(0.1), forget(0.9)) is not None  # poisoned examples
+    assert remembered(forget(0.95), forget(0.95), None) is None
+    assert remembered(forget(None), forget(0.95), forget(0.0)) is None

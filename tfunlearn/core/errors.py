@@ -44,9 +44,9 @@ def first_line(error: BaseException) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST].rpartition(' ')[0]} ..."
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], *, least: float = 0.5) -> str:
     """Return a hint such as `; did you mean 'iid'?`, or an empty string without a close match."""
-    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=least)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 

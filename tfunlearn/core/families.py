@@ -488,7 +488,7 @@ def load_object(field: str, spec: str) -> Any:
         for part in attribute.split("."):
             if not hasattr(found, part):
                 raise UserError(
-                    f"{field}: {target} must have the name {attribute!r}"
+                    f"{field}: {target} must define {attribute!r}"
                     f"{nearest(attribute, [name for name in dir(found) if name[0] != '_'])}"
                 )
             found = getattr(found, part)

@@ -125,6 +125,7 @@ class UnlearningRecord:
         dropped: terms of the request whose examples were forgotten before.
         unknown: identifiers of the request that no example has.
         held_out: identifiers of the request of test examples, which were not trained on.
+        identifiers: identifiers of the request that were found.
         reason: why the method was chosen, None if the user named it.
         reference: path of the retrained run, None without one.
         checkpoint_sha256: checksum of the unlearned weights.
@@ -159,6 +160,7 @@ class UnlearningRecord:
     dropped: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     held_out: list[str] = field(default_factory=list)
+    identifiers: list[str] = field(default_factory=list)
     reason: str | None = None
     reference: str | None = None
     method_origin: dict[str, Any] | None = None

@@ -112,6 +112,7 @@ class ForgetRequest:
         places: Sequence[tuple[int, int]],
         named: str,
         test_ids: Sequence[str] | None = None,
+        id_column: str | None = None,
     ) -> tuple[ForgetRequest, list[str], list[str]]:
         """Return the request in numbers, and the identifiers that it does not find.
 
@@ -124,6 +125,8 @@ class ForgetRequest:
             places: client and index of each of these examples.
             named: name of the data, for messages.
             test_ids: identifier of each test example; default none.
+            id_column: name of the column of identifiers; as an unknown identifier it is the header
+                of a list. Default none.
 
         Returns:
             The request, the identifiers that no example has, and those of test examples, which
@@ -144,6 +147,8 @@ class ForgetRequest:
             )
         for row, name in enumerate(ids if asked and ids is not None else ()):
             known.setdefault(str(name), []).append(row)
+        header = {"id", (id_column or "id").casefold()}
+        asked = [name for name in asked if name in known or name.casefold() not in header]
         missing = [name for name in dict.fromkeys(asked) if name not in known]
         tests = set(test_ids if missing and test_ids is not None else ())
         held_out = [name for name in missing if name in tests]
@@ -212,10 +217,15 @@ def _client_number(name: str, clients: Sequence[str]) -> int:
     if re.fullmatch(r"\d{1,9}", name) and int(name) < len(clients):
         return int(name)
     plain = list(clients) == [str(number) for number in range(len(clients))]
+    more = (
+        "; the clients of this run have no names (partition writers or column:NAME keeps them)"
+        if plain and not name.isdigit()
+        else ""
+    )
     raise UserError(
         f"client: must be from 0 to {len(clients) - 1}"
         f"{'' if plain else f', or a name such as {quoted(clients[:2])}'}; got {name}"
-        f"{'' if plain else nearest(name, clients)}"
+        f"{more if plain else nearest(name, clients)}"
     )
 
 
@@ -267,15 +277,27 @@ def _of_folder(folder: pathlib.Path) -> list[str]:
 
 
 def _of_csv(text: str) -> list[str] | None:
-    """Return the words of a table with a column `id`; None for a file of one value per line."""
+    """Return the words of a table with a column `id`, or one whose name ends so (`patient_id`).
+
+    None for a file of one value per line, as a text file has.
+    """
     try:
         with open(user_path(text), encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            first = file.readline()
+            mark = next((mark for mark in ",;\t" if mark in first), ",")
+            file.seek(0)
+            rows = [row for row in csv.reader(file, delimiter=mark) if any(map(str.strip, row))]
         head = [cell.strip() for cell in rows[0]] if rows else []
-        if "id" not in head and all(len(row) == 1 for row in rows):
-            return None  # lines of identifiers or pairs, as in a text file
-        require("examples", text, "id" in head, f"a CSV file with a column id; it has {head}")
-        names = [row[head.index("id")].strip() for row in rows[1:] if len(row) == len(head)]
+        lower = [cell.casefold() for cell in head]
+        found = [
+            column
+            for column, cell in enumerate(lower)
+            if cell == "id" or ("id" not in lower and len(head) > 1 and cell.endswith("id"))
+        ]
+        if not found and all(len(row) == 1 for row in rows):
+            return None  # lines of identifiers or pairs
+        require("examples", text, len(found) == 1, f"a CSV file with a column id; it has {head}")
+        names = [row[found[0]].strip() for row in rows[1:] if len(row) == len(head)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"examples: {text} cannot be read ({first_line(error)})")
     require("examples", text, any(names), "a CSV file with at least one identifier")

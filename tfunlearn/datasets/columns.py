@@ -18,6 +18,7 @@ from tfunlearn.datasets.class_names import Place
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
 MOST_CATEGORIES = 1000
+FEW_ROWS = 30  # below, different whole numbers may be a measurement
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")  # an identifier such as a postal code, not a number
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d*,\d+)")
 _MOSTLY = 0.9  # share of numbers from which another value is a mistake, not a category
@@ -95,6 +96,13 @@ def _fit(name: str, values: np.ndarray, place: Place, is_category: bool) -> dict
                 f"dataset: {place(-1)}: column {name!r} must have numbers that can be squared; got "
                 f"up to {np.abs(numbers).max():g}; scale them"
             )
+        if not _has_points(values) and _counts_rows(numbers):
+            raise UserError(
+                f"dataset: {place(-1)}: column {name!r} has a different whole number in each of "
+                f"{len(numbers)} rows, nearly without gaps, as an identifier has; leave it out "
+                f"with --ignored-columns {shlex.quote(name)}, or name it with --id-column; if it "
+                "is a measurement, write it with a decimal point"
+            )
         constant = deviation <= 1e-12 * float(np.abs(numbers).max())  # rounding, or none
         return dict(
             column=name,
@@ -119,6 +127,20 @@ def _fit(name: str, values: np.ndarray, place: Place, is_category: bool) -> dict
             f"or name it with --id-column, --client-column or --text-column"
         )
     return dict(column=name, kind="category", values=found)
+
+
+def _has_points(values: np.ndarray) -> bool:
+    """Return whether a column was written with decimal points."""
+    return values.dtype.kind == "f" or any(
+        isinstance(value, float) or "." in str(value) for value in values
+    )
+
+
+def _counts_rows(numbers: np.ndarray) -> bool:
+    """Return whether a column is a numbering of the rows: whole, all different, few gaps."""
+    if len(numbers) < FEW_ROWS or (numbers % 1).any() or len(np.unique(numbers)) < len(numbers):
+        return False
+    return float(np.ptp(numbers)) < 2 * len(numbers)
 
 
 def _is_numeric(name: str, values: np.ndarray, place: Place) -> bool:

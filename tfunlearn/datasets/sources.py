@@ -15,12 +15,14 @@ from tfunlearn.datasets import table_reading
 from tfunlearn.datasets.arrays import ArraySettings, kind_of_arrays, load_arrays
 from tfunlearn.datasets.client_database import DatabaseSettings, load_database
 from tfunlearn.datasets.dataset import DataSet
+from tfunlearn.datasets.image_folder import SUFFIXES as IMAGE_SUFFIXES
 from tfunlearn.datasets.image_folder import ImageFolderSettings, load_image_folder
 from tfunlearn.datasets.leaf import LeafSettings, load_leaf
 from tfunlearn.datasets.table import TableSettings, load_table
 from tfunlearn.datasets.tfds_names import TfdsSettings, load_tfds
 
 TFDS = "tfds:"
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def data_set_at(name: str) -> tuple[str, DataSet] | None:
         return name, _data_set(NAMED, name)
     suffix = pathlib.PurePath(name).suffix.lower()
     is_file = suffix in BY_SUFFIX
-    is_path = os.sep in name or name in (".", "..") or _holds_data(user_path(name))
+    own = user_path(name)
+    is_path = os.sep in name or name in (".", "..") or own.is_file() or _holds_data(own)
     if not is_file and (":" in name or not is_path):
         return None
     path = os.path.abspath(user_path(name))
@@ -105,8 +108,16 @@ def data_set_at(name: str) -> tuple[str, DataSet] | None:
 
 def _holds_data(folder: pathlib.Path) -> bool:
     """Return whether a path is a folder that looks like a data set."""
+    names = ("train", "x_train*.npy", "state.json")
+    return folder.is_dir() and (
+        any(any(folder.glob(name)) for name in names) or _holds_classes(folder)
+    )
+
+
+def _holds_classes(folder: pathlib.Path) -> bool:
+    """Return whether the folders in a folder hold images."""
     return folder.is_dir() and any(
-        any(folder.glob(name)) for name in ("train", "x_train*.npy", "state.json")
+        path.suffix.lower() in IMAGE_SUFFIXES for path in folder.glob("*/*")
     )
 
 
@@ -135,7 +146,11 @@ def _missing(name: str) -> UserError:
 
 
 def _source_of(path: str, name: str) -> Source:
-    """Return the kind of a file or folder."""
+    """Return the kind of a file or folder.
+
+    Raises:
+        UserError: it is of no known kind.
+    """
     suffix = pathlib.PurePath(path).suffix.lower()
     if not os.path.isdir(path):
         if suffix in BY_SUFFIX:
@@ -150,5 +165,13 @@ def _source_of(path: str, name: str) -> Source:
             return LEAF
         if (folder / "train").is_dir():
             return IMAGES
+        if _holds_classes(folder):
+            parent = folder.parent if folder.name in ("train", "test") else folder
+            raise UserError(
+                f"dataset: {name} holds folders of images; give a folder in which they are below "
+                f"train, as {parent}/train/CLASS"
+            )
+    if suffix in SPREADSHEETS:
+        raise UserError(f"dataset: {name} is a spreadsheet, which is not read; save it as CSV")
     kinds = "; ".join(source.what for source in SOURCES)
     raise UserError(f"dataset: {name} is of no known kind; known are {kinds}")

@@ -206,9 +206,12 @@ def _column(table: RawTable, name: str, field: str) -> np.ndarray:
     """
     if name not in table.columns:
         known = list(table.columns)
+        hint, flag = nearest(name, known, least=0.7), field.replace("_", "-")
+        each = ", once per column" if "," in name else ""
         raise UserError(
             f"{field}: {os.path.basename(table.path)} has no column {name!r}"
-            f"{nearest(name, known)} (columns: {', '.join(known[:20])}"
+            f"{hint or f'; name one with --{flag}{each}'} "
+            f"(columns: {', '.join(known[:20])}"
             f"{', ...' if len(known) > 20 else ''})"
         )
     return table.columns[name]

@@ -127,7 +127,7 @@ def _download(builder, name: str, data_dir: str) -> None:
     """Download and prepare the data with TFDS; progress bars appear only on a terminal."""
     url = URLS[builder.name]
     try:
-        _require_host(url)
+        require_host(url)
         with quiet_downloads():
             builder.download_and_prepare()
     except Exception as error:  # the downloader raises errors of many types
@@ -151,7 +151,7 @@ def quiet_downloads() -> Iterator[None]:
         yield
 
 
-def _require_host(url: str) -> None:
+def require_host(url: str) -> None:
     """Raise OSError at once for an unreachable host, which TFDS would retry for minutes."""
     parts = urllib.parse.urlsplit(url)
     if urllib.request.getproxies().get(parts.scheme):

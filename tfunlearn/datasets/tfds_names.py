@@ -120,9 +120,11 @@ def _builder(name: str, data_dir: str) -> Any:
     except Exception as error:  # a bad config or damaged files, of many types
         raise UserError(f"dataset: {name} cannot be opened ({first_line(error)})")
     if not builder.is_prepared():
-        from tfunlearn.datasets.tfds_images import quiet_downloads
+        from tfunlearn.datasets.tfds_images import quiet_downloads, require_host
 
         try:
+            for url in list(builder.url_infos or ())[:1]:
+                require_host(url)
             with quiet_downloads():
                 builder.download_and_prepare()
         except Exception as error:  # the downloader raises errors of many types

@@ -41,8 +41,9 @@ class TrainingSettings(MethodSettings):
     )
     recovery_rounds: int | None = option(
         None,
-        f"Recovery rounds with stop rule rounds (none: {DEFAULT_ROUNDS}); their maximum with "
-        "plateau and target (none: the rounds of the training). 0: no recovery.",
+        f"Recovery rounds, after any round of the method itself, with stop rule rounds (none: "
+        f"{DEFAULT_ROUNDS}); their maximum with plateau and target (none: the rounds of the "
+        "training). 0: no recovery.",
     )
     recovery_optimizer: str | None = option(
         None,

@@ -51,6 +51,7 @@ class UnlearningTask:
     dropped: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
 

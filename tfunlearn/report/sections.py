@@ -103,6 +103,9 @@ class Section:
             f"{request_in_words(unlearning.dropped, self._facts.names)}."
             if unlearning.dropped
             else "",
+            f"Identifiers of the request: {quoted(unlearning.identifiers)}."
+            if unlearning.identifiers
+            else "",
             f"{count(len(unlearning.unknown), 'identifier')} of the request named no example: "
             f"{quoted(unlearning.unknown)}."
             if unlearning.unknown

@@ -126,6 +126,8 @@ def perform(
             plan = _make_plan(task, watch)
         start = measure(plan.start)
         guard = _guard(task, plan, before, start)
+        if guard is not None and guard.untrained:
+            task.caution(f"before unlearning, {guard.chance_in_words(before)}: train it longer")
         silent = SilentLayers(task, plan.report)
         silent.check(plan.start)
         _recover(task, plan, recorder, history, done, start, guard, silent)
@@ -157,6 +159,7 @@ def perform(
             dropped=list(task.dropped),
             unknown=list(task.unknown),
             held_out=list(task.held_out),
+            identifiers=list(task.identifiers),
             reason=task.reason,
             reference=None,
             checkpoint_sha256=checksum(directory.checkpoint),

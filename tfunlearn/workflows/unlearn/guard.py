@@ -10,8 +10,10 @@ import numpy as np
 from tfunlearn.evaluation.signal import chance_level
 
 PATIENCE = 5  # consecutive rounds
+LEARNED = 0.8  # share of H below which a loss shows that something was learned
 MARGIN = 0.02  # accuracy above chance that still counts as chance
 FALL = 0.05  # drop of accuracy below the start from which a rising loss counts
+REMEMBERED = 0.1  # difference in accuracy on the forget set from which forgetting shows
 DAMAGE = 0.05  # drop of accuracy below before and retrained that counts as damage
 
 
@@ -29,8 +31,8 @@ class RecoveryGuard:
 
     Args:
         labels: labels of the retained training data, `(n,)`.
-        before: metrics of the model before unlearning; if that is at chance level itself, nothing
-            counts as a failure.
+        before: metrics of the model before unlearning; if that has learned nearly nothing (accuracy
+            at chance level, loss above 0.8 H), nothing counts as a failure.
         start: metrics at the start of recovery.
         patience: number of rounds in a row; default 5.
     """
@@ -39,7 +41,10 @@ class RecoveryGuard:
         shares = np.unique(labels, return_counts=True)[1] / len(labels)
         self.chance, self.entropy = chance_level(labels), float(-(shares * np.log(shares)).sum())
         self._patience, self._start = patience, start
-        self._idle = self._knows_nothing(before) or len(shares) < 2
+        self.untrained = (
+            _accuracy(before) <= self.chance + MARGIN and _loss(before) >= LEARNED * self.entropy
+        )
+        self._idle = self.untrained or len(shares) < 2
 
     def restart(self, start: dict) -> None:
         """Restart from other metrics: the rounds before them belong to the method's own step."""
@@ -55,7 +60,7 @@ class RecoveryGuard:
         if self._idle or len(last) < self._patience:
             return None
         if all(map(self._knows_nothing, last)):
-            return f"for {len(last)} rounds {self._chance_in_words(last[-1])}"
+            return f"for {len(last)} rounds {self.chance_in_words(last[-1])}"
         base, losses = self._start.get("remain_loss"), [_loss(line) for line in last]
         if (
             base is not None
@@ -74,12 +79,13 @@ class RecoveryGuard:
         """Return why a finished model counts as failed, None if it does not."""
         if self._idle or not self._knows_nothing(after):
             return None
-        return self._chance_in_words(after)
+        return self.chance_in_words(after)
 
     def _knows_nothing(self, values: dict) -> bool:
         return _accuracy(values) <= self.chance + MARGIN and _loss(values) >= self.entropy
 
-    def _chance_in_words(self, values: dict) -> str:
+    def chance_in_words(self, values: dict) -> str:
+        """Return in words that a model is at chance level."""
         return (
             f"accuracy on the remaining data is at chance level ({_accuracy(values):.3f}; "
             f"always answering the most frequent class gives {self.chance:.3f})"
@@ -117,6 +123,28 @@ def damage(before: dict, after: dict, retrained: dict | None) -> str | None:
                 )
             )
     return max(found)[1] if found else None
+
+
+def remembered(before: dict, after: dict, retrained: dict | None) -> str | None:
+    """Return a description of a forget set on which little has changed, None if there is none.
+
+    It is one on which the accuracy differs by more than 0.1 from retraining before unlearning, and
+    by more than half of that difference after it.
+
+    Args:
+        before, after, retrained: metrics of `ForgettingMeasures`; `retrained` may be None.
+    """
+    name = "forget_accuracy"
+    if retrained is None or any(part.get(name) is None for part in (before, after, retrained)):
+        return None
+    gap = abs(before[name] - retrained[name])
+    if gap <= REMEMBERED or abs(after[name] - retrained[name]) <= gap / 2:
+        return None
+    return (
+        f"accuracy on the forget set is {after[name]:.3f}; before {before[name]:.3f}, retrained "
+        f"{retrained[name]:.3f}: more than half of the difference remains; more recovery rounds, "
+        "or another --method, may close it"
+    )
 
 
 def _accuracy(values: dict) -> float:

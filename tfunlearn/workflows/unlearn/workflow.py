@@ -39,7 +39,7 @@ from tfunlearn.workflows.unlearn.folders import (
     keys_of,
     target_of,
 )
-from tfunlearn.workflows.unlearn.guard import damage
+from tfunlearn.workflows.unlearn.guard import damage, remembered
 from tfunlearn.workflows.unlearn.repair import repair
 from tfunlearn.workflows.unlearn.request import read_request, write_request
 
@@ -184,7 +184,9 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         settings.forget,
         malicious=np.intersect1d(federation.malicious, source.remaining.clients.present),
     )
+    asked = [name.partition(":")[2] for name in request.names if name.startswith("example-id:")]
     request, unknown, held_out = _resolved(request, federation)
+    lost = {*unknown, *held_out}
     rows = request.rows(federation.clients, federation.data.classes)
     words = request.words()
     require(
@@ -215,6 +217,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         dropped=tuple(dropped),
         unknown=tuple(unknown),
         held_out=tuple(held_out),
+        identifiers=tuple(name for name in asked if name not in lost),
     )
     task = _with_method(task)
     settings = task.settings
@@ -246,6 +249,7 @@ def _resolved(
         ),
         named=data.name,
         test_ids=None if data.test_ids is None else data.test_ids.tolist(),
+        id_column=dict(federation.config.data.leaves()).get("id_column"),
     )
 
 
@@ -358,11 +362,15 @@ def _compare_with_retrained(
     reference, _ = run_task(retraining, None, "weights_key", silent)
     retrained = measures_of(task)(reference.read_state().weights)
     measured = dataclasses.replace(record.measured, retrained=retrained)
+    kept = remembered(measured.before, measured.after, retrained)
+    if kept:
+        watch.on_warning(kept)
     record = dataclasses.replace(
         record,
         reference=os.path.abspath(reference.path),
         measured=measured,
         damaged=damage(measured.before, measured.after, retrained),
+        warnings=[*record.warnings, *([kept] if kept else [])],
     )
     write_record(directory, record)
     save_recovery(directory.curves, directory.read_metrics(), measured)
