@@ -21,6 +21,7 @@ COMMANDS = {  # written here, since importing every command would slow down --he
     "train": "Train a federated model, with attacks and defenses.",
     "resume": "Continue a stopped run, unlearning or sweep.",
     "unlearn": "Unlearn clients, classes or examples of a run, and compare with retraining.",
+    "detect": "Detect malicious clients of a run from its kept updates.",
     "verify": "Verify that an unlearned run has forgotten, against retrained models.",
     "report": "Write a one-page report of one or several runs: request, method, evidence.",
     "evaluate": "Evaluate a run on its test set, or by groups of memorization (--gme).",

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import click
 
+from tfunlearn.core.errors import refuse
+from tfunlearn.core.files import user_path
+from tfunlearn.core.requests import DETECTED
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.methods.settings import AUTO, common_fields, own_fields, unlearn_settings
+from tfunlearn.runs.detections import choose_detection
+from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.workflows.profile import record_profile
 from tfunlearn.workflows.unlearn.workflow import unlearn as unlearn_run
 from tfunlearn_cli.method_options import Choice, MethodCommand
@@ -28,6 +33,8 @@ METHOD = Choice(UNLEARNING, (AUTO,), {AUTO: lambda: own_fields(AUTO)})
 @click.command(cls=MethodCommand, choices={"method": METHOD}, section="unlearn")
 @click.argument("run", metavar="RUN")
 @request_options
+@click.option("--detected", is_flag=True, help="Forget the clients that tfunlearn detect flagged.")
+@click.option("--detector", metavar="NAME", help="Whose findings, with --detected.")
 @field_options(COMMON)
 @click.option(
     "--config",
@@ -39,7 +46,20 @@ METHOD = Choice(UNLEARNING, (AUTO,), {AUTO: lambda: own_fields(AUTO)})
 @click.option("--out", metavar="DIR", help="New run directory.  [default: <RUN>-<method>]")
 @engine_option
 @allow_code_option
-def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir, out, **knobs):
+def unlearn(
+    run,
+    malicious,
+    clients,
+    classes,
+    examples,
+    detected,
+    detector,
+    config,
+    preset,
+    data_dir,
+    out,
+    **knobs,
+):
     """Unlearn clients, classes or examples of a run, and compare with retraining.
 
     RUN is the folder of a run of `train` or of an earlier `unlearn`; it is not changed. If
@@ -53,6 +73,13 @@ def unlearn(run, malicious, clients, classes, examples, config, preset, data_dir
         begin = {"forget": begin["forget"]} if begin else {}  # its settings are for another method
     given = {**begin, **given}
     words = request_words(malicious, clients, classes, examples)
+    refuse("detector", detector, detector is None or detected, "without --detected")
+    if detected:
+        found = choose_detection(RunDirectory(user_path(run)), detector).found
+        if not found.flagged and not words:
+            click.echo(f"detected  {found.detector} flagged no client; nothing is forgotten")
+            return
+        words += [f"{DETECTED}:{found.detector}"] if found.flagged else []
     if words:
         given["forget"] = words
     settings = unlearn_settings(**given)

@@ -16,6 +16,7 @@ from tfunlearn.methods.callbacks import UnlearningCallbacks
 from tfunlearn.methods.method import UNLEARNING, in_words
 from tfunlearn.methods.settings import reference_method
 from tfunlearn.methods.task import Plan, UnlearningTask
+from tfunlearn.report.detections import basis
 from tfunlearn.report.summaries import (
     cost_in_words,
     count,
@@ -97,6 +98,8 @@ class UnlearningDisplay(UnlearningCallbacks):
                 f"held out  {count(len(task.held_out), 'identifier')} of test examples, which the "
                 f"model was not trained on: {quoted(task.held_out)}"
             )
+        for one in task.detections:
+            self._say(f"detected  by {one.found.detector}: {basis(one.found)}")
         if task.identifiers:
             self._say(f"found     {quoted(task.identifiers)}")
         if task.reason:

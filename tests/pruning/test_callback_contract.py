@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import sys
 
@@ -421,9 +422,8 @@ assert all(len(now) > len(old) > 0 for now, old in zip(contract.dead(model), bef
 
 
 def test_one_and_two_replicas_do_what_none_does():
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS, __file__.rpartition("/")[0]],
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", REPLICAS, __file__.rpartition("/")[0]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == -signal.SIGSEGV:  # TensorFlow's, on a busy machine: once in many runs
+        done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

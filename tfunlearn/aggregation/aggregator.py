@@ -190,6 +190,7 @@ class Aggregator:
         round_number=1,
         f: int | None = None,
         rng: np.random.Generator | None = None,
+        model=None,
     ):
         """Return the aggregate of a round.
 
@@ -202,6 +203,7 @@ class Aggregator:
             round_number: decides, with the seed, the order in bucketing.
             f: malicious clients to tolerate; default as `byzantine` says.
             rng: random generator of the noise.
+            model: the global model at the start of the round, `(d,)`; flame clusters local models.
 
         Returns:
             float32 `(d,)`.
@@ -218,7 +220,7 @@ class Aggregator:
             f = self.f(int(updates.shape[0]) + dropped)
         stack = finite_stack(updates, weights=weights)
         rows, left = stack.rows, check_f(max(f - dropped, 0), stack)
-        given = Round(left, stack.weights, reference, rng, self.strict, self.sizes)
+        given = Round(left, stack.weights, reference, rng, self.strict, self.sizes, model)
         for step, own in self.steps:
             rows = step.apply(rows, given, own, self.seed, round_number)
             if isinstance(updates, np.ndarray):

@@ -99,6 +99,11 @@ def window_mean(ops, values, position, theta, size):
     return ops.sum_rows(xp.where(inside, wide, 0.0)) / xp.asarray(size, xp.float64)
 
 
+def _kept(rows, f):
+    stack = finite_stack(rows)
+    return repeated_krum(stack, squared_distances_of(stack), f)
+
+
 def _without_each(stack, f, own):
     distances, few = squared_distances_of(stack), stack._replace(n=stack.n - 1)
     for kept, sub in without(stack.n, distances):
@@ -109,6 +114,7 @@ BULYAN = Rule(
     name="bulyan",
     summary="Krum selection, then a trimmed mean around the median per coordinate",
     paper="El Mhamdi et al., ICML 2018, arXiv 1802.07927",
+    keeps=lambda rows, given, own: _kept(rows, given.f),
     apply=lambda updates, given, own: bulyan(updates, f=given.f, strict=given.strict),
     least=lambda f: 4 * f + 3,
     condition=CONDITION,

@@ -11,6 +11,7 @@ from tfunlearn.aggregation.left_out import spread, without
 from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows, squared_distances_of
+from tfunlearn.core.blocks import pairwise_squared_distances
 from tfunlearn.core.errors import require, require_whole
 
 CONDITION = "n >= 2f + 3"
@@ -93,6 +94,11 @@ def mean_of_best(updates, f: int, m: int | None, strict: bool, rule: str):
     return weighted_mean(stack, best)
 
 
+def kept_by_krum(rows: np.ndarray, f: int, selected: int) -> np.ndarray:
+    """Return the mask of the rows that (multi-)Krum selects of finite updates, bool `(n,)`."""
+    return krum_choice(pairwise_squared_distances(rows), f=f, m=min(selected, len(rows)))
+
+
 def krum_without_each(stack, f, selected):
     """Yield the mean of the `selected` best rows without the first row, the second, and so on."""
     distances, n = squared_distances_of(stack), stack.n - 1
@@ -105,6 +111,7 @@ KRUM = Rule(
     summary="the update with the smallest sum of distances to its nearest neighbors",
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
     apply=lambda updates, given, own: krum(updates, f=given.f, strict=given.strict),
+    keeps=lambda rows, given, own: kept_by_krum(rows, given.f, 1),
     least=lambda f: 2 * f + 3,
     condition=CONDITION,
     ignores_huge=True,

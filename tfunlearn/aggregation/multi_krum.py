@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tfunlearn.aggregation import oracles
-from tfunlearn.aggregation.krum import krum_without_each, mean_of_best
+from tfunlearn.aggregation.krum import kept_by_krum, krum_without_each, mean_of_best
 from tfunlearn.aggregation.krum_flap import krum_flap
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.core.errors import refuse, require, require_whole
@@ -76,6 +76,9 @@ MULTI_KRUM = Rule(
     paper="Blanchard et al., NeurIPS 2017, arXiv 1703.02757",
     settings=MultiKrumSettings,
     apply=_apply,
+    keeps=lambda rows, given, own: kept_by_krum(
+        rows, given.f, own.selected or len(rows) - given.f - 2
+    ),
     least=lambda f: 2 * f + 3,
     condition="n >= 2f + 3",
     ignores_huge=True,

@@ -39,6 +39,7 @@ class Round(NamedTuple):
         rng: random generator of the round.
         strict: whether too few rows raise an error.
         sizes: number of entries of each of the model's tensors, or None.
+        model: the global model at the start of the round, `(d,)`, or None.
     """
 
     f: int = 0
@@ -47,6 +48,7 @@ class Round(NamedTuple):
     rng: Any = None
     strict: bool = True
     sizes: tuple[int, ...] | None = None
+    model: Any = None
 
 
 def _always(f: int) -> int:
@@ -61,6 +63,8 @@ class Rule(Method):
         apply: `(updates (n, d), Round, own settings) -> (d,)`.
         least: smallest number of updates for f malicious ones.
         condition: the same as text.
+        keeps: `(updates (n, d), Round, own settings) -> bool (n,)`: the rows that it uses, of a
+            rule that leaves some out; None for others.
         reference: what the rule needs from the server: the `"previous"` aggregate or a `"trusted"`
             update; None for neither.
         weighted: whether it weights clients by their examples.
@@ -86,6 +90,7 @@ class Rule(Method):
     """
 
     apply: Callable[[Any, Round, Any], Any]
+    keeps: Callable[[Any, Round, Any], Any] | None = None
     least: Callable[[int], int] = _always
     condition: str = "n >= 1"
     reference: str | None = None

@@ -20,6 +20,7 @@ from tfunlearn.conformance.contracts import (
     check_model,
     check_step,
 )
+from tfunlearn.conformance.detectors import check_detector
 from tfunlearn.conformance.families import FAMILIES, family_of
 from tfunlearn.conformance.finding import Finding
 from tfunlearn.conformance.properties import RuleUnderTest, gaussian_updates
@@ -28,6 +29,7 @@ from tfunlearn.core.errors import UserError, choose, require
 from tfunlearn.core.families import Family, load_object, settings_for
 from tfunlearn.core.fields import fields_of
 from tfunlearn.defenses import Defense
+from tfunlearn.detection import Detector
 
 
 def check_named(
@@ -81,6 +83,9 @@ def _check_contract(
         return check_step(method, own)
     if isinstance(method, Attack):
         return check_attack(method, own)
+    if isinstance(method, Detector):
+        tried = method.settings(**method.tried_with) if own == method.settings() else own
+        return check_detector(method, tried)
     if isinstance(method, Defense):
         return check_defense(method, own)
     checks = {

@@ -10,12 +10,15 @@ from tfunlearn.core.errors import UserError, choose
 from tfunlearn.core.families import Family
 from tfunlearn.datasets import DATASETS
 from tfunlearn.defenses import DEFENSES
+from tfunlearn.detection import DETECTORS
 from tfunlearn.methods.method import UNLEARNING
 from tfunlearn.models import MODELS
 
 FAMILIES: dict[str, Family[Any]] = {
     family.name: family
-    for family in (RULES, PRE_AGGREGATORS, ATTACKS, DEFENSES, UNLEARNING, MODELS, DATASETS)
+    for family in (
+        *(RULES, PRE_AGGREGATORS, ATTACKS, DEFENSES, DETECTORS, UNLEARNING, MODELS, DATASETS),
+    )
 }
 
 
@@ -63,9 +66,13 @@ def list_installed(family: str | None = None) -> list[Installed]:
 
 
 def family_of(name: str) -> list[str]:
-    """Return the families that have a method of that name, built in or as an entry point."""
-    return [
+    """Return the families that have a method of that name, built in or as an entry point.
+
+    Detectors by a rule or defense have its name; they are found if no other family has it.
+    """
+    found = [
         family
         for family, members in FAMILIES.items()
         if name in members or name in members.entry_points()
     ]
+    return [family for family in found if family != DETECTORS.name] or found

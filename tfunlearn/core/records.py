@@ -126,6 +126,8 @@ class UnlearningRecord:
         unknown: identifiers of the request that no example has.
         held_out: identifiers of the request of test examples, which were not trained on.
         identifiers: identifiers of the request that were found.
+        detections: findings of detectors that the request took its clients from: `found`, `since`,
+            `settings`.
         reason: why the method was chosen, None if the user named it.
         reference: path of the retrained run, None without one.
         checkpoint_sha256: checksum of the unlearned weights.
@@ -161,6 +163,7 @@ class UnlearningRecord:
     unknown: list[str] = field(default_factory=list)
     held_out: list[str] = field(default_factory=list)
     identifiers: list[str] = field(default_factory=list)
+    detections: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
     reference: str | None = None
     method_origin: dict[str, Any] | None = None

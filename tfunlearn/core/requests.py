@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from tfunlearn.core.files import user_path
 from tfunlearn.core.labels import class_number
 
 FORMS = (
-    "malicious, client:ID, class:LABEL, example:CLIENT:INDEX, client-name:NAME, class-name:NAME, "
-    "or example-id:ID"
+    "malicious, detected, client:ID, class:LABEL, example:CLIENT:INDEX, client-name:NAME, "
+    "class-name:NAME, or example-id:ID"
 )
 _PATTERNS = {
     "clients": re.compile(r"client:(\d{1,9})"),
@@ -26,6 +26,7 @@ _PATTERNS = {
 }
 _PAIR = re.compile(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*")
 _NAMES = ("client-name:", "class-name:", "example-id:")
+DETECTED = "detected"
 NAMED = 5  # identifiers quoted in a message
 
 
@@ -53,13 +54,19 @@ class ForgetRequest:
 
     @classmethod
     def parse(
-        cls, words: Iterable[str], *, malicious: Sequence[int] | np.ndarray = ()
+        cls,
+        words: Iterable[str],
+        *,
+        malicious: Sequence[int] | np.ndarray = (),
+        detected: Callable[[str | None], Sequence[int]] | None = None,
     ) -> ForgetRequest:
         """Parse words such as `client:3`, `class:1`, `example:3:17`, `malicious`.
 
         Args:
             words: the words.
             malicious: ids that `malicious` stands for.
+            detected: ids that a detector flagged, by its name or None for the only one; default
+                none, which allows no such words.
 
         Raises:
             UserError: a word has another form, there are no words, or `malicious` is requested but
@@ -76,6 +83,14 @@ class ForgetRequest:
                     "of this run is malicious (malicious is the default)",
                 )
                 found["clients"] += [int(k) for k in malicious]
+                continue
+            if detected is not None and (word == DETECTED or word.startswith(f"{DETECTED}:")):
+                flagged = detected(word.partition(":")[2] or None)
+                if not len(flagged):
+                    raise UserError(
+                        "detected: no client was flagged, so there is nothing to forget"
+                    )
+                found["clients"] += [int(k) for k in flagged]
                 continue
             if word.startswith(_NAMES) and word.partition(":")[2]:
                 found["names"].append(word)

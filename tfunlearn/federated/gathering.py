@@ -178,6 +178,7 @@ class GatheringRounds:
                 reference=reference,
                 round_number=cohort.round_number,
                 rng=generator(self._seed, "noise", cohort.round_number),
+                model=to_vector(state.weights),
             )
             weights = [old + new for old, new in zip(weights, from_vector(step, self._shapes))]
             loss = float(np.average(updates.losses, weights=self.shares(updates)))

@@ -45,7 +45,7 @@ class UnlearnSettings:
             self._check_given()
         elif self.own is None:
             object.__setattr__(self, "own", UNLEARNING.make_settings(self.method))
-        ForgetRequest.parse(self.forget, malicious=(0,))
+        ForgetRequest.parse(self.forget, malicious=(0,), detected=lambda name: (0,))
         if self.unlearn_seed is not None:
             require_whole("unlearn_seed", self.unlearn_seed, 0, 2**31 - 1)
 

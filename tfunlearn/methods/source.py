@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.files import checksum
@@ -142,6 +143,37 @@ def open_source(run: str | os.PathLike, data_dir: str | None = None) -> Source:
         lost,
         directory.model_sha256(),
     )
+
+
+@dataclass(frozen=True)
+class KeptRounds:
+    """The kept rounds of a run, without its data.
+
+    Attributes:
+        directory: the run directory.
+        config: its configuration.
+        history: kept rounds, including those of the runs that this one started from.
+        rounds: number of finished rounds of the run.
+    """
+
+    directory: RunDirectory
+    config: RunConfig
+    history: History
+    rounds: int
+
+
+def open_history(run: str | os.PathLike, data_dir: str | None = None) -> KeptRounds:
+    """Read the kept rounds of a run; neither its data nor who attacked is read.
+
+    Raises:
+        UserError: there is no run, or a file is damaged.
+    """
+    directory, config, state = read_run(run, data_dir)
+    record = read_record(directory)
+    require_not_failed(directory, record)
+    shapes = [w.shape for w in state.weights]
+    history, _ = _history(directory, config, directory.read_metrics(), record, shapes)
+    return KeptRounds(directory, config, history, state.finished)
 
 
 def require_not_failed(directory: RunDirectory, record: UnlearningRecord | None) -> None:

@@ -17,6 +17,7 @@ from tfunlearn.methods.cost import Cost
 from tfunlearn.methods.method import UnlearningMethod
 from tfunlearn.methods.settings import UnlearnSettings
 from tfunlearn.methods.source import Source
+from tfunlearn.runs.detections import StoredDetection
 from tfunlearn.training.federation import Federation
 
 
@@ -36,6 +37,8 @@ class UnlearningTask:
         dropped: terms of the request that match no example left to forget.
         unknown: identifiers of the request that no example has.
         held_out: identifiers of the request that are of test examples.
+        identifiers: identifiers of the request that were found.
+        detections: findings of detectors that the request took its clients from.
         reason: why the method was chosen if the user named none; else None.
         warnings: warnings for the user; filled during the unlearning.
     """
@@ -52,6 +55,7 @@ class UnlearningTask:
     unknown: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
+    detections: tuple[StoredDetection, ...] = ()
     reason: str | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -71,7 +75,10 @@ class UnlearningTask:
 
     @property
     def honest(self) -> np.ndarray:
-        """Ids of the flagged clients that never attacked."""
+        """Ids of the flagged clients that never attacked; detected ones count as attackers."""
+        if self.detections:
+            detected = [k for one in self.detections for k in one.found.flagged]
+            return np.setdiff1d(self.flagged, detected)
         federation = self.source.federation
         attacked = any(map(federation.attacked, range(1, self.source.training_rounds + 1)))
         return np.setdiff1d(self.flagged, federation.malicious) if attacked else self.flagged

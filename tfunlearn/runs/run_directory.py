@@ -53,7 +53,8 @@ class RunDirectory:
             `curves.png`, `tensorboard/`, `worker.log` (output of TFF's worker process), `history/`
             (rounds kept for unlearning), `methods/` (copies of the files of your own methods, for
             you to put back; never loaded), `.lock` (held by the writing process), `profile.json`
-            (metrics by class and client, if a command made the run) and, for an unlearned run,
+            (metrics by class and client, if a command made the run), `detections.json` (findings of
+            detectors) and, for an unlearned run,
             `unlearning.json` and `request.json`.
         made: folders that were created for it, innermost first.
     """
@@ -74,6 +75,7 @@ class RunDirectory:
     history = property(lambda self: self.path / "history")
     unlearning = property(lambda self: self.path / "unlearning.json")
     request = property(lambda self: self.path / "request.json")
+    detections = property(lambda self: self.path / "detections.json")
     tensorboard = property(lambda self: self.path / "tensorboard")
     methods = property(lambda self: self.path / "methods")
     lock = property(lambda self: self.path / ".lock")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from tfunlearn.core.lazy import tf
 from tfunlearn.core.results import as_array
 from tfunlearn.core.schedules import between
 from tfunlearn.core.vectors import from_vector
+from tfunlearn.datasets import LabeledData
 from tfunlearn.defenses import Rejection
 from tfunlearn.evaluation import OutputsOf, accuracy, cross_entropy
 from tfunlearn.local_training.weight_order import WeightOrder
 from tfunlearn.models.outputs import gives_probabilities
 from tfunlearn.training.federation import Federation
+
+Judge = Callable[[list[np.ndarray], np.ndarray], tuple[float, float]]
 
 
 def adversary_of(federation: Federation, model: tf.keras.Model) -> Adversary | None:
@@ -83,10 +87,20 @@ def rejection_of(federation: Federation, model: tf.keras.Model) -> Rejection | N
     config = federation.config
     if config.defense.rejection is None:
         return None
-    held, outputs_of = federation.held_back, OutputsOf(model)
+    held = federation.held_back
     assert held is not None  # the configuration requires server-held examples
+    return config.rejection_by(judge_on(held, model))
+
+
+def judge_on(held: LabeledData, model: tf.keras.Model) -> Judge:
+    """Return the error rate and loss on held examples of weights moved by a step, as a function.
+
+    Args:
+        held: the server's examples.
+        model: any model of the run's architecture.
+    """
+    outputs_of, logits = OutputsOf(model), not gives_probabilities(model)
     shapes: list[Any] = [w.shape for w in model.weights]
-    logits = not gives_probabilities(model)
 
     def judge(weights: list[np.ndarray], step: np.ndarray) -> tuple[float, float]:
         moved = [old + new for old, new in zip(weights, from_vector(step, shapes))]
@@ -96,4 +110,4 @@ def rejection_of(federation: Federation, model: tf.keras.Model) -> Rejection | N
             cross_entropy(outputs, held.labels, from_logits=logits),
         )
 
-    return config.rejection_by(judge)
+    return judge

@@ -160,6 +160,7 @@ def perform(
             unknown=list(task.unknown),
             held_out=list(task.held_out),
             identifiers=list(task.identifiers),
+            detections=[dataclasses.asdict(one) for one in task.detections],
             reason=task.reason,
             reference=None,
             checkpoint_sha256=checksum(directory.checkpoint),

@@ -37,9 +37,15 @@ def write_request(
             keeps=task.keeps,
             name=name,
             **origin_note(task),
+            **_detections(task),
             out=None if out is None else os.path.abspath(user_path(out)),
         ),
     )
+
+
+def _detections(task: UnlearningTask) -> dict:
+    found = [dataclasses.asdict(one) for one in task.detections]
+    return {"detections": found} if found else {}
 
 
 def origin_note(task: UnlearningTask) -> dict:

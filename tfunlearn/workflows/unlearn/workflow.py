@@ -25,6 +25,7 @@ from tfunlearn.methods.settings import (
 from tfunlearn.methods.source import Source, open_source
 from tfunlearn.methods.task import UnlearningTask
 from tfunlearn.report import save_recovery
+from tfunlearn.runs.detections import StoredDetection, choose_detection, stored_detection
 from tfunlearn.runs.run_directory import RunDirectory, unlearning_record, write_record
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.measures import ForgettingMeasures
@@ -142,7 +143,12 @@ def resume_unlearning(
         if not _lacks_reference(settings, record):
             return UnlearningRun(directory, record, directory.read_metrics(), False)
     task = task_of(open_source(request["run"], data_dir or request["data_dir"]), settings)
-    task = dataclasses.replace(task, keeps=request["keeps"], watch=watch)
+    task = dataclasses.replace(
+        task,
+        keeps=request["keeps"],
+        watch=watch,
+        detections=tuple(map(stored_detection, request.get("detections", ()))),
+    )
     if finished:
         record = _compare_with_retrained(task, directory, unlearning_record(directory), watch)
         return UnlearningRun(directory, record, directory.read_metrics(), False)
@@ -180,9 +186,23 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
             covers all examples.
     """
     federation = source.federation
+    detections: list[StoredDetection] = []
+
+    def detected(name: str | None) -> list[int]:
+        chosen = choose_detection(source.directory, name)
+        detections.append(chosen)
+        flagged, everyone = chosen.found.flagged, source.remaining.clients.present
+        if len(np.setdiff1d(everyone, flagged)) == 0:
+            raise UserError(
+                f"detected: {chosen.found.detector} flagged all {len(everyone)} clients; at least "
+                "one must remain; use another detector"
+            )
+        return [k for k in flagged if k in everyone]
+
     request = ForgetRequest.parse(
         settings.forget,
         malicious=np.intersect1d(federation.malicious, source.remaining.clients.present),
+        detected=detected,
     )
     asked = [name.partition(":")[2] for name in request.names if name.startswith("example-id:")]
     request, unknown, held_out = _resolved(request, federation)
@@ -217,6 +237,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         dropped=tuple(dropped),
         unknown=tuple(unknown),
         held_out=tuple(held_out),
+        detections=tuple(detections),
         identifiers=tuple(name for name in asked if name not in lost),
     )
     task = _with_method(task)
