@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 import click
@@ -48,6 +49,11 @@ def detect(run, detectors, data_dir, **settings):
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     console.print("reading   the kept rounds")
     found = detect_run(run, names, data_dir=data_dir, skip=everyone, track=console.track, **given)
+    show_detection(console, found, run)
+
+
+def show_detection(console: PlainConsole, found: RunDetection, run: str | os.PathLike) -> None:
+    """Print the findings, their grades, and the next command."""
     for one in found.results:
         _show(console, one, found)
     for name, reason in found.skipped.items():

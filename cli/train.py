@@ -6,9 +6,12 @@ import click
 
 from tfunlearn.config.reading import METHOD_FIELDS, run_config
 from tfunlearn.config.run_config import RunConfig
-from tfunlearn.core.errors import refuse
+from tfunlearn.core.errors import refuse, require
+from tfunlearn.core.families import settings_for
+from tfunlearn.detection import DETECTORS
 from tfunlearn.training.train import train as train_run
 from tfunlearn.workflows.profile import record_profile
+from tfunlearn_cli.chain import STEPS, follow
 from tfunlearn_cli.display import TrainingDisplay
 from tfunlearn_cli.method_options import Choice, MethodCommand
 from tfunlearn_cli.options import (
@@ -42,18 +45,41 @@ CHOICES = {
     help="Share the clients "
     "with the tfunlearn worker at this address, may be repeated; turns --gather on.",
 )
+@click.option(
+    "--detect",
+    "detector",
+    metavar="NAME",
+    help="Detect malicious clients by the kept updates after the training, see tfunlearn detect; "
+    "keeps all rounds, unless --history is given.",
+)
+@click.option(
+    "--then",
+    "last",
+    type=click.Choice(STEPS),
+    help="With --detect: unlearn the flagged clients; verify it, too; and write a report.",
+)
 @allow_code_option
-def train(config, preset, out, workers, **flags):
+def train(config, preset, out, workers, detector, last, **flags):
     """Train a federated model, with attacks and defenses.
 
     Example: tfunlearn train --attack label-flip --defense flap
     """
-    settings = run_config(**merged(config, flags, preset_fields(preset, "train")))
+    given = merged(config, flags, preset_fields(preset, "train"))
+    refuse("then", last, last is None or detector is not None, "without --detect")
+    if detector is not None:
+        given = {"history": "all", **given}
+        own = settings_for([(DETECTORS, DETECTORS.name_of(detector))], {})[0]
+        least = DETECTORS.find(DETECTORS.name_of(detector)).least_rounds(own)
+        rounds = given.get("rounds", RunConfig().training.rounds)
+        require("rounds", rounds, rounds >= least, f"at least {least} with --detect {detector}")
+    settings = run_config(**given)
     _check_use(flags, settings)
     with TrainingDisplay(settings) as display:
         run = train_run(settings, out=out, workers=workers, watch=display)
     display.finish(run)
     record_profile(run)
+    if detector is not None:
+        follow(run.directory.path, detector, last)
 
 
 def _check_use(flags: dict, settings: RunConfig) -> None:

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from tfunlearn.core.requests import quoted
 from tfunlearn.core.verification_record import (
     ClassMetrics,
     ClientMetrics,
     Comparison,
     VerificationRecord,
 )
+from tfunlearn.report.detections import basis
 from tfunlearn.report.summaries import count, request_in_words
 from tfunlearn.report.tables import gap_row
-from tfunlearn.runs.run_directory import RunDirectory
+from tfunlearn.runs.detections import stored_detection
+from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.workflows.verify.suite import Verification
 from tfunlearn_cli.retraining_display import RetrainingDisplay
 
@@ -41,6 +44,10 @@ class VerifyDisplay(RetrainingDisplay):
             f"{count(record.counts['never'], 'test example')} like them"
             + (", poisoned likewise" if record.poisoned else "")
         )
+        unlearned = read_record(RunDirectory(found.folder.parent))
+        for one in map(stored_detection, unlearned.detections if unlearned else ()):
+            clients = quoted([self._names.of_client(k) for k in one.found.flagged])
+            self._say(f"detected  by {one.found.detector}: {clients}; {basis(one.found)}")
         self._measures(record)
         self._parts(record)
         self._evidence(record)

@@ -21,6 +21,7 @@ CALLS = {
         )
     )
     for name, rule in RULES.items()
+    if rule.needs_arrays(rule.settings()) is None
 } | {
     "nearest-neighbor-mixing": lambda u: aggregation.nearest_neighbor_mixing(u, f=2),
     "bucketing": lambda u: aggregation.bucketing(u, size=3, seed=7, round_number=4),

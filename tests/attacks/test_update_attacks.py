@@ -305,8 +305,8 @@ def test_what_the_server_knows_reaches_its_simulation(rng):
     stack = rng.standard_normal((6, 5)).astype(np.float32)
     columns, seen = np.array([True, True, False, True, False]), []
 
-    def aggregate(whole, ids, dropped, reference, number):
-        seen.append((whole.copy(), ids.tolist(), dropped, reference, number))
+    def aggregate(whole, ids, dropped, reference, number, model):
+        seen.append((whole.copy(), ids.tolist(), dropped, reference, number, model))
         return whole.mean(axis=0)
 
     def craft(view):
@@ -327,10 +327,11 @@ def test_what_the_server_knows_reaches_its_simulation(rng):
     )
     ids = np.array([0, 2, 3, 5, 7, 9])
     _, crafted = attack(stack, ids, np.zeros(5, np.float32), 4, dropped=2, reference="before")
-    view, (whole, order, dropped, reference, number) = seen
+    view, (whole, order, dropped, reference, number, model) = seen
     assert crafted.tolist() == []  # their own updates as they were
     assert order == [2, 3, 5, 9, 0, 7] and (dropped, reference, number) == (2, "before", 4)
     np.testing.assert_array_equal(whole, stack[[1, 2, 3, 5, 0, 4]])
+    assert model.shape == (5,)  # the whole model, not the attacked coordinates
     np.testing.assert_array_equal(view.kept_apart, stack[[1, 2, 3, 5, 0, 4]][:, ~columns])
     assert view.clients == 8 and view.benign.shape == (4, 3)
 

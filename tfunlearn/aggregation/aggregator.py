@@ -127,7 +127,9 @@ class Aggregator:
     def without_noise(self) -> Aggregator:
         """Return the aggregator as it is without random noise."""
         quiet = {
-            name: value for name, value in self.method.noiseless.items() if name in self.settings
+            name: value
+            for name, value in self.method.noiseless.items()
+            if getattr(self.own, name) != value
         }
         return self.replace(**quiet) if quiet else self
 

@@ -19,6 +19,7 @@ def without_each(
     f: int,
     reference: np.ndarray | None = None,
     round_number: int = 1,
+    model: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the aggregate of all rows except the first, then all except the second, and so on.
 
@@ -33,6 +34,7 @@ def without_each(
         f: number of malicious clients to tolerate among the n - 1.
         reference: see `Aggregator`.
         round_number: see `Aggregator`.
+        model: see `Aggregator`.
 
     Returns:
         n vectors `(d,)` float32, equal to the rule's results on n - 1 rows, without added noise.
@@ -58,4 +60,5 @@ def without_each(
             reference=reference,
             round_number=round_number,
             f=f,
+            model=model,
         )

@@ -25,8 +25,8 @@ class Adversary:
         knowledge: `"partial"` (default): malicious clients see their own updates and the global
             model; `"full"`: the updates of all clients as well. In both cases they know the
             server's rule.
-        aggregate: the server's rule, `(stack, ids, dropped, reference, round) -> (d,)`; default
-            the mean.
+        aggregate: the server's rule, `(stack, ids, dropped, reference, round, model) -> (d,)`;
+            default the mean.
         select: the selection step of the server's rule, `(squared distances, f or None, dropped)
             -> bool (n,)`, see `AdversaryView`.
         infeasible_reason: `(clients, malicious clients) -> reason or None`; a round with a reason
@@ -86,7 +86,9 @@ class Adversary:
             model[columns],
             len(ids) + dropped,
             generator(self.seed, "attack", round_number),
-            **self._knowledge(stack, ids, attacking, columns, round_number, dropped, reference),
+            **self._knowledge(
+                stack, ids, attacking, columns, round_number, dropped, reference, model
+            ),
         )
         received, crafted = stack.copy(), own.copy()
         crafted[:, columns] = self.craft(view)
@@ -94,7 +96,9 @@ class Adversary:
         received[attacking] = crafted
         return received, ids[attacking][changed]
 
-    def _knowledge(self, stack, ids, attacking, columns, round_number, dropped, reference) -> dict:
+    def _knowledge(
+        self, stack, ids, attacking, columns, round_number, dropped, reference, model
+    ) -> dict:
         """Return the fields of the view that depend on the adversary's knowledge."""
         order = np.flatnonzero(attacking)
         known = {}
@@ -107,7 +111,7 @@ class Adversary:
             def aggregate(rows: np.ndarray) -> np.ndarray:
                 whole = stack[order]
                 whole[:, columns] = rows
-                return rule(whole, ids[order], dropped, reference, round_number)[columns]
+                return rule(whole, ids[order], dropped, reference, round_number, model)[columns]
 
             known["aggregate"] = aggregate
         if select is not None:

@@ -67,6 +67,9 @@ def check(name: str, *, like: str | None = None, settings: dict | None = None) -
 
 def same_bits_in_tff(name: str) -> Finding:
     """Check whether a rule gives bit-identical results on arrays and inside TFF, if it is there."""
+    rule = RULES[name]
+    if rule.needs_arrays(rule.settings()) is not None:
+        return Finding("same bits in TFF", None, "it runs on gathered updates only")
     if not tff_is_usable():
         return Finding("same bits in TFF", None, "TensorFlow Federated is not installed")
     from tfunlearn.engines.tff.same_bits import ROUNDS, different_rounds

@@ -30,7 +30,7 @@ def check_detector(detector: Detector, own: Any) -> list[Finding]:
     def run(updates: np.ndarray, order: np.ndarray = ids) -> Detection:
         means = np.nan_to_num(updates).mean(axis=1)
         models = np.concatenate([np.zeros((1, SIZE)), np.cumsum(means, axis=0)[:-1]])
-        watch = Watch(detector, own, Server(lambda n: 2, 0, judge))
+        watch = Watch(detector, own, Server(lambda n: (n - 3) // 4, 0, judge))
         for seen in observed(updates, models, [order] * len(updates)):
             watch.add(seen)
         return watch.decide()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tfunlearn.aggregation import EXPECTED_SHARES, Aggregator
 from tfunlearn.aggregation.leave_one_out import without_each
 from tfunlearn.core.errors import UserError, choose, refuse, require, require_count_or_fraction
 from tfunlearn.core.fields import option
+from tfunlearn.core.vectors import to_vector
 from tfunlearn.defenses.defense import UpdateDefense
 
 CRITERIA = {"err": ("error",), "lfr": ("loss",), "union": ("error", "loss")}
@@ -44,7 +46,7 @@ class Rejection:
 
     by: str
     aggregator: Aggregator
-    judge: Callable[[list[np.ndarray], np.ndarray], tuple[float, float]]
+    judge: Callable[[Any, np.ndarray], tuple[float, float]]
     count: int | float | None = None
     compat: str | None = None
 
@@ -90,7 +92,7 @@ class Rejection:
 
     def __call__(
         self,
-        model: list[np.ndarray],
+        model: list[np.ndarray] | np.ndarray,
         updates: np.ndarray,
         *,
         weights: np.ndarray,
@@ -101,7 +103,8 @@ class Rejection:
         """Return the mask of the kept rows, bool `(n,)`.
 
         Args:
-            model: the global weights at the start of the round.
+            model: the global weights at the start of the round, as arrays or one vector `(d,)`;
+                the judge receives them as they are.
             updates: float32 `(n, d)`, finite.
             weights: examples per client `(n,)`.
             dropped: number of clients already dropped; each uses up one of the f and one of the c.
@@ -119,6 +122,7 @@ class Rejection:
             reference=reference,
             round_number=round_number,
             f=max(rule.f(n + dropped) - dropped, 0),
+            model=model if isinstance(model, np.ndarray) else to_vector(model),
         )
         errors, losses = np.array([self.judge(model, step) for step in steps]).T
         return keep(errors, losses, by=self.by, count=count, compat=self.compat)

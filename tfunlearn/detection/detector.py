@@ -157,6 +157,9 @@ class Watch:
                 f"detector: {self._detector.name} needs rounds that follow each other; got "
                 f"{seen.number} after {self._rounds[-1]} (--history all keeps them)"
             )
+        order = np.argsort(seen.ids, kind="stable")
+        if (order != np.arange(len(order))).any():  # ties do not depend on the order of arrival
+            seen = seen._replace(ids=seen.ids[order], updates=seen.updates[order])
         finite = np.isfinite(seen.updates).all(axis=1)
         self._seen.update(map(int, seen.ids))
         self._broken.update(map(int, seen.ids[~finite]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tfunlearn.aggregation import Aggregator
@@ -19,7 +17,7 @@ def _begin(by: str, server: Server) -> ShareTracker:
     assert judge is not None  # required before
 
     def choose(seen: ObservedRound, f: int) -> np.ndarray:
-        rejection: Any = Rejection(by, Aggregator("mean", f), judge, f)  # type: ignore[arg-type]
+        rejection = Rejection(by, Aggregator("mean", f), judge, f)
         ones = np.ones(len(seen.ids))
         return rejection(seen.model, seen.updates, weights=ones, round_number=seen.number)
 

@@ -14,6 +14,7 @@ from tfunlearn.core.verification_record import (
     MemorizationGroups,
     VerificationRecord,
 )
+from tfunlearn.detection import Detection
 
 WORDS = {
     "forgotten": "forgotten",
@@ -80,6 +81,9 @@ class RunFacts:
         method_words: description of the method's record, empty if there is none.
         is_reference: whether the run was retrained as a reference.
         names: names of classes and clients.
+        detections: findings of detectors: those behind the request, of a trained run all.
+        since: for each of them, the round from which on each flagged client stayed flagged.
+        attackers: ids of the clients that attacked, None where that is unknown.
     """
 
     name: str
@@ -97,6 +101,9 @@ class RunFacts:
     method_words: str = ""
     is_reference: bool = False
     names: Names = Names()
+    detections: list[Detection] = field(default_factory=list)
+    since: list[tuple[int, ...]] = field(default_factory=list)
+    attackers: tuple[int, ...] | None = None
 
     @property
     def verdict(self) -> str:

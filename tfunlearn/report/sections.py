@@ -14,6 +14,7 @@ from tfunlearn.core.requests import quoted
 from tfunlearn.core.verification_record import Inversion, VerificationRecord
 from tfunlearn.report import proof
 from tfunlearn.report.curves import save_curves
+from tfunlearn.report.detections import basis
 from tfunlearn.report.facts import RunFacts
 from tfunlearn.report.groups import save_groups
 from tfunlearn.report.page import Page
@@ -56,6 +57,7 @@ class Section:
             + ".",
             "note",
         )
+        self._detections()
         if facts.unlearning is not None:
             self._ask()
             self._done()
@@ -63,6 +65,39 @@ class Section:
         self._rounds()
         self._behaviour()
         self._origin()
+
+    def _detections(self) -> None:
+        """Write who was flagged, since when and why, and who attacked, where that is known."""
+        facts, name = self._facts, self._facts.names.of_client
+        if not facts.detections:
+            return
+        self._page.heading(3, "Detection")
+        for found, since in zip(facts.detections, facts.since):
+            flagged = dict(zip(found.flagged, since))
+            clients = ", ".join(name(k) for k in flagged) or "nobody"
+            self._page.paragraph(
+                f"Detector {found.detector}, from {count(len(found.rounds), 'round')}: flagged "
+                f"{clients}. Basis: {basis(found)}."
+            )
+            for words in found.remarks:
+                self._page.paragraph(f"Note: {words}.", "note")
+            rows = [
+                [
+                    name(client),
+                    "-" if score is None else f"{score:.4f}",
+                    flagged.get(client, "-"),
+                    *([] if facts.attackers is None else [_yes(client in facts.attackers)]),
+                ]
+                for client, score in zip(found.ids, found.scores)
+            ]
+            known = [] if facts.attackers is None else ["attacked (recorded by the simulation)"]
+            self._table(
+                f"detection_{found.detector}",
+                f"Scores by {found.detector}; higher is more suspicious",
+                ["client", "score", "flagged since round", *known],
+                rows,
+                folded=len(rows) > 20,
+            )
 
     def _ask(self) -> None:
         page, unlearning = self._page, self._facts.unlearning
@@ -501,6 +536,10 @@ class Section:
 
     def _csv(self, name: str, head: Iterable[str], rows: Iterable[Iterable]) -> None:
         write_csv(self._folder / f"{self._stem}_{name}.csv", head, rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _plain(value) -> str:

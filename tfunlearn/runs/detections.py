@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tfunlearn.core.errors import UserError, first_line
-from tfunlearn.core.files import digest_of, write_json
+from tfunlearn.core.files import digest_of, read_arrays, write_json
 from tfunlearn.detection import Detection
 from tfunlearn.runs.run_directory import RunDirectory
 
@@ -82,6 +84,15 @@ def choose_detection(directory: RunDirectory, detector: str | None = None) -> St
             "(detected:NAME in files and Python)"
         )
     return chosen[-1]
+
+
+def known_attackers(directory: RunDirectory) -> tuple[int, ...] | None:
+    """Return the clients that attacked in a simulated run; None if the run does not record them."""
+    try:
+        found = read_arrays(directory.partition)["malicious"]
+    except (OSError, KeyError, ValueError):
+        return None
+    return tuple(int(k) for k in np.sort(found))
 
 
 def stored_detection(content: Mapping[str, Any]) -> StoredDetection:

@@ -59,13 +59,14 @@ def _aggregation(federation: Federation):
     if federation.client_weights == "uniform":
         sizes = np.ones(len(sizes))
 
-    def aggregate(stack, ids, dropped, reference, round_number) -> np.ndarray:
+    def aggregate(stack, ids, dropped, reference, round_number, model) -> np.ndarray:
         return rule(
             stack,
             weights=sizes[ids],
             dropped=dropped,
             reference=reference,
             round_number=round_number,
+            model=model,
         )
 
     return aggregate

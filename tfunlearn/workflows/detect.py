@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import settings_for
-from tfunlearn.core.files import checksum, read_arrays
+from tfunlearn.core.files import checksum
 from tfunlearn.core.names import Names
 from tfunlearn.core.vectors import from_vector, to_vector
 from tfunlearn.detection import (
@@ -29,9 +27,8 @@ from tfunlearn.detection import (
     lasting_since,
 )
 from tfunlearn.methods.source import KeptRounds, open_history
-from tfunlearn.runs.detections import StoredDetection, write_detections
+from tfunlearn.runs.detections import StoredDetection, known_attackers, write_detections
 from tfunlearn.runs.loading import load_with
-from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.federation import Federation
 from tfunlearn.training.threat_model import judge_on
 
@@ -144,15 +141,6 @@ def detect_run(
         for one in stored
     ]
     return RunDetection(graded, malicious, kept.directory.read_names(), skipped)
-
-
-def known_attackers(directory: RunDirectory) -> tuple[int, ...] | None:
-    """Return the clients that attacked in a simulated run; None if the run does not record them."""
-    try:
-        found = read_arrays(directory.partition)["malicious"]
-    except (OSError, KeyError, ValueError):
-        return None
-    return tuple(int(k) for k in np.sort(found))
 
 
 def _watch(name: str, own: Any, kept: KeptRounds) -> Watch:

@@ -20,6 +20,7 @@ from tfunlearn.report.facts import WORDS, PastVerification, Profile, RunFacts
 from tfunlearn.report.page import Page
 from tfunlearn.report.sections import Section
 from tfunlearn.report.tables import side_by_side
+from tfunlearn.runs.detections import known_attackers, read_detections, stored_detection
 from tfunlearn.runs.loading import read_run
 from tfunlearn.runs.run_directory import RunDirectory, read_record
 from tfunlearn.workflows.profile import profile_of
@@ -124,6 +125,11 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
             words = in_words(unlearning.method, unlearning.report)
         except UserError as error:  # a user's own method that is not installed
             missing.append(f"The description of the method is unknown: {error}.")
+    if unlearning is None:
+        own = sums["checkpoint.npz"]
+        detections = [one for one in read_detections(directory) if one.checkpoint_sha256 == own]
+    else:
+        detections = [stored_detection(one) for one in unlearning.detections]
     return RunFacts(
         name,
         os.path.abspath(user_path(path)),
@@ -140,6 +146,9 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         words,
         unlearning is not None and unlearning.method == reference_method(),
         directory.read_names(),
+        [one.found for one in detections],
+        [one.since for one in detections],
+        known_attackers(directory),
     )
 
 
