@@ -1,15 +1,23 @@
-"""FLAME, DnC and SignGuard: which updates they keep, and the mean of these."""
+"""Rules that filter updates, against their definitions written out and worked by hand."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
 
 from tfunlearn.aggregation import RULES, Aggregator, Round
+from tfunlearn.aggregation.arc import arc
+from tfunlearn.aggregation.caf import caf
 from tfunlearn.aggregation.clipping import clipped_mean
 from tfunlearn.aggregation.dnc import dnc, dnc_choice, outlier_scores
 from tfunlearn.aggregation.flame import cosine_distances, flame, flame_choice
+from tfunlearn.aggregation.mda import kept_by_mda, mda
+from tfunlearn.aggregation.monna import monna
+from tfunlearn.aggregation.rlr import rlr
 from tfunlearn.aggregation.signguard import same_signs, signguard, signguard_choice
+from tfunlearn.aggregation.smea import kept_by_smea, smea
 from tfunlearn.core.errors import UserError
 
 
@@ -114,3 +122,87 @@ def test_what_a_rule_keeps_is_what_it_uses(name):
         assert kept.sum() == (1 if name == "krum" else 11) and not kept[[3, 9]].any()
     if name == "bulyan":
         assert kept.sum() == 11
+
+
+def test_arc_by_hand():
+    """n = 6, f = 2: k = 2 * 2 * 4 // 6 = 2; the two longest become as long as the third, 4."""
+    rows = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 9.0]).astype(np.float32)
+    clipped = arc(rows, f=2)
+    np.testing.assert_allclose(clipped.diagonal(), [1, 2, 3, 4, 4, 4], rtol=1e-6)
+    np.testing.assert_array_equal(arc(rows, f=0), rows)
+    # in floating point 2 * (33 / 242) * (242 - 33) is just below 57
+    many = np.diag(np.arange(1.0, 243.0)).astype(np.float32)
+    assert (arc(many, f=33).diagonal()[-57:] == 185).all()
+
+
+def test_rlr_by_hand():
+    rows = np.array([[1, 1], [1, -1], [1, -1], [-1, 4]], np.float32)  # signs add to 2 and 0
+    assert rlr(rows, f=1).tolist() == [0.5, -0.75]
+    assert rlr(rows, f=1, sign_threshold=3).tolist() == [-0.5, -0.75]
+    assert rlr(rows, f=0, sign_threshold=0).tolist() == [0.5, 0.75]
+
+
+def test_monna_by_hand():
+    rows = np.array([[0.0], [1], [2], [9]], np.float32)
+    assert monna(rows, np.array([1.6]), f=2).tolist() == [1.5]  # 2 and 1
+    with pytest.raises(UserError, match="trusted: .*the server's own update"):
+        monna(rows, None, f=1)
+
+
+def test_caf_by_hand():
+    """f = 1 of 0, 0, 0, 6: the far row has the largest tau in the first round, and goes at once.
+
+    Then the others are equal: lambda is 0, and mu 0 is the best. f = 0 is the mean.
+    """
+    rows = np.array([[0.0], [0], [0], [6]], np.float32)
+    assert caf(rows, f=1).tolist() == [0]
+    assert caf(rows, f=0).tolist() == [1.5]
+
+
+def test_caf_is_its_definition_with_the_covariance_written_out():
+    rows = updates(7, rows=9, size=5).astype(float)
+    rows[0] += 6
+    c, best, least = np.ones(9), None, np.inf
+    while c.sum() > 9 - 2 * 2:
+        mu = (c[:, None] * rows).sum(axis=0) / c.sum()
+        covariance = (c[:, None] * (rows - mu)).T @ (rows - mu) / c.sum()
+        values, vectors = np.linalg.eigh(covariance)
+        if values[-1] < least:
+            best, least = mu, values[-1]
+        tau = ((rows - mu) @ vectors[:, -1]) ** 2
+        c = c * np.maximum(1 - tau / tau[c > 0].max(), 0)
+    np.testing.assert_allclose(caf(rows.astype(np.float32), f=2), best, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_best_subsets_are_those_of_enumeration(seed):
+    rng = np.random.default_rng(seed)
+    n, f = (9, 3) if seed % 2 else (8, 2)
+    rows = rng.standard_normal((n, 4)).astype(np.float32)
+    if seed % 3 == 0:
+        rows[0] += 5
+    subsets = list(itertools.combinations(range(n), n - f))
+
+    def diameter(chosen):
+        part = rows[list(chosen)].astype(float)
+        return np.linalg.norm(part[:, None] - part[None], axis=2).max()
+
+    def top(chosen):
+        part = rows[list(chosen)].astype(float)
+        return np.linalg.eigvalsh(np.cov(part.T, bias=True))[-1]
+
+    kept = np.flatnonzero(kept_by_mda(rows, f))
+    assert len(kept) == n - f
+    assert diameter(kept) == pytest.approx(min(map(diameter, subsets)))
+    kept = np.flatnonzero(kept_by_smea(rows, f))
+    assert len(kept) == n - f and top(kept) == pytest.approx(min(map(top, subsets)))
+
+
+def test_subsets_too_many_are_refused(monkeypatch):
+    from tfunlearn.aggregation import subsets
+
+    with pytest.raises(UserError, match=r"mda: f must be at most 20 .*; got f=21, n=50"):
+        mda(updates(8, rows=50), f=21)
+    monkeypatch.setattr(subsets, "MOST_NODES", 3)
+    with pytest.raises(UserError, match="smea: more than 3 steps for n=11, f=3; use another rule"):
+        smea(updates(8), f=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -117,3 +118,42 @@ def _weiszfeld(rows: Rows, given: Round, passes: int) -> list[float]:
             break
         point = new
     return point
+
+
+def meamed(rows: Rows, given: Round, own: Any) -> list[float]:
+    result = []
+    for column in zip(*rows):
+        center = statistics.median(column)
+        near = sorted(column, key=lambda value: (abs(value - center), value))
+        result.append(statistics.fmean(near[: len(rows) - given.f]))
+    return result
+
+
+def mda(rows: Rows, given: Round, own: Any) -> list[float]:
+    def diameter(chosen: tuple[int, ...]) -> float:
+        return max(
+            (math.dist(rows[i], rows[j]) for i, j in itertools.combinations(chosen, 2)), default=0.0
+        )
+
+    sums = [math.fsum(math.dist(row, other) ** 2 for other in rows) for row in rows]
+    order = sorted(range(len(rows)), key=lambda row: sums[row])  # min takes the first of equals
+    best = min(itertools.combinations(order, len(rows) - given.f), key=diameter)
+    return mean([rows[i] for i in best], Round(), None)
+
+
+def rlr(rows: Rows, given: Round, own: Any) -> list[float]:
+    threshold = given.f + 1 if own.sign_threshold is None else own.sign_threshold
+    signs = [abs(sum((x > 0) - (x < 0) for x in column)) for column in zip(*rows)]
+    means = mean(rows, given, None)
+    return [value if sign >= threshold else -value for value, sign in zip(means, signs)]
+
+
+def smea(rows: Rows, given: Round, own: Any) -> list[float]:
+    import numpy as np
+
+    def largest(chosen: tuple[int, ...]) -> float:
+        part = np.array([rows[i] for i in chosen])
+        return float(np.linalg.eigvalsh(np.atleast_2d(np.cov(part.T, bias=True)))[-1])
+
+    best = min(itertools.combinations(range(len(rows)), len(rows) - given.f), key=largest)
+    return mean([rows[i] for i in best], Round(), None)
