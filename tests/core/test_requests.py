@@ -56,7 +56,7 @@ def test_words_are_read_back_and_sorted():
     [
         ([], "at least one client"),
         (["client:x"], "forget: .*got 'client:x'"),
-        (["client:-1"], "malicious, client:ID"),
+        (["client:-1"], "malicious, detected, client:ID"),
         (["clients:1"], "class:LABEL"),
         (["malicious"], "no client of this run is malicious"),
         (["example:1"], "example:CLIENT:INDEX"),

@@ -13,11 +13,14 @@ from typing import Any
 from tfunlearn.core.errors import UserError
 from tfunlearn.core.fields import alternatives, are_plain, is_default
 
-TRAIN_FLAGS = ("allow_code", "config", "help", "out", "preset", "worker", "workers")
+TRAIN_FLAGS = (
+    *("allow_code", "config", "detect", "detector", "help", "last", "out", "preset", "then"),
+    *("worker", "workers"),
+)
 # tests/cli/test_method_flags.py compares both with the commands.
 UNLEARN_FLAGS = (
-    *("allow_code", "classes", "client", "clients", "config", "data_dir", "engine", "examples"),
-    *("help", "malicious", "out", "preset", "run"),
+    *("allow_code", "classes", "client", "clients", "config", "data_dir", "detected", "detector"),
+    *("engine", "examples", "help", "malicious", "out", "preset", "run"),
 )
 # Keys of a run's config.json that are notes, not fields.
 FILE_WORDS = (

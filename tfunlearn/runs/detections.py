@@ -89,10 +89,10 @@ def choose_detection(directory: RunDirectory, detector: str | None = None) -> St
 def known_attackers(directory: RunDirectory) -> tuple[int, ...] | None:
     """Return the clients that attacked in a simulated run; None if the run does not record them."""
     try:
-        found = read_arrays(directory.partition)["malicious"]
-    except (OSError, KeyError, ValueError):
+        found = np.sort(read_arrays(directory.partition)["malicious"])
+        return tuple(int(k) for k in found)
+    except Exception:  # no such file, or damaged: numpy raises errors of many types
         return None
-    return tuple(int(k) for k in np.sort(found))
 
 
 def stored_detection(content: Mapping[str, Any]) -> StoredDetection:
