@@ -107,7 +107,10 @@ def test_bad_requests(inside, attacked, tmp_path):
     for words, message in (
         (("detect", "bad"), "fldetector needs 21 kept rounds that follow each other; bad keeps 7"),
         (("detect", "bad", "--detector", "nobody"), "detector: unknown name 'nobody'"),
-        (("detect", "bad", "--detector", "err"), "err needs examples of the server"),
+        (
+            ("detect", "bad", "--detector", "err"),
+            "err needs examples of the server .train --validation",
+        ),
         (("detect", "bad", "--detector", "foolsgold", "--kappa", "0"), "kappa: must be a number"),
         (("unlearn", "bad", "--detected"), "flag different clients; choose one with --detector"),
         (("unlearn", "bad", "--detected", "--detector", "nobody"), "no findings are stored with"),

@@ -186,7 +186,7 @@ def test_bad_input():
     with pytest.raises(UserError, match="follow each other; got 3 after 1"):
         rounds = observed(stacks, models)
         detect("fldetector", [rounds[0], *rounds[2:]], window=2)
-    with pytest.raises(UserError, match="err needs examples of the server"):
+    with pytest.raises(UserError, match="err needs examples of the server .train --validation"):
         detect("err", observed(stacks, models))
 
 

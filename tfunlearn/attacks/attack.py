@@ -54,6 +54,16 @@ class KnowledgeSettings:
 
 
 @dataclass(frozen=True)
+class FullKnowledgeSettings(KnowledgeSettings):
+    """Settings of attacks that need every client's update."""
+
+    knowledge: str = option("full", "What the adversary sees: only full, every client's update.")
+
+    def __post_init__(self):
+        choose("knowledge", self.knowledge, {"full": KNOWLEDGE["full"]})
+
+
+@dataclass(frozen=True)
 class ScaledSettings(KnowledgeSettings):
     """Settings of attacks on updates with a strength."""
 
@@ -91,12 +101,12 @@ class DataAttack(Attack):
             features.
         describe: `(own settings, Classes) -> text` that follows its name.
         needs_other_class: whether the target class must differ from the source class.
+        takes_number: whether `poison` takes the attacker's number, from 0, as a sixth argument.
         takes: features that it needs: `"images"`, `"table"`, `"tokens"`, or None (default): any.
     """
 
-    poison: Callable[
-        [np.ndarray, np.ndarray, Any, Classes, np.random.Generator], tuple[np.ndarray, np.ndarray]
-    ]
+    poison: Callable[..., tuple[np.ndarray, np.ndarray]]
+    takes_number: bool = False
     triggered: Callable[[np.ndarray, Any], np.ndarray] | None = None
     check: Callable[[np.ndarray, Any], None] = lambda images, own: None
     describe: Callable[[Any, Classes], str] = lambda own, classes: ""

@@ -137,8 +137,8 @@ class Watch:
         self._detector, self._own = detector, detector.settings() if own is None else own
         if detector.needs_judge and server.judge is None:
             raise UserError(
-                f"detector: {detector.name} needs examples of the server (train --validation-examples); "
-                "got none"
+                f"detector: {detector.name} needs examples of the server (train "
+                "--validation-examples); got none"
             )
         self._tracker = detector.begin(self._own, server)
         self._rounds: list[int] = []

@@ -169,7 +169,7 @@ class Federation:
         poisoned = (
             clients
             if not len(malicious) or not attack.on_data
-            else poison(clients, malicious, _data_attack(config, data.classes))
+            else poison(clients, malicious, _data_attack(config, data.classes, malicious))
         )
         return cls(config, data, held_back, parts, clients, poisoned, malicious, names)
 
@@ -228,7 +228,7 @@ class Federation:
         self, features: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return examples after the run's attack on data, as a malicious client would hold them."""
-        attack = _data_attack(self.config, self.data.classes)
+        attack = _data_attack(self.config, self.data.classes, self.malicious)
         return attack(len(self.clients), features, labels)
 
     @property
@@ -348,14 +348,15 @@ def _hold_back(data: LabeledData, config: RunConfig) -> tuple[LabeledData, Label
     return data.held_back(count, generator(config.seed, "validation"))
 
 
-def _data_attack(config: RunConfig, count: int) -> Callable:
+def _data_attack(config: RunConfig, count: int, malicious: np.ndarray) -> Callable:
     """Return the attack on data, `(client, features, labels) -> (features, labels)`."""
     assert config.attack.on_data is not None
     (attack, own), classes = config.attack.on_data, config.attack.classes
 
     def poison_examples(client: int, features: np.ndarray, labels: np.ndarray):
         rng = generator(config.seed, attack.name, client)
-        found = attack.poison(features, labels, own, classes, rng)
+        number = [int(np.searchsorted(malicious, client))] if attack.takes_number else []
+        found = attack.poison(features, labels, own, classes, rng, *number)
         return require_poisoned(attack.name, found, features, labels, classes=count)
 
     return poison_examples
