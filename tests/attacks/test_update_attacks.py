@@ -24,7 +24,6 @@ from tfunlearn.attacks import (
     sign_flip,
 )
 from tfunlearn.attacks.alie import little_enough
-from tfunlearn.attacks.attack import FullKnowledgeSettings
 from tfunlearn.core.errors import UserError
 
 
@@ -196,9 +195,7 @@ ON_UPDATES = [
     for name, attack in ATTACKS.items()
     if isinstance(attack, UpdateAttack) and attack.against is None
 ]
-NEED_ALL = [
-    name for name in ON_UPDATES if issubclass(ATTACKS[name].settings, FullKnowledgeSettings)
-]
+NEED_ALL = [name for name in ON_UPDATES if ATTACKS[name].needs_all]
 
 
 def crafted_by(name, knowledge="partial"):
@@ -244,8 +241,10 @@ def test_partial_knowledge_never_reads_benign_rows(name, rng):
 @pytest.mark.parametrize("knowledge", ["partial", "full"])
 def test_contract_of_every_attack(name, knowledge, rng):
     if name in NEED_ALL and knowledge == "partial":
-        with pytest.raises(UserError, match="knowledge: unknown name 'partial' .known: full"):
-            adversary(name, knowledge)
+        with pytest.raises(UserError, match=f"knowledge: {name} needs full, .*; got partial"):
+            adversary(name, knowledge)(
+                rng.standard_normal((9, 12)), np.arange(9), np.ones(12, np.float32), 2
+            )
         return
     stack = rng.standard_normal((9, 12)).astype(np.float32)
     ids, model = np.array([0, 1, 2, 4, 5, 6, 8, 9, 10]), np.ones(12, np.float32)

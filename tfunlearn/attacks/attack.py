@@ -54,16 +54,6 @@ class KnowledgeSettings:
 
 
 @dataclass(frozen=True)
-class FullKnowledgeSettings(KnowledgeSettings):
-    """Settings of attacks that need every client's update."""
-
-    knowledge: str = option("full", "What the adversary sees: only full, every client's update.")
-
-    def __post_init__(self):
-        choose("knowledge", self.knowledge, {"full": KNOWLEDGE["full"]})
-
-
-@dataclass(frozen=True)
 class ScaledSettings(KnowledgeSettings):
     """Settings of attacks on updates with a strength."""
 
@@ -120,6 +110,7 @@ class UpdateAttack(Attack):
 
     Attributes:
         craft: `(view, own settings) -> (c, d)`.
+        needs_all: whether it needs every client's update, knowledge `full`.
         needs_spread: kinds of knowledge with which at least two updates must be seen.
         condition: `(clients, malicious, own settings) -> reason or None`: why it cannot be crafted
             in a round of that many clients.
@@ -129,6 +120,7 @@ class UpdateAttack(Attack):
 
     craft: Callable[[AdversaryView, Any], np.ndarray]
     settings: type = KnowledgeSettings
+    needs_all: bool = False
     needs_spread: tuple[str, ...] = ()
     condition: Callable[[int, int, Any], str | None] = lambda clients, malicious, own: None
     against: Callable[[Any, Any], tuple[UpdateAttack, Any]] | None = None
@@ -146,6 +138,8 @@ class UpdateAttack(Attack):
             own: settings of the attack.
         """
         knowledge = own.knowledge
+        if self.needs_all and knowledge != "full":
+            return f"knowledge: {self.name} needs full, every client's update; got {knowledge}"
         seen = malicious if knowledge == "partial" else clients - malicious
         if knowledge in self.needs_spread and seen < 2:
             return (

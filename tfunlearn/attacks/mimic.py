@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.attacks.attack import FullKnowledgeSettings, UpdateAttack
+from tfunlearn.attacks.attack import UpdateAttack
 from tfunlearn.attacks.view import AdversaryView
 from tfunlearn.core.blocks import gram
 
@@ -30,7 +30,7 @@ def mimic(view: AdversaryView) -> np.ndarray:
         Karimireddy, He and Jaggi, "Byzantine-robust learning on heterogeneous datasets via
         bucketing", ICLR 2022 (arXiv 2006.09365).
     """
-    known = view.known
+    known = view.need_all("mimic")
     products = gram(known)
     centered = products - products.mean(axis=0) - products.mean(axis=1)[:, None] + products.mean()
     vector = np.linalg.eigh((centered + centered.T) / 2)[1][:, -1]
@@ -42,6 +42,6 @@ MIMIC = UpdateAttack(
     name="mimic",
     summary="all send the update of the benign client farthest along the direction of most spread",
     paper="Karimireddy et al., ICLR 2022, arXiv 2006.09365",
-    settings=FullKnowledgeSettings,
     craft=lambda view, own: mimic(view),
+    needs_all=True,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfunlearn.attacks.attack import FullKnowledgeSettings, UpdateAttack
+from tfunlearn.attacks.attack import UpdateAttack
 from tfunlearn.attacks.view import AdversaryView
 
 GRID = tuple(2.0**power for power in range(-3, 5))  # 1/8 to 16
@@ -27,7 +27,7 @@ def optimal_alie(view: AdversaryView) -> np.ndarray:
         Baruch et al., NeurIPS 2019 (arXiv 1902.06156); the search after Shejwalkar and Houmansadr,
         NDSS 2021.
     """
-    benign = view.known
+    benign = view.need_all("optimal-alie")
     deviation = benign.std(axis=0, dtype=np.float64)
     return _strongest(view, lambda mean, factor: mean - factor * deviation)
 
@@ -41,6 +41,7 @@ def optimal_ipm(view: AdversaryView) -> np.ndarray:
     Reference:
         Xie et al., UAI 2019 (arXiv 1903.03936).
     """
+    view.need_all("optimal-ipm")
     return _strongest(view, lambda mean, factor: -factor * mean)
 
 
@@ -77,14 +78,14 @@ OPTIMAL_ALIE = UpdateAttack(
     name="optimal-alie",
     summary="alie with the z that moves the server's own rule farthest",
     paper="Baruch et al., NeurIPS 2019, arXiv 1902.06156",
-    settings=FullKnowledgeSettings,
     craft=lambda view, own: optimal_alie(view),
     needs_spread=("full",),
+    needs_all=True,
 )
 OPTIMAL_IPM = UpdateAttack(
     name="optimal-ipm",
     summary="ipm with the factor that moves the server's own rule farthest",
     paper="Xie et al., UAI 2019, arXiv 1903.03936",
-    settings=FullKnowledgeSettings,
     craft=lambda view, own: optimal_ipm(view),
+    needs_all=True,
 )

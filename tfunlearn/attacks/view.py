@@ -53,6 +53,12 @@ class AdversaryView:
             return self.own.mean(axis=0, dtype=np.float64) > 0
         return self.aggregate(np.concatenate([self.benign, self.own])) > 0
 
+    def need_all(self, attack: str) -> np.ndarray:
+        """Return the benign updates; raise a `UserError` without full knowledge."""
+        if self.benign is None:
+            raise UserError(f"knowledge: {attack} needs full, every client's update; got partial")
+        return self.benign
+
     def need_spread(self, attack: str) -> None:
         """Raise a `UserError` unless at least two updates are in `known`."""
         if len(self.known) < 2:
