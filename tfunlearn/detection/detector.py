@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tfunlearn.aggregation.on_arrays import finite_rows
+from tfunlearn.core.blocks import pieces_of
 from tfunlearn.core.errors import UserError, require
 from tfunlearn.core.families import Family, Method
 
@@ -160,7 +162,7 @@ class Watch:
         order = np.argsort(seen.ids, kind="stable")
         if (order != np.arange(len(order))).any():  # ties do not depend on the order of arrival
             seen = seen._replace(ids=seen.ids[order], updates=seen.updates[order])
-        finite = np.isfinite(seen.updates).all(axis=1)
+        finite = finite_rows(seen.updates)
         self._seen.update(map(int, seen.ids))
         self._broken.update(map(int, seen.ids[~finite]))
         if not finite.all():
@@ -266,8 +268,8 @@ def observed(updates: Any, models: Any, ids: Any = None) -> list[ObservedRound]:
 
 
 def all_alike(updates: np.ndarray) -> bool:
-    """Return whether all rows agree to 1e-6 of the largest entry."""
+    """Return whether all rows agree with the first to 1e-6 of its largest entry."""
     if len(updates) < 2:
         return True
-    largest = max(float(np.abs(updates).max()), 1e-300)
-    return bool(np.abs(updates - updates[0]).max() <= ALIKE * largest)
+    largest = ALIKE * float(np.abs(updates[0]).max())  # alike rows share it
+    return all(bool((np.abs(part - part[0]) <= largest).all()) for part in pieces_of(updates))

@@ -57,8 +57,7 @@ class ModelHistory:
         if self._model is not None:
             step = model.astype(np.float64) - self._model
             self._steps.append(step)
-            rows = np.stack(self._steps)[:, None]
-            inner = np.array([_inner(row[0], step) for row in rows])
+            inner = np.array([_inner(one, step) for one in self._steps])
             old = self._gram[-len(inner) + 1 :, -len(inner) + 1 :] if len(inner) > 1 else None
             self._gram = np.zeros((len(inner), len(inner)))
             if old is not None:
@@ -123,7 +122,10 @@ def _inner(one: np.ndarray, other: np.ndarray) -> float:
 class _Tracker:
     def __init__(self, own: FLDetectorSettings):
         self._own, self._history = own, ModelHistory(own.window)
-        self._last: dict[int, tuple[int, np.ndarray]] = {}  # client to round and update
+        self._last = np.zeros((0, 0), np.float32)  # each client's last update
+        self._own_memory = True  # may they be written to?
+        self._rows: dict[int, int] = {}  # client to its row in them
+        self._when: dict[int, int] = {}  # client to its last round
         self._shares: collections.deque[dict[int, float]] = collections.deque(maxlen=own.window)
         self._norms: dict[int, list[float]] = {}
 
@@ -132,21 +134,41 @@ class _Tracker:
         if self._history.full:
             self._shares.append(self._distances(seen))
         for client, update in zip(seen.ids.tolist(), seen.updates):
-            self._last[client] = (seen.number, update)
-            self._norms.setdefault(client, []).append(float(np.sqrt(_inner(update, update))))
+            self._norms.setdefault(client, []).append(float(np.sqrt(update @ update)))
+        self._remember(seen)
+
+    def _remember(self, seen: ObservedRound) -> None:
+        known = np.array([client in self._rows for client in seen.ids.tolist()], bool)
+        if known.all() and isinstance(self._rows_of(seen.ids), slice):
+            self._last, self._own_memory = seen.updates, False  # all clients again: no copy
+        elif known.any():
+            if not self._own_memory:
+                self._last, self._own_memory = self._last.copy(), True
+            self._last[self._rows_of(seen.ids[known])] = _at(known, seen.updates)
+        if not known.all():
+            for client in seen.ids[~known].tolist():
+                self._rows[client] = len(self._rows)
+            new = _at(~known, seen.updates)
+            self._last = np.concatenate([self._last, new]) if len(self._last) else new.copy()
+            self._own_memory = True
+        self._when.update(dict.fromkeys(seen.ids.tolist(), seen.number))
+
+    def _rows_of(self, ids: np.ndarray) -> np.ndarray | slice:
+        """Return the rows of clients in the last updates; a slice, which copies nothing, of all."""
+        rows = np.array([self._rows[client] for client in ids.tolist()])
+        in_order = len(rows) == len(self._last) and (rows == np.arange(len(rows))).all()
+        return slice(None) if in_order else rows
 
     def _distances(self, seen: ObservedRound) -> dict[int, float]:
         """Return each client's distance to its prediction, divided by the sum of all."""
-        products: dict[int, np.ndarray] = {}
+        away = np.array([seen.number - self._when.get(k, -seen.number) for k in seen.ids.tolist()])
         found: dict[int, float] = {}
-        for client, update in zip(seen.ids.tolist(), seen.updates):
-            number, before = self._last.get(client, (0, update))
-            rounds = seen.number - number
-            if number == 0 or rounds > self._own.window + 1:
-                continue
-            if rounds not in products:
-                products[rounds] = self._history.product(rounds)
-            found[client] = _distance(before, products[rounds], update)
+        for rounds in np.unique(away[away <= self._own.window + 1]):
+            group = away == rounds
+            ids = seen.ids[group]
+            before = self._last[self._rows_of(ids)]
+            errors = _errors(before, _at(group, seen.updates), self._history.product(int(rounds)))
+            found.update(zip(ids.tolist(), errors.tolist()))
         total = sum(found.values())
         return {client: d / total if total > 0 else 0.0 for client, d in found.items()}
 
@@ -174,19 +196,22 @@ class _Tracker:
         return dict(zip(ids, scores)), (k for k, is_in in zip(ids, side) if is_in), evidence
 
 
-def _distance(before: np.ndarray, product: np.ndarray, update: np.ndarray) -> float:
-    """Return || before + product - update ||."""
+def _errors(before: np.ndarray, updates: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """Return || before_i + product - update_i || of each row, float64 `(n,)`."""
 
     def stripe(*parts: np.ndarray) -> np.ndarray:
-        total = 0.0
-        for old, step, new in pieces_of(*parts):
-            error = old.astype(np.float64)
+        total = np.zeros(len(before))
+        for old, new, step in pieces_of(*parts):
+            error = np.subtract(old, new, dtype=np.float64)
             error += step
-            error -= new
-            total += error @ error
-        return np.array(total)
+            total += np.einsum("ij,ij->i", error, error)
+        return total
 
-    return float(np.sqrt(sum_of_stripes(stripe, before, product, update)))
+    return np.sqrt(sum_of_stripes(stripe, before, updates, product))
+
+
+def _at(mask: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return rows if mask.all() else rows[mask]
 
 
 def _begin(own: FLDetectorSettings, server: Server) -> _Tracker:
