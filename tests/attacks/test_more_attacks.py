@@ -10,6 +10,7 @@ from tfunlearn.attacks.backdoor import Trigger
 from tfunlearn.attacks.dba import dba, stamp_part
 from tfunlearn.attacks.mimic import mimic
 from tfunlearn.attacks.optimal import GRID, best_factor, optimal_alie, optimal_ipm
+from tfunlearn.conformance.check import check_named
 from tfunlearn.experiment import run_config
 from tfunlearn.training.federation import Federation
 
@@ -56,6 +57,12 @@ def test_optimal_attacks_move_the_rule_at_least_as_far_as_fixed_ones():
     assert alie >= max(damage(mean - z * deviation) for z in (0.5, 1.0, 1.5, 4.0)) - 1e-5
     ipm = damage(optimal_ipm(seen)[0])
     assert ipm >= max(damage(-scale * mean) for scale in (0.5, 1.0, 4.0)) - 1e-5
+
+
+@pytest.mark.parametrize("name", ["mimic", "optimal-alie", "optimal-ipm", "dba"])
+def test_contract(name):
+    _, findings = check_named(name)
+    assert findings and all(one.passed is not False for one in findings), findings
 
 
 def test_quarters_of_the_trigger_make_the_whole():

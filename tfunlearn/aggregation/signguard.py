@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,11 +91,13 @@ def same_signs(part: np.ndarray) -> np.ndarray:
     bandwidth = estimate_bandwidth(features, quantile=0.5)
     if bandwidth <= 0:
         return np.ones(len(part), bool)
-    labels = MeanShift(bandwidth=bandwidth, bin_seeding=True, cluster_all=False).fit(features)
-    found = labels.labels_[labels.labels_ >= 0]
-    if not len(found):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a bin per row: all rows are seeds
+        found = MeanShift(bandwidth=bandwidth, bin_seeding=True, cluster_all=False).fit(features)
+    labels = found.labels_
+    if not (labels >= 0).any():
         return np.ones(len(part), bool)
-    return labels.labels_ == np.bincount(found).argmax()
+    return labels == np.bincount(labels[labels >= 0]).argmax()
 
 
 def _check(low: float, high: float, window: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,8 @@ def check_attack(attack: Attack, own: Any) -> list[Finding]:
     if isinstance(attack, DataAttack):
         return _check_data_attack(attack, own)
     if isinstance(attack, UpdateAttack):
+        if attack.needs_all:
+            own = dataclasses.replace(own, knowledge="full")
         return _check_update_attack(attack, own)
     assert isinstance(attack, BoostAttack)
     return findings_of({"factor": lambda _: _positive(attack.factor(10, 3))}, attack)
