@@ -33,7 +33,10 @@ def follow(run: pathlib.Path, detector: str, last: str | None) -> None:
     found = detect_run(run, [detector], track=console.track)
     show_detection(console, found, run)
     steps = STEPS[: STEPS.index(last) + 1] if last else ()
-    flagged = found.results[0].stored.found.flagged
+    detector, flagged = (
+        found.results[0].stored.found.detector,
+        found.results[0].stored.found.flagged,
+    )
     if steps and not flagged:
         console.print(f"detected  {detector} flagged no client; nothing is forgotten")
     if "unlearn" in steps and flagged:

@@ -8,7 +8,6 @@ import shlex
 import click
 from rich.table import Table
 
-from tfunlearn.core.requests import quoted
 from tfunlearn.detection import DETECTORS
 from tfunlearn.report.detections import basis
 from tfunlearn.workflows.detect import DEFAULT, Graded, RunDetection, detect_run
@@ -63,8 +62,10 @@ def show_detection(console: PlainConsole, found: RunDetection, run: str | os.Pat
     path = shlex.quote(str(run))
     flagging = [one.stored.found.detector for one in found.results if one.stored.found.flagged]
     if flagging:
-        named = f" --detector {flagging[0]}" if len(found.results) > 1 else ""
-        console.print(f"next      tfunlearn unlearn {path} --detected{named}", markup=False)
+        named = shlex.quote(flagging[0])
+        console.print(
+            f"next      tfunlearn unlearn {path} --detected --detector {named}", markup=False
+        )
 
 
 def _show(console: PlainConsole, one: Graded, run: RunDetection) -> None:
@@ -78,7 +79,12 @@ def _show(console: PlainConsole, one: Graded, run: RunDetection) -> None:
     )
     table = Table("client", "score", "flagged", "since round", box=None)
     order = sorted(
-        range(len(found.ids)), key=lambda n: (found.scores[n] is None, -(found.scores[n] or 0))
+        range(len(found.ids)),
+        key=lambda n: (
+            found.ids[n] not in found.flagged,
+            found.scores[n] is None,
+            -(found.scores[n] or 0),
+        ),
     )
     since = dict(zip(found.flagged, one.stored.since))
     for place in order[:MOST_CLIENTS]:
@@ -89,8 +95,8 @@ def _show(console: PlainConsole, one: Graded, run: RunDetection) -> None:
         )
     console.print(table)
     if len(order) > MOST_CLIENTS:
-        console.print(f"          the {MOST_CLIENTS} highest scores of {len(order)}")
-    flagged = quoted([name(k) for k in found.flagged]) if found.flagged else "nobody"
+        console.print(f"          {MOST_CLIENTS} of {len(order)}; all are in detections.json")
+    flagged = ", ".join(f"'{name(k)}'" for k in found.flagged) or "nobody"
     console.print(f"flagged   {flagged}: {basis(found)}", markup=False)
     for words in found.remarks:
         console.print(f"note      {words}", markup=False)

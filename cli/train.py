@@ -68,18 +68,32 @@ def train(config, preset, out, workers, detector, last, **flags):
     refuse("then", last, last is None or detector is not None, "without --detect")
     if detector is not None:
         given = {"history": "all", **given}
-        own = settings_for([(DETECTORS, DETECTORS.name_of(detector))], {})[0]
-        least = DETECTORS.find(DETECTORS.name_of(detector)).least_rounds(own)
-        rounds = given.get("rounds", RunConfig().training.rounds)
-        require("rounds", rounds, rounds >= least, f"at least {least} with --detect {detector}")
     settings = run_config(**given)
     _check_use(flags, settings)
+    if detector is not None:
+        _check_detection(detector, settings)
     with TrainingDisplay(settings) as display:
         run = train_run(settings, out=out, workers=workers, watch=display)
     display.finish(run)
     record_profile(run)
     if detector is not None:
         follow(run.directory.path, detector, last)
+
+
+def _check_detection(detector: str, settings: RunConfig) -> None:
+    """Check, before the training, that a detector can work after it."""
+    name = DETECTORS.name_of(detector)
+    one, (own,) = DETECTORS.find(name), settings_for([(DETECTORS, name)], {})
+    least, rounds = one.least_rounds(own), settings.training.rounds
+    word = f"with --detect {detector}"
+    require("rounds", rounds, rounds >= least, f"at least {least} {word}")
+    history = settings.history.text
+    require("history", history, history == "all", f"all {word}")
+    held = settings.server_examples
+    require("validation_examples", held, held > 0 or not one.needs_judge, f"at least 1 {word}")
+    clients = settings.data.clients
+    fine = clients is None or clients >= one.least_clients
+    require("clients", clients, fine, f"at least {one.least_clients} {word}")
 
 
 def _check_use(flags: dict, settings: RunConfig) -> None:

@@ -116,12 +116,34 @@ def test_bad_requests(inside, attacked, tmp_path):
         (("unlearn", "bad", "--detected", "--detector", "nobody"), "no findings are stored with"),
         (("unlearn", "bad", "--detector", "krum"), "detector: .*without --detected"),
         (("train", "--then", "report"), "then: .*without --detect"),
+        (("train", "--detect", "err", "--rounds", "2"), "validation_examples: .*with --detect err"),
+        (
+            ("train", "--detect", "krum", "--history", "last"),
+            "history: must be all with --detect k",
+        ),
+        (("train", "--detect", "krum", "--clients", "2"), "clients: must be at least 3 with --det"),
         (("train", "--detect", "fldetector", "--rounds", "5"), "at least 21 with --detect fldetec"),
     ):
         code, out, err = inside(*words)
         import re
 
         assert code == 2 and err.count("\n") == 1 and re.search(message, err), (words, err)
+
+
+def test_findings_of_an_earlier_state_are_not_used(attacked, tmp_path, monkeypatch, typed):
+    shutil.copytree(attacked / "bad", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert typed("detect", "run", "--detector", "multi-krum")[0] == 0
+    path = tmp_path / "run" / "detections.json"
+    content = json.loads(path.read_text())
+    content.pop("sha256")
+    for one in content["detections"]:
+        one["checkpoint_sha256"] = "0" * 64
+    path.write_text(json.dumps({**content, "sha256": digest_of(content)}))
+    code, _, err = typed("unlearn", "run", "--detected", "--detector", "multi-krum")
+    assert code == 2 and "the findings are of an earlier state of run; run tfunlearn det" in err
+    code, _, err = typed("unlearn", "rum", "--detected")
+    assert code == 2 and "run: 'rum' is no run directory" in err
 
 
 def test_all_flagged_and_damaged_findings(attacked, tmp_path, monkeypatch, typed):
@@ -139,3 +161,38 @@ def test_all_flagged_and_damaged_findings(attacked, tmp_path, monkeypatch, typed
     path.write_text(path.read_text().replace("krum", "kram"))
     code, _, err = typed("unlearn", "run", "--detected")
     assert code == 2 and "is damaged (its checksum is another); remove it and run" in err
+
+
+def test_a_detector_of_ones_own(attacked, tmp_path, monkeypatch, typed):
+    shutil.copytree(attacked / "bad", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    code, out, err = typed("detect", "run", "--detector", "mine.py:LOUD")
+    assert code == 0 and "flagged   " in out, err
+    words = ("unlearn", "run", "--detected", "--detector", "mine.py:LOUD", "--no-reference")
+    code, out, err = typed(*words, "--recovery-rounds", "1")
+    assert code in (0, 1) and "detected  by" in out, err
+    assert typed("check", "mine.py:LOUD")[0] == 0
+
+
+OWN = """
+import numpy as np
+from tfunlearn.detection import Detector
+
+
+class Loudest:
+    def __init__(self):
+        self.norms = {}
+
+    def add(self, seen):
+        for client, update in zip(seen.ids.tolist(), seen.updates):
+            self.norms[client] = float(np.linalg.norm(update.astype(float)))
+
+    def decide(self):
+        found = self.norms
+        same = max(found.values()) - min(found.values()) < 1e-6
+        return found, [] if same else [max(found, key=found.get)], {}
+
+
+LOUD = Detector(name="loud", summary="the longest last update", begin=lambda own, server: Loudest())
+"""

@@ -97,6 +97,11 @@ def test_examples_from_text_and_file(tmp_path):
     assert read_examples(str(tmp_path / "excel.csv")) == ["example-id:P-1", "example-id:3:5"]
     (tmp_path / "both.csv").write_text("ID,hospital_id\nP-1,H-2\n")
     assert read_examples(str(tmp_path / "both.csv")) == ["example-id:P-1"]
+    (tmp_path / "paid.csv").write_text("name,paid\nbob,1\n")
+    with pytest.raises(UserError, match="a CSV file with a column id; it has .'name', 'paid'."):
+        read_examples(str(tmp_path / "paid.csv"))
+    (tmp_path / "camel.csv").write_text("patientId,covid\nP-1,0\n")
+    assert read_examples(str(tmp_path / "camel.csv")) == ["example-id:P-1"]
     (tmp_path / "only.csv").write_text("P-1\n3:5\n")  # no header, so nothing may be left out
     assert read_examples(str(tmp_path / "only.csv")) == ["example-id:P-1", "example:3:5"]
     (tmp_path / "bom.txt").write_bytes(b"\xef\xbb\xbfP-1\r\nP-2\r\n")

@@ -64,7 +64,9 @@ def test_numbers_are_standardized_and_categories_one_hot():
     for kept in (numbers[:29], numbers * 0.5, np.arange(40) * 3, np.arange(40.0), numbers // 2):
         assert fit_columns({"size": np.array(kept)}, place)[0]["kind"] == "number"
     price = {"price": column("1,5", "2", ",25", "3,0")}
-    with pytest.raises(UserError, match="decimal point; got '1,5'; write 1.5, or name the column"):
+    with pytest.raises(
+        UserError, match="decimal point; got '1,5'; write 1.5 for a decimal comma, 15"
+    ):
         fit_columns(price, place)
     assert len(fit_columns(price, place, categorical=["price"])[0]["values"]) == 4
     assert fit_columns({"both": column("1,5", "2", "few", "3,0")}, place)[0]["kind"] == "category"

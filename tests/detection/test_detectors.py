@@ -84,8 +84,9 @@ def scores_by_definition(stacks, models, ids, window):
                 if k in last and t - last[k][0] <= window + 1:
                     moved = models[t].astype(float) - models[last[k][0]]
                     errors[k] = np.linalg.norm(last[k][1] + b @ moved - update)
-            total = sum(errors.values())
-            shares.append({k: e / total for k, e in errors.items()})
+            if len(errors) >= 3:
+                mean = sum(errors.values()) / len(errors)
+                shares.append({k: e / mean for k, e in errors.items()})
         last.update({k: (t, update) for k, update in zip(own, stack)})
     shares = shares[-window:]
     return {
@@ -188,6 +189,23 @@ def test_bad_input():
         detect("fldetector", [rounds[0], *rounds[2:]], window=2)
     with pytest.raises(UserError, match="err needs examples of the server .train --validation"):
         detect("err", observed(stacks, models))
+
+
+def test_clients_that_hardly_come_back_are_told():
+    rng = np.random.default_rng(8)
+    stacks = rng.standard_normal((30, 2, 6)).astype(np.float32)
+    ids = [np.sort(rng.choice(1000, 2, replace=False)) for _ in range(30)]
+    with pytest.raises(UserError, match="3 clients that come back within 11 rounds.*; got 0"):
+        detect("fldetector", observed(stacks, np.zeros((30, 6)), ids))
+
+
+def test_a_broken_update_uses_up_one_of_the_f():
+    stacks = np.random.default_rng(9).standard_normal((6, 9, 20)).astype(np.float32)
+    stacks[:, [0, 5]] = np.nan
+    seen = []
+    server = Server(f=lambda n: seen.append(n) or 2)
+    found = detect("multi-krum", observed(stacks, np.zeros((6, 20))), server=server)
+    assert set(seen) == {9} and set(found.flagged) >= {0, 5}
 
 
 def test_all_alike():

@@ -93,6 +93,7 @@ def test_where_the_model_before_knew_nothing_nothing_is_a_failure():
     assert hardly.untrained and hardly.failure_at_end(lines((0.1, 2.34))[0]) is None
     assert not guard(before=lines((0.11, 1.8))[0]).untrained  # 0.78 H
     one_class = RecoveryGuard(np.zeros(9, int), BEFORE, BEFORE)
+    assert not one_class.untrained
     assert one_class.failure(lines(*[(1.0, 3.0)] * 9)) is None
 
 
@@ -131,5 +132,6 @@ def test_a_forget_set_that_is_still_remembered_is_told():
     assert remembered(forget(0.95), forget(0.4), forget(0.0)) is None
     assert remembered(forget(0.95), forget(0.95), forget(0.9)) is None  # it does not show
     assert remembered(forget(0.0), forget(0.1), forget(0.9)) is not None  # poisoned examples
+    assert remembered(forget(0.9), forget(0.1), forget(0.5)) is None  # too much, not too little
     assert remembered(forget(0.95), forget(0.95), None) is None
     assert remembered(forget(None), forget(0.95), forget(0.0)) is None

@@ -25,6 +25,7 @@ _PATTERNS = {
     "examples": re.compile(r"example:(\d{1,9}):(\d{1,9})"),
 }
 _PAIR = re.compile(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*")
+_ENDS_IN_ID = re.compile(r"[\s_.-](id|ID|Id)$|[a-z](ID|Id)$")  # not paid, valid, covid
 _NAMES = ("client-name:", "class-name:", "example-id:")
 DETECTED = "detected"
 NAMED = 5  # identifiers quoted in a message
@@ -307,7 +308,8 @@ def _of_csv(text: str) -> list[str] | None:
         found = [
             column
             for column, cell in enumerate(lower)
-            if cell == "id" or ("id" not in lower and len(head) > 1 and cell.endswith("id"))
+            if cell == "id"
+            or ("id" not in lower and len(head) > 1 and _ENDS_IN_ID.search(head[column]))
         ]
         if not found and all(len(row) == 1 for row in rows):
             return None  # lines of identifiers or pairs

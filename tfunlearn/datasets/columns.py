@@ -116,7 +116,8 @@ def _fit(name: str, values: np.ndarray, place: Place, is_category: bool) -> dict
     if comma is not None and not is_category and all(map(_DECIMAL_COMMA.fullmatch, found)):
         raise UserError(
             f"dataset: {place(comma)}: column {name!r} must have numbers with a decimal point; got "
-            f"{texts[comma]!r}; write {texts[comma].replace(',', '.')}, or name the column with "
+            f"{texts[comma]!r}; write {texts[comma].replace(',', '.')} for a decimal comma, "
+            f"{texts[comma].replace(',', '')} for thousands, or name the column with "
             "--categorical-columns"
         )
     if len(found) > MOST_CATEGORIES or (len(found) > 50 and 2 * len(found) > len(texts)):

@@ -28,13 +28,16 @@ class ObservedRound(NamedTuple):
         number: the round, counted from 1.
         model: the global model at its start, float32 `(d,)`.
         ids: client ids, `(n,)`.
-        updates: float32 `(n, d)`, local minus global weights, in the order of `ids`.
+        updates: float32 `(n, d)`, local minus global weights, in the order of `ids`. A detector may
+            keep it until the next round: do not write to it.
+        dropped: number of updates of the round that were not finite, and are not among these.
     """
 
     number: int
     model: np.ndarray
     ids: np.ndarray
     updates: np.ndarray
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,7 @@ class Watch:
     """A detector that watches the rounds as they come.
 
     A client with a non-finite update is flagged for it, and the update takes no part in anything
-    else. Rounds in which all updates agree to 1e-6 say nothing: they are not judged, and if there
-    are no others, nobody is flagged.
+    else. If all updates agree to 1e-6 in every round, nobody is flagged.
 
     Args:
         detector: the detector.
@@ -166,7 +168,13 @@ class Watch:
         self._seen.update(map(int, seen.ids))
         self._broken.update(map(int, seen.ids[~finite]))
         if not finite.all():
-            seen = seen._replace(ids=seen.ids[finite], updates=seen.updates[finite])
+            seen = ObservedRound(
+                seen.number,
+                seen.model,
+                seen.ids[finite],
+                seen.updates[finite],
+                int(np.count_nonzero(~finite)),
+            )
         self._rounds.append(seen.number)
         self._differ = self._differ or not all_alike(seen.updates)
         self._tracker.add(seen)

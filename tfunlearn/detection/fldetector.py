@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.aggregation.clipping import row_norms
 from tfunlearn.core.blocks import pieces_of, sum_of_stripes
-from tfunlearn.core.errors import require, require_whole
+from tfunlearn.core.errors import UserError, require, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.detection.clusters import gap_statistic, upper_cluster
 from tfunlearn.detection.detector import Detector, ObservedRound, Server
 
 WINDOW = 10  # the paper's N
+FEWEST = 3  # predictions in a round that counts
 SMALLEST = 1e-3  # singular values below this share of the largest are dropped
 
 
@@ -133,8 +135,8 @@ class _Tracker:
         self._history.add(seen.model)
         if self._history.full:
             self._shares.append(self._distances(seen))
-        for client, update in zip(seen.ids.tolist(), seen.updates):
-            self._norms.setdefault(client, []).append(float(np.sqrt(update @ update)))
+        for client, norm in zip(seen.ids.tolist(), row_norms(seen.updates)):
+            self._norms.setdefault(client, []).append(float(norm))
         self._remember(seen)
 
     def _remember(self, seen: ObservedRound) -> None:
@@ -160,7 +162,10 @@ class _Tracker:
         return slice(None) if in_order else rows
 
     def _distances(self, seen: ObservedRound) -> dict[int, float]:
-        """Return each client's distance to its prediction, divided by the sum of all."""
+        """Return each client's distance to its prediction, divided by the mean of all.
+
+        Empty for a round of too few predictions.
+        """
         away = np.array([seen.number - self._when.get(k, -seen.number) for k in seen.ids.tolist()])
         found: dict[int, float] = {}
         for rounds in np.unique(away[away <= self._own.window + 1]):
@@ -169,11 +174,19 @@ class _Tracker:
             before = self._last[self._rows_of(ids)]
             errors = _errors(before, _at(group, seen.updates), self._history.product(int(rounds)))
             found.update(zip(ids.tolist(), errors.tolist()))
-        total = sum(found.values())
-        return {client: d / total if total > 0 else 0.0 for client, d in found.items()}
+        if len(found) < FEWEST:  # a share among so few says who else came, not how it differs
+            return {}
+        mean = sum(found.values()) / len(found)
+        return {client: d / mean if mean > 0 else 0.0 for client, d in found.items()}
 
     def decide(self) -> tuple[Mapping[int, float], Iterable[int], Mapping[str, Any]]:
         ids = sorted({client for shares in self._shares for client in shares})
+        if len(ids) < 3:
+            raise UserError(
+                f"detector: fldetector needs 3 clients that come back within "
+                f"{self._own.window + 1} rounds, in rounds of at least {FEWEST} such clients; got "
+                f"{len(ids)}"
+            )
         scores = np.array(
             [np.mean([shares[k] for shares in self._shares if k in shares]) for k in ids]
         )
@@ -218,16 +231,17 @@ def _begin(own: FLDetectorSettings, server: Server) -> _Tracker:
     """Predict each update from the client's last one and the models' curvature; cluster the errors.
 
         predicted u_i^t = u_i^tau + B (w_t - w_tau), tau the client's last round before t
-        d_i = || predicted - u_i^t || / sum over the round's clients; score = mean over N rounds
+        d_i = || predicted - u_i^t || / mean over the round's clients; score = mean over N rounds
 
     The smaller one of the best two clusters is flagged; of equally large ones, that of larger
     scores; with compat "paper", always that of larger scores.
 
     Deviation: the paper flags the cluster of larger scores, which under ALIE and min-max is that
     of all honest clients: crafted updates are more consistent than honest ones. The paper covers
-    full participation (tau = t - 1); a client that was away for more than N + 1 rounds has no
-    prediction in its first round. The paper restarts training without the flagged clients; here
-    they can be unlearned.
+    full participation (tau = t - 1), and divides by the sum, which is the same up to a factor as
+    long as equally many take part; a client that was away for more than N + 1 rounds has no
+    prediction in its first round, and rounds of fewer than three predictions do not count. The
+    paper restarts training without the flagged clients; here they can be unlearned.
     """
     return _Tracker(own)
 

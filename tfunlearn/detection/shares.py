@@ -39,7 +39,8 @@ class ShareTracker:
         kept = np.ones(len(seen.ids), bool)
         if not all_alike(seen.updates):
             try:
-                kept = self._choose(seen, self._server.f(len(seen.ids)))
+                f = self._server.f(len(seen.ids) + seen.dropped) - seen.dropped
+                kept = self._choose(seen, max(f, 0))
             except UserError as error:  # the rule keeps nobody, or has too few rows in this round
                 self._undecided.append(seen.number)
                 self._reason = error
@@ -65,7 +66,8 @@ class ShareTracker:
             upper = upper_cluster(shares)
             evidence["sizes"] = [int((~upper).sum()), int(upper.sum())]
             evidence["threshold"] = float(shares[upper].min())
-            if 2 * np.count_nonzero(upper) < len(upper):
+            evidence["flags_upper"] = bool(2 * np.count_nonzero(upper) < len(upper))
+            if evidence["flags_upper"]:
                 flagged = [k for k, is_in in zip(ids, upper) if is_in]
         return dict(zip(ids, shares)), flagged, evidence
 

@@ -19,16 +19,18 @@ def basis(found: Detection) -> str:
             low, high = evidence["sizes"]
             parts.append(f"the scores form {evidence['clusters']} clusters")
             parts.append(f"the best two have {low} (lower) and {high} (higher scores) clients")
-            if not found.flagged:
-                parts.append("the higher one is no minority")
+            if not evidence.get("flags_upper", True):
+                parts.append("the higher one is no minority, and is not flagged")
         if gaps:
             parts.append("gap " + ", ".join(f"{gap:.2f}" for gap in gaps[:3]))
     if "side" in evidence:
         parts.append(f"flagged are the {evidence['side']}")
-    if "threshold" in evidence:
+    if "threshold" in evidence and evidence.get("flags_upper"):
         parts.append(f"left out in at least {evidence['threshold']:.0%} of the rounds")
     if "largest_cosines" in evidence:
-        parts.append("weight 0, from the cosines of summed updates")
+        parts.append(
+            "weight 0, from the cosines of summed updates" if found.flagged else "no weight is 0"
+        )
     if "undecided_rounds" in evidence:
         parts.append(f"no decision in {len(evidence['undecided_rounds'])} rounds")
     if "not_finite" in evidence:

@@ -93,7 +93,8 @@ class Section:
             known = [] if facts.attackers is None else ["attacked (recorded by the simulation)"]
             self._table(
                 f"detection_{found.detector}",
-                f"Scores by {found.detector}; higher is more suspicious",
+                f"Scores by {found.detector}; higher is more suspicious, unless the basis says "
+                "that smaller scores are flagged",
                 ["client", "score", "flagged since round", *known],
                 rows,
                 folded=len(rows) > 20,

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core.errors import UserError, first_line
-from tfunlearn.core.files import digest_of, read_arrays, write_json
-from tfunlearn.detection import Detection
+from tfunlearn.core.files import checksum, digest_of, read_arrays, write_json
+from tfunlearn.core.schedules import between
+from tfunlearn.detection import DETECTORS, Detection
 from tfunlearn.runs.run_directory import RunDirectory
 
 
@@ -72,9 +74,12 @@ def choose_detection(directory: RunDirectory, detector: str | None = None) -> St
     Raises:
         UserError: there are none, none of this name, or several that flag different clients.
     """
+    if not directory.config.exists():
+        raise UserError(f"run: '{directory.path}' is no run directory (no config.json)")
     stored = read_detections(directory)
     again = f"tfunlearn detect {directory.path}" + (f" --detector {detector}" if detector else "")
-    chosen = [one for one in stored if detector in (None, one.found.detector)]
+    names = (None, detector) if detector is None else (detector, DETECTORS.name_of(detector))
+    chosen = [one for one in stored if detector is None or one.found.detector in names]
     if not chosen:
         raise UserError(f"detected: no findings are stored with {directory.path}; run {again}")
     if len({one.found.flagged for one in chosen}) > 1:
@@ -83,11 +88,26 @@ def choose_detection(directory: RunDirectory, detector: str | None = None) -> St
             f"detected: {names} flag different clients; choose one with --detector NAME "
             "(detected:NAME in files and Python)"
         )
+    if chosen[-1].checkpoint_sha256 != checksum(directory.checkpoint):
+        raise UserError(
+            f"detected: the findings are of an earlier state of {directory.path}; run {again}"
+        )
     return chosen[-1]
 
 
-def known_attackers(directory: RunDirectory) -> tuple[int, ...] | None:
-    """Return the clients that attacked in a simulated run; None if the run does not record them."""
+def known_attackers(
+    directory: RunDirectory, config: RunConfig, rounds: Sequence[int]
+) -> tuple[int, ...] | None:
+    """Return the clients that attacked in a simulated run; None if the run does not record them.
+
+    Args:
+        directory: the run.
+        config: its configuration, which has the attack's schedule.
+        rounds: the rounds that count; nobody attacked if none of them is attacked.
+    """
+    due = between(config.attack.attack_start, config.attack.attack_stop)
+    if not config.attack.attack or not any(map(due, rounds)):
+        return () if directory.partition.exists() else None
     try:
         found = np.sort(read_arrays(directory.partition)["malicious"])
         return tuple(int(k) for k in found)

@@ -123,20 +123,21 @@ def detect_run(
     for name, watch in watches.items():
         found = None if watch is None else attempt(name, watch.decide)
         if found is not None:
+            found = dataclasses.replace(found, detector=name)  # as it can be named again
             since = _since(found, flags[name])
             stored.append(StoredDetection(found, since, dataclasses.asdict(own[name]), digest))
     if not stored:
         raise UserError(next(iter(skipped.values())))
     with kept.directory.locked():
         write_detections(kept.directory, stored)
-    malicious = known_attackers(kept.directory)
+    malicious = known_attackers(kept.directory, kept.config, rounds)
     graded = [
         Graded(one)
         if malicious is None
         else Graded(
             one,
             grade(one.found, malicious),
-            lasting_since(flags[one.found.detector], malicious),
+            lasting_since(flags[one.found.detector], set(malicious) & set(one.found.ids)),
         )
         for one in stored
     ]

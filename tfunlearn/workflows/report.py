@@ -148,7 +148,7 @@ def facts_of(run: str | os.PathLike, data_dir: str | None = None) -> RunFacts:
         directory.read_names(),
         [one.found for one in detections],
         [one.since for one in detections],
-        known_attackers(directory),
+        known_attackers(directory, config, [n for one in detections for n in one.found.rounds]),
     )
 
 

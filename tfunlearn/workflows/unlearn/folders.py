@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,13 +44,17 @@ def keys_of(task: UnlearningTask) -> dict[str, str]:
         rounds=source.training_rounds,
         gone=_digest(source.forget_mask | task.forgotten),
     )
-    asked = dict(
+    asked: dict[str, Any] = dict(
         source=checksum(source.directory.checkpoint),
         before=_digest(source.forget_mask),
         requests=source.requests,
         rounds_before=source.rounds,
         last=source.last_unlearning,
     )
+    if task.detections:  # whose findings a request names is on record
+        asked["detections"] = [
+            [one.found.detector, list(one.found.flagged)] for one in task.detections
+        ]
     origin = settings.origin
     if origin is not None:  # a user's own method
         weights["method_sha256"] = (

@@ -41,7 +41,7 @@ class RecoveryGuard:
         shares = np.unique(labels, return_counts=True)[1] / len(labels)
         self.chance, self.entropy = chance_level(labels), float(-(shares * np.log(shares)).sum())
         self._patience, self._start = patience, start
-        self.untrained = (
+        self.untrained = len(shares) > 1 and (
             _accuracy(before) <= self.chance + MARGIN and _loss(before) >= LEARNED * self.entropy
         )
         self._idle = self.untrained or len(shares) < 2
@@ -137,8 +137,8 @@ def remembered(before: dict, after: dict, retrained: dict | None) -> str | None:
     name = "forget_accuracy"
     if retrained is None or any(part.get(name) is None for part in (before, after, retrained)):
         return None
-    gap = abs(before[name] - retrained[name])
-    if gap <= REMEMBERED or abs(after[name] - retrained[name]) <= gap / 2:
+    gap = before[name] - retrained[name]
+    if abs(gap) <= REMEMBERED or (after[name] - retrained[name]) / gap <= 0.5:
         return None
     return (
         f"accuracy on the forget set is {after[name]:.3f}; before {before[name]:.3f}, retrained "

@@ -197,7 +197,12 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
                 f"detected: {chosen.found.detector} flagged all {len(everyone)} clients; at least "
                 "one must remain; use another detector"
             )
-        return [k for k in flagged if k in everyone]
+        left = [k for k in flagged if k in everyone]
+        if flagged and not left:
+            raise UserError(
+                f"detected: the clients that {chosen.found.detector} flagged were forgotten before"
+            )
+        return left
 
     request = ForgetRequest.parse(
         settings.forget,
