@@ -26,7 +26,10 @@ def worker():
 @pytest.mark.parametrize("name", RULES)
 def test_same_bits(name):
     finding = same_bits_in_tff(name)
-    assert finding.passed, finding.detail
+    if RULES[name].needs_arrays(RULES[name].settings()) is None:
+        assert finding.passed, finding.detail
+    else:
+        assert finding.passed is None and "gathered updates only" in finding.detail
 
 
 @pytest.mark.parametrize(
