@@ -9,7 +9,6 @@ import numpy as np
 from tfunlearn.attacks.attack import DataAttack
 from tfunlearn.attacks.backdoor import BACKDOOR, BackdoorSettings, Trigger, poison_share
 from tfunlearn.core.errors import require
-from tfunlearn.core.fields import option
 
 PARTS = 4
 
@@ -20,7 +19,7 @@ def dba(
     *,
     target: int,
     part: int,
-    trigger: Trigger = Trigger(4),
+    trigger: Trigger = Trigger(),
     share: float = 0.1,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +30,8 @@ def dba(
         labels: `(m,)`.
         target: target class of the backdoor.
         part: quarter of the patch, by number modulo 4: top left, top right, bottom left, right.
-        trigger: the whole patch, which success is measured with; default 4x4 pixels.
+        trigger: the whole patch, which success is measured with; default 3x3 pixels,
+            of which the quarters have 4, 2, 2 and 1.
         share, rng: as for `backdoor`.
 
     Returns:
@@ -70,8 +70,6 @@ def stamp_part(images: np.ndarray, trigger: Trigger, part: int) -> np.ndarray:
 @dataclass(frozen=True)
 class DBASettings(BackdoorSettings):
     """Settings of the distributed backdoor."""
-
-    trigger_size: int = option(4, "Height and width of the patch in pixels, at least 2.")
 
     def __post_init__(self):
         super().__post_init__()
