@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfunlearn.aggregation.clipping import clip_factors
 from tfunlearn.aggregation.rule import PreAggregator
 from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows
 
@@ -37,8 +38,7 @@ def arc(updates, *, f: int, strict: bool = True):
     count = xp.maximum(xp.minimum(2 * f * (n - f) // n, n - 1), 0)
     norms = xp.sqrt(ops.squared_distances(stack.rows))
     bound = xp.sort(norms)[n - 1 - count]
-    factors = xp.where(norms > bound, bound / xp.maximum(norms, 1e-300), 1.0)
-    return stack.rows * xp.asarray(factors, xp.float32)[:, None]
+    return stack.rows * xp.asarray(clip_factors(xp, norms, bound), xp.float32)[:, None]
 
 
 ARC = PreAggregator(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.aggregation.on_arrays import combine
+from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows
 from tfunlearn.core.blocks import centered_gram
@@ -43,8 +43,7 @@ def caf(updates, *, f: int, strict: bool = True):
     stack = finite_stack(updates)
     f = check_f(f, stack)
     require_rows("caf", stack, f, 2 * f + 1, CONDITION, strict=strict)
-    weights = caf_weights(centered_gram(stack.rows), f)
-    return combine(weights, stack.rows).astype(np.float32)
+    return weighted_mean(stack, caf_weights(centered_gram(stack.rows), f))
 
 
 def caf_weights(products: np.ndarray, f: int) -> np.ndarray:

@@ -12,6 +12,17 @@ def row_norms(rows: np.ndarray) -> np.ndarray:
     return np.sqrt(squared_distances(rows))
 
 
+def clip_factors(xp, norms, bound):
+    """Return the factors that shorten rows of given norms to a bound, at most 1, `(n,)`.
+
+    Args:
+        xp: NumPy or its TensorFlow counterpart.
+        norms: `(n,)`.
+        bound: the largest norm.
+    """
+    return xp.where(norms > bound, bound / xp.maximum(norms, 1e-300), 1.0)
+
+
 def clipped_mean(rows: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the mean of the kept rows, each clipped to the median norm of all, and that norm.
 
@@ -24,5 +35,5 @@ def clipped_mean(rows: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, float]
     """
     norms = row_norms(rows)
     bound = float(np.median(norms))
-    factors = np.where(norms > bound, bound / np.maximum(norms, 1e-300), 1.0)
+    factors = clip_factors(np, norms, bound)
     return combine(np.where(kept, factors / np.count_nonzero(kept), 0.0), rows), bound

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfunlearn.aggregation.on_arrays import combine
+from tfunlearn.aggregation.mean import weighted_mean
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import check_f, finite_stack
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import gram, mean_centered
 from tfunlearn.core.errors import UserError, require, require_real, require_whole
 from tfunlearn.core.fields import option
 from tfunlearn.core.seeds import generator
@@ -59,7 +59,7 @@ def dnc(
         left_out_factor=left_out_factor,
         rng=rng,
     )
-    return combine(kept / np.count_nonzero(kept), stack.rows).astype(np.float32)
+    return weighted_mean(stack, kept)
 
 
 def dnc_choice(
@@ -97,9 +97,7 @@ def outlier_scores(rows: np.ndarray) -> np.ndarray:
 
     They come from the n x n Gram matrix: with its top eigenpair (lambda, u), lambda u_i^2.
     """
-    products = gram(rows)
-    centered = products - products.mean(axis=0) - products.mean(axis=1)[:, None] + products.mean()
-    values, vectors = np.linalg.eigh((centered + centered.T) / 2)
+    values, vectors = np.linalg.eigh(mean_centered(gram(rows)))
     return max(values[-1], 0.0) * vectors[:, -1] ** 2
 
 

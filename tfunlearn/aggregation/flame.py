@@ -10,7 +10,7 @@ from tfunlearn.aggregation.clipping import clipped_mean
 from tfunlearn.aggregation.on_arrays import products
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import cosines, gram
 from tfunlearn.core.errors import UserError, require, require_real
 from tfunlearn.core.fields import option
 
@@ -97,10 +97,7 @@ def cosine_distances(rows: np.ndarray, model: np.ndarray | None = None) -> np.nd
         model = np.asarray(model, np.float32)
         along = products(rows, model)
         inner += products(model[None], model) + along[:, None] + along[None, :]
-    lengths = np.sqrt(np.maximum(inner.diagonal(), 0))
-    scale = lengths[:, None] * lengths[None, :]
-    cosines = np.divide(inner, scale, out=np.zeros_like(inner), where=scale > 0)
-    distances = np.clip(1 - (cosines + cosines.T) / 2, 0, 2)
+    distances = np.clip(1 - cosines(inner), 0, 2)
     np.fill_diagonal(distances, 0)
     return distances
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.aggregation import oracles
-from tfunlearn.aggregation.on_arrays import combine
 from tfunlearn.aggregation.rule import Rule
-from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows
-from tfunlearn.aggregation.subsets import least_diameter
+from tfunlearn.aggregation.subsets import CONDITION, least_diameter, mean_of_subset
 from tfunlearn.core.blocks import pairwise_squared_distances
-
-CONDITION = "f < n / 2"
 
 
 def mda(updates, *, f: int, strict: bool = True):
@@ -35,11 +31,7 @@ def mda(updates, *, f: int, strict: bool = True):
         El Mhamdi et al., "The hidden vulnerability of distributed learning in Byzantium",
         ICML 2018 (arXiv 1802.07927); Rousseeuw 1985. The search is exact, by vertex covers.
     """
-    stack = finite_stack(updates)
-    f = check_f(f, stack)
-    require_rows("mda", stack, f, 2 * f + 1, CONDITION, strict=strict)
-    kept = kept_by_mda(stack.rows, min(f, stack.n - 1))
-    return combine(kept / np.count_nonzero(kept), stack.rows).astype(np.float32)
+    return mean_of_subset("mda", updates, f, strict, kept_by_mda)
 
 
 def kept_by_mda(rows: np.ndarray, f: int) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfunlearn.aggregation.on_arrays import combine, squared_distances
+from tfunlearn.aggregation.mean import weighted_mean
+from tfunlearn.aggregation.on_arrays import squared_distances
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows
 from tfunlearn.core.errors import require
@@ -37,7 +38,7 @@ def monna(updates, trusted, *, f: int, strict: bool = True):
     f = check_f(f, stack)
     require_rows("monna", stack, f, f + 1, CONDITION, strict=strict)
     kept = kept_by_monna(stack.rows, np.asarray(trusted, np.float32), f)
-    return combine(kept / np.count_nonzero(kept), stack.rows).astype(np.float32)
+    return weighted_mean(stack, kept)
 
 
 def kept_by_monna(rows: np.ndarray, trusted: np.ndarray, f: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfunlearn.aggregation import on_arrays, oracles
+from tfunlearn.aggregation.clipping import clip_factors
 from tfunlearn.aggregation.rule import Rule
 from tfunlearn.aggregation.stacks import finite_stack, shares_of
 from tfunlearn.core.errors import require, require_real
@@ -59,7 +60,7 @@ def norm_bound(
     if bound is None:
         ordered = xp.sort(norms)
         bound = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-    factors = xp.where(norms > bound, bound / xp.maximum(norms, 1e-300), 1.0)
+    factors = clip_factors(xp, norms, bound)
     result = ops.combine(factors * shares_of(stack, stack.weights), stack.rows)
     if noise:
         assert rng is not None  # checked above

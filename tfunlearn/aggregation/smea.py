@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfunlearn.aggregation import oracles
-from tfunlearn.aggregation.on_arrays import combine
 from tfunlearn.aggregation.rule import Rule
-from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows
-from tfunlearn.aggregation.subsets import least_variance
+from tfunlearn.aggregation.subsets import CONDITION, least_variance, mean_of_subset
 from tfunlearn.core.blocks import centered_gram
-
-CONDITION = "f < n / 2"
 
 
 def smea(updates, *, f: int, strict: bool = True):
@@ -33,11 +29,7 @@ def smea(updates, *, f: int, strict: bool = True):
         Allouah et al., "On the privacy-robustness-utility trilemma in distributed learning",
         ICML 2023 (arXiv 2302.04787). The search is exact, by branch and bound.
     """
-    stack = finite_stack(updates)
-    f = check_f(f, stack)
-    require_rows("smea", stack, f, 2 * f + 1, CONDITION, strict=strict)
-    kept = kept_by_smea(stack.rows, min(f, stack.n - 1))
-    return combine(kept / np.count_nonzero(kept), stack.rows).astype(np.float32)
+    return mean_of_subset("smea", updates, f, strict, kept_by_smea)
 
 
 def kept_by_smea(rows: np.ndarray, f: int) -> np.ndarray:

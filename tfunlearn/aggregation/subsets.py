@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from tfunlearn.aggregation.mean import weighted_mean
+from tfunlearn.aggregation.stacks import check_f, finite_stack, require_rows
+from tfunlearn.core.blocks import mean_centered
 from tfunlearn.core.errors import UserError
 
+CONDITION = "f < n / 2"
 MOST_F = 20  # 2^f branches decide whether a subset of a diameter exists
 MOST_NODES = 1_000_000
+
+
+def mean_of_subset(rule: str, updates, f: int, strict: bool, choose: Callable):
+    """Return the mean of the subset that `choose` finds, float32 `(d,)`.
+
+    Args:
+        rule: name of the rule, for messages.
+        updates, f, strict: as for the rules.
+        choose: `(rows (n, d), f) -> bool (n,)`.
+    """
+    stack = finite_stack(updates)
+    f = check_f(f, stack)
+    require_rows(rule, stack, f, 2 * f + 1, CONDITION, strict=strict)
+    return weighted_mean(stack, choose(stack.rows, min(f, stack.n - 1)))
 
 
 def least_diameter(distances: np.ndarray, f: int) -> np.ndarray:
@@ -124,7 +144,7 @@ class _Search:
                 "rule, such as caf"
             )
         if budget == 0:
-            top = float(np.linalg.eigvalsh(self._centered(left))[-1])
+            top = float(np.linalg.eigvalsh(self._scatter(left))[-1])
             if top < self._least:
                 self.best, self._least = left.copy(), top
             return
@@ -146,19 +166,17 @@ class _Search:
         """Return whether rows that all stay have too large a top eigenvalue already."""
         if not chosen.any():
             return False
-        centered = self._centered(chosen)
+        centered = self._scatter(chosen)
         if np.trace(centered) < self._least:  # the sum of all eigenvalues
             return False
         return float(np.linalg.eigvalsh(centered)[-1]) >= self._least
 
-    def _centered(self, chosen: np.ndarray) -> np.ndarray:
-        part = self._products[np.ix_(chosen, chosen)]
-        means = part.mean(axis=0)
-        return part - means - means[:, None] + means.mean()
+    def _scatter(self, chosen: np.ndarray) -> np.ndarray:
+        return mean_centered(self._products[np.ix_(chosen, chosen)])
 
     def _top(self, chosen: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the top eigenvalue of the scatter matrix, and the rows' places along its axis."""
-        values, vectors = np.linalg.eigh(self._centered(chosen))
+        values, vectors = np.linalg.eigh(self._scatter(chosen))
         top = max(float(values[-1]), 0.0)
         return top, np.sqrt(top) * vectors[:, -1]
 

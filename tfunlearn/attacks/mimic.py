@@ -6,7 +6,7 @@ import numpy as np
 
 from tfunlearn.attacks.attack import UpdateAttack
 from tfunlearn.attacks.view import AdversaryView
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import gram, mean_centered
 
 
 def mimic(view: AdversaryView) -> np.ndarray:
@@ -32,8 +32,7 @@ def mimic(view: AdversaryView) -> np.ndarray:
     """
     known = view.need_all("mimic")
     products = gram(known)
-    centered = products - products.mean(axis=0) - products.mean(axis=1)[:, None] + products.mean()
-    vector = np.linalg.eigh((centered + centered.T) / 2)[1][:, -1]
+    vector = np.linalg.eigh(mean_centered(products))[1][:, -1]
     along = (products - products.mean(axis=1)[:, None]) @ vector  # v . x_i, but for a factor
     return view.everywhere(known[int(np.argmax(np.abs(along)))])
 

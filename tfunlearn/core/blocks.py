@@ -39,6 +39,19 @@ def gram(stack: np.ndarray, center: int | None = None) -> np.ndarray:
     return (products + products.T) / 2  # exact symmetry: mutual nearest neighbors must tie
 
 
+def mean_centered(products: np.ndarray) -> np.ndarray:
+    """Return the inner products of rows minus their mean, from those of the rows, `(n, n)`."""
+    means = products.mean(axis=0)
+    return products - means - means[:, None] + means.mean()
+
+
+def cosines(products: np.ndarray) -> np.ndarray:
+    """Return the cosines of all pairs of rows from their inner products; 0 for a row of zeros."""
+    lengths = np.sqrt(np.maximum(products.diagonal(), 0))
+    scale = lengths[:, None] * lengths[None, :]
+    return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+
+
 def central_row(stack: np.ndarray) -> int:
     """Return the index of the row of (lower) median norm, the first in case of ties.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.aggregation.foolsgold import foolsgold_weights
-from tfunlearn.core.blocks import gram
+from tfunlearn.core.blocks import cosines, gram
 from tfunlearn.core.errors import require_real
 from tfunlearn.core.fields import option
 from tfunlearn.detection.detector import Detector, ObservedRound
@@ -38,13 +38,10 @@ class _Tracker:
 
     def decide(self) -> tuple[Mapping[int, float], Iterable[int], Mapping[str, Any]]:
         ids = sorted(self._sums)
-        inner = gram(np.stack([self._sums[k] for k in ids]))
-        lengths = np.sqrt(inner.diagonal())
-        scale = lengths[:, None] * lengths[None, :]
-        cosines = np.divide(inner, scale, out=np.zeros_like(inner), where=scale > 0)
-        weights = foolsgold_weights(cosines, kappa=self._own.kappa)
-        np.fill_diagonal(cosines, 0)
-        evidence = {"largest_cosines": [float(value) for value in cosines.max(axis=1)]}
+        similar = cosines(gram(np.stack([self._sums[k] for k in ids])))
+        weights = foolsgold_weights(similar, kappa=self._own.kappa)
+        np.fill_diagonal(similar, 0)
+        evidence = {"largest_cosines": [float(value) for value in similar.max(axis=1)]}
         flagged = [k for k, weight in zip(ids, weights) if weight == 0]
         return dict(zip(ids, 1 - weights)), flagged, evidence
 
