@@ -33,10 +33,8 @@ def follow(run: pathlib.Path, detector: str, last: str | None) -> None:
     found = detect_run(run, [detector], track=console.track)
     show_detection(console, found, run)
     steps = STEPS[: STEPS.index(last) + 1] if last else ()
-    detector, flagged = (
-        found.results[0].stored.found.detector,
-        found.results[0].stored.found.flagged,
-    )
+    first = found.results[0].stored.found
+    detector, flagged = first.detector, first.flagged
     if steps and not flagged:
         console.print(f"detected  {detector} flagged no client; nothing is forgotten")
     if "unlearn" in steps and flagged:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tfunlearn.detection import DETECTORS
 from tfunlearn.report.detections import basis
+from tfunlearn.report.summaries import count
 from tfunlearn.workflows.detect import DEFAULT, Graded, RunDetection, detect_run
 from tfunlearn_cli.console import PlainConsole
 from tfunlearn_cli.display import given_settings, number
@@ -73,8 +74,8 @@ def _show(console: PlainConsole, one: Graded, run: RunDetection) -> None:
     rounds = found.rounds
     own = DETECTORS.find(found.detector).settings(**one.stored.settings)
     console.print(
-        f"detector  {found.detector}{given_settings(own)}: {len(found.ids)} clients in "
-        f"{len(rounds)} round{'s' * (len(rounds) > 1)}, {rounds[0]} to {rounds[-1]}",
+        f"detector  {found.detector}{given_settings(own)}: {count(len(found.ids), 'client')} in "
+        f"{count(len(rounds), 'round')}, {rounds[0]} to {rounds[-1]}",
         markup=False,
     )
     table = Table("client", "score", "flagged", "since round", box=None)

@@ -16,6 +16,8 @@ from tfunlearn.attacks import Classes
 from tfunlearn.config.run_config import RunConfig
 from tfunlearn.core import compute
 from tfunlearn.core.fields import fields_of
+from tfunlearn.datasets import partition_kind
+from tfunlearn.report.summaries import count
 from tfunlearn.runs.run_directory import RunDirectory
 from tfunlearn.training.callbacks import TrainingCallbacks
 from tfunlearn.training.engine import engine_of
@@ -100,7 +102,8 @@ class TrainingDisplay(TrainingCallbacks):
                 f"warning: {data.classes} classes of {len(data.labels)} examples; if the labels "
                 "measure or count something, make a few classes of it"
             )
-        if data.writers is not None and federation.client_names is None:
+        natural = partition_kind(config.data.partition)[0] in ("writers", "column", "file")
+        if data.writers is not None and not natural:
             owners = len(np.unique(data.writers))
             self._say(
                 f"warning: the clients are shares of all examples ({config.data.partition}), not "
@@ -142,7 +145,7 @@ class TrainingDisplay(TrainingCallbacks):
         """Print the final metrics, the files of the run, and possible next commands."""
         last, path = run.metrics[-1], run.directory.path
         self._say(
-            f"done      {last['round']} round{'s' * (last['round'] > 1)}: test accuracy "
+            f"done      {count(last['round'], 'round')}: test accuracy "
             f"{number(last['test_accuracy'])}, attack success "
             f"{number(last['attack_success'])}, source error "
             f"{number(last['source_error'])}{_means(run.metrics)}"

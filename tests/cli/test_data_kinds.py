@@ -510,3 +510,13 @@ def test_flap_of_a_net_without_filters_and_pairs_is_refused(typed, monkeypatch, 
     assert code == 2 and "ignored_columns: not allowed with --text-column" in err
     code, _, err = typed("train", "--dataset", path.name, "--vocabulary-size", "9")
     assert code == 2 and "vocabulary_size: not allowed without --text-column" in err
+
+
+def test_clients_that_are_not_the_natural_ones_are_told(typed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    npz(tmp_path)  # its natural clients are numbers
+    words = ("train", "--dataset", "digits.npz", "--model", "mlp", "--rounds", "1")
+    code, out, err = typed(*words, "--partition", "writers", "--out", "own")
+    assert code == 0 and "warning" not in out, err
+    code, out, err = typed(*words, "--clients", "4", "--out", "shares")
+    assert code == 0 and "shares of all examples (iid), not the 4 clients that the data" in out

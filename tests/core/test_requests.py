@@ -134,13 +134,16 @@ def test_names_and_identifiers_become_numbers():
     known = dict(clients=["North", "3"], classes=["5", "10", "cat"], places=places, named="it")
     words = ["client-name:North", "class-name:10", "class-name:2", "example-id:b", "client-name:1"]
     request = ForgetRequest.parse([*words, "example-id:x", "example-id:t", "example:1:1"])
-    found, missing, held_out = request.resolve(ids=["a", "b", "c", "b"], test_ids=["t"], **known)
+    found, ids, missing, held_out = request.resolve(
+        ids=["a", "b", "c", "b"], test_ids=["t"], **known
+    )
+    assert ids == ["b"]
     # the name 10 is class 1; 2 is no name, so a number; the identifier b stands twice
     assert found == ForgetRequest(clients=(0, 1), classes=(1, 2), examples=((0, 1), (1, 1)))
     assert (missing, held_out) == (["x"], ["t"])
     listed = ForgetRequest.parse(["example-id:Patient", "example-id:a"])  # a list with a header
     known_ids = dict(ids=["a", "b", "c", "d"], id_column="patient", **known)
-    assert listed.resolve(**known_ids) == (ForgetRequest(examples=((0, 0),)), [], [])
+    assert listed.resolve(**known_ids) == (ForgetRequest(examples=((0, 0),)), ["a"], [], [])
     for word, ids, message in (
         ("client-name:Nord", None, "client: must be from 0 to 1, or a name such as .*'North'"),
         ("client-name:2", None, "client: must be from 0 to 1"),

@@ -129,8 +129,8 @@ class ForgetRequest:
         named: str,
         test_ids: Sequence[str] | None = None,
         id_column: str | None = None,
-    ) -> tuple[ForgetRequest, list[str], list[str]]:
-        """Return the request in numbers, and the identifiers that it does not find.
+    ) -> tuple[ForgetRequest, list[str], list[str], list[str]]:
+        """Return the request in numbers, and its identifiers: found, unknown and held out.
 
         Text is looked up as a name first, then read as a number.
 
@@ -145,8 +145,8 @@ class ForgetRequest:
                 of a list. Default none.
 
         Returns:
-            The request, the identifiers that no example has, and those of test examples, which
-            the model was not trained on.
+            The request, the identifiers of examples, those that no example has, and those of test
+            examples, which the model was not trained on.
 
         Raises:
             UserError: an unknown client or class, identifiers where the data have none, or none of
@@ -184,7 +184,8 @@ class ForgetRequest:
                 numbers["classes"].append(class_number("class", name, table))
             elif kind == "client-name":
                 numbers["clients"].append(_client_number(name, clients))
-        return ForgetRequest(*(tuple(numbers[kind]) for kind in numbers)), missing, held_out
+        found = [name for name in asked if name in known]
+        return ForgetRequest(*(tuple(numbers[kind]) for kind in numbers)), found, missing, held_out
 
     @property
     def whole_clients(self) -> bool:

@@ -113,6 +113,11 @@ class Detector(Method):
     remarks: tuple[str, ...] = ()
     tried_with: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def following(self) -> str:
+        """What its rounds must do, in words that follow their number; empty if nothing."""
+        return " that follow each other" if self.consecutive else ""
+
 
 DETECTORS: Family[Detector] = Family(
     "detector",
@@ -209,10 +214,9 @@ class Watch:
         """Return why there is no decision yet, None if there can be one."""
         name, rounds = self._detector.name, self._detector.least_rounds(self._own)
         if len(self._rounds) < rounds:
-            following = " that follow each other" if self._detector.consecutive else ""
             return (
-                f"detector: {name} needs {rounds} rounds{following}; got {len(self._rounds)}; "
-                f"train at least {rounds} rounds with --history all"
+                f"detector: {name} needs {rounds} rounds{self._detector.following}; got "
+                f"{len(self._rounds)}; train at least {rounds} rounds with --history all"
             )
         if len(self._seen) < self._detector.least_clients:
             return (

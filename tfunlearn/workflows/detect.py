@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -107,9 +108,10 @@ def detect_run(
                 raise
             skipped[name] = str(error)
 
+    judge = functools.cache(lambda: _judge(kept))  # loads data and model, once for all
     rounds, watches, flags = kept.history.rounds, {}, {}
     for name in names:
-        watches[name] = attempt(name, lambda name=name: _watch(name, own[name], kept))
+        watches[name] = attempt(name, lambda name=name: _watch(name, own[name], kept, judge))
         flags[name] = Flags()
     for number in track(rounds):
         received = kept.history.read(number)
@@ -144,7 +146,7 @@ def detect_run(
     return RunDetection(graded, malicious, kept.directory.read_names(), skipped)
 
 
-def _watch(name: str, own: Any, kept: KeptRounds) -> Watch:
+def _watch(name: str, own: Any, kept: KeptRounds, judge: Callable) -> Watch:
     """Return a detector that is ready to watch the kept rounds.
 
     Raises:
@@ -152,8 +154,8 @@ def _watch(name: str, own: Any, kept: KeptRounds) -> Watch:
     """
     detector, config = DETECTORS.find(name), kept.config
     _require_rounds(detector, own, kept)
-    judge = _judge(kept) if detector.needs_judge else None
-    return Watch(detector, own, Server(config.aggregator.f, config.seed, judge))
+    judged = judge() if detector.needs_judge else None
+    return Watch(detector, own, Server(config.aggregator.f, config.seed, judged))
 
 
 def _judge(kept: KeptRounds) -> Callable | None:
@@ -183,9 +185,8 @@ def _require_rounds(detector: Detector, own: Any, kept: KeptRounds) -> None:
     apart = detector.consecutive and any(b - a != 1 for a, b in zip(rounds, rounds[1:]))
     if len(rounds) >= least and not apart:
         return
-    following = " that follow each other" if detector.consecutive else ""
     raise UserError(
-        f"detector: {detector.name} needs {least} kept rounds{following}; {kept.directory.path} "
-        f"keeps {len(rounds)} of {kept.rounds} (history {policy}); train at least {least} rounds "
-        "with --history all"
+        f"detector: {detector.name} needs {least} kept rounds{detector.following}; "
+        f"{kept.directory.path} keeps {len(rounds)} of {kept.rounds} (history {policy}); "
+        f"train at least {least} rounds with --history all"
     )

@@ -209,9 +209,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         malicious=np.intersect1d(federation.malicious, source.remaining.clients.present),
         detected=detected,
     )
-    asked = [name.partition(":")[2] for name in request.names if name.startswith("example-id:")]
-    request, unknown, held_out = _resolved(request, federation)
-    lost = {*unknown, *held_out}
+    request, identifiers, unknown, held_out = _resolved(request, federation)
     rows = request.rows(federation.clients, federation.data.classes)
     words = request.words()
     require(
@@ -243,7 +241,7 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
         unknown=tuple(unknown),
         held_out=tuple(held_out),
         detections=tuple(detections),
-        identifiers=tuple(name for name in asked if name not in lost),
+        identifiers=tuple(identifiers),
     )
     task = _with_method(task)
     settings = task.settings
@@ -259,10 +257,10 @@ def task_of(source: Source, settings: UnlearnSettings) -> UnlearningTask:
 
 def _resolved(
     request: ForgetRequest, federation: Federation
-) -> tuple[ForgetRequest, list[str], list[str]]:
-    """Return a request in numbers, and its identifiers of no example and of test examples."""
+) -> tuple[ForgetRequest, list[str], list[str], list[str]]:
+    """Return a request in numbers, and its identifiers: found, unknown and held out."""
     if not request.names:
-        return request, [], []
+        return request, [], [], []
     clients, data = federation.clients, federation.data
     rows = np.concatenate(federation.parts)
     owners = clients.owners
