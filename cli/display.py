@@ -112,7 +112,7 @@ class TrainingDisplay(TrainingCallbacks):
         self._say(f"model     {model.name}: {model.count_params():,} parameters")
         self._names = federation.names
         self._say(f"attack    {self._attack(federation)}")
-        self._say(f"server    {self._server(model)}")
+        self._say(f"server    {self._server(federation.config, model)}")
         self._say(f"engine    {engine_words(config)}")
         self._say(f"run       {directory.path}")
         self._path, self._finished = directory.path, finished
@@ -219,9 +219,13 @@ class TrainingDisplay(TrainingCallbacks):
             words.append(f"({attack.on_updates[1].knowledge} knowledge)")
         return " + ".join(words).replace(" + (", " (")
 
-    def _server(self, model) -> str:
-        """Return aggregation rule and defenses in words."""
-        config = self._config
+    def _server(self, config: RunConfig, model) -> str:
+        """Return aggregation rule and defenses in words.
+
+        Args:
+            config: that of the federation, which has counted natural clients.
+            model: the model.
+        """
         rule = config.aggregator
         f = f" (f={rule.f(config.participants)})" if rule.method.takes_f else ""
         steps = [name + given_settings(own) for name, (_, own) in zip(rule.before, rule.steps)]

@@ -520,3 +520,26 @@ def test_clients_that_are_not_the_natural_ones_are_told(typed, monkeypatch, tmp_
     assert code == 0 and "warning" not in out, err
     code, out, err = typed(*words, "--clients", "4", "--out", "shares")
     assert code == 0 and "shares of all examples (iid), not the 4 clients that the data" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (("--rule", "krum", "--byzantine", "0"), 0, "rule krum (f=0)"),
+        (("--rule", "median"), 0, "rule median (f=0)"),
+        (("--rule", "krum", "--byzantine", "1"), 2, "krum needs n >= 2f + 3, here n >= 5; got n=3"),
+        (("--attack", "alie"), 2, "alie with knowledge partial needs at least 2 malicious clients"),
+    ],
+)
+def test_rules_and_attacks_that_count_natural_clients(
+    more, code, message, typed, monkeypatch, tmp_path
+):
+    """Their number is known only once the data are read."""
+    monkeypatch.chdir(tmp_path)
+    path = patients(tmp_path)
+    found, out, err = typed(
+        *("train", "--dataset", path.name, "--label-column", "outcome", "--rounds", "1"),
+        *("--id-column", "patient", "--client-column", "hospital"),
+        *("--partition", "column:hospital", *more),
+    )
+    assert found == code and message in out + err, err
